@@ -1,0 +1,207 @@
+"""Artifacts on disk: written whole or not at all, the same bytes for the same inputs, versioned and checked when read.
+
+HDF5 for arrays, CSV for tables, JSON for records. What is inside which file is decided by its writer in `scripts/`;
+tensors of checkpoints belong to `unitscope.networks`.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from unitscope.errors import UserError
+
+FORMAT_VERSION = 1
+"""Of every HDF5 artifact and record; raised when a layout changes in a way that readers notice."""
+
+TEXT_COLUMNS = ("experiment", "network", "layer", "kind", "method", "x", "y", "reason", "substitutes")
+"""Columns that hold names, whatever they look like ("3" is a layer of an `nn.Sequential`); also as prefixes."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it over `path` on success, delete it on any failure.
+
+    The temporary name is a function of `path`, so what a killed process left behind is overwritten by the next run.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """Return `value` as JSON with sorted keys and no spaces: equal values, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+# --- HDF5 ------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def create_hdf5(path: Path, made_from: Mapping[str, Any]) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file that appears at `path` once the block ends without an error.
+
+    Args:
+        path: Where the file shall appear.
+        made_from: Settings and checksums of the inputs, kept as attributes of the file: text and numbers as they are,
+            everything else as JSON.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as handle:
+        handle.attrs["format_version"] = FORMAT_VERSION
+        for key, value in sorted(made_from.items()):
+            handle.attrs[key] = value if isinstance(value, str | int | float) else canonical_json(value)
+        yield handle
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Yield an HDF5 artifact, opened for reading.
+
+    Raises:
+        UserError: The file is missing, cut off, not HDF5, or of another format version; or a data set that the block
+            asks for is not in it.
+    """
+    path = Path(path)
+    remedy = "Delete it and run again: Snakemake makes it anew."
+    try:
+        handle = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as HDF5, it may be cut off or damaged ({error}). {remedy}") from error
+    with handle:
+        version = handle.attrs.get("format_version")
+        if version != FORMAT_VERSION:
+            raise UserError(
+                f"{path} has format_version {version}, this program reads version {FORMAT_VERSION}. {remedy}"
+            )
+        try:
+            yield handle
+        except (KeyError, OSError) as error:
+            raise UserError(f"{path} lacks something that belongs there, or is damaged ({error}). {remedy}") from error
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def write_table(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+    """Write columns of equal length as CSV; floats in the shortest form that reads back as the same number."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
+    writer.writerows(zip(*plain, strict=True))
+    write_bytes(path, text.getvalue().encode())
+
+
+def read_table(path: Path) -> dict[str, np.ndarray]:
+    """Read a CSV written by `write_table`: a mapping from column to array of integers, floats, booleans or text.
+
+    Raises:
+        UserError: The file is missing or its rows differ in length.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            header, *rows = list(csv.reader(handle))
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+        return {name: _typed(name, column) for name, column in zip(header, columns, strict=True)}
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a whole table ({error}). Delete it and run again.") from error
+
+
+def _typed(name: str, column: Sequence[str]) -> np.ndarray:
+    if name.startswith(TEXT_COLUMNS):
+        return np.array(column, dtype=str)
+    if column and set(column) <= {"True", "False"}:
+        return np.array(column) == "True"
+    for kind in (np.int64, np.float64):
+        with contextlib.suppress(ValueError):
+            return np.array(column, dtype=str).astype(kind)
+    return np.array(column, dtype=str)
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a record as indented JSON, keys in the order given."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a record written by `write_json`.
+
+    Raises:
+        UserError: The file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not a whole JSON record ({error}). Delete it and run again.") from error
+
+
+# --- interrupted work ------------------------------------------------------------------------------------------------
+
+
+class Scratch:
+    """A folder for the finished pieces of an unfinished job, so that a rerun goes on where it was cut off.
+
+    It lies outside the declared outputs, which Snakemake deletes when a job fails. `key` holds everything that the
+    pieces depend on; pieces of any other key are deleted, never used.
+    """
+
+    def __init__(self, folder: Path | None, key: Any) -> None:
+        digest = hashlib.sha256(canonical_json(key).encode()).hexdigest()[:16]
+        self.folder = None if folder is None else Path(folder) / digest
+        if folder is not None and Path(folder).is_dir():
+            for other in Path(folder).iterdir():
+                if other != self.folder:
+                    shutil.rmtree(other)
+
+    def load(self, name: str) -> bytes | None:
+        """Return the piece of that name, or None where there is none (or nothing is kept at all)."""
+        if self.folder is None or not (self.folder / name).is_file():
+            return None
+        return (self.folder / name).read_bytes()
+
+    def save(self, name: str, content: bytes) -> None:
+        """Keep a piece, replacing one of the same name."""
+        if self.folder is not None:
+            write_bytes(self.folder / name, content)
+
+    def clear(self) -> None:
+        """Forget everything: the job is done."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder.parent, ignore_errors=True)

@@ -1,0 +1,146 @@
+"""What every command-line program here shares: its log, its progress bars, and how it ends when something is wrong.
+
+A user's mistake ends in one paragraph and exit code 1; the traceback goes into the log. What a program does is in
+`scripts/`.
+"""
+
+import argparse
+import contextlib
+import errno
+import logging
+import os
+import signal
+import sys
+import textwrap
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from unitscope.errors import UserError
+
+log = logging.getLogger("unitscope")
+
+SECONDS_BETWEEN_LINES = 10.0
+"""How often a running loop writes a line into its log file."""
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "There is no space left on the disk. Free some, then run again",
+    errno.EDQUOT: "The disk quota is used up. Free some space, then run again",
+    errno.EROFS: "The file system is read-only. Choose a folder that can be written, then run again",
+    errno.EACCES: "The file or folder may not be accessed. Mend its permissions, then run again",
+}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all programs share."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    result.add_argument("--log", type=Path, help="file that receives progress lines and tracebacks")
+    return result
+
+
+def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> NoReturn:
+    """Parse the command line, run `main`, and exit: 0 when done, 1 with a paragraph on stderr when not."""
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        _open_log(arguments.log)
+        main(arguments)
+    except UserError as error:
+        _fail(str(error), arguments.log)
+    except KeyboardInterrupt:
+        print("Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            _fail(_fault(error), arguments.log)
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{_DISK_ERRORS[error.errno]}{where} ({error.strerror or error}).", arguments.log)
+    except Exception as error:
+        _fail(_fault(error), arguments.log)
+    sys.exit(0)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    # Raised as an exception, so that temporary files are removed on the way out.
+    sys.exit(128 + number)
+
+
+def _open_log(path: Path | None) -> None:
+    log.setLevel(logging.INFO)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+    screen = logging.StreamHandler()
+    screen.setLevel(logging.WARNING)
+    log.addHandler(screen)
+
+
+def _fault(error: Exception) -> str:
+    return (
+        f"This is a fault of unitscope, not of your input: {type(error).__name__}: {error}. "
+        "Please report it with the traceback."
+    )
+
+
+def _fail(message: str, path: Path | None) -> NoReturn:
+    trace = traceback.format_exc()
+    text = textwrap.fill(f"Error: {message}", width=100, break_long_words=False, break_on_hyphens=False)
+    print(text, file=sys.stderr)
+    if path is None:
+        if "fault of unitscope" in message:
+            print(trace, file=sys.stderr)
+    else:
+        # The log may be unwritable for the same reason that stopped the program; the paragraph has been shown anyway.
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8") as handle:
+                handle.write(f"{text}\n\n{trace}")
+            print(f"The traceback is in {path}.", file=sys.stderr)
+    sys.exit(1)
+
+
+@contextlib.contextmanager
+def progress(total: int, label: str, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show the progress of a loop: a bar on a terminal, a line now and then in the log.
+
+    Args:
+        total: Number of things to do.
+        label: What is being done.
+        unit: What is counted, in the plural.
+        done: Number of things that an earlier, interrupted run has done already.
+
+    Yields:
+        A function to call with the number of things just done.
+    """
+    started = last = time.monotonic()
+    finished = done
+    with tqdm(
+        total=total, initial=done, desc=label, unit=f" {unit}", leave=False, disable=not sys.stderr.isatty()
+    ) as bar:
+
+        def advance(count: int) -> None:
+            nonlocal finished, last
+            finished += count
+            bar.update(count)
+            now = time.monotonic()
+            if now - last >= SECONDS_BETWEEN_LINES or finished == total:
+                last = now
+                rate = (finished - done) / max(now - started, 1e-9)
+                left = (total - finished) / rate if rate else float("inf")
+                log.info("%s: %d of %d %s, %.3g a second, %.0f s left", label, finished, total, unit, rate, left)
+
+        yield advance
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
