@@ -23,7 +23,7 @@ from unitscope.errors import UserError
 FORMAT_VERSION = 1
 """Of every HDF5 artifact and record; raised when a layout changes in a way that readers notice."""
 
-TEXT_COLUMNS = ("experiment", "network", "layer", "kind", "method", "x", "y", "reason", "substitutes")
+TEXT_COLUMNS = ("experiment", "network", "layer", "kind", "method", "x", "y", "reason", "substitutes", "top_class")
 """Columns that hold names, whatever they look like ("3" is a layer of an `nn.Sequential`); also as prefixes."""
 
 

@@ -1,0 +1,28 @@
+# What single units of a neural network do, and whether they matter: the flow.
+# The rules stand in the order of the flow, one file a phase; rules/common.smk holds what they share.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# Snakemake would merge this file with one given by --configfile, and run the default study as well.
+if not workflow.configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/networks.smk"
+include: "rules/units.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        [targets(experiment) for experiment in STUDY.experiments],
+
+
+onsuccess:
+    shell("python scripts/record.py")

@@ -1,0 +1,116 @@
+# What the rules share: the study that the config describes, and small helpers that look things up in it.
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+# The library beside this file, whatever is installed elsewhere: here for these helpers, there for the scripts.
+sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+from unitscope.artifacts import canonical_json
+from unitscope.config import resolve
+from unitscope.console import processors
+from unitscope.errors import UserError
+from unitscope.provenance import code_digest
+
+SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
+try:
+    STUDY = resolve(config, SCHEMA, ", ".join(map(str, workflow.configfiles)))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# --cores may promise more processors than this process has; jobs times threads shall not exceed those that there are.
+if workflow.local_exec and workflow.global_resources["_cores"].value is not None:
+    workflow.register_resource("_cores", min(workflow.cores, processors()))
+
+# Where there is no GPU, a job must not ask for one: --resources gpu=1 would let one job run at a time.
+GPU = int(STUDY.device in ("cuda", "mps") or (STUDY.device == "auto" and Path("/dev/nvidiactl").exists()))
+
+
+def alternatives(names):
+    """Return a regular expression that matches these names and no others; layers and methods may hold dots."""
+    return "|".join(sorted(map(re.escape, names))) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=alternatives(STUDY.datasets),
+    network=alternatives(STUDY.networks),
+    experiment=alternatives(STUDY.experiments),
+    layer=alternatives({layer for experiment in STUDY.experiments.values() for layer in experiment["layers"]}),
+    method=alternatives({method for experiment in STUDY.experiments.values() for method in experiment["methods"]}),
+
+
+def code(script):
+    """Return a digest of a rule's script and of what it imports: Snakemake sees no edits of imported modules."""
+    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
+
+
+def settings(**values):
+    """Return settings as JSON text, the form in which they reach a script."""
+    return canonical_json(values)
+
+
+def experiment(wildcards):
+    """Return the settings of the experiment that a job belongs to."""
+    return STUDY.experiments[wildcards.experiment]
+
+
+def network(wildcards):
+    """Return the settings of the network that a job belongs to."""
+    return STUDY.networks[getattr(wildcards, "network", None) or experiment(wildcards)["network"]]
+
+
+def recipe(wildcards):
+    """Return the method of a job."""
+    return experiment(wildcards)["methods"][wildcards.method]
+
+
+def needs_dataset(method):
+    """Return whether a method asks real images for the units' scales or for a start."""
+    return method["objective"] == "iam_z" or method["start"] == "mean"
+
+
+def checkpoint(wildcards):
+    """Return the checkpoint that an experiment works on."""
+    return f"data/checkpoints/{experiment(wildcards)['network']}.pt"
+
+
+def dataset(wildcards):
+    """Return the data set that a network is trained and tested on; a network may have none."""
+    name = network(wildcards)["dataset"]
+    return f"data/datasets/{name}.h5" if name else []
+
+
+def real_images(wildcards, artifact):
+    """Return an artifact that is made from real images, where the network has any."""
+    return artifact.format(**wildcards) if dataset(wildcards) else []
+
+
+def across(wildcards, pattern):
+    """Return a file for each layer of an experiment, and for each of its methods where the pattern names one."""
+    chosen = experiment(wildcards)
+    return expand(
+        pattern, experiment=wildcards.experiment, layer=list(chosen["layers"]), method=list(chosen["methods"])
+    )
+
+
+def targets(name):
+    """Return the final files of an experiment."""
+    chosen = STUDY.experiments[name]
+    folder = f"results/{name}"
+    files = [f"{folder}/units.csv", f"{folder}/layers.csv"]
+    files += expand(
+        f"{folder}/figures/{{layer}}.{{method}}.{{kind}}.png",
+        layer=list(chosen["layers"]),
+        method=list(chosen["methods"]),
+        kind=["sheet", "responses"],
+    )
+    if STUDY.networks[chosen["network"]]["dataset"]:
+        files += expand(f"{folder}/figures/{{figure}}.png", figure=FIGURES)
+    return files

@@ -1,0 +1,67 @@
+# Data sets, networks, and the layers of a network.
+
+
+rule dataset:
+    output:
+        "data/datasets/{dataset}.h5",
+    params:
+        settings=lambda wildcards: canonical_json(STUDY.datasets[wildcards.dataset]),
+        code=code("dataset"),
+    log:
+        "logs/datasets/{dataset}.log",
+    benchmark:
+        "logs/datasets/{dataset}.tsv"
+    threads: 8
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/dataset.py --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule checkpoint:
+    input:
+        dataset=dataset,
+    output:
+        checkpoint="data/checkpoints/{network}.pt",
+        record="data/checkpoints/{network}.json",
+    params:
+        settings=lambda wildcards: canonical_json(network(wildcards)),
+        code=code("checkpoint"),
+        scratch=".resume/checkpoints/{network}",
+        device=STUDY.device,
+    log:
+        "logs/checkpoints/{network}.log",
+    benchmark:
+        "logs/checkpoints/{network}.tsv"
+    threads: 8
+    resources:
+        gpu=GPU,
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/checkpoint.py --dataset {input.dataset:q} --settings {params.settings:q}"
+        " --device {params.device:q} --scratch {params.scratch:q}"
+        " --output {output.checkpoint:q} --record {output.record:q} --log {log:q}"
+
+
+# Looked up on the untrained network, and first of all: a layer that does not exist shall not be found out after hours
+# of training.
+rule taps:
+    input:
+        dataset=dataset,
+    output:
+        "results/{experiment}/taps.json",
+    params:
+        network=lambda wildcards: canonical_json(
+            {key: value for key, value in network(wildcards).items() if key not in ("training", "seed")}
+        ),
+        layers=lambda wildcards: list(experiment(wildcards)["layers"]),
+        code=code("taps"),
+    log:
+        "logs/{experiment}/taps.log",
+    priority: 100
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/taps.py --dataset {input.dataset:q} --network {params.network:q}"
+        " --layers {params.layers:q} --output {output:q} --log {log:q}"

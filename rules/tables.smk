@@ -1,0 +1,44 @@
+# All scores, a row a unit; all correlations, a row a layer, method and pair of scores.
+
+
+rule units:
+    input:
+        taps="results/{experiment}/taps.json",
+        selectivity=lambda wildcards: real_images(wildcards, "results/{experiment}/selectivity.csv"),
+        substitution=lambda wildcards: across(
+            wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"
+        ),
+        ablation=lambda wildcards: (
+            across(wildcards, "results/{experiment}/ablation/{layer}.csv") if dataset(wildcards) else []
+        ),
+    output:
+        "results/{experiment}/units.csv",
+    params:
+        network=lambda wildcards: experiment(wildcards)["network"],
+        code=code("units"),
+    log:
+        "logs/{experiment}/units.log",
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/units.py --experiment {wildcards.experiment:q} --network {params.network:q}"
+        " --taps {input.taps:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
+        " --ablation {input.ablation:q} --output {output:q} --log {log:q}"
+
+
+rule layers:
+    input:
+        units="results/{experiment}/units.csv",
+        taps="results/{experiment}/taps.json",
+    output:
+        "results/{experiment}/layers.csv",
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
+        code=code("correlations"),
+    log:
+        "logs/{experiment}/layers.log",
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/correlations.py --units {input.units:q} --taps {input.taps:q}"
+        " --settings {params.settings:q} --output {output:q} --log {log:q}"

@@ -1,0 +1,122 @@
+# What each unit answers to, what could stand in for it, and what is lost without it.
+
+
+rule activations:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        taps="results/{experiment}/taps.json",
+    output:
+        "results/{experiment}/activations.h5",
+    params:
+        settings=lambda wildcards: settings(
+            readout=experiment(wildcards)["readout"], **experiment(wildcards)["activations"]
+        ),
+        code=code("activations"),
+        device=STUDY.device,
+    log:
+        "logs/{experiment}/activations.log",
+    benchmark:
+        "logs/{experiment}/activations.tsv"
+    threads: 8
+    resources:
+        gpu=GPU,
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/activations.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
+        " --taps {input.taps:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --log {log:q}"
+
+
+rule selectivity:
+    input:
+        activations="results/{experiment}/activations.h5",
+    output:
+        "results/{experiment}/selectivity.csv",
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["selectivity"]),
+        code=code("selectivity"),
+    log:
+        "logs/{experiment}/selectivity.log",
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/selectivity.py --activations {input.activations:q} --settings {params.settings:q}"
+        " --output {output:q} --log {log:q}"
+
+
+rule images:
+    input:
+        checkpoint=checkpoint,
+        dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
+    output:
+        "results/{experiment}/images/{layer}.{method}.h5",
+    params:
+        recipe=lambda wildcards: canonical_json(recipe(wildcards)),
+        settings=lambda wildcards: settings(
+            units=experiment(wildcards)["layers"][wildcards.layer],
+            seeds=experiment(wildcards)["seeds"],
+            readout=experiment(wildcards)["readout"],
+            **experiment(wildcards)["images"],
+        ),
+        code=code("images"),
+        scratch=".resume/{experiment}/images/{layer}.{method}",
+        device=STUDY.device,
+    log:
+        "logs/{experiment}/images/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/images/{layer}.{method}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU,
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/images.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
+        " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
+        " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q}"
+        " --output {output:q} --log {log:q}"
+
+
+rule substitution:
+    input:
+        images="results/{experiment}/images/{layer}.{method}.h5",
+        activations=lambda wildcards: real_images(wildcards, "results/{experiment}/activations.h5"),
+    output:
+        "results/{experiment}/substitution/{layer}.{method}.csv",
+    params:
+        code=code("substitution"),
+    log:
+        "logs/{experiment}/substitution/{layer}.{method}.log",
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/substitution.py --images {input.images:q} --activations {input.activations:q}"
+        " --output {output:q} --log {log:q}"
+
+
+# Does not read activations.h5: a further layer there must not ablate all others again.
+rule ablation:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+    output:
+        "results/{experiment}/ablation/{layer}.csv",
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["ablation"]),
+        code=code("ablation"),
+        device=STUDY.device,
+    log:
+        "logs/{experiment}/ablation/{layer}.log",
+    benchmark:
+        "logs/{experiment}/ablation/{layer}.tsv"
+    threads: 1
+    resources:
+        gpu=GPU,
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "python scripts/ablation.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
+        " --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --log {log:q}"

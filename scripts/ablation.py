@@ -1,0 +1,60 @@
+"""Clamp each unit of a layer, to 0 and to its mean, and measure what the network loses on the test split."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import console, devices
+from unitscope.ablation import ablation
+from unitscope.activations import activations
+from unitscope.artifacts import write_table
+from unitscope.datasets import Dataset, open_dataset
+from unitscope.layers import tap
+from unitscope.networks import load_checkpoint
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
+    result.add_argument("--layer", required=True, help="name of the layer")
+    result.add_argument("--settings", type=json.loads, required=True, help='{"batch": ...}')
+    result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--output", type=Path, required=True, help="where the losses go (.csv)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Ablate every unit in both ways."""
+    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
+    layer = tap(module, arguments.layer, record["input"])
+    batch = arguments.settings["batch"]
+    with open_dataset(arguments.dataset) as dataset:
+        labels = dataset.labels("test")
+        starts = range(0, len(labels), batch)
+        images = zip(
+            dataset.batches("test", batch), (labels[first : first + batch] for first in starts), strict=True
+        )
+        clamps = {"": np.zeros(layer.units), "_mean": mean_of(module, layer.layer, dataset, batch)}
+        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), len(labels))
+    scores = {
+        f"ablation_{name}{clamp}": getattr(changes, name)
+        for clamp, changes in lost.items()
+        for name in ("loss", "accuracy", "worst_class")
+    }
+    units = np.arange(layer.units)
+    write_table(arguments.output, {"layer": [layer.layer] * layer.units, "unit": units, **scores})
+
+
+def mean_of(module: object, layer: str, dataset: Dataset, batch: int) -> np.ndarray:
+    """Return the mean activation (units,) over the training split and over space, whatever the readout is."""
+    batches = dataset.batches("train", batch)
+    total = sum(values[layer].sum(0, dtype=np.float64) for values in activations(module, [layer], batches, "mean"))
+    return total / dataset.count("train")
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,94 @@
+"""Write the activations of an experiment's layers on real images, and their statistics, in one pass over the data."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from unitscope import console, devices
+from unitscope.activations import activations, unit_statistics
+from unitscope.artifacts import create_hdf5, read_json, sha256_of
+from unitscope.datasets import Dataset, open_dataset
+from unitscope.networks import load_checkpoint
+from unitscope.selectivity import class_means
+
+COLUMNS = 64
+"""Units of a layer that are read at a time for the statistics: what bounds the memory."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
+    result.add_argument("--taps", type=Path, required=True, help="the layers (.json)")
+    result.add_argument("--settings", type=json.loads, required=True, help='{"batch": ..., "readout": ...}')
+    result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--output", type=Path, required=True, help="where the activations go (.h5)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run both splits through the network; keep the test split, summarize the training split."""
+    module, _ = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
+    made_from = {
+        "settings": arguments.settings,
+        "checkpoint_sha256": sha256_of(arguments.checkpoint),
+        "dataset_sha256": sha256_of(arguments.dataset),
+    }
+    taps = {tap["layer"]: tap for tap in read_json(arguments.taps)}
+    scratch = arguments.output.with_name(f".{arguments.output.name}.training")
+    try:
+        with open_dataset(arguments.dataset) as dataset, create_hdf5(arguments.output, made_from) as out:
+            out["labels"] = dataset.labels("test")
+            out.attrs["classes"] = np.array(dataset.classes, dtype=h5py.string_dtype())
+            groups = {layer: out.create_group(f"layers/{layer}") for layer in taps}
+            for layer, group in groups.items():
+                group.attrs.update({key: value for key, value in taps[layer].items() if key != "layer"})
+            fill(module, taps, dataset, "test", arguments.settings, groups)
+            with h5py.File(scratch, "w") as training:
+                kept = {layer: training.create_group(layer) for layer in taps}
+                fill(module, taps, dataset, "train", arguments.settings, kept)
+                for layer, group in groups.items():
+                    summarize(kept[layer]["activations"], group)
+            if dataset.classes:
+                for group in groups.values():
+                    group["class_means"] = class_means(
+                        group["activations"][:], dataset.labels("test"), dataset.classes
+                    )
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def fill(
+    module: object, taps: dict[str, dict], dataset: Dataset, split: str, settings: dict, groups: dict[str, h5py.Group]
+) -> None:
+    """Write the activations of a split, a batch at a time, into the data sets `activations` of the groups."""
+    count = dataset.count(split)
+    for layer, tap in taps.items():
+        rows, columns = min(settings["batch"], count), min(COLUMNS, tap["units"])
+        groups[layer].create_dataset("activations", (count, tap["units"]), np.float32, chunks=(rows, columns))
+    batches = dataset.batches(split, settings["batch"])
+    first = 0
+    with console.progress(count, f"activations, {split}", "images") as advance:
+        for values in activations(module, list(taps), batches, settings["readout"]):
+            size = len(next(iter(values.values())))
+            for layer, array in values.items():
+                groups[layer]["activations"][first : first + size] = array
+            first += size
+            advance(size)
+
+
+def summarize(values: h5py.Dataset, group: h5py.Group) -> None:
+    """Write the statistics of a layer's activations, which are read by blocks of units."""
+    units = values.shape[1]
+    blocks = [asdict(unit_statistics(values[:, first : first + COLUMNS])) for first in range(0, units, COLUMNS)]
+    for name in blocks[0]:
+        group[name] = np.concatenate([block[name] for block in blocks])
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

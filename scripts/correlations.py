@@ -1,0 +1,38 @@
+"""Correlations of the units' scores within each layer, with intervals and p values: layers.csv."""
+
+import argparse
+import json
+from pathlib import Path
+
+from unitscope import artifacts, console, tables
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='JSON: {"permutations": int, "resamples": int, "seed": int}'
+    )
+    result.add_argument("--output", type=Path, required=True, help="layers.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Correlate layer by layer."""
+    settings = arguments.settings
+    table = tables.layer_correlations(
+        artifacts.read_table(arguments.units),
+        artifacts.read_json(arguments.taps),
+        settings["permutations"],
+        settings["resamples"],
+        settings["seed"],
+    )
+    undefined = sum(value != value for value in table["spearman"])
+    console.log.info("%d correlations, %d of them undefined", len(table["spearman"]), undefined)
+    artifacts.write_table(arguments.output, table)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

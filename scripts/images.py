@@ -1,0 +1,87 @@
+"""Make the image that each unit of a layer likes best, by one method, and record how the whole layer answers it."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import console, devices
+from unitscope.activations import activations, unit_statistics
+from unitscope.artifacts import Scratch, create_hdf5, sha256_of
+from unitscope.datasets import Dataset, open_dataset
+from unitscope.layers import tap
+from unitscope.networks import load_checkpoint
+from unitscope.visualization import Recipe, activation_maximization, select_units
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), for iam_z and for the start 'mean'")
+    result.add_argument("--layer", required=True, help="name of the layer")
+    result.add_argument("--method", required=True, help="name of the method")
+    result.add_argument("--recipe", type=json.loads, required=True, help="the method's settings, as JSON")
+    result.add_argument("--settings", type=json.loads, required=True, help='{"units", "seeds", "readout", "batch"}')
+    result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--scratch", type=Path, help="folder for finished batches, so that a rerun goes on from them")
+    result.add_argument("--output", type=Path, required=True, help="where the images go (.h5)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Climb for every target unit and every seed."""
+    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
+    settings, recipe = arguments.settings, Recipe(**arguments.recipe)
+    made_from = {
+        "layer": arguments.layer,
+        "method": arguments.method,
+        **arguments.recipe,
+        **settings,
+        "checkpoint_sha256": sha256_of(arguments.checkpoint),
+    }
+    scale = mean_image = None
+    if arguments.dataset:
+        made_from["dataset_sha256"] = sha256_of(arguments.dataset)
+        with open_dataset(arguments.dataset) as dataset:
+            if recipe.objective == "iam_z":
+                scale = scale_of(module, arguments.layer, dataset, settings)
+            if recipe.start == "mean":
+                mean_image = mean_of(dataset, settings["batch"])
+    scratch = Scratch(arguments.scratch, made_from)
+    generated = activation_maximization(
+        module,
+        arguments.layer,
+        record["input"],
+        select_units(settings["units"], tap(module, arguments.layer, record["input"]).units),
+        recipe,
+        seeds=settings["seeds"],
+        readout=settings["readout"],
+        batch=settings["batch"],
+        scale=scale,
+        mean_image=mean_image,
+        scratch=scratch,
+    )
+    with create_hdf5(arguments.output, made_from) as out:
+        for name, array in vars(generated).items():
+            out[name] = array
+    scratch.clear()
+
+
+def scale_of(module: object, layer: str, dataset: Dataset, settings: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (units,) of the layer's activations on the training split."""
+    batches = dataset.batches("train", 256)
+    values = np.concatenate([found[layer] for found in activations(module, [layer], batches, settings["readout"])])
+    statistics = unit_statistics(values)
+    return statistics.mean, statistics.std
+
+
+def mean_of(dataset: Dataset, size: int) -> np.ndarray:
+    """Return the mean training image (channels, height, width) in [0, 1]."""
+    total = sum(batch.sum(0, dtype=np.float64) for batch in dataset.batches("train", size))
+    return np.moveaxis(total / dataset.count("train") / 255, -1, 0)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

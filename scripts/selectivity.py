@@ -1,0 +1,61 @@
+"""Class selectivity of every unit, from the activations of an experiment: selectivity.csv."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import artifacts, console, selectivity
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='JSON: {"permutations": shuffles of the labels, "seed": int}'
+    )
+    result.add_argument("--output", type=Path, required=True, help="selectivity.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Score each layer in the order of the network."""
+    columns: dict[str, list] = {
+        name: [] for name in ("layer", "unit", "dead", "selectivity", "top_class", "selectivity_permuted")
+    }
+    with artifacts.open_hdf5(arguments.activations) as handle:
+        names = [name.decode() if isinstance(name, bytes) else str(name) for name in handle.attrs["classes"]]
+        labels = handle["labels"][:] if names else np.empty(0, dtype=np.int64)
+        if len(names) < 2:
+            console.log.warning(
+                "%s has %d classes: selectivity compares classes and is left out.", arguments.activations, len(names)
+            )
+        for layer in sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"]):
+            group = handle["layers"][layer]
+            values = group["activations"][:]
+            units = values.shape[1]
+            dead = selectivity.dead_units(group["max"][:], values)
+            index, permuted, top = np.full(units, np.nan), np.full(units, np.nan), [""] * units
+            if len(names) >= 2:
+                means = selectivity.class_means(values, labels, names)
+                index = np.where(dead, np.nan, selectivity.class_selectivity(means))
+                top = [
+                    names[best] if known else ""
+                    for best, known in zip(selectivity.top_class(means), np.isfinite(index), strict=True)
+                ]
+                draws, seed = arguments.settings["permutations"], arguments.settings["seed"]
+                permuted = selectivity.permuted_selectivity(values, labels, names, draws, seed)
+            console.log.info("%s: %d units, %d dead", layer, units, dead.sum())
+            columns["layer"] += [layer] * units
+            columns["unit"] += range(units)
+            columns["dead"] += dead.tolist()
+            columns["selectivity"] += index.tolist()
+            columns["top_class"] += top
+            columns["selectivity_permuted"] += np.where(dead, np.nan, permuted).tolist()
+    artifacts.write_table(arguments.output, columns)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

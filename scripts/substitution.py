@@ -1,0 +1,55 @@
+"""Score how many units of a layer could stand in for each unit: representative substitution, raw and scale-free."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import console
+from unitscope.artifacts import open_hdf5, write_table
+from unitscope.substitution import substitution
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--images", type=Path, required=True, help="the layer's images and responses (.h5)")
+    result.add_argument("--activations", type=Path, nargs="?", help="activations on real images (.h5), for rs_z and rs_q")
+    result.add_argument("--output", type=Path, required=True, help="where the scores go (.csv)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Read the response matrix and the units' scales, write a row a target unit."""
+    with open_hdf5(arguments.images) as images:
+        layer, method = images.attrs["layer"], images.attrs["method"]
+        units, responses = images["units"][:], images["responses"][:]
+    scales: dict[str, np.ndarray] = {}
+    if arguments.activations:
+        with open_hdf5(arguments.activations) as activations:
+            group = activations[f"layers/{layer}"]
+            scales = {"mean": group["mean"][:], "std": group["std"][:]}
+            if not group.attrs["signed"]:
+                scales["quantile"] = group["positive_q99"][:]
+    scores = substitution(responses, units, **scales)
+    rows = len(units)
+    write_table(
+        arguments.output,
+        {
+            "layer": [layer] * rows,
+            "method": [method] * rows,
+            "unit": units,
+            "rs": scores.rs,
+            "rs_z": scores.rs_z,
+            "rs_q": scores.rs_q,
+            "ties": scores.ties,
+            "seeds": scores.seeds,
+            "substitutes": [" ".join(map(str, found)) for found in scores.substitutes],
+            "left_out_z": [scores.left_out_z] * rows,
+            "left_out_q": [scores.left_out_q] * rows,
+        },
+    )
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

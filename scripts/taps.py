@@ -1,0 +1,45 @@
+"""List the layers of an experiment: units, shape of the map, depth, kind and sign. Fails early on a wrong name."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from unitscope import console
+from unitscope.artifacts import write_json
+from unitscope.datasets import open_dataset
+from unitscope.errors import UserError
+from unitscope.layers import taps
+from unitscope.networks import build, freeze
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--dataset", type=Path, nargs="?", help="the network's data set (.h5), if it has one")
+    result.add_argument("--network", type=json.loads, required=True, help="the network's settings, as JSON")
+    result.add_argument("--layers", nargs="+", required=True, help="names of the layers")
+    result.add_argument("--output", type=Path, required=True, help="where the list goes (.json)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Build the network, untrained, and look up its layers."""
+    shape, classes = arguments.network["input"], []
+    if arguments.dataset:
+        with open_dataset(arguments.dataset) as dataset:
+            shape, classes = dataset.shape, dataset.classes
+    module = freeze(build(arguments.network, shape, classes))
+    known = {tap.layer: tap for tap in taps(module, shape)}
+    for layer in arguments.layers:
+        if layer not in known:
+            raise UserError(
+                f"layers names {layer!r}, which the network {arguments.network['model']} does not have. "
+                f"Its layers are: {', '.join(known)}."
+            )
+    chosen = [asdict(tap) for tap in known.values() if tap.layer in arguments.layers]
+    write_json(arguments.output, chosen)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,40 @@
+"""Every score of every unit of an experiment in one table: units.csv.
+
+Layer, method and unit of a row are read from the columns inside the tables, never from the names of files.
+"""
+
+import argparse
+from pathlib import Path
+
+from unitscope import artifacts, console, tables
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--experiment", required=True, help="name of the experiment")
+    result.add_argument("--network", required=True, help="name of its network")
+    result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
+    result.add_argument("--selectivity", type=Path, help="selectivity.csv; without it selectivity is NaN")
+    result.add_argument("--substitution", type=Path, nargs="*", default=[], help="substitution/{layer}.{method}.csv ...")
+    result.add_argument("--ablation", type=Path, nargs="*", default=[], help="ablation/{layer}.csv ...")
+    result.add_argument("--output", type=Path, required=True, help="units.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Read the tables and join them."""
+    table = tables.units_table(
+        arguments.experiment,
+        arguments.network,
+        artifacts.read_json(arguments.taps),
+        artifacts.read_table(arguments.selectivity) if arguments.selectivity else None,
+        [artifacts.read_table(path) for path in arguments.substitution],
+        [artifacts.read_table(path) for path in arguments.ablation],
+    )
+    console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(tables.methods_of(table)))
+    artifacts.write_table(arguments.output, table)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

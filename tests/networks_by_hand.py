@@ -1,0 +1,70 @@
+"""Small networks whose answers are known, or that hold what is hard to cut: skips, in-place steps, shared modules."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Residual(nn.Module):
+    """A residual block as torchvision writes them: batch norm, one in-place ReLU called twice, in-place addition."""
+
+    def __init__(self, channels: int = 6) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, groups=2, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc = nn.Linear(channels, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = F.relu(x, inplace=True)
+        identity = x
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        x += identity
+        x = self.relu(x)
+        return self.fc(x.mean((2, 3)))
+
+
+class Shared(nn.Module):
+    """One linear layer called twice, between a hidden layer with dropout and signed logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(12, 8)
+        self.drop = nn.Dropout()
+        self.shared = nn.Linear(8, 8)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.drop(self.first(x.flatten(1))))
+        x = F.gelu(self.shared(x))
+        x = self.shared(x).relu_()
+        return self.last(x)
+
+
+def quiet(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Return a network in eval mode, frozen, with random weights and random batch norm statistics."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.4
+    for name, buffer in module.named_buffers():
+        if buffer.is_floating_point():
+            noise = torch.rand(buffer.shape, generator=generator)
+            buffer.copy_(noise + 0.5 if name.endswith("var") else noise - 0.5)
+    return module.eval().requires_grad_(False)
+
+
+def linear(weight: list[list[float]] | Tensor, bias: list[float] | Tensor | None = None) -> nn.Module:
+    """Return flatten, a linear layer `units` with the given weight, and a ReLU."""
+    weight = torch.as_tensor(weight)
+    module = nn.Sequential()
+    module.add_module("flatten", nn.Flatten())
+    module.add_module("units", nn.Linear(weight.shape[1], weight.shape[0]))
+    module.add_module("relu", nn.ReLU())
+    module.units.weight.data = weight.float()
+    module.units.bias.data = torch.zeros(len(weight)) if bias is None else torch.as_tensor(bias).float()
+    return module.eval().requires_grad_(False)

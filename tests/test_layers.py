@@ -1,0 +1,118 @@
+"""Layers: which are found, and that a network cut at one of them computes what the whole one does."""
+
+import pytest
+import torch
+from networks_by_hand import Residual, Shared, quiet
+from torch import nn
+
+from unitscope.errors import UserError
+from unitscope.layers import prefix, read_out, readouts, split, tap, taps
+
+IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+SMALL = IMAGES[:, :, :2, :2]
+
+
+def hooked(module: nn.Module, path: str, call: int, images: torch.Tensor) -> torch.Tensor:
+    """Return what a module puts out at its n-th call, the plain way: through a hook."""
+    seen = []
+    handle = module.get_submodule(path).register_forward_hook(lambda *arguments: seen.append(arguments[2].clone()))
+    try:
+        module(images)
+    finally:
+        handle.remove()
+    return seen[call]
+
+
+def test_taps_of_a_residual_network():
+    found = {found.layer: found for found in taps(quiet(Residual()), (3, 8, 8))}
+    assert list(found) == ["stem", "conv1", "conv2", "fc"]
+    assert [found[name].depth for name in found] == [1, 2, 3, 4]
+    # An addition lies between conv2 and its ReLU; nothing follows fc.
+    assert [found[name].signed for name in found] == [False, False, True, True]
+    assert (found["conv1"].kind, found["conv1"].units, found["conv1"].map) == ("conv", 6, (8, 8))
+    assert (found["fc"].kind, found["fc"].units, found["fc"].map) == ("linear", 4, ())
+
+
+def test_taps_of_a_module_that_is_called_twice():
+    found = {found.layer: found for found in taps(quiet(Shared()), (3, 2, 2))}
+    assert list(found) == ["first", "shared", "shared-call2", "last"]
+    # Dropout does nothing here and does not separate a layer from its ReLU; GELU can be negative.
+    assert [found[name].signed for name in found] == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "layer", "tapped", "activation"),
+    [
+        (Residual, IMAGES, "stem", ("stem", 0), torch.relu),
+        (Residual, IMAGES, "conv1", ("bn1", 0), torch.relu),
+        (Residual, IMAGES, "conv2", ("bn2", 0), lambda x: x),
+        (Shared, SMALL, "shared", ("shared", 0), nn.functional.gelu),
+        (Shared, SMALL, "shared-call2", ("shared", 1), torch.relu),
+        (Shared, SMALL, "last", ("last", 0), lambda x: x),
+    ],
+)
+def test_prefix_gives_what_hooks_see(network, images, layer, tapped, activation):
+    module = quiet(network())
+    expected = hooked(module, *tapped, images)
+    before, after = prefix(module, layer, "mean")(images)
+    kept = expected.flatten(2).mean(2) if expected.dim() > 2 else expected
+    torch.testing.assert_close(before, kept)
+    expected = activation(expected)
+    torch.testing.assert_close(after, expected.flatten(2).mean(2) if expected.dim() > 2 else expected)
+
+
+@pytest.mark.parametrize(("network", "images"), [(Residual, IMAGES), (Shared, SMALL)])
+def test_split_network_equals_the_whole(network, images):
+    module = quiet(network())
+    expected = module(images)
+    for found in taps(module, images.shape[1:]):
+        cut = split(module, found.layer)
+        torch.testing.assert_close(cut.suffix(*cut.prefix(images)), expected)
+
+
+def test_tracing_leaves_the_network_as_it_was():
+    module = quiet(Residual())
+    expected = module(IMAGES)
+    split(module, "conv1")
+    assert module.relu.inplace
+    assert not any(child._forward_hooks for child in module.modules())
+    torch.testing.assert_close(module(IMAGES), expected)
+
+
+def test_several_layers_in_one_pass():
+    module = quiet(Residual())
+    names = ["conv2", "stem", "fc"]
+    for name, values in zip(names, readouts(module, names, "max")(IMAGES), strict=True):
+        torch.testing.assert_close(values, prefix(module, name, "max")(IMAGES)[1])
+
+
+def test_readouts():
+    maps = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5)
+    assert torch.equal(read_out(maps, 1, "mean"), maps.mean((2, 3)))
+    assert torch.equal(read_out(maps, 1, "max"), maps.amax((2, 3)))
+    assert torch.equal(read_out(maps, 1, "center"), maps[:, :, 2, 2])
+    tokens = torch.arange(2 * 3 * 4.0).view(2, 3, 4)
+    assert torch.equal(read_out(tokens, -1, "mean"), tokens.mean(1))
+    assert torch.equal(read_out(tokens, -1, "center"), tokens[:, 1])
+
+
+def test_a_layer_that_is_not_there_is_an_error_that_lists_the_layers():
+    with pytest.raises(UserError, match="stem, conv1, conv2, fc"):
+        tap(quiet(Residual()), "conv9", (3, 8, 8))
+
+
+def test_images_of_another_shape_are_an_error():
+    with pytest.raises(UserError, match=r"\(1, 8, 8\)"):
+        taps(quiet(Residual()), (1, 8, 8))
+
+
+class Branching(nn.Module):
+    """A network that looks at its values."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_a_network_that_cannot_be_traced_is_an_error_that_says_so():
+    with pytest.raises(UserError, match="Branching cannot be traced"):
+        taps(Branching(), (3, 8, 8))

@@ -1,0 +1,116 @@
+"""Representative substitution on response matrices made by hand."""
+
+import numpy as np
+import pytest
+
+from unitscope.substitution import representative_substitution, substitution
+
+
+
+def score(responses, units=None, **scales):
+    responses = np.asarray(responses, np.float32)
+    responses = responses if responses.ndim == 3 else responses[None]
+    units = np.arange(responses.shape[1]) if units is None else np.asarray(units)
+    return substitution(responses, units, **{name: np.asarray(value) for name, value in scales.items()})
+
+
+def test_by_hand():
+    found = score([[1, 2, 3, 0], [5, 5, 6, 5], [1, 2, 3, 2], [9, 8, 7, 6]])
+    assert found.rs.tolist() == [2 / 4, 1 / 4, 0, 3 / 4]
+    assert found.ties.tolist() == [0, 2, 0, 0]
+    assert found.seeds.tolist() == [1, 1, 1, 1]
+    assert found.substitutes == [[2, 1], [2], [], [0, 1, 2]]
+
+
+def test_rs_reaches_its_bounds():
+    identity = np.eye(8)
+    assert (score(identity).rs == 0).all()
+    assert (score(2 - identity).rs == 7 / 8).all()
+
+
+def test_exact_duplicates_are_ties_and_no_substitutes():
+    found = score([[3, 3, 1], [3, 3, 1], [0, 0, 2]])
+    assert found.rs.tolist() == [0, 0, 0]
+    assert found.ties.tolist() == [1, 1, 0]
+    assert found.substitutes == [[], [], []]
+
+
+def test_a_silent_unit_gets_no_score():
+    found = score([[0, 2], [1, 3]])
+    assert np.isnan(found.rs[0]) and found.rs[1] == 0
+    assert np.isnan(found.rs_z[0]) and np.isnan(found.ties[0])
+    assert found.seeds.tolist() == [0, 1]
+    assert found.substitutes == [[], []]
+
+
+def test_seeds_in_which_the_unit_is_silent_are_left_out():
+    found = score([[[1, 2], [0, 1]], [[0, 2], [0, 1]], [[4, 2], [0, 1]]])
+    assert found.seeds.tolist() == [2, 3]
+    assert found.rs.tolist() == [0.25, 0.0]
+    assert found.substitutes[0] == []  # It exceeds in one of two seeds: not in more than half.
+
+
+def test_substitutes_are_ranked_by_the_median_over_seeds():
+    responses = [[[1, 2, 3, 1.5]], [[1, 2, 9, 1.5]], [[1, 8, 1.5, 0.5]]]
+    found = score(responses, units=[0])
+    # Medians of the ratios: unit 1: 2, unit 2: 3, unit 3: 1.5.
+    assert found.substitutes == [[2, 1, 3]]
+
+
+def test_at_most_five_substitutes():
+    assert score([[1, 2, 3, 4, 5, 6, 7]], units=[0]).substitutes == [[6, 5, 4, 3, 2]]
+
+
+def test_sampled_targets_compete_with_the_whole_layer():
+    responses = np.random.default_rng(0).random((2, 6, 6))
+    whole = score(responses)
+    part = score(responses[:, [1, 4]], units=[1, 4])
+    assert part.rs.tolist() == whole.rs[[1, 4]].tolist()
+    assert part.substitutes == [whole.substitutes[1], whole.substitutes[4]]
+
+
+def test_scale_free_scores_by_hand():
+    found = score(
+        [[4, 6, 10]], units=[0], mean=[0, 4, 0], std=[2, 1, 10], quantile=[8, 24, 10]
+    )  # z: 2, 2, 1; over q: 0.5, 0.25, 1.
+    assert found.rs.tolist() == [2 / 3]
+    assert found.rs_z.tolist() == [0.0]
+    assert found.rs_q.tolist() == [1 / 3]
+
+
+def test_units_without_a_scale_leave_the_count_and_the_number():
+    found = score(
+        [[4, 6, 10], [1, 5, 6], [7, 8, 9]], mean=[0, 0, 0], std=[1, 0, 2], quantile=[np.nan, 10, 5]
+    )
+    # z: row 0 is 4, -, 5: one of two. Row 1 has no scale. Row 2 is 7, -, 4.5: one of two.
+    assert found.rs_z[0] == 0.5 and np.isnan(found.rs_z[1]) and found.rs_z[2] == 0.5
+    assert np.isnan(found.rs_q[0]) and found.rs_q[1] == 0.5 and found.rs_q[2] == 0
+    assert (found.left_out_z, found.left_out_q) == (1, 1)
+
+
+def test_without_real_images_raw_rs_stands_alone():
+    found = score([[1, 2], [1, 3]])
+    assert found.rs.tolist() == [0.5, 0]
+    assert np.isnan(found.rs_z).all() and np.isnan(found.rs_q).all()
+    assert (found.left_out_z, found.left_out_q) == (2, 2)
+
+
+def test_scaling_units_moves_raw_rs_and_leaves_the_scale_free_ones():
+    generator = np.random.default_rng(0)
+    responses = generator.random((3, 12, 12)).astype(np.float32)
+    scale = 2.0 ** generator.integers(-3, 4, 12)
+    measured = {"mean": generator.random(12), "std": generator.random(12) + 0.1, "quantile": generator.random(12) + 1}
+    before = score(responses, **measured)
+    after = score(responses * scale, **{name: value * scale for name, value in measured.items()})
+    assert before.rs_z.tolist() == after.rs_z.tolist()
+    assert before.rs_q.tolist() == after.rs_q.tolist()
+    assert before.rs.tolist() != after.rs.tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_against_a_loop(seed):
+    generator = np.random.default_rng(seed)
+    responses = generator.integers(0, 6, (7, 9)).astype(np.float32)
+    units = generator.permutation(9)[:7]
+    expected = [sum(other > row[unit] for other in row) / 9 for row, unit in zip(responses, units, strict=True)]
+    assert representative_substitution(responses, units).tolist() == expected

@@ -1,0 +1,231 @@
+"""Ascent: known optima of linear layers, the identity of IAM, and that nothing depends on the order of work."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import Residual, linear, quiet
+
+from unitscope.artifacts import Scratch
+from unitscope.errors import UserError
+from unitscope.layers import prefix
+from unitscope.visualization import Recipe, activation_maximization, objective, select_units, start_image
+
+SHAPE = (3, 8, 8)
+FEW = Recipe(steps=12, points=4)
+
+
+def made(recipe=FEW, units=(0, 1, 2, 3), layer="conv1", module=None, **arguments):
+    module = module or quiet(Residual())
+    return activation_maximization(module, layer, SHAPE, np.array(units), recipe, **arguments)
+
+
+def same(first, second):
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in vars(first))
+
+
+# --- closed forms ----------------------------------------------------------------------------------------------------
+
+
+def test_am_on_a_linear_layer_ends_in_the_corner_that_its_weights_point_to():
+    weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
+    bias = torch.full((4,), 3.0)
+    found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), Recipe())
+    for unit in range(4):
+        corner = (weight[unit] > 0).float().view(3, 2, 2)
+        image = torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255
+        assert torch.equal(image, corner)
+        best = weight[unit].clamp(min=0).sum() + bias[unit]
+        assert found.responses[0, unit, unit] == pytest.approx(best.item(), rel=1e-6)
+
+
+def test_iam_on_a_linear_layer_ends_in_the_corner_of_the_difference():
+    weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
+    bias = torch.full((4,), 30.0)  # Far from the ReLU's kink: the objective is linear.
+    found = activation_maximization(
+        linear(weight, bias), "units", (3, 2, 2), np.arange(4), Recipe(objective="iam")
+    )
+    for unit in range(4):
+        others = torch.cat([weight[:unit], weight[unit + 1 :]]).mean(0)
+        corner = (weight[unit] > others).float().view(3, 2, 2)
+        assert torch.equal(torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255, corner)
+
+
+def test_identity_of_iam():
+    values = torch.rand(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets = torch.tensor([0, 3, 6, 2, 2])
+    own = values[torch.arange(5), targets]
+    expected = 7 / 6 * (own - values.mean(1))
+    torch.testing.assert_close(objective("iam", values, values, targets), expected)
+
+
+def test_iam_z_standardizes_and_leaves_out_units_that_never_vary():
+    values = torch.tensor([[4.0, 1.0, 9.0, 5.0]])
+    mean, std = torch.tensor([2.0, 0.0, 3.0, 5.0]), torch.tensor([2.0, 1.0, 3.0, 0.0])
+    # Unit 0: (4 - 2) / 2 = 1; competitors 1 and 2: 1 and 2; unit 3 has no scale.
+    found = objective("iam_z", values, values, torch.tensor([0]), (mean, std))
+    torch.testing.assert_close(found, torch.tensor([1.0 - 1.5]))
+
+
+def test_a_silent_unit_is_led_by_its_preactivation_and_others_are_not():
+    before, after = torch.tensor([[-2.0, 3.0], [1.0, 0.5]]), torch.tensor([[0.0, 3.0], [1.0, 0.5]])
+    assert objective("am", before, after, torch.tensor([0, 0])).tolist() == [-2.0, 1.0]
+
+
+def test_a_unit_that_starts_silent_wakes_up():
+    # 12 pixels at about 0.5 give -3 + 2.9: only the pre-activation has a gradient there.
+    found = activation_maximization(
+        linear([[0.5] * 12], [-3.2]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64)
+    )
+    assert found.start_responses[0, 0, 0] == 0
+    assert found.responses[0, 0, 0] == pytest.approx(2.8, rel=1e-5)
+
+
+def test_a_unit_that_no_image_wakes_stays_silent_and_keeps_its_preactivation():
+    found = activation_maximization(
+        linear([[0.5] * 12], [-9.0]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64)
+    )
+    assert found.responses[0, 0, 0] == 0
+    assert found.preactivations[0, 0, 0] == pytest.approx(-3.0, rel=1e-5)
+
+
+# --- what is stored --------------------------------------------------------------------------------------------------
+
+
+def test_responses_can_be_computed_again_from_the_stored_images():
+    module = quiet(Residual())
+    found = made(module=module, seeds=(0, 5))
+    pixels = torch.from_numpy(found.images.reshape(-1, 8, 8, 3)).permute(0, 3, 1, 2).float() / 255
+    before, after = prefix(module, "conv1", "mean")(pixels)
+    np.testing.assert_allclose(found.responses.reshape(-1, 6), after.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.preactivations.reshape(-1, 6), before.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_layout():
+    found = made(seeds=(0, 5))
+    assert found.images.shape == (2, 4, 8, 8, 3)
+    assert found.images.dtype == np.uint8
+    assert found.responses.shape == found.start_responses.shape == found.preactivations.shape == (2, 4, 6)
+    assert found.responses.dtype == np.float32
+    assert found.steps.tolist() == [0, 4, 8, 12]
+    assert found.objective.shape == (2, 4, 4)
+    assert found.objective[..., 0].mean() < found.objective[..., -1].mean()
+
+
+def test_free_pixels_are_kept_as_they_are():
+    found = made(replace(FEW, clamp=False, learning_rate=0.5))
+    assert found.images.dtype == np.float32
+    assert found.images.max() > 1.0
+    assert (found.rounding == 0).all()
+
+
+def test_am_and_iam_start_from_the_same_image_and_seeds_and_units_from_others():
+    first = start_image(Recipe(), 0, "conv1", 3, SHAPE)
+    assert np.array_equal(first, start_image(Recipe(objective="iam"), 0, "conv1", 3, SHAPE))
+    assert not np.array_equal(first, start_image(Recipe(), 1, "conv1", 3, SHAPE))
+    assert not np.array_equal(first, start_image(Recipe(), 0, "conv1", 4, SHAPE))
+    assert not np.array_equal(first, start_image(Recipe(), 0, "conv2", 3, SHAPE))
+    assert 0.4 <= first.min() < 0.42 and 0.58 < first.max() <= 0.6
+
+
+# --- invariance ------------------------------------------------------------------------------------------------------
+
+
+def test_order_and_choice_of_units_change_nothing():
+    whole = made(units=(0, 1, 2, 3), batch=2)
+    part = made(units=(2, 3), batch=2)
+    assert np.array_equal(whole.images[:, 2:], part.images)
+    assert np.array_equal(whole.responses[:, 2:], part.responses)
+
+
+def test_a_short_last_batch_changes_nothing():
+    whole = made(units=(0, 1, 2, 3, 4, 5), batch=4)
+    assert np.array_equal(whole.images[:, 4:], made(units=(4, 5), batch=4).images)
+
+
+@pytest.mark.parametrize("name", ["am", "iam"])
+def test_batch_size_changes_nothing_beyond_rounding(name):
+    recipe = replace(FEW, objective=name)
+    one, many = made(recipe, batch=1), made(recipe, batch=4)
+    np.testing.assert_allclose(one.responses, many.responses, rtol=1e-3, atol=1e-4)
+    assert np.abs(one.images.astype(int) - many.images.astype(int)).max() <= 2
+
+
+def test_an_interrupted_ascent_goes_on_from_its_finished_batches(tmp_path, monkeypatch):
+    from unitscope import visualization
+
+    expected = made(batch=1)
+    real, calls = visualization.ascend, []
+
+    def failing(*arguments, **keywords):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(visualization, "ascend", failing)
+    with pytest.raises(KeyboardInterrupt):
+        made(batch=1, scratch=Scratch(tmp_path / "scratch", "key"))
+    resumed = made(batch=1, scratch=Scratch(tmp_path / "scratch", "key"))
+    assert same(resumed, expected)
+    assert len(calls) == 5  # Two finished, one interrupted, two that were left.
+    # Another setting never takes what was made for the first.
+    made(batch=1, scratch=Scratch(tmp_path / "scratch", "other key"))
+    assert len(calls) == 9
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": "gradient", "learning_rate": 5.0},
+        {"optimizer": "normalized_gradient", "learning_rate": 0.5},
+        {"start": "grey"},
+        {"parametrization": "fourier"},
+        {"parametrization": "fourier", "clamp": False},
+        {"target": "preactivation"},
+        {"jitter": 2},
+        {"total_variation": 0.5},
+    ],
+)
+def test_every_option_climbs_and_repeats(change):
+    recipe = replace(FEW, steps=30, **change)
+    first = made(recipe)
+    assert same(first, made(recipe))
+    assert (first.objective[..., -1] > first.objective[..., 0]).mean() >= 0.75
+    assert not np.array_equal(first.images, made(replace(FEW, steps=30)).images)
+
+
+def test_fourier_starts_from_the_same_image():
+    found = made(replace(FEW, steps=1, learning_rate=1e-6, parametrization="fourier"))
+    plain = made(replace(FEW, steps=1, learning_rate=1e-6))
+    assert np.abs(found.images.astype(int) - plain.images.astype(int)).max() <= 1
+
+
+def test_total_variation_smooths():
+    def roughness(found):
+        return np.abs(np.diff(found.images.astype(int), axis=2)).mean()
+
+    assert roughness(made(replace(FEW, steps=60, total_variation=20.0))) < roughness(made(replace(FEW, steps=60)))
+
+
+# --- which units -----------------------------------------------------------------------------------------------------
+
+
+def test_target_units():
+    assert select_units("all", 4).tolist() == [0, 1, 2, 3]
+    assert select_units([3, 1], 4).tolist() == [1, 3]
+    sample = select_units({"sample": 5, "seed": 0}, 100)
+    assert len(set(sample.tolist())) == 5 and sample.tolist() == sorted(sample.tolist())
+    assert sample.tolist() != select_units({"sample": 5, "seed": 1}, 100).tolist()
+    assert select_units({"sample": 9, "seed": 0}, 4).tolist() == [0, 1, 2, 3]
+
+
+def test_a_unit_that_is_not_there_is_an_error():
+    with pytest.raises(UserError, match="0 to 3"):
+        select_units([4], 4)
+
+
+def test_the_start_mean_needs_a_data_set():
+    with pytest.raises(UserError, match="'mean' needs a data set"):
+        made(replace(FEW, start="mean"))

@@ -1,0 +1,109 @@
+"""Ablation of single units (Morcos et al. 2018): what is lost when a unit is clamped.
+
+A unit is clamped in activation space, behind its nonlinearity, never by editing weights. The network is cut there: what
+lies before the layer runs once for all its units.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unitscope.console import progress
+from unitscope.layers import split, unit_axis
+from unitscope.networks import pixels
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Change of the network's performance for each clamped unit, (units,); positive where something is lost.
+
+    Attributes:
+        loss: Rise of the mean cross-entropy, in nats.
+        accuracy: Drop of the accuracy, as a share of all images.
+        worst_class: Largest drop of the accuracy within one class.
+    """
+
+    loss: np.ndarray
+    accuracy: np.ndarray
+    worst_class: np.ndarray
+
+
+class Tally:
+    """Sums over images from which loss and accuracies follow."""
+
+    def __init__(self, classes: int) -> None:
+        self.loss = 0.0
+        self.correct = np.zeros(classes, np.int64)
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: logits (images, classes), labels (images,)."""
+        self.loss += float(F.cross_entropy(logits.double(), labels, reduction="sum"))
+        hits = labels[logits.argmax(1) == labels]
+        self.correct += np.bincount(hits.cpu().numpy(), minlength=len(self.correct))
+
+
+def ablation(
+    module: nn.Module,
+    layer: str,
+    kind: str,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    clamps: Mapping[str, np.ndarray],
+    classes: int,
+    images: int,
+) -> dict[str, Ablation]:
+    """Clamp each unit of a layer in turn and measure what is lost.
+
+    Args:
+        module: The network: frozen, in eval mode, taking pixels in [0, 1].
+        layer: Name of the layer.
+        kind: "conv" or "linear", as `layers.taps` says.
+        batches: Images, uint8 (images, height, width, channels), and labels (images,).
+        clamps: For each way to clamp, the values (units,) that the units are clamped to.
+        classes: Number of classes.
+        images: Number of images in all batches, for the progress shown.
+    """
+    device = next(module.parameters()).device
+    units = len(next(iter(clamps.values())))
+    cut = split(module, layer)
+    intact = Tally(classes)
+    clamped = {name: [Tally(classes) for _ in range(units)] for name in clamps}
+    counts = np.zeros(classes, np.int64)
+    with torch.inference_mode(), progress(images * units, f"{layer} ablation", "images x units") as advance:
+        for batch, numbers in batches:
+            counts += np.bincount(numbers, minlength=classes)
+            labels = torch.from_numpy(numbers).to(device)
+            activation, *live = cut.prefix(pixels(batch, device))
+            intact.add(cut.suffix(activation, *live), labels)
+            for unit in range(units):
+                for name, values in clamps.items():
+                    with clamped_unit(activation, unit_axis(kind), unit, float(values[unit])):
+                        clamped[name][unit].add(cut.suffix(activation, *live), labels)
+                advance(len(numbers))
+    return {name: _changes(intact, tallies, counts) for name, tallies in clamped.items()}
+
+
+@contextlib.contextmanager
+def clamped_unit(activation: Tensor, axis: int, unit: int, value: float) -> Iterator[None]:
+    """Hold one unit of an activation at a value, in place, and give it back its own values behind the block."""
+    own = activation.select(axis, unit)
+    kept = own.clone()
+    own.fill_(value)
+    try:
+        yield
+    finally:
+        own.copy_(kept)
+
+
+def _changes(intact: Tally, clamped: list[Tally], counts: np.ndarray) -> Ablation:
+    total = counts.sum()
+    lost = np.array([intact.correct - tally.correct for tally in clamped])
+    return Ablation(
+        loss=np.array([tally.loss - intact.loss for tally in clamped]) / total,
+        accuracy=lost.sum(1) / total,
+        worst_class=(lost[:, counts > 0] / counts[counts > 0]).max(1),
+    )

@@ -1,0 +1,239 @@
+"""A study as the user wrote it, made complete: checked against the schema, defaults filled in, references followed.
+
+Pure functions on plain dictionaries. Reading files is left to the caller, so that a study can come from anywhere.
+"""
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+
+from unitscope.errors import UserError
+
+OBJECTIVES = ("am", "iam", "iam_z")
+"""Methods that exist by name: each is the default recipe with the objective of that name."""
+
+STEPS = ("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures")
+"""Keys of an experiment that `defaults` may set for all."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A complete study: nothing is left to be defaulted or looked up.
+
+    Attributes:
+        device: "auto", "cpu", "cuda" or "mps".
+        datasets: Settings of each data set.
+        networks: Settings of each network; an entry with several seeds or epochs has become several networks.
+        experiments: Settings of each experiment, with `layers` a mapping from layer to target units and `methods` a
+            mapping from method to recipe.
+    """
+
+    device: str
+    datasets: dict[str, dict[str, Any]]
+    networks: dict[str, dict[str, Any]]
+    experiments: dict[str, dict[str, Any]]
+
+
+def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> Study:
+    """Check a config and return the study that it describes.
+
+    Args:
+        config: As read from YAML.
+        schema: The JSON schema of a config.
+        name: Name of the config's file, for messages.
+
+    Raises:
+        UserError: An unknown key, a value that is not allowed, or a reference to something that is not there.
+    """
+    _validate(config, schema, name)
+    whole = _filled(config, schema, schema)
+    defaults = config.get("defaults", {})
+    members = {
+        entry: _networks(entry, _merged({"training": defaults.get("training", {})}, settings), schema, name)
+        for entry, settings in config["networks"].items()
+    }
+    networks = {member: settings for group in members.values() for member, settings in group.items()}
+    for network, settings in networks.items():
+        if settings["dataset"] is not None:
+            _known(name, f"networks.{network}.dataset", settings["dataset"], whole["datasets"], "data sets")
+    experiments = {}
+    for experiment, settings in config["experiments"].items():
+        where = f"experiments.{experiment}.network"
+        _known(name, where, settings["network"], [*members, *networks], "networks")
+        for network in members.get(settings["network"], [settings["network"]]):
+            suffix = network.removeprefix(settings["network"])
+            experiments[experiment + suffix] = _experiment(settings | {"network": network}, defaults, schema, name)
+    return Study(whole["device"], whole["datasets"], networks, experiments)
+
+
+# --- checking --------------------------------------------------------------------------------------------------------
+
+
+def _validate(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> None:
+    validator = jsonschema.Draft202012Validator(schema)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    if error is not None:
+        raise UserError(f"{name}: {_explained(error)}")
+
+
+def _explained(error: jsonschema.ValidationError) -> str:
+    """Say what is wrong with a value in a config: where, what was found, what is allowed."""
+    where = ".".join(map(str, error.absolute_path)) or "the config"
+    found, rule = error.instance, error.validator_value
+    if error.validator == "additionalProperties" and rule is False:
+        allowed = sorted(error.schema.get("properties", {}))
+        unknown = sorted(set(found) - set(allowed))
+        close = difflib.get_close_matches(unknown[0], allowed, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{where} has the unknown key {unknown[0]!r}.{hint} Allowed here: {', '.join(allowed) or 'no keys'}."
+    if error.validator == "required":
+        missing = [key for key in rule if key not in found]
+        return f"{where} lacks the key {missing[0]!r}; it needs {', '.join(rule)}."
+    if error.validator == "enum":
+        return f"{where} is {found!r}; allowed are {', '.join(map(repr, rule))}."
+    if error.validator == "type":
+        kinds = rule if isinstance(rule, list) else [rule]
+        return f"{where} is {found!r}; it has to be of type {' or '.join(kinds)}."
+    if error.validator == "pattern":
+        return f"{where}: {found!r} is not allowed; it has to match {rule}."
+    if error.validator == "oneOf" and "description" in error.schema:
+        return f"{where} is {found!r}. What is allowed: {error.schema['description']}"
+    return f"{where}: {error.message}."
+
+
+def _known(name: str, where: str, wanted: str, known: Iterable[str], what: str) -> None:
+    known = list(dict.fromkeys(known))
+    if wanted not in known:
+        close = difflib.get_close_matches(wanted, known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(
+            f"{name}: {where} is {wanted!r}, which is not among the {what}.{hint} There are: {', '.join(known) or 'none'}."
+        )
+
+
+# --- completing ------------------------------------------------------------------------------------------------------
+
+
+def _networks(
+    entry: str, settings: Mapping[str, Any], schema: Mapping[str, Any], name: str
+) -> dict[str, dict[str, Any]]:
+    """Return the networks that one entry stands for: one for each seed and each epoch that it lists."""
+    whole = _filled(settings, schema["$defs"]["network"], schema)
+    where = f"{name}: networks.{entry}"
+    seeds, epochs = whole.pop("seeds", None), whole.pop("epochs", None)
+    if whole["dataset"] is None and whole["input"] is None:
+        raise UserError(f"{where} names neither a dataset nor an input. Give one: input is [channels, height, width].")
+    if whole["weights"] is not None or whole["dataset"] is None:
+        if seeds or epochs:
+            raise UserError(f"{where} lists seeds or epochs, but is not trained here: it has weights, or no dataset.")
+        whole["training"] = None
+    elif epochs and max(epochs) > whole["training"]["epochs"]:
+        raise UserError(f"{where}.epochs lists {max(epochs)}, but training.epochs is {whole['training']['epochs']}.")
+    if whole["weights"] is None and whole["dataset"] is None:
+        raise UserError(f"{where} has neither weights nor a dataset to be trained on. Give one of them.")
+    members = {}
+    for seed in seeds or [None]:
+        for epoch in epochs or [None]:
+            member = copy.deepcopy(whole)
+            suffix = ""
+            if seed is not None:
+                member["seed"], suffix = seed, f"-seed{seed}"
+            if member["training"] is not None:
+                member["training"]["stop_after"] = epoch
+            if epoch is not None:
+                suffix += f"-epoch{epoch}"
+            members[entry + suffix] = member
+    return members
+
+
+def _experiment(
+    settings: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    shared = {key: value for key, value in defaults.items() if key in STEPS}
+    whole = _filled(_merged(shared, settings), schema["$defs"]["experiment"], schema)
+    layers = settings["layers"] if isinstance(settings["layers"], Mapping) else dict.fromkeys(settings["layers"], {})
+    whole["layers"] = {
+        layer: _filled(own.get("units", whole["units"]), schema["$defs"]["units"], schema)
+        for layer, own in layers.items()
+    }
+    methods = whole["methods"] if isinstance(whole["methods"], Mapping) else dict.fromkeys(whole["methods"], {})
+    asked = settings.get("methods", {})
+    whole["methods"] = {
+        method: _recipe(
+            method,
+            [
+                defaults.get("ascent", {}),
+                defaults.get("methods", {}).get(method, {}),
+                settings.get("ascent", {}),
+                asked.get(method, {}) if isinstance(asked, Mapping) else {},
+            ],
+            schema,
+            name,
+        )
+        for method in methods
+    }
+    del whole["units"], whole["ascent"]
+    return whole
+
+
+def _recipe(
+    method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    recipe: dict[str, Any] = {"objective": method} if method in OBJECTIVES else {}
+    for layer in settings:
+        recipe = _merged(recipe, layer)
+    if "objective" not in recipe:
+        raise UserError(
+            f"{name}: the method {method!r} has no objective. Give it one under defaults.methods.{method}.objective, or "
+            f"use one of the methods {', '.join(OBJECTIVES)}."
+        )
+    return _filled(recipe, schema["$defs"]["ascent"], schema)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over`, merged through nested mappings."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Return a valid value with the schema's defaults where it says nothing; keys in the schema's order."""
+    schema = _dereferenced(schema, root)
+    if not isinstance(value, Mapping):
+        return copy.deepcopy(value)
+    properties = dict(schema.get("properties", {}))
+    for branch in (*schema.get("allOf", ()), *schema.get("oneOf", ())):
+        chosen = branch.get("then") if "if" in branch else branch
+        condition = branch.get("if", branch)
+        if jsonschema.Draft202012Validator({**condition, "$defs": root["$defs"]}).is_valid(value):
+            properties |= _dereferenced(chosen, root).get("properties", {})
+    result = {}
+    for key, rule in properties.items():
+        rule = {} if rule is True else _dereferenced(rule, root)
+        if key in value:
+            result[key] = _filled(value[key], rule, root)
+        elif "default" in rule:
+            result[key] = _filled(rule["default"], rule, root)
+        elif rule.get("type") == "object" and "properties" in rule:
+            result[key] = _filled({}, rule, root)
+    other = schema.get("additionalProperties")
+    for key in value:
+        if key not in result:
+            result[key] = _filled(value[key], other if isinstance(other, Mapping) else {}, root)
+    return result
+
+
+def _dereferenced(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema with its reference replaced by what it refers to; its own keys win."""
+    if "$ref" not in schema:
+        return dict(schema)
+    target = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    own = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**_dereferenced(target, root), **own}

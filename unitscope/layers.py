@@ -1,0 +1,328 @@
+"""Layers of a network: which can be tapped, and the network cut at one of them.
+
+A layer is a convolution or linear module. It is tapped at the last module before its nonlinearity: the module itself, or
+the batch norm behind it. Its activation is the output of the nonlinearity that directly follows, else the tapped output
+itself (signed). Everything here works on the graph that torch.fx traces; what is computed from activations belongs to
+the modules above.
+"""
+
+import copy
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from unitscope.errors import UserError
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+"""Modules that pass their input on in eval mode, and so do not separate a layer from its nonlinearity."""
+
+POSITIVE: tuple[Any, ...] = (
+    *(nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus),
+    *(F.relu, torch.relu, F.relu6, F.sigmoid, torch.sigmoid, F.hardsigmoid, F.softplus),
+    *("relu", "sigmoid"),
+)
+SIGNED: tuple[Any, ...] = (
+    *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Tanh, nn.ELU, nn.CELU, nn.SELU, nn.LeakyReLU, nn.PReLU),
+    *(F.gelu, F.silu, F.mish, F.hardswish, torch.tanh, F.tanh, F.elu, F.celu, F.selu, F.leaky_relu, F.prelu),
+    *("tanh",),
+)
+_IN_PLACE = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A layer that can be tapped.
+
+    Attributes:
+        layer: Its name: the module path, with `-call2` and so on behind it for further calls of a shared module.
+        depth: Position among the network's layers in the order of computation, from 1.
+        kind: "conv" or "linear".
+        units: Number of units: feature maps or neurons.
+        map: Shape of what a unit gives for one image: (height, width), (tokens,) or ().
+        signed: Whether the activation can be negative.
+    """
+
+    layer: str
+    depth: int
+    kind: str
+    units: int
+    map: tuple[int, ...]
+    signed: bool
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Where in the traced graph a layer is computed."""
+
+    module: str
+    kind: str
+    tap: fx.Node
+    activation: fx.Node
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Split:
+    """A network cut behind the activation of one layer.
+
+    Attributes:
+        prefix: Maps images to a tuple: the activation, then whatever else the rest needs (skip connections).
+        suffix: Maps that tuple to the network's output.
+    """
+
+    prefix: Callable[[Tensor], tuple[Tensor, ...]]
+    suffix: Callable[..., Tensor]
+
+
+# --- what others use -------------------------------------------------------------------------------------------------
+
+
+def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
+    """List the layers that can be tapped, in the order of computation.
+
+    Args:
+        module: The network, in eval mode.
+        shape: (channels, height, width) of an image.
+
+    Raises:
+        UserError: The network cannot be traced by torch.fx, or does not accept images of that shape.
+    """
+    traced = _trace(module)
+    sites = _sites(traced)
+    shapes = _Shapes(traced).of(shape)
+    result = []
+    for depth, (layer, site) in enumerate(sites.items(), 1):
+        size = shapes[site.activation]
+        units, rest = (size[1], size[2:]) if site.kind == "conv" else (size[-1], size[1:-1])
+        result.append(Tap(layer, depth, site.kind, units, tuple(rest), site.signed))
+    return result
+
+
+def tap(module: nn.Module, layer: str, shape: Sequence[int]) -> Tap:
+    """Return one layer of `taps`.
+
+    Raises:
+        UserError: There is no such layer; the message lists those that there are.
+    """
+    known = {candidate.layer: candidate for candidate in taps(module, shape)}
+    _check([layer], known)
+    return known[layer]
+
+
+def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Return the network up to one layer, and nothing behind it.
+
+    Args:
+        module: The network, in eval mode.
+        layer: Name of the layer.
+        readout: "mean", "max" or "center": how a unit's map becomes a number.
+
+    Returns:
+        A function from images (images, channels, height, width) to the pre-activations (images, units) and the
+        activations (images, units), both read out. They are the same tensor where no nonlinearity follows.
+    """
+    traced = _trace(module)
+    site = _site(traced, layer)
+    read = [_add_readout(traced.graph, node, site.kind, readout) for node in (site.tap, site.activation)]
+    return _cut(traced, [], tuple(read))
+
+
+def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return a function that gives the activations (images, units) of several layers in one pass.
+
+    What no named layer depends on is not computed, and a map is freed as soon as it has been read out.
+    """
+    traced = _trace(module)
+    sites = [_site(traced, layer) for layer in layers]
+    read = [_add_readout(traced.graph, site.activation, site.kind, readout) for site in sites]
+    return _cut(traced, [], tuple(read))
+
+
+def split(module: nn.Module, layer: str) -> Split:
+    """Cut the network behind the activation of a layer."""
+    traced = _trace(module)
+    activation = _site(traced, layer).activation
+    behind = _descendants(activation)
+    needed = {
+        operand
+        for node in behind
+        for operand in node.all_input_nodes
+        if operand not in behind and operand is not activation and operand.op != "get_attr"
+    }
+    live = [activation, *(node for node in traced.graph.nodes if node in needed)]
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    return Split(_cut(traced, [], tuple(live)), _cut(traced, live, output.args[0]))
+
+
+def unit_axis(kind: str) -> int:
+    """Return the axis of an activation tensor along which the units lie."""
+    return 1 if kind == "conv" else -1
+
+
+def read_out(activation: Tensor, axis: int, readout: str) -> Tensor:
+    """Reduce an activation to (images, units): mean, maximum or centre over all axes but images and units."""
+    if activation.dim() == 2:
+        return activation
+    maps = activation.movedim(axis, 1).flatten(2) if readout != "center" else activation.movedim(axis, 1)
+    if readout == "mean":
+        return maps.mean(2)
+    if readout == "max":
+        return maps.amax(2)
+    for _ in range(maps.dim() - 2):
+        maps = maps.select(2, maps.shape[2] // 2)
+    return maps
+
+
+# --- tracing ---------------------------------------------------------------------------------------------------------
+
+
+def _trace(module: nn.Module) -> fx.GraphModule:
+    """Trace a network into a graph in which nothing is done in place; the module given is left as it is."""
+    try:
+        traced = fx.symbolic_trace(module)
+    except Exception as error:
+        raise UserError(
+            f"The network {type(module).__name__} cannot be traced by torch.fx ({error}). Its forward may not branch on "
+            "the values or shapes of tensors; such a part belongs into a function marked by torch.fx.wrap."
+        ) from error
+    for node in traced.graph.nodes:
+        if node.op == "call_module":
+            target = traced.get_submodule(node.target)
+            if getattr(target, "inplace", False):
+                # A shallow copy: the original keeps its flag, the parameters stay shared.
+                target = copy.copy(target)
+                target.inplace = False
+                traced.set_submodule(node.target, target)
+        elif node.op == "call_function":
+            node.target = _IN_PLACE.get(node.target, node.target)
+            if node.kwargs.get("inplace"):
+                node.kwargs = {**node.kwargs, "inplace": False}
+        elif node.op == "call_method" and node.target.endswith("_") and not node.target.endswith("__"):
+            node.target = node.target.removesuffix("_")
+    traced.recompile()
+    return traced
+
+
+def _sites(traced: fx.GraphModule) -> dict[str, _Site]:
+    modules = dict(traced.named_modules())
+    calls: dict[str, int] = {}
+    sites = {}
+    for node in traced.graph.nodes:
+        target = modules.get(node.target) if node.op == "call_module" else None
+        if not isinstance(target, nn.Conv2d | nn.Linear):
+            continue
+        calls[node.target] = calls.get(node.target, 0) + 1
+        name = node.target if calls[node.target] == 1 else f"{node.target}-call{calls[node.target]}"
+        tapped = _follow(node, modules, lambda user, kind: kind in NORMS) or node
+        activation = _follow(tapped, modules, lambda user, kind: kind in POSITIVE + SIGNED)
+        signed = activation is None or _kind(activation, modules) not in POSITIVE
+        kind = "conv" if isinstance(target, nn.Conv2d) else "linear"
+        sites[name] = _Site(node.target, kind, tapped, activation or tapped, signed)
+    return sites
+
+
+def _follow(
+    node: fx.Node, modules: dict[str, nn.Module], wanted: Callable[[fx.Node, Any], bool]
+) -> fx.Node | None:
+    """Return the wanted operation that alone uses `node`, looking through modules that pass their input on."""
+    while len(node.users) == 1:
+        (node,) = node.users
+        kind = _kind(node, modules)
+        if wanted(node, kind):
+            return node
+        if kind not in TRANSPARENT:
+            return None
+    return None
+
+
+def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> Any:
+    """Return what a node does: the class of its module, its function, or the name of its method."""
+    if node.op == "call_module":
+        return type(modules[str(node.target)])
+    return node.target if node.op in ("call_function", "call_method") else None
+
+
+def _site(traced: fx.GraphModule, layer: str) -> _Site:
+    sites = _sites(traced)
+    _check([layer], sites)
+    return sites[layer]
+
+
+def _check(wanted: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for layer in wanted:
+        if layer not in known:
+            raise UserError(f"There is no layer {layer!r} in this network. Its layers are: {', '.join(known)}.")
+
+
+class _Shapes(fx.Interpreter):
+    """Record the shape of every value while a graph runs on one image."""
+
+    def of(self, shape: Sequence[int]) -> dict[fx.Node, tuple[int, ...]]:
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+        parameter = next(self.module.parameters(), torch.empty(0))
+        try:
+            with torch.no_grad():
+                self.run(torch.zeros(1, *shape, device=parameter.device))
+        except RuntimeError as error:
+            raise UserError(
+                f"The network does not accept images of shape {tuple(shape)} (channels, height, width): {error}"
+            ) from error
+        return self.shapes
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.shapes[n] = tuple(value.shape)
+        return value
+
+
+# --- cutting ---------------------------------------------------------------------------------------------------------
+
+
+def _add_readout(graph: fx.Graph, node: fx.Node, kind: str, readout: str) -> fx.Node:
+    with graph.inserting_after(node):
+        return graph.call_function(read_out, (node, unit_axis(kind), readout))
+
+
+def _descendants(start: fx.Node) -> set[fx.Node]:
+    found: set[fx.Node] = set()
+    waiting = list(start.users)
+    while waiting:
+        node = waiting.pop()
+        if node.op != "output" and node not in found:
+            found.add(node)
+            waiting.extend(node.users)
+    return found
+
+
+def _ancestors(ends: Iterable[fx.Node], inputs: Sequence[fx.Node]) -> set[fx.Node]:
+    """Return what has to be computed, from the inputs on, to have the ends."""
+    found: set[fx.Node] = set()
+    waiting = list(ends)
+    while waiting:
+        node = waiting.pop()
+        if node not in found and node not in inputs:
+            found.add(node)
+            waiting.extend(node.all_input_nodes)
+    return found
+
+
+def _cut(traced: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Any) -> fx.GraphModule:
+    """Return the part of a graph between some values (or the network's own input) and others."""
+    ends: list[fx.Node] = []
+    fx.node.map_arg(outputs, ends.append)
+    needed = _ancestors(ends, inputs)
+    graph = fx.Graph()
+    copies = {node: graph.placeholder(node.name) for node in inputs}
+    for node in traced.graph.nodes:
+        if node in needed:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(fx.node.map_arg(outputs, copies.__getitem__))
+    return fx.GraphModule(traced, graph)

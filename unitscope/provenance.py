@@ -1,0 +1,81 @@
+"""Digests of code, so that a workflow knows when a result was made by other code than today's.
+
+A digest covers a script and the modules of this package that it imports, followed through imports, over their syntax
+trees without docstrings: a comment never retrains a network.
+"""
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "unitscope"
+ONLY_SHOWN = {"console", "errors"}
+"""Modules that decide what a person sees, never what is computed."""
+
+
+def code_digest(script: Path, root: Path) -> str:
+    """Return a digest of a script and of all modules below `root`/unitscope that it needs.
+
+    Args:
+        script: The script.
+        root: Folder that holds the package.
+    """
+    folder = root / PACKAGE
+    found = {script: _plain(script)}
+    waiting = [script]
+    while waiting:
+        for module in _imported(_plain(waiting.pop())):
+            path = folder / f"{module}.py"
+            if module not in ONLY_SHOWN and path not in found and path.is_file():
+                found[path] = _plain(path)
+                waiting.append(path)
+    return _digest(f"{path.name}\n{text}" for path, text in sorted(found.items(), key=lambda item: item[0].name))
+
+
+def rules_digest(files: Iterable[Path]) -> str:
+    """Return a digest of rule files, without their comments and blank lines."""
+    return _digest(" ".join(_tokens(path)) for path in sorted(files))
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+@cache
+def _plain(path: Path) -> str:
+    """Return a module's source as its syntax tree tells it: no comments, no docstrings, one way to lay it out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # A string that stands alone does nothing, wherever it stands.
+            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+@cache
+def _imported(source: str) -> frozenset[str]:
+    """Return the modules of this package that a source imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
+            found.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{PACKAGE}.")}
+    return frozenset(found)
+
+
+def _tokens(path: Path) -> Iterator[str]:
+    reader = io.StringIO(path.read_text(encoding="utf-8")).readline
+    for token in tokenize.generate_tokens(reader):
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            yield token.string

@@ -1,0 +1,124 @@
+"""Class selectivity of units (Morcos et al. 2018; Eq. 1 of Chen et al. 2018), from activations and labels.
+
+Arrays in, arrays out: collecting activations belongs to `unitscope.activations`, relating selectivity to other scores
+to `unitscope.statistics`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from unitscope.errors import UserError
+
+
+def class_means(activations: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return each unit's mean of max(activation, 0) over the images of each class.
+
+    Negative values of signed layers count as 0: the paper analyses positive activations, and a signed mean would take
+    selectivity out of [0, 1].
+
+    Args:
+        activations: (images, units).
+        labels: (images,) class of each image, as its position in `classes`.
+        classes: Names of the classes.
+
+    Returns:
+        (classes, units) in float64. Every class weighs the same afterwards, whatever its number of images.
+
+    Raises:
+        UserError: A class has no image, or a label lies outside `classes`.
+    """
+    return _group_means(np.maximum(activations, 0), labels, _class_sizes(labels, classes))
+
+
+def class_selectivity(means: np.ndarray) -> np.ndarray:
+    """Return the class selectivity index of each unit (Chen et al. 2018, Eq. 1).
+
+    (largest class mean - mean of the others) / (largest class mean + mean of the others), without an epsilon, so that
+    scaling a unit's activations changes nothing.
+
+    Args:
+        means: (classes, units) class means, none negative.
+
+    Returns:
+        (units,) in [0, 1]; NaN where the denominator is not above 0, or with fewer than two classes.
+    """
+    if len(means) < 2:
+        return np.full(means.shape[1], np.nan)
+    ordered = np.sort(means, axis=0)
+    largest = ordered[-1]
+    # The mean of equal numbers may be rounded to above them.
+    others = np.minimum(ordered[:-1].mean(axis=0), largest)
+    total = largest + others
+    return np.divide(largest - others, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+def top_class(means: np.ndarray) -> np.ndarray:
+    """Return (units,) the class with the largest mean, the first of equal ones, given means (classes, units)."""
+    return np.argmax(means, axis=0)
+
+
+def permuted_selectivity(
+    activations: np.ndarray, labels: np.ndarray, classes: Sequence[str], draws: int, seed: int
+) -> np.ndarray:
+    """Return each unit's mean selectivity when the labels are shuffled over the images.
+
+    Selectivity is a maximum of noisy means and thus biased upward; this is how large it is for labels that mean
+    nothing, with the same numbers of images in the classes.
+
+    Args:
+        activations: (images, units).
+        labels: (images,) class of each image.
+        classes: Names of the classes.
+        draws: Number of shuffles; the same ones for every unit.
+        seed: Seed of the shuffles.
+
+    Returns:
+        (units,) mean over the shuffles in which the index is defined; NaN where it never is.
+
+    Raises:
+        UserError: As in `class_means`.
+    """
+    sizes = _class_sizes(labels, classes)
+    positive = np.maximum(activations, 0)
+    generator = np.random.default_rng(seed)
+    total = np.zeros(activations.shape[1])
+    defined = np.zeros(activations.shape[1], dtype=np.int64)
+    for _ in range(draws):
+        index = class_selectivity(_group_means(positive, generator.permutation(labels), sizes))
+        total += np.nan_to_num(index)
+        defined += np.isfinite(index)
+    return np.divide(total, defined, out=np.full(total.shape, np.nan), where=defined > 0)
+
+
+def dead_units(train_max: np.ndarray, activations: np.ndarray) -> np.ndarray:
+    """Return (units,) whether a unit's activation is above 0 on no image at all.
+
+    Args:
+        train_max: (units,) largest activation over the training images.
+        activations: (images, units) of the test images.
+    """
+    return ~((train_max > 0) | (activations > 0).any(axis=0))
+
+
+def _class_sizes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise UserError(
+            f"The labels run from {labels.min()} to {labels.max()}, but there are {len(classes)} classes, numbered "
+            "from 0. Make the data set's labels positions in its list of class names."
+        )
+    sizes = np.bincount(labels, minlength=len(classes))
+    if not sizes.all():
+        empty = ", ".join(str(classes[i]) for i in np.flatnonzero(sizes == 0))
+        raise UserError(
+            f"No image of the test split belongs to class {empty}, so its mean activation and with it the class "
+            "selectivity are undefined. Add images of that class, raise the share of the test split, or remove the "
+            "class from the data set."
+        )
+    return sizes
+
+
+def _group_means(values: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    starts = np.cumsum(sizes) - sizes
+    sums = np.add.reduceat(values[np.argsort(labels, kind="stable")], starts, axis=0, dtype=np.float64)
+    return sums / sizes[:, None]

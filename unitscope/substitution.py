@@ -1,0 +1,127 @@
+"""Representative substitution (Chen et al. 2018, Eq. 4): how many units of a layer could stand in for a unit.
+
+Works on response matrices R[i, j], the activation of unit j on the image made for unit i. RS = 0 means that nobody else
+answers the image more strongly. Raw RS depends on the units' scales, which the network's function does not determine;
+`rs_z` and `rs_q` compare on scales taken from real images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_SUBSTITUTES = 5
+
+
+@dataclass(frozen=True)
+class Substitution:
+    """Scores of the target units of one layer and method; NaN where a unit is silent in all seeds or has no scale.
+
+    Attributes:
+        rs: (targets,) share of the layer's units that exceed the unit on its image, mean over seeds.
+        rs_z: The same over (R - mean) / std of each unit.
+        rs_q: The same over R / q99 of each unit.
+        ties: (targets,) number of other units that answer exactly as strongly, mean over seeds.
+        seeds: (targets,) number of seeds used: those in which the unit is not silent.
+        substitutes: For each target, the units that exceed it in more than half of the seeds used, strongest first.
+        left_out_z: Number of units without a standard deviation, left out of `rs_z`.
+        left_out_q: Number of units without a quantile, left out of `rs_q`.
+    """
+
+    rs: np.ndarray
+    rs_z: np.ndarray
+    rs_q: np.ndarray
+    ties: np.ndarray
+    seeds: np.ndarray
+    substitutes: list[list[int]]
+    left_out_z: int
+    left_out_q: int
+
+
+def representative_substitution(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return RS(i) = #{j : R[i, j] > R[i, i]} / N (Eq. 4), strict, so that RS lies in [0, (N - 1) / N].
+
+    Args:
+        responses: (..., targets, units), R. NaN columns are units that do not compete: they are left out of the count
+            and of N, and as a target they give NaN.
+        units: (targets,) which unit each row was made for.
+
+    Returns:
+        (..., targets).
+    """
+    own = _own(responses, units)
+    competing = ~np.isnan(responses)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (responses > own[..., None]).sum(-1) / competing.sum(-1)
+    return np.where(np.isnan(own), np.nan, share)
+
+
+def substitution(
+    responses: np.ndarray,
+    units: np.ndarray,
+    mean: np.ndarray | None = None,
+    std: np.ndarray | None = None,
+    quantile: np.ndarray | None = None,
+) -> Substitution:
+    """Score every target unit: RS raw and scale-free, ties, seeds used, substitutes.
+
+    Args:
+        responses: (seeds, targets, units).
+        units: (targets,).
+        mean: (units,) of the activations over real images; without it and `std`, `rs_z` is NaN.
+        std: (units,); a unit with standard deviation 0 has no scale.
+        quantile: (units,) 99th percentile of the positive activations, NaN where there is none; without it, or where
+            activations are signed, `rs_q` is NaN.
+    """
+    absent = np.full(responses.shape[-1], np.nan)
+    std = absent if std is None else np.where(std > 0, std, np.nan)
+    mean = absent if mean is None else mean
+    quantile = absent if quantile is None else np.where(quantile > 0, quantile, np.nan)
+    exact = responses.astype(np.float64)
+    own = _own(exact, units)
+    speaks = own > 0
+    seeds = speaks.sum(0)
+
+    def over_seeds(values: np.ndarray) -> np.ndarray:
+        total = np.where(speaks, values, 0.0).sum(0)
+        return np.divide(total, seeds, out=np.full(len(units), np.nan), where=seeds > 0)
+
+    return Substitution(
+        rs=over_seeds(representative_substitution(exact, units)),
+        rs_z=over_seeds(representative_substitution((exact - mean) / std, units)),
+        rs_q=over_seeds(representative_substitution(exact / quantile, units)),
+        ties=over_seeds((exact == own[..., None]).sum(-1) - 1.0),
+        seeds=seeds,
+        substitutes=substitutes(exact, units),
+        left_out_z=int(np.isnan(std).sum()),
+        left_out_q=int(np.isnan(quantile).sum()),
+    )
+
+
+def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTITUTES) -> list[list[int]]:
+    """Return, for each target, the units that could stand in for it, strongest first.
+
+    A substitute exceeds the unit in more than half of the seeds in which the unit is not silent; substitutes are ranked
+    by the median over those seeds of R[i, j] / R[i, i].
+
+    Args:
+        responses: (seeds, targets, units).
+        units: (targets,).
+        most: How many are kept.
+    """
+    own = _own(responses, units)
+    result = []
+    for row in range(len(units)):
+        speaks = own[:, row] > 0
+        ratios = responses[speaks, row] / own[speaks, row, None]
+        if not len(ratios):
+            result.append([])
+            continue
+        exceeding = np.flatnonzero((ratios > 1).mean(0) > 0.5)
+        order = np.argsort(-np.median(ratios[:, exceeding], axis=0), kind="stable")
+        result.append(exceeding[order][:most].tolist())
+    return result
+
+
+def _own(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return R[i, i] of every target, (..., targets)."""
+    return responses[..., np.arange(len(units)), units]

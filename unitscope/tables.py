@@ -1,0 +1,206 @@
+"""The tables of an experiment: `units.csv`, a row a unit with every score, and `layers.csv`, a row a correlation.
+
+Scores are joined here by layer and unit, and paired for correlation. Computing scores belongs to `unitscope.selectivity`,
+`unitscope.substitution` and `unitscope.ablation`; reading and writing tables to `unitscope.artifacts`.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unitscope.artifacts import canonical_json
+from unitscope.errors import UserError
+from unitscope.statistics import spearman
+
+Table = Mapping[str, np.ndarray]
+"""Columns of equal length by name."""
+
+RS_SCORES = ("rs", "rs_z", "rs_q")
+ABLATION_SCORES = tuple(
+    f"ablation_{effect}{clamp}" for clamp in ("", "_mean") for effect in ("loss", "accuracy", "worst_class")
+)
+
+
+def units_table(
+    experiment: str,
+    network: str,
+    taps: Sequence[Mapping[str, Any]],
+    selectivity: Table | None,
+    substitutions: Iterable[Table],
+    ablations: Iterable[Table],
+) -> dict[str, np.ndarray]:
+    """Join the scores of all units of an experiment, by layer and unit, never by the order of rows.
+
+    Args:
+        experiment: Name of the experiment.
+        network: Name of its network.
+        taps: A record a layer, with `layer`, `depth` and `units`.
+        selectivity: Columns layer, unit, dead, selectivity, top_class, selectivity_permuted; None where there are no
+            images: then nothing is known to be dead.
+        substitutions: Tables with the columns layer, method, unit, rs, rs_z, rs_q, ties, seeds, substitutes. Methods
+            keep the order in which they come.
+        ablations: Tables with the columns layer, unit and `ABLATION_SCORES`.
+
+    Returns:
+        The columns of units.csv, every unit of every layer in the order of `taps`. A unit that a step did not treat has
+        NaN in its columns, 0 seeds and no substitutes.
+
+    Raises:
+        UserError: A table names a layer or unit that the taps do not have.
+    """
+    join = _Join(taps)
+    layers = [np.full(tap["units"], tap["layer"]) for tap in taps]
+    table: dict[str, np.ndarray] = {
+        "experiment": np.full(join.total, experiment),
+        "network": np.full(join.total, network),
+        "layer": np.concatenate(layers) if layers else np.empty(0, dtype=str),
+        "depth": np.repeat([tap["depth"] for tap in taps], [tap["units"] for tap in taps]).astype(np.int64),
+        "unit": np.concatenate([np.arange(tap["units"]) for tap in taps] or [np.empty(0, dtype=np.int64)]),
+        "dead": np.zeros(join.total, dtype=bool),
+        "selectivity": np.full(join.total, np.nan),
+        "top_class": np.full(join.total, "", dtype=object),
+    }
+    permuted = np.full(join.total, np.nan)
+    if selectivity is not None:
+        rows = join.rows(selectivity)
+        for name in ("dead", "selectivity", "top_class"):
+            table[name][rows] = selectivity[name]
+        permuted[rows] = selectivity["selectivity_permuted"]
+    for substitution in substitutions:
+        rows = join.rows(substitution)
+        for method in dict.fromkeys(substitution["method"].tolist()):
+            own = substitution["method"] == method
+            for score in (*RS_SCORES, "ties"):
+                table.setdefault(f"{score}_{method}", np.full(join.total, np.nan))
+            table.setdefault(f"seeds_{method}", np.zeros(join.total, dtype=np.int64))
+            table.setdefault(f"substitutes_{method}", np.full(join.total, "", dtype=object))
+            for score in (*RS_SCORES, "ties", "seeds", "substitutes"):
+                table[f"{score}_{method}"][rows[own]] = substitution[score][own]
+    for score in ABLATION_SCORES:
+        table[score] = np.full(join.total, np.nan)
+    for ablation in ablations:
+        rows = join.rows(ablation)
+        for score in ABLATION_SCORES:
+            table[score][rows] = ablation[score]
+    return {**table, "selectivity_permuted": permuted}
+
+
+def methods_of(units: Table) -> list[str]:
+    """Return the methods that have scores in a units table, in the order of its columns."""
+    return [name.removeprefix("seeds_") for name in units if name.startswith("seeds_")]
+
+
+def layers_of(units: Table) -> list[str]:
+    """Return the layers of a units table, in the order of its rows."""
+    return list(dict.fromkeys(units["layer"].tolist()))
+
+
+def rows_of(units: Table, layer: str) -> dict[str, np.ndarray]:
+    """Return the rows of one layer of a table."""
+    own = units["layer"] == layer
+    return {name: column[own] for name, column in units.items()}
+
+
+def layer_correlations(
+    units: Table, taps: Sequence[Mapping[str, Any]], permutations: int, resamples: int, seed: int
+) -> dict[str, list[Any]]:
+    """Correlate the scores of units within each layer; dead units are left out.
+
+    Args:
+        units: The units table of one experiment.
+        taps: A record a layer, with `layer`, `depth`, `kind` and `units`.
+        permutations: Shuffles for each p value.
+        resamples: Bootstrap resamples for each interval.
+        seed: Each correlation draws from a seed of its own, made of this, the layer, the method and the two scores, so
+            that one layer more changes no other row.
+
+    Returns:
+        The columns of layers.csv: experiment, layer, depth, kind, method ("am:iam" between two methods, empty where none
+        is involved), x, y, units (of the layer), used, spearman, ci_low, ci_high, p_value, reason (why a value is NaN).
+    """
+    rows = []
+    for tap in taps:
+        table = rows_of(units, tap["layer"])
+        alive = ~table["dead"]
+        for method, x, y, x_column, y_column in _pairs(methods_of(units)):
+            own_seed = _seed(seed, tap["layer"], method, x, y)
+            result = spearman(
+                table[x_column][alive], table[y_column][alive], permutations, resamples, own_seed, (x_column, y_column)
+            )
+            rows.append(
+                {
+                    "experiment": table["experiment"][0],
+                    **{key: tap[key] for key in ("layer", "depth", "kind")},
+                    "method": method,
+                    "x": x,
+                    "y": y,
+                    "units": tap["units"],
+                    "used": result.used,
+                    **{key: value for key, value in result._asdict().items() if key != "used"},
+                }
+            )
+    names = (
+        *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
+        *("spearman", "ci_low", "ci_high", "p_value", "reason"),
+    )
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def correlation_of(layers: Table, layer: str, method: str, x: str, y: str) -> dict[str, Any]:
+    """Return one row of a layers table as a record."""
+    own = (layers["layer"] == layer) & (layers["method"] == method) & (layers["x"] == x) & (layers["y"] == y)
+    if not own.any():
+        raise UserError(
+            f"The layers table has no correlation of {x} and {y} in layer {layer} with method {method!r}. It was made "
+            "from another units table: make it again."
+        )
+    row = int(np.flatnonzero(own)[0])
+    return {name: column[row].item() for name, column in layers.items()}
+
+
+class _Join:
+    """Row numbers in the units table of (layer, unit)."""
+
+    def __init__(self, taps: Sequence[Mapping[str, Any]]) -> None:
+        starts = np.cumsum([0, *(tap["units"] for tap in taps)])
+        self.total = int(starts[-1])
+        self._places = {tap["layer"]: (int(start), tap["units"]) for tap, start in zip(taps, starts, strict=False)}
+
+    def rows(self, table: Table) -> np.ndarray:
+        rows = np.empty(len(table["unit"]), dtype=np.int64)
+        for layer in dict.fromkeys(table["layer"].tolist()):
+            if layer not in self._places:
+                raise UserError(
+                    f"A table of scores names layer {layer}, which is not tapped in this experiment (tapped are "
+                    f"{', '.join(self._places)}). Pass tables of this experiment only."
+                )
+            start, units = self._places[layer]
+            own = table["layer"] == layer
+            if not ((0 <= table["unit"][own]) & (table["unit"][own] < units)).all():
+                raise UserError(
+                    f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} units, "
+                    "numbered from 0. Pass tables of this experiment only."
+                )
+            rows[own] = start + table["unit"][own]
+        return rows
+
+
+def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield method, x, y and the columns of x and y in the units table."""
+    for method in methods:
+        for score in RS_SCORES:
+            yield method, "selectivity", score, "selectivity", f"{score}_{method}"
+    for score in ("ablation_loss", "ablation_loss_mean", "ablation_accuracy", "ablation_accuracy_mean"):
+        yield "", "selectivity", score, "selectivity", score
+    for method in methods:
+        for x, y in itertools.product(RS_SCORES, ("ablation_loss", "ablation_loss_mean", "ablation_accuracy")):
+            yield method, x, y, f"{x}_{method}", y
+    for first, second in itertools.combinations(methods, 2):
+        yield f"{first}:{second}", "rs", "rs", f"rs_{first}", f"rs_{second}"
+
+
+def _seed(*parts: Any) -> int:
+    return int.from_bytes(hashlib.sha256(canonical_json(parts).encode()).digest()[:8], "big")
