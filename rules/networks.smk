@@ -4,16 +4,16 @@
 rule dataset:
     output:
         "data/datasets/{dataset}.h5",
-    params:
-        settings=lambda wildcards: canonical_json(STUDY.datasets[wildcards.dataset]),
-        code=code("dataset"),
     log:
         "logs/datasets/{dataset}.log",
     benchmark:
         "logs/datasets/{dataset}.tsv"
-    threads: 8
     conda:
         "../envs/unitscope.yaml"
+    threads: 8
+    params:
+        settings=lambda wildcards: canonical_json(STUDY.datasets[wildcards.dataset]),
+        code=code("dataset"),
     shell:
         "python scripts/dataset.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
@@ -24,20 +24,20 @@ rule checkpoint:
     output:
         checkpoint="data/checkpoints/{network}.pt",
         record="data/checkpoints/{network}.json",
+    log:
+        "logs/checkpoints/{network}.log",
+    benchmark:
+        "logs/checkpoints/{network}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: 8
+    resources:
+        gpu=GPU,
     params:
         settings=lambda wildcards: canonical_json(network(wildcards)),
         code=code("checkpoint"),
         scratch=".resume/checkpoints/{network}",
         device=STUDY.device,
-    log:
-        "logs/checkpoints/{network}.log",
-    benchmark:
-        "logs/checkpoints/{network}.tsv"
-    threads: 8
-    resources:
-        gpu=GPU,
-    conda:
-        "../envs/unitscope.yaml"
     shell:
         "python scripts/checkpoint.py --dataset {input.dataset:q} --settings {params.settings:q}"
         " --device {params.device:q} --scratch {params.scratch:q}"
@@ -51,17 +51,17 @@ rule taps:
         dataset=dataset,
     output:
         "results/{experiment}/taps.json",
+    log:
+        "logs/{experiment}/taps.log",
+    priority: 100
+    conda:
+        "../envs/unitscope.yaml"
     params:
         network=lambda wildcards: canonical_json(
             {key: value for key, value in network(wildcards).items() if key not in ("training", "seed")}
         ),
         layers=lambda wildcards: list(experiment(wildcards)["layers"]),
         code=code("taps"),
-    log:
-        "logs/{experiment}/taps.log",
-    priority: 100
-    conda:
-        "../envs/unitscope.yaml"
     shell:
         "python scripts/taps.py --dataset {input.dataset:q} --network {params.network:q}"
         " --layers {params.layers:q} --output {output:q} --log {log:q}"

@@ -5,21 +5,19 @@ rule units:
     input:
         taps="results/{experiment}/taps.json",
         selectivity=lambda wildcards: real_images(wildcards, "results/{experiment}/selectivity.csv"),
-        substitution=lambda wildcards: across(
-            wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"
-        ),
+        substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
         ablation=lambda wildcards: (
             across(wildcards, "results/{experiment}/ablation/{layer}.csv") if dataset(wildcards) else []
         ),
     output:
         "results/{experiment}/units.csv",
-    params:
-        network=lambda wildcards: experiment(wildcards)["network"],
-        code=code("units"),
     log:
         "logs/{experiment}/units.log",
     conda:
         "../envs/unitscope.yaml"
+    params:
+        network=lambda wildcards: experiment(wildcards)["network"],
+        code=code("units"),
     shell:
         "python scripts/units.py --experiment {wildcards.experiment:q} --network {params.network:q}"
         " --taps {input.taps:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
@@ -32,13 +30,13 @@ rule layers:
         taps="results/{experiment}/taps.json",
     output:
         "results/{experiment}/layers.csv",
-    params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
-        code=code("correlations"),
     log:
         "logs/{experiment}/layers.log",
     conda:
         "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
+        code=code("correlations"),
     shell:
         "python scripts/correlations.py --units {input.units:q} --taps {input.taps:q}"
         " --settings {params.settings:q} --output {output:q} --log {log:q}"

@@ -8,21 +8,21 @@ rule activations:
         taps="results/{experiment}/taps.json",
     output:
         "results/{experiment}/activations.h5",
+    log:
+        "logs/{experiment}/activations.log",
+    benchmark:
+        "logs/{experiment}/activations.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: 8
+    resources:
+        gpu=GPU,
     params:
         settings=lambda wildcards: settings(
             readout=experiment(wildcards)["readout"], **experiment(wildcards)["activations"]
         ),
         code=code("activations"),
         device=STUDY.device,
-    log:
-        "logs/{experiment}/activations.log",
-    benchmark:
-        "logs/{experiment}/activations.tsv"
-    threads: 8
-    resources:
-        gpu=GPU,
-    conda:
-        "../envs/unitscope.yaml"
     shell:
         "python scripts/activations.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
         " --taps {input.taps:q} --settings {params.settings:q} --device {params.device:q}"
@@ -34,13 +34,13 @@ rule selectivity:
         activations="results/{experiment}/activations.h5",
     output:
         "results/{experiment}/selectivity.csv",
-    params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["selectivity"]),
-        code=code("selectivity"),
     log:
         "logs/{experiment}/selectivity.log",
     conda:
         "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["selectivity"]),
+        code=code("selectivity"),
     shell:
         "python scripts/selectivity.py --activations {input.activations:q} --settings {params.settings:q}"
         " --output {output:q} --log {log:q}"
@@ -52,6 +52,15 @@ rule images:
         dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
+    log:
+        "logs/{experiment}/images/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/images/{layer}.{method}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: 1
+    resources:
+        gpu=GPU,
     params:
         recipe=lambda wildcards: canonical_json(recipe(wildcards)),
         settings=lambda wildcards: settings(
@@ -63,15 +72,6 @@ rule images:
         code=code("images"),
         scratch=".resume/{experiment}/images/{layer}.{method}",
         device=STUDY.device,
-    log:
-        "logs/{experiment}/images/{layer}.{method}.log",
-    benchmark:
-        "logs/{experiment}/images/{layer}.{method}.tsv"
-    threads: 1
-    resources:
-        gpu=GPU,
-    conda:
-        "../envs/unitscope.yaml"
     shell:
         "python scripts/images.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
         " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
@@ -85,12 +85,12 @@ rule substitution:
         activations=lambda wildcards: real_images(wildcards, "results/{experiment}/activations.h5"),
     output:
         "results/{experiment}/substitution/{layer}.{method}.csv",
-    params:
-        code=code("substitution"),
     log:
         "logs/{experiment}/substitution/{layer}.{method}.log",
     conda:
         "../envs/unitscope.yaml"
+    params:
+        code=code("substitution"),
     shell:
         "python scripts/substitution.py --images {input.images:q} --activations {input.activations:q}"
         " --output {output:q} --log {log:q}"
@@ -103,19 +103,19 @@ rule ablation:
         dataset=dataset,
     output:
         "results/{experiment}/ablation/{layer}.csv",
-    params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["ablation"]),
-        code=code("ablation"),
-        device=STUDY.device,
     log:
         "logs/{experiment}/ablation/{layer}.log",
     benchmark:
         "logs/{experiment}/ablation/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
     threads: 1
     resources:
         gpu=GPU,
-    conda:
-        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["ablation"]),
+        code=code("ablation"),
+        device=STUDY.device,
     shell:
         "python scripts/ablation.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
         " --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"

@@ -35,9 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
         starts = range(0, len(labels), batch)
-        images = zip(
-            dataset.batches("test", batch), (labels[first : first + batch] for first in starts), strict=True
-        )
+        images = zip(dataset.batches("test", batch), (labels[first : first + batch] for first in starts), strict=True)
         clamps = {"": np.zeros(layer.units), "_mean": mean_of(module, layer.layer, dataset, batch)}
         lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), len(labels))
     scores = {

@@ -56,9 +56,7 @@ def main(arguments: argparse.Namespace) -> None:
                     summarize(kept[layer]["activations"], group)
             if dataset.classes:
                 for group in groups.values():
-                    group["class_means"] = class_means(
-                        group["activations"][:], dataset.labels("test"), dataset.classes
-                    )
+                    group["class_means"] = class_means(group["activations"][:], dataset.labels("test"), dataset.classes)
     finally:
         scratch.unlink(missing_ok=True)
 

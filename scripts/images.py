@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
-    result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), for iam_z and for the start 'mean'")
+    result.add_argument(
+        "--dataset", type=Path, nargs="?", help="the data set (.h5), for iam_z and for the start 'mean'"
+    )
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--method", required=True, help="name of the method")
     result.add_argument("--recipe", type=json.loads, required=True, help="the method's settings, as JSON")

@@ -14,7 +14,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--images", type=Path, required=True, help="the layer's images and responses (.h5)")
-    result.add_argument("--activations", type=Path, nargs="?", help="activations on real images (.h5), for rs_z and rs_q")
+    result.add_argument(
+        "--activations", type=Path, nargs="?", help="activations on real images (.h5), for rs_z and rs_q"
+    )
     result.add_argument("--output", type=Path, required=True, help="where the scores go (.csv)")
     return result
 

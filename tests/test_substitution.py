@@ -6,7 +6,6 @@ import pytest
 from unitscope.substitution import representative_substitution, substitution
 
 
-
 def score(responses, units=None, **scales):
     responses = np.asarray(responses, np.float32)
     responses = responses if responses.ndim == 3 else responses[None]
@@ -79,9 +78,7 @@ def test_scale_free_scores_by_hand():
 
 
 def test_units_without_a_scale_leave_the_count_and_the_number():
-    found = score(
-        [[4, 6, 10], [1, 5, 6], [7, 8, 9]], mean=[0, 0, 0], std=[1, 0, 2], quantile=[np.nan, 10, 5]
-    )
+    found = score([[4, 6, 10], [1, 5, 6], [7, 8, 9]], mean=[0, 0, 0], std=[1, 0, 2], quantile=[np.nan, 10, 5])
     # z: row 0 is 4, -, 5: one of two. Row 1 has no scale. Row 2 is 7, -, 4.5: one of two.
     assert found.rs_z[0] == 0.5 and np.isnan(found.rs_z[1]) and found.rs_z[2] == 0.5
     assert np.isnan(found.rs_q[0]) and found.rs_q[1] == 0.5 and found.rs_q[2] == 0

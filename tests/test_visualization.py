@@ -43,9 +43,7 @@ def test_am_on_a_linear_layer_ends_in_the_corner_that_its_weights_point_to():
 def test_iam_on_a_linear_layer_ends_in_the_corner_of_the_difference():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 30.0)  # Far from the ReLU's kink: the objective is linear.
-    found = activation_maximization(
-        linear(weight, bias), "units", (3, 2, 2), np.arange(4), Recipe(objective="iam")
-    )
+    found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), Recipe(objective="iam"))
     for unit in range(4):
         others = torch.cat([weight[:unit], weight[unit + 1 :]]).mean(0)
         corner = (weight[unit] > others).float().view(3, 2, 2)
@@ -75,17 +73,13 @@ def test_a_silent_unit_is_led_by_its_preactivation_and_others_are_not():
 
 def test_a_unit_that_starts_silent_wakes_up():
     # 12 pixels at about 0.5 give -3 + 2.9: only the pre-activation has a gradient there.
-    found = activation_maximization(
-        linear([[0.5] * 12], [-3.2]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64)
-    )
+    found = activation_maximization(linear([[0.5] * 12], [-3.2]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64))
     assert found.start_responses[0, 0, 0] == 0
     assert found.responses[0, 0, 0] == pytest.approx(2.8, rel=1e-5)
 
 
 def test_a_unit_that_no_image_wakes_stays_silent_and_keeps_its_preactivation():
-    found = activation_maximization(
-        linear([[0.5] * 12], [-9.0]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64)
-    )
+    found = activation_maximization(linear([[0.5] * 12], [-9.0]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64))
     assert found.responses[0, 0, 0] == 0
     assert found.preactivations[0, 0, 0] == pytest.approx(-3.0, rel=1e-5)
 

@@ -83,9 +83,11 @@ def _validate(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -
 def _explained(error: jsonschema.ValidationError) -> str:
     """Say what is wrong with a value in a config: where, what was found, what is allowed."""
     where = ".".join(map(str, error.absolute_path)) or "the config"
-    found, rule = error.instance, error.validator_value
+    found: Any = error.instance
+    rule: Any = error.validator_value
+    schema: Any = error.schema
     if error.validator == "additionalProperties" and rule is False:
-        allowed = sorted(error.schema.get("properties", {}))
+        allowed = sorted(schema.get("properties", {}))
         unknown = sorted(set(found) - set(allowed))
         close = difflib.get_close_matches(unknown[0], allowed, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -100,8 +102,8 @@ def _explained(error: jsonschema.ValidationError) -> str:
         return f"{where} is {found!r}; it has to be of type {' or '.join(kinds)}."
     if error.validator == "pattern":
         return f"{where}: {found!r} is not allowed; it has to match {rule}."
-    if error.validator == "oneOf" and "description" in error.schema:
-        return f"{where} is {found!r}. What is allowed: {error.schema['description']}"
+    if error.validator == "oneOf" and "description" in schema:
+        return f"{where} is {found!r}. What is allowed: {schema['description']}"
     return f"{where}: {error.message}."
 
 
@@ -111,7 +113,8 @@ def _known(name: str, where: str, wanted: str, known: Iterable[str], what: str) 
         close = difflib.get_close_matches(wanted, known, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UserError(
-            f"{name}: {where} is {wanted!r}, which is not among the {what}.{hint} There are: {', '.join(known) or 'none'}."
+            f"{name}: {where} is {wanted!r}, which is not among the {what}.{hint} "
+            f"There are: {', '.join(known) or 'none'}."
         )
 
 
@@ -155,12 +158,14 @@ def _experiment(
 ) -> dict[str, Any]:
     shared = {key: value for key, value in defaults.items() if key in STEPS}
     whole = _filled(_merged(shared, settings), schema["$defs"]["experiment"], schema)
-    layers = settings["layers"] if isinstance(settings["layers"], Mapping) else dict.fromkeys(settings["layers"], {})
+    layers = settings["layers"]
+    layers = layers if isinstance(layers, Mapping) else {layer: {} for layer in layers}
     whole["layers"] = {
         layer: _filled(own.get("units", whole["units"]), schema["$defs"]["units"], schema)
         for layer, own in layers.items()
     }
-    methods = whole["methods"] if isinstance(whole["methods"], Mapping) else dict.fromkeys(whole["methods"], {})
+    methods = whole["methods"]
+    methods = methods if isinstance(methods, Mapping) else {method: {} for method in methods}
     asked = settings.get("methods", {})
     whole["methods"] = {
         method: _recipe(
@@ -180,16 +185,14 @@ def _experiment(
     return whole
 
 
-def _recipe(
-    method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str
-) -> dict[str, Any]:
+def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     recipe: dict[str, Any] = {"objective": method} if method in OBJECTIVES else {}
     for layer in settings:
         recipe = _merged(recipe, layer)
     if "objective" not in recipe:
         raise UserError(
-            f"{name}: the method {method!r} has no objective. Give it one under defaults.methods.{method}.objective, or "
-            f"use one of the methods {', '.join(OBJECTIVES)}."
+            f"{name}: the method {method!r} has no objective. Give it one under defaults.methods.{method}.objective, "
+            f"or use one of the methods {', '.join(OBJECTIVES)}."
         )
     return _filled(recipe, schema["$defs"]["ascent"], schema)
 

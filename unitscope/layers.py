@@ -1,9 +1,9 @@
 """Layers of a network: which can be tapped, and the network cut at one of them.
 
-A layer is a convolution or linear module. It is tapped at the last module before its nonlinearity: the module itself, or
-the batch norm behind it. Its activation is the output of the nonlinearity that directly follows, else the tapped output
-itself (signed). Everything here works on the graph that torch.fx traces; what is computed from activations belongs to
-the modules above.
+A layer is a convolution or linear module. It is tapped at the last module before its nonlinearity: the module itself,
+or the batch norm behind it. Its activation is the output of the nonlinearity that directly follows, else the tapped
+output itself (signed). Everything here works on the graph that torch.fx traces; what is computed from activations
+belongs to the modules above.
 """
 
 import copy
@@ -188,12 +188,12 @@ def _trace(module: nn.Module) -> fx.GraphModule:
         traced = fx.symbolic_trace(module)
     except Exception as error:
         raise UserError(
-            f"The network {type(module).__name__} cannot be traced by torch.fx ({error}). Its forward may not branch on "
-            "the values or shapes of tensors; such a part belongs into a function marked by torch.fx.wrap."
+            f"The network {type(module).__name__} cannot be traced by torch.fx ({error}). Its forward may not branch "
+            "on the values or shapes of tensors; such a part belongs into a function marked by torch.fx.wrap."
         ) from error
     for node in traced.graph.nodes:
         if node.op == "call_module":
-            target = traced.get_submodule(node.target)
+            target: Any = traced.get_submodule(node.target)
             if getattr(target, "inplace", False):
                 # A shallow copy: the original keeps its flag, the parameters stay shared.
                 target = copy.copy(target)
@@ -227,9 +227,7 @@ def _sites(traced: fx.GraphModule) -> dict[str, _Site]:
     return sites
 
 
-def _follow(
-    node: fx.Node, modules: dict[str, nn.Module], wanted: Callable[[fx.Node, Any], bool]
-) -> fx.Node | None:
+def _follow(node: fx.Node, modules: dict[str, nn.Module], wanted: Callable[[fx.Node, Any], bool]) -> fx.Node | None:
     """Return the wanted operation that alone uses `node`, looking through modules that pass their input on."""
     while len(node.users) == 1:
         (node,) = node.users

@@ -109,7 +109,7 @@ def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTI
         most: How many are kept.
     """
     own = _own(responses, units)
-    result = []
+    result: list[list[int]] = []
     for row in range(len(units)):
         speaks = own[:, row] > 0
         ratios = responses[speaks, row] / own[speaks, row, None]

@@ -179,7 +179,7 @@ class _Join:
                 )
             start, units = self._places[layer]
             own = table["layer"] == layer
-            if not ((0 <= table["unit"][own]) & (table["unit"][own] < units)).all():
+            if not ((table["unit"][own] >= 0) & (table["unit"][own] < units)).all():
                 raise UserError(
                     f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} units, "
                     "numbered from 0. Pass tables of this experiment only."

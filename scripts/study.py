@@ -1,0 +1,62 @@
+"""Write the complete study that a config describes: settings and code of each data set, network and experiment.
+
+These small files are what DVC's stages depend on. They change when a setting, a default or a line of code changes that
+the stage's results depend on, and not when a comment or somebody else's setting does.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unitscope import console
+from unitscope.artifacts import write_json
+from unitscope.config import resolve
+from unitscope.errors import UserError
+from unitscope.provenance import code_digest, rules_digest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
+"""Scripts whose code belongs to a section; all others belong to the experiments."""
+NO_RULE = ["plan", "record", "reproduce", "study", "summary"]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
+    result.add_argument("--output", type=Path, required=True, help="folder for the files")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Resolve the config and write a file for each thing that it names."""
+    try:
+        config = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{arguments.config} is not YAML: {error}") from error
+    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    study = resolve(config, schema, str(arguments.config))
+    networks = rules_digest([ROOT / "rules/networks.smk"])
+    flow = rules_digest([ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
+    analyses = sorted(
+        path.stem
+        for path in (ROOT / "scripts").glob("*.py")
+        if path.stem not in [*NO_RULE, *SCRIPTS["datasets"], *SCRIPTS["networks"]]
+    )
+    for section in ("datasets", "networks", "experiments"):
+        code: dict[str, Any] = {script: digest(script) for script in SCRIPTS.get(section, analyses)}
+        code["rules"] = flow if section == "experiments" else networks
+        for name, settings in getattr(study, section).items():
+            content = {"device": study.device, "settings": settings, "code": code}
+            write_json(arguments.output / section / f"{name}.json", content)
+
+
+def digest(script: str) -> str:
+    """Return the digest of a script and of what it imports."""
+    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

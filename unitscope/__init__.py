@@ -1,0 +1,27 @@
+"""unitscope: what single units of a neural network do, and whether they matter.
+
+The functions listed here work on modules and arrays. Naming one loads its module, and no other.
+"""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "ablation": "ablation",
+    "activation_maximization": "visualization",
+    "activations": "activations",
+    "class_means": "summaries",
+    "class_selectivity": "selectivity",
+    "representative_substitution": "substitution",
+    "spearman": "statistics",
+    "substitution": "substitution",
+    "taps": "layers",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"unitscope has no {name!r}; it has {', '.join(_HOME)}")
+    return getattr(importlib.import_module(f"unitscope.{_HOME[name]}"), name)
