@@ -7,14 +7,11 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "ablation": "ablation",
     "activation_maximization": "visualization",
-    "activations": "activations",
     "class_means": "summaries",
     "class_selectivity": "selectivity",
     "representative_substitution": "substitution",
     "spearman": "statistics",
-    "substitution": "substitution",
     "taps": "layers",
 }
 

