@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.activations import activations, unit_statistics
+from unitscope.activations import activations
 from unitscope.artifacts import create_hdf5, read_json, sha256_of
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.networks import load_checkpoint
-from unitscope.selectivity import class_means
+from unitscope.summaries import class_means, unit_statistics
 
 COLUMNS = 64
 """Units of a layer that are read at a time for the statistics: what bounds the memory."""

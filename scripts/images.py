@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.activations import activations, unit_statistics
+from unitscope.activations import activations
 from unitscope.artifacts import Scratch, create_hdf5, sha256_of
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
+from unitscope.summaries import unit_statistics
 from unitscope.visualization import Recipe, activation_maximization, select_units
 
 

@@ -25,10 +25,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Build the network, untrained, and look up its layers."""
-    shape, classes = arguments.network["input"], []
+    shape, classes = arguments.network["input"], 1
     if arguments.dataset:
         with open_dataset(arguments.dataset) as dataset:
-            shape, classes = dataset.shape, dataset.classes
+            shape, classes = dataset.shape, max(1, len(dataset.classes))
     module = freeze(build(arguments.network, shape, classes))
     known = {tap.layer: tap for tap in taps(module, shape)}
     for layer in arguments.layers:

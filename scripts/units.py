@@ -16,7 +16,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--network", required=True, help="name of its network")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
     result.add_argument("--selectivity", type=Path, help="selectivity.csv; without it selectivity is NaN")
-    result.add_argument("--substitution", type=Path, nargs="*", default=[], help="substitution/{layer}.{method}.csv ...")
+    result.add_argument(
+        "--substitution", type=Path, nargs="*", default=[], help="substitution/{layer}.{method}.csv ..."
+    )
     result.add_argument("--ablation", type=Path, nargs="*", default=[], help="ablation/{layer}.csv ...")
     result.add_argument("--output", type=Path, required=True, help="units.csv to write")
     return result

@@ -8,27 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unitscope.errors import UserError
-
-
-def class_means(activations: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Return each unit's mean of max(activation, 0) over the images of each class.
-
-    Negative values of signed layers count as 0: the paper analyses positive activations, and a signed mean would take
-    selectivity out of [0, 1].
-
-    Args:
-        activations: (images, units).
-        labels: (images,) class of each image, as its position in `classes`.
-        classes: Names of the classes.
-
-    Returns:
-        (classes, units) in float64. Every class weighs the same afterwards, whatever its number of images.
-
-    Raises:
-        UserError: A class has no image, or a label lies outside `classes`.
-    """
-    return _group_means(np.maximum(activations, 0), labels, _class_sizes(labels, classes))
+from unitscope.summaries import class_sizes, group_means
 
 
 def class_selectivity(means: np.ndarray) -> np.ndarray:
@@ -77,15 +57,15 @@ def permuted_selectivity(
         (units,) mean over the shuffles in which the index is defined; NaN where it never is.
 
     Raises:
-        UserError: As in `class_means`.
+        UserError: As in `summaries.class_means`.
     """
-    sizes = _class_sizes(labels, classes)
+    sizes = class_sizes(labels, classes)
     positive = np.maximum(activations, 0)
     generator = np.random.default_rng(seed)
     total = np.zeros(activations.shape[1])
     defined = np.zeros(activations.shape[1], dtype=np.int64)
     for _ in range(draws):
-        index = class_selectivity(_group_means(positive, generator.permutation(labels), sizes))
+        index = class_selectivity(group_means(positive, generator.permutation(labels), sizes))
         total += np.nan_to_num(index)
         defined += np.isfinite(index)
     return np.divide(total, defined, out=np.full(total.shape, np.nan), where=defined > 0)
@@ -99,26 +79,3 @@ def dead_units(train_max: np.ndarray, activations: np.ndarray) -> np.ndarray:
         activations: (images, units) of the test images.
     """
     return ~((train_max > 0) | (activations > 0).any(axis=0))
-
-
-def _class_sizes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-        raise UserError(
-            f"The labels run from {labels.min()} to {labels.max()}, but there are {len(classes)} classes, numbered "
-            "from 0. Make the data set's labels positions in its list of class names."
-        )
-    sizes = np.bincount(labels, minlength=len(classes))
-    if not sizes.all():
-        empty = ", ".join(str(classes[i]) for i in np.flatnonzero(sizes == 0))
-        raise UserError(
-            f"No image of the test split belongs to class {empty}, so its mean activation and with it the class "
-            "selectivity are undefined. Add images of that class, raise the share of the test split, or remove the "
-            "class from the data set."
-        )
-    return sizes
-
-
-def _group_means(values: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    starts = np.cumsum(sizes) - sizes
-    sums = np.add.reduceat(values[np.argsort(labels, kind="stable")], starts, axis=0, dtype=np.float64)
-    return sums / sizes[:, None]

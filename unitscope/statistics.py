@@ -135,7 +135,11 @@ def _bootstrap_interval(
     )
     defined = values[np.isfinite(values)]
     if len(defined) < (1 - MOST_CONSTANT) * resamples or not resamples:
-        return np.nan, np.nan, f"no interval: one score is constant in {len(values) - len(defined)} of {resamples} resamples"
+        return (
+            np.nan,
+            np.nan,
+            f"no interval: one score is constant in {len(values) - len(defined)} of {resamples} resamples",
+        )
     low, high = np.quantile(defined, [0.025, 0.975])
     return float(low), float(high), ""
 

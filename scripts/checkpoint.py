@@ -1,0 +1,143 @@
+"""Bring a network into a checkpoint: train it, or take given weights; fit a new head where the config asks for one."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from unitscope import console, devices
+from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
+from unitscope.datasets import Dataset, open_dataset
+from unitscope.errors import UserError
+from unitscope.networks import (
+    accept_pixels,
+    build,
+    load_weights,
+    read_state_dict,
+    save_checkpoint,
+    torchvision_weights,
+)
+from unitscope.training import channel_statistics, evaluate, fit_linear_head, train
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
+    result.add_argument("--settings", type=json.loads, required=True, help="the network's settings, as JSON")
+    result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--scratch", type=Path, help="folder for finished epochs, so that a rerun goes on from them")
+    result.add_argument("--output", type=Path, required=True, help="where the checkpoint goes (.pt)")
+    result.add_argument("--record", type=Path, required=True, help="where the training record goes (.json)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Make the network, measure it, and write checkpoint and record."""
+    device = devices.pick(arguments.device)
+    if not arguments.dataset:
+        module, description = given_network(arguments.settings, None)
+        finish(arguments, module, description, {})
+        return
+    with open_dataset(arguments.dataset) as dataset:
+        checksum = sha256_of(arguments.dataset)
+        scratch = Scratch(arguments.scratch, [arguments.settings, checksum, device.type])
+        if arguments.settings["weights"] is None:
+            module, description = new_network(arguments.settings, dataset)
+            module.to(device)
+            history = train(
+                module, dataset, arguments.settings["training"], arguments.settings["seed"], scratch, device
+            )
+        else:
+            module, description = given_network(arguments.settings, dataset)
+            module.to(device)
+            history = []
+            if arguments.settings["head"] is not None:
+                fit_linear_head(module, dataset, arguments.settings["head"]["weight_decay"], device)
+        record: dict[str, Any] = {"dataset_sha256": checksum, "history": history}
+        if len(dataset.labels("test")) and dataset.labels("test")[0] >= 0:
+            if dataset.classes != description["classes"] and len(dataset.classes) != len(description["classes"]):
+                raise UserError(
+                    f"The data set {arguments.dataset} has {len(dataset.classes)} classes, the weights of "
+                    f"{arguments.settings['model']} have {len(description['classes'])}. Give the network "
+                    "head: {fit: linear}, or a data set with its own classes."
+                )
+            record["test"] = evaluate(module, dataset, "test", device)
+        finish(arguments, module, description, record)
+        scratch.clear()
+
+
+def describe(settings: dict, shape: list[int], mean: list[float], std: list[float], classes: list[str]) -> dict:
+    """Return all that is needed to rebuild the network."""
+    chosen = {key: settings[key] for key in ("source", "model", "options", "head")}
+    return {**chosen, "input": list(shape), "mean": mean, "std": std, "classes": classes}
+
+
+def new_network(settings: dict, dataset: Dataset) -> tuple[nn.Module, dict[str, Any]]:
+    """Return an untrained network for a data set."""
+    if not dataset.classes:
+        raise UserError("The data set has no classes, so no network can be trained on it. Give the network weights.")
+    mean, std = normalization(settings) or channel_statistics(dataset)
+    module = accept_pixels(build(settings, dataset.shape, len(dataset.classes)), mean, std)
+    return module, describe(settings, dataset.shape, mean, std, dataset.classes)
+
+
+def given_network(settings: dict, dataset: Dataset | None) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a network with given weights; its head is still to be fitted where the config asks for one."""
+    shape = settings["input"] if dataset is None else dataset.shape
+    weights, scales = settings["weights"], normalization(settings)
+    if weights.get("torchvision"):
+        state, mean, std, classes = torchvision_weights(settings["model"], weights["torchvision"])
+        scales = scales or (mean, std)
+        origin = f"torchvision's {weights['torchvision']}"
+    else:
+        path = Path(weights["file"])
+        state, classes = read_state_dict(path, weights["sha256"], weights["strip_prefix"]), []
+        origin = str(path)
+    if settings["head"] is not None:
+        classes = dataset.classes if dataset else []
+        state = {key: value for key, value in state.items() if key.startswith("features.")}
+    elif not classes:
+        classes = dataset.classes if dataset and dataset.classes else numbered(state)
+    if scales is None:
+        raise UserError(
+            f"networks: the weights {origin} come without the normalization that they were trained with. Give "
+            "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
+        )
+    module = build(settings, shape, len(classes))
+    load_weights(module, state, origin, missing="head." if settings["head"] else "")
+    return accept_pixels(module, *scales), describe(settings, shape, *scales, classes)
+
+
+def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
+    """Return mean and standard deviation of the channels, where the config gives them."""
+    given = settings["normalization"]
+    return (given["mean"], given["std"]) if given else None
+
+
+def numbered(state: dict) -> list[str]:
+    """Return names for classes that nobody has named: the numbers of the last layer's units."""
+    last = [value for value in state.values() if value.dim() >= 1][-1]
+    return [str(number) for number in range(len(last))]
+
+
+def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, record: dict) -> None:
+    """Write the checkpoint, then the record with its checksum."""
+    save_checkpoint(arguments.output, module, description)
+    test = record.get("test", {})
+    console.log.info("test accuracy %s, loss %s", test.get("accuracy"), test.get("loss"))
+    write_json(
+        arguments.record,
+        {
+            "format_version": FORMAT_VERSION,
+            "checkpoint_sha256": sha256_of(arguments.output),
+            "settings": arguments.settings,
+            **record,
+        },
+    )
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,25 @@
+"""Bring a data set into one HDF5 artifact: images (or an index of a folder), labels and split."""
+
+import argparse
+import json
+from pathlib import Path
+
+from unitscope import console
+from unitscope.datasets import collect, write_dataset
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--settings", type=json.loads, required=True, help="the data set's settings, as JSON")
+    result.add_argument("--output", type=Path, required=True, help="where the data set goes (.h5)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Read the source and write the artifact."""
+    write_dataset(arguments.output, collect(arguments.settings), arguments.settings)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,106 @@
+"""Ablation: a known loss on a network made by hand, and the cut network against the whole one with a hook."""
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import Residual, Shared, linear, quiet
+from torch.nn import functional as F
+
+from unitscope.ablation import ablation, clamped_unit
+from unitscope.layers import tap
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])
+LABELS = np.arange(12, dtype=np.int64) % 4
+
+
+def ablated(module, layer, images=IMAGES, size=5, clamps=None):
+    found = tap(module, layer, (3, *images.shape[1:3]))
+    clamps = clamps or {"": np.zeros(found.units)}
+    batches = [(images[first : first + size], LABELS[first : first + size]) for first in range(0, 12, size)]
+    return ablation(module, layer, found.kind, batches, clamps, 4, len(images))
+
+
+def by_hook(module, path, clamp, images):
+    """Return loss and hits of each class with one module's output replaced, the plain way: a full pass with a hook."""
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    handle = module.get_submodule(path).register_forward_hook(clamp) if path else None
+    try:
+        logits = module(pixels)
+    finally:
+        if handle:
+            handle.remove()
+    labels = torch.from_numpy(LABELS)
+    hits = np.bincount(LABELS[(logits.argmax(1) == labels).numpy()], minlength=4)
+    return F.cross_entropy(logits, labels).item(), hits
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "layer", "tapped", "after"),
+    [
+        # What is clamped is the activation: behind the ReLU where one follows.
+        (Residual, IMAGES, "conv1", "bn1", torch.relu),
+        (Residual, IMAGES, "conv2", "bn2", lambda x: x),
+        (Residual, IMAGES, "fc", "fc", lambda x: x),
+        (Shared, SMALL, "first", "first", torch.relu),
+    ],
+)
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_the_cut_network_equals_the_whole_one_with_a_hook(network, images, layer, tapped, after, value):
+    module = quiet(network())
+    units = tap(module, layer, (3, *images.shape[1:3])).units
+    found = ablated(module, layer, images, clamps={"": np.full(units, value)})[""]
+    loss, hits = by_hook(module, None, None, images)
+    for unit in range(units):
+
+        def clamp(module, inputs, output, unit=unit):
+            # A ReLU passes a positive value on; what it makes of the others does not change by applying it twice.
+            output = after(output).clone()
+            output[:, unit] = value
+            return output
+
+        expected_loss, expected_hits = by_hook(module, tapped, clamp, images)
+        assert found.loss[unit] == pytest.approx(expected_loss - loss, abs=1e-5)
+        assert found.accuracy[unit] == pytest.approx((hits - expected_hits).sum() / 12)
+        assert found.worst_class[unit] == pytest.approx(((hits - expected_hits) / 3).max())
+
+
+@pytest.mark.parametrize("layer", ["stem", "conv1", "conv2", "fc"])
+def test_batch_size_changes_nothing(layer):
+    module = quiet(Residual())
+    whole, single = ablated(module, layer, size=12)[""], ablated(module, layer, size=1)[""]
+    np.testing.assert_allclose(whole.loss, single.loss, atol=1e-6)
+    assert np.array_equal(whole.accuracy, single.accuracy)
+    assert np.array_equal(whole.worst_class, single.worst_class)
+
+
+def test_by_hand():
+    # Four units, each the logit of one class; class c shines in pixel c, so that every image is classified rightly.
+    module = linear(10 * torch.eye(4))
+    images = (255 * np.eye(4, dtype=np.uint8))[LABELS].reshape(12, 4, 1, 1)
+    batches = [(images, LABELS)]
+    found = ablation(module, "units", "linear", batches, {"": np.zeros(4)}, 4, 12)[""]
+    right, wrong = np.log(np.exp(10) + 3) - 10, np.log(4)
+    np.testing.assert_allclose(found.loss, (3 * wrong + 0 * right) / 12 - 3 * right / 12, atol=1e-6)
+    # With its unit silent, all logits of a class are equal, and the first class wins: class 0 loses nothing.
+    assert found.accuracy.tolist() == [0, 0.25, 0.25, 0.25]
+    assert found.worst_class.tolist() == [0, 1, 1, 1]
+
+
+def test_a_dead_unit_costs_nothing():
+    module = quiet(Residual())
+    module.stem.weight.data[2], module.stem.bias.data[2] = 0.0, -1.0
+    found = ablated(module, "stem")[""]
+    assert found.loss[2] == 0.0
+    assert found.accuracy[2] == found.worst_class[2] == 0.0
+    assert (found.loss[[0, 1, 3, 4, 5]] != 0).all()
+
+
+def test_a_clamped_unit_gets_its_values_back_also_after_an_error():
+    values = torch.rand(3, 4, 2, 2)
+    before = values.clone()
+    with pytest.raises(RuntimeError, match="in between"), clamped_unit(values, 1, 2, 0.5):
+        assert (values[:, 2] == 0.5).all()
+        assert torch.equal(values[:, 3], before[:, 3])
+        raise RuntimeError("in between")
+    assert torch.equal(values, before)

@@ -1,0 +1,70 @@
+"""Activations on images, and the statistics of units."""
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import Residual, quiet
+
+from unitscope.activations import activations
+from unitscope.layers import prefix
+from unitscope.summaries import unit_statistics
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+
+
+def collected(module, layers, size, readout="mean"):
+    batches = [IMAGES[first : first + size] for first in range(0, len(IMAGES), size)]
+    found = list(activations(module, layers, batches, readout))
+    return {layer: np.concatenate([batch[layer] for batch in found]) for layer in layers}
+
+
+def test_all_layers_in_one_pass_equal_each_alone():
+    module = quiet(Residual())
+    pixels = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).float() / 255
+    for layer, values in collected(module, ["stem", "conv1", "conv2", "fc"], 4).items():
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, prefix(module, layer, "mean")(pixels)[1].numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("readout", ["mean", "max", "center"])
+def test_batch_size_changes_nothing(readout):
+    module = quiet(Residual())
+    whole, single = collected(module, ["conv1", "fc"], 11, readout), collected(module, ["conv1", "fc"], 1, readout)
+    for layer in whole:
+        np.testing.assert_allclose(whole[layer], single[layer], rtol=1e-5, atol=1e-6)
+
+
+def test_statistics_by_hand():
+    values = np.zeros((100, 3), np.float32)
+    values[:, 0] = np.arange(100)
+    values[:19, 1] = 1.0
+    values[:, 2] = 0.1
+    found = unit_statistics(values)
+    assert found.mean == pytest.approx([49.5, 0.19, 0.1])
+    assert found.std[0] == pytest.approx(np.sqrt((100**2 - 1) / 12))
+    assert found.max == pytest.approx([99, 1, 0.1])
+    assert found.firing_rate == pytest.approx([0.99, 0.19, 1.0])
+    # Zero is not positive: the quantile is that of 1 to 99.
+    assert found.positive_q99[0] == pytest.approx(np.quantile(np.arange(1, 100), 0.99))
+
+
+def test_below_twenty_positive_activations_there_is_no_quantile():
+    values = np.zeros((50, 2), np.float32)
+    values[:19, 0] = values[:20, 1] = 2.0
+    quantile = unit_statistics(values).positive_q99
+    assert np.isnan(quantile[0])
+    assert quantile[1] == 2.0
+
+
+def test_a_constant_unit_has_no_spread_whatever_its_value():
+    values = np.full((1000, 1), 0.1, np.float32)
+    assert unit_statistics(values).std[0] == 0.0
+
+
+def test_statistics_by_blocks_of_units_equal_those_of_the_whole():
+    values = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
+    whole = unit_statistics(values)
+    for first in (0, 3):
+        part = unit_statistics(values[:, first : first + 3])
+        for name, array in vars(part).items():
+            assert np.array_equal(array, getattr(whole, name)[first : first + 3]), name

@@ -1,0 +1,157 @@
+"""What is computed again after what: the real Snakemake and the real DVC, by the jobs that were executed.
+
+Every scenario starts from a copy of one prepared run, and is run by each of the two.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from workflow import SMALL, Project
+
+pytestmark = pytest.mark.parametrize("command", ["snakemake", "dvc repro"])
+
+ANALYSIS_OF_IMAGES = {"small/units", "small/layers", "small/figures"}
+SHEETS = {"small/sheets/hidden1.am", "small/sheets/hidden1.iam"}
+TABLES = ANALYSIS_OF_IMAGES | SHEETS
+ASCENTS = {f"small/{rule}/hidden1.{method}" for rule in ("images", "substitution") for method in ("am", "iam")}
+CHECKPOINT = {"checkpoints/small"}
+ALL_BUT_DATASET = CHECKPOINT | ASCENTS | TABLES | {
+    "small/activations",
+    "small/selectivity",
+    "small/ablation/hidden1",
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Project:
+    """Return a project in which a plain Snakemake has finished, and DVC has recorded what it made."""
+    project = Project.create(tmp_path_factory.mktemp("prepared") / "project", SMALL)
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(prepared: Project, tmp_path: Path) -> Project:
+    """Return a copy of the prepared project."""
+    return prepared.copy(tmp_path / "project")
+
+
+def check(project: Project, command: str, change: Callable[[], None], expected: set[str], same: set[str]) -> None:
+    """Make a change and run; compare the executed jobs, and the artifacts that have to be the same bytes or others."""
+    before = project.hashes()
+    change()
+    assert project.executed(command) == expected
+    after = project.hashes()
+    assert set(before) <= set(after)
+    moved = {name for name in before if before[name] != after[name]}
+    assert not {name for name in moved if any(name.startswith(prefix) for prefix in same)}
+    # And then there is nothing left to do.
+    assert project.executed(command) == set()
+    assert project.hashes() == after
+
+
+def test_nothing(project, command):
+    check(project, command, lambda: None, set(), {""})
+
+
+def test_a_figures_size(project, command):
+    check(
+        project,
+        command,
+        lambda: project.set("experiments.small.figures", {"dpi": 50}),
+        {"small/figures"} | SHEETS,
+        {"data", "results/small/images", "results/small/units.csv", "results/small/activations.h5"},
+    )
+    assert project
+
+
+def test_the_steps_of_one_method(project, command):
+    before = project.hashes()
+    check(
+        project,
+        command,
+        lambda: project.set("experiments.small.methods.am.steps", 6),
+        {"small/images/hidden1.am", "small/substitution/hidden1.am", "small/sheets/hidden1.am"} | ANALYSIS_OF_IMAGES,
+        {"data", "results/small/images/hidden1.iam", "results/small/activations.h5", "results/small/ablation"},
+    )
+    assert project.hashes()["results/small/images/hidden1.am.h5"] != before["results/small/images/hidden1.am.h5"]
+
+
+def test_a_setting_of_the_training(project, command):
+    before = project.hashes()
+    check(
+        project,
+        command,
+        lambda: project.set("networks.small.training.learning_rate", 0.02),
+        ALL_BUT_DATASET,
+        {"data/datasets"},
+    )
+    after = project.hashes()
+    for name in ("data/checkpoints/small.pt", "results/small/activations.h5", "results/small/images/hidden1.am.h5"):
+        assert after[name] != before[name]
+
+
+def test_a_touched_data_set(project, command):
+    path = project.folder / "data/datasets/digits.h5"
+    check(project, command, lambda: os.utime(path, (time.time() + 5, time.time() + 5)), set(), {""})
+
+
+def test_a_data_set_deleted_and_brought_back(project, command):
+    def delete_and_bring_back() -> None:
+        (project.folder / "data/datasets/digits.h5").unlink()
+        project.run("dvc", "checkout")
+
+    check(project, command, delete_and_bring_back, set(), {""})
+
+
+def test_a_comment_in_the_config(project, command):
+    config = project.folder / "config.yaml"
+    check(
+        project, command, lambda: config.write_text("# A comment.\n" + config.read_text()), set(), {""}
+    )
+
+
+def test_one_more_layer(project, command):
+    more = {f"small/{rule}/hidden2.{method}" for rule in ("images", "substitution", "sheets") for method in ("am", "iam")}
+    cheap = {"small/taps", "small/activations", "small/selectivity", *ANALYSIS_OF_IMAGES}
+    again = {name for name in ASCENTS | SHEETS if "images" not in name}
+    check(
+        project,
+        command,
+        lambda: project.set("experiments.small.layers", ["hidden1", "hidden2"]),
+        more | cheap | again | {"small/ablation/hidden2"},
+        {"data", "results/small/images/hidden1", "results/small/ablation/hidden1"},
+    )
+
+
+def test_a_line_of_the_selectivity_module(project, command):
+    check(
+        project,
+        command,
+        lambda: project.edit("unitscope/selectivity.py", "\ndef ", "\nADDED = 1\n\n\ndef "),
+        {"small/selectivity"},
+        {""},
+    )
+
+
+def test_a_line_of_the_selectivity_module_that_changes_its_numbers(project, command):
+    check(
+        project,
+        command,
+        lambda: project.edit("unitscope/selectivity.py", "return np.where(", "return 0.5 * np.where("),
+        {"small/selectivity"} | TABLES,
+        {"data", "results/small/images", "results/small/activations.h5", "results/small/ablation"},
+    )
+
+
+def test_comments_and_docstrings_of_the_library(project, command):
+    def comment() -> None:
+        for module in (project.folder / "unitscope").glob("*.py"):
+            text = module.read_text()
+            assert text.startswith('"""')
+            module.write_text('"""Another docstring. ' + text[3:] + "\n# A comment at the end.\n")
+
+    check(project, command, comment, set(), {""})

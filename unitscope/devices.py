@@ -1,0 +1,45 @@
+"""The one place that knows of devices: which one to use, what it gains by, how a batch gets there."""
+
+import contextlib
+import os
+
+import numpy as np
+import torch
+
+from unitscope.console import processors
+from unitscope.errors import UserError
+
+
+def pick(name: str) -> torch.device:
+    """Return the device of that name, set up for exact and repeatable float32.
+
+    Args:
+        name: "auto" (a GPU where there is one), "cpu", "cuda" or "mps".
+
+    Raises:
+        UserError: The device is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, present in there.items() if present)
+    if not there.get(name, False):
+        found = ", ".join(kind for kind, present in there.items() if present)
+        raise UserError(f"device is {name!r}, which PyTorch does not find on this machine. Found: {found}. Use auto.")
+    torch.set_num_threads(min(int(os.environ.get("OMP_NUM_THREADS") or processors()), processors()))
+    # TensorFloat-32 would round responses to 10 bits, and make RS depend on the card.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    return torch.device(name)
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Copy an array to a device; to a GPU from pinned memory, so that the copy does not hold up the computation."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Return the context of mixed-precision training: "float32", "bfloat16", or "auto", bfloat16 on a GPU."""
+    half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()

@@ -1,0 +1,219 @@
+"""Training: stochastic gradient descent under a one-cycle schedule, linear heads on frozen features, evaluation.
+
+A training that was cut off goes on from its last finished epoch and ends in the same bytes. What is trained belongs to
+`unitscope.networks`.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unitscope.artifacts import Scratch
+from unitscope.console import log, progress
+from unitscope.datasets import Dataset
+from unitscope.devices import autocast
+from unitscope.errors import UserError
+from unitscope.networks import Headed, pixels
+from unitscope.randomness import generator
+
+EVALUATION_BATCH = 250
+
+
+def channel_statistics(dataset: Dataset) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of each channel over the training split, of pixels in [0, 1]."""
+    count, total, squares = 0, np.zeros(dataset.shape[0]), np.zeros(dataset.shape[0])
+    for batch in dataset.batches("train", EVALUATION_BATCH):
+        values = batch.reshape(-1, batch.shape[-1]).astype(np.float64) / 255
+        count, total, squares = count + len(values), total + values.sum(0), squares + (values**2).sum(0)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-12))
+    return mean.round(6).tolist(), std.round(6).tolist()
+
+
+def train(
+    module: nn.Module,
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    seed: int,
+    scratch: Scratch,
+    device: torch.device,
+) -> list[dict[str, float]]:
+    """Train a network in place.
+
+    Args:
+        module: The network, on the device.
+        dataset: Its data set; the training split is held in memory as uint8.
+        settings: epochs, stop_after (None: all), batch, learning_rate, momentum, weight_decay, crop, flip, precision.
+        seed: Of the order of images, the augmentation and dropout.
+        scratch: Where the state after each epoch is kept until the training is done.
+        device: Where it runs.
+
+    Returns:
+        For each epoch: epoch, train_loss, train_accuracy, test_loss, test_accuracy.
+
+    Raises:
+        UserError: The loss is not finite any more.
+    """
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    labels = torch.from_numpy(dataset.labels("train"))
+    epochs = settings["epochs"]
+    last = epochs if settings["stop_after"] is None else settings["stop_after"]
+    if not last:
+        module.eval()
+        return []
+    steps = -(-len(labels) // settings["batch"])
+    optimizer = torch.optim.SGD(
+        module.parameters(),
+        settings["learning_rate"],
+        settings["momentum"],
+        weight_decay=settings["weight_decay"],
+        nesterov=settings["momentum"] > 0,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings["learning_rate"], total_steps=epochs * steps, cycle_momentum=False
+    )
+    history: list[dict[str, float]] = []
+    kept = scratch.load("epoch.pt")
+    if kept is not None:
+        state = torch.load(io.BytesIO(kept), map_location=device, weights_only=True)
+        module.load_state_dict(state["module"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        history = state["history"]
+        log.info("the training goes on behind epoch %d", len(history))
+    images = dataset.images("train")
+    with progress(last, "training", "epochs", len(history)) as advance:
+        for epoch in range(len(history), last):
+            history.append(
+                {
+                    "epoch": epoch + 1,
+                    **_epoch(module, images, labels, settings, (seed, epoch), device, optimizer, schedule),
+                }
+            )
+            test = evaluate(module, dataset, "test", device)
+            history[-1] |= {"test_loss": test["loss"], "test_accuracy": test["accuracy"]}
+            log.info("epoch %d: %s", epoch + 1, {key: round(value, 4) for key, value in history[-1].items()})
+            buffer = io.BytesIO()
+            state = {
+                "module": module.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+            }
+            torch.save({**state, "history": history}, buffer)
+            scratch.save("epoch.pt", buffer.getvalue())
+            advance(1)
+    return history
+
+
+def _epoch(
+    module: nn.Module,
+    images: np.ndarray,
+    labels: Tensor,
+    settings: Mapping[str, Any],
+    name: tuple[int, int],
+    device: torch.device,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> dict[str, float]:
+    """Pass once over the training split; all its random numbers belong to (seed, epoch)."""
+    random = generator("training", *name)
+    # Dropout draws from torch's own generator.
+    torch.manual_seed(int(random.integers(2**62)))
+    order = torch.from_numpy(random.permutation(len(labels)))
+    total, hits = 0.0, 0
+    module.train()
+    for rows in order.split(settings["batch"]):
+        batch = augmented(images[rows.numpy()], settings["crop"], settings["flip"], random)
+        target = labels[rows].to(device)
+        with autocast(device, settings["precision"]):
+            logits = module(pixels(batch, device))
+            loss = F.cross_entropy(logits.float(), target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        total += float(loss.detach()) * len(rows)
+        hits += int((logits.argmax(1) == target).sum())
+    if not np.isfinite(total):
+        raise UserError(
+            f"The training has diverged in epoch {name[1] + 1}: its loss is {total / len(labels)}. Lower "
+            "networks.NAME.training.learning_rate."
+        )
+    return {"train_loss": total / len(labels), "train_accuracy": hits / len(labels)}
+
+
+def augmented(batch: np.ndarray, crop: int, flip: bool, random: np.random.Generator) -> np.ndarray:
+    """Return images (images, height, width, channels), shifted by up to `crop` pixels and mirrored at random."""
+    count, height, width, _ = batch.shape
+    if crop:
+        padded = np.pad(batch, ((0, 0), (crop, crop), (crop, crop), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (1, 2))
+        top, left = random.integers(0, 2 * crop + 1, (2, count))
+        batch = np.moveaxis(windows[np.arange(count), top, left], 1, -1)
+    if flip:
+        mirrored = random.random(count) < 0.5
+        batch = np.where(mirrored[:, None, None, None], batch[:, :, ::-1], batch)
+    return batch
+
+
+def fit_linear_head(module: Headed, dataset: Dataset, weight_decay: float, device: torch.device) -> None:
+    """Fit the linear head of a network on its frozen features, by L-BFGS on all training images at once.
+
+    Args:
+        module: Changed in place.
+        dataset: Labelled images.
+        weight_decay: Penalty on half the squared weights, beside the mean cross-entropy.
+        device: Where it runs.
+    """
+    module.eval().requires_grad_(False)
+    inputs: list[Tensor] = []
+    handle = module.head.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    try:
+        with torch.no_grad(), progress(dataset.count("train"), "features", "images") as advance:
+            for batch in dataset.batches("train", EVALUATION_BATCH):
+                module(pixels(batch, device))
+                advance(len(batch))
+    finally:
+        handle.remove()
+    features = torch.cat(inputs)
+    labels = torch.from_numpy(dataset.labels("train")).to(device)
+    # On standardized features L-BFGS takes tens of steps instead of thousands; folded into the weights behind it.
+    mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
+    standardized = (features - mean) / std
+    weight = torch.zeros_like(module.head.weight, requires_grad=True)
+    bias = torch.zeros_like(module.head.bias, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(F.linear(standardized, weight, bias), labels) + weight_decay / 2 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        module.head.weight.copy_(weight / std)
+        module.head.bias.copy_(bias - (weight / std) @ mean)
+
+
+def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.device) -> dict[str, Any]:
+    """Return loss (mean cross-entropy, nats), accuracy, and accuracy by class on a split."""
+    module.eval()
+    labels = torch.from_numpy(dataset.labels(split))
+    loss, right = 0.0, []
+    with torch.inference_mode():
+        for number, batch in enumerate(dataset.batches(split, EVALUATION_BATCH)):
+            first = number * EVALUATION_BATCH
+            target = labels[first : first + len(batch)].to(device)
+            logits = module(pixels(batch, device))
+            loss += float(F.cross_entropy(logits.double(), target, reduction="sum"))
+            right.append((logits.argmax(1) == target).cpu().numpy())
+    hits = np.concatenate(right)
+    sizes = np.bincount(labels, minlength=len(dataset.classes))
+    by_class = np.bincount(labels[torch.from_numpy(hits)], minlength=len(dataset.classes)) / np.maximum(sizes, 1)
+    return {"loss": loss / len(hits), "accuracy": float(hits.mean()), "class_accuracy": by_class.tolist()}
