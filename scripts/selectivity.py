@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, selectivity
+from unitscope import artifacts, console, selectivity, summaries
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> None:
             dead = selectivity.dead_units(group["max"][:], values)
             index, permuted, top = np.full(units, np.nan), np.full(units, np.nan), [""] * units
             if len(names) >= 2:
-                means = selectivity.class_means(values, labels, names)
+                means = summaries.class_means(values, labels, names)
                 index = np.where(dead, np.nan, selectivity.class_selectivity(means))
                 top = [
                     names[best] if known else ""

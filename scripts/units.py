@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--experiment", required=True, help="name of the experiment")
     result.add_argument("--network", required=True, help="name of its network")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
-    result.add_argument("--selectivity", type=Path, help="selectivity.csv; without it selectivity is NaN")
+    result.add_argument("--selectivity", type=Path, nargs="?", help="selectivity.csv; without it selectivity is NaN")
     result.add_argument(
         "--substitution", type=Path, nargs="*", default=[], help="substitution/{layer}.{method}.csv ..."
     )

@@ -1,7 +1,7 @@
 """Rank correlation of two scores of units, with its uncertainty, and the correction for testing several.
 
 Numbers in, numbers out: which scores are paired is decided in `unitscope.tables`. Only numpy is needed: a bootstrap
-resample is a weight for each unit, and the mid-ranks of weighted units are a cumulative sum, so nothing is sorted twice.
+resample is a weight for each unit, and mid-ranks of weighted units are a cumulative sum, so that nothing is sorted again.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ def spearman(
     y: np.ndarray,
     permutations: int = 10_000,
     resamples: int = 2_000,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
     names: tuple[str, str] = ("x", "y"),
 ) -> Correlation:
     """Return the Spearman correlation of two scores, with tied values at their mid-ranks.
@@ -47,7 +47,7 @@ def spearman(
         y: (units,) second score.
         permutations: Number of shuffles.
         resamples: Number of bootstrap resamples.
-        seed: Seed of both; neither number influences the other's draws.
+        seed: Seed of both, or a generator; neither number influences the other's draws.
         names: What the scores are called in `reason`.
 
     Returns:
@@ -130,11 +130,9 @@ def _bootstrap_interval(
     units = len(x_groups)
     if units < FEWEST_FOR_INTERVAL:
         return np.nan, np.nan, f"no interval below {FEWEST_FOR_INTERVAL} units"
-    values = np.concatenate(
-        [_resampled(x_groups, y_groups, size, draws) for size in _block_sizes(resamples, units)] or [np.empty(0)]
-    )
+    values = np.concatenate([_resampled(x_groups, y_groups, size, draws) for size in _block_sizes(resamples, units)])
     defined = values[np.isfinite(values)]
-    if len(defined) < (1 - MOST_CONSTANT) * resamples or not resamples:
+    if len(defined) < (1 - MOST_CONSTANT) * resamples:
         return (
             np.nan,
             np.nan,

@@ -81,7 +81,7 @@ def class_sizes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
         )
     sizes = np.bincount(labels, minlength=len(classes))
     if not sizes.all():
-        empty = ", ".join(str(classes[i]) for i in np.flatnonzero(sizes == 0))
+        empty = ", ".join(str(classes[int(i)]) for i in np.flatnonzero(sizes == 0))
         raise UserError(
             f"No image of the test split belongs to class {empty}, so its mean activation and with it the class "
             "selectivity are undefined. Add images of that class, raise the share of the test split, or remove the "

@@ -1,18 +1,18 @@
 """The tables of an experiment: `units.csv`, a row a unit with every score, and `layers.csv`, a row a correlation.
 
-Scores are joined here by layer and unit, and paired for correlation. Computing scores belongs to `unitscope.selectivity`,
-`unitscope.substitution` and `unitscope.ablation`; reading and writing tables to `unitscope.artifacts`.
+Scores are joined here by layer and unit, and paired for correlation. Computing scores belongs to
+`unitscope.selectivity`, `unitscope.substitution` and `unitscope.ablation`; reading and writing tables to
+`unitscope.artifacts`.
 """
 
-import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from unitscope.artifacts import canonical_json
 from unitscope.errors import UserError
+from unitscope.randomness import generator
 from unitscope.statistics import spearman
 
 Table = Mapping[str, np.ndarray]
@@ -118,17 +118,22 @@ def layer_correlations(
             that one layer more changes no other row.
 
     Returns:
-        The columns of layers.csv: experiment, layer, depth, kind, method ("am:iam" between two methods, empty where none
-        is involved), x, y, units (of the layer), used, spearman, ci_low, ci_high, p_value, reason (why a value is NaN).
+        The columns of layers.csv: experiment, layer, depth, kind, method ("am:iam" between two methods, empty where
+        none is involved), x, y, units (of the layer), used, spearman, ci_low, ci_high, p_value, reason (why a value is
+        NaN).
     """
     rows = []
     for tap in taps:
         table = rows_of(units, tap["layer"])
         alive = ~table["dead"]
         for method, x, y, x_column, y_column in _pairs(methods_of(units)):
-            own_seed = _seed(seed, tap["layer"], method, x, y)
             result = spearman(
-                table[x_column][alive], table[y_column][alive], permutations, resamples, own_seed, (x_column, y_column)
+                table[x_column][alive],
+                table[y_column][alive],
+                permutations,
+                resamples,
+                generator(seed, tap["layer"], method, x, y),
+                (x_column, y_column),
             )
             rows.append(
                 {
@@ -181,8 +186,8 @@ class _Join:
             own = table["layer"] == layer
             if not ((table["unit"][own] >= 0) & (table["unit"][own] < units)).all():
                 raise UserError(
-                    f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} units, "
-                    "numbered from 0. Pass tables of this experiment only."
+                    f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} units "
+                    "(numbered from 0). Pass tables of this experiment only."
                 )
             rows[own] = start + table["unit"][own]
         return rows
@@ -200,7 +205,3 @@ def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
             yield method, x, y, f"{x}_{method}", y
     for first, second in itertools.combinations(methods, 2):
         yield f"{first}:{second}", "rs", "rs", f"rs_{first}", f"rs_{second}"
-
-
-def _seed(*parts: Any) -> int:
-    return int.from_bytes(hashlib.sha256(canonical_json(parts).encode()).digest()[:8], "big")
