@@ -1,1 +1,60 @@
-FIGURES = []
+# Figures over all layers, and for each layer its images and its response matrix.
+
+FIGURES = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes", "ablation"]
+
+
+def figure(name, category, **labels):
+    """Return a figure as an output that Snakemake's report shows."""
+    return report(
+        f"results/{{experiment}}/figures/{name}.png",
+        caption=f"captions/{name.rpartition('.')[2]}.rst",
+        category=category,
+        labels={"experiment": "{experiment}", **labels},
+    )
+
+
+rule figures:
+    input:
+        units="results/{experiment}/units.csv",
+        layers="results/{experiment}/layers.csv",
+        images=lambda wildcards: across(wildcards, "results/{experiment}/images/{layer}.{method}.h5"),
+    output:
+        figure("selectivity_rs", "Selectivity and substitution", score="RS"),
+        figure("selectivity_rs_z", "Selectivity and substitution", score="RS, standardized"),
+        figure("selectivity_rs_q", "Selectivity and substitution", score="RS, over the 99th percentile"),
+        figure("depth", "Selectivity and substitution", score="correlation by depth"),
+        figure("substitutes", "Images", figure="a unit and its substitutes"),
+        figure("ablation", "Ablation", figure="loss by selectivity and RS"),
+        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=FIGURES),
+    log:
+        "logs/{experiment}/figures.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("figures"),
+    shell:
+        "python scripts/figures.py --units {input.units:q} --layers {input.layers:q} --images {input.images:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+
+
+rule sheets:
+    input:
+        units="results/{experiment}/units.csv",
+        images="results/{experiment}/images/{layer}.{method}.h5",
+    output:
+        figure("{layer}.{method}.sheet", "Images", layer="{layer}", method="{method}", figure="all units"),
+        figure("{layer}.{method}.responses", "Responses", layer="{layer}", method="{method}"),
+        pdf=expand("results/{{experiment}}/figures/{{layer}}.{{method}}.{kind}.pdf", kind=["sheet", "responses"]),
+    log:
+        "logs/{experiment}/sheets/{layer}.{method}.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("sheets"),
+    shell:
+        "python scripts/sheets.py --layer {wildcards.layer:q} --images {input.images:q} --units {input.units:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"

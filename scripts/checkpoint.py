@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from unitscope.networks import (
     accept_pixels,
     build,
     load_weights,
+    output_names,
     read_state_dict,
     save_checkpoint,
     torchvision_weights,
@@ -57,8 +59,8 @@ def main(arguments: argparse.Namespace) -> None:
             if arguments.settings["head"] is not None:
                 fit_linear_head(module, dataset, arguments.settings["head"]["weight_decay"], device)
         record: dict[str, Any] = {"dataset_sha256": checksum, "history": history}
-        if len(dataset.labels("test")) and dataset.labels("test")[0] >= 0:
-            if dataset.classes != description["classes"] and len(dataset.classes) != len(description["classes"]):
+        if dataset.classes:
+            if len(dataset.classes) != len(description["classes"]):
                 raise UserError(
                     f"The data set {arguments.dataset} has {len(dataset.classes)} classes, the weights of "
                     f"{arguments.settings['model']} have {len(description['classes'])}. Give the network "
@@ -80,7 +82,7 @@ def new_network(settings: dict, dataset: Dataset) -> tuple[nn.Module, dict[str, 
     if not dataset.classes:
         raise UserError("The data set has no classes, so no network can be trained on it. Give the network weights.")
     mean, std = normalization(settings) or channel_statistics(dataset)
-    module = accept_pixels(build(settings, dataset.shape, len(dataset.classes)), mean, std)
+    module = normalized(build(settings, dataset.shape, len(dataset.classes)), dataset.shape, mean, std)
     return module, describe(settings, dataset.shape, mean, std, dataset.classes)
 
 
@@ -96,11 +98,18 @@ def given_network(settings: dict, dataset: Dataset | None) -> tuple[nn.Module, d
         path = Path(weights["file"])
         state, classes = read_state_dict(path, weights["sha256"], weights["strip_prefix"]), []
         origin = str(path)
+    model = settings["model"]
+    if weights.get("torchvision") and model in ("googlenet", "inception_v3"):
+        # Their weights were made for another normalization than torchvision states; the model undoes it.
+        settings = {**settings, "options": {"transform_input": True, **settings["options"]}}
     if settings["head"] is not None:
-        classes = dataset.classes if dataset else []
+        if dataset is None or not dataset.classes:
+            raise UserError(f"head: {{fit: linear}} for {model} needs a data set with classes to be fitted on.")
+        classes = dataset.classes
         state = {key: value for key, value in state.items() if key.startswith("features.")}
     elif not classes:
-        classes = dataset.classes if dataset and dataset.classes else numbered(state)
+        classes = dataset.classes if dataset else []
+        classes = classes or output_names(build(settings, shape, 1), state)
     if scales is None:
         raise UserError(
             f"networks: the weights {origin} come without the normalization that they were trained with. Give "
@@ -108,7 +117,7 @@ def given_network(settings: dict, dataset: Dataset | None) -> tuple[nn.Module, d
         )
     module = build(settings, shape, len(classes))
     load_weights(module, state, origin, missing="head." if settings["head"] else "")
-    return accept_pixels(module, *scales), describe(settings, shape, *scales, classes)
+    return normalized(module, shape, *scales), describe(settings, shape, *scales, classes)
 
 
 def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
@@ -117,10 +126,14 @@ def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
     return (given["mean"], given["std"]) if given else None
 
 
-def numbered(state: dict) -> list[str]:
-    """Return names for classes that nobody has named: the numbers of the last layer's units."""
-    last = [value for value in state.values() if value.dim() >= 1][-1]
-    return [str(number) for number in range(len(last))]
+def normalized(module: nn.Module, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """Return the network that takes pixels in [0, 1], if mean and standard deviation can be those of its channels."""
+    if not len(mean) == len(std) == shape[0] or min(std) <= 0:
+        raise UserError(
+            f"networks.NAME.normalization: mean is {list(mean)}, std is {list(std)}; the images have {shape[0]} "
+            "channels and need a mean and a standard deviation above 0 for each."
+        )
+    return accept_pixels(module, mean, std)
 
 
 def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, record: dict) -> None:

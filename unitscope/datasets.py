@@ -7,12 +7,16 @@ them belongs to the modules above.
 import contextlib
 import hashlib
 import io
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -26,6 +30,13 @@ SPLITS = {"train": 0, "test": 1}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 ROWS = 256
 """Images that are decoded, written or read at a time."""
+CHUNK = 2**18
+"""Bytes of a chunk of the stored images, or one image where that is more."""
+IN_MEMORY = 2**31
+"""Bytes of a split up to which its stored images are held in memory for random access."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -36,17 +47,17 @@ class Collection:
         labels: (images,) int64, -1 where there are no classes.
         split: (images,) uint8, 0 train and 1 test.
         classes: Names of the classes.
-        images: (images, height, width, channels) uint8, or a function from a slice to such images.
+        images: A function from row numbers (n,) to images (n, height, width, channels) uint8.
         index: Arrays (images,) that stand in the artifact instead of the pixels, if any.
-        attributes: What reading the images needs to know.
+        attributes: What reading an index needs to know.
     """
 
     labels: np.ndarray
     split: np.ndarray
     classes: list[str]
-    images: np.ndarray | Callable[[slice], np.ndarray]
-    index: Mapping[str, np.ndarray] | None = None
-    attributes: Mapping[str, Any] | None = None
+    images: Callable[[np.ndarray], np.ndarray]
+    index: Mapping[str, np.ndarray] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
@@ -59,16 +70,17 @@ def collect(settings: Mapping[str, Any]) -> Collection:
         UserError: Something is missing, damaged, or does not fit together; the message names the file.
     """
     found = SOURCES[settings["source"]](settings)
+    origin = settings.get("path", settings["source"])
     for name, number in SPLITS.items():
-        counts = np.bincount(found.labels[found.split == number] + 1, minlength=len(found.classes) + 1)[1:]
-        if found.classes and not counts.all():
-            empty = [label for label, count in zip(found.classes, counts, strict=True) if not count]
-            raise UserError(
-                f"{settings.get('path', settings['source'])}: the class {empty[0]!r} has no image in the {name} split. "
-                f"Add images of it, take the class away, or change test_fraction."
-            )
-        if not (found.split == number).any():
-            raise UserError(f"{settings.get('path', settings['source'])}: there is no image in the {name} split.")
+        labels = found.labels[found.split == number]
+        if not len(labels):
+            raise UserError(f"{origin}: there is no image in the {name} split. Add images, or change test_fraction.")
+        for label, title in enumerate(found.classes):
+            if not (labels == label).any():
+                raise UserError(
+                    f"{origin}: the class {title!r} has no image in the {name} split. Add images of it, take the class "
+                    "away, or change test_fraction."
+                )
     return found
 
 
@@ -78,7 +90,8 @@ def _digits(settings: Mapping[str, Any]) -> Collection:
     flat, labels = mnist_data()
     labels = labels.astype(np.int64)
     split = held_out(labels, settings["test_fraction"], settings["seed"])
-    return Collection(labels, split, [str(digit) for digit in range(10)], flat.astype(np.uint8).reshape(-1, 28, 28, 1))
+    images = flat.astype(np.uint8).reshape(-1, 28, 28, 1)
+    return Collection(labels, split, [str(digit) for digit in range(10)], images.__getitem__)
 
 
 def _cifar(settings: Mapping[str, Any]) -> Collection:
@@ -89,7 +102,7 @@ def _cifar(settings: Mapping[str, Any]) -> Collection:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         parts = [kind(folder, train=train, download=True) for train in (True, False)]
-    except (OSError, RuntimeError) as error:
+    except (OSError, HTTPException, RuntimeError) as error:
         raise UserError(
             f"{settings['source']} could not be downloaded to {folder} ({error}). Without a network, fetch {kind.url} "
             f"elsewhere and put it at {folder / kind.filename} (md5 {kind.tgz_md5}); it is unpacked from there."
@@ -99,7 +112,7 @@ def _cifar(settings: Mapping[str, Any]) -> Collection:
         np.concatenate([np.asarray(part.targets, np.int64) for part in parts]),
         split,
         list(parts[0].classes),
-        np.concatenate([part.data for part in parts]),
+        np.concatenate([part.data for part in parts]).__getitem__,
     )
 
 
@@ -111,20 +124,19 @@ def _arrays(settings: Mapping[str, Any]) -> Collection:
             raise UserError(f"{path} has no array {name!r}; it has {', '.join(found) or 'none'}.")
     images, labels = found["images"], np.asarray(found["labels"])
     images = images[..., None] if images.ndim == 3 else images
-    if images.dtype != np.uint8 or images.ndim != 4:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
         raise UserError(
-            f"{path}: images is {images.dtype} of shape {images.shape}; it has to be uint8, (n, height, width) or "
-            "(n, height, width, channels)."
+            f"{path}: images is {images.dtype} of shape {found['images'].shape}; it has to be uint8, (n, height, "
+            "width) or (n, height, width, channels) with 1 or 3 channels."
         )
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise UserError(f"{path}: labels has to hold one number, 0 or more, for each of the {len(images)} images.")
     labels = labels.astype(np.int64)
-    split = np.asarray(found["split"], np.uint8) if "split" in found else None
-    if split is not None and (split.shape != labels.shape or not set(np.unique(split)) <= {0, 1}):
+    split = found.get("split", held_out(labels, settings["test_fraction"], settings["seed"]))
+    if split.shape != labels.shape or not np.isin(split, list(SPLITS.values())).all():
         raise UserError(f"{path}: split has to hold 0 (train) or 1 (test) for each of the {len(images)} images.")
-    if split is None:
-        split = held_out(labels, settings["test_fraction"], settings["seed"])
-    return Collection(labels, split, [str(number) for number in range(labels.max() + 1)], images)
+    classes = [str(number) for number in range(labels.max() + 1)]
+    return Collection(labels, split.astype(np.uint8), classes, images.__getitem__)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -144,11 +156,11 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Return a split (images,) that holds out the same share of every class, at least one image of each."""
+    """Return a split (images,) that holds out the same share of every class, and leaves some of each where it can."""
     split = np.zeros(len(labels), np.uint8)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        count = max(1, round(fraction * len(members)))
+        count = max(1, min(round(fraction * len(members)), len(members) - 1))
         split[generator("held out", seed, int(label)).permutation(members)[:count]] = SPLITS["test"]
     return split
 
@@ -160,28 +172,40 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
     root = Path(settings["path"])
     if not root.is_dir():
         raise UserError(f"datasets.NAME.path is {root}, which is not a folder.")
-    files, names, split = _listed(root, settings)
+    files, names, split = _listed(root)
     classes = sorted(set(names) - {""})
     labels = np.array([classes.index(name) if name else -1 for name in names], np.int64)
     if split is None:
         split = held_out(labels, settings["test_fraction"], settings["seed"])
     decode = Decoder(root, settings["resize"], settings["crop"], settings["mode"])
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        # The first file goes along, so that images that differ from it in size are told by name.
+        return decode([files[0], *(files[row] for row in rows)])[1:]
+
     if settings["store"] == "images":
-        return Collection(labels, split, classes, lambda rows: decode(files[rows]))
-    with ThreadPoolExecutor(processors()) as pool:
-        contents = pool.map(lambda name: _checksum(root / name), files)
-        sizes, checksums = zip(*contents, strict=True)
+        return Collection(labels, split, classes, read)
+    sizes, checksums = [], []
+    with progress(len(files), "index", "images") as advance:
+        for first in range(0, len(files), ROWS):
+            rows = np.arange(first, min(first + ROWS, len(files)))
+            # Decoded though only the index is kept: a corrupt image is better told now than in the midst of a training.
+            shape = read(rows).shape[1:]
+            for row in rows:
+                content = (root / files[row]).read_bytes()
+                sizes.append(len(content))
+                checksums.append(hashlib.sha256(content).hexdigest())
+            advance(len(rows))
     index = {
         "paths": np.array(files, dtype=h5py.string_dtype()),
         "sizes": np.array(sizes, np.int64),
         "sha256": np.array(checksums, dtype=h5py.string_dtype()),
     }
-    shape = decode([files[0]]).shape[1:]
     attributes = {**{key: settings[key] for key in ("resize", "crop", "mode")}, "root": str(root), "shape": shape}
-    return Collection(labels, split, classes, lambda rows: decode(files[rows]), index, attributes)
+    return Collection(labels, split, classes, read, index, attributes)
 
 
-def _listed(root: Path, settings: Mapping[str, Any]) -> tuple[list[str], list[str], np.ndarray | None]:
+def _listed(root: Path) -> tuple[list[str], list[str], np.ndarray | None]:
     """Return the paths below `root`, the class of each ("" for none), and the split, where the folder has one."""
     parts = [(name, root / name) for name in ("train", "test", "val") if (root / name).is_dir()]
     if not parts:
@@ -203,9 +227,13 @@ def _classes(folder: Path, root: Path) -> tuple[list[str], list[str]]:
     places = [(path, path.name) for path in subfolders] or [(folder, "")]
     files, names = [], []
     for place, name in places:
-        found = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+        found = sorted(
+            path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
+        )
         if not found:
-            raise UserError(f"{place} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+            raise UserError(
+                f"{place} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Add some, or take the folder away."
+            )
         files += [str(path.relative_to(root)) for path in found]
         names += [name] * len(found)
     return files, names
@@ -247,20 +275,31 @@ class Decoder:
             content = path.read_bytes()
             if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
                 raise UserError(f"{path} has changed since the data set was indexed. Make the data set anew.")
-            with Image.open(io.BytesIO(content)) as image:
-                image = image.convert(self.mode)
-                if self.resize is not None:
-                    scale = self.resize / min(image.size)
-                    image = image.resize([max(self.resize, round(side * scale)) for side in image.size], Image.BILINEAR)
-                if self.crop is not None:
-                    left, top = ((side - self.crop) // 2 for side in image.size)
-                    if min(left, top) < 0:
-                        raise UserError(f"{path} is {image.size}, smaller than crop {self.crop}. Set resize.")
-                    image = image.crop((left, top, left + self.crop, top + self.crop))
-                pixels = np.asarray(image)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            with Image.open(io.BytesIO(content)) as file:
+                if file.mode[0] in "IF":
+                    raise UserError(f"{path} has more than 8 bits a pixel (mode {file.mode}). Convert it to 8 bits.")
+                pixels = np.asarray(self._fitted(file.convert(self.mode), path))
+        except UserError:
+            raise
+        except Exception as error:
+            # Pillow raises whatever it comes upon in a damaged file.
             raise UserError(f"{path} cannot be read as an image ({error}). Replace or remove it.") from error
         return pixels[..., None] if pixels.ndim == 2 else pixels
+
+    def _fitted(self, image: Any, path: Path) -> Any:
+        """Return a Pillow image, resized and cropped."""
+        from PIL import Image
+
+        if self.resize is not None:
+            scale = self.resize / min(image.size)
+            size = tuple(max(self.resize, round(side * scale)) for side in image.size)
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        if self.crop is not None:
+            left, top = ((side - self.crop) // 2 for side in image.size)
+            if min(left, top) < 0:
+                raise UserError(f"{path} is {image.size} (width, height), smaller than crop {self.crop}. Set resize.")
+            image = image.crop((left, top, left + self.crop, top + self.crop))
+        return image
 
 
 def inside(root: Path, name: str) -> Path:
@@ -273,11 +312,6 @@ def inside(root: Path, name: str) -> Path:
     if os.path.isabs(name) or ".." in Path(name).parts or not path.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{name!r} leads out of the folder {root}. Only files below it are read.")
     return path
-
-
-def _checksum(path: Path) -> tuple[int, str]:
-    content = inside(path.parent, path.name).read_bytes()
-    return len(content), hashlib.sha256(content).hexdigest()
 
 
 SOURCES: dict[str, Callable[[Mapping[str, Any]], Collection]] = {
@@ -293,28 +327,24 @@ SOURCES: dict[str, Callable[[Mapping[str, Any]], Collection]] = {
 
 
 def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) -> None:
-    """Write a data set: pixels a block at a time, or the index of a folder."""
-    with create_hdf5(path, {"settings": settings, **(found.attributes or {})}) as out:
+    """Write a data set: the training split, then the test split; pixels a block at a time, or the index of a folder."""
+    order = np.argsort(found.split, kind="stable")
+    count = len(order)
+    with create_hdf5(path, {"settings": settings, **found.attributes}) as out:
         out.attrs["classes"] = np.array(found.classes, dtype=h5py.string_dtype())
-        out["labels"], out["split"] = found.labels, found.split
-        if found.index is not None:
-            for name, array in found.index.items():
-                out[name] = array
+        out["labels"], out["split"] = found.labels[order], found.split[order]
+        for name, array in found.index.items():
+            out[name] = array[order]
+        if found.index:
             return
-        count = len(found.labels)
-        take = found.images if callable(found.images) else found.images.__getitem__
         with progress(count, "data set", "images") as advance:
             for first in range(0, count, ROWS):
-                block = take(slice(first, min(first + ROWS, count)))
+                block = found.images(order[first : first + ROWS])
                 if not first:
-                    shape = (count, *block.shape[1:])
-                    out.create_dataset("images", shape, np.uint8, chunks=(min(ROWS, count), *block.shape[1:]))
-                elif block.shape[1:] != shape[1:]:
-                    raise UserError(
-                        f"Images 0 and {first} differ in size: {shape[1:]} and {block.shape[1:]} (height, width, "
-                        "channels); all have to be alike. Set resize and crop."
-                    )
-                out["images"][first : first + len(block)] = block
+                    rows = min(count, max(1, CHUNK // block[0].size))
+                    shape = block.shape[1:]
+                    images = out.create_dataset("images", (count, *shape), np.uint8, chunks=(rows, *shape))
+                images[first : first + len(block)] = block
                 advance(len(block))
 
 
@@ -328,48 +358,68 @@ class Dataset:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self._split = file["split"][:]
+        split = file["split"][:]
+        self._rows = {name: np.flatnonzero(split == number) for name, number in SPLITS.items()}
+        self._decode: Decoder | None = None
         self.classes = [str(name) for name in file.attrs["classes"]]
         if "images" in file:
             height, width, channels = file["images"].shape[1:]
         else:
-            height, width, channels = np.array(_json(file.attrs["shape"]))
-            self._decode = Decoder(
-                Path(file.attrs["root"]), _json(file.attrs["resize"]), _json(file.attrs["crop"]), file.attrs["mode"]
-            )
-        self.shape = [int(channels), int(height), int(width)]
+            height, width, channels = json.loads(file.attrs["shape"])
+            resize, crop = (json.loads(str(file.attrs[key])) for key in ("resize", "crop"))
+            self._decode = Decoder(Path(file.attrs["root"]), resize, crop, file.attrs["mode"])
+        self.shape = [channels, height, width]
 
     def count(self, split: str) -> int:
         """Return the number of images of a split, "train" or "test"."""
-        return int((self._split == SPLITS[split]).sum())
+        return len(self._rows[split])
 
     def labels(self, split: str) -> np.ndarray:
-        """Return the labels (images,) of a split."""
-        return self._file["labels"][:][self._split == SPLITS[split]]
+        """Return the labels (images,) of a split, int64."""
+        return self._file["labels"][:][self._rows[split]]
 
-    def batches(self, split: str, size: int) -> Iterator[np.ndarray]:
-        """Yield the images of a split in stored order, uint8 (images, height, width, channels)."""
-        rows = np.flatnonzero(self._split == SPLITS[split])
-        for first in range(0, len(rows), size):
-            yield self.take(rows[first : first + size])
+    def batches(self, split: str, size: int, start: int = 0) -> Iterator[np.ndarray]:
+        """Yield the images of a split from number `start` on, in stored order.
+
+        Returns:
+            uint8 (images, height, width, channels), `size` images at a time; the next batch is read meanwhile.
+        """
+        count = self.count(split)
+        stretches = (np.arange(first, min(first + size, count)) for first in range(start, count, size))
+        return ahead(partial(self.take, split), stretches)
 
     def images(self, split: str) -> np.ndarray:
         """Return all images of a split at once."""
         return np.concatenate(list(self.batches(split, ROWS)))
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return the images of ascending row numbers."""
-        if "images" in self._file:
-            # Reading a stretch and choosing from it is far quicker than HDF5's own choice of rows.
-            return self._file["images"][rows[0] : rows[-1] + 1][rows - rows[0]]
-        names = [name.decode() for name in self._file["paths"][rows]]
-        return self._decode(names, [checksum.decode() for checksum in self._file["sha256"][rows]])
+    def random_access(self, split: str) -> Callable[[np.ndarray], np.ndarray]:
+        """Return `take` of a split, from memory where its images are stored and not too many."""
+        if self._decode is None and self.count(split) * int(np.prod(self.shape)) <= IN_MEMORY:
+            return self.images(split).__getitem__
+        return partial(self.take, split)
+
+    def take(self, split: str, rows: np.ndarray) -> np.ndarray:
+        """Return the images of these numbers within a split, in any order, uint8 (images, height, width, channels)."""
+        stored, place = np.unique(self._rows[split][rows], return_inverse=True)
+        if self._decode is not None:
+            names, checksums = (self._file[name].asstr()[stored] for name in ("paths", "sha256"))
+            return self._decode(list(names), list(checksums))[place]
+        if stored[-1] - stored[0] == len(stored) - 1:
+            # A stretch is read far quicker than a choice of rows.
+            return self._file["images"][stored[0] : stored[-1] + 1][place]
+        return self._file["images"][stored][place]
 
 
-def _json(text: Any) -> Any:
-    import json
-
-    return json.loads(text) if isinstance(text, str) else text.item() if isinstance(text, np.generic) else text
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `function(item)` for each item, computed one item ahead in the background."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @contextlib.contextmanager
@@ -377,7 +427,7 @@ def open_dataset(path: Path) -> Iterator[Dataset]:
     """Yield a data set artifact, opened for reading.
 
     Raises:
-        UserError: As `artifacts.open_hdf5`.
+        UserError: As `artifacts.open_hdf5`; and while images are read from an index: one is gone, or has changed.
     """
     with open_hdf5(path) as file:
         dataset = Dataset(file)

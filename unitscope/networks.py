@@ -6,7 +6,9 @@ A network here takes pixels in [0, 1] and normalizes them itself. Training belon
 import hashlib
 import inspect
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,15 @@ def shallow_convnet(
         pool: Numbers of the convolutions behind which a 2x2 maximum pooling stands; the paper does not say.
         batch_norm: Whether a batch norm stands behind each convolution.
         hidden: Neurons of the fully connected layer before the classifier; the paper does not say.
+
+    Raises:
+        UserError: `pool` names a convolution that is not there, or leaves nothing of an image.
     """
+    if not set(pool) <= set(range(1, len(channels) + 1)) or min(shape[1:]) < 2 ** len(set(pool)):
+        raise UserError(
+            f"shallow_convnet: options.pool is {list(pool)}; it has to name convolutions from 1 to {len(channels)}, "
+            f"and each halves an image, which is {shape[1]}x{shape[2]} here."
+        )
     module = nn.Sequential()
     inputs, height, width = shape
     for number, outputs in enumerate(channels, 1):
@@ -100,6 +110,9 @@ def vgg16(
         batch_norm: Whether a batch norm stands behind each convolution.
         head: Neurons of the fully connected layers before the classifier.
         dropout: Share of neurons dropped there in training.
+
+    Raises:
+        UserError: The images are smaller than 32x32.
     """
     inputs, height, width = shape
     if height < 32 or width < 32:
@@ -151,43 +164,69 @@ def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn
     Raises:
         UserError: The model is not known, or does not take these options or images.
     """
-    torch.manual_seed(settings.get("seed") or 0)
-    model, options = settings["model"], settings["options"]
-    if settings["source"] == "torchvision":
-        module = _torchvision(model, options, classes if settings.get("head") is None else None)
-    else:
-        if model not in BUILT_IN:
-            raise UserError(
-                f"The model {model!r} is not built in; those that are: {', '.join(BUILT_IN)}. For a model of torchvision, "
-                "set source: torchvision."
-            )
-        function = BUILT_IN[model]
-        allowed = [name for name in inspect.signature(function).parameters if name not in ("shape", "classes")]
-        for option in options:
-            if option not in allowed:
-                raise UserError(f"The model {model} has no option {option!r}; it has {', '.join(allowed)}.")
-        module = function(shape, classes, **options)
-    if settings.get("head") is None:
-        return module
-    features = getattr(module, "features", None)
-    if not isinstance(features, nn.Module):
-        raise UserError(f"head: {{fit: linear}} needs a model with `features`, as VGG has; {model} has none.")
-    with torch.no_grad():
-        outputs = features.eval()(torch.zeros(1, *shape)).shape[1]
-    return Headed(features, outputs, classes)
+    make = _torchvision if settings["source"] == "torchvision" else _built_in
+    headed = settings.get("head") is not None
+    # The caller's random numbers stay as they are.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.get("seed") or 0)
+        module = make(settings["model"], settings["options"], shape, classes)
+        return _headed(settings["model"], module, shape, classes) if headed else module
 
 
-def _torchvision(model: str, options: Mapping[str, Any], classes: int | None) -> nn.Module:
+def _built_in(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
+    if model not in BUILT_IN:
+        raise UserError(
+            f"The model {model!r} is not built in; those that are: {', '.join(BUILT_IN)}. For a model of torchvision, "
+            "set source: torchvision."
+        )
+    return _made(model, BUILT_IN[model], BUILT_IN[model], options, shape=shape, classes=classes)
+
+
+def _torchvision(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
     from torchvision import models
 
     known = models.list_models(module=models)
     if model not in known:
         raise UserError(f"torchvision has no classification model {model!r}; it has {', '.join(known)}.")
-    extra = {} if classes is None else {"num_classes": classes}
+    if shape[0] != 3:
+        raise UserError(
+            f"torchvision's {model} takes images of 3 channels, not {shape[0]}. Give the data set mode: RGB, or take a "
+            "built-in model."
+        )
+    builder = models.get_model_builder(model)
+    # Builders hand their options on to the class that they return.
+    return _made(model, builder, inspect.signature(builder).return_annotation, options, num_classes=classes)
+
+
+def _made(
+    model: str,
+    function: Callable[..., nn.Module],
+    described: Callable[..., Any],
+    options: Mapping[str, Any],
+    **own: Any,
+) -> nn.Module:
+    """Return a network; where it does not take its options, tell those that it is described by."""
     try:
-        return models.get_model(model, weights=None, **{**extra, **options})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"torchvision's {model} does not take the options {dict(options)}: {error}.") from error
+        return function(**own, **options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        parameters = inspect.signature(described).parameters.values()
+        allowed = [each.name for each in parameters if each.default is not each.empty and each.name not in own]
+        raise UserError(
+            f"The model {model} does not take the options {dict(options)} ({error}). It has the options "
+            f"{', '.join(allowed)}."
+        ) from error
+
+
+def _headed(model: str, module: nn.Module, shape: Sequence[int], classes: int) -> Headed:
+    features = getattr(module, "features", None)
+    if not isinstance(features, nn.Module):
+        raise UserError(f"head: {{fit: linear}} needs a model with `features`, as VGG has; {model} has none.")
+    try:
+        with torch.no_grad():
+            outputs = features.eval()(torch.zeros(1, *shape)).shape[1]
+    except RuntimeError as error:
+        raise UserError(f"{model} does not accept images of {shape[1]}x{shape[2]} pixels: {error}") from error
+    return Headed(features, outputs, classes)
 
 
 def accept_pixels(module: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
@@ -214,7 +253,7 @@ def accept_pixels(module: nn.Module, mean: Sequence[float], std: Sequence[float]
 
 def freeze(module: nn.Module) -> nn.Module:
     """Put a network into eval mode and its parameters out of the reach of gradients, channels last."""
-    return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def pixels(batch: np.ndarray, device: torch.device) -> Tensor:
@@ -240,9 +279,10 @@ def read_state_dict(path: Path, sha256: str, strip_prefix: str = "") -> dict[str
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise UserError(
-            f"weights.sha256 of {path} is {sha256}, but the file has {found}. If the file is the one that you mean, write "
-            "its checksum into the config; otherwise fetch it again."
+            f"weights.sha256 of {path} is {sha256}, but the file has {found}. If the file is the one that you mean, "
+            "write its checksum into the config; otherwise fetch it again."
         )
+    state: Any
     if Path(path).suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -275,6 +315,8 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], origin: str, mi
         UserError: They belong to another architecture, or are not all finite.
     """
     own = module.state_dict()
+    # Counts of batches came with later versions of PyTorch; nothing is computed with them here.
+    state = {**{key: torch.tensor(0) for key in own if key.endswith(".num_batches_tracked")}, **state}
     lacking = [key for key in own if key not in state and not (missing and key.startswith(missing))]
     extra = [key for key in state if key not in own]
     shapes = [
@@ -289,8 +331,8 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], origin: str, mi
     ]
     if problems:
         raise UserError(
-            f"{origin} belongs to another network than {type(module).__name__}: {'; '.join(problems)}. Give the model and "
-            "options that the weights were made for."
+            f"{origin} belongs to another network than {type(module).__name__}: {'; '.join(problems)}. Give the model "
+            "and options that the weights were made for, and a data set of as many classes or head: {fit: linear}."
         )
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
@@ -298,7 +340,19 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], origin: str, mi
                 f"{origin}: {key} holds values that are not finite (NaN or infinite). Its training has probably "
                 "diverged; use another checkpoint."
             )
-    module.load_state_dict(dict(state), strict=False)
+    # Assigned, since the network may have been built without memory of its own.
+    module.load_state_dict({key: value.clone() for key, value in state.items()}, strict=False, assign=True)
+
+
+def output_names(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Return names for classes that nobody has named: the numbers of the outputs that a state dict was made for.
+
+    Args:
+        module: A network of the same architecture, with any number of outputs.
+        state: Its state dict, in any order.
+    """
+    last = next((key for key in reversed(module.state_dict()) if key in state and state[key].dim()), None)
+    return [str(number) for number in range(len(state[last]))] if last else []
 
 
 def torchvision_weights(model: str, name: str) -> tuple[dict[str, Tensor], list[float], list[float], list[str]]:
@@ -306,15 +360,17 @@ def torchvision_weights(model: str, name: str) -> tuple[dict[str, Tensor], list[
     from torchvision import models
 
     try:
-        weights = models.get_model_weights(model)[name]
-    except (KeyError, ValueError) as error:
-        known = [member.name for member in models.get_model_weights(model)]
-        raise UserError(f"torchvision has no weights {name!r} for {model}; it has {', '.join(known)}.") from error
+        known = {weights.name: weights for weights in models.get_model_weights(model)}
+    except ValueError as error:
+        raise UserError(f"torchvision has no weights for a model {model!r}: {error}.") from error
+    if name not in known:
+        raise UserError(f"torchvision has no weights {name!r} for {model}; it has {', '.join(known)}.")
+    weights = known[name]
     transforms = weights.transforms()
     target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except OSError as error:
+    except (OSError, HTTPException, RuntimeError) as error:
         raise UserError(
             f"torchvision could not download the weights {name} of {model} ({error}). Without a network, put the file "
             f"{weights.url} at {target}."
@@ -338,10 +394,16 @@ def save_checkpoint(path: Path, module: nn.Module, description: Mapping[str, Any
         module: The network.
         description: `source`, `model`, `options`, `head`, `input` (channels, height, width), `mean`, `std`, `classes`.
     """
-    state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    # Cloned into one layout of memory, and the description read anew: pickle also writes down strides, and which of
+    # equal texts are the same object.
+    state = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in module.state_dict().items()
+    }
+    plain = json.loads(json.dumps({"format_version": FORMAT_VERSION, **description}))
     # Serialized to memory first: torch.save writes the name of a file into it.
     buffer = io.BytesIO()
-    torch.save({"format_version": FORMAT_VERSION, **description, "state_dict": state}, buffer)
+    torch.save({**plain, "state_dict": state}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
@@ -367,7 +429,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[nn.
             "Delete it and run again."
         )
     state = description.pop("state_dict")
-    module = build(description, description["input"], len(description["classes"]))
+    # On the meta device nothing is drawn or computed for weights that are replaced at once.
+    with torch.device("meta"):
+        module = build(description, description["input"], len(description["classes"]))
     load_weights(module, state, str(path))
     return freeze(accept_pixels(module, description["mean"], description["std"])).to(device), description
 
@@ -375,8 +439,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[nn.
 def _content(path: Path) -> bytes:
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Give the path of an existing file, or run the workflow.") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path} is not a file. Give the path of an existing file, or run the workflow.") from None
 
 
 def _load(content: bytes, path: Path) -> Any:
@@ -384,8 +448,8 @@ def _load(content: bytes, path: Path) -> Any:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load raises whatever its unpickler, its archive reader or its checks come upon.
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path} cannot be read as weights: it is cut off, damaged, or holds more than tensors and plain values, and "
-            f"nothing here runs code from a file ({reason}). Save it again with torch.save(model.state_dict(), path)."
+            f"{path} cannot be read as weights: it is cut off, damaged, or holds more than tensors and plain values, "
+            f"and nothing here runs code from a file ({reason}). Save it again: torch.save(model.state_dict(), path)."
         ) from error

@@ -186,8 +186,8 @@ class _Join:
             own = table["layer"] == layer
             if not ((table["unit"][own] >= 0) & (table["unit"][own] < units)).all():
                 raise UserError(
-                    f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} units "
-                    "(numbered from 0). Pass tables of this experiment only."
+                    f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} "
+                    "units, numbered from 0. Pass tables of this experiment only."
                 )
             rows[own] = start + table["unit"][own]
         return rows

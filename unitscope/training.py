@@ -5,7 +5,7 @@ A training that was cut off goes on from its last finished epoch and ends in the
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from unitscope.artifacts import Scratch
 from unitscope.console import log, progress
-from unitscope.datasets import Dataset
+from unitscope.datasets import Dataset, ahead
 from unitscope.devices import autocast
 from unitscope.errors import UserError
 from unitscope.networks import Headed, pixels
@@ -47,7 +47,7 @@ def train(
 
     Args:
         module: The network, on the device.
-        dataset: Its data set; the training split is held in memory as uint8.
+        dataset: Its data set; a training split too large for memory is read and decoded beside the computing.
         settings: epochs, stop_after (None: all), batch, learning_rate, momentum, weight_decay, crop, flip, precision.
         seed: Of the order of images, the augmentation and dropout.
         scratch: Where the state after each epoch is kept until the training is done.
@@ -58,8 +58,10 @@ def train(
 
     Raises:
         UserError: The loss is not finite any more.
+
+    The last batch of an epoch is a smaller one where the images do not fill it.
     """
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.to(memory_format=torch.channels_last)
     labels = torch.from_numpy(dataset.labels("train"))
     epochs = settings["epochs"]
     last = epochs if settings["stop_after"] is None else settings["stop_after"]
@@ -86,7 +88,7 @@ def train(
         schedule.load_state_dict(state["schedule"])
         history = state["history"]
         log.info("the training goes on behind epoch %d", len(history))
-    images = dataset.images("train")
+    images = dataset.random_access("train")
     with progress(last, "training", "epochs", len(history)) as advance:
         for epoch in range(len(history), last):
             history.append(
@@ -112,7 +114,7 @@ def train(
 
 def _epoch(
     module: nn.Module,
-    images: np.ndarray,
+    images: Callable[[np.ndarray], np.ndarray],
     labels: Tensor,
     settings: Mapping[str, Any],
     name: tuple[int, int],
@@ -124,11 +126,14 @@ def _epoch(
     random = generator("training", *name)
     # Dropout draws from torch's own generator.
     torch.manual_seed(int(random.integers(2**62)))
-    order = torch.from_numpy(random.permutation(len(labels)))
-    total, hits = 0.0, 0
+    order = torch.from_numpy(random.permutation(len(labels))).split(settings["batch"])
+
+    def read(rows: Tensor) -> np.ndarray:
+        return augmented(images(rows.numpy()), settings["crop"], settings["flip"], random)
+
+    losses, hits = [], []
     module.train()
-    for rows in order.split(settings["batch"]):
-        batch = augmented(images[rows.numpy()], settings["crop"], settings["flip"], random)
+    for rows, batch in zip(order, ahead(read, order), strict=True):
         target = labels[rows].to(device)
         with autocast(device, settings["precision"]):
             logits = module(pixels(batch, device))
@@ -137,14 +142,16 @@ def _epoch(
         loss.backward()
         optimizer.step()
         schedule.step()
-        total += float(loss.detach()) * len(rows)
-        hits += int((logits.argmax(1) == target).sum())
+        # Left on the device until the epoch is done, so that no step waits for another.
+        losses.append(loss.detach() * len(rows))
+        hits.append((logits.argmax(1) == target).sum())
+    total, right = float(torch.stack(losses).sum()), int(torch.stack(hits).sum())
     if not np.isfinite(total):
         raise UserError(
             f"The training has diverged in epoch {name[1] + 1}: its loss is {total / len(labels)}. Lower "
             "networks.NAME.training.learning_rate."
         )
-    return {"train_loss": total / len(labels), "train_accuracy": hits / len(labels)}
+    return {"train_loss": total / len(labels), "train_accuracy": right / len(labels)}
 
 
 def augmented(batch: np.ndarray, crop: int, flip: bool, random: np.random.Generator) -> np.ndarray:
@@ -156,7 +163,7 @@ def augmented(batch: np.ndarray, crop: int, flip: bool, random: np.random.Genera
         top, left = random.integers(0, 2 * crop + 1, (2, count))
         batch = np.moveaxis(windows[np.arange(count), top, left], 1, -1)
     if flip:
-        mirrored = random.random(count) < 0.5
+        mirrored = np.less(random.random(count), 0.5)
         batch = np.where(mirrored[:, None, None, None], batch[:, :, ::-1], batch)
     return batch
 
@@ -195,7 +202,7 @@ def fit_linear_head(module: Headed, dataset: Dataset, weight_decay: float, devic
         loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     with torch.no_grad():
         module.head.weight.copy_(weight / std)
         module.head.bias.copy_(bias - (weight / std) @ mean)
@@ -204,16 +211,17 @@ def fit_linear_head(module: Headed, dataset: Dataset, weight_decay: float, devic
 def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.device) -> dict[str, Any]:
     """Return loss (mean cross-entropy, nats), accuracy, and accuracy by class on a split."""
     module.eval()
-    labels = torch.from_numpy(dataset.labels(split))
+    labels = dataset.labels(split)
     loss, right = 0.0, []
     with torch.inference_mode():
         for number, batch in enumerate(dataset.batches(split, EVALUATION_BATCH)):
             first = number * EVALUATION_BATCH
-            target = labels[first : first + len(batch)].to(device)
-            logits = module(pixels(batch, device))
+            target = torch.from_numpy(labels[first : first + len(batch)])
+            # Summed on the processor: some devices lack double precision.
+            logits = module(pixels(batch, device)).cpu()
             loss += float(F.cross_entropy(logits.double(), target, reduction="sum"))
-            right.append((logits.argmax(1) == target).cpu().numpy())
+            right.append((logits.argmax(1) == target).numpy())
     hits = np.concatenate(right)
     sizes = np.bincount(labels, minlength=len(dataset.classes))
-    by_class = np.bincount(labels[torch.from_numpy(hits)], minlength=len(dataset.classes)) / np.maximum(sizes, 1)
+    by_class = np.bincount(labels[hits], minlength=len(dataset.classes)) / np.maximum(sizes, 1)
     return {"loss": loss / len(hits), "accuracy": float(hits.mean()), "class_accuracy": by_class.tolist()}

@@ -1,0 +1,41 @@
+"""The figures of an experiment over all its layers, each as PNG and PDF."""
+
+import argparse
+import json
+from pathlib import Path
+
+from unitscope import artifacts, console, figures
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
+    result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 ...")
+    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Draw one figure after the other."""
+    style = figures.Style(**arguments.settings)
+    units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
+    images = dict(figures.read_images(path) for path in arguments.images)
+    drawn = {
+        "selectivity_rs": lambda: figures.selectivity_rs(style, units, layers, "rs"),
+        "selectivity_rs_z": lambda: figures.selectivity_rs(style, units, layers, "rs_z"),
+        "selectivity_rs_q": lambda: figures.selectivity_rs(style, units, layers, "rs_q"),
+        "depth": lambda: figures.depth(style, units, layers),
+        "substitutes": lambda: figures.substitutes(style, units, images),
+        "ablation": lambda: figures.ablation(style, units, layers),
+    }
+    with console.progress(len(drawn), "figures", "figures") as advance:
+        for name, draw in drawn.items():
+            figures.save(style, draw(), arguments.output_dir / name)
+            advance(1)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,40 @@
+"""A layer's figures, each as PNG and PDF: for every method all images on a sheet, and the response matrix."""
+
+import argparse
+import json
+from pathlib import Path
+
+from unitscope import artifacts, console, figures
+from unitscope.errors import UserError
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--layer", required=True, help="name of the layer")
+    result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 of the layer")
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Draw two figures for each method."""
+    style = figures.Style(**arguments.settings)
+    units = artifacts.read_table(arguments.units)
+    with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
+        for path in arguments.images:
+            (layer, method), made = figures.read_images(path)
+            if layer != arguments.layer:
+                raise UserError(
+                    f"{path} holds images of layer {layer}, but --layer is {arguments.layer}. Pass files of one layer."
+                )
+            for kind, draw in (("sheet", figures.sheet), ("responses", figures.responses)):
+                figure = draw(style, units, layer, method, made)
+                figures.save(style, figure, arguments.output_dir / f"{layer}.{method}.{kind}")
+                advance(1)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,708 @@
+"""Figures of an experiment, drawn from its tables and images: for print, for the colour-blind, equal bytes each time.
+
+Colours are Okabe and Ito's, methods differ by marker as well, and the number of units stands beside every correlation.
+Nothing is computed here that a table could hold: scores and correlations come from `unitscope.tables`.
+"""
+
+import functools
+import io
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from unitscope import artifacts
+from unitscope.errors import UserError
+from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, methods_of, rows_of
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+GREY = "#767676"
+MINUS = "\N{MINUS SIGN}"
+
+PAGE_HEIGHT = 9.5
+"""Inches that panels are fitted into, as long as they stay readable."""
+
+SMALLEST_TEXT = 7.0
+"""Points, at the size of print."""
+
+MOST_PIXELS = 25_000_000
+"""Of a sheet: above it the resolution is lowered, so that a layer of thousands of units can still be opened."""
+
+METHOD_NAMES = {"am": "AM", "iam": "IAM", "iam_z": "IAM (z)"}
+SCORE_NAMES = {"rs": "RS", "rs_z": "RS (z)", "rs_q": "RS (q)"}
+SCORE_MEANINGS = {
+    "rs": "RS: share of units that answer more strongly",
+    "rs_z": "RS (z): the same, on standardized activations",
+    "rs_q": "RS (q): the same, relative to 99th percentiles",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How figures look.
+
+    Attributes:
+        dpi: Resolution of the PNG.
+        width: Width in inches, as printed; sheets of large layers are wider.
+        font_size: Points; nothing is smaller than 7.
+        colors: One for each method in turn, with a marker of its own.
+        colormap: Of the response matrix; a diverging one, its middle is "as strongly as the unit itself".
+    """
+
+    dpi: int = 200
+    width: float = 7.0
+    font_size: float = 8.0
+    colors: Sequence[str] = OKABE_ITO
+    colormap: str = "PuOr_r"
+
+    def __post_init__(self) -> None:
+        for color in self.colors:
+            if not is_color_like(color):
+                raise UserError(
+                    f"figures.colors holds {color!r}, which is no colour. Use a name such as 'navy' or a code such as "
+                    "'#0072B2'."
+                )
+        if self.colormap not in matplotlib.colormaps:
+            raise UserError(
+                f"figures.colormap is {self.colormap!r}, which Matplotlib does not have. Use a diverging one: PuOr_r, "
+                "RdBu_r, BrBG or coolwarm."
+            )
+
+    @property
+    def small(self) -> float:
+        """Size of the smaller texts, in points."""
+        return max(SMALLEST_TEXT, self.font_size - 1)
+
+    def look(self, number: int) -> tuple[str, str]:
+        """Return colour and marker of the method of that number."""
+        return self.colors[number % len(self.colors)], MARKERS[number % len(MARKERS)]
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the style as Matplotlib's settings."""
+        return {
+            "font.family": "DejaVu Sans",
+            "font.size": self.font_size,
+            "axes.labelsize": self.font_size,
+            "axes.linewidth": 0.6,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "xtick.labelsize": self.small,
+            "ytick.labelsize": self.small,
+            "xtick.major.width": 0.6,
+            "ytick.major.width": 0.6,
+            "xtick.major.size": 2.5,
+            "ytick.major.size": 2.5,
+            "pdf.fonttype": 42,
+            "path.simplify": True,
+        }
+
+
+@dataclass(frozen=True)
+class UnitImages:
+    """The images of a layer's target units by one method.
+
+    Attributes:
+        units: (targets,).
+        images: (seeds, targets, height, width, channels), uint8, or float in [0, 1].
+        responses: (seeds, targets, units), R.
+    """
+
+    units: np.ndarray
+    images: np.ndarray
+    responses: np.ndarray
+
+    def of(self, unit: int) -> np.ndarray | None:
+        """Return the image of a unit for the first seed, (height, width, 3) uint8; None if it has none."""
+        rows = np.flatnonzero(self.units == unit)
+        return _rgb(self.images[0, rows])[0] if len(rows) else None
+
+    def relative_responses(self) -> np.ndarray:
+        """Return R[i, j] / R[i, i], median over the seeds in which unit i is not silent: (targets, units).
+
+        NaN in the rows of units that are silent in all seeds.
+        """
+        own = self.responses[:, np.arange(len(self.units)), self.units]
+        result = np.full(self.responses.shape[1:], np.nan)
+        for row in range(len(self.units)):
+            speaks = own[:, row] > 0
+            if speaks.any():
+                result[row] = np.median(self.responses[speaks, row] / own[speaks, row, None], axis=0)
+        return result
+
+
+def _styled(draw: Callable[Concatenate[Style, P], R]) -> Callable[Concatenate[Style, P], R]:
+    """Run a function under the settings of its first argument, whatever the caller's own are."""
+
+    @functools.wraps(draw)
+    def styled(style: Style, *args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update(style.parameters())  # type: ignore[arg-type]
+            return draw(style, *args, **kwargs)
+
+    return styled
+
+
+def read_images(path: Path) -> tuple[tuple[str, str], UnitImages]:
+    """Return layer and method of an artifact of images, and what it holds.
+
+    Raises:
+        UserError: The file is missing, damaged, or holds something else.
+    """
+    with artifacts.open_hdf5(path) as handle:
+        made = UnitImages(*(handle[name][:] for name in ("units", "images", "responses")))
+        return (str(handle.attrs["layer"]), str(handle.attrs["method"])), made
+
+
+@_styled
+def save(style: Style, figure: Figure, path: Path) -> None:
+    """Write a figure as `path`.png and `path`.pdf, without dates and versions in them."""
+    pixels = figure.get_figwidth() * figure.get_figheight() * style.dpi**2
+    dpi = style.dpi * min(1.0, math.sqrt(MOST_PIXELS / pixels))
+    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
+        artifacts.write_bytes(path.with_name(f"{path.name}.{kind}"), content.getvalue())
+
+
+# --- scores against scores -------------------------------------------------------------------------------------------
+
+
+@_styled
+def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs") -> Figure:
+    """Draw RS against class selectivity (as Chen et al. 2018, Fig. 1): a panel a layer and method.
+
+    Args:
+        style: How it looks.
+        units: Table of units.
+        layers: Table of correlations.
+        score: "rs", "rs_z" or "rs_q".
+    """
+    groups = {}
+    for layer in layers_of(units):
+        own = rows_of(units, layer)
+        groups[_layer_title(layer, own)] = [
+            _Panel(
+                f"{method_name(method)}: {_correlation_text(layers, layer, method, 'selectivity', score)}"
+                + _unscored_text(own, own[f"{score}_{method}"]),
+                own["selectivity"],
+                own[f"{score}_{method}"],
+                number,
+            )
+            for number, method in enumerate(methods_of(units))
+        ]
+    figure, grid = _grid(style, groups, "class selectivity", SCORE_MEANINGS[score], _selectivity_footer(units))
+    for layer, row in zip(layers_of(units), grid, strict=True):
+        chance = _living_mean(rows_of(units, layer), "selectivity_permuted")
+        for axes in row:
+            axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+            axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
+            axes.set_yticks((0, 0.5, 1), ("0", "0.5", "1"))
+            if math.isfinite(chance):
+                axes.axvline(chance, color=GREY, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
+    return figure
+
+
+@_styled
+def ablation(style: Style, units: Table, layers: Table) -> Figure:
+    """Draw how much the loss rises when a unit is clamped to 0, against its selectivity and its RS.
+
+    Args:
+        style: How it looks.
+        units: Table of units.
+        layers: Table of correlations.
+    """
+    methods = methods_of(units)
+    columns = [("selectivity", "", "selectivity", "selectivity", len(methods))]
+    columns += [(f"RS, {method_name(m)}", m, "rs", f"rs_{m}", number) for number, m in enumerate(methods)]
+    groups = {}
+    for layer in layers_of(units):
+        own = rows_of(units, layer)
+        groups[_layer_title(layer, own)] = [
+            _Panel(
+                f"{name}: {_correlation_text(layers, layer, method, x, 'ablation_loss')}",
+                own[column],
+                own["ablation_loss"],
+                look,
+            )
+            for name, method, x, column, look in columns
+        ]
+    footer = "Clamped to 0 one at a time. The loss has a scale of its own in every layer."
+    figure, grid = _grid(
+        style,
+        groups,
+        "class selectivity, or RS",
+        "rise of the test loss without the unit",
+        footer,
+        room_for_scales=True,
+    )
+    for group, row in zip(groups.values(), grid, strict=True):
+        limits = _limits(group[0].y)
+        for axes in row:
+            axes.set(xlim=(-0.04, 1.04), ylim=limits)
+            axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
+            axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
+            axes.yaxis.set_major_locator(MaxNLocator(3))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}".replace("-", MINUS))
+    return figure
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A scatter plot: what stands above it, its points, and the number of its look."""
+
+    text: str
+    x: np.ndarray
+    y: np.ndarray
+    look: int
+
+
+def _grid(
+    style: Style,
+    groups: Mapping[str, Sequence[_Panel]],
+    x_label: str,
+    y_label: str,
+    footer: str,
+    room_for_scales: bool = False,
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure with a scatter plot for each panel of each group (a layer), and the axes of each group.
+
+    A group's panels stand side by side under its title; where groups are many, several share a line of the page.
+    """
+    columns = max(map(len, groups.values()), default=1)
+    most = 4 if len(groups) <= 8 else 6
+    abreast = 1 if len(groups) <= 4 and columns > 1 else max(1, min(most // columns, len(groups)))
+    lines = math.ceil(len(groups) / abreast)
+    gap, wide_gap, left, right = 0.12, 0.55 if room_for_scales else 0.4, 0.85 if room_for_scales else 0.62, 0.1
+    width = (style.width - left - right - abreast * (columns - 1) * gap - (abreast - 1) * wide_gap) / (
+        abreast * columns
+    )
+    line_height = 1.3 * style.small / 72
+    fit = max(12, int(width * 72 / (0.55 * style.small)))
+    texts = [[_wrapped(panel.text, fit) for panel in group] for group in groups.values()]
+    heads = [
+        line_height * (1 + max(text.count("\n") + 1 for row in texts[first : first + abreast] for text in row)) + 0.06
+        for first in range(0, len(groups), abreast)
+    ]
+    notes = _wrapped(footer, int(style.width * 72 / (0.52 * style.small)))
+    bottom, between = 0.52 + (notes.count("\n") + 1) * line_height, 0.2
+    around = bottom + sum(heads) + (lines - 1) * between
+    height = min(1.7, 0.75 * width, max(0.75, (PAGE_HEIGHT - around) / lines))
+    total = around + lines * height
+    figure = Figure(figsize=(style.width, total))
+    grid: list[list[Axes]] = []
+    for number, (title, group) in enumerate(groups.items()):
+        line, place = divmod(number, abreast)
+        low = total - sum(heads[: line + 1]) - (line + 1) * height - line * between
+        start = left + place * (columns * (width + gap) - gap + wide_gap)
+        top = low + height + heads[line] - 0.02
+        figure.text(start / style.width, top / total, title, weight="bold", size=style.small, va="top")
+        grid.append([])
+        for column, panel in enumerate(group):
+            box = (start + column * (width + gap), low, width, height)
+            axes = figure.add_axes(_relative(box, style.width, total))
+            _scatter(style, axes, panel)
+            axes.tick_params(labelleft=column == 0, labelbottom=number + abreast >= len(groups))
+            words = (box[0] / style.width, (top - line_height) / total, texts[number][column])
+            figure.text(*words, size=style.small, va="top", linespacing=1.2)
+            grid[-1].append(axes)
+    middle = 0.5 * (1 + bottom / total)
+    vertical = _wrapped(y_label, int(13 * (total - bottom)))
+    figure.text(0.01, middle, vertical, rotation=90, ha="left", va="center", ma="center")
+    figure.text(0.5, (bottom - 0.36) / total, x_label, ha="center", va="center")
+    figure.text(0.5, 0.08 / total, notes, ha="center", va="bottom", size=style.small, color="#444444")
+    return figure, grid
+
+
+def _scatter(style: Style, axes: Axes, panel: _Panel) -> None:
+    color, marker = style.look(panel.look)
+    crowded = len(panel.x) > 150
+    # Transparent, so that units with equal scores are darker; nothing is moved.
+    axes.plot(
+        panel.x,
+        panel.y,
+        linestyle="none",
+        marker=marker,
+        color=color,
+        alpha=0.3 if crowded else 0.45,
+        markersize=3.0 if crowded else 4.2,
+        markeredgewidth=0,
+        clip_on=False,
+        zorder=2,
+    )
+
+
+# --- correlation by depth --------------------------------------------------------------------------------------------
+
+
+@_styled
+def depth(style: Style, units: Table, layers: Table) -> Figure:
+    """Draw the correlation of selectivity and RS by depth (as Chen et al. 2018, Fig. 3b), each score in a panel.
+
+    Args:
+        style: How it looks.
+        units: Table of units.
+        layers: Table of correlations.
+    """
+    names, methods = layers_of(units), methods_of(units)
+    slot = (style.width - 0.75) / max(len(names), 1)
+    step = min(0.6 / max(len(methods), 1), 0.5 / slot)
+    upright = slot * step * 72 < 3 * 0.66 * style.small
+    tilted = max(map(len, names), default=0) * 0.62 * style.small > slot * 72
+    count_height = (0.3 if upright else 0.14) * style.small / 7
+    panel, gap, head = 1.45, 0.16, 0.2
+    bottom = 0.26 + (max(map(len, names), default=0) * 0.45 * style.small / 72 if tilted else 0.2)
+    total = bottom + len(RS_SCORES) * (panel + count_height + gap + head) + 0.25
+    figure = Figure(figsize=(style.width, total))
+    low = total - 0.25
+    for score in RS_SCORES:
+        low -= panel + count_height + head
+        axes = figure.add_axes(_relative((0.65, low, style.width - 0.75, panel), style.width, total))
+        low -= gap
+        axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
+        axes.axhspan(-1.42, -1.1, color="#EEEEEE", linewidth=0, zorder=0)
+        for number, method in enumerate(methods):
+            color, marker = style.look(number)
+            for place, layer in enumerate(names):
+                found = correlation_of(layers, layer, method, "selectivity", score)
+                x = place + (number - (len(methods) - 1) / 2) * step
+                _point(axes, x, found, color, marker)
+                axes.annotate(
+                    str(found["used"]), (x, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 1.5),
+                    textcoords="offset points", ha="center", va="bottom", size=style.small, color=color,
+                    rotation=90 if upright else 0, annotation_clip=False,
+                )  # fmt: skip
+        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-1.42, 1.08), yticks=(-1, -0.5, 0, 0.5, 1), ylabel="Spearman ρ")
+        axes.yaxis.set_label_coords(-0.5 / (style.width - 0.75), 0.56)
+        axes.text(
+            -0.004, (1.42 - 1.26) / 2.5, "undef.", transform=axes.transAxes, ha="right", va="center", size=style.small
+        )
+        title = f"selectivity and {SCORE_NAMES[score]}"
+        title += " (n above each point)" if score == RS_SCORES[0] else ""
+        axes.annotate(
+            title, (0, 1), xycoords="axes fraction", xytext=(0, 72 * count_height + 2), textcoords="offset points",
+            va="bottom", weight="bold", size=style.small,
+        )  # fmt: skip
+        last = score == RS_SCORES[-1]
+        axes.set_xticks(range(len(names)), names if last else [])
+        if last and tilted:
+            axes.tick_params(axis="x", rotation=40)
+            for label in axes.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
+        if last:
+            axes.set_xlabel("layer, in the order of the network")
+    handles = [
+        Line2D([], [], color=color, marker=marker, linewidth=0.9, markersize=4.5)
+        for color, marker in map(style.look, range(len(methods)))
+    ]
+    handles.append(Line2D([], [], color="#444444", marker="x", linestyle="none", markersize=4.5))
+    labels = [f"{method_name(method)}, 95 % interval" for method in methods] + [
+        "undefined (a score is constant or missing)"
+    ]
+    figure.legend(
+        handles, labels, loc="upper right", bbox_to_anchor=(1 - 0.1 / style.width, 1), ncols=len(labels),
+        frameon=False, fontsize=style.small, borderaxespad=0.1, handlelength=1.4, columnspacing=1.2,
+    )  # fmt: skip
+    return figure
+
+
+def _point(axes: Axes, x: float, found: Mapping[str, Any], color: str, marker: str) -> None:
+    if math.isfinite(found["spearman"]):
+        axes.plot([x, x], [found["ci_low"], found["ci_high"]], color=color, linewidth=0.9, solid_capstyle="butt")
+        # Hollow where there is no interval.
+        inside = color if math.isfinite(found["ci_low"]) else "white"
+        axes.plot(x, found["spearman"], marker=marker, color=color, markerfacecolor=inside, markersize=4.5, zorder=3)
+    else:
+        axes.plot(x, -1.26, marker="x", color=color, markersize=4.5)
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+@_styled
+def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], UnitImages]) -> Figure:
+    """Draw the most selective unit that has two substitutes, its image beside theirs (as Chen et al. 2018, Fig. 2).
+
+    Args:
+        style: How it looks.
+        units: Table of units.
+        images: The images of each layer and method. The method "iam" is preferred, then the others in the order of the
+            table; a figure without any such unit says so.
+    """
+    methods = sorted(methods_of(units), key=lambda method: method != "iam")
+    found = next(filter(None, (_with_substitutes(units, images, method) for method in methods)), None)
+    if found is None:
+        figure = Figure(figsize=(style.width, 0.8))
+        figure.text(0.5, 0.5, "No unit of this experiment is exceeded by two others on its own image.", ha="center")
+        return figure
+    layer, method, unit, others = found
+    own, made = rows_of(units, layer), images[layer, method]
+    relative = made.relative_responses()[np.flatnonzero(made.units == unit)[0]]
+    side = min(1.9, (style.width - 1.0) / 3)
+    total = side + 1.08
+    figure = Figure(figsize=(style.width, total))
+    gap = (style.width - 3 * side) / 3
+    for place, number in enumerate((unit, *others)):
+        start = gap / 2 + place * (side + gap)
+        axes = figure.add_axes(_relative((start, 0.4, side, side), style.width, total))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, linewidth=1.4 if place == 0 else 0.6)
+        picture = made.of(number)
+        if picture is None:
+            axes.text(
+                0.5, 0.5, "no image:\nnot among the\ntarget units", ha="center", va="center", size=style.small,
+                transform=axes.transAxes,
+            )  # fmt: skip
+        else:
+            axes.imshow(picture, interpolation="none")
+        role = f"unit {number} of {layer}" if place == 0 else f"substitute: unit {number}"
+        axes.text(0.5, 1.03, f"{role}\n{_scores_text(own, number, method)}", transform=axes.transAxes, ha="center",
+                  va="bottom", linespacing=1.3, size=style.font_size)  # fmt: skip
+        answer = "its own image" if place == 0 else f"answers unit {unit}'s image\n{relative[number]:.3g}× as strongly"
+        axes.text(
+            0.5, -0.03, answer, transform=axes.transAxes, ha="center", va="top", size=style.small, linespacing=1.2
+        )
+    figure.text(0.5, 1 - 0.04 / total, f"Most selective unit with two substitutes under {method_name(method)}",
+                ha="center", va="top", weight="bold", size=style.font_size)  # fmt: skip
+    return figure
+
+
+def _with_substitutes(
+    units: Table, images: Mapping[tuple[str, str], UnitImages], method: str
+) -> tuple[str, str, int, list[int]] | None:
+    """Return layer, method, unit and two substitutes of the most selective unit that has them."""
+    several = np.array([len(text.split()) >= 2 for text in units[f"substitutes_{method}"]], dtype=bool)
+    shown = np.array([(layer, method) in images for layer in units["layer"].tolist()], dtype=bool)
+    rows = np.flatnonzero(several & shown)
+    if not len(rows):
+        return None
+    row = rows[np.argmax(np.nan_to_num(units["selectivity"][rows], nan=-1.0))]
+    others = [int(number) for number in units[f"substitutes_{method}"][row].split()[:2]]
+    return str(units["layer"][row]), method, int(units["unit"][row]), others
+
+
+def _scores_text(own: Table, unit: int, method: str) -> str:
+    selectivity, rs = own["selectivity"][unit], own[f"rs_{method}"][unit]
+    top = f" (class {textwrap.shorten(own['top_class'][unit], 16, placeholder='…')})" if own["top_class"][unit] else ""
+    first = f"selectivity {selectivity:.2f}{top}" if np.isfinite(selectivity) else "no selectivity"
+    return f"{first}, {_rs_text(rs) if np.isfinite(rs) else 'no RS'}"
+
+
+@_styled
+def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages) -> Figure:
+    """Draw the images of all target units of a layer by one method, most selective first, dead units last.
+
+    Args:
+        style: How it looks.
+        units: Table of units.
+        layer: Layer of the images.
+        method: Method of the images.
+        made: The images; the first seed's are shown.
+    """
+    own = rows_of(units, layer)
+    rows = np.argsort(_ranks_by_selectivity(own)[made.units], kind="stable")
+    count = len(rows)
+    columns = 8 if count <= 64 else 10 if count <= 200 else math.ceil(math.sqrt(1.4 * count))
+    lines = math.ceil(count / columns)
+    labels = [_label(own, unit, method) for unit in made.units[rows].tolist()]
+    cell = (style.width - 0.2) / min(columns, 10)
+    pictures = _reduced(_rgb(made.images[0]), math.ceil(cell * style.dpi))[rows]
+    # One picture for all, in whole pixels, with white room for the texts: thousands of axes would take minutes.
+    high, wide = pictures.shape[1:3]
+    pixel = cell / (wide + max(1, round(0.1 * wide)))
+    text = (max(label.count("\n") for label in labels) + 1) * 1.2 * style.small / 72 + 0.08
+    step_down, step_right = high + math.ceil(text / pixel), round(cell / pixel)
+    canvas = np.full((lines * step_down, columns * step_right, 3), 255, dtype=np.uint8)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * step_down, place % columns * step_right
+        canvas[top : top + high, left : left + wide] = picture
+    margin, head = 0.14, 0.3
+    width, total = columns * cell + 0.2, head + lines * step_down * pixel
+    figure = Figure(figsize=(width, total))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.axis("off")
+    box = (margin, margin + canvas.shape[1] * pixel, head + canvas.shape[0] * pixel, head)
+    axes.imshow(canvas, extent=box, interpolation="none", aspect="auto")
+    axes.set(xlim=(0, width), ylim=(total, 0))
+    for place, label in enumerate(labels):
+        x = margin + (place % columns * step_right + wide / 2) * pixel
+        y = head + (place // columns * step_down + high) * pixel + 0.02
+        axes.text(x, y, label, ha="center", va="top", size=style.small, linespacing=1.1)
+    part = f"all {count}" if count == len(own["unit"]) else f"{count} of {len(own['unit'])}"
+    seeds = f", first of {len(made.images)} seeds" if len(made.images) > 1 else ""
+    title = f"{layer} · {method_name(method)}: {part} units, most selective (sel) first{seeds}"
+    axes.text(margin, 0.08, title, va="top", weight="bold")
+    return figure
+
+
+@_styled
+def responses(style: Style, units: Table, layer: str, method: str, made: UnitImages) -> Figure:
+    """Draw a layer's response matrix as a heat map, units in the order of their selectivity.
+
+    Every row is relative to the unit that the image was made for, on a logarithmic scale, so that RS is the share of a
+    row that is on the "stronger" side of the colour scale.
+
+    Args:
+        style: How it looks.
+        units: Table of units.
+        layer: Layer of the responses.
+        method: Method of the images.
+        made: The responses; the median over seeds is shown.
+    """
+    own = rows_of(units, layer)
+    ranks = _ranks_by_selectivity(own)
+    rows, columns = np.argsort(ranks[made.units], kind="stable"), np.argsort(ranks, kind="stable")
+    relative = made.relative_responses()[rows][:, columns]
+    silent = int(np.isnan(relative).all(axis=1).sum())
+    # Zero and negative responses are below every ratio.
+    shown = np.log2(np.where(relative > 0, relative, np.where(np.isnan(relative), np.nan, 2.0**-3)))
+    side = style.width - 1.55
+    high = min(max(side * len(rows) / len(columns), 1.2), side)
+    total = high + 0.8
+    figure = Figure(figsize=(style.width, total))
+    axes = figure.add_axes(_relative((0.6, 0.5, side, high), style.width, total))
+    colormap = matplotlib.colormaps[style.colormap].with_extremes(bad="#BBBBBB")
+    drawn = axes.imshow(np.clip(shown, -3, 3), cmap=colormap, vmin=-3, vmax=3, aspect="auto")
+    axes.spines[:].set(visible=True)
+    digits = len(str(len(columns)))
+    for axis, size, room, numbers in (
+        (axes.yaxis, high, 1.3, made.units[rows]),
+        (axes.xaxis, side, 0.65 * digits + 0.8, columns),
+    ):
+        every = math.ceil(room * style.small / 72 * len(numbers) / size)
+        axis.set_ticks(range(0, len(numbers), every), [str(number) for number in numbers[::every]])
+    axes.set(xlabel="unit j that answers, most selective first", ylabel="unit i whose image it is")
+    bar = figure.colorbar(
+        drawn, cax=figure.add_axes(_relative((0.6 + side + 0.12, 0.5, 0.13, high), style.width, total))
+    )
+    ticks = range(-3, 4) if high > 2 else (-3, 0, 3)
+    ratios = {-3: "≤ 1/8", -2: "1/4", -1: "1/2", 0: "1", 1: "2", 2: "4", 3: "≥ 8"}
+    bar.set_ticks(list(ticks), labels=[ratios[tick] for tick in ticks])
+    bar.set_label("R[i, j] / R[i, i]" + (", log scale; 0 and below: ≤ 1/8" if high > 2 else ""))
+    bar.outline.set_linewidth(0.6)
+    seeds = f", median over {len(made.responses)} seeds" if len(made.responses) > 1 else ""
+    quiet = f"; grey: {silent} silent" if silent else ""
+    title = f"{layer} · {method_name(method)}: how the layer answers each unit's image{seeds}{quiet}"
+    figure.text(0.1 / style.width, 1 - 0.09 / total, title, va="top", weight="bold")
+    return figure
+
+
+def _label(own: Table, unit: int, method: str) -> str:
+    selectivity, rs = own["selectivity"][unit], own[f"rs_{method}"][unit]
+    if own["dead"][unit]:
+        return f"unit {unit}\ndead"
+    known = [f"sel {selectivity:.2f}"] if np.isfinite(selectivity) else []
+    return "\n".join([f"unit {unit}", *known, _rs_text(rs) if np.isfinite(rs) else "silent"])
+
+
+def _ranks_by_selectivity(own: Table) -> np.ndarray:
+    """Return the place of each unit of a layer: most selective first, dead ones last."""
+    order = np.lexsort((own["unit"], -np.nan_to_num(own["selectivity"], nan=-1.0), own["dead"]))
+    return np.argsort(order)
+
+
+def _rgb(images: np.ndarray) -> np.ndarray:
+    """Return images (n, height, width, channels), uint8 or float in [0, 1], as (n, height, width, 3) uint8."""
+    if images.dtype != np.uint8:
+        images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def _reduced(images: np.ndarray, side: int) -> np.ndarray:
+    """Return images (n, height, width, 3) at no more than `side` pixels a side."""
+    scale = side / max(images.shape[1:3])
+    if scale >= 1:
+        return images
+    size = (max(1, round(images.shape[2] * scale)), max(1, round(images.shape[1] * scale)))
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in images])
+
+
+# --- texts and measures ----------------------------------------------------------------------------------------------
+
+
+def method_name(method: str) -> str:
+    """Return the name of a method as figures and tables show it."""
+    return METHOD_NAMES.get(method, method)
+
+
+def _layer_title(layer: str, own: Table) -> str:
+    dead = int(own["dead"].sum())
+    return f"{layer} ({len(own['unit'])} units{f', {dead} dead' if dead else ''})"
+
+
+def _correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> str:
+    """Return a correlation with its interval and number of units, or why there is none; it breaks only at spaces."""
+    found = correlation_of(layers, layer, method, x, y)
+    if not math.isfinite(found["spearman"]):
+        return f"ρ undefined, {_readable(found['reason'], method)}"
+    interval = f"[{_signed(found['ci_low'])},\u00a0{_signed(found['ci_high'])}]"
+    interval = interval if math.isfinite(found["ci_low"]) else "(no interval)"
+    return f"ρ\u00a0=\u00a0{_signed(found['spearman'])} {interval}, n\u00a0=\u00a0{found['used']}"
+
+
+def _readable(reason: str, method: str) -> str:
+    """Return a reason with the names of scores instead of those of columns."""
+    for score, name in reversed(SCORE_NAMES.items()):
+        reason = reason.replace(f"{score}_{method} ", f"{name} ")
+    return reason.replace("ablation_loss ", "the rise of the loss ")
+
+
+def _signed(value: float) -> str:
+    # Adding 0 takes the sign from a zero.
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", MINUS)
+
+
+def _rs_text(value: float) -> str:
+    """Return RS with the decimals that tell a small one from none."""
+    return f"RS {value:.3f}" if 0 < value < 0.01 else f"RS {value:.2f}"
+
+
+def _unscored_text(own: Table, scores: np.ndarray) -> str:
+    unscored = int((~np.isfinite(scores) & ~own["dead"]).sum())
+    return f", {unscored}\u00a0unscored" if unscored else ""
+
+
+def _selectivity_footer(units: Table) -> str:
+    texts = ["Darker marks: several units at one place."]
+    if np.isfinite(units["selectivity_permuted"]).any():
+        texts.append("Dashed: mean selectivity under permuted labels.")
+    texts.append("Unscored: silent, no target, or no scale.")
+    return " ".join(texts)
+
+
+def _living_mean(own: Table, column: str) -> float:
+    values = own[column][~own["dead"]]
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """Return limits that hold all values and 0, with a margin."""
+    values = np.append(values[np.isfinite(values)], 0.0)
+    margin = 0.06 * (np.ptp(values) or 1.0)
+    return float(values.min() - margin), float(values.max() + margin)
+
+
+def _wrapped(text: str, width: int) -> str:
+    # A name without spaces that is longer than a panel is broken rather than cut off.
+    return "\n".join(textwrap.wrap(text, max(width, 1), break_on_hyphens=False)) or text
+
+
+def _relative(box: tuple[float, float, float, float], width: float, height: float) -> tuple[float, float, float, float]:
+    """Return a box (left, bottom, width, height) in inches as shares of the figure."""
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
