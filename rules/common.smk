@@ -13,6 +13,9 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
+# Threads that spin while they wait slow a busy machine down (measured: 74 s against 25 s for a training).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from unitscope.artifacts import canonical_json
 from unitscope.config import resolve
 from unitscope.console import processors

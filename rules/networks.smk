@@ -30,7 +30,7 @@ rule checkpoint:
         "logs/checkpoints/{network}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: 8
+    threads: lambda wildcards: (network(wildcards)["training"] or {}).get("threads", 8)
     resources:
         gpu=GPU,
     params:

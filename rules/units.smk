@@ -14,7 +14,7 @@ rule activations:
         "logs/{experiment}/activations.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: 8
+    threads: lambda wildcards: experiment(wildcards)["activations"]["threads"]
     resources:
         gpu=GPU,
     params:
@@ -58,7 +58,7 @@ rule images:
         "logs/{experiment}/images/{layer}.{method}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: 1
+    threads: lambda wildcards: experiment(wildcards)["images"]["threads"]
     resources:
         gpu=GPU,
     params:
@@ -109,7 +109,7 @@ rule ablation:
         "logs/{experiment}/ablation/{layer}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: 1
+    threads: lambda wildcards: experiment(wildcards)["ablation"]["threads"]
     resources:
         gpu=GPU,
     params:

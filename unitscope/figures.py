@@ -24,7 +24,7 @@ from PIL import Image
 
 from unitscope import artifacts
 from unitscope.errors import UserError
-from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, methods_of, rows_of
+from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
@@ -34,13 +34,15 @@ MINUS = "\N{MINUS SIGN}"
 PAGE_HEIGHT = 9.5
 """Inches that panels are fitted into, as long as they stay readable."""
 
+NARROWEST_PANEL = 1.1
+"""Inches of the page's width that a panel takes, below which fewer stand side by side."""
+
 SMALLEST_TEXT = 7.0
 """Points, at the size of print."""
 
 MOST_PIXELS = 25_000_000
 """Of a sheet: above it the resolution is lowered, so that a layer of thousands of units can still be opened."""
 
-METHOD_NAMES = {"am": "AM", "iam": "IAM", "iam_z": "IAM (z)"}
 SCORE_NAMES = {"rs": "RS", "rs_z": "RS (z)", "rs_q": "RS (q)"}
 SCORE_MEANINGS = {
     "rs": "RS: share of units that answer more strongly",
@@ -285,7 +287,7 @@ def _grid(
     A group's panels stand side by side under its title; where groups are many, several share a line of the page.
     """
     columns = max(map(len, groups.values()), default=1)
-    most = 4 if len(groups) <= 8 else 6
+    most = min(4 if len(groups) <= 8 else 6, int(style.width / NARROWEST_PANEL))
     abreast = 1 if len(groups) <= 4 and columns > 1 else max(1, min(most // columns, len(groups)))
     lines = math.ceil(len(groups) / abreast)
     gap, wide_gap, left, right = 0.12, 0.55 if room_for_scales else 0.4, 0.85 if room_for_scales else 0.62, 0.1
@@ -633,11 +635,6 @@ def _reduced(images: np.ndarray, side: int) -> np.ndarray:
 
 
 # --- texts and measures ----------------------------------------------------------------------------------------------
-
-
-def method_name(method: str) -> str:
-    """Return the name of a method as figures and tables show it."""
-    return METHOD_NAMES.get(method, method)
 
 
 def _layer_title(layer: str, own: Table) -> str:

@@ -2,7 +2,7 @@
 
 Scores are joined here by layer and unit, and paired for correlation. Computing scores belongs to
 `unitscope.selectivity`, `unitscope.substitution` and `unitscope.ablation`; reading and writing tables to
-`unitscope.artifacts`.
+`unitscope.artifacts`, drawing to `unitscope.figures`.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from unitscope.statistics import spearman
 Table = Mapping[str, np.ndarray]
 """Columns of equal length by name."""
 
+METHOD_NAMES = {"am": "AM", "iam": "IAM", "iam_z": "IAM (z)"}
 RS_SCORES = ("rs", "rs_z", "rs_q")
 ABLATION_SCORES = tuple(
     f"ablation_{effect}{clamp}" for clamp in ("", "_mean") for effect in ("loss", "accuracy", "worst_class")
@@ -93,6 +94,11 @@ def methods_of(units: Table) -> list[str]:
     return [name.removeprefix("seeds_") for name in units if name.startswith("seeds_")]
 
 
+def method_name(method: str) -> str:
+    """Return the name of a method as people read it."""
+    return METHOD_NAMES.get(method, method)
+
+
 def layers_of(units: Table) -> list[str]:
     """Return the layers of a units table, in the order of its rows."""
     return list(dict.fromkeys(units["layer"].tolist()))
@@ -164,6 +170,58 @@ def correlation_of(layers: Table, layer: str, method: str, x: str, y: str) -> di
         )
     row = int(np.flatnonzero(own)[0])
     return {name: column[row].item() for name, column in layers.items()}
+
+
+def median_of(own: Table, column: str) -> float:
+    """Return the median of a score over the living units of a layer that have it; NaN if none has."""
+    values = own[column][~own["dead"]]
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def summary(units: Table, layers: Table) -> str:
+    """Return a short table for people: a line a layer, with RS and its correlation with selectivity by each method.
+
+    Args:
+        units: The units table of one experiment.
+        layers: Its table of correlations.
+    """
+    methods = methods_of(units)
+    lines = [["layer", "units", "dead", "selectivity"]]
+    lines[0] += [f"RS {method_name(method)}" for method in methods]
+    lines[0] += [f"Spearman {method_name(method)} [95 %]" for method in methods]
+    reasons: dict[str, list[str]] = {}
+    for layer in layers_of(units):
+        own = rows_of(units, layer)
+        line = [layer, str(len(own["unit"])), str(own["dead"].sum()), f"{median_of(own, 'selectivity'):.2f}"]
+        line += [f"{median_of(own, f'rs_{method}'):.2f}" for method in methods]
+        for method in methods:
+            found = correlation_of(layers, layer, method, "selectivity", "rs")
+            if found["reason"]:
+                reasons.setdefault(found["reason"], []).append(layer)
+            line.append(_interval_text(found))
+        lines.append(["-" if cell == "nan" else cell for cell in line])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    first, *others = widths
+    rows = [
+        f"{line[0]:<{first}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], others, strict=True))
+        for line in lines
+    ]
+    rows.insert(1, "-" * len(rows[0]))
+    notes = [
+        "selectivity and RS: medians over living units. Spearman: of RS and selectivity within the layer.",
+        "RS = 0: nobody else answers the unit's image more strongly. Raw RS depends on the units' scales: see rs_z, rs_q.",
+    ]
+    notes += [f"{', '.join(where)}: {reason}." for reason, where in reasons.items()]
+    return "\n".join([*rows, "", *notes])
+
+
+def _interval_text(found: Mapping[str, Any]) -> str:
+    if not np.isfinite(found["spearman"]):
+        return "undefined"
+    if not np.isfinite(found["ci_low"]):
+        return f"{found['spearman']:.2f} [no interval]"
+    return f"{found['spearman']:.2f} [{found['ci_low']:.2f}, {found['ci_high']:.2f}]"
 
 
 class _Join:
