@@ -21,7 +21,17 @@ include: "rules/figures.smk"
 rule all:
     default_target: True
     input:
-        [targets(experiment) for experiment in STUDY.experiments],
+        [targets(name) for name in STUDY.experiments],
+
+
+# `snakemake experiment_NAME` brings one experiment up to date.
+for name in STUDY.experiments:
+
+    rule:
+        name:
+            f"experiment_{name}"
+        input:
+            targets(name),
 
 
 onsuccess:

@@ -41,7 +41,7 @@ def without_record(targets: list[str]) -> list[str]:
 
 def snakemake(*words: str, capture: bool = False) -> str:
     """Run Snakemake; where it fails, end with its exit code."""
-    command = ["snakemake", *(["--quiet", "all"] if capture else []), *words]
+    command = ["snakemake", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE if capture else None, text=True, check=False)
     if done.returncode:
         sys.exit(done.returncode)

@@ -76,7 +76,7 @@ class Project:
         """Write the config."""
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
-    def set(self, path: str, value: object) -> None:
+    def change(self, path: str, value: object) -> None:
         """Set a value at a dotted path of the config."""
         config = self.config()
         *parents, last = path.split(".")
@@ -132,9 +132,7 @@ class Project:
 
     def _logs(self) -> dict[str, int]:
         logs = self.folder / "logs"
-        return {
-            str(path.relative_to(logs).with_suffix("")): path.stat().st_mtime_ns for path in logs.rglob("*.log")
-        }
+        return {str(path.relative_to(logs).with_suffix("")): path.stat().st_mtime_ns for path in logs.rglob("*.log")}
 
     def hashes(self) -> dict[str, str]:
         """Return the checksum of every artifact."""

@@ -142,7 +142,7 @@ def _arrays(settings: Mapping[str, Any]) -> Collection:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files if name in ("images", "labels", "split")}
         if path.suffix in (".h5", ".hdf5"):
             with h5py.File(path, "r") as file:

@@ -198,7 +198,7 @@ def summary(units: Table, layers: Table) -> str:
         for method in methods:
             found = correlation_of(layers, layer, method, "selectivity", "rs")
             if found["reason"]:
-                reasons.setdefault(found["reason"], []).append(layer)
+                reasons.setdefault(layer, []).append(found["reason"])
             line.append(_interval_text(found))
         lines.append(["-" if cell == "nan" else cell for cell in line])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -210,18 +210,18 @@ def summary(units: Table, layers: Table) -> str:
     rows.insert(1, "-" * len(rows[0]))
     notes = [
         "selectivity and RS: medians over living units. Spearman: of RS and selectivity within the layer.",
-        "RS = 0: nobody else answers the unit's image more strongly. Raw RS depends on the units' scales: see rs_z, rs_q.",
+        "RS = 0: nobody else answers the unit's image more strongly. It depends on units' scales; rs_z, rs_q do not.",
+        *(f"{layer}: {'; '.join(dict.fromkeys(why))}." for layer, why in reasons.items()),
     ]
-    notes += [f"{', '.join(where)}: {reason}." for reason, where in reasons.items()]
     return "\n".join([*rows, "", *notes])
 
 
 def _interval_text(found: Mapping[str, Any]) -> str:
     if not np.isfinite(found["spearman"]):
         return "undefined"
-    if not np.isfinite(found["ci_low"]):
-        return f"{found['spearman']:.2f} [no interval]"
-    return f"{found['spearman']:.2f} [{found['ci_low']:.2f}, {found['ci_high']:.2f}]"
+    # Adding 0 takes the sign from a zero.
+    value, low, high = (f"{round(found[key], 2) + 0.0:.2f}" for key in ("spearman", "ci_low", "ci_high"))
+    return f"{value} [no interval]" if low == "nan" else f"{value} [{low}, {high}]"
 
 
 class _Join:

@@ -1,0 +1,93 @@
+"""Scores of a small experiment, made up, with all that is awkward: dead, silent and unscored units, constants."""
+
+import numpy as np
+
+from unitscope import tables
+from unitscope.figures import UnitImages
+
+METHODS = ("am", "iam")
+
+
+def taps(layers):
+    """Return the records of layers, given their names and numbers of units."""
+    return [
+        {"layer": name, "depth": depth, "kind": "conv", "units": units, "map": [4, 4], "signed": False}
+        for depth, (name, units) in enumerate(layers.items(), start=1)
+    ]
+
+
+def selectivity(records, seed=0, labels=True):
+    """Return a table of selectivity; the last unit of each layer is dead."""
+    generator = np.random.default_rng(seed)
+    layer, unit = rows(records)
+    dead = np.concatenate([np.arange(tap["units"]) == tap["units"] - 1 for tap in records])
+    values = np.where(dead | (not labels), np.nan, generator.random(len(unit)))
+    top = np.where(np.isfinite(values), generator.integers(0, 10, len(unit)).astype(str), "")
+    permuted = np.where(np.isfinite(values), 0.1, np.nan)
+    return {
+        "layer": layer,
+        "unit": unit,
+        "dead": dead,
+        "selectivity": values,
+        "top_class": top,
+        "selectivity_permuted": permuted,
+    }
+
+
+def substitution(tap, method, targets=None, constant=False, seed=0):
+    """Return a table of RS; dead and silent units (the first) have none, and rs_q has none at all."""
+    generator = np.random.default_rng([seed, tap["depth"], len(method)])
+    units = np.arange(tap["units"]) if targets is None else np.asarray(targets)
+    quiet = (units == 0) | (units == tap["units"] - 1)
+    share = np.zeros(len(units)) if constant else generator.integers(0, tap["units"], len(units)) / tap["units"]
+    found = np.where(units > 2, "2 1", "4")
+    return {
+        "layer": np.full(len(units), tap["layer"]),
+        "method": np.full(len(units), method),
+        "unit": units,
+        "rs": np.where(quiet, np.nan, share),
+        "rs_z": np.where(quiet, np.nan, generator.random(len(units))),
+        "rs_q": np.full(len(units), np.nan),
+        "ties": np.where(quiet, np.nan, 0.0),
+        "seeds": np.where(quiet, 0, 2),
+        "substitutes": np.where(quiet | constant, "", found),
+        "left_out_z": np.zeros(len(units), dtype=int),
+        "left_out_q": np.full(len(units), tap["units"]),
+    }
+
+
+def ablation(tap, seed=0):
+    """Return a table of what ablation costs."""
+    generator = np.random.default_rng([seed, tap["depth"]])
+    scores = {name: generator.normal(0.01, 0.02, tap["units"]) for name in tables.ABLATION_SCORES}
+    return {"layer": np.full(tap["units"], tap["layer"]), "unit": np.arange(tap["units"]), **scores}
+
+
+def images(tap, seed=0, targets=None, channels=1, side=6, seeds=2):
+    """Return images and responses of a layer; dead units answer nothing, the first unit is silent."""
+    generator = np.random.default_rng([seed, tap["depth"]])
+    units = np.arange(tap["units"]) if targets is None else np.asarray(targets)
+    responses = generator.gamma(1.0, 1.0, (seeds, len(units), tap["units"])).astype(np.float32)
+    responses[:, :, -1] = 0
+    responses[:, units == 0] = 0
+    pixels = generator.integers(0, 256, (seeds, len(units), side, side, channels), dtype=np.uint8)
+    return UnitImages(units, pixels, responses)
+
+
+def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=99, resamples=200):
+    """Return the taps, the units table and the correlations of an experiment."""
+    records = taps(layers)
+    scores = [substitution(tap, method, constant=tap["layer"] in constant) for tap in records for method in methods]
+    units = tables.units_table(
+        "small", "net", records, selectivity(records, labels=labels), scores, [ablation(tap) for tap in records]
+    )
+    correlations = tables.layer_correlations(units, records, permutations, resamples, seed=0)
+    return records, units, {name: np.array(column) for name, column in correlations.items()}
+
+
+def rows(records):
+    """Return the columns layer and unit of a table with a row a unit."""
+    return (
+        np.concatenate([np.full(tap["units"], tap["layer"]) for tap in records]),
+        np.concatenate([np.arange(tap["units"]) for tap in records]),
+    )

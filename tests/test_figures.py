@@ -1,0 +1,305 @@
+"""Figures: real files, the same bytes, texts that can be read, and all that is awkward drawn without a warning."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scores_by_hand as by_hand
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from unitscope import artifacts, figures
+from unitscope.errors import UserError
+from unitscope.figures import Style
+
+ROOT = Path(__file__).parent.parent
+STYLE = Style(dpi=60)
+FEW = {"conv1": 12, "hidden": 12}
+MANY = {f"features.{number}": 4 + 3 * number for number in range(13)}
+
+
+def texts(figure):
+    """Return the visible texts of a figure, with their boxes in pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    # Tick labels outside of the axes' limits, or switched off, are objects too, but nothing that is drawn.
+    ticks = {
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for label in (*axis.get_majorticklabels(), *axis.get_minorticklabels())
+    }
+    shown = {
+        label
+        for axes in figure.axes
+        if axes.axison
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis._update_ticks()
+        for label in (tick.label1, tick.label2)
+        if label.get_visible()
+    }
+    hidden = {
+        text for axes in figure.axes if not axes.axison for text in axes.xaxis.findobj(Text) + axes.yaxis.findobj(Text)
+    }
+    return [(t, t.get_window_extent(renderer)) for t in found if t not in hidden and (t not in ticks or t in shown)]
+
+
+def assert_readable(figure):
+    """Assert that no text is smaller than 7 points, cut off by the page, or over another."""
+    page = figure.bbox
+    found = texts(figure)
+    assert found
+    for text, box in found:
+        assert text.get_fontsize() >= 7
+        inside = box.x0 >= page.x0 - 1 and box.y0 >= page.y0 - 1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
+        assert inside, f"cut off: {text.get_text()!r}"
+    for (one, first), (other, second) in itertools.combinations(found, 2):
+        wide = min(first.x1, second.x1) - max(first.x0, second.x0)
+        high = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert min(wide, high) <= 1, f"{one.get_text()!r} over {other.get_text()!r}"
+
+
+def all_texts(figure):
+    return "\n".join(text.get_text() for text, _ in texts(figure)).replace("\u00a0", " ")
+
+
+def overviews(style, records, units, layers, images=None):
+    images = images or {
+        (tap["layer"], method): by_hand.images(tap) for tap in records for method in figures.methods_of(units)
+    }
+    yield from (figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
+    yield figures.depth(style, units, layers)
+    yield figures.substitutes(style, units, images)
+    yield figures.ablation(style, units, layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "style"),
+    [
+        (FEW, {"constant": ("hidden",)}, STYLE),
+        (MANY, {"constant": ("features.3", "features.12")}, STYLE),
+        ({"a_rather_long.name_of_a.layer": 9}, {"methods": ["am"]}, STYLE),
+        (FEW, {"methods": ["am", "iam", "iam_z"]}, STYLE),
+        (FEW, {"labels": False}, STYLE),
+        ({f"features.{n}": 12 for n in range(6)}, {}, Style(dpi=60, font_size=10, width=6)),
+    ],
+    ids=["few", "many", "one", "three-methods", "no-labels", "large-type"],
+)
+def test_every_overview_can_be_read(layers, options, style):
+    records, units, correlations = by_hand.experiment(layers, permutations=9, resamples=20, **options)
+    for figure in overviews(style, records, units, correlations):
+        assert_readable(figure)
+
+
+def test_n_stands_beside_every_correlation_and_undefined_is_said():
+    _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
+    said = all_texts(figures.selectivity_rs(STYLE, units, layers))
+    assert said.count("n = 10") == 2 and said.replace("\n", " ").count("ρ undefined, RS is 0 for all 10 units") == 2
+    assert "1 dead" in said and "1 unscored" in said
+    depth = all_texts(figures.depth(STYLE, units, layers)).splitlines()
+    # Two layers, two methods; rs_q has no units at all.
+    assert depth.count("10") == 8 and depth.count("0") == 4
+
+
+def test_an_undefined_correlation_is_not_drawn_as_zero():
+    _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
+    axes = figures.depth(STYLE, units, layers).axes[0]
+    crosses = [line for line in axes.lines if line.get_marker() == "x"]
+    assert len(crosses) == 2 and all(line.get_ydata()[0] < -1.1 for line in crosses)
+    points = [line for line in axes.lines if line.get_marker() in ("o", "^")]
+    assert len(points) == 2
+
+
+def test_methods_differ_by_colour_and_marker():
+    looks = [STYLE.look(number) for number in range(7)]
+    assert len({color for color, _ in looks}) == len({marker for _, marker in looks}) == 7
+
+
+def test_points_are_where_the_scores_are():
+    _, units, layers = by_hand.experiment({"a": 12})
+    line = figures.selectivity_rs(STYLE, units, layers).axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), units["selectivity"])
+    np.testing.assert_array_equal(line.get_ydata(), units["rs_am"])
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_substitutes_shows_the_most_selective_unit_that_has_two():
+    records, units, _ = by_hand.experiment(FEW)
+    images = {(tap["layer"], method): by_hand.images(tap) for tap in records for method in by_hand.METHODS}
+    several = np.array([len(found.split()) > 1 for found in units["substitutes_iam"]])
+    best = np.flatnonzero(several)[np.nanargmax(units["selectivity"][several])]
+    figure = figures.substitutes(STYLE, units, images)
+    said = all_texts(figure)
+    unit, layer = units["unit"][best], units["layer"][best]
+    assert f"unit {unit} of {layer}" in said and "unit 2" in said and "unit 1" in said and "under IAM" in said
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
+    expected = [images[layer, "iam"].images[0, number, :, :, 0] for number in (unit, 2, 1)]
+    for picture, grey in zip(shown, expected, strict=True):
+        np.testing.assert_array_equal(picture[..., 1], grey)
+    responses = images[layer, "iam"].responses[:, unit]
+    ratio = np.median(responses[:, 2] / responses[:, unit])
+    assert f"{ratio:.3g}× as strongly" in said.replace("\n", " ")
+
+
+def test_substitutes_without_an_image_or_without_any():
+    records, units, _ = by_hand.experiment({"a": 12})
+    images = {("a", method): by_hand.images(records[0], targets=[5, 7]) for method in by_hand.METHODS}
+    units["substitutes_iam"][np.isin(units["unit"], [5, 7], invert=True)] = ""
+    figure = figures.substitutes(STYLE, units, images)
+    assert_readable(figure)
+    assert all_texts(figure).count("no image") == 2
+    for method in by_hand.METHODS:
+        units[f"substitutes_{method}"][:] = ""
+    figure = figures.substitutes(STYLE, units, images)
+    assert_readable(figure)
+    assert "No unit" in all_texts(figure)
+
+
+def test_substitutes_falls_back_to_another_method():
+    records, units, _ = by_hand.experiment({"a": 12})
+    units["substitutes_iam"][:] = ""
+    said = all_texts(figures.substitutes(STYLE, units, {("a", "am"): by_hand.images(records[0])}))
+    assert "under AM" in said
+
+
+@pytest.mark.parametrize("count", [1, 5, 12, 70, 230])
+def test_sheets_and_responses_can_be_read(count):
+    records, units, _ = by_hand.experiment({"features.10": count}, permutations=9, resamples=20)
+    made = by_hand.images(records[0], channels=3)
+    for draw in (figures.sheet, figures.responses):
+        assert_readable(draw(STYLE, units, "features.10", "am", made))
+
+
+def test_sheet_is_sorted_by_selectivity_with_the_dead_last():
+    records, units, _ = by_hand.experiment({"a": 12})
+    made = by_hand.images(records[0], targets=[11, 3, 0, 7])
+    figure = figures.sheet(STYLE, units, "a", "am", made)
+    labels = [text.get_text() for text in figure.axes[0].texts[:4]]
+    living = sorted([3, 0, 7], key=lambda unit: -units["selectivity"][unit])
+    assert [label.split("\n")[0] for label in labels] == [f"unit {unit}" for unit in [*living, 11]]
+    assert labels[3] == "unit 11\ndead" and labels[living.index(0)].endswith("silent")
+    assert f"sel {units['selectivity'][3]:.2f}" in labels[living.index(3)]
+    canvas = np.asarray(figure.axes[0].images[0].get_array())
+    np.testing.assert_array_equal(canvas[:6, :6, 0], made.images[0, [11, 3, 0, 7].index(living[0]), :, :, 0])
+    assert "4 of 12 units" in all_texts(figure)
+
+
+def test_large_images_are_reduced_and_free_pixels_are_shown():
+    records, units, _ = by_hand.experiment({"a": 3})
+    large = by_hand.images(records[0], side=300)
+    canvas = figures.sheet(STYLE, units, "a", "am", large).axes[0].images[0].get_array()
+    assert canvas.shape[1] < 8 * 80
+    free = figures.UnitImages(large.units, large.images / 255, large.responses)
+    np.testing.assert_array_equal(free.of(1), large.of(1))
+
+
+def test_responses_are_relative_to_the_units_own():
+    _, units, _ = by_hand.experiment({"a": 4})
+    units["selectivity"] = np.array([0.1, 0.2, 0.9, np.nan])
+    responses = np.array([[[2, 4, 1, 0], [1, 1, 1, -5], [8, 8, 1, 0.5], [0, 1, 2, 0]]], dtype=np.float32)
+    made = figures.UnitImages(np.arange(4), np.zeros((1, 4, 6, 6, 1), np.uint8), responses)
+    figure = figures.responses(STYLE, units, "a", "am", made)
+    shown = np.ma.filled(figure.axes[0].images[0].get_array().astype(float), np.nan)
+    # Order 2, 1, 0, 3; the dead unit is silent.
+    by_eye = [[0, 3, 3, -1], [0, 0, 0, -3], [-1, 1, 0, -3], [np.nan] * 4]
+    np.testing.assert_allclose(shown, by_eye, atol=1e-6)
+    assert "1 silent" in all_texts(figure)
+
+
+def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
+    responses = np.array([[[1, 3]], [[0, 9]], [[2, 2]]], dtype=np.float32)
+    made = figures.UnitImages(np.array([0]), np.zeros((3, 1, 2, 2, 1), np.uint8), responses)
+    assert made.relative_responses().tolist() == [[1.0, 2.0]]
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def write(folder, layers=FEW):
+    records, units, correlations = by_hand.experiment(layers)
+    artifacts.write_table(folder / "units.csv", units)
+    artifacts.write_table(folder / "layers.csv", correlations)
+    paths = []
+    for tap in records:
+        for method in by_hand.METHODS:
+            paths.append(folder / f"{tap['layer']}.{method}.h5")
+            with artifacts.create_hdf5(paths[-1], {"layer": tap["layer"], "method": method}) as handle:
+                for name, values in vars(by_hand.images(tap)).items():
+                    handle[name] = values
+    return paths
+
+
+def run(script, *arguments):
+    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def draw_all(folder, paths, output, **settings):
+    settings = ("--settings", json.dumps({"dpi": 50, **settings}), "--output-dir", output)
+    tables = ("--units", folder / "units.csv", "--layers", folder / "layers.csv")
+    done = run("figures", *tables, "--images", *paths, *settings)
+    assert done.returncode == 0, done.stderr
+    done = run("sheets", "--layer", "conv1", "--images", *paths[:2], *tables[:2], *settings)
+    assert done.returncode == 0, done.stderr
+    return {path.name: path.read_bytes() for path in output.iterdir()}
+
+
+def test_scripts_write_png_and_pdf_the_same_bytes_twice(tmp_path):
+    paths = write(tmp_path)
+    once = draw_all(tmp_path, paths, tmp_path / "once")
+    names = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes", "ablation"]
+    names += [f"conv1.{method}.{kind}" for method in by_hand.METHODS for kind in ("sheet", "responses")]
+    assert sorted(once) == sorted(f"{name}.{kind}" for name in names for kind in ("png", "pdf"))
+    for name, content in once.items():
+        assert content.startswith(b"\x89PNG" if name.endswith("png") else b"%PDF")
+        assert b"CreationDate" not in content and b"Software" not in content
+    assert draw_all(tmp_path, paths, tmp_path / "twice") == once
+    changed = draw_all(tmp_path, paths, tmp_path / "changed", colors=["#CC79A7", "navy"], colormap="BrBG")
+    for name in ("selectivity_rs", "depth", "ablation", "conv1.am.responses"):
+        assert changed[f"{name}.png"] != once[f"{name}.png"] and changed[f"{name}.pdf"] != once[f"{name}.pdf"]
+
+
+def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
+    import matplotlib
+
+    _, units, layers = by_hand.experiment({"a": 12})
+    figures.save(STYLE, figures.depth(STYLE, units, layers), tmp_path / "plain")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 10, "pdf.fonttype": 3}):
+        figures.save(STYLE, figures.depth(STYLE, units, layers), tmp_path / "mine")
+    for kind in ("png", "pdf"):
+        assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"mine.{kind}").read_bytes()
+
+
+def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):
+    records, units, _ = by_hand.experiment({"a": 40})
+    monkeypatch.setattr(figures, "MOST_PIXELS", 50_000)
+    figures.save(STYLE, figures.sheet(STYLE, units, "a", "am", by_hand.images(records[0])), tmp_path / "sheet")
+    from PIL import Image
+
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.width * picture.height < 52_000
+
+
+def test_what_is_no_colour_is_said():
+    with pytest.raises(UserError, match=r"figures\.colors.*bluue"):
+        Style(colors=["bluue"])
+    with pytest.raises(UserError, match=r"figures\.colormap.*nothing"):
+        Style(colormap="nothing")
+
+
+def test_images_of_another_layer_are_refused(tmp_path):
+    paths = write(tmp_path)
+    done = run(
+        "sheets", "--layer", "conv1", "--images", paths[-1], "--units", tmp_path / "units.csv", "--output-dir", tmp_path
+    )
+    assert done.returncode == 1 and "hidden" in done.stderr and "Traceback" not in done.stderr

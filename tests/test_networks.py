@@ -1,0 +1,396 @@
+"""Networks: architectures, weights from elsewhere, checkpoints, and what is refused."""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import Residual, quiet
+from real_images import ROOT, digits, go_offline, shared
+from safetensors.torch import save
+from torch import nn
+
+from unitscope.errors import UserError
+from unitscope.layers import taps
+from unitscope.networks import (
+    accept_pixels,
+    build,
+    freeze,
+    load_checkpoint,
+    load_weights,
+    output_names,
+    pixels,
+    read_state_dict,
+    save_checkpoint,
+    torchvision_weights,
+)
+
+SMALL = {"source": "built_in", "model": "shallow_convnet", "options": {"channels": [3, 4], "pool": [2], "hidden": 5}}
+GREY, COLOUR = (1, 28, 28), (3, 32, 32)
+
+
+def settings(model, source="built_in", **options):
+    return {"source": source, "model": model, "options": options, "head": None, "seed": 0}
+
+
+def layers(module, shape):
+    return [tap.layer for tap in taps(freeze(module), shape)]
+
+
+def described(network, shape, classes):
+    """Return the description that a checkpoint carries."""
+    chosen = {key: network.get(key) for key in ("source", "model", "options", "head")}
+    names = [f"class {number}" for number in range(classes)]
+    return {**chosen, "input": list(shape), "mean": [0.3] * shape[0], "std": [0.2] * shape[0], "classes": names}
+
+
+def checkpoint(path, network=SMALL, shape=GREY, classes=4, change=lambda state: None):
+    """Write a checkpoint, its state dict changed by a function; return the network."""
+    module = build(network, shape, classes)
+    with torch.no_grad():
+        change(module.state_dict())
+    save_checkpoint(path, module, described(network, shape, classes))
+    return freeze(accept_pixels(module, [0.3] * shape[0], [0.2] * shape[0]))
+
+
+# --- architectures ---------------------------------------------------------------------------------------------------
+
+
+def test_the_perceptron_of_the_paper():
+    module = build(settings("mlp"), COLOUR, 10)
+    assert layers(module, COLOUR) == ["hidden1", "hidden2", "hidden3", "hidden4", "logits"]
+    widths = [3072, 128, 512, 2048, 2048, 10]
+    expected = sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
+    assert sum(parameter.numel() for parameter in module.parameters()) == expected
+
+
+def test_the_shallow_convnet_of_the_paper():
+    found = taps(freeze(build(settings("shallow_convnet"), COLOUR, 10)), COLOUR)
+    assert [(tap.layer, tap.kind, tap.units, tap.map) for tap in found] == [
+        ("conv1", "conv", 64, (32, 32)),
+        ("conv2", "conv", 64, (32, 32)),
+        ("conv3", "conv", 128, (16, 16)),
+        ("conv4", "conv", 128, (16, 16)),
+        ("hidden", "linear", 512, ()),
+        ("logits", "linear", 10, ()),
+    ]
+
+
+def test_the_shallow_convnets_options():
+    module = build(settings("shallow_convnet", channels=[4, 5, 6], pool=[1, 3], batch_norm=True, hidden=7), GREY, 3)
+    found = {tap.layer: tap for tap in taps(freeze(module), GREY)}
+    assert [found[f"conv{n}"].map for n in (1, 2, 3)] == [(28, 28), (14, 14), (14, 14)]
+    assert module.hidden.in_features == 6 * 7 * 7 and isinstance(module.bn2, nn.BatchNorm2d)
+    assert module(torch.zeros(2, *GREY)).shape == (2, 3)
+
+
+def test_vgg16_counts_its_convolutions_as_the_paper_does():
+    plain = [layer for layer in layers(build(settings("vgg16", batch_norm=False), COLOUR, 10), COLOUR)]
+    convolutions = [layer for layer in plain if layer.startswith("features")]
+    assert [convolutions[number - 1] for number in (3, 9, 11)] == ["features.5", "features.19", "features.24"]
+    assert len(convolutions) == 13 and plain[13:] == ["classifier.0", "classifier.3", "classifier.6"]
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_vgg16_is_named_as_torchvisions(batch_norm):
+    from torchvision import models
+
+    own = build(settings("vgg16", batch_norm=batch_norm), COLOUR, 10).state_dict()
+    with torch.device("meta"):
+        other = (models.vgg16_bn if batch_norm else models.vgg16)().state_dict()
+    features = {key: value.shape for key, value in other.items() if key.startswith("features")}
+    assert features == {key: value.shape for key, value in own.items() if key.startswith("features")}
+    assert own.keys() == other.keys()
+
+
+def test_a_network_of_torchvision():
+    module = build(settings("resnet18", "torchvision"), (3, 64, 64), 7)
+    assert layers(module, (3, 64, 64))[:2] == ["conv1", "layer1.0.conv1"] and module.fc.out_features == 7
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (settings("lenet"), "not built in.*mlp, shallow_convnet, vgg16"),
+        (settings("mlp", width=3), "the options widths"),
+        (settings("mlp", widths=["wide"]), "does not take"),
+        (settings("shallow_convnet", pools=[1]), "channels, pool, batch_norm, hidden"),
+        (settings("shallow_convnet", pool=[5]), "1 to 4"),
+        (settings("shallow_convnet", pool=[0]), "1 to 4"),
+        (settings("shallow_convnet", channels=[2] * 6, pool=[1, 2, 3, 4, 5, 6]), "28x28"),
+        (settings("vgg16"), "32x32 pixels or more; these are 28x28"),
+        (settings("resnet19", "torchvision"), "no classification model.*resnet18"),
+        (settings("resnet18", "torchvision"), "3 channels, not 1"),
+    ],
+)
+def test_models_and_options_that_there_are_not(network, message):
+    with pytest.raises(UserError, match=message):
+        build(network, GREY, 10)
+
+
+def test_options_that_torchvision_does_not_take():
+    with pytest.raises(UserError, match=r"vgg16 does not take the options.*colour.*dropout"):
+        build(settings("vgg16", "torchvision", colour=True), (3, 64, 64), 10)
+
+
+def test_weights_come_from_the_seed_and_from_nothing_else():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again, other = (build({**SMALL, "seed": seed}, GREY, 4).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["conv1.weight"], other["conv1.weight"])
+
+
+# --- pixels ----------------------------------------------------------------------------------------------------------
+
+
+def test_pixels_lie_between_0_and_1_channels_last():
+    batch = digits()[0][:3].repeat(3, 3)
+    batch[..., 1] = 255
+    tensor = pixels(batch, torch.device("cpu"))
+    assert tensor.dtype == torch.float32 and tensor.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(tensor.permute(0, 2, 3, 1).numpy(), batch.astype(np.float32) / np.float32(255))
+
+
+def test_a_network_that_accepts_pixels_normalizes_them_itself():
+    plain, own = quiet(Residual()), quiet(Residual())
+    mean, std = [0.1, 0.2, 0.3], [0.5, 1.0, 2.0]
+    accept_pixels(own, mean, std)
+    images = torch.rand(2, 3, 8, 8)
+    normalized = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert torch.equal(own(images), plain(normalized))
+    assert torch.equal(torch.fx.symbolic_trace(own)(images), own(images))
+    assert own.state_dict().keys() == plain.state_dict().keys()
+    assert layers(own, (3, 8, 8)) == layers(plain, (3, 8, 8)) and isinstance(own, Residual)
+
+
+def test_frozen_means_eval_mode_and_no_gradients():
+    module = freeze(build(settings("vgg16"), COLOUR, 3))
+    assert not any(child.training for child in module.modules())
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+    assert module.features[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (SMALL, GREY),
+        (settings("shallow_convnet", channels=[4], pool=[], batch_norm=True, hidden=3), COLOUR),
+        (settings("mlp", widths=[6, 5]), GREY),
+        (settings("vgg16"), COLOUR),
+        ({**settings("vgg16", batch_norm=False), "head": {"fit": "linear"}}, COLOUR),
+        (settings("squeezenet1_1", "torchvision"), (3, 64, 64)),
+    ],
+)
+def test_a_checkpoint_rebuilds_its_network(tmp_path, network, shape):
+    saved = checkpoint(tmp_path / "x.pt", network, shape)
+    loaded, record = load_checkpoint(tmp_path / "x.pt")
+    images = torch.rand(2, *shape)
+    assert torch.equal(loaded(images), saved(images))
+    assert record == {"format_version": 1, **described(network, shape, 4)}
+    assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    checkpoint(tmp_path / "a.pt")
+    checkpoint(tmp_path / "elsewhere/b.pt")
+    module, record = load_checkpoint(tmp_path / "a.pt")
+    # Another layout in memory, and equal texts that are one object or several.
+    save_checkpoint(tmp_path / "c.pt", module, {**record, "classes": [str(name) for name in record["classes"]]})
+    checkpoint(tmp_path / "d.pt", {**SMALL, "seed": 1})
+    a, b, c, d = ((tmp_path / name).read_bytes() for name in ("a.pt", "elsewhere/b.pt", "c.pt", "d.pt"))
+    assert a == b == c != d
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_checkpoint_cut_off(tmp_path, share):
+    checkpoint(tmp_path / "x.pt")
+    content = (tmp_path / "x.pt").read_bytes()
+    (tmp_path / "x.pt").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"x\.pt cannot be read"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_checkpoint_with_values_that_are_not_finite(tmp_path, value):
+    checkpoint(tmp_path / "x.pt", change=lambda state: state["conv2.bias"][1:2].fill_(value))
+    with pytest.raises(UserError, match=r"x\.pt: conv2\.bias holds values that are not finite"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "format_version 2"),
+        ({"model": "mlp", "options": {"widths": [5]}}, r"another network than Sequential.*lacks hidden1\.weight"),
+        ({"options": {"channels": [3, 4], "pool": [], "hidden": 5}}, r"hidden\.weight is \(5, 784\), not \(5, 3136\)"),
+        ({"options": {"channels": [3, 4], "pool": [2], "hidden": 5, "batch_norm": True}}, r"lacks bn1\.weight"),
+        ({"options": {"channels": [3], "pool": [], "hidden": 5}}, r"has conv2\.weight, conv2\.bias, which"),
+        ({"classes": ["only one"]}, r"logits\.weight is \(4, 5\), not \(1, 5\)"),
+        ({"model": "transformer"}, "not built in"),
+        ({"input": None, "classes": None}, "no checkpoint of unitscope"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_together(tmp_path, changes, message):
+    checkpoint(tmp_path / "x.pt")
+    content = torch.load(tmp_path / "x.pt", weights_only=True)
+    torch.save({key: value for key, value in (content | changes).items() if value is not None}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path):
+    for path in (tmp_path / "missing.pt", tmp_path):
+        with pytest.raises(UserError, match="not a file"):
+            load_checkpoint(path)
+
+
+def test_loading_imports_little(tmp_path):
+    checkpoint(tmp_path / "x.pt")
+    code = (
+        "import sys; from unitscope.networks import load_checkpoint; load_checkpoint(sys.argv[1]); "
+        "sys.exit(', '.join({'torchvision', 'torch._dynamo', 'pandas', 'safetensors'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(tmp_path / "x.pt")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+# --- weights from elsewhere ------------------------------------------------------------------------------------------
+
+
+def written(path: Path, state) -> str:
+    """Write a state dict in the form that the file's name says; return its checksum."""
+    content = io.BytesIO()
+    if path.suffix == ".safetensors":
+        content.write(save(dict(state)))
+    else:
+        torch.save(state, content)
+    path.write_bytes(content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["x.pt", "x.pth", "x.safetensors"])
+def test_state_dicts_in_half_precision_with_a_prefix(tmp_path, name):
+    state = build(SMALL, GREY, 4).state_dict()
+    checksum = written(tmp_path / name, {f"module.{key}": value.half() for key, value in state.items()})
+    found = read_state_dict(tmp_path / name, checksum, "module.")
+    assert found.keys() == state.keys()
+    for key, value in found.items():
+        assert value.dtype == torch.float32 and torch.equal(value, state[key].half().float())
+    module = build({**SMALL, "seed": 1}, GREY, 4)
+    load_weights(module, found, name)
+    assert all(torch.equal(value, found[key]) for key, value in module.state_dict().items())
+
+
+def test_state_dicts_wrapped_and_without_counts_of_batches(tmp_path):
+    network = settings("shallow_convnet", channels=[4], pool=[1], batch_norm=True, hidden=3)
+    state = build(network, GREY, 4).state_dict()
+    old = OrderedDict((key, value) for key, value in state.items() if "num_batches" not in key)
+    checksum = written(tmp_path / "x.pt", {"epoch": 3, "state_dict": old})
+    module = build({**network, "seed": 1}, GREY, 4)
+    load_weights(module, read_state_dict(tmp_path / "x.pt", checksum), "x.pt")
+    assert torch.equal(module.conv1.weight, state["conv1.weight"])
+    assert module.train()(torch.rand(2, *GREY)).shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", ["x.pt", "x.safetensors"])
+def test_a_wrong_checksum_and_a_file_cut_off(tmp_path, name):
+    path = tmp_path / name
+    checksum = written(path, build(SMALL, GREY, 4).state_dict())
+    with pytest.raises(UserError, match=rf"{name} is {'0' * 64}, but the file has {checksum}"):
+        read_state_dict(path, "0" * 64)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=name):
+        read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+class Touch:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_code_in_a_file_is_refused_and_not_run(tmp_path):
+    trace = tmp_path / "was_run"
+    checksum = written(tmp_path / "x.pt", {"conv1.weight": Touch(trace)})
+    with pytest.raises(UserError, match=r"x\.pt cannot be read.*runs code"):
+        read_state_dict(tmp_path / "x.pt", checksum)
+    with pytest.raises(UserError, match=r"x\.pt cannot be read"):
+        load_checkpoint(tmp_path / "x.pt")
+    assert not trace.exists()
+    torch.load(tmp_path / "x.pt", weights_only=False)
+    assert trace.exists()
+
+
+def test_what_is_not_a_state_dict(tmp_path):
+    checksum = written(tmp_path / "x.pt", {"conv1.weight": 3})
+    with pytest.raises(UserError, match="not a state dict"):
+        read_state_dict(tmp_path / "x.pt", checksum)
+
+
+def test_outputs_are_counted_whatever_the_order_of_the_keys():
+    network = {**settings("vgg16", batch_norm=False), "seed": 1}
+    state = build(network, COLOUR, 6).state_dict()
+    assert output_names(build(network, COLOUR, 1), dict(sorted(state.items()))) == list("012345")
+
+
+# --- features alone --------------------------------------------------------------------------------------------------
+
+
+def test_features_with_a_head_are_averaged_and_classified():
+    network = {**settings("vgg16", batch_norm=False), "head": {"fit": "linear"}}
+    module = freeze(build(network, (3, 64, 64), 5))
+    assert layers(module, (3, 64, 64))[-2:] == ["features.28", "head"]
+    images = torch.rand(2, 3, 64, 64)
+    expected = module.features(images).mean((2, 3)) @ module.head.weight.T + module.head.bias
+    torch.testing.assert_close(module(images), expected)
+
+
+def test_a_head_needs_features_and_images_that_fit():
+    with pytest.raises(UserError, match="shallow_convnet has none"):
+        build({**SMALL, "head": {"fit": "linear"}}, GREY, 4)
+    with pytest.raises(UserError, match="16x16"):
+        build({**settings("vgg16", "torchvision"), "head": {"fit": "linear"}}, (3, 16, 16), 4)
+
+
+def test_shared_features_of_vgg16_fit_torchvisions_and_the_built_in_one():
+    path = shared("vgg16_imagenet_features_fp16.safetensors")
+    state = read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    for network in (settings("vgg16", "torchvision"), settings("vgg16", batch_norm=False)):
+        module = build({**network, "head": {"fit": "linear"}}, (3, 64, 64), 4)
+        load_weights(module, state, path.name, missing="head.")
+        assert torch.equal(module.features[28].weight, state["features.28.weight"])
+        with pytest.raises(UserError, match=r"lacks classifier\.0\.weight"):
+            load_weights(build(network, (3, 64, 64), 4), state, path.name)
+
+
+def test_torchvision_weights_without_a_network(tmp_path, monkeypatch):
+    go_offline(monkeypatch)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=r"https://.*resnet18.*\.pth at .*checkpoints/resnet18") as error:
+        torchvision_weights("resnet18", "IMAGENET1K_V1")
+    assert str(tmp_path) in str(error.value)
+    with pytest.raises(UserError, match="no weights 'BEST' for resnet18; it has IMAGENET1K_V1"):
+        torchvision_weights("resnet18", "BEST")
+    with pytest.raises(UserError, match="resnet19"):
+        torchvision_weights("resnet19", "IMAGENET1K_V1")
