@@ -362,20 +362,22 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
         layers: Table of correlations.
     """
     names, methods = layers_of(units), methods_of(units)
-    slot = (style.width - 0.75) / max(len(names), 1)
+    line_height = 1.3 * style.small / 72
+    longest = max(map(len, names), default=0) * 0.6 * style.small / 72
+    left, panel = 0.46 + 2.0 * line_height, 1.45
+    width = style.width - left - 0.1
+    slot = width / max(len(names), 1)
     step = min(0.6 / max(len(methods), 1), 0.5 / slot)
-    upright = slot * step * 72 < 3 * 0.66 * style.small
-    tilted = max(map(len, names), default=0) * 0.62 * style.small > slot * 72
-    count_height = (0.3 if upright else 0.14) * style.small / 7
-    panel, gap, head = 1.45, 0.16, 0.2
-    bottom = 0.26 + (max(map(len, names), default=0) * 0.45 * style.small / 72 if tilted else 0.2)
-    total = bottom + len(RS_SCORES) * (panel + count_height + gap + head) + 0.25
+    upright, tilted = slot * step * 72 < 3 * 0.7 * style.small, longest > 0.95 * slot
+    head = line_height * (3.2 if upright else 2.3)
+    legend = _legend(style, methods)
+    legend_height = line_height * math.ceil(len(legend["labels"]) / legend["ncols"]) + 0.1
+    bottom = 0.12 + 1.4 * style.font_size / 72 + (0.7 * longest if tilted else line_height)
+    total = bottom + len(RS_SCORES) * (panel + head) + (len(RS_SCORES) - 1) * 0.14 + legend_height
     figure = Figure(figsize=(style.width, total))
-    low = total - 0.25
-    for score in RS_SCORES:
-        low -= panel + count_height + head
-        axes = figure.add_axes(_relative((0.65, low, style.width - 0.75, panel), style.width, total))
-        low -= gap
+    for row, score in enumerate(RS_SCORES):
+        low = total - legend_height - (row + 1) * (panel + head) - row * 0.14
+        axes = figure.add_axes(_relative((left, low, width, panel), style.width, total))
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
         axes.axhspan(-1.42, -1.1, color="#EEEEEE", linewidth=0, zorder=0)
         for number, method in enumerate(methods):
@@ -384,43 +386,40 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
                 found = correlation_of(layers, layer, method, "selectivity", score)
                 x = place + (number - (len(methods) - 1) / 2) * step
                 _point(axes, x, found, color, marker)
-                axes.annotate(
-                    str(found["used"]), (x, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 1.5),
-                    textcoords="offset points", ha="center", va="bottom", size=style.small, color=color,
-                    rotation=90 if upright else 0, annotation_clip=False,
-                )  # fmt: skip
-        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-1.42, 1.08), yticks=(-1, -0.5, 0, 0.5, 1), ylabel="Spearman ρ")
-        axes.yaxis.set_label_coords(-0.5 / (style.width - 0.75), 0.56)
-        axes.text(
-            -0.004, (1.42 - 1.26) / 2.5, "undef.", transform=axes.transAxes, ha="right", va="center", size=style.small
-        )
-        title = f"selectivity and {SCORE_NAMES[score]}"
-        title += " (n above each point)" if score == RS_SCORES[0] else ""
-        axes.annotate(
-            title, (0, 1), xycoords="axes fraction", xytext=(0, 72 * count_height + 2), textcoords="offset points",
-            va="bottom", weight="bold", size=style.small,
-        )  # fmt: skip
-        last = score == RS_SCORES[-1]
-        axes.set_xticks(range(len(names)), names if last else [])
-        if last and tilted:
-            axes.tick_params(axis="x", rotation=40)
-            for label in axes.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
-        if last:
-            axes.set_xlabel("layer, in the order of the network")
+                count, angle = str(found["used"]), 90 if upright else 0
+                where: dict[str, Any] = {
+                    "va": "bottom",
+                    "ha": "center",
+                    "transform": axes.get_xaxis_transform(),
+                    "clip_on": False,
+                }
+                axes.text(x, 1.02, count, color=color, size=style.small, rotation=angle, **where)
+        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-1.42, 1.08))
+        axes.set_yticks((-1.26, -1, -0.5, 0, 0.5, 1), ("undef.", f"{MINUS}1", f"{MINUS}0.5", "0", "0.5", "1"))
+        axes.set_ylabel("Spearman ρ", y=0.56)
+        title = f"selectivity and {SCORE_NAMES[score]}" + (" (n above each point)" if row == 0 else "")
+        above = (low + panel + head - 0.02) / total
+        figure.text(left / style.width, above, title, weight="bold", size=style.small, va="top")
+        axes.set_xticks(range(len(names)), names if score == RS_SCORES[-1] else [])
+    if tilted:
+        for label in axes.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xlabel("layer, in the order of the network")
+    figure.legend(**legend, loc="upper right", bbox_to_anchor=(1, 1), frameon=False, fontsize=style.small)
+    return figure
+
+
+def _legend(style: Style, methods: Sequence[str]) -> dict[str, Any]:
+    """Return what a legend of the methods shows, in as many columns as the page holds."""
     handles = [
         Line2D([], [], color=color, marker=marker, linewidth=0.9, markersize=4.5)
         for color, marker in map(style.look, range(len(methods)))
     ]
     handles.append(Line2D([], [], color="#444444", marker="x", linestyle="none", markersize=4.5))
-    labels = [f"{method_name(method)}, 95 % interval" for method in methods] + [
-        "undefined (a score is constant or missing)"
-    ]
-    figure.legend(
-        handles, labels, loc="upper right", bbox_to_anchor=(1 - 0.1 / style.width, 1), ncols=len(labels),
-        frameon=False, fontsize=style.small, borderaxespad=0.1, handlelength=1.4, columnspacing=1.2,
-    )  # fmt: skip
-    return figure
+    labels = [f"{method_name(method)}, 95 % interval" for method in methods] + ["undefined: constant or missing"]
+    widest = (max(map(len, labels)) * 0.6 + 4) * style.small / 72
+    columns = max(1, min(len(labels), int(style.width / widest)))
+    return {"handles": handles, "labels": labels, "ncols": columns, "borderaxespad": 0.1, "columnspacing": 1.2}
 
 
 def _point(axes: Axes, x: float, found: Mapping[str, Any], color: str, marker: str) -> None:
@@ -455,32 +454,34 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
     layer, method, unit, others = found
     own, made = rows_of(units, layer), images[layer, method]
     relative = made.relative_responses()[np.flatnonzero(made.units == unit)[0]]
-    side = min(1.9, (style.width - 1.0) / 3)
-    total = side + 1.08
+    room = style.width / 3
+    side, fit = min(1.9, room - 0.25), int((room - 0.1) * 72 / (0.56 * style.small))
+    above = [f"unit {unit} of {layer}\n{_scores_text(own, unit, method, fit)}"]
+    above += [f"substitute: unit {other}\n{_scores_text(own, other, method, fit)}" for other in others]
+    below = ["its own image"]
+    below += [
+        _wrapped(f"answers unit {unit}'s image {relative[other]:.3g}×\u00a0as\u00a0strongly", fit) for other in others
+    ]
+    line_height = 1.3 * style.small / 72
+    bottom = line_height * (1 + max(text.count("\n") for text in below)) + 0.12
+    head = line_height * (1 + max(text.count("\n") for text in above)) + 0.1
+    total = bottom + side + head + 1.6 * style.font_size / 72
     figure = Figure(figsize=(style.width, total))
-    gap = (style.width - 3 * side) / 3
+    title = f"Most selective unit with two substitutes under {method_name(method)}"
+    figure.text(0.5, 1 - 0.04 / total, title, ha="center", va="top", weight="bold")
     for place, number in enumerate((unit, *others)):
-        start = gap / 2 + place * (side + gap)
-        axes = figure.add_axes(_relative((start, 0.4, side, side), style.width, total))
+        middle = (place + 0.5) * room
+        axes = figure.add_axes(_relative((middle - side / 2, bottom, side, side), style.width, total))
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(visible=True, linewidth=1.4 if place == 0 else 0.6)
         picture = made.of(number)
         if picture is None:
-            axes.text(
-                0.5, 0.5, "no image:\nnot among the\ntarget units", ha="center", va="center", size=style.small,
-                transform=axes.transAxes,
-            )  # fmt: skip
+            axes.text(0.5, 0.5, "no image: not\na target unit", ha="center", va="center", transform=axes.transAxes)
         else:
             axes.imshow(picture, interpolation="none")
-        role = f"unit {number} of {layer}" if place == 0 else f"substitute: unit {number}"
-        axes.text(0.5, 1.03, f"{role}\n{_scores_text(own, number, method)}", transform=axes.transAxes, ha="center",
-                  va="bottom", linespacing=1.3, size=style.font_size)  # fmt: skip
-        answer = "its own image" if place == 0 else f"answers unit {unit}'s image\n{relative[number]:.3g}× as strongly"
-        axes.text(
-            0.5, -0.03, answer, transform=axes.transAxes, ha="center", va="top", size=style.small, linespacing=1.2
-        )
-    figure.text(0.5, 1 - 0.04 / total, f"Most selective unit with two substitutes under {method_name(method)}",
-                ha="center", va="top", weight="bold", size=style.font_size)  # fmt: skip
+        words: dict[str, Any] = {"ha": "center", "size": style.small, "linespacing": 1.2}
+        figure.text(middle / style.width, (bottom + side + 0.06) / total, above[place], va="bottom", **words)
+        figure.text(middle / style.width, (bottom - 0.05) / total, below[place], va="top", **words)
     return figure
 
 
@@ -498,11 +499,11 @@ def _with_substitutes(
     return str(units["layer"][row]), method, int(units["unit"][row]), others
 
 
-def _scores_text(own: Table, unit: int, method: str) -> str:
+def _scores_text(own: Table, unit: int, method: str, fit: int) -> str:
     selectivity, rs = own["selectivity"][unit], own[f"rs_{method}"][unit]
     top = f" (class {textwrap.shorten(own['top_class'][unit], 16, placeholder='…')})" if own["top_class"][unit] else ""
     first = f"selectivity {selectivity:.2f}{top}" if np.isfinite(selectivity) else "no selectivity"
-    return f"{first}, {_rs_text(rs) if np.isfinite(rs) else 'no RS'}"
+    return _wrapped(f"{first}, {_rs_text(rs) if np.isfinite(rs) else 'no RS'}", fit)
 
 
 @_styled
@@ -666,7 +667,7 @@ def _signed(value: float) -> str:
 
 def _rs_text(value: float) -> str:
     """Return RS with the decimals that tell a small one from none."""
-    return f"RS {value:.3f}" if 0 < value < 0.01 else f"RS {value:.2f}"
+    return f"RS\u00a0{value:.3f}" if 0 < value < 0.01 else f"RS\u00a0{value:.2f}"
 
 
 def _unscored_text(own: Table, scores: np.ndarray) -> str:

@@ -1,0 +1,343 @@
+"""Training: what it promises of seeds and interruptions, linear heads, evaluation, and the script around them."""
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import quiet
+from real_images import FOLDER, ROOT, digits_file, shared, write_images
+from torch import nn
+
+from unitscope.artifacts import Scratch, read_json, sha256_of
+from unitscope.datasets import Dataset, collect, open_dataset, write_dataset
+from unitscope.errors import UserError
+from unitscope.networks import Headed, accept_pixels, build, load_checkpoint, load_weights, read_state_dict
+from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, train
+
+CPU = torch.device("cpu")
+TRAINING = {
+    "epochs": 4,
+    "stop_after": None,
+    "batch": 16,
+    "learning_rate": 0.05,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "crop": 2,
+    "flip": True,
+    "precision": "auto",
+}
+NETWORK = {
+    "source": "built_in",
+    "model": "mlp",
+    "options": {"widths": [8]},
+    "input": None,
+    "normalization": None,
+    "weights": None,
+    "head": None,
+    "training": TRAINING,
+    "seed": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def few_digits(tmp_path_factory) -> Path:
+    """Return a data set of three digits, 30 training and 10 test images of each."""
+    return digits_file(tmp_path_factory.mktemp("digits") / "digits.h5")
+
+
+def network(seed: int = 0) -> nn.Module:
+    """Return a network with everything that has a state or draws random numbers: batch norm and dropout."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module = nn.Sequential(
+            nn.Conv2d(1, 4, 3, stride=2),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Flatten(),
+            nn.Linear(4 * 13 * 13, 3),
+        )
+    return accept_pixels(module, [0.13], [0.31])
+
+
+def content(module: nn.Module) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({key: value.clone() for key, value in module.state_dict().items()}, buffer)
+    return buffer.getvalue()
+
+
+def trained(path: Path, scratch: Scratch | None = None, seed: int = 0, **changes) -> tuple[bytes, list[dict]]:
+    """Train the network of a seed; return its state and the history."""
+    module = network(seed)
+    with open_dataset(path) as dataset:
+        history = train(module, dataset, {**TRAINING, **changes}, seed, scratch or Scratch(None, None), CPU)
+    return content(module), history
+
+
+# --- seeds and interruptions -----------------------------------------------------------------------------------------
+
+
+def test_same_seed_same_weights_other_seed_others(few_digits):
+    first, history = trained(few_digits)
+    assert trained(few_digits) == (first, history)
+    assert trained(few_digits, seed=1)[0] != first
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert set(history[0]) == {"epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+    assert history[-1]["train_loss"] < history[0]["train_loss"] and history[-1]["test_accuracy"] > 0.8
+
+
+class Cut(Scratch):
+    """A scratch folder whose job is killed just after it has kept an epoch."""
+
+    def __init__(self, folder: Path, key: object, after: int) -> None:
+        super().__init__(folder, key)
+        self.left = after
+
+    def save(self, name: str, content: bytes) -> None:
+        super().save(name, content)
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+class Failing(Dataset):
+    """A data set that cannot be read any more in the midst of an epoch."""
+
+    def random_access(self, split: str) -> Callable[[np.ndarray], np.ndarray]:
+        read, left = super().random_access(split), [9]
+
+        def until_it_fails(rows: np.ndarray) -> np.ndarray:
+            left[0] -= 1
+            if not left[0]:
+                raise ConnectionError("the disk is gone")
+            return read(rows)
+
+        return until_it_fails
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_cut_off_behind_an_epoch_and_resumed_is_as_never_cut_off(tmp_path, few_digits, after):
+    with pytest.raises(KeyboardInterrupt):
+        trained(few_digits, Cut(tmp_path / "kept", "key", after))
+    kept = Scratch(tmp_path / "kept", "key")
+    assert kept.load("epoch.pt") is not None
+    assert trained(few_digits, kept) == trained(few_digits)
+
+
+def test_cut_off_within_an_epoch_and_resumed_is_as_never_cut_off(tmp_path, few_digits):
+    module, kept = network(), Scratch(tmp_path / "kept", "key")
+    with open_dataset(few_digits) as dataset:
+        dataset.__class__ = Failing
+        with pytest.raises(ConnectionError):
+            train(module, dataset, TRAINING, 0, kept, CPU)
+    assert len(torch.load(io.BytesIO(kept.load("epoch.pt")), weights_only=True)["history"]) == 1
+    assert trained(few_digits, kept) == trained(few_digits)
+
+
+def test_what_was_kept_under_another_key_is_not_used(tmp_path, few_digits):
+    with pytest.raises(KeyboardInterrupt):
+        trained(few_digits, Cut(tmp_path / "kept", "key", 2), learning_rate=0.01)
+    assert trained(few_digits, Scratch(tmp_path / "kept", "other key")) == trained(few_digits)
+
+
+def test_stopping_early_is_a_part_of_the_same_training(few_digits):
+    _, whole = trained(few_digits)
+    _, part = trained(few_digits, stop_after=2)
+    _, short = trained(few_digits, epochs=2)
+    assert part == whole[:2] and part != short
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0}, {"stop_after": 0}])
+def test_no_epochs_leave_the_network_untrained(few_digits, changes):
+    assert trained(few_digits, **changes) == (content(network()), [])
+
+
+def test_images_decoded_on_the_way_train_the_same_network(tmp_path):
+    for number, name in enumerate("abc"):
+        write_images(tmp_path / "tree" / name, number, 12)
+    states = []
+    for store in ("images", "index"):
+        settings = {**FOLDER, "path": str(tmp_path / "tree"), "mode": "L", "store": store}
+        write_dataset(tmp_path / f"{store}.h5", collect(settings), settings)
+        states.append(trained(tmp_path / f"{store}.h5"))
+    assert states[0] == states[1]
+
+
+def test_a_training_that_diverges_says_what_to_do(few_digits):
+    with pytest.raises(UserError, match=r"diverged in epoch 1.*learning_rate"):
+        trained(few_digits, learning_rate=1e30)
+
+
+# --- augmentation ----------------------------------------------------------------------------------------------------
+
+
+def test_augmented_images_are_shifted_and_mirrored_ones():
+    random = np.random.default_rng(0)
+    batch = random.integers(1, 256, (64, 5, 4, 3), dtype=np.uint8)
+    assert augmented(batch, 0, False, random) is batch
+    found = augmented(batch, 1, True, random)
+    assert found.shape == batch.shape and found.dtype == np.uint8
+    padded = np.pad(batch, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    seen = set()
+    for number, image in enumerate(found):
+        candidates = {
+            (top, left, mirrored): padded[number, top : top + 5, left : left + 4][:, :: -1 if mirrored else 1]
+            for top in range(3)
+            for left in range(3)
+            for mirrored in (False, True)
+        }
+        (which,) = [name for name, candidate in candidates.items() if np.array_equal(candidate, image)]
+        seen.add(which)
+    assert len(seen) > 12
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def test_channel_statistics_are_those_of_the_training_pixels(few_digits):
+    with open_dataset(few_digits) as dataset:
+        pixels = dataset.images("train").reshape(-1, 1) / 255
+        mean, std = channel_statistics(dataset)
+    np.testing.assert_allclose(mean, pixels.mean(0), atol=1e-6)
+    np.testing.assert_allclose(std, pixels.std(0), atol=1e-6)
+
+
+def test_a_network_that_knows_nothing(few_digits):
+    module = quiet(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)))
+    for parameter in module.parameters():
+        parameter.data.zero_()
+    with open_dataset(few_digits) as dataset:
+        found = evaluate(module, dataset, "test", CPU)
+    assert found["loss"] == pytest.approx(math.log(3))
+    assert found["accuracy"] == pytest.approx(1 / 3) and found["class_accuracy"] == [1.0, 0.0, 0.0]
+
+
+# --- linear heads ----------------------------------------------------------------------------------------------------
+
+
+def headed() -> Headed:
+    """Return random features of grey images, none of them of the same scale, with a head."""
+    module = quiet(Headed(nn.Sequential(nn.Conv2d(1, 12, 5, stride=3), nn.ReLU()), 12, 3))
+    module.features[0].weight.mul_(torch.logspace(-2, 2, 12).view(-1, 1, 1, 1))
+    return module
+
+
+def test_a_fitted_head_is_the_optimum_of_its_penalized_loss(few_digits):
+    module, other = headed(), headed()
+    with open_dataset(few_digits) as dataset:
+        fit_linear_head(module, dataset, 1e-2, CPU)
+        fit_linear_head(other, dataset, 1e-2, CPU)
+        images, labels = dataset.images("train"), torch.from_numpy(dataset.labels("train"))
+    assert content(module) == content(other)
+    features = module.features(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).mean((2, 3))
+    scale = features.std(0)
+    # Where the gradient of the mean cross-entropy is opposite to that of the penalty, on features of one scale.
+    weight = (module.head.weight * scale).requires_grad_()
+    bias = (module.head.bias + module.head.weight @ features.mean(0)).requires_grad_()
+    logits = (features - features.mean(0)) / scale @ weight.T + bias
+    (nn.functional.cross_entropy(logits, labels) + 1e-2 / 2 * weight.square().sum()).backward()
+    assert weight.grad.abs().max() < 1e-3 and bias.grad.abs().max() < 1e-3
+    assert (logits.argmax(1) == labels).float().mean() > 0.7
+
+
+def test_no_hook_is_left_on_a_head(few_digits):
+    module = headed()
+    with open_dataset(few_digits) as dataset:
+        fit_linear_head(module, dataset, 1e-2, CPU)
+        assert not module.head._forward_pre_hooks
+        module.features[0] = nn.Conv2d(3, 12, 5)
+        with pytest.raises(RuntimeError):
+            fit_linear_head(module, dataset, 1e-2, CPU)
+    assert not module.head._forward_pre_hooks
+
+
+def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
+    weights, archive = shared("vgg16_imagenet_features_fp16.safetensors"), shared("imagenet20.tar")
+    classes, wanted = ("n01440764", "n02979186", "n03417042", "n03888257"), {"train": 24, "val": 12}
+    with tarfile.open(archive) as photographs:
+        members = [member for member in photographs if member.isfile() and member.name.count("/") == 2]
+        for split, count in wanted.items():
+            for name in classes:
+                own = sorted(m.name for m in members if m.name.startswith(f"{split}/{name}/"))[:count]
+                photographs.extractall(tmp_path / "tree", own, filter="data")
+    settings = {**FOLDER, "path": str(tmp_path / "tree"), "resize": 96, "crop": 96, "store": "index"}
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    given = {"source": "torchvision", "model": "vgg16", "options": {}, "head": {"fit": "linear"}}
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        module = build(given, dataset.shape, len(classes))
+        load_weights(module, read_state_dict(weights, sha256_of(weights)), weights.name, missing="head.")
+        accept_pixels(module, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        fit_linear_head(module, dataset, 1e-3, CPU)
+        assert evaluate(module, dataset, "test", CPU)["accuracy"] >= 0.9
+
+
+# --- the script ------------------------------------------------------------------------------------------------------
+
+
+def script(settings: dict, output: Path, dataset: Path | None, *arguments: str) -> subprocess.CompletedProcess:
+    program = [sys.executable, "-W", "error", str(ROOT / "scripts/checkpoint.py"), "--device", "cpu"]
+    places = ["--dataset", *map(str, filter(None, [dataset])), "--output", str(output)]
+    record = ["--record", str(output.with_suffix(".json"))]
+    return subprocess.run(
+        [*program, "--settings", json.dumps(settings), *places, *record, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_the_script_trains_and_records(tmp_path, few_digits):
+    for name in ("a", "b"):
+        done = script(NETWORK, tmp_path / name / "x.pt", few_digits, "--scratch", str(tmp_path / "kept"))
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "kept").exists()
+    for name in ("x.pt", "x.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    record, (module, description) = read_json(tmp_path / "a/x.json"), load_checkpoint(tmp_path / "a/x.pt")
+    assert record["checkpoint_sha256"] == sha256_of(tmp_path / "a/x.pt")
+    assert record["dataset_sha256"] == sha256_of(few_digits) and record["settings"] == NETWORK
+    assert len(record["history"]) == 4
+    with open_dataset(few_digits) as dataset:
+        assert evaluate(module, dataset, "test", CPU) == record["test"]
+        assert description["classes"] == dataset.classes and description["input"] == dataset.shape
+
+
+def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits):
+    state = build(NETWORK, (1, 28, 28), 3).state_dict()
+    torch.save(state, tmp_path / "w.pt")
+    weights = {"file": str(tmp_path / "w.pt"), "sha256": sha256_of(tmp_path / "w.pt"), "strip_prefix": ""}
+    scale = {"mean": [0.1], "std": [0.3]}
+    given = {**NETWORK, "weights": weights, "normalization": scale, "training": None}
+    for name, dataset, settings in (("with", few_digits, given), ("without", None, {**given, "input": [1, 28, 28]})):
+        done = script(settings, tmp_path / f"{name}.pt", dataset)
+        assert done.returncode == 0, done.stderr
+        module, description = load_checkpoint(tmp_path / f"{name}.pt")
+        assert torch.equal(module.logits.weight, state["logits.weight"])
+        assert (description["mean"], description["std"], description["classes"]) == ([0.1], [0.3], ["0", "1", "2"])
+    assert "test" in read_json(tmp_path / "with.json") and "test" not in read_json(tmp_path / "without.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"normalization": {"mean": [0.1] * 3, "std": [0.3] * 3}}, "1 channels"),
+        ({"options": {"width": [8]}}, "widths"),
+        ({"training": {**TRAINING, "learning_rate": 1e30}}, "learning_rate"),
+        ({"weights": {"file": "w.pt", "sha256": "0" * 64, "strip_prefix": ""}}, "w.pt"),
+    ],
+)
+def test_the_script_ends_a_mistake_in_one_paragraph(tmp_path, few_digits, changes, message):
+    done = script({**NETWORK, **changes}, tmp_path / "x.pt", few_digits, "--log", str(tmp_path / "x.log"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" in (tmp_path / "x.log").read_text() and not (tmp_path / "x.pt").exists()
