@@ -110,6 +110,12 @@ def test_n_stands_beside_every_correlation_and_undefined_is_said():
     assert depth.count("10") == 8 and depth.count("0") == 4 + 3
 
 
+def test_living_units_that_are_in_no_panel_are_counted():
+    _, units, layers = by_hand.experiment({"a": 14})
+    units["selectivity"][5] = np.nan  # Alive in training, silent on the test images.
+    assert all_texts(figures.selectivity_rs(STYLE, units, layers)).count("2 unscored") == 2
+
+
 def test_an_undefined_correlation_is_not_drawn_as_zero():
     _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
     axes = figures.depth(STYLE, units, layers).axes[0]
@@ -150,6 +156,18 @@ def test_substitutes_shows_the_most_selective_unit_that_has_two():
     responses = images[layer, "iam"].responses[:, unit]
     ratio = np.median(responses[:, 2] / responses[:, unit])
     assert f"{ratio:.3g}× as strongly" in said.replace("\n", " ")
+
+
+def test_a_dead_unit_is_no_example_of_substitution():
+    records, units, _ = by_hand.experiment({"a": 12})
+    for method in by_hand.METHODS:
+        units[f"substitutes_{method}"][:-1] = ""
+        units[f"substitutes_{method}"][-1] = "2 1"
+    assert units["dead"][-1]
+    said = all_texts(
+        figures.substitutes(STYLE, units, {("a", method): by_hand.images(records[0]) for method in by_hand.METHODS})
+    )
+    assert "No unit" in said
 
 
 def test_substitutes_without_an_image_or_without_any():

@@ -201,7 +201,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs")
         groups[_layer_title(layer, own)] = [
             _Panel(
                 f"{method_name(method)}: {_correlation_text(layers, layer, method, 'selectivity', score)}"
-                + _unscored_text(own, own[f"{score}_{method}"]),
+                + _unscored_text(own, f"{score}_{method}"),
                 own["selectivity"],
                 own[f"{score}_{method}"],
                 number,
@@ -491,7 +491,7 @@ def _with_substitutes(
     """Return layer, method, unit and two substitutes of the most selective unit that has them."""
     several = np.array([len(text.split()) >= 2 for text in units[f"substitutes_{method}"]], dtype=bool)
     shown = np.array([(layer, method) in images for layer in units["layer"].tolist()], dtype=bool)
-    rows = np.flatnonzero(several & shown)
+    rows = np.flatnonzero(several & shown & ~units["dead"])
     if not len(rows):
         return None
     row = rows[np.argmax(np.nan_to_num(units["selectivity"][rows], nan=-1.0))]
@@ -670,8 +670,9 @@ def _rs_text(value: float) -> str:
     return f"RS\u00a0{value:.3f}" if 0 < value < 0.01 else f"RS\u00a0{value:.2f}"
 
 
-def _unscored_text(own: Table, scores: np.ndarray) -> str:
-    unscored = int((~np.isfinite(scores) & ~own["dead"]).sum())
+def _unscored_text(own: Table, column: str) -> str:
+    """Tell how many living units are not in the panel."""
+    unscored = int((~np.isfinite(own[column] + own["selectivity"]) & ~own["dead"]).sum())
     return f", {unscored}\u00a0unscored" if unscored else ""
 
 
@@ -679,7 +680,7 @@ def _selectivity_footer(units: Table) -> str:
     texts = ["Darker marks: several units at one place."]
     if np.isfinite(units["selectivity_permuted"]).any():
         texts.append("Dashed: mean selectivity under permuted labels.")
-    texts.append("Unscored: silent, no target, or no scale.")
+    texts.append("Unscored: without RS or without selectivity.")
     return " ".join(texts)
 
 

@@ -6,6 +6,7 @@ Scores are joined here by layer and unit, and paired for correlation. Computing 
 """
 
 import itertools
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -211,7 +212,7 @@ def summary(units: Table, layers: Table) -> str:
     notes = [
         "selectivity and RS: medians over living units. Spearman: of RS and selectivity within the layer.",
         "RS = 0: nobody else answers the unit's image more strongly. It depends on units' scales; rs_z, rs_q do not.",
-        *(f"{layer}: {'; '.join(dict.fromkeys(why))}." for layer, why in reasons.items()),
+        *(textwrap.fill(f"{layer}: {'; '.join(why)}.", 110, subsequent_indent="  ") for layer, why in reasons.items()),
     ]
     return "\n".join([*rows, "", *notes])
 

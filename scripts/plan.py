@@ -1,0 +1,153 @@
+"""Say what a run would do, before it does: jobs by rule, hours by a calibration on this machine, bytes of artifacts."""
+
+import argparse
+import subprocess
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unitscope import console, devices
+from unitscope.config import Study, resolve
+from unitscope.errors import UserError
+from unitscope.planning import Calibration, Outline, outline, seconds_of_start
+
+ROOT = Path(__file__).parent.parent
+WITH_TORCH = ("taps", "checkpoint", "activations", "images", "ablation")
+FLOW = ("dataset", *WITH_TORCH, "selectivity", "substitution", "units", "layers", "figures", "sheets")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
+    result.add_argument("--seconds", type=float, default=30.0, help="how long the calibration may take, about")
+    return result
+
+
+@dataclass
+class Cost:
+    """Processor-seconds and bytes of the jobs of a rule."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Ask Snakemake what is to be done, calibrate, and print a table."""
+    config = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
+    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    study = resolve(config, schema, str(arguments.config))
+    jobs, pending = to_be_done(arguments.config)
+    if not jobs:
+        print(f"Nothing to be done for {arguments.config}: everything is there and up to date.")
+        return
+    costs = estimate(study, pending, arguments.seconds)
+    print(table(jobs, costs))
+
+
+def to_be_done(config: Path) -> tuple[Counter[str], set[str]]:
+    """Return the number of jobs of each rule, and the files that are to be made."""
+    command = ["snakemake", "--configfile", str(config), "--summary"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"Snakemake cannot plan {config}: {done.stderr.strip().splitlines()[-1]}")
+    header, *rows = done.stdout.splitlines()
+    names = header.split("\t")
+    files = [dict(zip(names, row.split("\t"), strict=False)) for row in rows]
+    files = [file for file in files if file["plan"] != "no update"]
+    # Files of one job share its log.
+    jobs = {(file["rule"], file["log-file(s)"] if file["log-file(s)"] != "-" else job_of(file)) for file in files}
+    return Counter(rule for rule, _ in jobs), {file["output_file"] for file in files}
+
+
+def job_of(file: dict[str, str]) -> str:
+    """Return a name that the files of one job share, where Snakemake has no record of its log."""
+    path = Path(file["output_file"])
+    whole = {"figures": path.parent, "sheets": path.parent / ".".join(path.name.split(".")[:-2])}
+    return str(whole.get(file["rule"], path.with_suffix("")))
+
+
+def estimate(study: Study, pending: set[str], budget: float) -> dict[str, Cost]:
+    """Return what the jobs of each rule cost, by calibrating every network that has work before it."""
+    device = devices.pick(study.device)
+    costs: dict[str, Cost] = {}
+    working = {
+        name: [
+            experiment
+            for experiment, settings in study.experiments.items()
+            if settings["network"] == name and any(file.startswith(f"results/{experiment}/") for file in pending)
+        ]
+        for name in study.networks
+    }
+    busy = [name for name in study.networks if working[name] or f"data/checkpoints/{name}.pt" in pending]
+    measurements = sum(2 + sum(3 * len(study.experiments[e]["layers"]) for e in working[name]) for name in busy)
+    data: dict[str, Outline] = {}
+    for name in busy:
+        network = study.networks[name]
+        source = network["dataset"]
+        if source is None:
+            data.setdefault(name, Outline(0, 0, network["input"], 1000))
+        elif source not in data:
+            data[source] = outline(study.datasets[source])
+        calibration = Calibration(network, data[source or name], device, budget / max(1, measurements))
+        if source and f"data/datasets/{source}.h5" in pending:
+            costs["dataset"] = Cost(bytes=calibration.dataset_bytes())
+        if f"data/checkpoints/{name}.pt" in pending:
+            seconds = calibration.training(network["training"]) if network["training"] else 0.0
+            add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
+        for experiment in working[name]:
+            of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)
+    return costs
+
+
+def of_experiment(
+    costs: dict[str, Cost], calibration: Calibration, name: str, settings: dict[str, Any], pending: set[str]
+) -> None:
+    """Add what the jobs of an experiment cost."""
+    if f"results/{name}/activations.h5" in pending:
+        size = calibration.activations_bytes(list(settings["layers"]))
+        add(costs, "activations", calibration.activations(settings["activations"]), size)
+    images = {key: settings[key] for key in ("seeds", "readout")} | settings["images"]
+    for layer, wanted in settings["layers"].items():
+        if layer not in calibration.taps:
+            raise UserError(
+                f"experiments.{name}.layers names {layer!r}, which the network does not have. Its layers are: "
+                f"{', '.join(calibration.taps)}."
+            )
+        for method, recipe in settings["methods"].items():
+            if f"results/{name}/images/{layer}.{method}.h5" in pending:
+                seconds = calibration.ascent(layer, recipe, wanted, images)
+                add(costs, "images", seconds, calibration.images_bytes(layer, recipe, wanted, images))
+        if f"results/{name}/ablation/{layer}.csv" in pending:
+            add(costs, "ablation", calibration.ablation(layer, settings["ablation"]), 0)
+
+
+def add(costs: dict[str, Cost], rule: str, seconds: float, size: int) -> None:
+    """Add the cost of one job."""
+    cost = costs.setdefault(rule, Cost())
+    cost.seconds += seconds
+    cost.bytes += size
+
+
+def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:
+    """Return the plan as text."""
+    lines = [f"{'rule':<14}{'jobs':>6}{'hours':>10}{'MB':>10}"]
+    for rule, count in sorted(jobs.items(), key=lambda item: FLOW.index(item[0])):
+        cost = costs.get(rule, Cost())
+        cost.seconds += seconds_of_start(count, 0) if rule in WITH_TORCH else seconds_of_start(0, count)
+        lines.append(f"{rule:<14}{count:>6}{cost.seconds / 3600:>10.3f}{cost.bytes / 1e6:>10.1f}")
+    seconds = sum(costs.get(rule, Cost()).seconds for rule in jobs)
+    size = sum(costs.get(rule, Cost()).bytes for rule in jobs)
+    lines.append(f"{'all':<14}{sum(jobs.values()):>6}{seconds / 3600:>10.3f}{size / 1e6:>10.1f}")
+    lines.append(
+        f"Hours are of one processor, by a calibration with random weights on this machine, which has "
+        f"{console.processors()}: jobs run side by side. Tables and figures, a few MB, are not in the bytes."
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

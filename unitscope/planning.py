@@ -1,0 +1,182 @@
+"""What a study will cost, before it is run: seconds by a short calibration on this machine, bytes by the layouts.
+
+Works on modules and settings. Which jobs there are to be done is for the caller to say.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from unitscope.datasets import collect
+from unitscope.layers import Tap, prefix, split, taps
+from unitscope.networks import build, freeze
+from unitscope.visualization import Recipe, ascend, select_units
+
+CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
+"""Data sets that are not downloaded to be planned for."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What has to be known of a data set.
+
+    Attributes:
+        train: Number of training images.
+        test: Number of test images.
+        shape: (channels, height, width) of an image.
+        classes: Number of classes.
+    """
+
+    train: int
+    test: int
+    shape: list[int]
+    classes: int
+
+
+def outline(settings: Mapping[str, Any]) -> Outline:
+    """Return the outline of a data set from its settings, without downloading anything.
+
+    Raises:
+        UserError: The source is not there, or is damaged.
+    """
+    if settings["source"] in CIFAR_CLASSES:
+        return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings["source"]])
+    found = collect(settings)
+    first = found.images(slice(0, 1)) if callable(found.images) else found.images[:1]
+    height, width, channels = first.shape[1:]
+    test = int((found.split == 1).sum())
+    return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
+
+
+class Calibration:
+    """Seconds and bytes of the steps of one network, measured with random weights.
+
+    Attributes:
+        taps: Its layers by name.
+    """
+
+    def __init__(self, network: Mapping[str, Any], data: Outline, device: torch.device, budget: float) -> None:
+        """Build the network.
+
+        Args:
+            network: Its settings.
+            data: Its data set.
+            device: Where it will run.
+            budget: Seconds that one measurement may take, about.
+        """
+        self.data, self.device, self.budget = data, device, budget
+        self.module = freeze(build(network, data.shape, max(1, data.classes))).to(device)
+        self.taps: dict[str, Tap] = {tap.layer: tap for tap in taps(self.module, data.shape)}
+
+    def images(self, rows: int) -> torch.Tensor:
+        """Return random images (rows, channels, height, width)."""
+        noise = torch.rand(rows, *self.data.shape, device=self.device)
+        return noise.contiguous(memory_format=torch.channels_last)
+
+    def per_image(self, step: Callable[[int], None], rows: int) -> float:
+        """Return the seconds of a step for one image, measured on up to `rows` of them at once."""
+        step(1)
+        single = self._seconds(step, 1)
+        rows = max(1, min(rows, int(self.budget / max(single, 1e-6) / 2)))
+        step(rows)
+        return min(self._seconds(step, rows), self._seconds(step, rows)) / rows
+
+    def _seconds(self, step: Callable[[int], None], rows: int) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        step(rows)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    # --- seconds -----------------------------------------------------------------------------------------------------
+
+    def training(self, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of a training."""
+        epochs = settings["epochs"] if settings["stop_after"] is None else settings["stop_after"]
+        trained = self.module.requires_grad_(True)
+
+        def step(rows: int) -> None:
+            labels = torch.zeros(rows, dtype=torch.long, device=self.device)
+            F.cross_entropy(trained(self.images(rows)), labels).backward()
+            trained.zero_grad()
+
+        seconds = self.per_image(step, settings["batch"]) if epochs else 0.0
+        self.module.requires_grad_(False)
+        return epochs * (self.data.train * seconds + self.data.test * seconds / 3)
+
+    def activations(self, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the pass over all images."""
+        return (self.data.train + self.data.test) * self._forward(self.module, settings["batch"])
+
+    def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of a layer's images by one method, for all targets and seeds."""
+        short = Recipe(**{**recipe, "steps": 2, "points": 2, "start": "grey"})
+        units = self.taps[layer].units
+        scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
+        forward = prefix(self.module, layer, settings["readout"])
+
+        def step(rows: int) -> None:
+            targets = torch.zeros(rows, dtype=torch.long, device=self.device)
+            ascend(forward, short, self.images(rows), targets, scale)
+
+        batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // settings["batch"])
+        return batches * settings["batch"] * recipe["steps"] / 2 * self.per_image(step, settings["batch"])
+
+    def ablation(self, layer: str, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
+        cut = split(self.module, layer)
+        known: dict[int, tuple[torch.Tensor, ...]] = {}
+
+        def step(rows: int) -> None:
+            with torch.inference_mode():
+                if rows not in known:
+                    known[rows] = cut.prefix(self.images(rows))
+                cut.suffix(*known[rows])
+
+        each = self.per_image(step, settings["batch"])
+        passes = 2 * self.taps[layer].units * self.data.test * each
+        return passes + self.data.train * self._forward(prefix(self.module, layer, "mean"), settings["batch"])
+
+    def _forward(self, function: Callable[[torch.Tensor], Any], batch: int) -> float:
+        def step(rows: int) -> None:
+            with torch.inference_mode():
+                function(self.images(rows))
+
+        return self.per_image(step, batch)
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def targets(self, layer: str, wanted: Any) -> int:
+        """Return how many units of a layer are targets."""
+        return len(select_units(wanted, self.taps[layer].units))
+
+    def dataset_bytes(self) -> int:
+        """Return the size of the data set, where it keeps the pixels."""
+        return (self.data.train + self.data.test) * int(np.prod(self.data.shape))
+
+    def checkpoint_bytes(self) -> int:
+        """Return the size of the checkpoint."""
+        return sum(value.numel() * value.element_size() for value in self.module.state_dict().values())
+
+    def activations_bytes(self, layers: list[str]) -> int:
+        """Return the size of activations.h5."""
+        units = sum(self.taps[layer].units for layer in layers)
+        return units * (4 * self.data.test + 8 * (self.data.classes + 5))
+
+    def images_bytes(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> int:
+        """Return the size of a layer's images by one method."""
+        rows = self.targets(layer, wanted) * len(settings["seeds"])
+        pixels = int(np.prod(self.data.shape)) * (1 if recipe["clamp"] else 4)
+        return rows * (pixels + 3 * 4 * self.taps[layer].units + 4 * recipe["points"] + 4)
+
+
+def seconds_of_start(torch_jobs: int, other_jobs: int) -> float:
+    """Return the seconds that programs need before they work, mostly for importing PyTorch."""
+    return 2.0 * torch_jobs + 0.7 * other_jobs
