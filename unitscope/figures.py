@@ -667,7 +667,7 @@ def _signed(value: float) -> str:
 
 def _rs_text(value: float) -> str:
     """Return RS with the decimals that tell a small one from none."""
-    return f"RS\u00a0{value:.3f}" if 0 < value < 0.01 else f"RS\u00a0{value:.2f}"
+    return f"RS\u00a0{value:.1g}" if 0 < value < 0.01 else f"RS\u00a0{value:.2f}"
 
 
 def _unscored_text(own: Table, column: str) -> str:

@@ -1,0 +1,160 @@
+"""The workflow as a whole: what every config plans, what the README draws, what the jobs import and how they are run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from workflow import ROOT, SMALL, Project
+
+PLANNED = {
+    "config.yaml": {"digits"},
+    "configs/cifar10.yaml": {"cifar10"},
+    "configs/own.yaml": {"mine"},
+}
+"""The experiments that each config of the project plans."""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """Return a clone in which nothing has been run."""
+    return Project.create(
+        tmp_path_factory.mktemp("clone") / "project", yaml.safe_load((ROOT / "config.yaml").read_text())
+    )
+
+
+def test_every_config_is_listed_here():
+    assert set(PLANNED) == {"config.yaml", *(f"configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml"))}
+
+
+@pytest.mark.parametrize("config", PLANNED)
+def test_dry_run_plans_these_experiments_and_no_others(project, config):
+    (project.folder / "data/own/images").mkdir(parents=True, exist_ok=True)
+    chosen = [] if config == "config.yaml" else ["--configfile", config]
+    said = project.run("snakemake", "-n", *chosen)
+    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED[config]
+    assert "rule checkpoint" in said
+
+
+@pytest.mark.parametrize("config", PLANNED)
+def test_lint(project, config):
+    chosen = [] if config == "config.yaml" else ["--configfile", config]
+    assert "Congratulations" in project.run("snakemake", "--lint", *chosen)
+
+
+def test_dvc_plans_a_stage_for_each_thing_in_the_config(project):
+    said = project.run("dvc", "repro", "--dry")
+    stages = re.findall(r"Running stage '([^']+)'", said)
+    assert stages == ["study", "dataset@digits", "checkpoint@digits-convnet", "analysis@digits"]
+
+
+def test_the_diagram_in_the_readme_shows_the_rules(project):
+    said = project.run("snakemake", "--list-rules")
+    rules = {line.strip() for line in said.splitlines() if re.fullmatch(r"\s*\w+\s*", line)}
+    readme = (ROOT / "README.md").read_text()
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", readme, re.DOTALL)
+    assert set(re.findall(r"\b(\w+)\b", diagram)) - {"flowchart", "LR"} == rules - {"all"}
+    assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == rules - {"all"}
+
+
+def test_the_diagram_shows_what_depends_on_what(project):
+    graph = project.run("snakemake", "--rulegraph")
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', graph))
+    edges = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    drawn = set(re.findall(r"(\w+) --> (\w+)", diagram))
+    assert drawn == {edge for edge in edges if "all" not in edge}
+
+
+def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(project):
+    from unitscope.console import processors
+
+    said = project.run("snakemake", "-n", "--cores", "1000")
+    assert f"Provided cores: {processors()}" in said or processors() == 1
+
+
+def test_no_gpu_is_asked_for_on_the_cpu(project, tmp_path):
+    config = tmp_path / "cpu.yaml"
+    config.write_text(yaml.safe_dump(SMALL))
+    assert "gpu=1" not in project.run("snakemake", "-n", "--configfile", str(config))
+    config.write_text(yaml.safe_dump({**SMALL, "device": "cuda"}))
+    assert "gpu=1" in project.run("snakemake", "-n", "--configfile", str(config))
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+def test_every_step_can_be_run_by_hand(project, script):
+    assert "usage:" in project.run("python", f"scripts/{script}.py", "--help", PYTHONPATH=str(project.folder))
+
+
+LIGHT = {"selectivity", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"}
+"""Scripts that need no tensors."""
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+def test_a_script_imports_nothing_that_it_does_not_use(script):
+    listed = subprocess.run(
+        [sys.executable, "-X", "importtime", f"scripts/{script}.py", "--help"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    imported = {line.rpartition("|")[2].strip() for line in listed.splitlines()}
+    assert "unitscope.console" in imported
+    never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch.optim", "sklearn"}
+    if script == "checkpoint":
+        never -= {"torch.optim"}
+    if script in LIGHT:
+        never |= {"torch", "matplotlib", "scipy.stats"}
+    if script == "dataset":
+        never |= {"torch", "matplotlib"}
+    if script in ("figures", "sheets"):
+        never |= {"torch", "scipy.stats", "matplotlib.pyplot"}
+    assert not imported & never
+
+
+def test_the_conda_environment_follows_the_lock_file():
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    wanted = yaml.safe_load((ROOT / "envs/unitscope.yaml").read_text())["dependencies"][-1]["pip"]
+    project = (ROOT / "pyproject.toml").read_text()
+    pairs = dict(line.split("==") for line in wanted)
+    # A package has two versions in the lock where Python's own version decides; the first is that of the oldest.
+    first = {}
+    for name, version in re.findall(
+        r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    ):
+        first.setdefault(name, version)
+    assert locked
+    assert pairs == {name: first[name] for name in pairs}
+    needed = set(re.findall(r'^  "([a-z0-9-]+)>=', project.partition("[project.optional")[0], re.MULTILINE))
+    assert set(pairs) == needed - {"dvc", "snakemake", "pandas"}
+
+
+def test_lock_files_agree():
+    def pins(name):
+        return set(re.findall(r"^([a-z0-9-]+==[^\n]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    assert pins("requirements.lock") <= pins("requirements-test.lock")
+
+
+def test_nothing_is_imported_from_a_floor_above():
+    floors = [
+        {"errors"},
+        {"artifacts", "console", "randomness", "config", "provenance"},
+        {"devices", "layers", "summaries", "substitution", "statistics"},
+        {"datasets", "networks"},
+        {"activations", "selectivity", "visualization", "ablation", "training"},
+        {"tables", "figures", "planning"},
+    ]
+    floor = {module: number for number, modules in enumerate(floors) for module in modules}
+    for path in (ROOT / "unitscope").glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        source = path.read_text()
+        assert not re.search(r"^\s*(from|import) (scripts|snakemake|dvc)", source, re.MULTILINE), path
+        for module in re.findall(r"^\s*from unitscope\.(\w+) import", source, re.MULTILINE):
+            same_floor = floor[module] == floor[path.stem]
+            assert floor[module] < floor[path.stem] or same_floor, f"{path.stem} imports {module}"
