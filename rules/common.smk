@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 # The library beside this file, whatever is installed elsewhere: here for these helpers, there for the scripts.
 sys.path.insert(0, str(ROOT))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-
-# Threads that spin while they wait slow a busy machine down (measured: 74 s against 25 s for a training).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.getenv("PYTHONPATH")])),
+    # Threads that spin while they wait slow a busy machine down (measured: 74 s against 25 s for a training).
+    OMP_WAIT_POLICY="PASSIVE",
+)
 
 from unitscope.artifacts import canonical_json
 from unitscope.config import resolve
@@ -33,7 +35,7 @@ if workflow.local_exec and workflow.global_resources["_cores"].value is not None
     workflow.register_resource("_cores", min(workflow.cores, processors()))
 
 # Where there is no GPU, a job must not ask for one: --resources gpu=1 would let one job run at a time.
-GPU = int(STUDY.device in ("cuda", "mps") or (STUDY.device == "auto" and Path("/dev/nvidiactl").exists()))
+GPU = int(STUDY.device in ("cuda", "mps") or (STUDY.device == "auto" and shutil.which("nvidia-smi") is not None))
 
 
 def alternatives(names):
@@ -100,6 +102,16 @@ def across(wildcards, pattern):
     chosen = experiment(wildcards)
     return expand(
         pattern, experiment=wildcards.experiment, layer=list(chosen["layers"]), method=list(chosen["methods"])
+    )
+
+
+def figure(name, category, **labels):
+    """Return a figure as an output that Snakemake's report shows."""
+    return report(
+        f"results/{{experiment}}/figures/{name}.png",
+        caption=f"captions/{name.rpartition('.')[2]}.rst",
+        category=category,
+        labels={"experiment": "{experiment}", **labels},
     )
 
 

@@ -3,16 +3,6 @@
 FIGURES = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes", "ablation"]
 
 
-def figure(name, category, **labels):
-    """Return a figure as an output that Snakemake's report shows."""
-    return report(
-        f"results/{{experiment}}/figures/{name}.png",
-        caption=f"captions/{name.rpartition('.')[2]}.rst",
-        category=category,
-        labels={"experiment": "{experiment}", **labels},
-    )
-
-
 rule figures:
     input:
         units="results/{experiment}/units.csv",

@@ -1,36 +1,46 @@
-"""Print what an experiment found, in one short table, and where its figures lie."""
+"""Print the short table at the end of a run, and where the figures are."""
 
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, console, tables
+import yaml
 
+from unitscope import artifacts, console, tables
+from unitscope.config import resolve
+
+ROOT = Path(__file__).parent.parent
 BY_LAYER = (".sheet", ".responses")
+"""Endings of figures that show one layer and method."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line of this program."""
+    """Return the command line."""
     result = console.parser(__doc__)
-    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
-    result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
-    result.add_argument("--figures", type=Path, required=True, help="folder with its figures")
+    result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
+    result.add_argument("--results", type=Path, default=Path("results"), help="folder of the experiments' results")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Print the table, then the paths."""
-    units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
-    print(f"Experiment {units['experiment'][0]}, network {units['network'][0]}\n")
-    print(tables.summary(units, layers))
-    found = sorted(arguments.figures.glob("*.png"))
-    print("\nFigures (each beside its PDF):")
-    for path in found:
-        if not path.stem.endswith(BY_LAYER):
-            print(f"  {path}")
-    for kind in BY_LAYER:
-        count = sum(path.stem.endswith(kind) for path in found)
-        if count:
-            print(f"  {arguments.figures}/*{kind}.png ({count}, one for each layer and method)")
+    """Print a table for each experiment of the config."""
+    config = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
+    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    for experiment in resolve(config, schema, str(arguments.config)).experiments:
+        folder = arguments.results / experiment
+        units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
+        print(f"\n{experiment}\n")
+        print(tables.summary(units, layers))
+        print("\nFigures (each beside its PDF):")
+        for line in figures(folder / "figures"):
+            print(f"  {line}")
+
+
+def figures(folder: Path) -> list[str]:
+    """Return the paths of the figures; those of single layers as one pattern for each kind."""
+    found = sorted(folder.glob("*.png"))
+    whole = [str(path) for path in found if not path.stem.endswith(BY_LAYER)]
+    counts = {kind: sum(path.stem.endswith(kind) for path in found) for kind in BY_LAYER}
+    return whole + [f"{folder}/*{kind}.png ({count})" for kind, count in counts.items() if count]
 
 
 if __name__ == "__main__":

@@ -99,8 +99,13 @@ def test_a_dead_unit_costs_nothing():
 def test_a_clamped_unit_gets_its_values_back_also_after_an_error():
     values = torch.rand(3, 4, 2, 2)
     before = values.clone()
-    with pytest.raises(RuntimeError, match="in between"), clamped_unit(values, 1, 2, 0.5):
-        assert (values[:, 2] == 0.5).all()
-        assert torch.equal(values[:, 3], before[:, 3])
-        raise RuntimeError("in between")
+
+    def fail():
+        with clamped_unit(values, 1, 2, 0.5):
+            assert (values[:, 2] == 0.5).all()
+            assert torch.equal(values[:, 3], before[:, 3])
+            raise RuntimeError("in between")
+
+    with pytest.raises(RuntimeError, match="in between"):
+        fail()
     assert torch.equal(values, before)

@@ -4,6 +4,7 @@ Every scenario starts from a copy of one prepared run, and is run by each of the
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -149,3 +150,19 @@ def test_comments_and_docstrings_of_the_library(project, command):
             module.write_text('"""Another docstring. ' + text[3:] + "\n# A comment at the end.\n")
 
     check(project, command, comment, set(), {""})
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
+    before, logs = project.hashes(), project.logs()
+    if command == "snakemake":
+        assert "Nothing to be done" in project.run("snakemake", "-n")
+        project.change("experiments.small.methods.am.steps", 6)
+        said = project.run("snakemake", "-n")
+        planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) - {"all"}
+        assert planned == {"images", "substitution", "units", "layers", "figures", "sheets"}
+    else:
+        assert "up to date" in project.run("dvc", "repro", "--dry")
+        project.change("experiments.small.methods.am.steps", 6)
+        assert "Running stage 'study'" in project.run("dvc", "repro", "--dry")
+    assert project.hashes() == before
+    assert project.logs() == logs

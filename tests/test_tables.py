@@ -209,12 +209,13 @@ def test_same_inputs_same_bytes(tmp_path):
 
 def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     _, units, layers = by_hand.experiment({"conv1": 12, "features.10": 30, "hidden": 12}, constant=("hidden",))
-    artifacts.write_table(tmp_path / "units.csv", units)
-    artifacts.write_table(tmp_path / "layers.csv", layers)
+    folder = tmp_path / "digits"
+    artifacts.write_table(folder / "units.csv", units)
+    artifacts.write_table(folder / "layers.csv", layers)
+    (folder / "figures").mkdir()
     for name in ("depth", "a.b.am.sheet", "a.b.am.responses"):
-        (tmp_path / f"{name}.png").touch()
-    arguments = ("--units", tmp_path / "units.csv", "--layers", tmp_path / "layers.csv", "--figures", tmp_path)
-    done = run("summary", *arguments)
+        (folder / "figures" / f"{name}.png").touch()
+    done = run("summary", "--config", ROOT / "config.yaml", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     table = done.stdout[: done.stdout.index("Figures")]
     assert max(map(len, table.splitlines())) <= 110
@@ -228,17 +229,5 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     assert hidden.split()[-2:] == ["undefined", "undefined"]
     assert "hidden: rs_am is 0 for all 10 units" in table
     assert "RS = 0: nobody else" in table
-    assert str(tmp_path / "depth.png") in done.stdout and "*.sheet.png (1," in done.stdout
-
-
-@pytest.mark.parametrize("script", ["selectivity", "units", "correlations", "summary"])
-def test_quick_steps_import_nothing_heavy(script):
-    listing = subprocess.run(
-        [sys.executable, "-X", "importtime", ROOT / "scripts" / f"{script}.py", "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    ).stderr
-    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in listing.splitlines()}
-    assert not loaded & {"torch", "torchvision", "scipy", "pandas", "matplotlib"}
+    assert str(folder / "figures/depth.png") in done.stdout
+    assert "*.sheet.png (1)" in done.stdout

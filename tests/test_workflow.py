@@ -1,9 +1,8 @@
-"""The workflow as a whole: what every config plans, what the README draws, what the jobs import and how they are run."""
+"""The workflow as a whole: what every config plans, what the README draws, what the jobs import."""
 
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -44,15 +43,19 @@ def test_lint(project, config):
     assert "Congratulations" in project.run("snakemake", "--lint", *chosen)
 
 
-def test_dvc_plans_a_stage_for_each_thing_in_the_config(project):
-    said = project.run("dvc", "repro", "--dry")
-    stages = re.findall(r"Running stage '([^']+)'", said)
+def test_dvc_has_a_stage_for_each_thing_in_the_config(project):
+    stages = project.run("dvc", "stage", "list", "--name-only").split()
     assert stages == ["study", "dataset@digits", "checkpoint@digits-convnet", "analysis@digits"]
+    graph = project.run("dvc", "dag", "--dot")
+    edges = set(re.findall(r'"([^"]+)" -> "([^"]+)"', graph))
+    assert {("study", "dataset@digits"), ("dataset@digits", "checkpoint@digits-convnet")} <= edges
+    assert ("checkpoint@digits-convnet", "analysis@digits") in edges
 
 
 def test_the_diagram_in_the_readme_shows_the_rules(project):
     said = project.run("snakemake", "--list-rules")
     rules = {line.strip() for line in said.splitlines() if re.fullmatch(r"\s*\w+\s*", line)}
+    rules = {rule for rule in rules if not rule.startswith("experiment_")}
     readme = (ROOT / "README.md").read_text()
     (diagram,) = re.findall(r"```mermaid\n(.*?)```", readme, re.DOTALL)
     assert set(re.findall(r"\b(\w+)\b", diagram)) - {"flowchart", "LR"} == rules - {"all"}
@@ -71,8 +74,8 @@ def test_the_diagram_shows_what_depends_on_what(project):
 def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(project):
     from unitscope.console import processors
 
-    said = project.run("snakemake", "-n", "--cores", "1000")
-    assert f"Provided cores: {processors()}" in said or processors() == 1
+    said = project.run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
+    assert f"Provided cores: {processors()}" in said
 
 
 def test_no_gpu_is_asked_for_on_the_cpu(project, tmp_path):
@@ -104,9 +107,7 @@ def test_a_script_imports_nothing_that_it_does_not_use(script):
     ).stderr
     imported = {line.rpartition("|")[2].strip() for line in listed.splitlines()}
     assert "unitscope.console" in imported
-    never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch.optim", "sklearn"}
-    if script == "checkpoint":
-        never -= {"torch.optim"}
+    never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
     if script in LIGHT:
         never |= {"torch", "matplotlib", "scipy.stats"}
     if script == "dataset":

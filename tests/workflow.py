@@ -116,7 +116,7 @@ class Project:
 
     def snakemake(self, *arguments: str) -> str:
         """Run the flow as users do."""
-        return self.run("snakemake", "--cores", "8", "--resources", "gpu=1", *arguments)
+        return self.run("snakemake", *arguments, "--cores", "8", "--resources", "gpu=1")
 
     def dvc_repro(self) -> str:
         """Run the pipeline as users do."""
@@ -126,11 +126,12 @@ class Project:
 
     def executed(self, command: str) -> set[str]:
         """Run "snakemake" or "dvc repro"; return the jobs that were executed, by the logs that they wrote anew."""
-        before = self._logs()
+        before = self.logs()
         self.snakemake() if command == "snakemake" else self.dvc_repro()
-        return {log for log, written in self._logs().items() if before.get(log) != written}
+        return {log for log, written in self.logs().items() if before.get(log) != written}
 
-    def _logs(self) -> dict[str, int]:
+    def logs(self) -> dict[str, int]:
+        """Return when each job wrote its log."""
         logs = self.folder / "logs"
         return {str(path.relative_to(logs).with_suffix("")): path.stat().st_mtime_ns for path in logs.rglob("*.log")}
 

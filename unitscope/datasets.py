@@ -48,7 +48,8 @@ class Collection:
         split: (images,) uint8, 0 train and 1 test.
         classes: Names of the classes.
         images: A function from row numbers (n,) to images (n, height, width, channels) uint8.
-        index: Arrays (images,) that stand in the artifact instead of the pixels, if any.
+        index: Reads every image once and returns arrays (images,) to stand in the artifact instead of the pixels; None
+            where the pixels are stored.
         attributes: What reading an index needs to know.
     """
 
@@ -56,7 +57,7 @@ class Collection:
     split: np.ndarray
     classes: list[str]
     images: Callable[[np.ndarray], np.ndarray]
-    index: Mapping[str, np.ndarray] = field(default_factory=dict)
+    index: Callable[[], dict[str, np.ndarray]] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -174,7 +175,8 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
         raise UserError(f"datasets.NAME.path is {root}, which is not a folder.")
     files, names, split = _listed(root)
     classes = sorted(set(names) - {""})
-    labels = np.array([classes.index(name) if name else -1 for name in names], np.int64)
+    numbers = {"": -1, **{name: number for number, name in enumerate(classes)}}
+    labels = np.array([numbers[name] for name in names], np.int64)
     if split is None:
         split = held_out(labels, settings["test_fraction"], settings["seed"])
     decode = Decoder(root, settings["resize"], settings["crop"], settings["mode"])
@@ -185,24 +187,28 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
 
     if settings["store"] == "images":
         return Collection(labels, split, classes, read)
+    attributes = {key: settings[key] for key in ("resize", "crop", "mode")}
+    attributes |= {"root": str(root), "shape": read(np.arange(1)).shape[1:]}
+    return Collection(labels, split, classes, read, partial(_index, root, files, read), attributes)
+
+
+def _index(root: Path, files: Sequence[str], read: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
     sizes, checksums = [], []
     with progress(len(files), "index", "images") as advance:
         for first in range(0, len(files), ROWS):
             rows = np.arange(first, min(first + ROWS, len(files)))
             # Decoded though only the index is kept: a corrupt image is better told now than in the midst of a training.
-            shape = read(rows).shape[1:]
-            for row in rows:
-                content = (root / files[row]).read_bytes()
+            read(rows)
+            for row in rows.tolist():
+                content = inside(root, files[row]).read_bytes()
                 sizes.append(len(content))
                 checksums.append(hashlib.sha256(content).hexdigest())
             advance(len(rows))
-    index = {
+    return {
         "paths": np.array(files, dtype=h5py.string_dtype()),
         "sizes": np.array(sizes, np.int64),
         "sha256": np.array(checksums, dtype=h5py.string_dtype()),
     }
-    attributes = {**{key: settings[key] for key in ("resize", "crop", "mode")}, "root": str(root), "shape": shape}
-    return Collection(labels, split, classes, read, index, attributes)
 
 
 def _listed(root: Path) -> tuple[list[str], list[str], np.ndarray | None]:
@@ -333,9 +339,9 @@ def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) ->
     with create_hdf5(path, {"settings": settings, **found.attributes}) as out:
         out.attrs["classes"] = np.array(found.classes, dtype=h5py.string_dtype())
         out["labels"], out["split"] = found.labels[order], found.split[order]
-        for name, array in found.index.items():
-            out[name] = array[order]
-        if found.index:
+        if found.index is not None:
+            for name, array in found.index().items():
+                out[name] = array[order]
             return
         with progress(count, "data set", "images") as advance:
             for first in range(0, count, ROWS):
