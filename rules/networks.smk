@@ -40,15 +40,16 @@ rule checkpoint:
         device=STUDY.device,
     shell:
         "python scripts/checkpoint.py --dataset {input.dataset:q} --settings {params.settings:q}"
-        " --device {params.device:q} --scratch {params.scratch:q}"
+        " --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
         " --output {output.checkpoint:q} --record {output.record:q} --log {log:q}"
 
 
 # Looked up on the untrained network, and first of all: a layer that does not exist shall not be found out after hours
-# of training.
+# of training. A network with given weights is there at once, and knows its classes.
 rule taps:
     input:
-        dataset=dataset,
+        dataset=lambda wildcards: [] if network(wildcards)["weights"] else dataset(wildcards),
+        checkpoint=lambda wildcards: checkpoint(wildcards) if network(wildcards)["weights"] else [],
     output:
         "results/{experiment}/taps.json",
     log:
@@ -63,5 +64,5 @@ rule taps:
         layers=lambda wildcards: list(experiment(wildcards)["layers"]),
         code=code("taps"),
     shell:
-        "python scripts/taps.py --dataset {input.dataset:q} --network {params.network:q}"
+        "python scripts/taps.py --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --network {params.network:q}"
         " --layers {params.layers:q} --output {output:q} --log {log:q}"

@@ -75,7 +75,7 @@ rule images:
     shell:
         "python scripts/images.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
         " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
-        " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q}"
+        " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
         " --output {output:q} --log {log:q}"
 
 

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
     result.add_argument("--settings", type=json.loads, required=True, help="the network's settings, as JSON")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--code", default="", help="digest of the code: other code goes on from nothing")
     result.add_argument("--scratch", type=Path, help="folder for finished epochs, so that a rerun goes on from them")
     result.add_argument("--output", type=Path, required=True, help="where the checkpoint goes (.pt)")
     result.add_argument("--record", type=Path, required=True, help="where the training record goes (.json)")
@@ -45,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
         return
     with open_dataset(arguments.dataset) as dataset:
         checksum = sha256_of(arguments.dataset)
-        scratch = Scratch(arguments.scratch, [arguments.settings, checksum, device.type])
+        scratch = Scratch(arguments.scratch, [arguments.settings, checksum, device.type, arguments.code])
         if arguments.settings["weights"] is None:
             module, description = new_network(arguments.settings, dataset)
             module.to(device)

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--recipe", type=json.loads, required=True, help="the method's settings, as JSON")
     result.add_argument("--settings", type=json.loads, required=True, help='{"units", "seeds", "readout", "batch"}')
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--code", default="", help="digest of the code: other code goes on from nothing")
     result.add_argument("--scratch", type=Path, help="folder for finished batches, so that a rerun goes on from them")
     result.add_argument("--output", type=Path, required=True, help="where the images go (.h5)")
     return result
@@ -52,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
                 scale = scale_of(module, arguments.layer, dataset, settings)
             if recipe.start == "mean":
                 mean_image = mean_of(dataset, settings["batch"])
-    scratch = Scratch(arguments.scratch, made_from)
+    scratch = Scratch(arguments.scratch, [made_from, arguments.code])
     generated = activation_maximization(
         module,
         arguments.layer,

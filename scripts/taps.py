@@ -10,13 +10,14 @@ from unitscope.artifacts import write_json
 from unitscope.datasets import open_dataset
 from unitscope.errors import UserError
 from unitscope.layers import taps
-from unitscope.networks import build, freeze
+from unitscope.networks import build, freeze, load_checkpoint
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the network's data set (.h5), if it has one")
+    result.add_argument("--checkpoint", type=Path, nargs="?", help="the network (.pt), where its weights are given")
     result.add_argument("--network", type=json.loads, required=True, help="the network's settings, as JSON")
     result.add_argument("--layers", nargs="+", required=True, help="names of the layers")
     result.add_argument("--output", type=Path, required=True, help="where the list goes (.json)")
@@ -24,12 +25,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Build the network, untrained, and look up its layers."""
-    shape, classes = arguments.network["input"], 1
-    if arguments.dataset:
+    """Look up the layers, on the untrained network where it is still to be trained."""
+    if arguments.checkpoint:
+        module, description = load_checkpoint(arguments.checkpoint)
+        shape = description["input"]
+    else:
         with open_dataset(arguments.dataset) as dataset:
-            shape, classes = dataset.shape, max(1, len(dataset.classes))
-    module = freeze(build(arguments.network, shape, classes))
+            shape = dataset.shape
+            module = freeze(build(arguments.network, shape, len(dataset.classes)))
     known = {tap.layer: tap for tap in taps(module, shape)}
     for layer in arguments.layers:
         if layer not in known:

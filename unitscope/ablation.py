@@ -41,10 +41,11 @@ class Tally:
         self.correct = np.zeros(classes, np.int64)
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: logits (images, classes), labels (images,)."""
-        self.loss += float(F.cross_entropy(logits.double(), labels, reduction="sum"))
+        """Count a batch: logits (images, classes), labels (images,) in main memory."""
+        logits = logits.cpu().double()
+        self.loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         hits = labels[logits.argmax(1) == labels]
-        self.correct += np.bincount(hits.cpu().numpy(), minlength=len(self.correct))
+        self.correct += np.bincount(hits.numpy(), minlength=len(self.correct))
 
 
 def ablation(
@@ -76,7 +77,7 @@ def ablation(
     with torch.inference_mode(), progress(images * units, f"{layer} ablation", "images x units") as advance:
         for batch, numbers in batches:
             counts += np.bincount(numbers, minlength=classes)
-            labels = torch.from_numpy(numbers).to(device)
+            labels = torch.from_numpy(numbers)
             activation, *live = cut.prefix(pixels(batch, device))
             intact.add(cut.suffix(activation, *live), labels)
             for unit in range(units):

@@ -106,6 +106,11 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         try:
             yield handle
         except (KeyError, OSError) as error:
+            # HDF5's own errors carry no number; a full disk's and those of other files do, and mean what they say.
+            if getattr(error, "errno", None) is not None or (
+                isinstance(error, KeyError) and "Unable to" not in str(error)
+            ):
+                raise
             raise UserError(f"{path} lacks something that belongs there, or is damaged ({error}). {remedy}") from error
 
 

@@ -105,7 +105,11 @@ def _fail(message: str, path: Path | None) -> NoReturn:
             with open(path, "a", encoding="utf-8") as handle:
                 handle.write(f"{text}\n\n{trace}")
             print(f"The traceback is in {path}.", file=sys.stderr)
-    sys.exit(1)
+    # At once: a file that HDF5 could not write to a full disk makes it crash when the interpreter ends in order.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 @contextlib.contextmanager
