@@ -146,27 +146,56 @@ def test_batch_size_changes_nothing_beyond_rounding(name):
     assert np.abs(one.images.astype(int) - many.images.astype(int)).max() <= 2
 
 
-def test_an_interrupted_ascent_goes_on_from_its_finished_batches(tmp_path, monkeypatch):
+class Interrupted(Scratch):
+    """A scratch folder whose owner is interrupted when the second piece has been saved."""
+
+    def save(self, name, content):
+        super().save(name, content)
+        if name == "000001.npz":
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkeypatch):
     from unitscope import visualization
 
-    expected = made(batch=1)
-    real, calls = visualization.ascend, []
+    expected = made(units=range(6), batch=2)
+    real, climbed = visualization.ascend, []
 
-    def failing(*arguments, **keywords):
-        calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments, **keywords)
+    def watched(forward, recipe, rows, *arguments):
+        climbed.append(list(rows))
+        return real(forward, recipe, rows, *arguments)
 
-    monkeypatch.setattr(visualization, "ascend", failing)
+    monkeypatch.setattr(visualization, "ascend", watched)
     with pytest.raises(KeyboardInterrupt):
-        made(batch=1, scratch=Scratch(tmp_path / "scratch", "key"))
-    resumed = made(batch=1, scratch=Scratch(tmp_path / "scratch", "key"))
+        made(units=range(6), batch=2, scratch=Interrupted(tmp_path / "scratch", "key"))
+    resumed = made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key"))
     assert same(resumed, expected)
-    assert len(calls) == 5  # Two finished, one interrupted, two that were left.
     # Another setting never takes what was made for the first.
-    made(batch=1, scratch=Scratch(tmp_path / "scratch", "other key"))
-    assert len(calls) == 9
+    made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "other key"))
+    assert climbed == [[0, 1, 2, 3, 4, 5], [4, 5], [0, 1, 2, 3, 4, 5]]
+
+
+# --- less arithmetic -------------------------------------------------------------------------------------------------
+
+
+def test_ascents_that_have_converged_make_room_and_change_no_other():
+    recipe = replace(FEW, steps=400, points=41)
+    whole = made(recipe, units=range(6), batch=2)
+    early = made(replace(recipe, tolerance=1e-3), units=range(6), batch=2)
+    alone = made(replace(recipe, tolerance=1e-3), units=[5], batch=2)
+    assert np.array_equal(early.images[:, 5:], alone.images)
+    # The course of one that ended early is flat from there on, and what it reached is nearly what all steps reach.
+    assert (np.diff(early.objective[0, :, :-1]) == 0).any()
+    np.testing.assert_allclose(early.objective[..., -1], whole.objective[..., -1], rtol=0.02)
+
+
+def test_bfloat16_climbs_almost_as_high_and_is_scored_in_float32():
+    whole, half = made(replace(FEW, steps=60)), made(replace(FEW, steps=60, precision="bfloat16"))
+    assert not np.array_equal(whole.images, half.images)
+    np.testing.assert_allclose(half.objective[..., -1], whole.objective[..., -1], rtol=0.05)
+    pixels = torch.from_numpy(half.images[0]).permute(0, 3, 1, 2).float() / 255
+    after = prefix(quiet(Residual()), "conv1", "mean")(pixels)[1]
+    np.testing.assert_allclose(half.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ class Calibration:
         forward = prefix(self.module, layer, settings["readout"])
 
         def step(rows: int) -> None:
-            targets = torch.zeros(rows, dtype=torch.long, device=self.device)
-            ascend(forward, short, self.images(rows), targets, scale)
+            images = self.images(rows)
+            list(ascend(forward, short, range(rows), images.__getitem__, [0] * rows, rows, scale))
 
         batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // settings["batch"])
         return batches * settings["batch"] * recipe["steps"] / 2 * self.per_image(step, settings["batch"])

@@ -1,12 +1,13 @@
 """Activation maximization (Erhan et al. 2009), its independent form (Chen et al. 2018, Eq. 3) and the responses to it.
 
 An ascent on the pixels, for a batch of units at once: one image a row, one backward pass for all rows. The rows do not
-know of one another, so a result depends on (seed, layer, unit) alone. What the responses mean is told by
-`unitscope.substitution`.
+know of one another, so a result depends on (seed, layer, unit) alone; one that is done makes room for the next unit.
+What the responses mean is told by `unitscope.substitution`.
 """
 
+import copy
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,9 @@ class Recipe:
         jitter: Largest shift of the image, in pixels, drawn anew for each step.
         total_variation: Weight of the total variation that is subtracted.
         points: How often the objective is recorded, start and end included.
+        tolerance: An ascent ends early where the objective has risen by less than this share of itself between two of
+            its recorded points; 0 takes all steps.
+        precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
     """
 
     objective: str = "am"
@@ -56,6 +60,8 @@ class Recipe:
     jitter: int = 0
     total_variation: float = 0.0
     points: int = 17
+    tolerance: float = 0.0
+    precision: str = "float32"
 
     def recorded_steps(self) -> np.ndarray:
         """Return the steps before which the objective is recorded; the last one is the finished image's."""
@@ -167,15 +173,21 @@ class Parameters:
     def __init__(self, recipe: Recipe, start: Tensor) -> None:
         self.recipe = recipe
         self.size = start.shape[-2:]
-        if recipe.parametrization == "pixels":
-            self.values = start.clone()
-        else:
-            rows, columns = torch.fft.fftfreq(self.size[0]), torch.fft.rfftfreq(self.size[1])
-            frequency = torch.hypot(rows[:, None], columns[None, :]).clamp(min=1.0 / max(self.size))
-            self.weight = (1.0 / frequency / max(self.size)).to(start.device)[..., None]
-            flat = start.clamp(0.01, 0.99).logit() if recipe.clamp else start
-            self.values = torch.view_as_real(torch.fft.rfft2(flat, norm="ortho")) / self.weight
-        self.values = self.values.requires_grad_(True)
+        rows, columns = torch.fft.fftfreq(self.size[0]), torch.fft.rfftfreq(self.size[1])
+        frequency = torch.hypot(rows[:, None], columns[None, :]).clamp(min=1.0 / max(self.size))
+        self.weight = (1.0 / frequency / max(self.size)).to(start.device)[..., None]
+        self.values = self._values(start).clone().requires_grad_(True)
+
+    def _values(self, images: Tensor) -> Tensor:
+        if self.recipe.parametrization == "pixels":
+            return images
+        flat = images.clamp(0.01, 0.99).logit() if self.recipe.clamp else images
+        return torch.view_as_real(torch.fft.rfft2(flat, norm="ortho")) / self.weight
+
+    def put(self, row: int, image: Tensor) -> None:
+        """Start a row again, from another image (channels, height, width)."""
+        with torch.no_grad():
+            self.values[row] = self._values(image)
 
     def images(self) -> Tensor:
         """Return the images (images, channels, height, width) as a differentiable function of the values."""
@@ -192,22 +204,29 @@ class Parameters:
 
 
 class Adam:
-    """Adam's ascent (Kingma and Ba 2015), without what torch.optim imports to get going (1.3 s a process)."""
+    """Adam's ascent (Kingma and Ba 2015), each row with a count of steps of its own.
+
+    torch.optim knows no rows, and takes 1.3 s of imports to get going.
+    """
 
     def __init__(self, values: Tensor, learning_rate: float) -> None:
         self.learning_rate = learning_rate
         self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
-        self.steps = 0
 
     @torch.no_grad()
-    def step(self, values: Tensor, gradient: Tensor) -> None:
-        """Move `values` uphill, in place."""
-        self.steps += 1
+    def step(self, values: Tensor, gradient: Tensor, steps: np.ndarray) -> None:
+        """Move `values` uphill, in place; `steps` (rows,) have been taken before."""
         self.first.lerp_(gradient, 1 - BETA1)
         self.second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        scale = (1 - BETA2**self.steps) ** 0.5
-        length = self.learning_rate / (1 - BETA1**self.steps)
-        values.addcdiv_(self.first, self.second.sqrt().add_(EPSILON * scale), value=length * scale)
+        length = self.learning_rate / (1 - BETA1 ** (steps + 1.0))
+        scale = np.sqrt(1 - BETA2 ** (steps + 1.0))
+        spread = self.second.sqrt().add_(_by_row(EPSILON * scale, values))
+        values.addcmul_(self.first.div(spread), _by_row(length * scale, values))
+
+    def forget(self, row: int) -> None:
+        """Start a row again."""
+        self.first[row] = 0.0
+        self.second[row] = 0.0
 
 
 class GradientAscent:
@@ -218,59 +237,129 @@ class GradientAscent:
         self.normalized = normalized
 
     @torch.no_grad()
-    def step(self, values: Tensor, gradient: Tensor) -> None:
+    def step(self, values: Tensor, gradient: Tensor, steps: np.ndarray) -> None:
         """Move `values` uphill, in place."""
         if self.normalized:
             length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)
             gradient = gradient / length.view(-1, *[1] * (gradient.dim() - 1))
         values.add_(gradient, alpha=self.learning_rate)
 
+    def forget(self, row: int) -> None:
+        """Start a row again: there is nothing to forget."""
+
+
+def _by_row(numbers: np.ndarray, values: Tensor) -> Tensor:
+    """Return a number for each row in a shape that is multiplied with `values`."""
+    return torch.as_tensor(numbers, dtype=values.dtype, device=values.device).view(-1, *[1] * (values.dim() - 1))
+
+
+@dataclass(frozen=True)
+class Climb:
+    """An image that has been climbed to.
+
+    Attributes:
+        row: Which of the rows of work it is.
+        image: (channels, height, width) float32.
+        course: (points,) the objective before each recorded step; the last point is for the finished image to fill.
+    """
+
+    row: int
+    image: Tensor
+    course: np.ndarray
+
 
 def ascend(
     forward: Callable[[Tensor], tuple[Tensor, Tensor]],
     recipe: Recipe,
-    start: Tensor,
-    targets: Tensor,
-    scale: tuple[Tensor, Tensor] | None,
-    jitter: Callable[[int], Tensor] | None = None,
-) -> tuple[Tensor, list[Tensor]]:
-    """Climb from the start images, all rows at once.
+    rows: Sequence[int],
+    start: Callable[[int], Tensor],
+    targets: Sequence[int],
+    batch: int,
+    scale: tuple[Tensor, Tensor] | None = None,
+    jitter: Callable[[int, int], np.ndarray] | None = None,
+) -> Iterator[Climb]:
+    """Climb from start images, `batch` at once; a row that is done makes room for the next that waits.
+
+    The batch has the same size to the end, so that every row takes the same kernels whatever the others are.
 
     Args:
         forward: Maps images to pre-activations and activations (images, units) of the layer.
         recipe: The method.
-        start: (images, channels, height, width).
-        targets: (images,) index of the unit of each row.
+        rows: Numbers of the rows of work to do.
+        start: Gives the start image (channels, height, width) of a row.
+        targets: The unit of each row of work.
+        batch: How many climb at once.
         scale: As `objective` takes it.
-        jitter: Gives the shifts (images, 2) of a step.
+        jitter: Gives the shift (2,) of a row's image in one of its steps.
 
-    Returns:
-        The images, and the objective (images,) before each of the recorded steps but the last.
+    Yields:
+        Each row, in the order in which they are done.
     """
-    parameters = Parameters(recipe, start)
+    waiting = list(rows)[::-1]
+    if not waiting:
+        return
+    # A slot without work of its own repeats the first row.
+    slots = [waiting.pop() if waiting else None for _ in range(batch)]
+    unit = torch.tensor([targets[rows[0] if row is None else row] for row in slots])
+    first = torch.stack([start(rows[0] if row is None else row) for row in slots])
+    parameters = Parameters(recipe, first.contiguous(memory_format=torch.channels_last))
+    values = parameters.values
+    unit = unit.to(values.device)
     optimizer = (
-        Adam(parameters.values, recipe.learning_rate)
+        Adam(values, recipe.learning_rate)
         if recipe.optimizer == "adam"
         else GradientAscent(recipe.learning_rate, recipe.optimizer == "normalized_gradient")
     )
-    recorded = set(recipe.recorded_steps().tolist())
-    course = []
-    for step in range(recipe.steps):
+    point = {int(step): number for number, step in enumerate(recipe.recorded_steps())}
+    steps = np.zeros(batch, np.int64)
+    course = np.full((batch, len(point)), np.nan, np.float32)
+    while any(row is not None for row in slots):
         images = parameters.images()
-        seen = images if jitter is None else _shifted(images, jitter(step))
-        value = objective(recipe.objective, *forward(seen), targets, scale, recipe.target)
-        if step in recorded:
-            course.append(value.detach().clone())
+        seen = images
+        if jitter is not None:
+            work = [rows[0] if row is None else row for row in slots]
+            seen = _shifted(images, [jitter(row, int(step)) for row, step in zip(work, steps, strict=True)])
+        value = objective(recipe.objective, *forward(seen), unit, scale, recipe.target)
+        due = [slot for slot, row in enumerate(slots) if row is not None and int(steps[slot]) in point]
+        done = []
+        if due:
+            now = value.detach().float().cpu().numpy()
+            for slot in due:
+                number = point[int(steps[slot])]
+                course[slot, number] = now[slot]
+                if number and _converged(course[slot, number - 1], course[slot, number], recipe.tolerance):
+                    course[slot, number:] = now[slot]
+                    done.append(slot)
+        finished = {slot: images[slot].detach().clone() for slot in done}
         if recipe.total_variation:
             value = value - recipe.total_variation * total_variation(images)
-        (gradient,) = torch.autograd.grad(value.sum(), parameters.values)
-        optimizer.step(parameters.values, gradient)
+        (gradient,) = torch.autograd.grad(value.sum(), values)
+        optimizer.step(values, gradient, steps)
         parameters.project()
-    return parameters.images().detach(), course
+        steps += 1
+        last = [slot for slot, row in enumerate(slots) if row is not None and steps[slot] == recipe.steps]
+        if set(last) - set(done):
+            images = parameters.images()
+            finished |= {slot: images[slot].detach().clone() for slot in last if slot not in finished}
+        for slot, image in finished.items():
+            row = slots[slot]
+            assert row is not None
+            yield Climb(row, image, course[slot].copy())
+            slots[slot] = following = waiting.pop() if waiting else None
+            if following is not None:
+                parameters.put(slot, start(following))
+                optimizer.forget(slot)
+                unit[slot] = targets[following]
+                steps[slot] = 0
+                course[slot] = np.nan
 
 
-def _shifted(images: Tensor, shifts: Tensor) -> Tensor:
-    rows = [image.roll(tuple(shift), (1, 2)) for image, shift in zip(images, shifts.tolist(), strict=True)]
+def _converged(before: float, now: float, tolerance: float) -> bool:
+    return tolerance > 0 and now - before <= tolerance * abs(now)
+
+
+def _shifted(images: Tensor, shifts: Sequence[np.ndarray]) -> Tensor:
+    rows = [image.roll(tuple(shift.tolist()), (1, 2)) for image, shift in zip(images, shifts, strict=True)]
     return torch.stack(rows)
 
 
@@ -332,87 +421,126 @@ def activation_maximization(
     """
     device = next(module.parameters()).device
     forward = prefix(module, layer, readout)
-    tensors = None if scale is None else tuple(torch.as_tensor(s, dtype=torch.float32, device=device) for s in scale)
+    scales = None
+    if scale is not None:
+        mean, std = (torch.as_tensor(values, dtype=torch.float32, device=device) for values in scale)
+        scales = mean, std
     work = [(seed, int(unit)) for seed in seeds for unit in units]
-    scratch = scratch or Scratch(None, None)
+    targets = [unit for _, unit in work]
+
+    def start(row: int) -> Tensor:
+        return torch.from_numpy(start_image(recipe, work[row][0], layer, work[row][1], shape, mean_image)).to(device)
+
+    def jitter(row: int, step: int) -> np.ndarray:
+        return generator("jitter", work[row][0], layer, work[row][1], step).integers(
+            -recipe.jitter, recipe.jitter + 1, 2
+        )
+
+    climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
+    left = np.flatnonzero(~climbed.done).tolist()
+    passes = _lowered(forward) if recipe.precision == "bfloat16" else forward
+    with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
+        for climb in ascend(passes, recipe, left, start, targets, batch, scales, jitter if recipe.jitter else None):
+            climbed.add(climb, batch)
+            advance(1)
     blocks = []
-    with progress(len(work), f"{layer} {recipe.objective}", "images") as advance:
-        for first in range(0, len(work), batch):
-            rows = work[first : first + batch]
-            name = f"{first:08d}.npz"
-            block = _unpack(scratch.load(name))
-            if block is None:
-                padded = rows + [rows[-1]] * (batch - len(rows))
-                block = _block(forward, recipe, padded, layer, shape, tensors, mean_image, device)
-                block = {key: value[: len(rows)] for key, value in block.items()}
-                scratch.save(name, _pack(block))
-            blocks.append(block)
-            advance(len(rows))
+    for first in range(0, len(work), batch):
+        rows = list(range(first, min(first + batch, len(work))))
+        padded = rows + [rows[-1]] * (batch - len(rows))
+        block = _scored(
+            forward,
+            recipe,
+            torch.from_numpy(climbed.images[padded]).to(device),
+            torch.stack([start(row) for row in padded]),
+            torch.tensor([targets[row] for row in padded], device=device),
+            scales,
+        )
+        blocks.append({key: value[: len(rows)] for key, value in block.items()})
     joined = {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
+    joined["objective"] = np.concatenate([climbed.course[:, :-1], joined["objective"][:, None]], 1)
     arrays = {key: value.reshape(len(seeds), len(units), *value.shape[1:]) for key, value in joined.items()}
     return Generated(units=np.asarray(units, np.int64), steps=recipe.recorded_steps(), **arrays)
 
 
-def _block(
+class _Climbed:
+    """The images climbed to so far, kept in pieces in a scratch folder."""
+
+    def __init__(self, scratch: Scratch, rows: int, shape: Sequence[int], points: int) -> None:
+        self.images = np.zeros((rows, *shape), np.float32)
+        self.course = np.zeros((rows, points), np.float32)
+        self.done = np.zeros(rows, bool)
+        self._scratch = scratch
+        self._pieces = 0
+        self._unsaved: list[int] = []
+        while (content := scratch.load(self._name())) is not None:
+            with np.load(io.BytesIO(content), allow_pickle=False) as piece:
+                self.images[piece["rows"]], self.course[piece["rows"]] = piece["images"], piece["course"]
+                self.done[piece["rows"]] = True
+            self._pieces += 1
+
+    def _name(self) -> str:
+        return f"{self._pieces:06d}.npz"
+
+    def add(self, climb: Climb, save_every: int) -> None:
+        """Take an image; keep a piece whenever `save_every` have come together."""
+        self.images[climb.row] = climb.image.cpu().numpy()
+        self.course[climb.row] = climb.course
+        self.done[climb.row] = True
+        self._unsaved.append(climb.row)
+        if len(self._unsaved) == save_every:
+            buffer = io.BytesIO()
+            rows = np.array(self._unsaved)
+            np.savez(buffer, rows=rows, images=self.images[rows], course=self.course[rows])
+            self._scratch.save(self._name(), buffer.getvalue())
+            self._pieces += 1
+            self._unsaved = []
+
+
+def _lowered(forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Return the same part of the network with parameters and passes in bfloat16, its results in float32."""
+    half = copy.deepcopy(forward)
+    assert isinstance(half, nn.Module)
+    half.to(torch.bfloat16)
+
+    def lowered(images: Tensor) -> tuple[Tensor, Tensor]:
+        before, after = half(images.to(torch.bfloat16))
+        return before.float(), after.float()
+
+    return lowered
+
+
+def _scored(
     forward: Callable[[Tensor], tuple[Tensor, Tensor]],
     recipe: Recipe,
-    rows: Sequence[tuple[int, int]],
-    layer: str,
-    shape: Sequence[int],
-    scale: Any,
-    mean_image: np.ndarray | None,
-    device: torch.device,
+    exact: Tensor,
+    start: Tensor,
+    targets: Tensor,
+    scale: tuple[Tensor, Tensor] | None,
 ) -> dict[str, np.ndarray]:
-    """Make the images of one batch of (seed, unit); arrays with the rows first, keys as in `Generated`."""
-
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(device).contiguous(memory_format=torch.channels_last)
-
-    def responses(images: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            return forward(images)
-
-    def shifts(step: int) -> Tensor:
-        draws = [generator("jitter", seed, layer, unit, step) for seed, unit in rows]
-        return torch.from_numpy(np.stack([d.integers(-recipe.jitter, recipe.jitter + 1, 2) for d in draws]))
-
-    start = tensor(np.stack([start_image(recipe, seed, layer, unit, shape, mean_image) for seed, unit in rows]))
-    targets = torch.tensor([unit for _, unit in rows], device=device)
-    exact, course = ascend(forward, recipe, start, targets, scale, shifts if recipe.jitter else None)
+    """Return images as they are stored and the layer's answers to them; keys as in `Generated`, the rows first."""
     stored, seen = stored_and_seen(exact) if recipe.clamp else (exact, exact)
-    _, start_seen = stored_and_seen(start) if recipe.clamp else (start, start)
-    before, after = responses(seen)
-    course.append(objective(recipe.objective, before, after, targets, scale, recipe.target))
-    return {
-        "images": stored.permute(0, 2, 3, 1).contiguous().cpu().numpy(),
-        "responses": after.cpu().numpy(),
-        "start_responses": responses(start_seen)[1].cpu().numpy(),
-        "preactivations": before.cpu().numpy(),
-        "objective": torch.stack(course, 1).cpu().numpy(),
-        "rounding": (_stronger(after, targets) - _stronger(responses(exact)[1], targets)).cpu().numpy(),
+    start_seen = stored_and_seen(start)[1] if recipe.clamp else start
+    with torch.no_grad():
+        (before, after), (_, at_start), (_, unrounded) = (
+            forward(images.contiguous(memory_format=torch.channels_last)) for images in (seen, start_seen, exact)
+        )
+    values = {
+        "images": stored.permute(0, 2, 3, 1).contiguous(),
+        "responses": after,
+        "start_responses": at_start,
+        "preactivations": before,
+        "objective": objective(recipe.objective, before, after, targets, scale, recipe.target),
+        "rounding": _stronger(after, targets) - _stronger(unrounded, targets),
     }
+    return {name: value.cpu().numpy() for name, value in values.items()}
+
+
+def _stronger(activations: Tensor, targets: Tensor) -> Tensor:
+    """Return the share of units that answer more strongly than the target (Eq. 4)."""
+    return (activations > activations.gather(1, targets[:, None])).float().mean(1)
 
 
 def stored_and_seen(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return images rounded to 8 bits: as uint8, and as the network sees them."""
     stored = (images.clamp(0.0, 1.0) * 255).round().to(torch.uint8)
     return stored, (stored.to(torch.float32) / 255).contiguous(memory_format=torch.channels_last)
-
-
-def _stronger(activations: Tensor, targets: Tensor) -> Tensor:
-    """Return the share of units that answer more strongly than the target (Eq. 4)."""
-    own = activations.gather(1, targets[:, None])
-    return (activations > own).float().mean(1)
-
-
-def _pack(block: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **block)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def _unpack(content: bytes | None) -> dict[str, np.ndarray] | None:
-    if content is None:
-        return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as block:
-        return {key: block[key] for key in block.files}
