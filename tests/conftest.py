@@ -1,6 +1,24 @@
-"""What all tests share."""
+"""What all tests share: the folder of their helpers, and one finished run that scenarios copy."""
 
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+from workflow import SMALL, Project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """Return a project in which a plain Snakemake has finished, and DVC has recorded it. Not to be changed."""
+    project = Project.create(tmp_path_factory.mktemp("finished") / "project", SMALL)
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """Return a copy of the finished project."""
+    return finished.copy(tmp_path / "project")

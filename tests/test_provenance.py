@@ -72,5 +72,7 @@ def test_comments_in_rules_change_nothing(project):
     before = rules_digest([rules])
     rules.write_text("# A comment.\n\n" + rules.read_text())
     assert rules_digest([rules]) == before
-    rules.write_text(rules.read_text().replace("threads: 1", "threads: 2", 1))
+    text = rules.read_text()
+    assert "gpu=GPU" in text
+    rules.write_text(text.replace("gpu=GPU", "gpu=1", 1))
     assert rules_digest([rules]) != before

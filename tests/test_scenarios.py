@@ -7,10 +7,9 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from workflow import SMALL, Project
+from workflow import Project
 
 pytestmark = pytest.mark.parametrize("command", ["snakemake", "dvc repro"])
 
@@ -29,20 +28,6 @@ ALL_BUT_DATASET = (
         "small/ablation/hidden1",
     }
 )
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Project:
-    """Return a project in which a plain Snakemake has finished, and DVC has recorded what it made."""
-    project = Project.create(tmp_path_factory.mktemp("prepared") / "project", SMALL)
-    project.snakemake()
-    return project
-
-
-@pytest.fixture
-def project(prepared: Project, tmp_path: Path) -> Project:
-    """Return a copy of the prepared project."""
-    return prepared.copy(tmp_path / "project")
 
 
 def check(project: Project, command: str, change: Callable[[], None], expected: set[str], same: set[str]) -> None:

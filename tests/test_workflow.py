@@ -17,7 +17,7 @@ PLANNED = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Project:
+def clone(tmp_path_factory) -> Project:
     """Return a clone in which nothing has been run."""
     return Project.create(
         tmp_path_factory.mktemp("clone") / "project", yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -29,31 +29,31 @@ def test_every_config_is_listed_here():
 
 
 @pytest.mark.parametrize("config", PLANNED)
-def test_dry_run_plans_these_experiments_and_no_others(project, config):
-    (project.folder / "data/own/images").mkdir(parents=True, exist_ok=True)
+def test_dry_run_plans_these_experiments_and_no_others(clone, config):
+    (clone.folder / "data/own/images").mkdir(parents=True, exist_ok=True)
     chosen = [] if config == "config.yaml" else ["--configfile", config]
-    said = project.run("snakemake", "-n", *chosen)
+    said = clone.run("snakemake", "-n", *chosen)
     assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED[config]
     assert "rule checkpoint" in said
 
 
 @pytest.mark.parametrize("config", PLANNED)
-def test_lint(project, config):
+def test_lint(clone, config):
     chosen = [] if config == "config.yaml" else ["--configfile", config]
-    assert "Congratulations" in project.run("snakemake", "--lint", *chosen)
+    assert "Congratulations" in clone.run("snakemake", "--lint", *chosen)
 
 
-def test_dvc_has_a_stage_for_each_thing_in_the_config(project):
-    stages = project.run("dvc", "stage", "list", "--name-only").split()
+def test_dvc_has_a_stage_for_each_thing_in_the_config(clone):
+    stages = clone.run("dvc", "stage", "list", "--name-only").split()
     assert stages == ["study", "dataset@digits", "checkpoint@digits-convnet", "analysis@digits"]
-    graph = project.run("dvc", "dag", "--dot")
+    graph = clone.run("dvc", "dag", "--dot")
     edges = set(re.findall(r'"([^"]+)" -> "([^"]+)"', graph))
     assert {("study", "dataset@digits"), ("dataset@digits", "checkpoint@digits-convnet")} <= edges
     assert ("checkpoint@digits-convnet", "analysis@digits") in edges
 
 
-def test_the_diagram_in_the_readme_shows_the_rules(project):
-    said = project.run("snakemake", "--list-rules")
+def test_the_diagram_in_the_readme_shows_the_rules(clone):
+    said = clone.run("snakemake", "--list-rules")
     rules = {line.strip() for line in said.splitlines() if re.fullmatch(r"\s*\w+\s*", line)}
     rules = {rule for rule in rules if not rule.startswith("experiment_")}
     readme = (ROOT / "README.md").read_text()
@@ -62,8 +62,8 @@ def test_the_diagram_in_the_readme_shows_the_rules(project):
     assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == rules - {"all"}
 
 
-def test_the_diagram_shows_what_depends_on_what(project):
-    graph = project.run("snakemake", "--rulegraph")
+def test_the_diagram_shows_what_depends_on_what(clone):
+    graph = clone.run("snakemake", "--rulegraph")
     names = dict(re.findall(r'(\d+)\[label = "(\w+)"', graph))
     edges = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
     (diagram,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -71,24 +71,24 @@ def test_the_diagram_shows_what_depends_on_what(project):
     assert drawn == {edge for edge in edges if "all" not in edge}
 
 
-def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(project):
+def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone):
     from unitscope.console import processors
 
-    said = project.run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
+    said = clone.run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
     assert f"Provided cores: {processors()}" in said
 
 
-def test_no_gpu_is_asked_for_on_the_cpu(project, tmp_path):
+def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
     config = tmp_path / "cpu.yaml"
     config.write_text(yaml.safe_dump(SMALL))
-    assert "gpu=1" not in project.run("snakemake", "-n", "--configfile", str(config))
+    assert "gpu=1" not in clone.run("snakemake", "-n", "--configfile", str(config))
     config.write_text(yaml.safe_dump({**SMALL, "device": "cuda"}))
-    assert "gpu=1" in project.run("snakemake", "-n", "--configfile", str(config))
+    assert "gpu=1" in clone.run("snakemake", "-n", "--configfile", str(config))
 
 
 @pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
-def test_every_step_can_be_run_by_hand(project, script):
-    assert "usage:" in project.run("python", f"scripts/{script}.py", "--help", PYTHONPATH=str(project.folder))
+def test_every_step_can_be_run_by_hand(clone, script):
+    assert "usage:" in clone.run("python", f"scripts/{script}.py", "--help", PYTHONPATH=str(clone.folder))
 
 
 LIGHT = {"selectivity", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"}
@@ -123,7 +123,7 @@ def test_the_conda_environment_follows_the_lock_file():
     project = (ROOT / "pyproject.toml").read_text()
     pairs = dict(line.split("==") for line in wanted)
     # A package has two versions in the lock where Python's own version decides; the first is that of the oldest.
-    first = {}
+    first: dict[str, str] = {}
     for name, version in re.findall(
         r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
     ):

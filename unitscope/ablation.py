@@ -5,7 +5,7 @@ lies before the layer runs once for all its units.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,7 @@ def ablation(
     clamps: Mapping[str, np.ndarray],
     classes: int,
     images: int,
+    units: Sequence[int] | None = None,
 ) -> dict[str, Ablation]:
     """Clamp each unit of a layer in turn and measure what is lost.
 
@@ -67,25 +68,26 @@ def ablation(
         clamps: For each way to clamp, the values (units,) that the units are clamped to.
         classes: Number of classes.
         images: Number of images in all batches, for the progress shown.
+        units: The units to clamp; all of them where this is None. The results have their number and order.
     """
     device = next(module.parameters()).device
-    units = len(next(iter(clamps.values())))
+    units = range(len(next(iter(clamps.values())))) if units is None else units
     cut = split(module, layer)
     intact = Tally(classes)
-    clamped = {name: [Tally(classes) for _ in range(units)] for name in clamps}
+    clamped = {name: {unit: Tally(classes) for unit in units} for name in clamps}
     counts = np.zeros(classes, np.int64)
-    with torch.inference_mode(), progress(images * units, f"{layer} ablation", "images x units") as advance:
+    with torch.inference_mode(), progress(images * len(units), f"{layer} ablation", "images x units") as advance:
         for batch, numbers in batches:
             counts += np.bincount(numbers, minlength=classes)
             labels = torch.from_numpy(numbers)
             activation, *live = cut.prefix(pixels(batch, device))
             intact.add(cut.suffix(activation, *live), labels)
-            for unit in range(units):
+            for unit in units:
                 for name, values in clamps.items():
                     with clamped_unit(activation, unit_axis(kind), unit, float(values[unit])):
                         clamped[name][unit].add(cut.suffix(activation, *live), labels)
                 advance(len(numbers))
-    return {name: _changes(intact, tallies, counts) for name, tallies in clamped.items()}
+    return {name: _changes(intact, list(tallies.values()), counts) for name, tallies in clamped.items()}
 
 
 @contextlib.contextmanager

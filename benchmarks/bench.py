@@ -1,0 +1,384 @@
+"""Speed against other libraries and against the floor: `python benchmarks/bench.py [section ...]`.
+
+The floor of an ascent is the forward pass to the tapped layer and the backward pass to the pixels, with frozen weights,
+on the same batch, channels last. The floor of extraction is the plain forward pass; ablation is measured against a
+full pass a unit with a hook. All figures are medians of alternating runs in one process, with random weights.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from unitscope.ablation import ablation
+from unitscope.activations import activations
+from unitscope.layers import Tap, _cut, _site, _trace, prefix, taps
+from unitscope.networks import build, freeze, pixels
+from unitscope.visualization import Recipe, ascend, start_image
+
+ROOT = Path(__file__).parent.parent
+SHAPE = (3, 32, 32)
+NETWORKS = {
+    "shallow convnet": {"source": "built_in", "model": "shallow_convnet", "options": {}},
+    "VGG16": {"source": "built_in", "model": "vgg16", "options": {}},
+}
+RUNS = 5
+
+
+def network(name: str) -> nn.Module:
+    """Return a frozen network of the benchmark, with random weights that keep activations alive in every layer."""
+    module = build({**NETWORKS[name], "seed": 0}, SHAPE, 10)
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+    return freeze(module)
+
+
+def alternating(candidates: dict[str, Callable[[], object]], runs: int = RUNS) -> dict[str, float]:
+    """Return the median seconds of each candidate, run in turn, after one run of each that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for run in range(runs + 1):
+        for name, candidate in candidates.items():
+            started = time.perf_counter()
+            candidate()
+            if run:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def row(what: str, ours: float, other: str, theirs: float, floor: float | None = None, unit: str = "s") -> None:
+    """Print a row of the table."""
+    behind = "" if floor is None else f"{floor:>10.3f}{ours / floor:>8.2f}"
+    print(f"{what:<44}{ours:>10.3f} {unit:<3}{other:<34}{theirs:>10.3f}{theirs / ours:>8.1f}{behind}", flush=True)
+
+
+# --- ascents ---------------------------------------------------------------------------------------------------------
+
+
+def floor_of_ascent(module: nn.Module, layer: str, images: torch.Tensor, steps: int) -> Callable[[], None]:
+    """Return the least that an ascent can do: forward to the tap, backward to the pixels."""
+    traced = _trace(module)
+    forward = _cut(traced, [], _site(traced, layer).tap)
+    held = images.clone(memory_format=torch.preserve_format).requires_grad_(True)
+    with torch.no_grad():
+        ones = torch.ones_like(forward(held))
+
+    def run() -> None:
+        for _ in range(steps):
+            torch.autograd.grad(forward(held), held, ones)
+
+    return run
+
+
+def our_ascent(module: nn.Module, tap: Tap, batch: int, recipe: Recipe) -> Callable[[], None]:
+    """Return an ascent of the first `batch` units of a layer."""
+    forward = prefix(module, tap.layer, "mean")
+    units = [number % tap.units for number in range(batch)]
+    starts = [torch.from_numpy(start_image(recipe, 0, tap.layer, unit, SHAPE)) for unit in units]
+
+    def run() -> None:
+        list(ascend(forward, recipe, range(batch), starts.__getitem__, units, batch))
+
+    return run
+
+
+def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, together: bool) -> Callable[[], None]:
+    """Return lucent's ascent of some units: in one call, or a call each; pixels, no transforms, fixed image size."""
+    from lucent.optvis import objectives, param, render
+
+    name = tap.layer.replace(".", "_")
+    of = objectives.channel if tap.kind == "conv" else objectives.channel
+    optimizer = lambda parameters: torch.optim.Adam(parameters, lr=0.05)  # noqa: E731
+    common = {
+        "optimizer": optimizer,
+        "transforms": [],
+        "thresholds": (steps,),
+        "preprocess": False,
+        "progress": False,
+        "show_image": False,
+        "fixed_image_size": SHAPE[1],
+    }
+
+    def run() -> None:
+        calls = [units] if together else [[unit] for unit in units]
+        for call in calls:
+            objective = of(name, call[0], batch=0)
+            for place, unit in enumerate(call[1:], 1):
+                objective = objective + of(name, unit, batch=place)
+            image = lambda count=len(call): param.image(  # noqa: E731
+                SHAPE[1], batch=count, fft=False, decorrelate=False, sd=0.05
+            )
+            with contextlib.redirect_stdout(io.StringIO()):
+                render.render_vis(module, objective, image, **common)
+
+    return run
+
+
+def ascents(batch: int = 16, steps: int = 4) -> None:
+    """AM and IAM on all layers of both networks, against the floor and against lucent."""
+    for name in NETWORKS:
+        module = network(name)
+        images = torch.rand(batch, *SHAPE).contiguous(memory_format=torch.channels_last)
+        for method in ("am", "iam"):
+            recipe = Recipe(objective=method, steps=steps, points=2)
+            totals: dict[str, float] = {}
+            for tap in taps(module, SHAPE):
+                units = [number % tap.units for number in range(batch)]
+                candidates = {
+                    "floor": floor_of_ascent(module, tap.layer, images, steps),
+                    "ours": our_ascent(module, tap, batch, recipe),
+                }
+                if method == "am":
+                    candidates["lucent, batch="] = lucent_ascent(module, tap, units, steps, True)
+                    candidates["lucent, a unit at a time"] = lucent_ascent(module, tap, units[:4], steps, False)
+                found = alternating(candidates)
+                if method == "am":
+                    found["lucent, a unit at a time"] *= batch / 4
+                totals = {key: totals.get(key, 0.0) + value for key, value in found.items()}
+                per_step = {key: 1000 * value / steps for key, value in found.items()}
+                row(f"{name} {tap.layer} {method}, a step", per_step["ours"], "floor", per_step["floor"], per_step["floor"], "ms")
+            for other in [key for key in totals if key.startswith("lucent")] or ["floor"]:
+                row(f"{name}, all layers, {method}", totals["ours"], other, totals[other], totals["floor"])
+
+
+# --- extraction ------------------------------------------------------------------------------------------------------
+
+
+def extraction(count: int = 1000) -> None:
+    """Activations of all 16 layers of VGG16 in one pass, written to HDF5, against the plain forward pass."""
+    import h5py
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    module = network("VGG16")
+    layers = [tap.layer for tap in taps(module, SHAPE)]
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    batches = [images[first : first + 250] for first in range(0, count, 250)]
+    extractor = create_feature_extractor(module, layers)
+
+    def plain() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                module(pixels(batch, torch.device("cpu")))
+
+    def ours() -> None:
+        with tempfile.TemporaryDirectory() as folder, h5py.File(f"{folder}/a.h5", "w") as file:
+            first = 0
+            for values in activations(module, layers, batches):
+                for layer, array in values.items():
+                    if layer not in file:
+                        file.create_dataset(layer, (count, array.shape[1]), np.float32, chunks=(250, min(64, array.shape[1])))
+                    file[layer][first : first + len(array)] = array
+                first += 250
+
+    def torchvision() -> None:
+        with torch.inference_mode():
+            kept = [
+                {key: value.flatten(2).mean(2) if value.dim() == 4 else value for key, value in found.items()}
+                for found in (extractor(pixels(batch, torch.device("cpu"))) for batch in batches)
+            ]
+            for layer in layers:
+                torch.cat([found[layer] for found in kept]).numpy()
+
+    found = alternating({"plain": plain, "ours": ours, "torchvision": torchvision})
+    other = "create_feature_extractor, no file"
+    row(f"VGG16, 16 layers, {count} images to HDF5", found["ours"], other, found["torchvision"], found["plain"])
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+sys.argv = ["activations.py", *sys.argv[1:]]
+import runpy
+try:
+    runpy.run_path("scripts/activations.py", run_name="__main__")
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def memory() -> None:
+    """Peak resident memory of the activations rule on 10,000 and on 60,000 images."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        generator = np.random.default_rng(0)
+        run = lambda *words: subprocess.run(  # noqa: E731
+            [sys.executable, *map(str, words)],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        for count in (10_000, 60_000):
+            np.savez(
+                folder / "x.npz",
+                images=generator.integers(0, 256, (count, 8, 8, 1), dtype=np.uint8),
+                labels=np.arange(count) % 10,
+                split=(np.arange(count) % 2).astype(np.uint8),
+            )
+            settings = f'{{"source": "arrays", "path": "{folder}/x.npz", "test_fraction": 0.5, "seed": 0}}'
+            run("scripts/dataset.py", "--settings", settings, "--output", folder / "x.h5")
+            network = (
+                '{"source": "built_in", "model": "mlp", "options": {}, "input": null, "normalization": null, "weights": '
+                'null, "head": null, "seed": 0, "training": {"epochs": 0, "stop_after": null, "batch": 64, '
+                '"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0, "crop": 0, "flip": false, "precision": "auto"}}'
+            )
+            run(
+                "scripts/checkpoint.py", "--dataset", folder / "x.h5", "--settings", network,
+                "--output", folder / "x.pt", "--record", folder / "x.json",
+            )  # fmt: skip
+            layers = ["hidden1", "hidden2", "hidden3", "hidden4"]
+            run(
+                "scripts/taps.py", "--dataset", folder / "x.h5", "--network", network, "--layers", *layers,
+                "--output", folder / "taps.json",
+            )  # fmt: skip
+            said = run(
+                "-c", MEMORY, "--checkpoint", folder / "x.pt", "--dataset", folder / "x.h5", "--taps",
+                folder / "taps.json", "--settings", '{"batch": 250, "readout": "mean"}', "--output", folder / "a.h5",
+            )  # fmt: skip
+            peaks[count] = float(said.split()[-1])
+    row("activations rule, 60,000 images, peak memory", peaks[60_000], "10,000 images", peaks[10_000], unit="MB")
+
+
+# --- ablation --------------------------------------------------------------------------------------------------------
+
+
+def full_pass(module: nn.Module, tap: Tap, images: torch.Tensor) -> Callable[[int], None]:
+    """Return the plain way to ablate a unit: a full pass with a hook on the layer's ReLU or, where none is, on it."""
+    parts = list(module.named_modules())
+    place = next(number for number, (name, _) in enumerate(parts) if name == tap.layer)
+    behind = [part for _, part in parts[place + 1 : place + 3] if isinstance(part, nn.ReLU)]
+    part = behind[0] if behind and not tap.signed else parts[place][1]
+
+    def run(unit: int) -> None:
+        def clamp(_: nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
+            output = output.clone()
+            output[:, unit] = 0.0
+            return output
+
+        handle = part.register_forward_hook(clamp)
+        try:
+            with torch.inference_mode():
+                for first in range(0, len(images), 250):
+                    module(images[first : first + 250])
+        finally:
+            handle.remove()
+
+    return run
+
+
+def ablations(count: int = 1000, sampled: int = 8) -> None:
+    """Ablation of every unit of every layer of VGG16, against a full pass a unit with a hook, and against captum."""
+    from captum.attr import LayerFeatureAblation
+
+    module = network("VGG16")
+    data = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    images = pixels(data, torch.device("cpu"))
+    labels = np.zeros(count, np.int64)
+    batches = [(data[first : first + 250], labels[first : first + 250]) for first in range(0, count, 250)]
+    totals = {"ours": 0.0, "hook": 0.0, "captum": 0.0}
+    for tap in taps(module, SHAPE):
+        part = module.get_submodule(tap.layer)
+        mask = torch.arange(tap.units).view(1, -1, *[1] * len(tap.map))
+
+        def captum(part: nn.Module = part, mask: torch.Tensor = mask, tap: Tap = tap) -> None:
+            # Captum ablates all units of the mask: a few of them are one group each, the others one more.
+            grouped = mask.clamp(max=sampled)
+            with torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
+                LayerFeatureAblation(module, part).attribute(images[:250], target=0, layer_mask=grouped)
+
+        hook = full_pass(module, tap, images)
+        found = alternating(
+            {
+                "ours": lambda tap=tap: ablation(
+                    module, tap.layer, tap.kind, batches, {"": np.zeros(tap.units)}, 10, count, units=range(sampled)
+                ),
+                "hook": lambda hook=hook: [hook(unit) for unit in range(2)],
+                "captum": captum,
+            },
+            runs=3,
+        )
+        # Ours runs the prefix once for all units, of which only some are ablated here.
+        each = {"ours": found["ours"] / sampled, "hook": found["hook"] / 2, "captum": 4 * found["captum"] / (sampled + 1)}
+        row(f"VGG16 {tap.layer}, a unit, {count} images", each["ours"], "full pass with a hook", each["hook"])
+        totals = {key: totals[key] + each[key] * tap.units for key in totals}
+    row("VGG16, all units of all layers", totals["ours"], "full pass with a hook", totals["hook"])
+    row("VGG16, all units of all layers", totals["ours"], "captum's LayerFeatureAblation", totals["captum"])
+
+
+# --- the workflow ----------------------------------------------------------------------------------------------------
+
+
+def workflow() -> None:
+    """A run that has nothing to do, a plan of a large study, and the start of every program of the default run."""
+    import yaml
+
+    def seconds(*command: str) -> float:
+        started = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    row("snakemake on a finished default study", statistics.median(seconds("snakemake", "--cores", "8") for _ in range(RUNS)), "bar", 5.0)
+    study = {
+        "networks": {f"n{i}": {"model": "mlp", "options": {"widths": [8] * 15}, "input": [1, 8, 8], "weights": {"file": "x", "sha256": "0" * 64}} for i in range(4)},
+        "experiments": {f"e{i}": {"network": f"n{i}", "layers": [f"hidden{k}" for k in range(1, 16)]} for i in range(4)},
+    }  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(study, file)
+        file.flush()
+        planned = statistics.median(seconds("snakemake", "-n", "--configfile", file.name) for _ in range(3))
+    row("snakemake -n, 4 experiments, 60 layers", planned, "bar", 15.0)
+    jobs = subprocess.run(
+        ["snakemake", "-n", "--forceall"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", jobs.partition("Job stats:")[2], re.MULTILINE))
+    total = 0.0
+    for rule, count in counts.items():
+        script = {"layers": "correlations"}.get(rule, rule)
+        path = ROOT / "scripts" / f"{script}.py"
+        if not path.exists():
+            continue
+        before = os.times()
+        for _ in range(3):
+            subprocess.run(
+                [sys.executable, path, "--help"],
+                env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
+            )  # fmt: skip
+        after = os.times()
+        spent = (after.children_user + after.children_system - before.children_user - before.children_system) / 3
+        total += int(count) * spent
+    row("start of all programs of the default run", total, "bar (core-seconds)", 60.0)
+
+
+SECTIONS = {
+    "ascents": ascents,
+    "extraction": extraction,
+    "memory": memory,
+    "ablations": ablations,
+    "workflow": workflow,
+}
+
+
+def main() -> None:
+    """Run the sections that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
+    sections = parser.parse_args().sections or list(SECTIONS)
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; medians of {RUNS} runs")
+    print(f"{'what':<44}{'ours':>10}    {'other':<34}{'':>10}{'ratio':>8}{'floor':>10}{'/floor':>8}")
+    for section in sections:
+        SECTIONS[section]()
+
+
+if __name__ == "__main__":
+    main()

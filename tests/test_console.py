@@ -1,0 +1,94 @@
+"""What people see of a program: bars on a terminal, lines in a log, and a paragraph when something is wrong."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+from workflow import ROOT
+
+PROGRAM = """
+import sys, time
+from unitscope import console
+from unitscope.errors import UserError
+console.SECONDS_BETWEEN_LINES = 0.05
+
+def main(arguments):
+    with console.progress(10, "layer conv1", "images", done=2) as advance:
+        for _ in range(8):
+            time.sleep(0.02)
+            advance(1)
+    {ending}
+
+console.run(console.parser("A test."), main)
+"""
+
+
+def command(tmp_path, ending="pass"):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(ending=ending))
+    return [sys.executable, str(program), "--log", str(tmp_path / "a.log")]
+
+
+def run(tmp_path, ending="pass"):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command(tmp_path, ending), env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_terminal_shows_a_bar_with_units_rate_and_time_left(tmp_path):
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    program = subprocess.Popen(command(tmp_path), env=environment, stderr=follower, stdout=follower)
+    os.close(follower)
+    said = b""
+    try:
+        while piece := os.read(leader, 65536):
+            said += piece
+    except OSError:
+        pass  # The terminal's end.
+    assert program.wait() == 0
+    assert b"layer conv1" in said
+    assert b"images/s" in said
+    assert b"10/10" in said or b"9/10" in said
+
+
+def test_a_log_gets_plain_lines_at_intervals(tmp_path):
+    done = run(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = (tmp_path / "a.log").read_text().splitlines()
+    assert 2 <= len(lines) <= 5
+    assert "layer conv1: 10 of 10 images" in lines[-1]
+    assert "a second" in lines[0]
+    assert "s left" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("raise UserError('conv9 is not there.')", "Error: conv9 is not there."),
+        ("open('/nowhere/x')", "fault of unitscope"),
+        (
+            "raise OSError(28, 'No space left on device', 'a.h5')",
+            "no space left on the disk. Free some, then run again: a.h5",
+        ),
+        ("raise OSError(30, 'Read-only file system', 'a.h5')", "read-only. Choose a folder"),
+    ],
+)
+def test_an_error_is_a_paragraph_and_the_traceback_goes_into_the_log(tmp_path, ending, words):
+    done = run(tmp_path, ending)
+    assert done.returncode == 1
+    assert words in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert "Traceback (most recent call last)" in (tmp_path / "a.log").read_text()
+
+
+def test_sigterm_ends_a_program_in_order(tmp_path):
+    done = run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)")
+    assert done.returncode == 143
+
+
+def test_ctrl_c_says_that_nothing_is_lost(tmp_path):
+    done = run(tmp_path, "raise KeyboardInterrupt")
+    assert done.returncode == 130
+    assert "goes on from there" in done.stderr
