@@ -13,6 +13,7 @@ STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
 
 .PHONY: run test plan report lock
 run: $(VENV)/run.installed
+	@test -f $(CONFIG) || { echo "There is no config $(CONFIG)."; exit 1; }
 	snakemake --cores 8 --resources gpu=1 $(STUDY)
 	@python scripts/summary.py --config $(CONFIG)
 

@@ -22,7 +22,7 @@ from unitscope.artifacts import canonical_json
 from unitscope.config import resolve
 from unitscope.console import processors
 from unitscope.errors import UserError
-from unitscope.provenance import code_digest
+from unitscope.provenance import code_digest, listing_digest
 
 SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
 try:
@@ -69,6 +69,12 @@ def experiment(wildcards):
 def network(wildcards):
     """Return the settings of the network that a job belongs to."""
     return STUDY.networks[getattr(wildcards, "network", None) or experiment(wildcards)["network"]]
+
+
+def source(wildcards):
+    """Return a digest of the files that a data set is read from, so that a changed folder is noticed."""
+    path = STUDY.datasets[wildcards.dataset].get("path")
+    return listing_digest(Path(path)) if path else ""
 
 
 def recipe(wildcards):

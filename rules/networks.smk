@@ -13,6 +13,7 @@ rule dataset:
     threads: 8
     params:
         settings=lambda wildcards: canonical_json(STUDY.datasets[wildcards.dataset]),
+        source=source,
         code=code("dataset"),
     shell:
         "python scripts/dataset.py --settings {params.settings:q} --output {output:q} --log {log:q}"

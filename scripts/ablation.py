@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from unitscope.artifacts import write_table
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
+
+SCORES = ("loss", "accuracy", "worst_class")
+CLAMPS = ("", "_mean")
+"""Clamped to 0, and to the mean; as the columns' names end."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,19 +37,27 @@ def main(arguments: argparse.Namespace) -> None:
     module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
     layer = tap(module, arguments.layer, record["input"])
     batch = arguments.settings["batch"]
+    units = np.arange(layer.units)
+    named = {"layer": [layer.layer] * layer.units, "unit": units}
     with open_dataset(arguments.dataset) as dataset:
+        if not dataset.classes:
+            console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
+            missing = np.full(layer.units, np.nan)
+            write_table(arguments.output, {**named, **{column(*names): missing for names in product(SCORES, CLAMPS)}})
+            return
         labels = dataset.labels("test")
         starts = range(0, len(labels), batch)
         images = zip(dataset.batches("test", batch), (labels[first : first + batch] for first in starts), strict=True)
-        clamps = {"": np.zeros(layer.units), "_mean": mean_of(module, layer.layer, dataset, batch)}
+        values = [np.zeros(layer.units), mean_of(module, layer.layer, dataset, batch)]
+        clamps = dict(zip(CLAMPS, values, strict=True))
         lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), len(labels))
-    scores = {
-        f"ablation_{name}{clamp}": getattr(changes, name)
-        for clamp, changes in lost.items()
-        for name in ("loss", "accuracy", "worst_class")
-    }
-    units = np.arange(layer.units)
-    write_table(arguments.output, {"layer": [layer.layer] * layer.units, "unit": units, **scores})
+    scores = {column(name, clamp): getattr(lost[clamp], name) for clamp in CLAMPS for name in SCORES}
+    write_table(arguments.output, {**named, **scores})
+
+
+def column(score: str, clamp: str) -> str:
+    """Return the name of a column."""
+    return f"ablation_{score}{clamp}"
 
 
 def mean_of(module: object, layer: str, dataset: Dataset, batch: int) -> np.ndarray:

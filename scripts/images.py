@@ -36,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Climb for every target unit and every seed."""
-    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
+    device = devices.pick(arguments.device)
+    module, record = load_checkpoint(arguments.checkpoint, device)
     settings, recipe = arguments.settings, Recipe(**arguments.recipe)
     made_from = {
         "layer": arguments.layer,
@@ -53,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
                 scale = scale_of(module, arguments.layer, dataset, settings)
             if recipe.start == "mean":
                 mean_image = mean_of(dataset, settings["batch"])
-    scratch = Scratch(arguments.scratch, [made_from, arguments.code])
+    scratch = Scratch(arguments.scratch, [made_from, arguments.code, device.type])
     generated = activation_maximization(
         module,
         arguments.layer,

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from unitscope import console, devices
-from unitscope.config import Study, resolve
+from unitscope.config import Study, read, resolve
 from unitscope.errors import UserError
 from unitscope.planning import Calibration, Outline, outline, seconds_of_start
 
@@ -37,7 +37,7 @@ class Cost:
 
 def main(arguments: argparse.Namespace) -> None:
     """Ask Snakemake what is to be done, calibrate, and print a table."""
-    config = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
+    config = read(arguments.config)
     schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
     study = resolve(config, schema, str(arguments.config))
     jobs, pending = to_be_done(arguments.config)

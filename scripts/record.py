@@ -22,18 +22,19 @@ def main(arguments: argparse.Namespace) -> None:
     """Commit to DVC, where that is right."""
     if "DVC_STAGE" in os.environ or not Path(".dvc").is_dir() or not Path(".git").exists():
         return
-    if "Nothing to be done" not in run("snakemake", "-n"):
+    if "Nothing to be done" not in (run("snakemake", "-n") or ""):
         return
-    run("python", "scripts/study.py", "--output", "data/study")
-    run("dvc", "commit", "--force", "--quiet")
+    if run("python", "scripts/study.py", "--output", "data/study"):
+        run("dvc", "commit", "--force")
 
 
-def run(*command: str) -> str:
-    """Run a command and return what it says; a failure is a warning, since the results themselves are there."""
+def run(*command: str) -> str | None:
+    """Run a command and return what it says; None, and a word, where it fails: the results themselves are there."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         log.warning("The results are there, but DVC has not recorded them: %s: %s", " ".join(command), done.stdout)
-    return done.stdout
+        return None
+    return done.stdout or " "
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Accept what is given, force what has no record, and run the rest."""
     if arguments.given:
-        snakemake("--touch", "--cores", "1", "--allowed-rules", "dataset", "checkpoint", "--", *arguments.given)
+        # By force: what is up to date would be given no record.
+        snakemake(
+            "--touch", "--forceall", "--cores", "1", "--allowed-rules", "dataset", "checkpoint", "--", *arguments.given
+        )
     unrecorded = without_record(arguments.target)
     forced = ["--forcerun", *unrecorded] if unrecorded else []
     snakemake("--cores", "all", "--resources", "gpu=1", *forced, "--", *arguments.target)

@@ -12,9 +12,9 @@ import yaml
 
 from unitscope import console
 from unitscope.artifacts import write_json
-from unitscope.config import resolve
+from unitscope.config import Study, read, resolve
 from unitscope.errors import UserError
-from unitscope.provenance import code_digest, rules_digest
+from unitscope.provenance import code_digest, listing_digest, rules_digest
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
@@ -32,12 +32,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Resolve the config and write a file for each thing that it names."""
-    try:
-        config = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{arguments.config} is not YAML: {error}") from error
+    config = read(arguments.config)
     schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
     study = resolve(config, schema, str(arguments.config))
+    check(config, study, str(arguments.config))
     networks = rules_digest([ROOT / "rules/networks.smk"])
     flow = rules_digest([ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
     analyses = sorted(
@@ -50,7 +48,25 @@ def main(arguments: argparse.Namespace) -> None:
         code["rules"] = flow if section == "experiments" else networks
         for name, settings in getattr(study, section).items():
             content = {"device": study.device, "settings": settings, "code": code}
+            if "path" in settings:
+                content["source"] = listing_digest(Path(settings["path"]))
             write_json(arguments.output / section / f"{name}.json", content)
+
+
+def check(config: dict[str, Any], study: Study, name: str) -> None:
+    """Refuse a config whose entries the stages of dvc.yaml, one for each, cannot follow."""
+    for section in ("networks", "experiments"):
+        for entry in config[section]:
+            if entry not in getattr(study, section):
+                raise UserError(
+                    f"{name}: {section}.{entry} stands for several trainings or epochs, and DVC's stages follow the "
+                    "entries one by one. Write an entry for each of them, or use Snakemake alone."
+                )
+    for entry, settings in study.networks.items():
+        if settings["dataset"] is None:
+            raise UserError(
+                f"{name}: networks.{entry} has no dataset, which DVC's stages ask for. Use Snakemake alone for it."
+            )
 
 
 def digest(script: str) -> str:

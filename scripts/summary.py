@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from unitscope import artifacts, console, tables
-from unitscope.config import resolve
+from unitscope.config import read, resolve
 
 ROOT = Path(__file__).parent.parent
 BY_LAYER = (".sheet", ".responses")
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Print a table for each experiment of the config."""
-    config = yaml.safe_load(arguments.config.read_text(encoding="utf-8"))
+    config = read(arguments.config)
     schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
     for experiment in resolve(config, schema, str(arguments.config)).experiments:
         folder = arguments.results / experiment

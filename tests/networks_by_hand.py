@@ -46,6 +46,23 @@ class Shared(nn.Module):
         return self.last(x)
 
 
+class InPlace(nn.Module):
+    """Every way to work in place that torch.fx sees: functions, a flag by position, methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.third = nn.Conv2d(4, 4, 3, padding=1)
+        self.last = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu_(self.first(x))
+        x = F.relu(self.second(x), True)
+        x = F.leaky_relu_(self.third(x)).mul_(2)
+        return self.last(x.mean((2, 3)))
+
+
 def quiet(module: nn.Module, seed: int = 0) -> nn.Module:
     """Return a network in eval mode, frozen, with random weights and random batch norm statistics."""
     generator = torch.Generator().manual_seed(seed)

@@ -114,6 +114,16 @@ def test_scratch_forgets_the_pieces_of_other_settings(tmp_path):
     assert not (tmp_path / "job").exists()
 
 
+def test_scratch_touches_nothing_that_it_has_not_made(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/precious").write_text("mine")
+    (tmp_path / "mine").write_text("mine")
+    scratch = Scratch(tmp_path, "key")
+    scratch.save("a", b"one")
+    scratch.clear()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "precious", "work"]
+
+
 def test_json_is_whole(tmp_path):
     write_json(tmp_path / "a.json", {"b": [1.5], "a": None})
     assert read_json(tmp_path / "a.json") == {"b": [1.5], "a": None}

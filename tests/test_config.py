@@ -134,6 +134,28 @@ def test_given_weights_are_not_trained():
             {"networks__small__dataset": None, "networks__small__input": [1, 28, 28]},
             ["networks.small", "neither weights nor a dataset"],
         ),
+        (
+            {"networks__small__input": [1, 28, 28]},
+            ["networks.small", "input beside a dataset"],
+        ),
+        ({"networks__small__head": {"fit": "linear"}}, ["networks.small", "head", "no weights"]),
+        (
+            {"networks__small__seeds": [0], "networks__small-seed0": STUDY["networks"]["small"]},
+            ["networks.small-seed0", "'small-seed0'", "another entry"],
+        ),
+        ({"experiments__first__methods": {"z_am": {"objective": "am"}}}, ["'z_am'", "told apart"]),
+        (
+            {
+                "networks__small": {
+                    "model": "mlp",
+                    "input": [1, 8, 8],
+                    "weights": {"file": "x.pt", "sha256": "0" * 64},
+                },
+                "experiments__first__methods": ["iam_z"],
+            },
+            ["experiments.first.methods", "'iam_z'", "names no dataset"],
+        ),
+        ({"experiments__a\n": STUDY["experiments"]["first"]}, ["match"]),
         ({"networks__small__epochs": [30]}, ["networks.small.epochs", "30", "20"]),
         ({"networks__small__weights": {"file": "x.pt"}}, ["networks.small.weights", "sha256"]),
         ({"experiments__first__network": "smal"}, ["experiments.first.network", "Did you mean 'small'?"]),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks_by_hand import Residual, Shared, quiet
+from networks_by_hand import InPlace, Residual, Shared, quiet
 from torch import nn
 
 from unitscope.errors import UserError
@@ -68,6 +68,18 @@ def test_split_network_equals_the_whole(network, images):
     for found in taps(module, images.shape[1:]):
         cut = split(module, found.layer)
         torch.testing.assert_close(cut.suffix(*cut.prefix(images)), expected)
+
+
+def test_nothing_is_done_in_place():
+    module = quiet(InPlace())
+    expected = module(IMAGES)
+    assert [found.signed for found in taps(module, (3, 8, 8))] == [False, False, True, True]
+    for found in taps(module, (3, 8, 8)):
+        cut = split(module, found.layer)
+        middle = cut.prefix(IMAGES)
+        before = [value.clone() for value in middle]
+        torch.testing.assert_close(cut.suffix(*middle), expected)
+        assert all(torch.equal(*pair) for pair in zip(middle, before, strict=True))
 
 
 def test_tracing_leaves_the_network_as_it_was():

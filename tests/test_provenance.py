@@ -1,11 +1,15 @@
 """Digests of code: they follow imports, and see neither comments nor docstrings."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from unitscope.provenance import code_digest, rules_digest
+from unitscope.errors import UserError
+from unitscope.provenance import code_digest, listing_digest, rules_digest
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,3 +80,60 @@ def test_comments_in_rules_change_nothing(project):
     assert "gpu=GPU" in text
     rules.write_text(text.replace("gpu=GPU", "gpu=1", 1))
     assert rules_digest([rules]) != before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from .errors import UserError",
+        "from . import layers",
+        "import unitscope.layers",
+        "from unitscope import layers",
+    ],
+)
+def test_every_form_of_import_is_followed(project, line):
+    path = project / "unitscope/randomness.py"
+    path.write_text(path.read_text().replace("import hashlib", f"import hashlib\n{line}", 1))
+    before = digests(project)["selectivity"]
+    path = project / "unitscope/layers.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    after = digests(project)["selectivity"]
+    uses = "randomness" in (project / "unitscope/selectivity.py").read_text()
+    assert (before != after) == (uses and "layers" in line)
+
+
+def test_a_name_that_is_no_module_is_refused(project):
+    path = project / "scripts/images.py"
+    path.write_text("from unitscope import class_selectivity\n" + path.read_text())
+    with pytest.raises(UserError, match="class_selectivity"):
+        digests(project)
+
+
+def test_the_digest_covers_what_python_loads(project):
+    from unitscope import provenance
+
+    for script in (project / "scripts").glob("*.py"):
+        code = (
+            f"import runpy, sys; sys.argv = ['x']; runpy.run_path({str(script)!r}, run_name='x'); "
+            "print(*(name.split('.')[1] for name in sys.modules if name.startswith('unitscope.')))"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(project)}
+        said = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+        followed, waiting = set(), [script]
+        while waiting:
+            for module in provenance._imported(provenance._plain(waiting.pop())) - followed:
+                followed.add(module)
+                waiting.append(project / f"unitscope/{module}.py")
+        assert set(said.stdout.split()) <= followed, script.name
+
+
+def test_a_listing_sees_names_and_sizes(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/1.png").write_bytes(b"one")
+    before = listing_digest(tmp_path)
+    os.utime(tmp_path / "cat/1.png", (1, 1))
+    assert listing_digest(tmp_path) == before
+    (tmp_path / "cat/2.png").write_bytes(b"two")
+    more = listing_digest(tmp_path)
+    (tmp_path / "cat/2.png").write_bytes(b"longer")
+    assert len({before, more, listing_digest(tmp_path), listing_digest(tmp_path / "missing")}) == 4

@@ -5,6 +5,7 @@ Every scenario starts from a copy of one prepared run, and is run by each of the
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable
 
@@ -151,3 +152,37 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
         assert "Running stage 'study'" in project.run("dvc", "repro", "--dry")
     assert project.hashes() == before
     assert project.logs() == logs
+
+
+def test_a_fresh_clone_computes_only_what_changed(project, command, tmp_path):
+    if command == "snakemake":
+        pytest.skip("a clone has no records of Snakemake's: DVC is the authority there")
+    project.run("git", "add", "--all")
+    project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "results")
+    project.run("git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    shutil.copytree(project.folder / ".dvc/cache", clone.folder / ".dvc/cache")
+    clone.run("dvc", "checkout")
+    assert clone.hashes() == project.hashes()
+    assert clone.executed(command) == set()
+    clone.change("experiments.small.methods.am.steps", 6)
+    done = {log for log in clone.executed(command) if (clone.folder / f"logs/{log}.log").stat().st_size}
+    assert not done & {"datasets/digits", "checkpoints/small"}
+    assert "small/images/hidden1.am" in done
+    after = clone.hashes()
+    assert after["results/small/images/hidden1.am.h5"] != project.hashes()["results/small/images/hidden1.am.h5"]
+    for name in ("data/datasets/digits.h5", "data/checkpoints/small.pt", "results/small/images/hidden1.iam.h5"):
+        assert after[name] == project.hashes()[name]
+    assert clone.executed(command) == set()
+
+
+def test_a_training_that_is_set_back_is_not_repeated(project, command):
+    if command == "snakemake":
+        pytest.skip("the run cache is DVC's")
+    before = project.hashes()
+    project.dvc_repro()
+    project.change("networks.small.training.learning_rate", 0.02)
+    assert "checkpoints/small" in project.executed(command)
+    project.change("networks.small.training.learning_rate", 0.03)
+    assert "checkpoints/small" not in project.executed(command)
+    assert project.hashes() == before

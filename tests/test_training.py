@@ -342,3 +342,10 @@ def test_the_script_ends_a_mistake_in_one_paragraph(tmp_path, few_digits, change
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert message in " ".join(done.stderr.split())
     assert "Traceback" in (tmp_path / "x.log").read_text() and not (tmp_path / "x.pt").exists()
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (5, [5]), (1, [1]), (3, [3])])
+def test_no_batch_has_one_image_alone(count, sizes):
+    from unitscope.training import _batches
+
+    assert _batches(count, 4) == sizes

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -192,7 +193,8 @@ class Scratch:
         self.folder = None if folder is None else Path(folder) / digest
         if folder is not None and Path(folder).is_dir():
             for other in Path(folder).iterdir():
-                if other != self.folder:
+                # Only what this class has made: the folder may be anybody's.
+                if other != self.folder and re.fullmatch("[0-9a-f]{16}", other.name) and other.is_dir():
                     shutil.rmtree(other)
 
     def load(self, name: str) -> bytes | None:
@@ -209,4 +211,6 @@ class Scratch:
     def clear(self) -> None:
         """Forget everything: the job is done."""
         if self.folder is not None:
-            shutil.rmtree(self.folder.parent, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.folder.parent.rmdir()

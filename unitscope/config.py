@@ -1,15 +1,17 @@
 """A study as the user wrote it, made complete: checked against the schema, defaults filled in, references followed.
 
-Pure functions on plain dictionaries. Reading files is left to the caller, so that a study can come from anywhere.
+Functions on plain dictionaries. What a study is used for, and where its files lie, is left to the caller.
 """
 
 import copy
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import yaml
 
 from unitscope.errors import UserError
 
@@ -38,6 +40,20 @@ class Study:
     experiments: dict[str, dict[str, Any]]
 
 
+def read(path: Path) -> Any:
+    """Read a config.
+
+    Raises:
+        UserError: The file is missing, or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"The config {path} does not exist. Name one that does, such as config.yaml.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"The config {path} is not YAML: {error}") from error
+
+
 def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> Study:
     """Check a config and return the study that it describes.
 
@@ -56,17 +72,21 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> 
         entry: _networks(entry, _merged({"training": defaults.get("training", {})}, settings), schema, name)
         for entry, settings in config["networks"].items()
     }
-    networks = {member: settings for group in members.values() for member, settings in group.items()}
+    networks: dict[str, dict[str, Any]] = {}
+    for entry, group in members.items():
+        _add(networks, group, name, f"networks.{entry}")
     for network, settings in networks.items():
         if settings["dataset"] is not None:
             _known(name, f"networks.{network}.dataset", settings["dataset"], whole["datasets"], "data sets")
-    experiments = {}
+    experiments: dict[str, dict[str, Any]] = {}
     for experiment, settings in config["experiments"].items():
         where = f"experiments.{experiment}.network"
         _known(name, where, settings["network"], [*members, *networks], "networks")
         for network in members.get(settings["network"], [settings["network"]]):
             suffix = network.removeprefix(settings["network"])
-            experiments[experiment + suffix] = _experiment(settings | {"network": network}, defaults, schema, name)
+            complete = _experiment(settings | {"network": network}, defaults, schema, name)
+            _check_methods(complete, networks[network], f"{name}: experiments.{experiment}")
+            _add(experiments, {experiment + suffix: complete}, name, f"experiments.{experiment}")
     return Study(whole["device"], whole["datasets"], networks, experiments)
 
 
@@ -118,6 +138,30 @@ def _known(name: str, where: str, wanted: str, known: Iterable[str], what: str) 
         )
 
 
+def _add(found: dict[str, dict[str, Any]], more: Mapping[str, dict[str, Any]], name: str, where: str) -> None:
+    """Add the members that an entry stands for; two entries may not stand for members of the same name."""
+    for member, settings in more.items():
+        if member in found:
+            raise UserError(
+                f"{name}: {where} stands for {member!r}, a name that another entry has already. Rename one."
+            )
+        found[member] = settings
+
+
+def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], where: str) -> None:
+    for method, recipe in experiment["methods"].items():
+        if method.startswith(("z_", "q_")):
+            raise UserError(
+                f"{where}.methods names {method!r}, but the columns rs_{method} and those of the method {method[2:]!r} "
+                "could not be told apart. Choose a name that does not begin with z_ or q_."
+            )
+        if network["dataset"] is None and (recipe["objective"] == "iam_z" or recipe["start"] == "mean"):
+            raise UserError(
+                f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
+                f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."
+            )
+
+
 # --- completing ------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +174,10 @@ def _networks(
     seeds, epochs = whole.pop("seeds", None), whole.pop("epochs", None)
     if whole["dataset"] is None and whole["input"] is None:
         raise UserError(f"{where} names neither a dataset nor an input. Give one: input is [channels, height, width].")
+    if whole["dataset"] is not None and whole["input"] is not None:
+        raise UserError(f"{where} has an input beside a dataset, which has a shape of its own. Leave one of them out.")
+    if whole["head"] is not None and whole["weights"] is None:
+        raise UserError(f"{where} has a head, which is fitted on given features, but no weights. Give it weights.")
     if whole["weights"] is not None or whole["dataset"] is None:
         if seeds or epochs:
             raise UserError(f"{where} lists seeds or epochs, but is not trained here: it has weights, or no dataset.")

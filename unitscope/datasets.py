@@ -234,7 +234,10 @@ def _classes(folder: Path, root: Path) -> tuple[list[str], list[str]]:
     files, names = [], []
     for place, name in places:
         found = sorted(
-            path for path in place.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
+            path
+            for path in place.rglob("*")
+            if path.suffix.lower() in IMAGE_SUFFIXES
+            and not any(part.startswith(".") for part in path.relative_to(place).parts)
         )
         if not found:
             raise UserError(

@@ -491,12 +491,19 @@ def _with_substitutes(
     """Return layer, method, unit and two substitutes of the most selective unit that has them."""
     several = np.array([len(text.split()) >= 2 for text in units[f"substitutes_{method}"]], dtype=bool)
     shown = np.array([(layer, method) in images for layer in units["layer"].tolist()], dtype=bool)
-    rows = np.flatnonzero(several & shown & ~units["dead"])
-    if not len(rows):
+    rows = np.flatnonzero(several & shown & ~units["dead"]).tolist()
+    if not rows:
         return None
-    row = rows[np.argmax(np.nan_to_num(units["selectivity"][rows], nan=-1.0))]
-    others = [int(number) for number in units[f"substitutes_{method}"][row].split()[:2]]
-    return str(units["layer"][row]), method, int(units["unit"][row]), others
+
+    def two(row: int) -> list[int]:
+        """Return two substitutes, those with images first: of sampled targets not every substitute has one."""
+        made = images[units["layer"][row], method].units
+        found = [int(number) for number in units[f"substitutes_{method}"][row].split()]
+        return sorted(found, key=lambda number: number not in made)[:2]
+
+    seen = [row for row in rows if np.isin(two(row), images[units["layer"][row], method].units).all()]
+    row = max(seen or rows, key=lambda row: np.nan_to_num(units["selectivity"][row], nan=-1.0))
+    return str(units["layer"][row]), method, int(units["unit"][row]), two(row)
 
 
 def _scores_text(own: Table, unit: int, method: str, fit: int) -> str:

@@ -7,6 +7,7 @@ belongs to the modules above.
 """
 
 import copy
+import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -200,13 +201,32 @@ def _trace(module: nn.Module) -> fx.GraphModule:
                 target.inplace = False
                 traced.set_submodule(node.target, target)
         elif node.op == "call_function":
-            node.target = _IN_PLACE.get(node.target, node.target)
-            if node.kwargs.get("inplace"):
-                node.kwargs = {**node.kwargs, "inplace": False}
+            node.target = _out_of_place(node.target)
+            node.args, node.kwargs = _without_flag(node)
         elif node.op == "call_method" and node.target.endswith("_") and not node.target.endswith("__"):
             node.target = node.target.removesuffix("_")
     traced.recompile()
     return traced
+
+
+def _out_of_place(function: Any) -> Any:
+    """Return what a function does, done into a new tensor: `torch.relu` for `torch.relu_`."""
+    name = getattr(function, "__name__", "")
+    if name.endswith("_") and not name.endswith("__"):
+        for home in (torch, F):
+            if getattr(home, name, None) is function and hasattr(home, name[:-1]):
+                return getattr(home, name[:-1])
+    return _IN_PLACE.get(function, function)
+
+
+def _without_flag(node: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a function's call with `inplace`, named or by position, taken back."""
+    kwargs = {name: value for name, value in node.kwargs.items() if name != "inplace"}
+    try:
+        place = list(inspect.signature(node.target).parameters).index("inplace")  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return node.args, dict(node.kwargs)
+    return (*node.args[:place], *((False,) if len(node.args) > place else ()), *node.args[place + 1 :]), kwargs
 
 
 def _sites(traced: fx.GraphModule) -> dict[str, _Site]:

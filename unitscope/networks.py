@@ -429,9 +429,14 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[nn.
             "Delete it and run again."
         )
     state = description.pop("state_dict")
-    # On the meta device nothing is drawn or computed for weights that are replaced at once.
-    with torch.device("meta"):
-        module = build(description, description["input"], len(description["classes"]))
+    classes = len(description["classes"])
+    try:
+        # On the meta device nothing is drawn or computed for weights that are replaced at once.
+        with torch.device("meta"):
+            module = build(description, description["input"], classes)
+    except UserError:
+        # Some models compute with tensors while they are built (torchvision's RegNets).
+        module = build(description, description["input"], classes)
     load_weights(module, state, str(path))
     return freeze(accept_pixels(module, description["mean"], description["std"])).to(device), description
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from unitscope.errors import UserError
+
 PACKAGE = "unitscope"
 ONLY_SHOWN = {"console", "errors"}
 """Modules that decide what a person sees, never what is computed."""
@@ -28,12 +30,27 @@ def code_digest(script: Path, root: Path) -> str:
     found = {script: _plain(script)}
     waiting = [script]
     while waiting:
-        for module in _imported(_plain(waiting.pop())):
+        importing = waiting.pop()
+        for module in _imported(_plain(importing)):
             path = folder / f"{module}.py"
-            if module not in ONLY_SHOWN and path not in found and path.is_file():
+            if not path.is_file():
+                raise UserError(
+                    f"{importing} imports {module!r} from {PACKAGE}, which is no module of it. Import a name from "
+                    "its own module, so that the digest of the code can follow it."
+                )
+            if module not in ONLY_SHOWN and path not in found:
                 found[path] = _plain(path)
                 waiting.append(path)
     return _digest(f"{path.name}\n{text}" for path, text in sorted(found.items(), key=lambda item: item[0].name))
+
+
+def listing_digest(path: Path) -> str:
+    """Return a digest of the names and sizes of a file, or of all files below a folder; of nothing, where it is not.
+
+    Time stamps are left out: they differ from clone to clone.
+    """
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return _digest(f"{file.relative_to(path.parent)} {file.stat().st_size}" for file in files if file.is_file())
 
 
 def rules_digest(files: Iterable[Path]) -> str:
@@ -65,10 +82,12 @@ def _imported(source: str) -> frozenset[str]:
     """Return the modules of this package that a source imports, wherever in it."""
     found = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
-            found.add(str(node.module).split(".")[1])
+        if isinstance(node, ast.ImportFrom):
+            parts = ([PACKAGE] if node.level else []) + (node.module.split(".") if node.module else [])
+            if parts == [PACKAGE]:
+                found |= {alias.name for alias in node.names}
+            elif parts[0] == PACKAGE:
+                found.add(parts[1])
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{PACKAGE}.")}
     return frozenset(found)

@@ -68,7 +68,7 @@ def train(
     if not last:
         module.eval()
         return []
-    steps = -(-len(labels) // settings["batch"])
+    steps = len(_batches(len(labels), settings["batch"]))
     optimizer = torch.optim.SGD(
         module.parameters(),
         settings["learning_rate"],
@@ -112,6 +112,13 @@ def train(
     return history
 
 
+def _batches(count: int, size: int) -> list[int]:
+    """Return the sizes of an epoch's batches; none has one image alone, which a batch norm cannot be trained on."""
+    whole, rest = divmod(count, size)
+    sizes = [size] * whole + [rest] * (rest > 0)
+    return [*sizes[:-2], size + 1] if rest == 1 and whole else sizes
+
+
 def _epoch(
     module: nn.Module,
     images: Callable[[np.ndarray], np.ndarray],
@@ -126,7 +133,7 @@ def _epoch(
     random = generator("training", *name)
     # Dropout draws from torch's own generator.
     torch.manual_seed(int(random.integers(2**62)))
-    order = torch.from_numpy(random.permutation(len(labels))).split(settings["batch"])
+    order = torch.from_numpy(random.permutation(len(labels))).split(_batches(len(labels), settings["batch"]))
 
     def read(rows: Tensor) -> np.ndarray:
         return augmented(images(rows.numpy()), settings["crop"], settings["flip"], random)

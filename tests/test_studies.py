@@ -1,0 +1,132 @@
+"""Small studies of other kinds, end to end: images without classes, no images at all, a model of torchvision."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from workflow import Project
+
+from unitscope.artifacts import read_table, sha256_of
+
+QUICK = {"steps": 3, "points": 2}
+
+
+def weights(project: Project, module: torch.nn.Module) -> dict[str, str]:
+    """Save a state dict in a project; return how a config names it."""
+    path = project.folder / "weights.pt"
+    torch.save(module.state_dict(), path)
+    return {"file": "weights.pt", "sha256": sha256_of(path)}
+
+
+@pytest.fixture
+def torchvision_study(project):
+    """Return a project whose config names a ResNet-18 of torchvision with weights of its own, and 12 images."""
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    noise = np.random.default_rng(0)
+    (project.folder / "pictures").mkdir()
+    for number in range(12):
+        pixels = noise.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(project.folder / f"pictures/{number}.png")
+    project.write_config(
+        {
+            "device": "cpu",
+            "datasets": {"pictures": {"source": "image_folder", "path": "pictures"}},
+            "networks": {
+                "resnet": {
+                    "source": "torchvision",
+                    "model": "resnet18",
+                    "dataset": "pictures",
+                    "normalization": {"mean": [0.5] * 3, "std": [0.25] * 3},
+                    "weights": weights(project, resnet18(num_classes=7)),
+                }
+            },
+            "experiments": {
+                "pictures": {
+                    "network": "resnet",
+                    "layers": {"layer1.0.conv1": {"units": [0, 1, 2]}},
+                    "methods": {"am": QUICK, "iam_z": QUICK},
+                    "statistics": {"permutations": 99, "resamples": 99},
+                }
+            },
+        }
+    )
+    return project
+
+
+def test_images_without_classes(torchvision_study):
+    project = torchvision_study
+    project.snakemake()
+    units = read_table(project.folder / "results/pictures/units.csv")
+    assert len(units["unit"]) == 64
+    assert np.isnan(units["selectivity"]).all()
+    assert np.isnan(units["ablation_loss"]).all()
+    assert (np.isfinite(units["rs_iam_z"]) == (units["seeds_iam_z"] > 0)).all()
+    assert "no classes" in (project.folder / "logs/pictures/ablation/layer1.0.conv1.log").read_text()
+    assert (project.folder / "results/pictures/figures/layer1.0.conv1.iam_z.sheet.png").is_file()
+    # A changed folder is noticed.
+    (project.folder / "pictures/0.png").unlink()
+    assert "rule dataset" in project.run("snakemake", "-n")
+
+
+def test_no_images_at_all(project):
+    from unitscope.networks import mlp
+
+    project.write_config(
+        {
+            "device": "cpu",
+            "networks": {
+                "alone": {
+                    "model": "mlp",
+                    "options": {"widths": [9]},
+                    "input": [1, 6, 6],
+                    "normalization": {"mean": [0.5], "std": [0.5]},
+                    "weights": weights(project, mlp([1, 6, 6], 4, [9])),
+                }
+            },
+            "experiments": {
+                "alone": {
+                    "network": "alone",
+                    "layers": ["hidden1", "logits"],
+                    "methods": {"am": QUICK},
+                    "seeds": [0, 1],
+                }
+            },
+        }
+    )
+    said = project.snakemake()
+    # DVC's stages ask for a data set; the results are there all the same.
+    assert "networks.alone has no dataset" in " ".join(said.split())
+    units = read_table(project.folder / "results/alone/units.csv")
+    assert len(units["unit"]) == 13
+    assert (np.isfinite(units["rs_am"]) == (units["seeds_am"] > 0)).all()
+    assert np.isnan(units["rs_z_am"]).all()
+    assert not (project.folder / "results/alone/activations.h5").exists()
+
+
+def test_the_plan_counts_jobs_and_bytes(project):
+    assert "Nothing to be done" in project.run("python", "scripts/plan.py", PYTHONPATH=str(project.folder))
+    project.change("networks.small.training.epochs", 2)
+    said = project.run("python", "scripts/plan.py", "--seconds", "2", PYTHONPATH=str(project.folder))
+    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
+    del rows["rule"]
+    assert {rule: int(row[0]) for rule, row in rows.items()} == {
+        **{"checkpoint": 1, "activations": 1, "selectivity": 1, "images": 2, "substitution": 2, "ablation": 1},
+        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "all": 13},
+    }
+    sizes = {
+        "checkpoint": ["data/checkpoints/small.pt"],
+        "activations": ["results/small/activations.h5"],
+        "images": [f"results/small/images/hidden1.{method}.h5" for method in ("am", "iam")],
+    }
+    for rule, files in sizes.items():
+        real = sum((project.folder / file).stat().st_size for file in files) / 1e6
+        assert float(rows[rule][2]) == pytest.approx(real, abs=0.1)
+        assert float(rows[rule][1]) >= 0
+
+
+def test_a_config_that_is_not_there(project):
+    done = project.try_to_run("python", "scripts/plan.py", "--config", "nope.yaml", PYTHONPATH=str(project.folder))
+    assert done.returncode == 1
+    assert "The config nope.yaml does not exist" in done.stdout
