@@ -7,7 +7,9 @@ full pass a unit with a hook. All figures are medians of alternating runs in one
 
 import argparse
 import contextlib
+import functools
 import io
+import json
 import os
 import platform
 import re
@@ -100,7 +102,6 @@ def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, tog
     from lucent.optvis import objectives, param, render
 
     name = tap.layer.replace(".", "_")
-    of = objectives.channel if tap.kind == "conv" else objectives.channel
     optimizer = lambda parameters: torch.optim.Adam(parameters, lr=0.05)  # noqa: E731
     common = {
         "optimizer": optimizer,
@@ -115,12 +116,10 @@ def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, tog
     def run() -> None:
         calls = [units] if together else [[unit] for unit in units]
         for call in calls:
-            objective = of(name, call[0], batch=0)
+            objective = objectives.channel(name, call[0], batch=0)
             for place, unit in enumerate(call[1:], 1):
-                objective = objective + of(name, unit, batch=place)
-            image = lambda count=len(call): param.image(  # noqa: E731
-                SHAPE[1], batch=count, fft=False, decorrelate=False, sd=0.05
-            )
+                objective = objective + objectives.channel(name, unit, batch=place)
+            image = functools.partial(param.image, SHAPE[1], batch=len(call), fft=False, decorrelate=False, sd=0.05)
             with contextlib.redirect_stdout(io.StringIO()):
                 render.render_vis(module, objective, image, **common)
 
@@ -128,7 +127,7 @@ def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, tog
 
 
 def ascents(batch: int = 16, steps: int = 4) -> None:
-    """AM and IAM on all layers of both networks, against the floor and against lucent."""
+    """Run AM and IAM on all layers of both networks, against the floor and against lucent."""
     for name in NETWORKS:
         module = network(name)
         images = torch.rand(batch, *SHAPE).contiguous(memory_format=torch.channels_last)
@@ -149,7 +148,14 @@ def ascents(batch: int = 16, steps: int = 4) -> None:
                     found["lucent, a unit at a time"] *= batch / 4
                 totals = {key: totals.get(key, 0.0) + value for key, value in found.items()}
                 per_step = {key: 1000 * value / steps for key, value in found.items()}
-                row(f"{name} {tap.layer} {method}, a step", per_step["ours"], "floor", per_step["floor"], per_step["floor"], "ms")
+                row(
+                    f"{name} {tap.layer} {method}, a step",
+                    per_step["ours"],
+                    "floor",
+                    per_step["floor"],
+                    per_step["floor"],
+                    "ms",
+                )
             for other in [key for key in totals if key.startswith("lucent")] or ["floor"]:
                 row(f"{name}, all layers, {method}", totals["ours"], other, totals[other], totals["floor"])
 
@@ -158,7 +164,7 @@ def ascents(batch: int = 16, steps: int = 4) -> None:
 
 
 def extraction(count: int = 1000) -> None:
-    """Activations of all 16 layers of VGG16 in one pass, written to HDF5, against the plain forward pass."""
+    """Extract activations of all 16 layers of VGG16 in one pass, written to HDF5, against the plain forward pass."""
     import h5py
     from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -179,7 +185,9 @@ def extraction(count: int = 1000) -> None:
             for values in activations(module, layers, batches):
                 for layer, array in values.items():
                     if layer not in file:
-                        file.create_dataset(layer, (count, array.shape[1]), np.float32, chunks=(250, min(64, array.shape[1])))
+                        file.create_dataset(
+                            layer, (count, array.shape[1]), np.float32, chunks=(250, min(64, array.shape[1]))
+                        )
                     file[layer][first : first + len(array)] = array
                 first += 250
 
@@ -210,7 +218,7 @@ finally:
 
 
 def memory() -> None:
-    """Peak resident memory of the activations rule on 10,000 and on 60,000 images."""
+    """Measure the peak resident memory of the activations rule on 10,000 and on 60,000 images."""
     peaks = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -228,10 +236,12 @@ def memory() -> None:
             )
             settings = f'{{"source": "arrays", "path": "{folder}/x.npz", "test_fraction": 0.5, "seed": 0}}'
             run("scripts/dataset.py", "--settings", settings, "--output", folder / "x.h5")
-            network = (
-                '{"source": "built_in", "model": "mlp", "options": {}, "input": null, "normalization": null, "weights": '
-                'null, "head": null, "seed": 0, "training": {"epochs": 0, "stop_after": null, "batch": 64, '
-                '"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0, "crop": 0, "flip": false, "precision": "auto"}}'
+            network = json.dumps(
+                {
+                    **{"source": "built_in", "model": "mlp", "options": {}, "input": None, "normalization": None},
+                    **{"weights": None, "head": None, "seed": 0},
+                    "training": {"epochs": 0, "stop_after": None},
+                }
             )
             run(
                 "scripts/checkpoint.py", "--dataset", folder / "x.h5", "--settings", network,
@@ -278,7 +288,7 @@ def full_pass(module: nn.Module, tap: Tap, images: torch.Tensor) -> Callable[[in
 
 
 def ablations(count: int = 1000, sampled: int = 8) -> None:
-    """Ablation of every unit of every layer of VGG16, against a full pass a unit with a hook, and against captum."""
+    """Ablate units of every layer of VGG16, against a full pass a unit with a hook, and against captum."""
     from captum.attr import LayerFeatureAblation
 
     module = network("VGG16")
@@ -303,13 +313,17 @@ def ablations(count: int = 1000, sampled: int = 8) -> None:
                 "ours": lambda tap=tap: ablation(
                     module, tap.layer, tap.kind, batches, {"": np.zeros(tap.units)}, 10, count, units=range(sampled)
                 ),
-                "hook": lambda hook=hook: [hook(unit) for unit in range(2)],
+                "hook": lambda hook=hook: [hook(0)],
                 "captum": captum,
             },
             runs=3,
         )
         # Ours runs the prefix once for all units, of which only some are ablated here.
-        each = {"ours": found["ours"] / sampled, "hook": found["hook"] / 2, "captum": 4 * found["captum"] / (sampled + 1)}
+        each = {
+            "ours": found["ours"] / sampled,
+            "hook": found["hook"],
+            "captum": count / 250 * found["captum"] / (sampled + 1),
+        }
         row(f"VGG16 {tap.layer}, a unit, {count} images", each["ours"], "full pass with a hook", each["hook"])
         totals = {key: totals[key] + each[key] * tap.units for key in totals}
     row("VGG16, all units of all layers", totals["ours"], "full pass with a hook", totals["hook"])
@@ -320,7 +334,7 @@ def ablations(count: int = 1000, sampled: int = 8) -> None:
 
 
 def workflow() -> None:
-    """A run that has nothing to do, a plan of a large study, and the start of every program of the default run."""
+    """Time a run that has nothing to do, a plan of a large study, and the start of all programs of a run."""
     import yaml
 
     def seconds(*command: str) -> float:
@@ -328,11 +342,23 @@ def workflow() -> None:
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         return time.perf_counter() - started
 
-    row("snakemake on a finished default study", statistics.median(seconds("snakemake", "--cores", "8") for _ in range(RUNS)), "bar", 5.0)
+    row(
+        "snakemake on a finished default study",
+        statistics.median(seconds("snakemake", "--cores", "8") for _ in range(RUNS)),
+        "bar",
+        5.0,
+    )
+    entry = {
+        "model": "mlp",
+        "options": {"widths": [8] * 15},
+        "input": [1, 8, 8],
+        "weights": {"file": "x", "sha256": "0" * 64},
+    }
+    layers = [f"hidden{number}" for number in range(1, 16)]
     study = {
-        "networks": {f"n{i}": {"model": "mlp", "options": {"widths": [8] * 15}, "input": [1, 8, 8], "weights": {"file": "x", "sha256": "0" * 64}} for i in range(4)},
-        "experiments": {f"e{i}": {"network": f"n{i}", "layers": [f"hidden{k}" for k in range(1, 16)]} for i in range(4)},
-    }  # fmt: skip
+        "networks": {f"network{number}": entry for number in range(4)},
+        "experiments": {f"e{number}": {"network": f"network{number}", "layers": layers} for number in range(4)},
+    }
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(study, file)
         file.flush()

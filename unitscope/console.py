@@ -57,6 +57,9 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     except KeyboardInterrupt:
         print("Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read what is printed, such as `head`, has seen enough.
+        os._exit(0)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             _fail(_fault(error), arguments.log)
