@@ -1,6 +1,7 @@
 # make run    from a fresh machine to figures: environment, flow, summary
 # make test   linters, type check, tests
 # make plan   what a run would do: jobs, hours, bytes           CONFIG=... names another study, for run and plan
+# make bench  speed against other libraries and against the floor
 # make report the figures and tables as one page
 # make lock   resolve the dependencies anew (needs uv)
 
@@ -11,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
 
-.PHONY: run test plan report lock
+.PHONY: run test plan bench report lock
 run: $(VENV)/run.installed
 	@test -f $(CONFIG) || { echo "There is no config $(CONFIG)."; exit 1; }
 	snakemake --cores 8 --resources gpu=1 $(STUDY)
@@ -31,10 +32,15 @@ plan: $(VENV)/run.installed
 report: $(VENV)/run.installed
 	snakemake --report report.html $(STUDY)
 
+bench: $(VENV)/bench.installed
+	python benchmarks/bench.py
+
 lock:
 	uv pip compile --universal --python-version 3.11 --quiet pyproject.toml --output-file requirements.lock
 	uv pip compile --universal --python-version 3.11 --quiet --extra test --constraints requirements.lock \
 		pyproject.toml --output-file requirements-test.lock
+	uv pip compile --universal --python-version 3.11 --quiet --extra bench --constraints requirements.lock \
+		pyproject.toml --output-file requirements-bench.lock
 
 $(VENV)/run.installed: requirements.lock pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -44,4 +50,8 @@ $(VENV)/run.installed: requirements.lock pyproject.toml
 
 $(VENV)/test.installed: requirements-test.lock $(VENV)/run.installed
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements-test.lock
+	touch $@
+
+$(VENV)/bench.installed: requirements-bench.lock $(VENV)/run.installed
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements-bench.lock
 	touch $@

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from unitscope import artifacts, console, tables
@@ -30,9 +31,23 @@ def main(arguments: argparse.Namespace) -> None:
         units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")
         print(tables.summary(units, layers))
+        print(rounding(folder / "images"))
         print("\nFigures (each beside its PDF):")
         for line in figures(folder / "figures"):
             print(f"  {line}")
+
+
+def rounding(folder: Path) -> str:
+    """Say how far the rounding of images to 8 bits has moved RS."""
+    moved = []
+    for path in sorted(folder.glob("*.h5")):
+        with artifacts.open_hdf5(path) as file:
+            moved.append(np.abs(file["rounding"][:]).ravel())
+    shifts = np.concatenate(moved) if moved else np.zeros(0)
+    return (
+        f"Rounding the images to 8 bits moved the RS of {(shifts > 0).sum()} of {len(shifts)} images, "
+        f"by {shifts.max(initial=0):.3f} at most."
+    )
 
 
 def figures(folder: Path) -> list[str]:

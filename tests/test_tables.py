@@ -215,6 +215,9 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     (folder / "figures").mkdir()
     for name in ("depth", "a.b.am.sheet", "a.b.am.responses"):
         (folder / "figures" / f"{name}.png").touch()
+    for method, shift in (("am", 0.0), ("iam", -0.25)):
+        with artifacts.create_hdf5(folder / f"images/conv1.{method}.h5", {}) as file:
+            file["rounding"] = np.array([[0.0, shift, 0.0]], np.float32)
     done = run("summary", "--config", ROOT / "config.yaml", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     table = done.stdout[: done.stdout.index("Figures")]
@@ -231,3 +234,4 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     assert "RS = 0: nobody else" in table
     assert str(folder / "figures/depth.png") in done.stdout
     assert "*.sheet.png (1)" in done.stdout
+    assert "Rounding the images to 8 bits moved the RS of 1 of 6 images, by 0.250 at most." in done.stdout
