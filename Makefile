@@ -9,6 +9,8 @@ PYTHON ?= python3
 CONFIG ?= config.yaml
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# Threads that spin while they wait would slow a busy machine down, as in rules/common.smk.
+export OMP_WAIT_POLICY := PASSIVE
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
 

@@ -69,6 +69,8 @@ class Calibration:
             device: Where it will run.
             budget: Seconds that one measurement may take, about.
         """
+        # Seconds of one processor: what jobs that run side by side add up to.
+        torch.set_num_threads(1)
         self.data, self.device, self.budget = data, device, budget
         self.module = freeze(build(network, data.shape, max(1, data.classes))).to(device)
         self.taps: dict[str, Tap] = {tap.layer: tap for tap in taps(self.module, data.shape)}
