@@ -130,3 +130,15 @@ def test_a_config_that_is_not_there(project):
     done = project.try_to_run("python", "scripts/plan.py", "--config", "nope.yaml", PYTHONPATH=str(project.folder))
     assert done.returncode == 1
     assert "The config nope.yaml does not exist" in done.stdout
+
+
+def test_a_signed_layer_has_no_quantile_to_compare_on(project):
+    project.change("experiments.small.layers", ["logits"])
+    project.snakemake("results/small/substitution/logits.iam.csv")
+    scores = read_table(project.folder / "results/small/substitution/logits.iam.csv")
+    speaks = scores["seeds"] > 0
+    assert speaks.any()
+    assert np.isfinite(scores["rs"][speaks]).all()
+    assert np.isfinite(scores["rs_z"][speaks]).all()
+    assert np.isnan(scores["rs_q"]).all()
+    assert (scores["left_out_q"] == 10).all()
