@@ -102,9 +102,8 @@ def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, tog
     from lucent.optvis import objectives, param, render
 
     name = tap.layer.replace(".", "_")
-    optimizer = lambda parameters: torch.optim.Adam(parameters, lr=0.05)  # noqa: E731
     common = {
-        "optimizer": optimizer,
+        "optimizer": functools.partial(torch.optim.Adam, lr=0.05),
         "transforms": [],
         "thresholds": (steps,),
         "preprocess": False,
@@ -217,25 +216,28 @@ finally:
 """
 
 
+def python(*words: object) -> str:
+    """Run Python in the project's folder and return what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+
+
 def memory() -> None:
     """Measure the peak resident memory of the activations rule on 10,000 and on 60,000 images."""
     peaks = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         generator = np.random.default_rng(0)
-        run = lambda *words: subprocess.run(  # noqa: E731
-            [sys.executable, *map(str, words)],
-            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
         for count in (10_000, 60_000):
             np.savez(
                 folder / "x.npz",
                 images=generator.integers(0, 256, (count, 8, 8, 1), dtype=np.uint8),
                 labels=np.arange(count) % 10,
-                split=(np.arange(count) % 2).astype(np.uint8),
+                split=(np.arange(count) // 10 % 2).astype(np.uint8),
             )
             settings = f'{{"source": "arrays", "path": "{folder}/x.npz", "test_fraction": 0.5, "seed": 0}}'
-            run("scripts/dataset.py", "--settings", settings, "--output", folder / "x.h5")
+            python("scripts/dataset.py", "--settings", settings, "--output", folder / "x.h5")
             network = json.dumps(
                 {
                     **{"source": "built_in", "model": "mlp", "options": {}, "input": None, "normalization": None},
@@ -243,16 +245,16 @@ def memory() -> None:
                     "training": {"epochs": 0, "stop_after": None},
                 }
             )
-            run(
+            python(
                 "scripts/checkpoint.py", "--dataset", folder / "x.h5", "--settings", network,
                 "--output", folder / "x.pt", "--record", folder / "x.json",
             )  # fmt: skip
             layers = ["hidden1", "hidden2", "hidden3", "hidden4"]
-            run(
+            python(
                 "scripts/taps.py", "--dataset", folder / "x.h5", "--network", network, "--layers", *layers,
                 "--output", folder / "taps.json",
             )  # fmt: skip
-            said = run(
+            said = python(
                 "-c", MEMORY, "--checkpoint", folder / "x.pt", "--dataset", folder / "x.h5", "--taps",
                 folder / "taps.json", "--settings", '{"batch": 250, "readout": "mean"}', "--output", folder / "a.h5",
             )  # fmt: skip
