@@ -9,8 +9,10 @@ PYTHON ?= python3
 CONFIG ?= config.yaml
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-# Threads that spin while they wait would slow a busy machine down, as in rules/common.smk.
+# Passive waiting and memory that is kept: as, and why, in rules/common.smk.
 export OMP_WAIT_POLICY := PASSIVE
+export MALLOC_MMAP_THRESHOLD_ := 1073741824
+export MALLOC_TRIM_THRESHOLD_ := 1073741824
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
 

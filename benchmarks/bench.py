@@ -27,9 +27,9 @@ from torch import nn
 
 from unitscope.ablation import ablation
 from unitscope.activations import activations
-from unitscope.layers import Tap, _cut, _site, _trace, prefix, taps
+from unitscope.layers import Tap, _cut, _site, _trace, taps
 from unitscope.networks import build, freeze, pixels
-from unitscope.visualization import Recipe, ascend, start_image
+from unitscope.visualization import Recipe, ascend, passes, start_image
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (3, 32, 32)
@@ -87,7 +87,7 @@ def floor_of_ascent(module: nn.Module, layer: str, images: torch.Tensor, steps: 
 
 def our_ascent(module: nn.Module, tap: Tap, batch: int, recipe: Recipe) -> Callable[[], None]:
     """Return an ascent of the first `batch` units of a layer."""
-    forward = prefix(module, tap.layer, "mean")
+    forward = passes(module, tap.layer, recipe, "mean")
     units = [number % tap.units for number in range(batch)]
     starts = [torch.from_numpy(start_image(recipe, 0, tap.layer, unit, SHAPE)) for unit in units]
 

@@ -16,6 +16,10 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.getenv("PYTHONPATH")])),
     # Threads that spin while they wait slow a busy machine down (measured: 74 s against 25 s for a training).
     OMP_WAIT_POLICY="PASSIVE",
+    # Memory that is given back after every operation has to be cleared when it is fetched again (measured: ascents
+    # take 1.2 times as long).
+    MALLOC_MMAP_THRESHOLD_=str(2**30),
+    MALLOC_TRIM_THRESHOLD_=str(2**30),
 )
 
 from unitscope.artifacts import canonical_json

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from unitscope.datasets import Dataset, open_dataset
 from unitscope.networks import load_checkpoint
 from unitscope.summaries import class_means, unit_statistics
 
-COLUMNS = 64
-"""Units of a layer that are read at a time for the statistics: what bounds the memory."""
+CHUNK = 16
+"""Units of a layer that lie together in the file."""
+BLOCK = 2**21
+"""Activations of a layer that are read at a time for the statistics: what bounds the memory, however many images."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,8 +58,10 @@ def main(arguments: argparse.Namespace) -> None:
                 for layer, group in groups.items():
                     summarize(kept[layer]["activations"], group)
             if dataset.classes:
+                labels = dataset.labels("test")
                 for group in groups.values():
-                    group["class_means"] = class_means(group["activations"][:], dataset.labels("test"), dataset.classes)
+                    means = [class_means(block, labels, dataset.classes) for block in blocks(group["activations"])]
+                    group["class_means"] = np.concatenate(means, 1)
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -67,7 +72,7 @@ def fill(
     """Write the activations of a split, a batch at a time, into the data sets `activations` of the groups."""
     count = dataset.count(split)
     for layer, tap in taps.items():
-        rows, columns = min(settings["batch"], count), min(COLUMNS, tap["units"])
+        rows, columns = min(settings["batch"], count), min(CHUNK, tap["units"])
         groups[layer].create_dataset("activations", (count, tap["units"]), np.float32, chunks=(rows, columns))
     batches = dataset.batches(split, settings["batch"])
     first = 0
@@ -81,11 +86,20 @@ def fill(
 
 
 def summarize(values: h5py.Dataset, group: h5py.Group) -> None:
-    """Write the statistics of a layer's activations, which are read by blocks of units."""
-    units = values.shape[1]
-    blocks = [asdict(unit_statistics(values[:, first : first + COLUMNS])) for first in range(0, units, COLUMNS)]
-    for name in blocks[0]:
-        group[name] = np.concatenate([block[name] for block in blocks])
+    """Write the statistics of a layer's activations."""
+    found = [asdict(unit_statistics(block)) for block in blocks(values)]
+    for name in found[0]:
+        group[name] = np.concatenate([block[name] for block in found])
+
+
+def blocks(values: h5py.Dataset) -> Iterator[np.ndarray]:
+    """Yield activations (images, units) by blocks of units."""
+    images, units = values.shape
+    width = max(1, BLOCK // images)
+    # Whole chunks where that is possible: each is then read once.
+    width -= width % CHUNK if width > CHUNK else 0
+    for first in range(0, units, width):
+        yield values[:, first : first + width]
 
 
 if __name__ == "__main__":

@@ -63,6 +63,52 @@ class InPlace(nn.Module):
         return self.last(x.mean((2, 3)))
 
 
+class Varied(nn.Module):
+    """Convolutions of every kind that a short way could get wrong, poolings between them, and a flattening."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strided = nn.Conv2d(3, 4, (3, 2), stride=(1, 2), padding=(2, 1), dilation=(2, 1))
+        self.norm = nn.BatchNorm2d(4)
+        self.pool = nn.MaxPool2d(3, 1, 1)
+        self.dilated = nn.Conv2d(4, 6, 3, padding=2, dilation=2, bias=False)
+        self.slopes = nn.PReLU(6)
+        self.grouped = nn.Conv2d(6, 6, 3, padding=1, groups=3)
+        self.depthwise = nn.Conv2d(6, 12, 3, padding=1, groups=6)
+        self.reflected = nn.Conv2d(12, 4, 3, padding=1, padding_mode="reflect")
+        self.same = nn.Conv2d(4, 4, 3, padding="same")
+        self.flatten = nn.Flatten()
+        self.hidden = nn.Linear(4 * 2 * 1, 6)
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(F.relu(self.norm(self.strided(x))))
+        x = self.slopes(self.dilated(x))
+        x = F.relu6(self.grouped(x))
+        x = F.relu(F.avg_pool2d(self.depthwise(x), 2))
+        x = F.relu(self.reflected(x))
+        x = F.max_pool2d(torch.relu(self.same(x)), 2, 2, 0, 1, True)
+        x = torch.relu(self.hidden(self.flatten(x)))
+        return self.last(x)
+
+
+class Tokens(nn.Module):
+    """Patches as tokens, linear layers over them, a mean over tokens: a transformer without attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 4, stride=4)
+        self.up = nn.Linear(6, 10)
+        self.down = nn.Linear(10, 6)
+        self.mixed = nn.Linear(24, 8)
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = x + self.down(F.gelu(self.up(x)))
+        return self.last(torch.relu(self.mixed(x.flatten(1))))
+
+
 def quiet(module: nn.Module, seed: int = 0) -> nn.Module:
     """Return a network in eval mode, frozen, with random weights and random batch norm statistics."""
     generator = torch.Generator().manual_seed(seed)

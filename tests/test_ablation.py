@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Residual, Shared, linear, quiet
+from networks_by_hand import Residual, Shared, Tokens, Varied, linear, quiet
 from torch.nn import functional as F
 
-from unitscope.ablation import ablation, clamped_unit
+from unitscope.ablation import ablation
 from unitscope.layers import tap
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
@@ -43,6 +43,15 @@ def by_hook(module, path, clamp, images):
         (Residual, IMAGES, "conv2", "bn2", lambda x: x),
         (Residual, IMAGES, "fc", "fc", lambda x: x),
         (Shared, SMALL, "first", "first", torch.relu),
+        (Varied, IMAGES, "strided", "norm", torch.relu),
+        (Varied, IMAGES, "dilated", "slopes", lambda x: x),
+        (Varied, IMAGES, "grouped", "grouped", F.relu6),
+        (Varied, IMAGES, "depthwise", "depthwise", lambda x: x),
+        (Varied, IMAGES, "reflected", "reflected", torch.relu),
+        (Varied, IMAGES, "same", "same", torch.relu),
+        (Varied, IMAGES, "hidden", "hidden", torch.relu),
+        (Tokens, IMAGES, "patches", "patches", lambda x: x),
+        (Tokens, IMAGES, "mixed", "mixed", torch.relu),
     ],
 )
 @pytest.mark.parametrize("value", [0.0, 0.3])
@@ -94,18 +103,3 @@ def test_a_dead_unit_costs_nothing():
     assert found.loss[2] == 0.0
     assert found.accuracy[2] == found.worst_class[2] == 0.0
     assert (found.loss[[0, 1, 3, 4, 5]] != 0).all()
-
-
-def test_a_clamped_unit_gets_its_values_back_also_after_an_error():
-    values = torch.rand(3, 4, 2, 2)
-    before = values.clone()
-
-    def fail():
-        with clamped_unit(values, 1, 2, 0.5):
-            assert (values[:, 2] == 0.5).all()
-            assert torch.equal(values[:, 3], before[:, 3])
-            raise RuntimeError("in between")
-
-    with pytest.raises(RuntimeError, match="in between"):
-        fail()
-    assert torch.equal(values, before)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks_by_hand import InPlace, Residual, Shared, quiet
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 
 from unitscope.errors import UserError
@@ -61,13 +61,27 @@ def test_prefix_gives_what_hooks_see(network, images, layer, tapped, activation)
     torch.testing.assert_close(after, expected.flatten(2).mean(2) if expected.dim() > 2 else expected)
 
 
-@pytest.mark.parametrize(("network", "images"), [(Residual, IMAGES), (Shared, SMALL)])
+@pytest.mark.parametrize(
+    ("network", "images"), [(Residual, IMAGES), (Shared, SMALL), (Varied, IMAGES), (Tokens, IMAGES)]
+)
 def test_split_network_equals_the_whole(network, images):
     module = quiet(network())
     expected = module(images)
     for found in taps(module, images.shape[1:]):
         cut = split(module, found.layer)
-        torch.testing.assert_close(cut.suffix(*cut.prefix(images)), expected)
+        torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
+
+
+def test_the_suffix_starts_behind_the_layer_that_alone_reads_the_units():
+    def starts_behind(network, layer):
+        return split(quiet(network()), layer).change is not None
+
+    varied = ["strided", "dilated", "grouped", "depthwise", "reflected", "same", "hidden", "last"]
+    # Grouped or reflecting readers, and what an average pooling separates from its ReLU, take the plain way.
+    assert [starts_behind(Varied, layer) for layer in varied] == [True, False, False, False, True, True, True, False]
+    # Two readers; a residual addition; tokens that are mixed.
+    assert [starts_behind(Residual, layer) for layer in ("stem", "conv1", "conv2")] == [False, False, False]
+    assert [starts_behind(Tokens, layer) for layer in ("patches", "up", "down", "mixed")] == [False, True, False, True]
 
 
 def test_nothing_is_done_in_place():
@@ -78,7 +92,7 @@ def test_nothing_is_done_in_place():
         cut = split(module, found.layer)
         middle = cut.prefix(IMAGES)
         before = [value.clone() for value in middle]
-        torch.testing.assert_close(cut.suffix(*middle), expected)
+        torch.testing.assert_close(cut.suffix(*middle[1:]), expected)
         assert all(torch.equal(*pair) for pair in zip(middle, before, strict=True))
 
 

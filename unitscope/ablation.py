@@ -1,11 +1,11 @@
 """Ablation of single units (Morcos et al. 2018): what is lost when a unit is clamped.
 
 A unit is clamped in activation space, behind its nonlinearity, never by editing weights. The network is cut there: what
-lies before the layer runs once for all its units.
+lies before the layer runs once for all its units, the layer behind it only for the one channel that changes, and the
+rest only for the images on which clamping changes anything.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unitscope.console import progress
-from unitscope.layers import split, unit_axis
+from unitscope.layers import Split, split, unit_axis
 from unitscope.networks import pixels
 
 
@@ -80,26 +80,47 @@ def ablation(
         for batch, numbers in batches:
             counts += np.bincount(numbers, minlength=classes)
             labels = torch.from_numpy(numbers)
-            activation, *live = cut.prefix(pixels(batch, device))
-            intact.add(cut.suffix(activation, *live), labels)
+            activation, start, *live = cut.prefix(pixels(batch, device))
+            logits = cut.suffix(start, *live)
+            intact.add(logits, labels)
             for unit in units:
+                own = activation.narrow(unit_axis(kind), unit, 1)
                 for name, values in clamps.items():
-                    with clamped_unit(activation, unit_axis(kind), unit, float(values[unit])):
-                        clamped[name][unit].add(cut.suffix(activation, *live), labels)
+                    found = _clamped(cut, kind, unit, own, float(values[unit]), start, live, logits)
+                    clamped[name][unit].add(found, labels)
                 advance(len(numbers))
     return {name: _changes(intact, list(tallies.values()), counts) for name, tallies in clamped.items()}
 
 
-@contextlib.contextmanager
-def clamped_unit(activation: Tensor, axis: int, unit: int, value: float) -> Iterator[None]:
-    """Hold one unit of an activation at a value, in place, and give it back its own values behind the block."""
-    own = activation.select(axis, unit)
-    kept = own.clone()
-    own.fill_(value)
-    try:
-        yield
-    finally:
-        own.copy_(kept)
+def _clamped(
+    cut: Split, kind: str, unit: int, own: Tensor, value: float, start: Tensor, live: Sequence[Tensor], logits: Tensor
+) -> Tensor:
+    """Return the logits with one unit held at a value.
+
+    Args:
+        cut: The network, cut at the unit's layer.
+        kind: Kind of the layer.
+        unit: Number of the unit.
+        own: Its activation, the axis of units having length 1.
+        value: What it is held at.
+        start: What the suffix starts from when nothing is clamped.
+        live: What else the suffix needs.
+        logits: What comes out when nothing is clamped.
+    """
+    changed = (own != value).flatten(1).any(1)
+    # Other values that the suffix needs may not have an axis of images.
+    rows = changed.nonzero()[:, 0] if not live else torch.arange(len(own), device=own.device)
+    if not changed.any():
+        return logits
+    if len(rows) < len(own):
+        own, start = own[rows], start[rows]
+    held = torch.full_like(own, value)
+    if cut.change is None:
+        start = start.clone()
+        start.narrow(unit_axis(kind), unit, 1).copy_(held)
+    else:
+        start = start + cut.change(unit, own, held)
+    return logits.index_copy(0, rows, cut.suffix(start, *live))
 
 
 def _changes(intact: Tally, clamped: list[Tally], counts: np.ndarray) -> Ablation:

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,3 +45,8 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     """Return the context of mixed-precision training: "float32", "bfloat16", or "auto", bfloat16 on a GPU."""
     half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()
+
+
+def compiled(function: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
+    """Return a function as torch.compile makes it, where that is wanted: it takes minutes first, and gains on a GPU."""
+    return torch.compile(function) if wanted else function

@@ -23,10 +23,18 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 """Modules that pass their input on in eval mode, and so do not separate a layer from its nonlinearity."""
 
+POOLINGS: tuple[Any, ...] = (
+    *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+    *(F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d),
+)
+"""Operations on each unit's map by itself."""
+
+RECTIFIERS: tuple[Any, ...] = (nn.ReLU, F.relu, torch.relu, "relu")
 POSITIVE: tuple[Any, ...] = (
-    *(nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus),
-    *(F.relu, torch.relu, F.relu6, F.sigmoid, torch.sigmoid, F.hardsigmoid, F.softplus),
-    *("relu", "sigmoid"),
+    *RECTIFIERS,
+    *(nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus),
+    *(F.relu6, F.sigmoid, torch.sigmoid, F.hardsigmoid, F.softplus),
+    *("sigmoid",),
 )
 SIGNED: tuple[Any, ...] = (
     *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Tanh, nn.ELU, nn.CELU, nn.SELU, nn.LeakyReLU, nn.PReLU),
@@ -61,7 +69,7 @@ class Tap:
 class _Site:
     """Where in the traced graph a layer is computed."""
 
-    module: str
+    call: fx.Node
     kind: str
     tap: fx.Node
     activation: fx.Node
@@ -69,16 +77,45 @@ class _Site:
 
 
 @dataclass(frozen=True)
-class Split:
-    """A network cut behind the activation of one layer.
+class Tapped:
+    """A network at the tap of one layer.
 
     Attributes:
-        prefix: Maps images to a tuple: the activation, then whatever else the rest needs (skip connections).
-        suffix: Maps that tuple to the network's output.
+        kind: "conv" or "linear".
+        module: The layer's convolution or linear module.
+        norm: The batch norm behind it, None without one.
+        inputs: Maps images to the input of the module.
+        outputs: Maps images to the tapped values.
+        nonlinearity: Maps tapped values to the activation; passes them on where no nonlinearity follows.
+        rectified: Whether the nonlinearity is max(x, 0).
+        alike: Whether the nonlinearity is the same for all units.
+    """
+
+    kind: str
+    module: nn.Module
+    norm: nn.BatchNorm1d | nn.BatchNorm2d | None
+    inputs: Callable[[Tensor], Tensor]
+    outputs: Callable[[Tensor], Tensor]
+    nonlinearity: Callable[[Tensor], Tensor]
+    rectified: bool
+    alike: bool
+
+
+@dataclass(frozen=True)
+class Split:
+    """A network cut at the activation of one layer, so that a change of one unit can be followed to the output.
+
+    Attributes:
+        prefix: Maps images to a tuple: the activation, the value from which the suffix starts, then whatever else the
+            suffix needs (skip connections).
+        suffix: Maps that value and what else it needs to the network's output.
+        change: Maps a unit's number, its values before and after the change (the axis of units having length 1), to
+            the change of the value from which the suffix starts. None where the suffix starts from the activation.
     """
 
     prefix: Callable[[Tensor], tuple[Tensor, ...]]
     suffix: Callable[..., Tensor]
+    change: Callable[[int, Tensor, Tensor], Tensor] | None
 
 
 # --- what others use -------------------------------------------------------------------------------------------------
@@ -134,6 +171,25 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
     return _cut(traced, [], tuple(read))
 
 
+def tapped(module: nn.Module, layer: str) -> Tapped:
+    """Return the network at the tap of a layer, in pieces from which its units can be computed one by one."""
+    traced = _trace(module)
+    site = _site(traced, layer)
+    modules: dict[str, Any] = dict(traced.named_modules())
+    nonlinearity = _cut(traced, [site.tap], site.activation)
+    return Tapped(
+        kind=site.kind,
+        module=modules[str(site.call.target)],
+        norm=None if site.tap is site.call else modules[str(site.tap.target)],
+        inputs=_cut(traced, [], site.call.all_input_nodes[0]),
+        outputs=_cut(traced, [], site.tap),
+        nonlinearity=nonlinearity,
+        rectified=site.activation is not site.tap and _kind(site.activation, modules) in RECTIFIERS,
+        # A PReLU may hold a slope for each unit.
+        alike=all(parameter.numel() == 1 for parameter in nonlinearity.parameters()),
+    )
+
+
 def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """Return a function that gives the activations (images, units) of several layers in one pass.
 
@@ -146,19 +202,31 @@ def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable
 
 
 def split(module: nn.Module, layer: str) -> Split:
-    """Cut the network behind the activation of a layer."""
+    """Cut the network at the activation of a layer.
+
+    Where a convolution or a linear layer alone reads the activation, through poolings at most, the suffix starts behind
+    it: what one unit changes there is the answer to a single channel.
+    """
     traced = _trace(module)
-    activation = _site(traced, layer).activation
-    behind = _descendants(activation)
+    site = _site(traced, layer)
+    modules: dict[str, Any] = dict(traced.named_modules())
+    reader = _reader(site, modules)
+    start = reader or site.activation
+    behind = _descendants(start)
     needed = {
         operand
         for node in behind
         for operand in node.all_input_nodes
-        if operand not in behind and operand is not activation and operand.op != "get_attr"
+        if operand not in behind and operand is not start and operand.op != "get_attr"
     }
-    live = [activation, *(node for node in traced.graph.nodes if node in needed)]
+    live = [start, *(node for node in traced.graph.nodes if node in needed)]
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
-    return Split(_cut(traced, [], tuple(live)), _cut(traced, live, output.args[0]))
+    carry = reader and _cut(traced, [site.activation], reader.all_input_nodes[0])
+    return Split(
+        prefix=_cut(traced, [], (site.activation, *live)),
+        suffix=_cut(traced, live, output.args[0]),
+        change=_change(modules[str(reader.target)], carry) if reader and carry else None,
+    )
 
 
 def unit_axis(kind: str) -> int:
@@ -183,10 +251,17 @@ def read_out(activation: Tensor, axis: int, readout: str) -> Tensor:
 # --- tracing ---------------------------------------------------------------------------------------------------------
 
 
+class _Tracer(fx.Tracer):
+    """Traces a network down to its layers, those of classes made from torch's own included."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, (nn.Conv2d, nn.Linear, *NORMS)) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _trace(module: nn.Module) -> fx.GraphModule:
     """Trace a network into a graph in which nothing is done in place; the module given is left as it is."""
     try:
-        traced = fx.symbolic_trace(module)
+        traced = fx.GraphModule(module, _Tracer().trace(module))
     except Exception as error:
         raise UserError(
             f"The network {type(module).__name__} cannot be traced by torch.fx ({error}). Its forward may not branch "
@@ -243,7 +318,7 @@ def _sites(traced: fx.GraphModule) -> dict[str, _Site]:
         activation = _follow(tapped, modules, lambda user, kind: kind in POSITIVE + SIGNED)
         signed = activation is None or _kind(activation, modules) not in POSITIVE
         kind = "conv" if isinstance(target, nn.Conv2d) else "linear"
-        sites[name] = _Site(node.target, kind, tapped, activation or tapped, signed)
+        sites[name] = _Site(node, kind, tapped, activation or tapped, signed)
     return sites
 
 
@@ -277,6 +352,47 @@ def _check(wanted: Iterable[str], known: Iterable[str]) -> None:
     for layer in wanted:
         if layer not in known:
             raise UserError(f"There is no layer {layer!r} in this network. Its layers are: {', '.join(known)}.")
+
+
+def _reader(site: _Site, modules: dict[str, Any]) -> fx.Node | None:
+    """Return the layer that alone reads an activation, if what lies between keeps the units apart."""
+    node, flat = site.activation, False
+    while len(node.users) == 1:
+        (node,) = node.users
+        kind = _kind(node, modules)
+        if kind is nn.Linear:
+            return node if flat == (site.kind == "conv") else None
+        if kind is nn.Conv2d and not flat and site.kind == "conv":
+            reader = modules[str(node.target)]
+            return node if reader.groups == 1 and reader.padding_mode == "zeros" else None
+        if kind in (nn.Flatten, torch.flatten, "flatten") and site.kind == "conv":
+            flat = flat or _flattens_units(node, modules)
+            if not flat:
+                return None
+        elif kind not in TRANSPARENT and not (kind in POOLINGS and not flat and site.kind == "conv"):
+            return None
+    return None
+
+
+def _flattens_units(node: fx.Node, modules: dict[str, Any]) -> bool:
+    """Return whether a flattening joins all axes behind the first."""
+    if node.op == "call_module":
+        return (modules[str(node.target)].start_dim, modules[str(node.target)].end_dim) == (1, -1)
+    return (*node.args[1:], *node.kwargs.values()) in ((1,), (1, -1))
+
+
+def _change(reader: nn.Conv2d | nn.Linear, carry: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Return how much a layer's output changes with one unit of the layer that it reads through `carry`."""
+
+    def change(unit: int, before: Tensor, after: Tensor) -> Tensor:
+        difference = carry(after) - carry(before)
+        if isinstance(reader, nn.Conv2d):
+            filters = reader.weight[:, unit : unit + 1]
+            return F.conv2d(difference, filters, None, reader.stride, reader.padding, reader.dilation)
+        width = difference.shape[-1]
+        return F.linear(difference, reader.weight[:, unit * width : (unit + 1) * width])
+
+    return change
 
 
 class _Shapes(fx.Interpreter):

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from unitscope.artifacts import Scratch
 from unitscope.console import progress
 from unitscope.errors import UserError
-from unitscope.layers import prefix
+from unitscope.layers import prefix, tapped
 from unitscope.randomness import generator
+from unitscope.targets import own_unit, whole_layer
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's usual constants (Kingma and Ba 2015)."""
@@ -115,12 +116,33 @@ def objective(
             competitors there, and as a target they keep their own scale.
         target: "activation", or "preactivation" to maximize the target's value before the nonlinearity.
     """
-    rows = torch.arange(len(targets), device=targets.device)
-    before, after = preactivations[rows, targets], activations[rows, targets]
+    before, after = (values.gather(1, targets[:, None])[:, 0] for values in (preactivations, activations))
+    own = own_value(before, after, target)
+    return own if name == "am" else own_against_others(name, own, after, activations, targets, scale)
+
+
+def own_value(before: Tensor, after: Tensor, target: str) -> Tensor:
+    """Return what stands for each target itself, (images,), from its pre-activation and its activation."""
     # A silent unit has no gradient: its pre-activation leads it out.
-    own = before if target == "preactivation" else torch.where(after > 0, after, before)
-    if name == "am":
-        return own
+    return before if target == "preactivation" else torch.where(after > 0, after, before)
+
+
+def own_against_others(
+    name: str,
+    own: Tensor,
+    after: Tensor,
+    activations: Tensor,
+    targets: Tensor,
+    scale: tuple[Tensor, Tensor] | None,
+) -> Tensor:
+    """Return the targets' values minus the mean of the other units of the layer.
+
+    Args:
+        name: "iam" or "iam_z".
+        own: (images,) as `own_value` gives it.
+        after: (images,) activations of the targets.
+        activations: As `objective` takes them; so are `targets` and `scale`.
+    """
     if name == "iam":
         return own - (activations.sum(1) - after) / max(activations.shape[1] - 1, 1)
     if name != "iam_z":
@@ -132,8 +154,45 @@ def objective(
     safe = torch.where(varies, std, 1.0)
     standardized = torch.where(varies, (activations - mean) / safe, 0.0)
     others = varies.sum() - varies[targets].to(standardized.dtype)
-    rest = standardized.sum(1) - standardized[rows, targets]
+    rest = standardized.sum(1) - standardized.gather(1, targets[:, None])[:, 0]
     return (own - mean[targets]) / safe[targets] - rest / others.clamp(min=1)
+
+
+def passes(
+    module: nn.Module, layer: str, recipe: Recipe, readout: str, scale: tuple[Tensor, Tensor] | None = None
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the objective as a function of images and targets, with no more arithmetic than it needs.
+
+    Args:
+        module: The network: frozen, in eval mode, taking pixels in [0, 1].
+        layer: Name of the layer.
+        recipe: The method.
+        readout: "mean", "max" or "center".
+        scale: As `objective` takes it.
+
+    Returns:
+        A function from images (images, channels, height, width) and targets (images,) to what each image is to
+        maximize, (images,) in float32. Its backward pass may be run once.
+    """
+    dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
+    cut = tapped(copy.deepcopy(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
+    if recipe.objective == "am":
+        own_alone = own_unit(cut, readout)
+
+        def alone(images: Tensor, targets: Tensor) -> Tensor:
+            before, after = own_alone(images.to(dtype), targets)
+            return own_value(before.float(), after.float(), recipe.target)
+
+        return alone
+    answers = whole_layer(cut, readout)
+
+    def against_others(images: Tensor, targets: Tensor) -> Tensor:
+        before, activations = (values.float() for values in answers(images.to(dtype), targets))
+        after = activations.gather(1, targets[:, None])[:, 0]
+        own = own_value(before, after, recipe.target)
+        return own_against_others(recipe.objective, own, after, activations, targets, scale)
+
+    return against_others
 
 
 def total_variation(images: Tensor) -> Tensor:
@@ -269,13 +328,12 @@ class Climb:
 
 
 def ascend(
-    forward: Callable[[Tensor], tuple[Tensor, Tensor]],
+    forward: Callable[[Tensor, Tensor], Tensor],
     recipe: Recipe,
     rows: Sequence[int],
     start: Callable[[int], Tensor],
     targets: Sequence[int],
     batch: int,
-    scale: tuple[Tensor, Tensor] | None = None,
     jitter: Callable[[int, int], np.ndarray] | None = None,
 ) -> Iterator[Climb]:
     """Climb from start images, `batch` at once; a row that is done makes room for the next that waits.
@@ -283,13 +341,12 @@ def ascend(
     The batch has the same size to the end, so that every row takes the same kernels whatever the others are.
 
     Args:
-        forward: Maps images to pre-activations and activations (images, units) of the layer.
+        forward: Maps images and their targets to what each image is to maximize, as `passes` gives it.
         recipe: The method.
         rows: Numbers of the rows of work to do.
         start: Gives the start image (channels, height, width) of a row.
         targets: The unit of each row of work.
         batch: How many climb at once.
-        scale: As `objective` takes it.
         jitter: Gives the shift (2,) of a row's image in one of its steps.
 
     Yields:
@@ -319,7 +376,7 @@ def ascend(
         if jitter is not None:
             work = [rows[0] if row is None else row for row in slots]
             seen = _shifted(images, [jitter(row, int(step)) for row, step in zip(work, steps, strict=True)])
-        value = objective(recipe.objective, *forward(seen), unit, scale, recipe.target)
+        value = forward(seen, unit)
         due = [slot for slot, row in enumerate(slots) if row is not None and int(steps[slot]) in point]
         done = []
         if due:
@@ -396,7 +453,7 @@ def activation_maximization(
     *,
     seeds: Sequence[int] = (0,),
     readout: str = "mean",
-    batch: int = 16,
+    batch: int = 32,
     scale: tuple[np.ndarray, np.ndarray] | None = None,
     mean_image: np.ndarray | None = None,
     scratch: Scratch | None = None,
@@ -414,7 +471,8 @@ def activation_maximization(
         recipe: The method.
         seeds: Numbers of the noise.
         readout: How a unit's map becomes its activation: "mean", "max" or "center".
-        batch: Number of images that climb together. The last batch is filled up, so that it takes the same kernels.
+        batch: Number of images that climb together, at most that of the layer's units. The last batch is filled up, so
+            that it takes the same kernels.
         scale: Mean and standard deviation (units,) over real images, needed by "iam_z".
         mean_image: Needed by the start "mean".
         scratch: Where finished batches are kept until all are done.
@@ -425,6 +483,7 @@ def activation_maximization(
     if scale is not None:
         mean, std = (torch.as_tensor(values, dtype=torch.float32, device=device) for values in scale)
         scales = mean, std
+    batch = min(batch, len(tapped(module, layer).module.get_parameter("weight")))
     work = [(seed, int(unit)) for seed in seeds for unit in units]
     targets = [unit for _, unit in work]
 
@@ -438,9 +497,9 @@ def activation_maximization(
 
     climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
     left = np.flatnonzero(~climbed.done).tolist()
-    passes = _lowered(forward) if recipe.precision == "bfloat16" else forward
+    climbs = passes(module, layer, recipe, readout, scales)
     with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
-        for climb in ascend(passes, recipe, left, start, targets, batch, scales, jitter if recipe.jitter else None):
+        for climb in ascend(climbs, recipe, left, start, targets, batch, jitter if recipe.jitter else None):
             climbed.add(climb, batch)
             advance(1)
     blocks = []
@@ -494,19 +553,6 @@ class _Climbed:
             self._scratch.save(self._name(), buffer.getvalue())
             self._pieces += 1
             self._unsaved = []
-
-
-def _lowered(forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Return the same part of the network with parameters and passes in bfloat16, its results in float32."""
-    half = copy.deepcopy(forward)
-    assert isinstance(half, nn.Module)
-    half.to(torch.bfloat16)
-
-    def lowered(images: Tensor) -> tuple[Tensor, Tensor]:
-        before, after = half(images.to(torch.bfloat16))
-        return before.float(), after.float()
-
-    return lowered
 
 
 def _scored(
