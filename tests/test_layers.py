@@ -130,15 +130,3 @@ def test_a_layer_that_is_not_there_is_an_error_that_lists_the_layers():
 def test_images_of_another_shape_are_an_error():
     with pytest.raises(UserError, match=r"\(1, 8, 8\)"):
         taps(quiet(Residual()), (1, 8, 8))
-
-
-class Branching(nn.Module):
-    """A network that looks at its values."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x if x.sum() > 0 else -x
-
-
-def test_a_network_that_cannot_be_traced_is_an_error_that_says_so():
-    with pytest.raises(UserError, match="Branching cannot be traced"):
-        taps(Branching(), (3, 8, 8))

@@ -2,8 +2,8 @@
 
 A layer is a convolution or linear module. It is tapped at the last module before its nonlinearity: the module itself,
 or the batch norm behind it. Its activation is the output of the nonlinearity that directly follows, else the tapped
-output itself (signed). Everything here works on the graph that torch.fx traces; what is computed from activations
-belongs to the modules above.
+output itself (signed). Everything here works on the graph that torch.fx traces; where it can trace none, the functions
+of `unitscope.hooks` take over. What is computed from activations belongs to the modules above.
 """
 
 import copy
@@ -11,12 +11,14 @@ import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from unitscope import console
 from unitscope.errors import UserError
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -129,9 +131,11 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
         shape: (channels, height, width) of an image.
 
     Raises:
-        UserError: The network cannot be traced by torch.fx, or does not accept images of that shape.
+        UserError: The network does not accept images of that shape.
     """
     traced = _trace(module)
+    if traced is None:
+        return _hooks().taps(module, shape)
     sites = _sites(traced)
     shapes = _Shapes(traced).of(shape)
     result = []
@@ -166,6 +170,8 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
         activations (images, units), both read out. They are the same tensor where no nonlinearity follows.
     """
     traced = _trace(module)
+    if traced is None:
+        return _hooks().prefix(module, layer, readout)
     site = _site(traced, layer)
     read = [_add_readout(traced.graph, node, site.kind, readout) for node in (site.tap, site.activation)]
     return _cut(traced, [], tuple(read))
@@ -174,6 +180,8 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
 def tapped(module: nn.Module, layer: str) -> Tapped:
     """Return the network at the tap of a layer, in pieces from which its units can be computed one by one."""
     traced = _trace(module)
+    if traced is None:
+        return _hooks().tapped(module, layer)
     site = _site(traced, layer)
     modules: dict[str, Any] = dict(traced.named_modules())
     nonlinearity = _cut(traced, [site.tap], site.activation)
@@ -196,6 +204,8 @@ def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable
     What no named layer depends on is not computed, and a map is freed as soon as it has been read out.
     """
     traced = _trace(module)
+    if traced is None:
+        return _hooks().readouts(module, list(layers), readout)
     sites = [_site(traced, layer) for layer in layers]
     read = [_add_readout(traced.graph, site.activation, site.kind, readout) for site in sites]
     return _cut(traced, [], tuple(read))
@@ -208,6 +218,8 @@ def split(module: nn.Module, layer: str) -> Split:
     it: what one unit changes there is the answer to a single channel.
     """
     traced = _trace(module)
+    if traced is None:
+        return _hooks().split(module, layer)
     site = _site(traced, layer)
     modules: dict[str, Any] = dict(traced.named_modules())
     reader = _reader(site, modules)
@@ -258,15 +270,29 @@ class _Tracer(fx.Tracer):
         return isinstance(m, (nn.Conv2d, nn.Linear, *NORMS)) or super().is_leaf_module(m, module_qualified_name)
 
 
-def _trace(module: nn.Module) -> fx.GraphModule:
-    """Trace a network into a graph in which nothing is done in place; the module given is left as it is."""
+def _hooks() -> ModuleType:
+    # Loaded where it is needed: it stands on this module.
+    from unitscope import hooks
+
+    return hooks
+
+
+def _trace(module: nn.Module) -> fx.GraphModule | None:
+    """Trace a network into a graph in which nothing is done in place; the module given is left as it is.
+
+    None where torch.fx cannot trace it.
+    """
     try:
         traced = fx.GraphModule(module, _Tracer().trace(module))
+    # Whatever the network's own code raises when it is run on symbols.
     except Exception as error:
-        raise UserError(
-            f"The network {type(module).__name__} cannot be traced by torch.fx ({error}). Its forward may not branch "
-            "on the values or shapes of tensors; such a part belongs into a function marked by torch.fx.wrap."
-        ) from error
+        console.log.warning(
+            "The network %s cannot be traced by torch.fx (%s): its layers are followed by hooks instead, and every "
+            "ablation is a full pass.",
+            type(module).__name__,
+            str(error).partition("\n")[0],
+        )
+        return None
     for node in traced.graph.nodes:
         if node.op == "call_module":
             target: Any = traced.get_submodule(node.target)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from unitscope.datasets import collect
 from unitscope.layers import Tap, prefix, split, taps
 from unitscope.networks import build, freeze
-from unitscope.visualization import Recipe, ascend, select_units
+from unitscope.visualization import Recipe, ascend, passes, select_units
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 """Data sets that are not downloaded to be planned for."""
@@ -122,14 +122,15 @@ class Calibration:
         short = Recipe(**{**recipe, "steps": 2, "points": 2, "start": "grey"})
         units = self.taps[layer].units
         scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
-        forward = prefix(self.module, layer, settings["readout"])
+        forward = passes(self.module, layer, short, settings["readout"], scale)
 
         def step(rows: int) -> None:
             images = self.images(rows)
-            list(ascend(forward, short, range(rows), images.__getitem__, [0] * rows, rows, scale))
+            list(ascend(forward, short, range(rows), images.__getitem__, [0] * rows, rows))
 
-        batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // settings["batch"])
-        return batches * settings["batch"] * recipe["steps"] / 2 * self.per_image(step, settings["batch"])
+        batch = min(settings["batch"], units)
+        batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
+        return batches * batch * recipe["steps"] / 2 * self.per_image(step, batch)
 
     def ablation(self, layer: str, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
@@ -140,7 +141,7 @@ class Calibration:
             with torch.inference_mode():
                 if rows not in known:
                     known[rows] = cut.prefix(self.images(rows))
-                cut.suffix(*known[rows])
+                cut.suffix(*known[rows][1:])
 
         each = self.per_image(step, settings["batch"])
         passes = 2 * self.taps[layer].units * self.data.test * each

@@ -116,8 +116,9 @@ def _filters(tapped: Tapped) -> Callable[[Tensor, Tensor], Tensor] | None:
         return None
     if norm is not None and (norm.running_mean is None or norm.running_var is None):
         return None
-    weight = module.weight.flatten(2) if isinstance(module, nn.Conv2d) else module.weight
-    bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias
+    weight: Tensor = module.get_parameter("weight")
+    weight = weight.flatten(2) if isinstance(module, nn.Conv2d) else weight
+    bias: Tensor = weight.new_zeros(len(weight)) if module.bias is None else module.get_parameter("bias")
     if norm is not None:
         assert norm.running_mean is not None and norm.running_var is not None
         factor = torch.rsqrt(norm.running_var.float() + norm.eps) * (1.0 if norm.weight is None else norm.weight)

@@ -141,7 +141,9 @@ def own_against_others(
         name: "iam" or "iam_z".
         own: (images,) as `own_value` gives it.
         after: (images,) activations of the targets.
-        activations: As `objective` takes them; so are `targets` and `scale`.
+        activations: (images, units), read out.
+        targets: (images,) index of each image's unit.
+        scale: As `objective` takes it.
     """
     if name == "iam":
         return own - (activations.sum(1) - after) / max(activations.shape[1] - 1, 1)

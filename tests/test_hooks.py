@@ -1,0 +1,134 @@
+"""Networks that torch.fx cannot trace: hooks see in any network what the traced graph says of it."""
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from torch import nn
+from torch.nn import functional as F
+
+from unitscope import hooks, layers
+from unitscope.ablation import ablation
+from unitscope.errors import UserError
+from unitscope.targets import own_unit, whole_layer
+from unitscope.visualization import Recipe, activation_maximization
+
+NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Varied: 8, Tokens: 8}
+LAYERS = [
+    (network, found.layer)
+    for network, size in NETWORKS.items()
+    for found in layers.taps(quiet(network()), (3, size, size))
+]
+
+
+def images_for(network):
+    return torch.rand(5, 3, NETWORKS[network], NETWORKS[network], generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_taps(network):
+    shape = images_for(network).shape[1:]
+    assert hooks.taps(quiet(network()), shape) == layers.taps(quiet(network()), shape)
+
+
+# What stands behind leaky_relu_().mul_(2) torch itself cannot differentiate, where the network runs as it is written.
+@pytest.mark.parametrize(("network", "layer"), [case for case in LAYERS if case != (InPlace, "last")])
+def test_values_and_gradients(network, layer):
+    module, images = quiet(network()), images_for(network).requires_grad_(True)
+    expected = layers.prefix(module, layer, "mean")(images)
+    found = hooks.prefix(module, layer, "mean")(images)
+    torch.testing.assert_close(found, expected)
+    for mine, theirs in zip(found, expected, strict=True):
+        gradients = [
+            torch.autograd.grad(value.square().sum(), images, retain_graph=True)[0] for value in (mine, theirs)
+        ]
+        torch.testing.assert_close(*gradients)
+    targets = torch.tensor([0, 1, 2, 1, 0])
+    plain, cut = layers.tapped(module, layer), hooks.tapped(module, layer)
+    assert (cut.kind, cut.module) == (plain.kind, plain.module)
+    for short in (own_unit, whole_layer):
+        torch.testing.assert_close(short(cut, "max")(images, targets), short(plain, "max")(images, targets))
+
+
+@pytest.mark.parametrize(("network", "layer"), LAYERS)
+def test_a_replaced_activation_changes_the_output_alike(network, layer):
+    module, images = quiet(network()), images_for(network)
+    plain, seen = layers.split(module, layer), hooks.split(module, layer)
+    activation, start, *live = seen.prefix(images)
+    torch.testing.assert_close(activation, plain.prefix(images)[0])
+    torch.testing.assert_close(seen.suffix(start, *live), module(images))
+    held = start.clone()
+    held.select(layers.unit_axis(next(t.kind for t in layers.taps(module, images.shape[1:]) if t.layer == layer)), 1)[
+        :
+    ] = 0.7
+    before, first, *rest = plain.prefix(images)
+    if plain.change is None:
+        expected = plain.suffix(held, *rest)
+    else:
+        axis = layers.unit_axis(layers.tap(module, layer, images.shape[1:]).kind)
+        own = before.narrow(axis, 1, 1)
+        expected = plain.suffix(first + plain.change(1, own, torch.full_like(own, 0.7)), *rest)
+    torch.testing.assert_close(seen.suffix(held, *live), expected)
+
+
+def test_several_layers_in_one_pass_and_a_layer_that_is_not_there():
+    module, images = quiet(Residual()), images_for(Residual)
+    names = ["conv2", "stem"]
+    torch.testing.assert_close(
+        hooks.readouts(module, names, "max")(images), layers.readouts(module, names, "max")(images)
+    )
+    with pytest.raises(UserError, match="stem, conv1, conv2, fc"):
+        hooks.readouts(module, ["conv9"], "max")(images)
+
+
+def test_a_pass_ends_at_the_last_layer_that_is_wanted():
+    class Short(Residual):
+        def forward(self, x):
+            super().forward(x)
+            raise AssertionError("the network ran to its end")
+
+    hooks.prefix(quiet(Short()), "conv1", "mean")(images_for(Residual))
+
+
+class Branching(nn.Module):
+    """A network that looks at its values, which no symbol has."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.relu = nn.Conv2d(3, 6, 3, padding=1), nn.ReLU6(inplace=True)
+        self.second, self.last = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.relu(self.first(x))
+        x = F.leaky_relu_(self.second(x), 0.3)
+        return self.last(x.mean((2, 3)) if x.sum() > -1e9 else x.amax((2, 3)))
+
+
+class Straight(Branching):
+    """The same without the question."""
+
+    def forward(self, x):
+        x = self.relu(self.first(x))
+        return self.last(F.leaky_relu_(self.second(x), 0.3).mean((2, 3)))
+
+
+def test_a_network_that_cannot_be_traced_is_analysed_all_the_same(caplog):
+    branching, straight = quiet(Branching()), quiet(Straight())
+    assert layers.taps(branching, (3, 8, 8)) == layers.taps(straight, (3, 8, 8))
+    assert "Branching cannot be traced" in caplog.text and "hooks" in caplog.text
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(12) % 4
+    for layer, kind, units in (("first", "conv", 6), ("second", "conv", 6), ("last", "linear", 4)):
+        clamps = {"": np.zeros(units), "_mean": np.full(units, 0.4)}
+        found, expected = (
+            ablation(module, layer, kind, [(images, labels)], clamps, 4, 12) for module in (branching, straight)
+        )
+        for name in clamps:
+            np.testing.assert_allclose(found[name].loss, expected[name].loss, atol=1e-6)
+            assert found[name].loss.any()
+            np.testing.assert_array_equal(found[name].accuracy, expected[name].accuracy)
+        made, same = (
+            activation_maximization(module, layer, (3, 8, 8), np.arange(units), Recipe(objective="iam", steps=8))
+            for module in (branching, straight)
+        )
+        np.testing.assert_allclose(made.responses, same.responses, rtol=1e-3, atol=1e-3)
