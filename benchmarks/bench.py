@@ -7,6 +7,8 @@ full pass a unit with a hook. All figures are medians of alternating runs in one
 
 import argparse
 import contextlib
+import copy
+import dataclasses
 import functools
 import io
 import json
@@ -23,13 +25,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from unitscope.ablation import ablation
 from unitscope.activations import activations
 from unitscope.layers import Tap, _cut, _site, _trace, taps
-from unitscope.networks import build, freeze, pixels
-from unitscope.visualization import Recipe, ascend, passes, start_image
+from unitscope.networks import build, freeze, load_checkpoint, pixels
+from unitscope.substitution import representative_substitution
+from unitscope.visualization import Recipe, activation_maximization, ascend, passes, select_units, start_image
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (3, 32, 32)
@@ -38,6 +42,16 @@ NETWORKS = {
     "VGG16": {"source": "built_in", "model": "vgg16", "options": {}},
 }
 RUNS = 5
+STEPS = {"shallow convnet": 8, "VGG16": 2}
+UNITS = 128
+"""Units of a layer that get an image, in one call of lucent."""
+BATCH = 32
+"""Units that climb together: the default of the config."""
+TOGETHER, EACH = "lucent, batch=", "lucent, a unit at a time"
+ALONE = 2
+"""Units that lucent is given one by one; the others would take as long."""
+SAMPLED = 8
+"""Units whose ablation is timed; the others of the layer take as long."""
 
 
 def network(name: str) -> nn.Module:
@@ -64,7 +78,7 @@ def alternating(candidates: dict[str, Callable[[], object]], runs: int = RUNS) -
 def row(what: str, ours: float, other: str, theirs: float, floor: float | None = None, unit: str = "s") -> None:
     """Print a row of the table."""
     behind = "" if floor is None else f"{floor:>10.3f}{ours / floor:>8.2f}"
-    print(f"{what:<44}{ours:>10.3f} {unit:<3}{other:<34}{theirs:>10.3f}{theirs / ours:>8.1f}{behind}", flush=True)
+    print(f"{what:<60}{ours:>10.3f} {unit:<3}{other:<34}{theirs:>10.3f}{theirs / ours:>8.1f}{behind}", flush=True)
 
 
 # --- ascents ---------------------------------------------------------------------------------------------------------
@@ -85,23 +99,39 @@ def floor_of_ascent(module: nn.Module, layer: str, images: torch.Tensor, steps: 
     return run
 
 
-def our_ascent(module: nn.Module, tap: Tap, batch: int, recipe: Recipe) -> Callable[[], None]:
-    """Return an ascent of the first `batch` units of a layer."""
+def our_ascent(module: nn.Module, tap: Tap, count: int, batch: int, recipe: Recipe) -> Callable[[], None]:
+    """Return the ascent of the first units of a layer."""
     forward = passes(module, tap.layer, recipe, "mean")
-    units = [number % tap.units for number in range(batch)]
+    units = list(range(count))
     starts = [torch.from_numpy(start_image(recipe, 0, tap.layer, unit, SHAPE)) for unit in units]
 
     def run() -> None:
-        list(ascend(forward, recipe, range(batch), starts.__getitem__, units, batch))
+        list(ascend(forward, recipe, units, starts.__getitem__, units, batch))
 
     return run
 
 
-def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, together: bool) -> Callable[[], None]:
+def lucent_ascent(
+    module: nn.Module, tap: Tap, units: list[int], steps: int, together: bool, method: str = "am"
+) -> Callable[[], None]:
     """Return lucent's ascent of some units: in one call, or a call each; pixels, no transforms, fixed image size."""
     from lucent.optvis import objectives, param, render
 
     name = tap.layer.replace(".", "_")
+    # As its users hand it over: trainable, in PyTorch's own memory layout.
+    module = copy.deepcopy(module).to(memory_format=torch.contiguous_format).requires_grad_(True)
+
+    @objectives.wrap_objective()
+    def independent(units: list[int]) -> Callable[..., torch.Tensor]:
+        # IAM as a user of lucent would write it, for all units of the call at once.
+        def inner(outputs: Callable[[str], torch.Tensor]) -> torch.Tensor:
+            values = outputs(name)
+            values = torch.relu(values).mean((2, 3)) if values.dim() == 4 else values
+            own = values[torch.arange(len(units)), units]
+            return -(own - (values.sum(1) - own) / (values.shape[1] - 1)).sum()
+
+        return inner
+
     common = {
         "optimizer": functools.partial(torch.optim.Adam, lr=0.05),
         "transforms": [],
@@ -115,9 +145,12 @@ def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, tog
     def run() -> None:
         calls = [units] if together else [[unit] for unit in units]
         for call in calls:
-            objective = objectives.channel(name, call[0], batch=0)
-            for place, unit in enumerate(call[1:], 1):
-                objective = objective + objectives.channel(name, unit, batch=place)
+            if method == "iam":
+                objective = independent(call)
+            else:
+                objective = objectives.channel(name, call[0], batch=0)
+                for place, unit in enumerate(call[1:], 1):
+                    objective = objective + objectives.channel(name, unit, batch=place)
             image = functools.partial(param.image, SHAPE[1], batch=len(call), fft=False, decorrelate=False, sd=0.05)
             with contextlib.redirect_stdout(io.StringIO()):
                 render.render_vis(module, objective, image, **common)
@@ -125,44 +158,85 @@ def lucent_ascent(module: nn.Module, tap: Tap, units: list[int], steps: int, tog
     return run
 
 
-def ascents(batch: int = 16, steps: int = 4) -> None:
+def ascents() -> None:
     """Run AM and IAM on all layers of both networks, against the floor and against lucent."""
-    for name in NETWORKS:
+    for name, steps in STEPS.items():
         module = network(name)
-        images = torch.rand(batch, *SHAPE).contiguous(memory_format=torch.channels_last)
         for method in ("am", "iam"):
             recipe = Recipe(objective=method, steps=steps, points=2)
             totals: dict[str, float] = {}
             for tap in taps(module, SHAPE):
-                units = [number % tap.units for number in range(batch)]
+                batch, units = min(BATCH, tap.units), min(UNITS, tap.units)
+                images = torch.rand(batch, *SHAPE).contiguous(memory_format=torch.channels_last)
                 candidates = {
                     "floor": floor_of_ascent(module, tap.layer, images, steps),
-                    "ours": our_ascent(module, tap, batch, recipe),
+                    "ours": our_ascent(module, tap, units, batch, recipe),
                 }
-                if method == "am":
-                    candidates["lucent, batch="] = lucent_ascent(module, tap, units, steps, True)
-                    candidates["lucent, a unit at a time"] = lucent_ascent(module, tap, units[:4], steps, False)
+                for other, some, together in ((TOGETHER, range(units), True), (EACH, range(ALONE), False)):
+                    candidates[other] = lucent_ascent(module, tap, list(some), steps, together, method)
                 found = alternating(candidates)
-                if method == "am":
-                    found["lucent, a unit at a time"] *= batch / 4
+                found["floor"] *= units / batch
+                found[EACH] *= units / ALONE
                 totals = {key: totals.get(key, 0.0) + value for key, value in found.items()}
-                per_step = {key: 1000 * value / steps for key, value in found.items()}
-                row(
-                    f"{name} {tap.layer} {method}, a step",
-                    per_step["ours"],
-                    "floor",
-                    per_step["floor"],
-                    per_step["floor"],
-                    "ms",
+                step = {key: 1000 * value / steps * batch / units for key, value in found.items()}
+                what = f"{name} {tap.layer} {method}, a step of {batch}"
+                row(what, step["ours"], "floor", step["floor"], step["floor"], "ms")
+            what = f"{name}, all layers, {method}, {steps} steps"
+            for other in (TOGETHER, EACH):
+                row(what, totals["ours"], other, totals[other], totals["floor"])
+
+
+def less(checkpoint: str, sampled: int, layers: list[str]) -> None:
+    """Run ascents with less arithmetic on a trained network: how much sooner, and whether RS stays what it was."""
+    path = ROOT / "data" / "checkpoints" / f"{checkpoint}.pt"
+    if not path.exists():
+        print(
+            f"less arithmetic, {checkpoint}: left out, there is no {path.relative_to(ROOT)} (see benchmarks/README.md)"
+        )
+        return
+    module, record = load_checkpoint(path, torch.device("cpu"))
+    shape = record["input"]
+    variants = {
+        "tolerance 0.003": {"points": 33, "tolerance": 0.003},
+        "bfloat16": {"precision": "bfloat16"},
+        "another seed": {},
+        "all steps": {},
+    }
+    for tap in taps(module, shape):
+        if layers and tap.layer not in layers:
+            continue
+        units = select_units({"sample": sampled, "seed": 0}, tap.units)
+        batch = min(BATCH, tap.units)
+        lucent = alternating({"": lucent_ascent(module, tap, units[:batch].tolist(), 8, True)}, runs=3)[""]
+        for method in ("am", "iam"):
+            scores, seconds = {}, {}
+            for name, change in variants.items():
+                recipe = dataclasses.replace(Recipe(objective=method), **change)
+                started = time.perf_counter()
+                made = activation_maximization(
+                    module, tap.layer, shape, units, recipe, batch=batch, seeds=(int(name == "another seed"),)
                 )
-            for other in [key for key in totals if key.startswith("lucent")] or ["floor"]:
-                row(f"{name}, all layers, {method}", totals["ours"], other, totals[other], totals["floor"])
+                seconds[name] = time.perf_counter() - started
+                scores[name] = np.nanmean(representative_substitution(made.responses, units), 0)
+            whole = scores.pop("all steps")
+            theirs = lucent / 8 * Recipe().steps * len(units) / min(batch, len(units))
+            for name, values in scores.items():
+                used = ~np.isnan(whole) & ~np.isnan(values)
+                same = spearmanr(whole[used], values[used])[0] if np.ptp(whole[used]) else float("nan")
+                what = f"{checkpoint} {tap.layer} {method}, {name}: {same:.3f}"
+                row(what, seconds[name], "lucent, batch=", theirs)
+
+
+def less_arithmetic() -> None:
+    """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
+    less("shallow-cpu-seed0", 64, [])
+    less("vgg16-cifar10-cpu", 32, ["features.0", "features.7", "features.17", "features.27", "features.40"])
 
 
 # --- extraction ------------------------------------------------------------------------------------------------------
 
 
-def extraction(count: int = 1000) -> None:
+def extraction(count: int = 10_000) -> None:
     """Extract activations of all 16 layers of VGG16 in one pass, written to HDF5, against the plain forward pass."""
     import h5py
     from torchvision.models.feature_extraction import create_feature_extractor
@@ -254,9 +328,10 @@ def memory() -> None:
                 "scripts/taps.py", "--dataset", folder / "x.h5", "--network", network, "--layers", *layers,
                 "--output", folder / "taps.json",
             )  # fmt: skip
+            settings = json.dumps({"batch": 250, "readout": "mean", "compile": False})
             said = python(
-                "-c", MEMORY, "--checkpoint", folder / "x.pt", "--dataset", folder / "x.h5", "--taps",
-                folder / "taps.json", "--settings", '{"batch": 250, "readout": "mean"}', "--output", folder / "a.h5",
+                "-c", MEMORY, "--checkpoint", folder / "x.pt", "--dataset", folder / "x.h5",
+                "--taps", folder / "taps.json", "--settings", settings, "--output", folder / "a.h5",
             )  # fmt: skip
             peaks[count] = float(said.split()[-1])
     row("activations rule, 60,000 images, peak memory", peaks[60_000], "10,000 images", peaks[10_000], unit="MB")
@@ -289,7 +364,7 @@ def full_pass(module: nn.Module, tap: Tap, images: torch.Tensor) -> Callable[[in
     return run
 
 
-def ablations(count: int = 1000, sampled: int = 8) -> None:
+def ablations(count: int = 1000) -> None:
     """Ablate units of every layer of VGG16, against a full pass a unit with a hook, and against captum."""
     from captum.attr import LayerFeatureAblation
 
@@ -303,31 +378,34 @@ def ablations(count: int = 1000, sampled: int = 8) -> None:
         part = module.get_submodule(tap.layer)
         mask = torch.arange(tap.units).view(1, -1, *[1] * len(tap.map))
 
-        def captum(part: nn.Module = part, mask: torch.Tensor = mask, tap: Tap = tap) -> None:
-            # Captum ablates all units of the mask: a few of them are one group each, the others one more.
-            grouped = mask.clamp(max=sampled)
+        def ours(units: int, tap: Tap = tap) -> Callable[[], object]:
+            clamps = {"": np.zeros(tap.units)}
+            return lambda: ablation(module, tap.layer, tap.kind, batches, clamps, 10, count, units=range(units))
+
+        def captum(part: nn.Module = part, mask: torch.Tensor = mask) -> None:
+            # Captum ablates all groups of the mask: one unit is a group, the others are another.
             with torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
-                LayerFeatureAblation(module, part).attribute(images[:250], target=0, layer_mask=grouped)
+                LayerFeatureAblation(module, part).attribute(images[:250], target=0, layer_mask=mask.clamp(max=1))
 
         hook = full_pass(module, tap, images)
         found = alternating(
-            {
-                "ours": lambda tap=tap: ablation(
-                    module, tap.layer, tap.kind, batches, {"": np.zeros(tap.units)}, 10, count, units=range(sampled)
-                ),
-                "hook": lambda hook=hook: [hook(0)],
-                "captum": captum,
-            },
-            runs=3,
+            {"one": ours(1), "more": ours(1 + SAMPLED), "hook": functools.partial(hook, 0), "captum": captum}
         )
-        # Ours runs the prefix once for all units, of which only some are ablated here.
-        each = {
-            "ours": found["ours"] / sampled,
-            "hook": found["hook"],
-            "captum": count / 250 * found["captum"] / (sampled + 1),
+        # What is shared by all units of the layer is charged to all of them.
+        each = (found["more"] - found["one"]) / SAMPLED
+        seconds = {
+            "ours": found["one"] + (tap.units - 1) * each,
+            "hook": found["hook"] * tap.units,
+            # Two groups and the plain pass before them.
+            "captum": found["captum"] / 3 * count / 250 * tap.units,
         }
-        row(f"VGG16 {tap.layer}, a unit, {count} images", each["ours"], "full pass with a hook", each["hook"])
-        totals = {key: totals[key] + each[key] * tap.units for key in totals}
+        row(
+            f"VGG16 {tap.layer}, {tap.units} units, {count} images",
+            seconds["ours"],
+            "full pass with a hook",
+            seconds["hook"],
+        )
+        totals = {key: totals[key] + seconds[key] for key in totals}
     row("VGG16, all units of all layers", totals["ours"], "full pass with a hook", totals["hook"])
     row("VGG16, all units of all layers", totals["ours"], "captum's LayerFeatureAblation", totals["captum"])
 
@@ -390,6 +468,7 @@ def workflow() -> None:
 
 SECTIONS = {
     "ascents": ascents,
+    "less": less_arithmetic,
     "extraction": extraction,
     "memory": memory,
     "ablations": ablations,
@@ -403,7 +482,7 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
     sections = parser.parse_args().sections or list(SECTIONS)
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; medians of {RUNS} runs")
-    print(f"{'what':<44}{'ours':>10}    {'other':<34}{'':>10}{'ratio':>8}{'floor':>10}{'/floor':>8}")
+    print(f"{'what':<60}{'ours':>10}    {'other':<34}{'':>10}{'ratio':>8}{'floor':>10}{'/floor':>8}")
     for section in sections:
         SECTIONS[section]()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.ablation import ablation
+from unitscope.ablation import ablation, balanced_sample
 from unitscope.activations import activations
 from unitscope.artifacts import write_table
 from unitscope.datasets import Dataset, open_dataset
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--layer", required=True, help="name of the layer")
-    result.add_argument("--settings", type=json.loads, required=True, help='{"batch": ...}')
+    result.add_argument("--settings", type=json.loads, required=True, help='{"images": ..., "batch": ...}')
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the losses go (.csv)")
     return result
@@ -46,11 +46,12 @@ def main(arguments: argparse.Namespace) -> None:
             write_table(arguments.output, {**named, **{column(*names): missing for names in product(SCORES, CLAMPS)}})
             return
         labels = dataset.labels("test")
-        starts = range(0, len(labels), batch)
-        images = zip(dataset.batches("test", batch), (labels[first : first + batch] for first in starts), strict=True)
+        rows = balanced_sample(labels, arguments.settings["images"])
+        parts = np.split(rows, range(batch, len(rows), batch))
+        images = ((dataset.take("test", part), labels[part]) for part in parts)
         values = [np.zeros(layer.units), mean_of(module, layer.layer, dataset, batch)]
         clamps = dict(zip(CLAMPS, values, strict=True))
-        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), len(labels))
+        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), len(rows))
     scores = {column(name, clamp): getattr(lost[clamp], name) for clamp in CLAMPS for name in SCORES}
     write_table(arguments.output, {**named, **scores})
 

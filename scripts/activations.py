@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,12 +13,10 @@ from unitscope.activations import activations
 from unitscope.artifacts import create_hdf5, read_json, sha256_of
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.networks import load_checkpoint
-from unitscope.summaries import class_means, unit_statistics
+from unitscope.summaries import class_means, unit_blocks, unit_statistics
 
 CHUNK = 16
 """Units of a layer that lie together in the file."""
-BLOCK = 2**21
-"""Activations of a layer that are read at a time for the statistics: what bounds the memory, however many images."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,7 +25,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--taps", type=Path, required=True, help="the layers (.json)")
-    result.add_argument("--settings", type=json.loads, required=True, help='{"batch": ..., "readout": ...}')
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='{"batch": ..., "readout": ..., "compile": ...}'
+    )
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the activations go (.h5)")
     return result
@@ -60,7 +59,7 @@ def main(arguments: argparse.Namespace) -> None:
             if dataset.classes:
                 labels = dataset.labels("test")
                 for group in groups.values():
-                    means = [class_means(block, labels, dataset.classes) for block in blocks(group["activations"])]
+                    means = [class_means(block, labels, dataset.classes) for block in unit_blocks(group["activations"])]
                     group["class_means"] = np.concatenate(means, 1)
     finally:
         scratch.unlink(missing_ok=True)
@@ -77,7 +76,7 @@ def fill(
     batches = dataset.batches(split, settings["batch"])
     first = 0
     with console.progress(count, f"activations, {split}", "images") as advance:
-        for values in activations(module, list(taps), batches, settings["readout"]):
+        for values in activations(module, list(taps), batches, settings["readout"], settings["compile"]):
             size = len(next(iter(values.values())))
             for layer, array in values.items():
                 groups[layer]["activations"][first : first + size] = array
@@ -87,19 +86,9 @@ def fill(
 
 def summarize(values: h5py.Dataset, group: h5py.Group) -> None:
     """Write the statistics of a layer's activations."""
-    found = [asdict(unit_statistics(block)) for block in blocks(values)]
+    found = [asdict(unit_statistics(block)) for block in unit_blocks(values)]
     for name in found[0]:
         group[name] = np.concatenate([block[name] for block in found])
-
-
-def blocks(values: h5py.Dataset) -> Iterator[np.ndarray]:
-    """Yield activations (images, units) by blocks of units."""
-    images, units = values.shape
-    width = max(1, BLOCK // images)
-    # Whole chunks where that is possible: each is then read once.
-    width -= width % CHUNK if width > CHUNK else 0
-    for first in range(0, units, width):
-        yield values[:, first : first + width]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--method", required=True, help="name of the method")
     result.add_argument("--recipe", type=json.loads, required=True, help="the method's settings, as JSON")
-    result.add_argument("--settings", type=json.loads, required=True, help='{"units", "seeds", "readout", "batch"}')
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='{"units", "seeds", "readout", "batch", "compile"}'
+    )
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--code", default="", help="digest of the code: other code goes on from nothing")
     result.add_argument("--scratch", type=Path, help="folder for finished batches, so that a rerun goes on from them")
@@ -64,6 +66,7 @@ def main(arguments: argparse.Namespace) -> None:
         seeds=settings["seeds"],
         readout=settings["readout"],
         batch=settings["batch"],
+        compile=settings["compile"],
         scale=scale,
         mean_image=mean_image,
         scratch=scratch,

@@ -6,7 +6,7 @@ import torch
 from networks_by_hand import Residual, Shared, Tokens, Varied, linear, quiet
 from torch.nn import functional as F
 
-from unitscope.ablation import ablation
+from unitscope.ablation import ablation, balanced_sample
 from unitscope.layers import tap
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
@@ -103,3 +103,16 @@ def test_a_dead_unit_costs_nothing():
     assert found.loss[2] == 0.0
     assert found.accuracy[2] == found.worst_class[2] == 0.0
     assert (found.loss[[0, 1, 3, 4, 5]] != 0).all()
+
+
+def test_a_sample_of_images_is_balanced_ascending_and_the_same_each_time():
+    labels = np.repeat([0, 1, 2], [50, 5, 45])
+    rows = balanced_sample(labels, 21)
+    assert (np.diff(rows) > 0).all()
+    # The small class gives all that it has.
+    assert np.bincount(labels[rows]).tolist() == [8, 5, 8]
+    assert np.array_equal(rows, balanced_sample(labels, 21))
+    # More images keep those that were there.
+    assert set(rows) < set(balanced_sample(labels, 40))
+    for everything in (None, 100, 1000):
+        assert np.array_equal(balanced_sample(labels, everything), np.arange(100))

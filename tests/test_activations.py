@@ -1,5 +1,6 @@
 """Activations on images, and the statistics of units."""
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ from networks_by_hand import Residual, quiet
 
 from unitscope.activations import activations
 from unitscope.layers import prefix
-from unitscope.summaries import unit_statistics
+from unitscope.summaries import unit_blocks, unit_statistics
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
 
@@ -68,3 +69,16 @@ def test_statistics_by_blocks_of_units_equal_those_of_the_whole():
         part = unit_statistics(values[:, first : first + 3])
         for name, array in vars(part).items():
             assert np.array_equal(array, getattr(whole, name)[first : first + 3]), name
+
+
+@pytest.mark.parametrize("block", [1, 100, 350, 10_000])
+def test_blocks_of_units_cover_a_layer_and_bound_what_is_read(tmp_path, block):
+    values = np.random.default_rng(0).random((100, 13), np.float32)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        stored = file.create_dataset("x", data=values, chunks=(10, 3))
+        for source in (values, stored):
+            found = list(unit_blocks(source, block))
+            assert max(part.size for part in found) <= max(block, 100)
+            assert np.array_equal(np.concatenate(found, 1), values)
+    # Whole chunks, where there is room for more than one.
+    assert [part.shape[1] for part in found] == {1: [1] * 13, 100: [1] * 13, 350: [3] * 4 + [1], 10_000: [13]}[block]

@@ -1,5 +1,6 @@
 """Ascent: known optima of linear layers, the identity of IAM, and that nothing depends on the order of work."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -196,6 +197,14 @@ def test_bfloat16_climbs_almost_as_high_and_is_scored_in_float32():
     pixels = torch.from_numpy(half.images[0]).permute(0, 3, 1, 2).float() / 255
     after = prefix(quiet(Residual()), "conv1", "mean")(pixels)[1]
     np.testing.assert_allclose(half.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_ascent_climbs_alike():
+    for name in ("am", "iam"):
+        plain, compiled = (made(replace(FEW, objective=name), compile=wanted) for wanted in (False, True))
+        np.testing.assert_allclose(compiled.objective, plain.objective, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

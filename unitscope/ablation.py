@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from unitscope.console import progress
 from unitscope.layers import Split, split, unit_axis
 from unitscope.networks import pixels
+from unitscope.randomness import generator
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,24 @@ class Tally:
         self.loss += float(F.cross_entropy(logits, labels, reduction="sum"))
         hits = labels[logits.argmax(1) == labels]
         self.correct += np.bincount(hits.numpy(), minlength=len(self.correct))
+
+
+def balanced_sample(labels: np.ndarray, images: int | None) -> np.ndarray:
+    """Return the rows of a random sample of images, ascending, with as many of each class as may be.
+
+    Args:
+        labels: (all images,) class numbers.
+        images: Number of images of the sample; None takes all.
+    """
+    if images is None or images >= len(labels):
+        return np.arange(len(labels))
+    shuffled = generator("ablation", "images").permutation(len(labels))
+    # The place of each image among those of its class: all first ones, then all second ones, and so on.
+    place = np.empty(len(labels), np.int64)
+    for number in np.unique(labels):
+        own = np.flatnonzero(labels[shuffled] == number)
+        place[own] = np.arange(len(own))
+    return np.sort(shuffled[np.argsort(place, kind="stable")[:images]])
 
 
 def ablation(

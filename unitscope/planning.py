@@ -144,7 +144,7 @@ class Calibration:
                 cut.suffix(*known[rows][1:])
 
         each = self.per_image(step, settings["batch"])
-        passes = 2 * self.taps[layer].units * self.data.test * each
+        passes = 2 * self.taps[layer].units * min(self.data.test, settings["images"] or self.data.test) * each
         return passes + self.data.train * self._forward(prefix(self.module, layer, "mean"), settings["batch"])
 
     def _forward(self, function: Callable[[torch.Tensor], Any], batch: int) -> float:

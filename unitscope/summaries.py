@@ -4,8 +4,9 @@ Only numpy is needed. Running the network belongs to `unitscope.activations`; wh
 `unitscope.selectivity` and `unitscope.substitution`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from unitscope.errors import UserError
 
 LEAST_POSITIVE = 20
 """A unit with fewer positive activations than this has no 99th percentile of them."""
+
+
+BLOCK = 2**21
+"""Activations of a layer that are read at a time: what bounds the memory, however many images there are."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,21 @@ class UnitStatistics:
     positive_q99: np.ndarray
     max: np.ndarray
     firing_rate: np.ndarray
+
+
+def unit_blocks(values: Any, block: int = BLOCK) -> Iterator[np.ndarray]:
+    """Yield activations (images, units) by blocks of units, each with about `block` numbers.
+
+    Args:
+        values: An array, or a data set of an HDF5 file, of which whole chunks are read at once where that is possible.
+        block: How many numbers.
+    """
+    images, units = values.shape
+    width = max(1, block // images)
+    chunk = (getattr(values, "chunks", None) or (1, 1))[1]
+    width -= width % chunk if width > chunk else 0
+    for first in range(0, units, width):
+        yield values[:, first : first + width]
 
 
 def unit_statistics(values: np.ndarray) -> UnitStatistics:

@@ -71,7 +71,7 @@ def whole_layer(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tupl
 class _RectifiedMeans(torch.autograd.Function):
     """Means over maps of max(value, 0), in place: the maps are rectified where they lie, and become their gradient.
 
-    Fresh memory costs more than the arithmetic on maps of early layers.
+    Fresh memory would cost more than the arithmetic on the maps of early layers.
     """
 
     @staticmethod

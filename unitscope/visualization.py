@@ -8,7 +8,7 @@ What the responses mean is told by `unitscope.substitution`.
 import copy
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unitscope.artifacts import Scratch
 from unitscope.console import progress
+from unitscope.devices import compiled
 from unitscope.errors import UserError
 from unitscope.layers import prefix, tapped
 from unitscope.randomness import generator
@@ -161,7 +162,12 @@ def own_against_others(
 
 
 def passes(
-    module: nn.Module, layer: str, recipe: Recipe, readout: str, scale: tuple[Tensor, Tensor] | None = None
+    module: nn.Module,
+    layer: str,
+    recipe: Recipe,
+    readout: str,
+    scale: tuple[Tensor, Tensor] | None = None,
+    compile: bool = False,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the objective as a function of images and targets, with no more arithmetic than it needs.
 
@@ -171,6 +177,7 @@ def passes(
         recipe: The method.
         readout: "mean", "max" or "center".
         scale: As `objective` takes it.
+        compile: Whether torch.compile is used: it takes minutes first, and gains on a GPU.
 
     Returns:
         A function from images (images, channels, height, width) and targets (images,) to what each image is to
@@ -178,6 +185,7 @@ def passes(
     """
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
     cut = tapped(copy.deepcopy(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
+    cut = replace(cut, inputs=compiled(cut.inputs, compile), outputs=compiled(cut.outputs, compile))
     if recipe.objective == "am":
         own_alone = own_unit(cut, readout)
 
@@ -456,6 +464,7 @@ def activation_maximization(
     seeds: Sequence[int] = (0,),
     readout: str = "mean",
     batch: int = 32,
+    compile: bool = False,
     scale: tuple[np.ndarray, np.ndarray] | None = None,
     mean_image: np.ndarray | None = None,
     scratch: Scratch | None = None,
@@ -475,6 +484,7 @@ def activation_maximization(
         readout: How a unit's map becomes its activation: "mean", "max" or "center".
         batch: Number of images that climb together, at most that of the layer's units. The last batch is filled up, so
             that it takes the same kernels.
+        compile: Whether torch.compile is used for the ascent.
         scale: Mean and standard deviation (units,) over real images, needed by "iam_z".
         mean_image: Needed by the start "mean".
         scratch: Where finished batches are kept until all are done.
@@ -499,7 +509,7 @@ def activation_maximization(
 
     climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
     left = np.flatnonzero(~climbed.done).tolist()
-    climbs = passes(module, layer, recipe, readout, scales)
+    climbs = passes(module, layer, recipe, readout, scales, compile)
     with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
         for climb in ascend(climbs, recipe, left, start, targets, batch, jitter if recipe.jitter else None):
             climbed.add(climb, batch)
