@@ -37,7 +37,7 @@ report: $(VENV)/run.installed
 	snakemake --report report.html $(STUDY)
 
 bench: $(VENV)/bench.installed
-	env -u OMP_WAIT_POLICY python benchmarks/bench.py
+	env -u OMP_WAIT_POLICY -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ python benchmarks/bench.py
 
 lock:
 	uv pip compile --universal --python-version 3.11 --quiet pyproject.toml --output-file requirements.lock

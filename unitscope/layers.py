@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unitscope import console
 from unitscope.errors import UserError
@@ -189,8 +190,8 @@ def tapped(module: nn.Module, layer: str) -> Tapped:
         kind=site.kind,
         module=modules[str(site.call.target)],
         norm=None if site.tap is site.call else modules[str(site.tap.target)],
-        inputs=_cut(traced, [], site.call.all_input_nodes[0]),
-        outputs=_cut(traced, [], site.tap),
+        inputs=_lean(_cut(traced, [], site.call.all_input_nodes[0])),
+        outputs=_lean(_cut(traced, [], site.tap)),
         nonlinearity=nonlinearity,
         rectified=site.activation is not site.tap and _kind(site.activation, modules) in RECTIFIERS,
         # A PReLU may hold a slope for each unit.
@@ -486,3 +487,27 @@ def _cut(traced: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Any) -> fx.
             copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output(fx.node.map_arg(outputs, copies.__getitem__))
     return fx.GraphModule(traced, graph)
+
+
+def _lean(part: fx.GraphModule) -> fx.GraphModule:
+    """Return a part that does the same with fewer passes over memory: batch norms folded, rectified in place."""
+    modules: dict[str, Any] = dict(part.named_modules())
+    for node in list(part.graph.nodes):
+        source = node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
+        kind = _kind(node, modules)
+        behind = _kind(source, modules) if source is not None and len(source.users) == 1 else None
+        if source is None or behind not in (nn.Conv2d, nn.Linear, *NORMS):
+            continue
+        if kind is nn.BatchNorm2d and behind is nn.Conv2d and modules[str(node.target)].running_mean is not None:
+            folded = fuse_conv_bn_eval(modules[str(source.target)], modules[str(node.target)])
+            # A name of its own for each call: the module may be shared.
+            modules[f"folded_{node.name}"] = folded.to(memory_format=torch.channels_last)
+            part.add_submodule(f"folded_{node.name}", modules[f"folded_{node.name}"])
+            source.target = f"folded_{node.name}"
+            node.replace_all_uses_with(source)
+            part.graph.erase_node(node)
+        elif kind in RECTIFIERS:
+            # No convolution, linear layer or batch norm needs its output for its gradient.
+            node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, (source,), {}
+    part.recompile()
+    return part
