@@ -1,8 +1,9 @@
 """Speed against other libraries and against the floor: `python benchmarks/bench.py [section ...]`.
 
 The floor of an ascent is the forward pass to the tapped layer and the backward pass to the pixels, with frozen weights,
-on the same batch, channels last. The floor of extraction is the plain forward pass; ablation is measured against a
-full pass a unit with a hook. All figures are medians of alternating runs in one process, with random weights.
+on the same batch, channels last, batch norms folded. The floor of extraction is the plain forward pass; ablation is
+measured against a full pass a unit with a hook. All figures are medians of alternating runs in one process, with random
+weights.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from torch import nn
 
 from unitscope.ablation import ablation
 from unitscope.activations import activations
-from unitscope.layers import Tap, _cut, _site, _trace, taps
+from unitscope.layers import Tap, tapped, taps
 from unitscope.networks import build, freeze, load_checkpoint, pixels
 from unitscope.substitution import representative_substitution
 from unitscope.visualization import Recipe, activation_maximization, ascend, passes, select_units, start_image
@@ -86,8 +87,7 @@ def row(what: str, ours: float, other: str, theirs: float, floor: float | None =
 
 def floor_of_ascent(module: nn.Module, layer: str, images: torch.Tensor, steps: int) -> Callable[[], None]:
     """Return the least that an ascent can do: forward to the tap, backward to the pixels."""
-    traced = _trace(module)
-    forward = _cut(traced, [], _site(traced, layer).tap)
+    forward = tapped(module, layer).outputs
     held = images.clone(memory_format=torch.preserve_format).requires_grad_(True)
     with torch.no_grad():
         ones = torch.ones_like(forward(held))
@@ -126,7 +126,8 @@ def lucent_ascent(
         # IAM as a user of lucent would write it, for all units of the call at once.
         def inner(outputs: Callable[[str], torch.Tensor]) -> torch.Tensor:
             values = outputs(name)
-            values = torch.relu(values).mean((2, 3)) if values.dim() == 4 else values
+            values = values if tap.signed else torch.relu(values)
+            values = values.mean((2, 3)) if values.dim() == 4 else values
             own = values[torch.arange(len(units)), units]
             return -(own - (values.sum(1) - own) / (values.shape[1] - 1)).sum()
 

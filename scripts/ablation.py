@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from unitscope import console, devices
 from unitscope.ablation import ablation, balanced_sample
 from unitscope.activations import activations
 from unitscope.artifacts import write_table
-from unitscope.datasets import Dataset, open_dataset
+from unitscope.datasets import Dataset, ahead, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
 
@@ -48,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings["images"])
         parts = np.split(rows, range(batch, len(rows), batch))
-        images = ((dataset.take("test", part), labels[part]) for part in parts)
+        images = zip(ahead(partial(dataset.take, "test"), parts), (labels[part] for part in parts), strict=True)
         values = [np.zeros(layer.units), mean_of(module, layer.layer, dataset, batch)]
         clamps = dict(zip(CLAMPS, values, strict=True))
         lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), len(rows))

@@ -45,7 +45,7 @@ def test_values_and_gradients(network, layer):
         torch.testing.assert_close(*gradients)
     targets = torch.tensor([0, 1, 2, 1, 0])
     plain, cut = layers.tapped(module, layer), hooks.tapped(module, layer)
-    assert (cut.kind, cut.module) == (plain.kind, plain.module)
+    assert cut.kind == plain.kind
     for short in (own_unit, whole_layer):
         torch.testing.assert_close(short(cut, "max")(images, targets), short(plain, "max")(images, targets))
 
@@ -69,6 +69,40 @@ def test_a_replaced_activation_changes_the_output_alike(network, layer):
         own = before.narrow(axis, 1, 1)
         expected = plain.suffix(first + plain.change(1, own, torch.full_like(own, 0.7)), *rest)
     torch.testing.assert_close(seen.suffix(held, *live), expected)
+
+
+class Functional(nn.Module):
+    """A batch norm that is a function, and a layer whose name looks like a further call of another."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_module("my-caller", nn.Conv2d(3, 6, 3))
+        self.register_buffer("mean", torch.randn(6))
+        self.register_buffer("var", torch.rand(6) + 0.5)
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = F.batch_norm(self.get_submodule("my-caller")(x), self.mean, self.var)
+        return self.last(torch.relu(x).mean((2, 3)))
+
+
+class Bare(Functional):
+    """The same without what follows the batch norm."""
+
+    def forward(self, x):
+        return self.last(F.batch_norm(self.get_submodule("my-caller")(x), self.mean, self.var).mean((2, 3)))
+
+
+@pytest.mark.parametrize("network", [Functional, Bare])
+def test_a_batch_norm_that_is_a_function_belongs_to_the_tap(network):
+    module, images = quiet(network()), images_for(Residual)
+    normed = F.batch_norm(module.get_submodule("my-caller")(images), module.mean, module.var)
+    assert hooks.tapped(module, "my-caller").kind == "conv"
+    before, after = hooks.prefix(module, "my-caller", "mean")(images)
+    torch.testing.assert_close(before, normed.mean((2, 3)))
+    torch.testing.assert_close(after, (torch.relu(normed) if network is Functional else normed).mean((2, 3)))
+    cut = hooks.split(module, "my-caller")
+    torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), module(images))
 
 
 def test_several_layers_in_one_pass_and_a_layer_that_is_not_there():

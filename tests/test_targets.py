@@ -5,7 +5,6 @@ import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 
-from unitscope import targets as module_under_test
 from unitscope.layers import prefix, tapped, taps
 from unitscope.targets import own_unit, whole_layer
 from unitscope.visualization import Recipe, objective, passes
@@ -73,7 +72,7 @@ def test_the_passes_of_an_ascent_equal_its_objective(name, layer, method):
 
 def test_the_short_way_is_taken_where_it_may_be_and_nowhere_else():
     def short(name, layer):
-        return module_under_test._filters(tapped(quiet(NETWORKS[name][0]()), layer)) is not None
+        return tapped(quiet(NETWORKS[name][0]()), layer).filters is not None
 
     assert [layer for name, layer in LAYERS if name == "varied" and not short(name, layer)] == [
         "dilated",  # A slope for each unit.

@@ -12,6 +12,12 @@ PLANNED = {
     "config.yaml": {"digits"},
     "configs/cifar10.yaml": {"cifar10"},
     "configs/own.yaml": {"mine"},
+    "paper/cpu.yaml": {
+        "mlp-cpu",
+        "vgg16-cifar10-cpu",
+        "vgg16-imagenet-cpu",
+        *(f"shallow-cpu-seed{seed}" for seed in range(5)),
+    },
 }
 """The experiments that each config of the project plans."""
 
@@ -25,7 +31,8 @@ def clone(tmp_path_factory) -> Project:
 
 
 def test_every_config_is_listed_here():
-    assert set(PLANNED) == {"config.yaml", *(f"configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml"))}
+    there = [*ROOT.glob("configs/*.yaml"), *ROOT.glob("paper/*.yaml")]
+    assert set(PLANNED) | {"paper/folders.yaml"} == {"config.yaml", *(str(path.relative_to(ROOT)) for path in there)}
 
 
 @pytest.mark.parametrize("config", PLANNED)
@@ -35,6 +42,14 @@ def test_dry_run_plans_these_experiments_and_no_others(clone, config):
     said = clone.run("snakemake", "-n", *chosen)
     assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED[config]
     assert "rule checkpoint" in said
+
+
+def test_the_papers_images_may_come_from_a_folder(clone):
+    study = ["--configfile", "paper/cpu.yaml"]
+    downloaded, own = (clone.run("snakemake", "-n", "-p", *study, *more) for more in ([], ["paper/folders.yaml"]))
+    assert set(re.findall(r"results/([^/]+)/units\.csv", own)) == PLANNED["paper/cpu.yaml"]
+    assert "data/sources/cifar10" in own
+    assert "data/sources/cifar10" not in downloaded
 
 
 @pytest.mark.parametrize("config", PLANNED)

@@ -5,6 +5,7 @@ a layer's activation at the earliest, and an ablation is a full pass.
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class _Site:
         module: The convolution or linear module.
         tap: The tapped values.
         activation: The activation, the same tensor where no nonlinearity has followed.
-        norm: The batch norm behind the module.
+        stage: What the activation comes out of: "module", "norm" or "nonlinearity".
         function: The nonlinearity, as a function of the tapped values; None where none has followed.
         positive: Whether that nonlinearity is never negative.
     """
@@ -45,7 +46,7 @@ class _Site:
     module: nn.Module
     tap: Tensor
     activation: Tensor
-    norm: nn.Module | None = None
+    stage: str = "module"
     function: Callable[[Tensor], Tensor] | None = None
     positive: bool = False
 
@@ -64,7 +65,6 @@ class _Watch(TorchFunctionMode):
         # By identity; the tensors are kept, so that no identity is given again.
         self._place: dict[int, tuple[str, str]] = {}
         self._kept: list[Tensor] = []
-        self._norm: list[nn.Module] = []
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> Tensor:
         """Take the output of a layer's module, and return what takes its place."""
@@ -75,37 +75,31 @@ class _Watch(TorchFunctionMode):
         self._follow(output, name, "tap")
         return output
 
-    def entered(self, norm: nn.Module) -> None:
-        """Remember the batch norm whose function will be seen next."""
-        self._norm.append(norm)
-
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         source: Any = args[0] if args else kwargs.get("input")
         name, stage = self._place.get(id(source), ("", "")) if isinstance(source, Tensor) else ("", "")
-        plain = _out_of_place(func)
-        # How nn.ReLU6 calls it.
-        clipped = plain is F.hardtanh and (kwargs.get("min_val"), kwargs.get("max_val")) == (0.0, 6.0)
         if not name:
             return func(*args, **kwargs)
-        site, before = self.sites[name], source
+        site, before, plain = self.sites[name], source, _out_of_place(func)
         if _may_be_in_place(func, args, kwargs):
             before = source.clone()
             site.tap, site.activation = (before if value is source else value for value in (site.tap, site.activation))
+        result = func(*args, **kwargs)
+        # How nn.ReLU6 calls it.
+        clipped = plain is F.hardtanh and (kwargs.get("min_val"), kwargs.get("max_val")) == (0.0, 6.0)
         if stage == "activation" or not (clipped or plain in (F.batch_norm, *NONLINEARITIES, *PASSING)):
-            result = func(*args, **kwargs)
             if result is source:
                 del self._place[id(source)]
             return result
-        result = func(*args, **kwargs)
-        if func is F.batch_norm:
-            result = self._instead(name, "norm", result)
-            site.tap, site.norm = result, self._norm[-1] if self._norm else None
+        if plain is F.batch_norm:
+            site.stage = "norm"
+            result = site.tap = self._instead(name, "norm", result)
         elif plain not in PASSING:
             rest = {key: value for key, value in kwargs.items() if key not in ("input", "inplace")}
-            site.tap = before
+            site.tap, site.stage = before, "nonlinearity"
             site.function = lambda values: func(values.clone(), *args[1:], **rest)
             site.positive = clipped or plain in _functions(POSITIVE)
             stage = "activation"
@@ -174,8 +168,6 @@ def _watched(module: nn.Module, watch: _Watch) -> Iterator[None]:
             handles.append(
                 part.register_forward_hook(lambda part, _, output, name=name: watch.layer(name, part, output))
             )
-        elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            handles.append(part.register_forward_pre_hook(lambda part, _: watch.entered(part)))
     try:
         with watch:
             yield
@@ -260,7 +252,7 @@ def split(module: nn.Module, layer: str) -> Split:
     def before(images: Tensor) -> tuple[Tensor, ...]:
         nonlocal stage
         (site,) = _sites(module, images, [layer])
-        stage = "nonlinearity" if site.function else "norm" if site.norm is not None else "module"
+        stage = site.stage
         return site.activation, site.activation, images
 
     def behind(activation: Tensor, images: Tensor) -> Tensor:
@@ -282,14 +274,12 @@ def tapped(module: nn.Module, layer: str) -> Tapped:
         return values if last[0].function is None else last[0].function(values)
 
     # A further call of a shared module has that module too.
-    own = module.get_submodule(layer.rpartition("-call")[0] or layer)
+    own = module.get_submodule(re.sub(r"-call\d+$", "", layer))
     return Tapped(
         kind="conv" if isinstance(own, nn.Conv2d) else "linear",
-        module=own,
-        norm=None,
         inputs=outputs,
         outputs=outputs,
         nonlinearity=nonlinearity,
         rectified=False,
-        alike=False,
+        filters=None,
     )

@@ -11,6 +11,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -85,23 +86,20 @@ class Tapped:
 
     Attributes:
         kind: "conv" or "linear".
-        module: The layer's convolution or linear module.
-        norm: The batch norm behind it, None without one.
-        inputs: Maps images to the input of the module.
+        inputs: Maps images to the input of the layer's convolution or linear module.
         outputs: Maps images to the tapped values.
         nonlinearity: Maps tapped values to the activation; passes them on where no nonlinearity follows.
         rectified: Whether the nonlinearity is max(x, 0).
-        alike: Whether the nonlinearity is the same for all units.
+        filters: The layer's module, a batch norm behind it folded in, where each unit is what one row of its weight
+            makes of the inputs, zeros around them; None where that is not known.
     """
 
     kind: str
-    module: nn.Module
-    norm: nn.BatchNorm1d | nn.BatchNorm2d | None
     inputs: Callable[[Tensor], Tensor]
     outputs: Callable[[Tensor], Tensor]
     nonlinearity: Callable[[Tensor], Tensor]
     rectified: bool
-    alike: bool
+    filters: nn.Conv2d | nn.Linear | None
 
 
 @dataclass(frozen=True)
@@ -186,16 +184,16 @@ def tapped(module: nn.Module, layer: str) -> Tapped:
     site = _site(traced, layer)
     modules: dict[str, Any] = dict(traced.named_modules())
     nonlinearity = _cut(traced, [site.tap], site.activation)
+    # A PReLU may hold a slope for each unit.
+    alike = all(parameter.numel() == 1 for parameter in nonlinearity.parameters())
+    norm = None if site.tap is site.call else modules[str(site.tap.target)]
     return Tapped(
         kind=site.kind,
-        module=modules[str(site.call.target)],
-        norm=None if site.tap is site.call else modules[str(site.tap.target)],
         inputs=_lean(_cut(traced, [], site.call.all_input_nodes[0])),
         outputs=_lean(_cut(traced, [], site.tap)),
         nonlinearity=nonlinearity,
         rectified=site.activation is not site.tap and _kind(site.activation, modules) in RECTIFIERS,
-        # A PReLU may hold a slope for each unit.
-        alike=all(parameter.numel() == 1 for parameter in nonlinearity.parameters()),
+        filters=_filters(modules[str(site.call.target)], norm) if alike else None,
     )
 
 
@@ -264,6 +262,17 @@ def read_out(activation: Tensor, axis: int, readout: str) -> Tensor:
 # --- tracing ---------------------------------------------------------------------------------------------------------
 
 
+@cache
+def _say_untraceable(network: str, reason: str) -> None:
+    """Say once what a network that cannot be traced means."""
+    console.log.warning(
+        "The network %s cannot be traced by torch.fx (%s): its layers are followed by hooks instead, and every "
+        "ablation is a full pass.",
+        network,
+        reason,
+    )
+
+
 class _Tracer(fx.Tracer):
     """Traces a network down to its layers, those of classes made from torch's own included."""
 
@@ -287,12 +296,7 @@ def _trace(module: nn.Module) -> fx.GraphModule | None:
         traced = fx.GraphModule(module, _Tracer().trace(module))
     # Whatever the network's own code raises when it is run on symbols.
     except Exception as error:
-        console.log.warning(
-            "The network %s cannot be traced by torch.fx (%s): its layers are followed by hooks instead, and every "
-            "ablation is a full pass.",
-            type(module).__name__,
-            str(error).partition("\n")[0],
-        )
+        _say_untraceable(type(module).__name__, str(error).partition("\n")[0])
         return None
     for node in traced.graph.nodes:
         if node.op == "call_module":
@@ -489,24 +493,40 @@ def _cut(traced: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Any) -> fx.
     return fx.GraphModule(traced, graph)
 
 
+def _folded(module: nn.Module, norm: nn.Module) -> nn.Conv2d | None:
+    """Return a convolution with the batch norm behind it folded in; None where they are anything else."""
+    if type(module) is not nn.Conv2d or not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+        return None
+    return fuse_conv_bn_eval(module, norm)
+
+
+def _filters(module: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
+    """Return what `Tapped.filters` is for a layer's module and the batch norm behind it."""
+    # Subclasses may compute something else from their weight.
+    if type(module) is nn.Linear and norm is None:
+        return module
+    if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or isinstance(module.padding, str):
+        return None
+    return module if norm is None else _folded(module, norm)
+
+
 def _lean(part: fx.GraphModule) -> fx.GraphModule:
     """Return a part that does the same with fewer passes over memory: batch norms folded, rectified in place."""
     modules: dict[str, Any] = dict(part.named_modules())
     for node in list(part.graph.nodes):
         source = node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
-        kind = _kind(node, modules)
-        behind = _kind(source, modules) if source is not None and len(source.users) == 1 else None
-        if source is None or behind not in (nn.Conv2d, nn.Linear, *NORMS):
+        if source is None or len(source.users) > 1 or _kind(source, modules) not in (nn.Conv2d, nn.Linear, *NORMS):
             continue
-        if kind is nn.BatchNorm2d and behind is nn.Conv2d and modules[str(node.target)].running_mean is not None:
-            folded = fuse_conv_bn_eval(modules[str(source.target)], modules[str(node.target)])
+        norm = modules[str(node.target)] if node.op == "call_module" else None
+        folded = norm and _folded(modules[str(source.target)], norm)
+        if folded is not None:
             # A name of its own for each call: the module may be shared.
-            modules[f"folded_{node.name}"] = folded.to(memory_format=torch.channels_last)
-            part.add_submodule(f"folded_{node.name}", modules[f"folded_{node.name}"])
             source.target = f"folded_{node.name}"
+            modules[source.target] = folded.to(memory_format=torch.channels_last)
+            part.add_submodule(source.target, modules[source.target])
             node.replace_all_uses_with(source)
             part.graph.erase_node(node)
-        elif kind in RECTIFIERS:
+        elif _kind(node, modules) in RECTIFIERS:
             # No convolution, linear layer or batch norm needs its output for its gradient.
             node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, (source,), {}
     part.recompile()

@@ -27,7 +27,11 @@ def own_unit(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tuple[T
         and activations, both (images,).
     """
     axis = unit_axis(tapped.kind)
-    alone = _filters(tapped)
+    alone = None
+    if isinstance(tapped.filters, nn.Linear):
+        alone = _linear(tapped, tapped.filters)
+    elif isinstance(tapped.filters, nn.Conv2d):
+        alone = _convolution(tapped, tapped.filters)
 
     def run(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         if alone:
@@ -106,43 +110,37 @@ def _of_targets(values: Tensor, axis: int, targets: Tensor) -> Tensor:
     return values.movedim(axis, 1)[rows, targets].unsqueeze(axis)
 
 
-def _filters(tapped: Tapped) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """Return the short way to one unit's values for each image, where it is known to be the same; None elsewhere."""
-    module, norm = tapped.module, tapped.norm
-    # Subclasses may compute something else from their weight.
-    if type(module) not in (nn.Conv2d, nn.Linear) or not tapped.alike:
-        return None
-    if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or isinstance(module.padding, str)):
-        return None
-    if norm is not None and (norm.running_mean is None or norm.running_var is None):
-        return None
-    weight: Tensor = module.get_parameter("weight")
-    weight = weight.flatten(2) if isinstance(module, nn.Conv2d) else weight
-    bias: Tensor = weight.new_zeros(len(weight)) if module.bias is None else module.get_parameter("bias")
-    if norm is not None:
-        assert norm.running_mean is not None and norm.running_var is not None
-        factor = torch.rsqrt(norm.running_var.float() + norm.eps) * (1.0 if norm.weight is None else norm.weight)
-        shift = 0.0 if norm.bias is None else norm.bias
-        bias = ((bias - norm.running_mean) * factor + shift).to(weight.dtype)
-        weight = (weight * factor.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)
+def _linear(tapped: Tapped, module: nn.Linear) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a linear layer of which each image's target is computed alone."""
 
-    def linear(images: Tensor, targets: Tensor) -> Tensor:
+    def run(images: Tensor, targets: Tensor) -> Tensor:
         inputs = tapped.inputs(images)
         # (images, ..., features) by one row of weights an image.
-        flat = torch.bmm(inputs.flatten(1, -2) if inputs.dim() > 2 else inputs[:, None], weight[targets][..., None])
-        return (flat + bias[targets][:, None, None]).view(*inputs.shape[:-1], 1)
+        rows = inputs.flatten(1, -2) if inputs.dim() > 2 else inputs[:, None]
+        found = torch.bmm(rows, module.weight[targets][..., None])
+        return _biased(found, module, targets).view(*inputs.shape[:-1], 1)
 
-    def convolution(images: Tensor, targets: Tensor) -> Tensor:
-        assert isinstance(module, nn.Conv2d)
+    return run
+
+
+def _convolution(tapped: Tapped, module: nn.Conv2d) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a convolution of which each image's target is computed alone."""
+
+    def run(images: Tensor, targets: Tensor) -> Tensor:
         inputs = tapped.inputs(images)
         if module.groups > 1:
             group = targets // (module.out_channels // module.groups)
             rows = torch.arange(len(targets), device=targets.device)
             inputs = inputs.unflatten(1, (module.groups, -1))[rows, group]
-        maps = _FilterEach.apply(inputs, weight[targets], module)
-        return (maps + bias[targets][:, None, None])[:, None]
+        maps = _FilterEach.apply(inputs, module.weight[targets].flatten(2), module)
+        return _biased(maps, module, targets)[:, None]
 
-    return linear if isinstance(module, nn.Linear) else convolution
+    return run
+
+
+def _biased(values: Tensor, module: nn.Conv2d | nn.Linear, targets: Tensor) -> Tensor:
+    """Return values (images, ..., ...) with the bias of each image's target."""
+    return values if module.bias is None else values + module.bias[targets][:, None, None]
 
 
 class _FilterEach(torch.autograd.Function):

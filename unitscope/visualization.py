@@ -19,7 +19,7 @@ from unitscope.artifacts import Scratch
 from unitscope.console import progress
 from unitscope.devices import compiled
 from unitscope.errors import UserError
-from unitscope.layers import prefix, tapped
+from unitscope.layers import prefix, tap, tapped
 from unitscope.randomness import generator
 from unitscope.targets import own_unit, whole_layer
 
@@ -495,7 +495,7 @@ def activation_maximization(
     if scale is not None:
         mean, std = (torch.as_tensor(values, dtype=torch.float32, device=device) for values in scale)
         scales = mean, std
-    batch = min(batch, len(tapped(module, layer).module.get_parameter("weight")))
+    batch = min(batch, tap(module, layer, shape).units)
     work = [(seed, int(unit)) for seed in seeds for unit in units]
     targets = [unit for _, unit in work]
 
