@@ -44,6 +44,9 @@ NETWORKS = {
 }
 RUNS = 5
 STEPS = {"shallow convnet": 8, "VGG16": 2}
+"""Steps of an ascent, at least: where a step is short, more are taken, up to 64, so that what lasts is measured."""
+LASTING = 0.3
+"""Seconds of the floor's passes over one batch, at least, up to 64 steps."""
 UNITS = 128
 """Units of a layer that get an image, in one call of lucent."""
 BATCH = 32
@@ -161,14 +164,16 @@ def lucent_ascent(
 
 def ascents() -> None:
     """Run AM and IAM on all layers of both networks, against the floor and against lucent."""
-    for name, steps in STEPS.items():
+    for name, fewest in STEPS.items():
         module = network(name)
         for method in ("am", "iam"):
-            recipe = Recipe(objective=method, steps=steps, points=2)
             totals: dict[str, float] = {}
             for tap in taps(module, SHAPE):
                 batch, units = min(BATCH, tap.units), min(UNITS, tap.units)
                 images = torch.rand(batch, *SHAPE).contiguous(memory_format=torch.channels_last)
+                passed = alternating({"": floor_of_ascent(module, tap.layer, images, 2)}, runs=3)[""] / 2
+                steps = max(fewest, min(64, round(LASTING / passed)))
+                recipe = Recipe(objective=method, steps=steps, points=2)
                 candidates = {
                     "floor": floor_of_ascent(module, tap.layer, images, steps),
                     "ours": our_ascent(module, tap, units, batch, recipe),
@@ -178,17 +183,24 @@ def ascents() -> None:
                 found = alternating(candidates)
                 found["floor"] *= units / batch
                 found[EACH] *= units / ALONE
-                totals = {key: totals.get(key, 0.0) + value for key, value in found.items()}
+                totals = {key: totals.get(key, 0.0) + value / steps for key, value in found.items()}
                 step = {key: 1000 * value / steps * batch / units for key, value in found.items()}
                 what = f"{name} {tap.layer} {method}, a step of {batch}"
                 row(what, step["ours"], "floor", step["floor"], step["floor"], "ms")
-            what = f"{name}, all layers, {method}, {steps} steps"
+            what = f"{name}, all layers, {method}, a step of all units"
             for other in (TOGETHER, EACH):
                 row(what, totals["ours"], other, totals[other], totals["floor"])
 
 
-def less(checkpoint: str, sampled: int, layers: list[str]) -> None:
-    """Run ascents with less arithmetic on a trained network: how much sooner, and whether RS stays what it was."""
+def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, dict[str, object]]) -> None:
+    """Run ascents with less arithmetic on a trained network: how much sooner, and whether RS stays what it was.
+
+    Args:
+        checkpoint: Name of the network.
+        sampled: Units of each layer that get an image.
+        batch: Images that climb together; few enough that most of them are followed by another.
+        changes: What is changed of the default recipe, by name; `seed` is that of the start.
+    """
     path = ROOT / "data" / "checkpoints" / f"{checkpoint}.pt"
     if not path.exists():
         print(
@@ -197,41 +209,40 @@ def less(checkpoint: str, sampled: int, layers: list[str]) -> None:
         return
     module, record = load_checkpoint(path, torch.device("cpu"))
     shape = record["input"]
-    variants = {
-        "tolerance 0.003": {"points": 33, "tolerance": 0.003},
-        "bfloat16": {"precision": "bfloat16"},
-        "another seed": {},
-        "all steps": {},
-    }
-    for tap in taps(module, shape):
-        if layers and tap.layer not in layers:
-            continue
-        units = select_units({"sample": sampled, "seed": 0}, tap.units)
-        batch = min(BATCH, tap.units)
-        lucent = alternating({"": lucent_ascent(module, tap, units[:batch].tolist(), 8, True)}, runs=3)[""]
-        for method in ("am", "iam"):
+    for method in ("am", "iam"):
+        totals: dict[str, float] = {}
+        for tap in taps(module, shape):
+            units = select_units({"sample": sampled, "seed": 0}, tap.units)
+            call = units[:BATCH].tolist()
+            lucent = lucent_ascent(module, tap, call, 4, True, method)
+            theirs = alternating({"": lucent}, runs=3)[""] / 4 * Recipe().steps * len(units) / len(call)
+            totals["lucent"] = totals.get("lucent", 0.0) + theirs
             scores, seconds = {}, {}
-            for name, change in variants.items():
-                recipe = dataclasses.replace(Recipe(objective=method), **change)
+            for name, change in {"all steps": {}, **changes}.items():
+                seed, fields = int(change.get("seed", 0)), {key: change[key] for key in change if key != "seed"}  # type: ignore[call-overload]
+                recipe = dataclasses.replace(Recipe(objective=method), **fields)
                 started = time.perf_counter()
                 made = activation_maximization(
-                    module, tap.layer, shape, units, recipe, batch=batch, seeds=(int(name == "another seed"),)
+                    module, tap.layer, shape, units, recipe, batch=min(batch, len(units)), seeds=(seed,)
                 )
                 seconds[name] = time.perf_counter() - started
-                scores[name] = np.nanmean(representative_substitution(made.responses, units), 0)
-            whole = scores.pop("all steps")
-            theirs = lucent / 8 * Recipe().steps * len(units) / min(batch, len(units))
-            for name, values in scores.items():
-                used = ~np.isnan(whole) & ~np.isnan(values)
-                same = spearmanr(whole[used], values[used])[0] if np.ptp(whole[used]) else float("nan")
-                what = f"{checkpoint} {tap.layer} {method}, {name}: {same:.3f}"
-                row(what, seconds[name], "lucent, batch=", theirs)
+                totals[name] = totals.get(name, 0.0) + seconds[name]
+                scores[name] = representative_substitution(made.responses, units)[0]
+            whole = scores["all steps"]
+            for name in changes:
+                used = ~np.isnan(whole) & ~np.isnan(scores[name])
+                spread = used.any() and np.ptp(whole[used]) and np.ptp(scores[name][used])
+                same = f"{spearmanr(whole[used], scores[name][used])[0]:.3f}" if spread else "no spread"
+                row(f"{checkpoint} {tap.layer} {method}, {name}: {same}", seconds[name], TOGETHER, theirs)
+        for name in ("all steps", *changes):
+            row(f"{checkpoint}, all layers, {method}, {name}", totals[name], TOGETHER, totals["lucent"])
 
 
 def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
-    less("shallow-cpu-seed0", 64, [])
-    less("vgg16-cifar10-cpu", 32, ["features.0", "features.7", "features.17", "features.27", "features.40"])
+    tolerance = {"tolerance 0.003": {"points": 33, "tolerance": 0.003}}
+    less("shallow-cpu-seed0", 64, 16, {**tolerance, "bfloat16": {"precision": "bfloat16"}, "another seed": {"seed": 1}})
+    less("vgg16-cifar10-cpu", 32, 8, tolerance)
 
 
 # --- extraction ------------------------------------------------------------------------------------------------------
