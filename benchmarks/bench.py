@@ -383,7 +383,7 @@ def ablations(count: int = 1000) -> None:
     module = network("VGG16")
     data = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     images = pixels(data, torch.device("cpu"))
-    labels = np.zeros(count, np.int64)
+    labels, halves = np.zeros(count, np.int64), np.arange(count) % 2
     batches = [(data[first : first + 250], labels[first : first + 250]) for first in range(0, count, 250)]
     totals = {"ours": 0.0, "hook": 0.0, "captum": 0.0}
     for tap in taps(module, SHAPE):
@@ -392,7 +392,7 @@ def ablations(count: int = 1000) -> None:
 
         def ours(units: int, tap: Tap = tap) -> Callable[[], object]:
             clamps = {"": np.zeros(tap.units)}
-            return lambda: ablation(module, tap.layer, tap.kind, batches, clamps, 10, count, units=range(units))
+            return lambda: ablation(module, tap.layer, tap.kind, batches, clamps, 10, halves, units=range(units))
 
         def captum(part: nn.Module = part, mask: torch.Tensor = mask) -> None:
             # Captum ablates all groups of the mask: one unit is a group, the others are another.

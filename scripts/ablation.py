@@ -3,22 +3,26 @@
 import argparse
 import json
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.ablation import ablation, balanced_sample
+from unitscope.ablation import ablation
 from unitscope.activations import activations
 from unitscope.artifacts import write_table
 from unitscope.datasets import Dataset, ahead, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
+from unitscope.sampling import balanced_sample, halves
 
 SCORES = ("loss", "accuracy", "worst_class")
 CLAMPS = ("", "_mean")
 """Clamped to 0, and to the mean; as the columns' names end."""
+COLUMNS = {(score, clamp): f"ablation_{score}{clamp}" for clamp in CLAMPS for score in SCORES} | {
+    (score, ""): f"ablation_{score}" for score in ("loss_half0", "loss_half1")
+}
+"""Names of the columns by score and clamp."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +48,7 @@ def main(arguments: argparse.Namespace) -> None:
         if not dataset.classes:
             console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
             missing = np.full(layer.units, np.nan)
-            write_table(arguments.output, {**named, **{column(*names): missing for names in product(SCORES, CLAMPS)}})
+            write_table(arguments.output, {**named, **dict.fromkeys(COLUMNS.values(), missing)})
             return
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings["images"])
@@ -52,14 +56,9 @@ def main(arguments: argparse.Namespace) -> None:
         images = zip(ahead(partial(dataset.take, "test"), parts), (labels[part] for part in parts), strict=True)
         values = [np.zeros(layer.units), mean_of(module, layer.layer, dataset, batch)]
         clamps = dict(zip(CLAMPS, values, strict=True))
-        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), len(rows))
-    scores = {column(name, clamp): getattr(lost[clamp], name) for clamp in CLAMPS for name in SCORES}
+        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), halves(labels)[rows])
+    scores = {column: getattr(lost[clamp], score) for (score, clamp), column in COLUMNS.items()}
     write_table(arguments.output, {**named, **scores})
-
-
-def column(score: str, clamp: str) -> str:
-    """Return the name of a column."""
-    return f"ablation_{score}{clamp}"
 
 
 def mean_of(module: object, layer: str, dataset: Dataset, batch: int) -> np.ndarray:

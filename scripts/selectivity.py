@@ -22,9 +22,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Score each layer in the order of the network."""
-    columns: dict[str, list] = {
-        name: [] for name in ("layer", "unit", "dead", "selectivity", "top_class", "selectivity_permuted")
-    }
+    scores = ("layer", "unit", "dead", "selectivity", "top_class", "selectivity_permuted")
+    columns: dict[str, list] = {name: [] for name in (*scores, "selectivity_half0", "selectivity_half1")}
     with artifacts.open_hdf5(arguments.activations) as handle:
         names = [name.decode() if isinstance(name, bytes) else str(name) for name in handle.attrs["classes"]]
         labels = handle["labels"][:] if names else np.empty(0, dtype=np.int64)
@@ -38,6 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
             units = values.shape[1]
             dead = selectivity.dead_units(group["max"][:], values)
             index, permuted, top = np.full(units, np.nan), np.full(units, np.nan), [""] * units
+            by_half = np.full((2, units), np.nan)
             if len(names) >= 2:
                 means = summaries.class_means(values, labels, names)
                 index = np.where(dead, np.nan, selectivity.class_selectivity(means))
@@ -47,6 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
                 ]
                 draws, seed = arguments.settings["permutations"], arguments.settings["seed"]
                 permuted = selectivity.permuted_selectivity(values, labels, names, draws, seed)
+                by_half = selectivity.selectivity_by_half(values, labels, len(names))
             console.log.info("%s: %d units, %d dead", layer, units, dead.sum())
             columns["layer"] += [layer] * units
             columns["unit"] += range(units)
@@ -54,6 +55,8 @@ def main(arguments: argparse.Namespace) -> None:
             columns["selectivity"] += index.tolist()
             columns["top_class"] += top
             columns["selectivity_permuted"] += np.where(dead, np.nan, permuted).tolist()
+            for half in (0, 1):
+                columns[f"selectivity_half{half}"] += np.where(dead, np.nan, by_half[half]).tolist()
     artifacts.write_table(arguments.output, columns)
 
 

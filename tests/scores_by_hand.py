@@ -31,6 +31,8 @@ def selectivity(records, seed=0, labels=True):
         "selectivity": values,
         "top_class": top,
         "selectivity_permuted": permuted,
+        # The halves agree with the whole and with each other, but for noise.
+        **{f"selectivity_half{half}": values + generator.normal(0, 0.01, len(unit)) for half in (0, 1)},
     }
 
 
@@ -59,7 +61,9 @@ def substitution(tap, method, targets=None, constant=False, seed=0):
 def ablation(tap, seed=0):
     """Return a table of what ablation costs."""
     generator = np.random.default_rng([seed, tap["depth"]])
-    scores = {name: generator.normal(0.01, 0.02, tap["units"]) for name in tables.ABLATION_SCORES}
+    scores = {
+        name: generator.normal(0.01, 0.02, tap["units"]) for name in (*tables.ABLATION_SCORES, *tables.ABLATION_HALVES)
+    }
     return {"layer": np.full(tap["units"], tap["layer"]), "unit": np.arange(tap["units"]), **scores}
 
 

@@ -6,19 +6,21 @@ import torch
 from networks_by_hand import Residual, Shared, Tokens, Varied, linear, quiet
 from torch.nn import functional as F
 
-from unitscope.ablation import ablation, balanced_sample
+from unitscope.ablation import ablation
 from unitscope.layers import tap
+from unitscope.sampling import balanced_sample, halves
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])
 LABELS = np.arange(12, dtype=np.int64) % 4
+HALVES = np.array([0, 1, 1, 0, 0, 0, 1, 1, 0, 1, 0, 0])
 
 
 def ablated(module, layer, images=IMAGES, size=5, clamps=None):
     found = tap(module, layer, (3, *images.shape[1:3]))
     clamps = clamps or {"": np.zeros(found.units)}
     batches = [(images[first : first + size], LABELS[first : first + size]) for first in range(0, 12, size)]
-    return ablation(module, layer, found.kind, batches, clamps, 4, len(images))
+    return ablation(module, layer, found.kind, batches, clamps, 4, HALVES)
 
 
 def by_hook(module, path, clamp, images):
@@ -88,12 +90,16 @@ def test_by_hand():
     module = linear(10 * torch.eye(4))
     images = (255 * np.eye(4, dtype=np.uint8))[LABELS].reshape(12, 4, 1, 1)
     batches = [(images, LABELS)]
-    found = ablation(module, "units", "linear", batches, {"": np.zeros(4)}, 4, 12)[""]
+    found = ablation(module, "units", "linear", batches, {"": np.zeros(4)}, 4, HALVES)[""]
     right, wrong = np.log(np.exp(10) + 3) - 10, np.log(4)
     np.testing.assert_allclose(found.loss, (3 * wrong + 0 * right) / 12 - 3 * right / 12, atol=1e-6)
     # With its unit silent, all logits of a class are equal, and the first class wins: class 0 loses nothing.
     assert found.accuracy.tolist() == [0, 0.25, 0.25, 0.25]
     assert found.worst_class.tolist() == [0, 1, 1, 1]
+    # On a half, the rise follows from how many of its images are of the unit's class.
+    for half, risen in enumerate((found.loss_half0, found.loss_half1)):
+        share = np.bincount(LABELS[half == HALVES], minlength=4) / (half == HALVES).sum()
+        np.testing.assert_allclose(risen, share * (wrong - right), atol=1e-6)
 
 
 def test_a_dead_unit_costs_nothing():
@@ -103,6 +109,18 @@ def test_a_dead_unit_costs_nothing():
     assert found.loss[2] == 0.0
     assert found.accuracy[2] == found.worst_class[2] == 0.0
     assert (found.loss[[0, 1, 3, 4, 5]] != 0).all()
+
+
+def test_halves_split_every_class_and_every_sample_evenly():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [50, 7, 1]))
+    half = halves(labels)
+    assert np.bincount(half[labels == 0]).tolist() == [25, 25]
+    assert sorted(np.bincount(half[labels == 1])) == [3, 4]
+    assert np.array_equal(half, halves(labels))
+    own = balanced_sample(labels, 13)
+    assert np.bincount(half[own][labels[own] == 0]).tolist() == [3, 3]
+    # Random, not alternating in the order of the images.
+    assert len(set(np.flatnonzero(half[labels == 0]) % 2)) == 2
 
 
 def test_a_sample_of_images_is_balanced_ascending_and_the_same_each_time():

@@ -10,9 +10,16 @@ import h5py
 import numpy as np
 import pytest
 
-from unitscope import artifacts
+from unitscope import artifacts, tables
 from unitscope.errors import UserError
-from unitscope.selectivity import class_selectivity, dead_units, permuted_selectivity, top_class
+from unitscope.sampling import halves
+from unitscope.selectivity import (
+    class_selectivity,
+    dead_units,
+    permuted_selectivity,
+    selectivity_by_half,
+    top_class,
+)
 from unitscope.summaries import class_means
 
 ROOT = Path(__file__).parent.parent
@@ -124,6 +131,16 @@ def write(path, classes, labels=LABELS):
             group["activations"], group["max"] = values, np.array([1.0, 0.0, 1.0])
 
 
+def test_each_half_is_scored_as_if_there_were_no_other_image():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [9, 4, 2]))
+    values = np.random.default_rng(1).normal(size=(15, 6))
+    found = selectivity_by_half(values, labels, 3)
+    for half in (0, 1):
+        own = halves(labels) == half
+        assert found[half].tolist() == index(values[own], labels[own]).tolist()
+    assert (found[0] != found[1]).all()
+
+
 def run(path, output):
     settings = json.dumps({"permutations": 4, "seed": 0})
     command = [sys.executable, ROOT / "scripts/selectivity.py", "--activations", path, "--settings", settings]
@@ -136,7 +153,7 @@ def test_script(tmp_path):
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert done.returncode == 0, done.stderr
     table = artifacts.read_table(tmp_path / "selectivity.csv")
-    assert list(table) == ["layer", "unit", "dead", "selectivity", "top_class", "selectivity_permuted"]
+    assert list(table) == ["layer", "unit", "dead", "selectivity", "top_class", *tables.SELECTIVITY_EXTRAS]
     assert table["layer"].tolist() == ["features.9"] * 3 + ["features.10"] * 3
     assert table["dead"].tolist() == [False, True, False] * 2
     with artifacts.open_hdf5(tmp_path / "activations.h5") as handle:
@@ -144,6 +161,11 @@ def test_script(tmp_path):
     expected = index(values)
     assert table["selectivity"][[0, 2]].tolist() == expected[[0, 2]].tolist()
     assert np.isnan(table["selectivity"][1]) and np.isnan(table["selectivity_permuted"][1])
+    # The one image of the last class lies in the first half.
+    for half, expected in enumerate(selectivity_by_half(values, LABELS, 3)):
+        known = [expected[0], np.nan, expected[2]]
+        np.testing.assert_array_equal(table[f"selectivity_half{half}"][:3], known)
+    assert np.isnan(table["selectivity_half1"]).all() and table["selectivity_half0"][0] > 0
     names = [CLASSES[best] for best in top_class(class_means(values, LABELS, CLASSES))]
     assert table["top_class"][:3].tolist() == [names[0], "", names[2]]
 

@@ -160,7 +160,7 @@ def test_nothing_is_imported_from_a_floor_above():
     floors = [
         {"errors"},
         {"artifacts", "console", "randomness", "config", "provenance"},
-        {"devices", "layers", "hooks", "targets", "summaries", "substitution", "statistics", "effects"},
+        {"devices", "layers", "hooks", "targets", "sampling", "summaries", "substitution", "statistics", "effects"},
         {"datasets", "networks"},
         {"activations", "selectivity", "visualization", "ablation", "training"},
         {"tables", "figures", "planning"},

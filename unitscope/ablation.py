@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from unitscope.console import progress
 from unitscope.layers import Split, split, unit_axis
 from unitscope.networks import pixels
-from unitscope.randomness import generator
 
 
 @dataclass(frozen=True)
@@ -27,44 +26,31 @@ class Ablation:
         loss: Rise of the mean cross-entropy, in nats.
         accuracy: Drop of the accuracy, as a share of all images.
         worst_class: Largest drop of the accuracy within one class.
+        loss_half0: Rise of the mean cross-entropy on one half of the images.
+        loss_half1: The same on the other.
     """
 
     loss: np.ndarray
     accuracy: np.ndarray
     worst_class: np.ndarray
+    loss_half0: np.ndarray
+    loss_half1: np.ndarray
 
 
 class Tally:
-    """Sums over images from which loss and accuracies follow."""
+    """Sums over images from which loss, on either half of the images, and accuracies follow."""
 
     def __init__(self, classes: int) -> None:
-        self.loss = 0.0
+        self.loss = np.zeros(2)
         self.correct = np.zeros(classes, np.int64)
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: logits (images, classes), labels (images,) in main memory."""
+    def add(self, logits: Tensor, labels: Tensor, halves: np.ndarray) -> None:
+        """Count a batch: logits (images, classes), labels (images,) in main memory, halves (images,)."""
         logits = logits.cpu().double()
-        self.loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        losses = F.cross_entropy(logits, labels, reduction="none").numpy()
+        self.loss += np.bincount(halves, losses, minlength=2)
         hits = labels[logits.argmax(1) == labels]
         self.correct += np.bincount(hits.numpy(), minlength=len(self.correct))
-
-
-def balanced_sample(labels: np.ndarray, images: int | None) -> np.ndarray:
-    """Return the rows of a random sample of images, ascending, with as many of each class as may be.
-
-    Args:
-        labels: (all images,) class numbers.
-        images: Number of images of the sample; None takes all.
-    """
-    if images is None or images >= len(labels):
-        return np.arange(len(labels))
-    shuffled = generator("ablation", "images").permutation(len(labels))
-    # The place of each image among those of its class: all first ones, then all second ones, and so on.
-    place = np.empty(len(labels), np.int64)
-    for number in np.unique(labels):
-        own = np.flatnonzero(labels[shuffled] == number)
-        place[own] = np.arange(len(own))
-    return np.sort(shuffled[np.argsort(place, kind="stable")[:images]])
 
 
 def ablation(
@@ -74,7 +60,7 @@ def ablation(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     clamps: Mapping[str, np.ndarray],
     classes: int,
-    images: int,
+    halves: np.ndarray,
     units: Sequence[int] | None = None,
 ) -> dict[str, Ablation]:
     """Clamp each unit of a layer in turn and measure what is lost.
@@ -86,7 +72,7 @@ def ablation(
         batches: Images, uint8 (images, height, width, channels), and labels (images,).
         clamps: For each way to clamp, the values (units,) that the units are clamped to.
         classes: Number of classes.
-        images: Number of images in all batches, for the progress shown.
+        halves: (images,) half, 0 or 1, that each image of the batches belongs to, as `sampling.halves` says.
         units: The units to clamp; all of them where this is None. The results have their number and order.
     """
     device = next(module.parameters()).device
@@ -95,20 +81,24 @@ def ablation(
     intact = Tally(classes)
     clamped = {name: {unit: Tally(classes) for unit in units} for name in clamps}
     counts = np.zeros(classes, np.int64)
-    with torch.inference_mode(), progress(images * len(units), f"{layer} ablation", "images x units") as advance:
+    seen = 0
+    with torch.inference_mode(), progress(len(halves) * len(units), f"{layer} ablation", "images x units") as advance:
         for batch, numbers in batches:
             counts += np.bincount(numbers, minlength=classes)
+            half = halves[seen : seen + len(numbers)]
+            seen += len(numbers)
             labels = torch.from_numpy(numbers)
             activation, start, *live = cut.prefix(pixels(batch, device))
             logits = cut.suffix(start, *live)
-            intact.add(logits, labels)
+            intact.add(logits, labels, half)
             for unit in units:
                 own = activation.narrow(unit_axis(kind), unit, 1)
                 for name, values in clamps.items():
                     found = _clamped(cut, kind, unit, own, float(values[unit]), start, live, logits)
-                    clamped[name][unit].add(found, labels)
+                    clamped[name][unit].add(found, labels, half)
                 advance(len(numbers))
-    return {name: _changes(intact, list(tallies.values()), counts) for name, tallies in clamped.items()}
+    sizes = np.bincount(halves, minlength=2)
+    return {name: _changes(intact, list(tallies.values()), counts, sizes) for name, tallies in clamped.items()}
 
 
 def _clamped(
@@ -142,11 +132,16 @@ def _clamped(
     return logits.index_copy(0, rows, cut.suffix(start, *live))
 
 
-def _changes(intact: Tally, clamped: list[Tally], counts: np.ndarray) -> Ablation:
+def _changes(intact: Tally, clamped: list[Tally], counts: np.ndarray, sizes: np.ndarray) -> Ablation:
+    """Return what is lost, given the number of images in each class and in each half."""
     total = counts.sum()
     lost = np.array([intact.correct - tally.correct for tally in clamped])
+    risen = np.array([tally.loss - intact.loss for tally in clamped])
+    by_half = np.divide(risen, sizes, out=np.full(risen.shape, np.nan), where=sizes > 0)
     return Ablation(
-        loss=np.array([tally.loss - intact.loss for tally in clamped]) / total,
+        loss=risen.sum(1) / total,
         accuracy=lost.sum(1) / total,
         worst_class=(lost[:, counts > 0] / counts[counts > 0]).max(1),
+        loss_half0=by_half[:, 0],
+        loss_half1=by_half[:, 1],
     )

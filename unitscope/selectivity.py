@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unitscope.sampling import halves
 from unitscope.summaries import class_sizes, group_means
 
 
@@ -69,6 +70,28 @@ def permuted_selectivity(
         total += np.nan_to_num(index)
         defined += np.isfinite(index)
     return np.divide(total, defined, out=np.full(total.shape, np.nan), where=defined > 0)
+
+
+def selectivity_by_half(activations: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the class selectivity of each unit on either half of the images.
+
+    Args:
+        activations: (images, units).
+        labels: (images,) class of each image.
+        classes: Number of classes.
+
+    Returns:
+        (2, units); NaN where a class has no image in that half.
+    """
+    half = halves(labels)
+    positive = np.maximum(activations, 0)
+    result = np.full((2, activations.shape[1]), np.nan)
+    for number in (0, 1):
+        own = half == number
+        sizes = np.bincount(labels[own], minlength=classes)
+        if sizes.all():
+            result[number] = class_selectivity(group_means(positive[own], labels[own], sizes))
+    return result
 
 
 def dead_units(train_max: np.ndarray, activations: np.ndarray) -> np.ndarray:

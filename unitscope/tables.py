@@ -24,6 +24,9 @@ RS_SCORES = ("rs", "rs_z", "rs_q")
 ABLATION_SCORES = tuple(
     f"ablation_{effect}{clamp}" for clamp in ("", "_mean") for effect in ("loss", "accuracy", "worst_class")
 )
+SELECTIVITY_EXTRAS = ("selectivity_permuted", "selectivity_half0", "selectivity_half1")
+ABLATION_HALVES = ("ablation_loss_half0", "ablation_loss_half1")
+"""Columns that stand at the end of the units table."""
 
 
 def units_table(
@@ -40,11 +43,11 @@ def units_table(
         experiment: Name of the experiment.
         network: Name of its network.
         taps: A record a layer, with `layer`, `depth` and `units`.
-        selectivity: Columns layer, unit, dead, selectivity, top_class, selectivity_permuted; None where there are no
-            images: then nothing is known to be dead.
+        selectivity: Columns layer, unit, dead, selectivity, top_class and `SELECTIVITY_EXTRAS`; None where there are
+            no images: then nothing is known to be dead.
         substitutions: Tables with the columns layer, method, unit, rs, rs_z, rs_q, ties, seeds, substitutes. Methods
             keep the order in which they come.
-        ablations: Tables with the columns layer, unit and `ABLATION_SCORES`.
+        ablations: Tables with the columns layer, unit, `ABLATION_SCORES` and `ABLATION_HALVES`.
 
     Returns:
         The columns of units.csv, every unit of every layer in the order of `taps`. A unit that a step did not treat has
@@ -65,12 +68,13 @@ def units_table(
         "selectivity": np.full(join.total, np.nan),
         "top_class": np.full(join.total, "", dtype=object),
     }
-    permuted = np.full(join.total, np.nan)
+    last = {name: np.full(join.total, np.nan) for name in (*SELECTIVITY_EXTRAS, *ABLATION_HALVES)}
     if selectivity is not None:
         rows = join.rows(selectivity)
         for name in ("dead", "selectivity", "top_class"):
             table[name][rows] = selectivity[name]
-        permuted[rows] = selectivity["selectivity_permuted"]
+        for name in SELECTIVITY_EXTRAS:
+            last[name][rows] = selectivity[name]
     for substitution in substitutions:
         rows = join.rows(substitution)
         for method in dict.fromkeys(substitution["method"].tolist()):
@@ -87,7 +91,9 @@ def units_table(
         rows = join.rows(ablation)
         for score in ABLATION_SCORES:
             table[score][rows] = ablation[score]
-    return {**table, "selectivity_permuted": permuted}
+        for score in ABLATION_HALVES:
+            last[score][rows] = ablation[score]
+    return {**table, **last}
 
 
 def methods_of(units: Table) -> list[str]:

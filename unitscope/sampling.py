@@ -1,0 +1,46 @@
+"""Which images of a test split are looked at, and which half of them each belongs to: by class, and the same each time.
+
+Only numpy is needed. A score that is to predict another is taken on one half of the images and the other score on the
+other, or noise that both share would look like a relation.
+"""
+
+import numpy as np
+
+from unitscope.randomness import generator
+
+
+def balanced_sample(labels: np.ndarray, images: int | None) -> np.ndarray:
+    """Return the rows of a random sample of images, ascending, with as many of each class as may be.
+
+    Args:
+        labels: (all images,) class numbers.
+        images: Number of images of the sample; None takes all.
+    """
+    if images is None or images >= len(labels):
+        return np.arange(len(labels))
+    shuffled, places = _places_in_class(labels)
+    return np.sort(shuffled[np.argsort(places, kind="stable")[:images]])
+
+
+def halves(labels: np.ndarray) -> np.ndarray:
+    """Return the half, 0 or 1, that each image belongs to, (images,); each class is split evenly.
+
+    A balanced sample holds as many of one half as of the other, but for an odd one in a class.
+
+    Args:
+        labels: (images,) class numbers of the whole split.
+    """
+    shuffled, places = _places_in_class(labels)
+    result = np.empty(len(labels), np.int64)
+    result[shuffled] = places % 2
+    return result
+
+
+def _places_in_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a random order of the images, and the place of each one in it among those of its class."""
+    shuffled = generator("ablation", "images").permutation(len(labels))
+    places = np.empty(len(labels), np.int64)
+    for number in np.unique(labels):
+        own = np.flatnonzero(labels[shuffled] == number)
+        places[own] = np.arange(len(own))
+    return shuffled, places
