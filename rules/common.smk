@@ -115,6 +115,16 @@ def across(wildcards, pattern):
     )
 
 
+def of_compared(wildcards, pattern):
+    """Return a file of an experiment and of each other that its claims compare it with, its own first."""
+    others = [name for claim in experiment(wildcards)["claims"].values() for name in claim["experiments"]]
+    files = []
+    for name in dict.fromkeys([wildcards.experiment, *others]):
+        trained = STUDY.experiments[name]["network"]
+        files.append(pattern.format(experiment=name, network=trained, dataset=STUDY.networks[trained]["dataset"]))
+    return files
+
+
 def figure(name, category, **labels):
     """Return a figure as an output that Snakemake's report shows."""
     return report(
@@ -130,6 +140,7 @@ def targets(name):
     chosen = STUDY.experiments[name]
     folder = f"results/{name}"
     files = [f"{folder}/units.csv", f"{folder}/layers.csv"]
+    files += [f"{folder}/claims.csv"] if chosen["claims"] else []
     files += expand(
         f"{folder}/figures/{{layer}}.{{method}}.{{kind}}.png",
         layer=list(chosen["layers"]),

@@ -1,4 +1,4 @@
-# All scores, a row a unit; all correlations, a row a layer, method and pair of scores.
+# All scores, a row a unit; all correlations, a row a layer, method and pair of scores; the paper's claims.
 
 
 rule units:
@@ -39,4 +39,26 @@ rule layers:
         code=code("correlations"),
     shell:
         "python scripts/correlations.py --units {input.units:q} --taps {input.taps:q}"
+        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule claims:
+    input:
+        units=lambda wildcards: of_compared(wildcards, "results/{experiment}/units.csv"),
+        layers=lambda wildcards: of_compared(wildcards, "results/{experiment}/layers.csv"),
+        records=lambda wildcards: of_compared(wildcards, "data/checkpoints/{network}.json"),
+        datasets=lambda wildcards: of_compared(wildcards, "data/datasets/{dataset}.h5"),
+    output:
+        "results/{experiment}/claims.csv",
+    log:
+        "logs/{experiment}/claims.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        claims=lambda wildcards: canonical_json(experiment(wildcards)["claims"]),
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
+        code=code("claims"),
+    shell:
+        "python scripts/claims.py --experiment {wildcards.experiment:q} --units {input.units:q} --layers {input.layers:q}"
+        " --records {input.records:q} --datasets {input.datasets:q} --claims {params.claims:q}"
         " --settings {params.settings:q} --output {output:q} --log {log:q}"

@@ -18,6 +18,16 @@ from unitscope.errors import UserError
 OBJECTIVES = ("am", "iam", "iam_z")
 """Methods that exist by name: each is the default recipe with the objective of that name."""
 
+CLAIM_METHODS = {
+    **dict.fromkeys(("C1", "C2", "C4", "C5"), ("am", "iam")),
+    "C3": ("am",),
+    **dict.fromkeys(("C6", "C7", "C8", "C9", "C10", "C11", "C12", "C13", "C14", "C15", "C17"), ("iam",)),
+}
+"""Methods whose scores a claim of the paper is about; the tests are in `unitscope.claims`."""
+
+COMPARING_CLAIMS = ("C9", "C16", "C19")
+"""Claims about several experiments: all trainings of a network, or another network."""
+
 STEPS = ("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures")
 """Keys of an experiment that `defaults` may set for all."""
 
@@ -79,6 +89,7 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> 
         if settings["dataset"] is not None:
             _known(name, f"networks.{network}.dataset", settings["dataset"], whole["datasets"], "data sets")
     experiments: dict[str, dict[str, Any]] = {}
+    entries: dict[str, list[str]] = {}
     for experiment, settings in config["experiments"].items():
         where = f"experiments.{experiment}.network"
         _known(name, where, settings["network"], [*members, *networks], "networks")
@@ -87,6 +98,13 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> 
             complete = _experiment(settings | {"network": network}, defaults, schema, name)
             _check_methods(complete, networks[network], f"{name}: experiments.{experiment}")
             _add(experiments, {experiment + suffix: complete}, name, f"experiments.{experiment}")
+            entries.setdefault(experiment, []).append(experiment + suffix)
+    for entry, trainings in entries.items():
+        for experiment in trainings:
+            settings = experiments[experiment]
+            settings["claims"] = _claims(
+                settings, networks[settings["network"]], trainings, entries, experiments, f"{name}: experiments.{entry}"
+            )
     return Study(whole["device"], whole["datasets"], networks, experiments)
 
 
@@ -231,6 +249,39 @@ def _experiment(
     }
     del whole["units"], whole["ascent"]
     return whole
+
+
+def _claims(
+    experiment: Mapping[str, Any],
+    network: Mapping[str, Any],
+    trainings: list[str],
+    entries: Mapping[str, list[str]],
+    experiments: Iterable[str],
+    where: str,
+) -> dict[str, dict[str, list[str]]]:
+    """Return the claims of an experiment, each with its layers and the experiments it compares, by their own names."""
+    claims = {}
+    for claim, asked in experiment["claims"].items():
+        if network["dataset"] is None:
+            raise UserError(f"{where}.claims: {claim} needs real images, but the network names no dataset.")
+        if missing := [method for method in CLAIM_METHODS.get(claim, ()) if method not in experiment["methods"]]:
+            raise UserError(
+                f"{where}.claims: {claim} is about the method {missing[0]!r}, which is not among the experiment's "
+                "methods. Add it there."
+            )
+        layers = asked.get("layers", list(experiment["layers"]))
+        for layer in layers:
+            _known(where, f"claims.{claim}.layers", layer, experiment["layers"], "layers of the experiment")
+        compared = asked.get("experiments", trainings if claim in COMPARING_CLAIMS else [])
+        if compared and claim not in COMPARING_CLAIMS:
+            raise UserError(
+                f"{where}.claims: {claim} is about one experiment; only {', '.join(COMPARING_CLAIMS)} compare several."
+            )
+        for other in compared:
+            _known(where, f"claims.{claim}.experiments", other, [*entries, *experiments], "experiments")
+        members = [member for other in compared for member in entries.get(other, [other])]
+        claims[claim] = {"layers": layers, "experiments": list(dict.fromkeys(members))}
+    return claims
 
 
 def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str) -> dict[str, Any]:

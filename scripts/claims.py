@@ -1,0 +1,59 @@
+"""The paper's claims that an experiment answers to, with effects, intervals and verdicts: claims.csv."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import artifacts, console
+from unitscope.claims import Evidence, answers
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--experiment", required=True, help="name of the experiment")
+    result.add_argument("--units", type=Path, nargs="+", required=True, help="units.csv of it and of those compared")
+    result.add_argument("--layers", type=Path, nargs="+", required=True, help="layers.csv of the same, in this order")
+    result.add_argument("--records", type=Path, nargs="+", required=True, help="records of their networks (.json)")
+    result.add_argument("--datasets", type=Path, nargs="+", required=True, help="their data sets (.h5)")
+    result.add_argument(
+        "--claims", type=json.loads, required=True, help='JSON: {"C1": {"layers": [...], "experiments": [...]}, ...}'
+    )
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='JSON: {"permutations": int, "resamples": int, "seed": int}'
+    )
+    result.add_argument("--output", type=Path, required=True, help="claims.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Answer one claim after the other."""
+    files = zip(arguments.units, arguments.layers, arguments.records, arguments.datasets, strict=True)
+    found = [evidence(*paths) for paths in files]
+    settings = arguments.settings
+    table = answers(
+        arguments.claims,
+        {one.name: one for one in found},
+        arguments.experiment,
+        settings["resamples"],
+        settings["seed"],
+    )
+    for claim in arguments.claims:
+        own = [row for row, name in enumerate(table["claim"]) if name == claim]
+        console.log.info("%s: %s", claim, table["verdict"][own[0]])
+    artifacts.write_table(arguments.output, table)
+
+
+def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence:
+    """Return what is known of one experiment."""
+    table = artifacts.read_table(units)
+    with artifacts.open_hdf5(dataset) as file:
+        images = int((file["split"][:] == 1).sum())
+    accuracy = artifacts.read_json(record).get("test", {}).get("accuracy", np.nan)
+    return Evidence(str(table["experiment"][0]), table, artifacts.read_table(layers), accuracy, images)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,698 @@
+"""The claims of Chen et al. 2018 as tests on an experiment's tables: statistic, effect, interval and verdict.
+
+The rules were fixed before any experiment was run. A claim is supported where the interval lies on the predicted side
+for every layer (and method) that it names, contradicted where it lies wholly on the other side for any, and else
+inconclusive; exceptions are said where they are made. Claims about raw RS are asked of `rs_z` and `rs_q` as well, which
+do not depend on the scales of the units. Effects themselves belong to `unitscope.effects`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from unitscope import effects
+from unitscope.effects import Interval, bootstrapped
+from unitscope.randomness import generator
+from unitscope.statistics import holm
+from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, rows_of
+
+FEWEST_TRAININGS = 5
+"""Below this many trainings nothing is concluded about trainings."""
+
+NO_RELATION = 0.2
+"""A correlation within plus or minus this is no relation."""
+
+SELECTIVE = 0.5
+"""A unit above this class selectivity is a highly selective one."""
+
+UNDEFINED = Interval(np.nan, np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of an experiment.
+
+    Attributes:
+        name: Name of the experiment.
+        units: Its table of units.
+        layers: Its table of correlations.
+        accuracy: Test accuracy of its network, NaN where there is none.
+        test_images: Number of test images.
+    """
+
+    name: str
+    units: Table
+    layers: Table
+    accuracy: float
+    test_images: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A claim as it is put to an experiment.
+
+    Attributes:
+        own: The experiment.
+        layers: The layers that the claim names.
+        others: The experiments that it is compared with; for a claim about trainings, all trainings of the network.
+        score: "rs", "rs_z" or "rs_q".
+        resamples: Of each bootstrap.
+        seed: Of each bootstrap.
+    """
+
+    own: Evidence
+    layers: Sequence[str]
+    others: Sequence[Evidence]
+    score: str
+    resamples: int
+    seed: int
+
+    def living(self, layer: str) -> dict[str, np.ndarray]:
+        """Return the rows of the layer's living units."""
+        rows = rows_of(self.own.units, layer)
+        return {name: column[~rows["dead"]] for name, column in rows.items()}
+
+    def bootstrapped(
+        self, effect: Callable[..., float], layer: str, method: str, *columns: str, level: float = 0.95
+    ) -> tuple[Interval, int]:
+        """Return an effect of columns of a layer's living units with its interval, and the number of units."""
+        rows = self.living(layer)
+        scores = np.stack([rows[column] for column in columns])
+        seed = generator(self.seed, "claims", effect_name(effect), layer, method, *columns)
+        found = bootstrapped(effect, *scores, level=level, resamples=self.resamples, seed=seed)
+        return found, int(np.isfinite(scores).all(0).sum())
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a claim says of one layer and method, and what was found.
+
+    Attributes:
+        layer: The layer; empty where the statistic is of several.
+        method: The method, or empty.
+        statistic: What was computed, and what is predicted of it.
+        found: The effect and its interval.
+        n: Number of units, layers, trainings or images that it rests on.
+        holds: "yes", "no" or "open".
+        level: Of the interval.
+        p_value: Two-sided, where there is one.
+        note: What has to be known to read it.
+    """
+
+    layer: str
+    method: str
+    statistic: str
+    found: Interval
+    n: int
+    holds: str
+    level: float = 0.95
+    p_value: float = np.nan
+    note: str = ""
+
+
+def effect_name(effect: Callable[..., float]) -> str:
+    """Return the name of a function, through `functools.partial`."""
+    return getattr(effect, "__name__", "") or effect.func.__name__  # type: ignore[attr-defined]
+
+
+# --- where an interval lies ------------------------------------------------------------------------------------------
+
+
+def above(found: Interval, bound: float = 0.0) -> str:
+    """Return whether an interval lies above a bound: "yes", "no" (wholly below it), or "open"."""
+    return "yes" if found.low > bound else "no" if found.high < bound else "open"
+
+
+def below(found: Interval, bound: float = 0.0) -> str:
+    """Return whether an interval lies below a bound: "yes", "no" (wholly above it), or "open"."""
+    return "yes" if found.high < bound else "no" if found.low > bound else "open"
+
+
+def at_most(found: Interval, bound: float) -> str:
+    """Return whether an interval does not exceed a bound: "yes", "no" (wholly above it), or "open"."""
+    return "yes" if found.high <= bound else "no" if found.low > bound else "open"
+
+
+def within(found: Interval, low: float, high: float) -> str:
+    """Return whether an interval lies between two bounds: "yes", "no" (wholly outside), or "open"."""
+    if found.low > low and found.high < high:
+        return "yes"
+    return "no" if found.low > high or found.high < low else "open"
+
+
+def all_hold(parts: Sequence[Part]) -> str:
+    """Return the verdict of a claim that says something of every layer named."""
+    holds = [part.holds for part in parts]
+    if "no" in holds:
+        return "contradicted"
+    return "supported" if holds and set(holds) == {"yes"} else "inconclusive"
+
+
+def any_holds(parts: Sequence[Part]) -> str:
+    """Return the verdict of a claim that something exists."""
+    holds = [part.holds for part in parts]
+    if "yes" in holds:
+        return "supported"
+    return "contradicted" if holds and set(holds) == {"no"} else "inconclusive"
+
+
+# --- effects of units' scores ----------------------------------------------------------------------------------------
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the Spearman correlation of x and y (units,), NaN where either is constant."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return np.nan
+    x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def same_sign(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> float:
+    """Return the product of the correlations of x and of y with z (units,): positive where they have the same sign."""
+    return rank_correlation(x, z) * rank_correlation(y, z)
+
+
+def across_halves(score0: np.ndarray, score1: np.ndarray, loss0: np.ndarray, loss1: np.ndarray) -> float:
+    """Return the correlation of a score with a loss, each from the half of the images that the other is not from.
+
+    The mean of both ways round; all arrays are (units,), numbers are those of the halves.
+    """
+    return (rank_correlation(score0, loss1) + rank_correlation(score1, loss0)) / 2
+
+
+def share_of_zeros(values: np.ndarray) -> float:
+    """Return the share of values (units,) that are 0."""
+    return float((values == 0).mean())
+
+
+def median(values: np.ndarray) -> float:
+    """Return the median of values (units,)."""
+    return float(np.median(values))
+
+
+def proportion(hits: int, n: int) -> Interval:
+    """Return a share with Wilson's 95 % interval (Wilson 1927)."""
+    if not n:
+        return UNDEFINED
+    ends = scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")
+    return Interval(hits / n, float(ends.low), float(ends.high))
+
+
+def difference_of_proportions(first: Interval, second: Interval) -> Interval:
+    """Return the difference of two independent shares with Newcombe's 95 % interval, from Wilson's (Newcombe 1998)."""
+    effect = first.effect - second.effect
+    return Interval(
+        effect,
+        effect - float(np.hypot(first.effect - first.low, second.high - second.effect)),
+        effect + float(np.hypot(first.high - first.effect, second.effect - second.low)),
+    )
+
+
+def by_layer_slope(
+    asked: Asked, name: str, value: Callable[..., float], columns: Mapping[str, Sequence[str]], level: float = 0.95
+) -> Interval:
+    """Return the slope over layers of a value of each layer, units resampled within their layers.
+
+    Args:
+        asked: The claim.
+        name: Of the statistic, for its seed.
+        value: Maps a layer's columns to a number.
+        columns: The columns of each layer.
+        level: Of the interval.
+    """
+    return _resampled_layers(asked, name, value, columns, lambda values: effects.slope(values, depths(asked)), level)
+
+
+def _resampled_layers(
+    asked: Asked,
+    name: str,
+    value: Callable[..., float],
+    columns: Mapping[str, Sequence[str]],
+    summary: Callable[[np.ndarray], float],
+    level: float = 0.95,
+) -> Interval:
+    tables = []
+    for layer, names in columns.items():
+        rows = asked.living(layer)
+        scores = np.stack([rows[column] for column in names])
+        tables.append(scores[:, np.isfinite(scores).all(0)])
+    effect = summary(np.array([value(*table) if table.size else np.nan for table in tables]))
+    if not np.isfinite(effect):
+        return Interval(effect, np.nan, np.nan)
+    draws = generator(asked.seed, "claims", name, *columns)
+    found = []
+    for _ in range(asked.resamples):
+        resampled = [table[:, draws.integers(table.shape[1], size=table.shape[1])] for table in tables]
+        found.append(summary(np.array([value(*table) for table in resampled])))
+    defined = np.array(found)[np.isfinite(found)]
+    if len(defined) < 0.95 * asked.resamples:
+        return Interval(effect, np.nan, np.nan)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(effect, float(low), float(high))
+
+
+def depths(asked: Asked) -> np.ndarray:
+    """Return the place, from 1, of each layer that a claim names, in the order of the network."""
+    order = [layer for layer in layers_of(asked.own.units) if layer in asked.layers]
+    return np.array([order.index(layer) + 1 for layer in asked.layers])
+
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+
+
+def selectivity_correlation(asked: Asked, methods: Sequence[str]) -> list[Part]:
+    """C1, C8: Spearman(RS, selectivity) is positive."""
+    parts = []
+    for layer in asked.layers:
+        for method in methods:
+            row = correlation_of(asked.own.layers, layer, method, "selectivity", asked.score)
+            found = Interval(row["spearman"], row["ci_low"], row["ci_high"])
+            parts.append(
+                Part(
+                    layer,
+                    method,
+                    "Spearman with selectivity > 0",
+                    found,
+                    row["used"],
+                    above(found),
+                    p_value=row["p_value"],
+                    note=row["reason"],
+                )
+            )
+    return parts
+
+
+def lower_quartile(asked: Asked, methods: Sequence[str]) -> list[Part]:
+    """C2, C10: unselective units have lower RS than selective ones."""
+    parts = []
+    for layer in asked.layers:
+        for method in methods:
+            found, n = asked.bootstrapped(
+                effects.quartile_delta, layer, method, f"{asked.score}_{method}", "selectivity"
+            )
+            text = "Cliff's delta of RS, most over least selective quarter > 0"
+            parts.append(Part(layer, method, text, found, n, above(found)))
+    return parts
+
+
+def quadrants(asked: Asked, methods: Sequence[str]) -> list[Part]:
+    """C3, C14: units low in selectivity and RS are many, units high in both are few.
+
+    Where RS is low for most units this holds without any relation; how much of it would, is noted.
+    """
+    parts = []
+    for layer in asked.layers:
+        for method in methods:
+            columns = (f"{asked.score}_{method}", "selectivity")
+            found, n = asked.bootstrapped(effects.quadrant_difference, layer, method, *columns)
+            rs = asked.living(layer)[columns[0]]
+            low = (rs[np.isfinite(rs)] < 0.5).mean() if np.isfinite(rs).any() else np.nan
+            note = f"without any relation it would be {low - 0.5:.2f}"
+            text = "share low in both - share high in both > 0"
+            parts.append(Part(layer, method, text, found, n, above(found), note=note))
+    return parts
+
+
+def lower_under_iam(asked: Asked) -> list[Part]:
+    """C4: RS under IAM is a little lower than under AM."""
+    parts = []
+    for layer in asked.layers:
+
+        def shift(iam: np.ndarray, am: np.ndarray) -> float:
+            return effects.hodges_lehmann(iam - am)
+
+        columns = (f"{asked.score}_iam", f"{asked.score}_am")
+        found, n = asked.bootstrapped(shift, layer, "am:iam", *columns)
+        text = "Hodges-Lehmann shift of RS, IAM - AM, between -0.1 and 0"
+        parts.append(Part(layer, "am:iam", text, found, n, within(found, -0.1, 0.0)))
+    return parts
+
+
+def same_trend(asked: Asked) -> list[Part]:
+    """C5: RS under AM and under IAM agree, and relate to selectivity with the same sign."""
+    parts = []
+    for layer in asked.layers:
+        am, iam = f"{asked.score}_am", f"{asked.score}_iam"
+        found, n = asked.bootstrapped(rank_correlation, layer, "am:iam", am, iam)
+        parts.append(Part(layer, "am:iam", "Spearman of RS under AM and IAM > 0.5", found, n, above(found, 0.5)))
+        found, n = asked.bootstrapped(same_sign, layer, "am:iam", am, iam, "selectivity")
+        text = "product of their correlations with selectivity > 0"
+        parts.append(Part(layer, "am:iam", text, found, n, above(found)))
+    return parts
+
+
+def exceeded_twice(asked: Asked) -> list[Part]:
+    """C6: among the most selective tenth there are units with two substitutes on their IAM image. Any layer will do."""
+    parts = []
+    for layer in asked.layers:
+        rows = asked.living(layer)
+        scored = np.isfinite(rows["selectivity"]) & np.isfinite(rows["rs_iam"])
+        selectivity = np.where(scored, rows["selectivity"], -np.inf)
+        top = np.argsort(-selectivity, kind="stable")[: int(np.ceil(scored.sum() / 10))]
+        hits = sum(len(rows["substitutes_iam"][unit].split()) >= 2 for unit in top)
+        found = proportion(hits, len(top))
+        holds = "yes" if hits else "no" if len(top) else "open"
+        text = "share of the most selective tenth with two substitutes > 0"
+        parts.append(Part(layer, "iam", text, found, len(top), holds, note="existence: the interval decides nothing"))
+    return parts
+
+
+def selective_and_unexceeded(asked: Asked) -> list[Part]:
+    """C7: selectivity is large and RS mostly 0."""
+    parts = []
+    for layer in asked.layers:
+        found, n = asked.bootstrapped(median, layer, "", "selectivity")
+        holds = "yes" if found.low >= SELECTIVE else "no" if found.high < SELECTIVE else "open"
+        parts.append(Part(layer, "", "median selectivity >= 0.5", found, n, holds))
+        found, n = asked.bootstrapped(share_of_zeros, layer, "iam", f"{asked.score}_iam")
+        parts.append(Part(layer, "iam", "share of units with RS = 0 above 0.5", found, n, above(found, 0.5)))
+    return parts
+
+
+def falls_with_depth(asked: Asked) -> list[Part]:
+    """C9: over trainings, Fisher's z of the correlation of RS and selectivity falls from layer to layer."""
+    slopes = []
+    for training in asked.others:
+        rows = [correlation_of(training.layers, layer, "iam", "selectivity", asked.score) for layer in asked.layers]
+        z = effects.fishers_z(np.array([row["spearman"] for row in rows], dtype=float))
+        slopes.append(effects.slope(z, depths(asked)))
+    found = effects.over_trainings(np.array(slopes))
+    n = int(np.isfinite(slopes).sum())
+    enough = n >= FEWEST_TRAININGS
+    note = "" if enough else f"{n} trainings; at least {FEWEST_TRAININGS} are needed"
+    text = "slope of Fisher's z on depth < 0"
+    return [Part("", "iam", text, found, n, below(found) if enough else "open", note=note)]
+
+
+def small_without_diversity(asked: Asked) -> list[Part]:
+    """C11: RS is small, and nearly the same for all units."""
+    parts = []
+    for layer in asked.layers:
+        column = f"{asked.score}_iam"
+        found, n = asked.bootstrapped(median, layer, "iam", column)
+        parts.append(Part(layer, "iam", "median RS <= 0.1", found, n, at_most(found, 0.1)))
+        found, n = asked.bootstrapped(effects.interquartile_range, layer, "iam", column)
+        parts.append(Part(layer, "iam", "interquartile range of RS <= 0.05", found, n, at_most(found, 0.05)))
+    return parts
+
+
+def one_step(asked: Asked) -> list[Part]:
+    """C12: over the layers, median RS steps once rather than following a line; the estimate of BIC decides."""
+    columns = {layer: [f"{asked.score}_iam"] for layer in asked.layers}
+    found = _resampled_layers(asked, "step", median, columns, lambda values: effects.step_over_line(values)[0])
+    holds = "yes" if found.effect > 6 else "no" if found.effect < -6 else "open"
+    medians = np.array([np.nanmedian(asked.living(layer)[names[0]]) for layer, names in columns.items()])
+    _, place = effects.step_over_line(medians)
+    note = f"best step: before {asked.layers[place]}" if np.isfinite(found.effect) else "a layer has no RS"
+    text = "BIC of a line - BIC of a step, of the layers' medians > 6"
+    return [Part("", "iam", text, found, len(columns), holds, note=note)]
+
+
+def same_for_all(asked: Asked) -> list[Part]:
+    """C13: RS is mostly the same in each layer."""
+    parts = []
+    for layer in asked.layers:
+        found, n = asked.bootstrapped(effects.interquartile_range, layer, "iam", f"{asked.score}_iam")
+        parts.append(Part(layer, "iam", "interquartile range of RS <= 0.1", found, n, at_most(found, 0.1)))
+    return parts
+
+
+def irregular(asked: Asked) -> list[Part]:
+    """C15: no relation in any layer, or signs that change while Cochran's Q rejects one common correlation."""
+    parts = []
+    for layer in asked.layers:
+        columns = (f"{asked.score}_iam", "selectivity")
+        found, n = asked.bootstrapped(rank_correlation, layer, "iam", *columns, level=0.9)
+        text = f"Spearman with selectivity within {NO_RELATION}"
+        parts.append(Part(layer, "iam", text, found, n, within(found, -NO_RELATION, NO_RELATION), level=0.9))
+    correlations = np.array([part.found.effect for part in parts])
+    q, p = effects.cochran_q(correlations, np.array([part.n for part in parts]))
+    changes = (correlations > 0).any() and (correlations < 0).any()
+    holds = "open" if not np.isfinite(q) else "yes" if changes and p < 0.05 else "no" if not changes else "open"
+    note = "signs change" if changes else "one sign"
+    text = "Cochran's Q of the layers' correlations, p < 0.05 and changing signs"
+    return [*parts, Part("", "iam", text, Interval(q, np.nan, np.nan), len(parts), holds, p_value=p, note=note)]
+
+
+def irregular_verdict(parts: Sequence[Part]) -> str:
+    """Return the verdict on C15: either of its two readings supports it; a correlation of one sign contradicts it."""
+    *layers, common = parts
+    if common.holds == "yes" or all(part.holds == "yes" for part in layers):
+        return "supported"
+    one_sign = all(part.found.low > 0 for part in layers) or all(part.found.high < 0 for part in layers)
+    return "contradicted" if one_sign else "inconclusive"
+
+
+def generalizes_worse(asked: Asked) -> list[Part]:
+    """C16: the network's test accuracy lies below that of another; images are the sample, not trainings."""
+    own = _accuracy(asked.own)
+    parts = []
+    for other in asked.others:
+        if other.name == asked.own.name:
+            continue
+        found = difference_of_proportions(own, _accuracy(other))
+        text = f"accuracy - accuracy of {other.name} < 0"
+        parts.append(Part("", "", text, found, asked.own.test_images, below(found)))
+    return parts
+
+
+def _accuracy(evidence: Evidence) -> Interval:
+    if not np.isfinite(evidence.accuracy):
+        return UNDEFINED
+    return proportion(round(evidence.accuracy * evidence.test_images), evidence.test_images)
+
+
+def matters_less(asked: Asked) -> list[Part]:
+    """C17: units with high RS lose less when ablated. RS asks no test image: both halves' losses are predicted."""
+    parts = []
+    for layer in asked.layers:
+        rs = f"{asked.score}_iam"
+        found, n = asked.bootstrapped(across_halves, layer, "iam", rs, rs, "ablation_loss_half0", "ablation_loss_half1")
+        parts.append(Part(layer, "iam", "Spearman of RS and the rise of the loss < 0", found, n, below(found)))
+    return parts
+
+
+HALVES = ("selectivity_half0", "selectivity_half1", "ablation_loss_half0", "ablation_loss_half1")
+
+
+def not_critical(asked: Asked) -> list[Part]:
+    """C18: selectivity does not predict the loss of an ablation, or selective units lose less."""
+    parts = []
+    for layer in asked.layers:
+        found, n = asked.bootstrapped(across_halves, layer, "", *HALVES, level=0.9)
+        wide, _ = asked.bootstrapped(across_halves, layer, "", *HALVES)
+        holds = within(found, -NO_RELATION, NO_RELATION)
+        if holds != "yes":
+            holds = below(wide)
+        text = f"Spearman of selectivity and the rise of the loss within {NO_RELATION} or negative"
+        parts.append(Part(layer, "", text, found, n, holds, level=0.9))
+    return parts
+
+
+def selective_trainings(asked: Asked) -> list[Part]:
+    """C19: over trainings, more highly selective units go with a lower test accuracy."""
+    shares = []
+    for training in asked.others:
+        rows = [rows_of(training.units, layer)["selectivity"] for layer in asked.layers]
+        values = np.concatenate(rows)
+        shares.append(float((values[np.isfinite(values)] > SELECTIVE).mean()))
+    accuracies = np.array([training.accuracy for training in asked.others])
+    found = bootstrapped(rank_correlation, np.array(shares), accuracies, resamples=asked.resamples, seed=asked.seed)
+    note = f"{len(shares)} trainings of one recipe: too few for an interval" if np.isnan(found.low) else ""
+    text = f"Spearman of the share of units with selectivity > {SELECTIVE} and test accuracy < 0"
+    return [Part("", "", text, found, len(shares), below(found), note=note)]
+
+
+def fades_with_depth(asked: Asked) -> list[Part]:
+    """C20: selectivity relates to the loss of an ablation in the first layer, and less the deeper the layer.
+
+    The slope is that of Fisher's z, turned so that the first layer's is positive: magnitudes would be biased upward
+    where units are few.
+    """
+    first = min(asked.layers, key=dict(zip(asked.layers, depths(asked).tolist(), strict=True)).__getitem__)
+    shallow, n = asked.bootstrapped(across_halves, first, "", *HALVES)
+    related = "yes" if shallow.low > 0 or shallow.high < 0 else "open"
+    turned = np.sign(shallow.effect)
+
+    def z(*columns: np.ndarray) -> float:
+        return float(turned * effects.fishers_z(np.array(across_halves(*columns))))
+
+    slope = by_layer_slope(asked, "fades", z, dict.fromkeys(asked.layers, HALVES))
+    return [
+        Part(first, "", "Spearman of selectivity and the rise of the loss, not 0", shallow, n, related),
+        Part("", "", "slope of Fisher's z on depth towards 0", slope, len(asked.layers), below(slope)),
+    ]
+
+
+# --- the claims ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper.
+
+    Attributes:
+        source: Where it stands.
+        text: What it says, in our words.
+        parts: The test.
+        scores: The RS scores it is asked of, raw RS first; another score's name where it is not about RS.
+        verdict: How its parts are summed up.
+        by_layer: Whether each layer is a reading of its own, with a verdict of its own.
+        family: Tests that are corrected for one another; empty: those of the same source.
+    """
+
+    source: str
+    text: str
+    parts: Callable[[Asked], list[Part]]
+    scores: Sequence[str] = RS_SCORES
+    verdict: Callable[[Sequence[Part]], str] = all_hold
+    by_layer: bool = False
+    family: str = ""
+
+
+SELECTIVITY = ("selectivity",)
+
+CLAIMS: Mapping[str, Claim] = {
+    # Methods that a claim asks for are in `config.CLAIM_METHODS`.
+    "C1": Claim(
+        "Fig. 1",
+        "In the first and third convolution RS rises with class selectivity, under AM and under IAM.",
+        partial(selectivity_correlation, methods=("am", "iam")),
+    ),
+    "C2": Claim(
+        "Fig. 1",
+        "The least selective quarter of the units has lower RS than the most selective.",
+        partial(lower_quartile, methods=("am", "iam")),
+    ),
+    "C3": Claim(
+        "Fig. 1",
+        "Many units are low in selectivity and in RS, few are high in both (AM).",
+        partial(quadrants, methods=("am",)),
+    ),
+    "C4": Claim("Fig. 1", "RS under IAM is a little lower than under AM.", lower_under_iam),
+    "C5": Claim("Fig. 1", "The trend is the same under AM and IAM.", same_trend),
+    "C6": Claim(
+        "Fig. 2",
+        "There is a highly selective unit that two others exceed on its own IAM image.",
+        exceeded_twice,
+        scores=("rs",),
+        verdict=any_holds,
+    ),
+    "C7": Claim(
+        "Fig. 3a",
+        "In the fully connected layer before the classifier selectivity is large and RS mostly 0.",
+        selective_and_unexceeded,
+        by_layer=True,
+    ),
+    "C8": Claim(
+        "Fig. 3b",
+        "RS and selectivity correlate positively in every convolution of the shallow network.",
+        partial(selectivity_correlation, methods=("iam",)),
+    ),
+    "C9": Claim("Fig. 3b", "This correlation falls with depth.", falls_with_depth, family="C9"),
+    "C10": Claim(
+        "Fig. 4a",
+        "In the first and third layer of VGG16 on CIFAR-10 unselective units have low RS.",
+        partial(lower_quartile, methods=("iam",)),
+    ),
+    "C11": Claim("Fig. 4b", "In its 9th and 11th layer RS is small and without diversity.", small_without_diversity),
+    "C12": Claim("Fig. 4", "The change comes at one layer.", one_step),
+    "C13": Claim("Fig. 5", "In the MLP RS is mostly the same, in every layer.", same_for_all),
+    "C14": Claim(
+        "Fig. 6a",
+        "In the 3rd and 11th layer of VGG16 on ImageNet unselective units gather at low RS.",
+        partial(quadrants, methods=("iam",)),
+    ),
+    "C15": Claim(
+        "Fig. 6b",
+        "There the correlation of RS and selectivity is irregular over the layers.",
+        irregular,
+        verdict=irregular_verdict,
+    ),
+    "C16": Claim("text", "The MLP generalizes worse than the convolutional network.", generalizes_worse, ("accuracy",)),
+    "C17": Claim("text", "Units with high RS matter less when ablated (not tested in the paper).", matters_less),
+    "C18": Claim("abstract", "Selectivity does not tell that a unit is critical.", not_critical, SELECTIVITY),
+    "C19": Claim(
+        "text", "Too many highly selective units go with worse generalization.", selective_trainings, SELECTIVITY
+    ),
+    "C20": Claim(
+        "Morcos et al. 2018",
+        "Selectivity and importance are related in shallow layers, less in deep ones.",
+        fades_with_depth,
+        SELECTIVITY,
+    ),
+}
+
+
+def answers(
+    asked: Mapping[str, Mapping[str, Sequence[str]]],
+    experiments: Mapping[str, Evidence],
+    own: str,
+    resamples: int,
+    seed: int,
+) -> dict[str, list[Any]]:
+    """Answer claims from an experiment's tables.
+
+    Args:
+        asked: For each claim, "layers" and "experiments": which ones it names.
+        experiments: All experiments that are named, and the own one.
+        own: Name of the own experiment.
+        resamples: Of each bootstrap.
+        seed: Of each bootstrap.
+
+    Returns:
+        The columns of claims.csv, a row a part: experiment, claim, source, layer, method, score (that the claim is
+        asked of), statistic, effect, ci_low, ci_high, level, n, p_value, p_holm (corrected within a figure), holds
+        (yes, no, open), verdict (supported, contradicted, inconclusive: of all parts with the same score), note.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in sorted(asked, key=lambda claim: int(claim.removeprefix("C"))):
+        claim, where = CLAIMS[name], asked[name]
+        for score in claim.scores:
+            question = Asked(
+                experiments[own],
+                where["layers"],
+                [experiments[other] for other in where["experiments"]],
+                score,
+                resamples,
+                seed,
+            )
+            parts = [_explained(part) for part in claim.parts(question)]
+            for part in parts:
+                reading = [other for other in parts if other.layer == part.layer] if claim.by_layer else parts
+                rows.append(
+                    {
+                        "experiment": own, "claim": name, "source": claim.source, "layer": part.layer,
+                        "method": part.method, "score": score, "statistic": part.statistic,
+                        "effect": part.found.effect, "ci_low": part.found.low, "ci_high": part.found.high,
+                        "level": part.level, "n": part.n, "p_value": part.p_value,
+                        "family": (claim.family or claim.source, score), "holds": part.holds,
+                        "verdict": claim.verdict(reading), "note": part.note,
+                    }
+                )  # fmt: skip
+    p_values = np.array([row["p_value"] for row in rows], dtype=float)
+    families = [row.pop("family") for row in rows]
+    adjusted = np.full(len(rows), np.nan)
+    for family in dict.fromkeys(families):
+        own_rows = np.array([other == family for other in families])
+        adjusted[own_rows] = holm(p_values[own_rows])
+    for row, p in zip(rows, adjusted.tolist(), strict=True):
+        row["p_holm"] = p
+    return {name: [row[name] for row in rows] for name in COLUMNS}
+
+
+COLUMNS = (
+    *("experiment", "claim", "source", "layer", "method", "score", "statistic", "effect", "ci_low", "ci_high"),
+    *("level", "n", "p_value", "p_holm", "holds", "verdict", "note"),
+)
+
+
+def _explained(part: Part) -> Part:
+    """Return a part with a note where a value is missing."""
+    if part.note or np.isfinite(part.found.effect):
+        return part
+    return replace(part, note="undefined: a score is missing, or the same for all units")
