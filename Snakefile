@@ -16,12 +16,14 @@ include: "rules/networks.smk"
 include: "rules/units.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/reproduction.smk"
 
 
 rule all:
     default_target: True
     input:
         [targets(name) for name in STUDY.experiments],
+        rules.reproduction.output if STUDY.reproduction else [],
 
 
 # `snakemake experiment_NAME` brings one experiment up to date.

@@ -120,6 +120,25 @@ def test_given_weights_are_not_trained():
     assert study(networks__small__weights=weights).networks["small"]["training"] is None
 
 
+def test_claims_name_layers_and_trainings():
+    claims = {"C8": {"layers": ["hidden1"]}, "C9": {}, "C16": {"experiments": ["other", "first-seed1"]}}
+    other = {"network": "lone", "layers": ["hidden2"]}
+    found = study(
+        networks__small__seeds=[0, 1],
+        networks__lone={"model": "mlp", "dataset": "digits"},
+        experiments__first__claims=claims,
+        experiments__other=other,
+    )
+    assert found.experiments["first-seed1"]["claims"] == {
+        "C8": {"layers": ["hidden1"], "experiments": []},
+        "C9": {"layers": ["hidden1", "logits"], "experiments": ["first-seed0", "first-seed1"]},
+        "C16": {"layers": ["hidden1", "logits"], "experiments": ["other", "first-seed1"]},
+    }
+    assert found.experiments["other"]["claims"] == {}
+    assert found.entries == {"first-seed0": "first", "first-seed1": "first", "other": "other"}
+    assert found.reproduction is None
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -165,6 +184,16 @@ def test_given_weights_are_not_trained():
         ({"experiments__first__methods": ["mine"]}, ["'mine'", "defaults.methods.mine.objective"]),
         ({"experiments__first__ascent": {"steps": 0}}, ["experiments.first.ascent.steps", "0"]),
         ({"device": "tpu"}, ["device", "'tpu'", "'cuda'"]),
+        ({"experiments__first__claims": {"C21": {}}}, ["'C21'", "match"]),
+        ({"experiments__first__claims": {"C8": {"layer": ["hidden1"]}}}, ["'layer'", "Did you mean 'layers'?"]),
+        ({"experiments__first__claims": {"C8": {"layers": ["conv1"]}}}, ["claims.C8.layers", "'conv1'", "hidden1"]),
+        (
+            {"experiments__first__methods": ["am"], "experiments__first__claims": {"C8": {}}},
+            ["experiments.first.claims", "C8", "'iam'", "Add it"],
+        ),
+        ({"experiments__first__claims": {"C8": {"experiments": ["first"]}}}, ["C8", "C9, C16, C19"]),
+        ({"experiments__first__claims": {"C16": {"experiments": ["fist"]}}}, ["'fist'", "Did you mean 'first'?"]),
+        ({"reproduction": {"folder": "../elsewhere"}}, ["reproduction.folder", "match"]),
     ],
 )
 def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):

@@ -41,13 +41,17 @@ class Study:
         datasets: Settings of each data set.
         networks: Settings of each network; an entry with several seeds or epochs has become several networks.
         experiments: Settings of each experiment, with `layers` a mapping from layer to target units and `methods` a
-            mapping from method to recipe.
+            mapping from method to recipe, and `claims` one from claim to layers and compared experiments.
+        reproduction: Settings of the page that compares all experiments with the paper, or None.
+        entries: The config's entry that each experiment comes from; several trainings of a network share one.
     """
 
     device: str
     datasets: dict[str, dict[str, Any]]
     networks: dict[str, dict[str, Any]]
     experiments: dict[str, dict[str, Any]]
+    reproduction: dict[str, Any] | None
+    entries: dict[str, str]
 
 
 def read(path: Path) -> Any:
@@ -105,7 +109,8 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> 
             settings["claims"] = _claims(
                 settings, networks[settings["network"]], trainings, entries, experiments, f"{name}: experiments.{entry}"
             )
-    return Study(whole["device"], whole["datasets"], networks, experiments)
+    entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
+    return Study(whole["device"], whole["datasets"], networks, experiments, whole["reproduction"], entry_of)
 
 
 # --- checking --------------------------------------------------------------------------------------------------------

@@ -409,6 +409,116 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
     return figure
 
 
+@_styled
+def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], method: str = "iam") -> Figure:
+    """Draw the correlation of selectivity and RS by depth for several trainings, and their mean.
+
+    Args:
+        style: How it looks.
+        trainings: The table of correlations of each training.
+        layers: In the order of the network.
+        method: Of the images.
+    """
+    places = np.arange(len(layers))
+    values = {
+        score: np.array([[_value(table, layer, method, score) for layer in layers] for table in trainings])
+        for score in RS_SCORES
+    }
+    low = min(-0.6, *(float(np.nanmin(found, initial=0.0)) - 0.1 for found in values.values()))
+    high = max(0.6, *(float(np.nanmax(found, initial=0.0)) + 0.1 for found in values.values()))
+    figure = Figure(figsize=(style.width, 2.2))
+    for number, score in enumerate(RS_SCORES):
+        axes = figure.add_axes((0.09 + number * 0.307, 0.26, 0.285, 0.58))
+        color, _ = style.look(number)
+        axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
+        for found in values[score]:
+            axes.plot(places, found, color=color, linewidth=0.8, alpha=0.5, marker=".", markersize=4)
+        defined = np.isfinite(values[score]).any(axis=0)
+        mean = np.full(len(layers), np.nan)
+        mean[defined] = np.nanmean(values[score][:, defined], axis=0)
+        axes.plot(places, mean, color=color, linewidth=2.0, marker="o", markersize=4.5)
+        axes.set(xlim=(-0.3, len(layers) - 0.7), ylim=(low, high))
+        axes.set_title(f"selectivity and {SCORE_NAMES[score]}", size=style.small, weight="bold", loc="left")
+        axes.tick_params(labelleft=number == 0)
+        axes.set_xticks(places, layers)
+        if max(map(len, layers)) * len(layers) > 36:
+            for label in axes.get_xticklabels():
+                label.set(rotation=40, ha="right", rotation_mode="anchor")
+    figure.axes[0].set_ylabel("Spearman ρ")
+    text = f"{method_name(method)}; thin: {len(trainings)} trainings, thick: their mean"
+    figure.text(0.99, 0.02, text, ha="right", va="bottom", size=style.small, color="#444444")
+    return figure
+
+
+def _value(layers: Table, layer: str, method: str, score: str) -> float:
+    return float(correlation_of(layers, layer, method, "selectivity", score)["spearman"])
+
+
+@_styled
+def spread(style: Style, units: Table, score: str = "rs") -> Figure:
+    """Draw the median of RS and the range between its quartiles, by layer.
+
+    Args:
+        style: How it looks.
+        units: Table of units.
+        score: "rs", "rs_z" or "rs_q".
+    """
+    names, methods = layers_of(units), methods_of(units)
+    longest = max(map(len, names)) * 0.6 * style.small / 72
+    total = 1.9 + 0.7 * longest
+    figure = Figure(figsize=(style.width, total))
+    axes = figure.add_axes(_relative((0.6, 0.35 + 0.7 * longest, style.width - 0.7, 1.2), style.width, total))
+    for number, method in enumerate(methods):
+        color, marker = style.look(number)
+        for place, layer in enumerate(names):
+            own = rows_of(units, layer)
+            values = own[f"{score}_{method}"][~own["dead"]]
+            values = values[np.isfinite(values)]
+            if not len(values):
+                continue
+            x = place + (number - (len(methods) - 1) / 2) * 0.25
+            low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+            axes.plot([x, x], [low, high], color=color, linewidth=3, alpha=0.45, solid_capstyle="butt")
+            axes.plot(x, middle, color=color, marker=marker, markersize=4.5, linestyle="none")
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04, 1.04), ylabel=f"{SCORE_NAMES[score]}")
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    handles = [
+        Line2D([], [], color=color, marker=marker, linewidth=3, markersize=4.5)
+        for color, marker in map(style.look, range(len(methods)))
+    ]
+    labels = [f"{method_name(method)}: median, quartiles" for method in methods]
+    figure.legend(
+        handles,
+        labels,
+        loc="upper right",
+        bbox_to_anchor=(1, 1),
+        ncols=max(1, len(methods)),
+        frameon=False,
+        fontsize=style.small,
+        borderaxespad=0.1,
+    )
+    return figure
+
+
+@_styled
+def stacked(style: Style, figures: Sequence[Figure]) -> bytes:
+    """Return figures below one another as one PNG; they are as wide as the style says."""
+    pictures = []
+    for figure in figures:
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=style.dpi, metadata={"Software": None})
+        pictures.append(Image.open(content).convert("RGB"))
+    gap = round(0.15 * style.dpi)
+    size = max(picture.width for picture in pictures), sum(picture.height + gap for picture in pictures) - gap
+    whole, top = Image.new("RGB", size, "white"), 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height + gap
+    content = io.BytesIO()
+    whole.save(content, format="png", optimize=True)
+    return content.getvalue()
+
+
 def _legend(style: Style, methods: Sequence[str]) -> dict[str, Any]:
     """Return what a legend of the methods shows, in as many columns as the page holds."""
     handles = [

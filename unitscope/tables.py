@@ -117,6 +117,14 @@ def rows_of(units: Table, layer: str) -> dict[str, np.ndarray]:
     return {name: column[own] for name, column in units.items()}
 
 
+def subset(units: Table, layers: Sequence[str], methods: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return a units table with the rows of some layers and the scores of some methods, in the order that it has."""
+    rows = np.isin(units["layer"], layers)
+    left_out = [method for method in methods_of(units) if method not in methods]
+    unwanted = {f"{score}_{method}" for method in left_out for score in (*RS_SCORES, "ties", "seeds", "substitutes")}
+    return {name: column[rows] for name, column in units.items() if name not in unwanted}
+
+
 def layer_correlations(
     units: Table, taps: Sequence[Mapping[str, Any]], permutations: int, resamples: int, seed: int
 ) -> dict[str, list[Any]]:

@@ -1,0 +1,129 @@
+"""The page with the paper's figures and claims, from the tables of all experiments: README.md, fig*.png, tables."""
+
+import argparse
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from unitscope import artifacts, console, figures, reproduction
+from unitscope.tables import method_name, methods_of
+
+MEASURED = ("images", "activations", "ablation")
+"""Rules with benchmark files, as folders or files of an experiment's logs."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument(
+        "--experiments",
+        type=json.loads,
+        required=True,
+        help='JSON: [{"name", "entry", "network", "claims"}, ...], in order',
+    )
+    result.add_argument("--results", type=Path, required=True, help="folder of the experiments' results")
+    result.add_argument("--checkpoints", type=Path, required=True, help="folder of the networks' records")
+    result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 that are shown")
+    result.add_argument("--figures", type=json.loads, required=True, help='JSON: {"fig1": experiment, ...}')
+    result.add_argument(
+        "--reductions", type=json.loads, required=True, help="JSON: settings that are less than in full"
+    )
+    result.add_argument("--config", required=True, help="how the config is called")
+    result.add_argument("--full", default="", help="how the config with the full settings is called")
+    result.add_argument("--logs", type=Path, required=True, help="folder of the benchmark files, where there are any")
+    result.add_argument("--template", type=Path, required=True, help="the page without its values (.jinja)")
+    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Draw the figures, copy the small tables, and write the page."""
+    results = {one["name"]: read(arguments, one) for one in arguments.experiments}
+    images = dict(figures.read_images(path) for path in arguments.images)
+    for figure, experiment in arguments.figures.items():
+        own = results[experiment]
+        trainings = [result for result in results.values() if result.entry == own.entry]
+        picture = reproduction.draw(figures.Style(dpi=130), figure, own, trainings, images)
+        artifacts.write_bytes(arguments.output_dir / f"{figure}.png", picture)
+    for name in results:
+        for table in ("units.csv", "layers.csv", "claims.csv"):
+            content = (arguments.results / name / table).read_bytes()
+            artifacts.write_bytes(arguments.output_dir / name / table, content)
+    every = list(results.values())
+    claims = reproduction.claim_rows(every)
+    page = environment().from_string(arguments.template.read_text(encoding="utf-8"))
+    text = page.render(
+        config=arguments.config,
+        full=arguments.full,
+        reductions=arguments.reductions,
+        networks=reproduction.network_rows(every),
+        claims=claims,
+        figures=[
+            reproduction.caption(figure, results[name], claims) for figure, name in sorted(arguments.figures.items())
+        ],
+        methods=list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
+        layers=reproduction.layer_rows(every),
+        memory=memory(arguments.logs, list(results)),
+    )
+    artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
+
+
+def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> reproduction.Result:
+    """Return what is known of an experiment."""
+    folder = arguments.results / named["name"]
+    return reproduction.Result(
+        named["name"],
+        named["entry"],
+        artifacts.read_table(folder / "units.csv"),
+        artifacts.read_table(folder / "layers.csv"),
+        artifacts.read_table(folder / "claims.csv"),
+        artifacts.read_json(arguments.checkpoints / f"{named['network']}.json"),
+        {claim: where["layers"] for claim, where in named["claims"].items()},
+    )
+
+
+def memory(logs: Path, experiments: list[str]) -> list[dict[str, Any]]:
+    """Return the peak memory and longest time of the heavy rules' jobs that were measured here."""
+    rows = []
+    for experiment in experiments:
+        for rule in MEASURED:
+            folder = logs / experiment
+            paths = [folder / f"{rule}.tsv", *(folder / rule).glob("*.tsv")]
+            jobs = [row for path in paths if path.exists() for row in csv.DictReader(path.open(), delimiter="\t")]
+            peaks = [float(job["max_rss"]) for job in jobs if job["max_rss"] not in ("-", "NA")]
+            if peaks:
+                seconds = max(float(job["s"]) for job in jobs)
+                rows.append(
+                    {"experiment": experiment, "rule": rule, "jobs": len(peaks), "peak": max(peaks), "seconds": seconds}
+                )
+    return rows
+
+
+def environment() -> jinja2.Environment:
+    """Return what turns the template into Markdown: an unknown name is an error, a value cannot leave its cell."""
+    made = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    made.filters |= {
+        "cell": cell,
+        "lines": lambda texts: "<br>".join(map(cell, texts)),
+        "value": lambda value: cell(json.dumps(value)) if value is not None else "-",
+        "method_name": method_name,
+        "by_method": lambda values: ", ".join(values.values()),
+        "by_score": lambda values, score: ", ".join(text for (_, own), text in values.items() if own == score),
+    }
+    return made
+
+
+def cell(value: Any) -> str:
+    """Return a value as text that stays within a cell of a Markdown table."""
+    text = str(value).replace("\\", "\\\\")
+    for mark in "|<>`*_[]":
+        text = text.replace(mark, {"<": "&lt;", ">": "&gt;"}.get(mark, f"\\{mark}"))
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,107 @@
+"""The page with the paper's figures and claims, written by the real flow from the tables and from nothing else."""
+
+import copy
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from workflow import ROOT, SMALL, Project
+
+from unitscope import artifacts
+from unitscope.config import read, resolve
+from unitscope.reproduction import number, numbered, reductions
+
+SCHEMA = read(ROOT / "schemas/config.schema.yaml")
+
+
+def study():
+    config = copy.deepcopy(SMALL)
+    config["networks"]["small"]["seeds"] = [0, 1]
+    small = config["experiments"]["small"]
+    small["layers"] = ["hidden1", "hidden2", "logits"]
+    hidden = {"layers": ["hidden1", "hidden2"]}
+    small["claims"] = {
+        **dict.fromkeys(("C1", "C6", "C8", "C13", "C18"), hidden),
+        "C7": {"layers": ["hidden2", "logits"]},
+        "C9": {},
+        "C16": {},
+    }
+    config["reproduction"] = {"folder": "results/page", "full": "full.yaml"}
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    project = Project.create(tmp_path_factory.mktemp("reproduction"), study())
+    full = study()
+    full["networks"]["small"]["training"]["epochs"] = 100
+    full["experiments"]["small"]["seeds"] = [0, 1, 2]
+    full["reproduction"] = None
+    (project.folder / "full.yaml").write_text(artifacts.canonical_json(full))
+    project.snakemake()
+    return project
+
+
+def page(project):
+    return (project.folder / "results/page/README.md").read_text()
+
+
+def row(project, claim):
+    return next(line for line in page(project).splitlines() if line.startswith(f"| {claim} |"))
+
+
+def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
+    text = page(finished)
+    for figure in ("fig1", "fig2", "fig3", "fig5"):
+        assert f"]({figure}.png)" in text
+        with Image.open(finished.folder / f"results/page/{figure}.png") as picture:
+            assert picture.width > 500
+    assert "fig4" not in text and "fig6" not in text
+    assert "| small-seed0 | network.training.epochs | 1 | 100 |" in text
+    assert "| small-seed0 | seeds | \\[0\\] | \\[0, 1, 2\\] |" in text
+    for name in ("small-seed0", "small-seed1"):
+        for table in ("units.csv", "layers.csv", "claims.csv"):
+            copied = (finished.folder / "results/page" / name / table).read_bytes()
+            assert copied == (finished.folder / "results" / name / table).read_bytes()
+    record = artifacts.read_json(finished.folder / "data/checkpoints/small-seed1.json")
+    assert f"{record['test']['accuracy']:.1%}" in text
+    assert "| small-seed0 | images | 6 |" in text
+
+
+def test_a_changed_score_changes_the_page(finished, tmp_path):
+    project = finished.copy(tmp_path / "copy")
+    before = page(project), row(project, "C13")
+    assert "Nothing to be done" in project.snakemake()
+    path = project.folder / "results/small-seed0/units.csv"
+    table = artifacts.read_table(path)
+    # Every unit of one layer has its own RS now: the interquartile range is half of the range.
+    own = table["layer"] == "hidden1"
+    table["rs_iam"][own] = np.linspace(0, 0.9, own.sum())
+    artifacts.write_table(path, table)
+    project.snakemake()
+    assert row(project, "C13") != before[1] and "hidden1 IAM: 0.45" in row(project, "C13")
+    assert row(project, "C16") in before[0]
+    assert (project.folder / "results/page/small-seed0/units.csv").read_bytes() == path.read_bytes()
+
+
+def test_figures_follow_the_claims():
+    config = study()
+    resolved = resolve(config, SCHEMA, "config")
+    assert numbered(resolved) == dict.fromkeys(("fig1", "fig2", "fig3", "fig5"), "small-seed0")
+    assert resolved.entries == {"small-seed0": "small", "small-seed1": "small"}
+    assert reductions(resolved, resolved) == []
+
+
+def test_a_value_stays_in_its_cell():
+    spec = importlib.util.spec_from_file_location("reproduction_script", ROOT / "scripts/reproduction.py")
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = script
+    spec.loader.exec_module(script)
+    assert script.cell("a|b\n<script>") == "a\\|b &lt;script&gt;"
+    assert script.cell("[x](http://y)") == "\\[x\\](http://y)"
+
+
+def test_numbers_for_people():
+    assert [number(value) for value in (0.125, -0.001, float("nan"), 1234.5)] == ["0.12", "0.00", "undefined", "1234"]

@@ -1,0 +1,364 @@
+"""The page that compares a study with the paper: its figures under the paper's numbers, its claims with verdicts.
+
+All that it says is taken from the experiments' tables and settings. Which experiment shows a figure follows from the
+claims that it answers to.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unitscope import figures
+from unitscope.claims import CLAIMS
+from unitscope.config import Study
+from unitscope.figures import Style, UnitImages
+from unitscope.tables import RS_SCORES, Table, layers_of, median_of, method_name, methods_of, rows_of, subset
+
+FIGURES = {"fig1": "C1", "fig2": "C6", "fig3": "C8", "fig4": "C12", "fig5": "C13", "fig6": "C15"}
+"""The paper's figures, each with the claim that an experiment has to answer to for it to be drawn."""
+
+NOT_REDUCED = {
+    "experiments",
+    "network",
+    "dataset",
+    "threads",
+    "path",
+    "source",
+    "file",
+    "sha256",
+    "torchvision",
+    "seed",
+}
+"""Keys of settings that name things or places, which say nothing about the size of a study."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """An experiment, as the page needs it.
+
+    Attributes:
+        name: Name of the experiment.
+        entry: Its name in the config, the same for several trainings of one network.
+        units: Table of units.
+        layers: Table of correlations.
+        claims: Table of claims.
+        record: The training record of its network.
+        asked: The layers that each claim names.
+    """
+
+    name: str
+    entry: str
+    units: Table
+    layers: Table
+    claims: Table
+    record: Mapping[str, Any]
+    asked: Mapping[str, Sequence[str]]
+
+    def answers(self, claim: str) -> bool:
+        """Return whether the experiment answers to a claim."""
+        return claim in self.asked
+
+    def rows(self, claim: str, score: str) -> list[dict[str, Any]]:
+        """Return the rows of a claim, asked of a score."""
+        table = self.claims
+        own = np.flatnonzero((table["claim"] == claim) & (table["score"] == score))
+        return [{name: column[row].item() for name, column in table.items()} for row in own]
+
+    def layers_named(self, *claims: str) -> list[str]:
+        """Return the layers that claims name, in the order of the network."""
+        named = {layer for claim in claims for layer in self.asked.get(claim, ())}
+        return [layer for layer in layers_of(self.units) if layer in named]
+
+
+def numbered(study: Study) -> dict[str, str]:
+    """Return the figures that a study can show, each with the first experiment that answers to its claim."""
+    found = {}
+    for figure, claim in FIGURES.items():
+        experiment = next((name for name, settings in study.experiments.items() if claim in settings["claims"]), None)
+        if experiment:
+            found[figure] = experiment
+    return found
+
+
+def reductions(study: Study, full: Study) -> list[dict[str, Any]]:
+    """Return the settings in which a study differs from a larger one: experiment, setting, here, full.
+
+    Experiments belong together where they answer to the same claim; of several trainings the first is compared.
+    """
+    rows, seen = [], set()
+    for name, settings in study.experiments.items():
+        first = next(iter(settings["claims"]), None)
+        other = next((one for one in full.experiments.values() if first and first in one["claims"]), None)
+        if other is None or first in seen:
+            continue
+        seen.add(first)
+        here, there = (dict(_settings(one, place)) for one, place in ((settings, study), (other, full)))
+        for key in sorted(here.keys() | there.keys()):
+            if here.get(key) != there.get(key):
+                rows.append({"experiment": name, "setting": key, "here": here.get(key), "full": there.get(key)})
+    return rows
+
+
+def _settings(experiment: Mapping[str, Any], study: Study) -> Iterator[tuple[str, Any]]:
+    """Yield what an experiment is computed with, as pairs of a dotted key and a value."""
+    network = study.networks[experiment["network"]]
+    own = {key: value for key, value in experiment.items() if key not in ("claims", "figures", "layers", "methods")}
+    yield from _flat("", own)
+    yield "methods", list(experiment["methods"])
+    recipes = {
+        tuple(sorted(_flat("ascent", _without(recipe, "objective")))) for recipe in experiment["methods"].values()
+    }
+    for recipe in recipes:
+        yield from recipe
+    yield "layers", list(experiment["layers"])
+    wanted = list(experiment["layers"].items())
+    most = Counter(str(units) for _, units in wanted).most_common(1)[0][0]
+    yield "units", next(units for _, units in wanted if str(units) == most)
+    for layer, units in wanted:
+        if str(units) != most:
+            yield f"units of {layer}", units
+    yield from _flat("network", network)
+    yield from _flat("dataset", study.datasets[network["dataset"]])
+
+
+def _without(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in keys}
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested settings."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in NOT_REDUCED:
+                yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
+    else:
+        yield prefix, value
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def draw(
+    style: Style, figure: str, own: Result, trainings: Sequence[Result], images: Mapping[tuple[str, str], UnitImages]
+) -> bytes:
+    """Return a figure of the paper, drawn from an experiment, as PNG.
+
+    Args:
+        style: How it looks.
+        figure: "fig1" to "fig6".
+        own: The experiment.
+        trainings: It and the other trainings of its entry.
+        images: Of layer and method, where the figure shows images.
+    """
+
+    def scatter(methods: Sequence[str], *claims: str) -> Any:
+        table = subset(own.units, own.layers_named(*claims), methods)
+        return figures.selectivity_rs(style, table, own.layers, "rs")
+
+    def by_depth(claim: str) -> Any:
+        layers = own.layers_named(claim)
+        if len(trainings) > 1:
+            return figures.trend(style, [one.layers for one in trainings], layers)
+        return figures.depth(style, subset(own.units, layers, methods_of(own.units)), own.layers)
+
+    if figure == "fig1":
+        parts = [scatter(("am", "iam"), "C1")]
+    elif figure == "fig2":
+        parts = [figures.substitutes(style, subset(own.units, own.layers_named("C6"), ("iam",)), images)]
+    elif figure == "fig3":
+        parts = [scatter(("iam",), "C7"), by_depth("C8")]
+    elif figure == "fig4":
+        parts = [scatter(("am", "iam"), "C10", "C11"), figures.spread(style, own.units), by_depth("C12")]
+    elif figure == "fig5":
+        parts = [scatter(("am", "iam"), "C13")]
+    else:
+        parts = [scatter(("am", "iam"), "C14"), by_depth("C15")]
+    return figures.stacked(style, parts)
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return a row a claim and entry of the config: what it says, what was found, and the verdicts of all trainings.
+
+    Returns:
+        For each: claim, source, text, entry, statistic, found (the parts of the first training), verdict (under the
+        claim's own score) and others (the verdicts under the scale-free scores, by score).
+    """
+    rows = []
+    for name, claim in CLAIMS.items():
+        answering = [result for result in results if result.answers(name)]
+        for entry in dict.fromkeys(result.entry for result in answering):
+            group = [result for result in answering if result.entry == entry]
+            parts = group[0].rows(name, claim.scores[0])
+            readings = dict.fromkeys(part["layer"] for part in parts) if claim.by_layer else [None]
+            for layer in readings:
+                own = [part for part in parts if layer in (None, part["layer"])]
+                verdicts = {score: _verdicts(group, name, score, layer) for score in claim.scores}
+                rows.append(
+                    {
+                        "claim": name,
+                        "source": claim.source,
+                        "text": claim.text + (f" ({layer})" if layer else ""),
+                        "entry": entry,
+                        "statistic": list(dict.fromkeys(part["statistic"] for part in own)),
+                        "found": _found(own),
+                        "verdict": verdicts[claim.scores[0]],
+                        "others": {score: verdicts.get(score, "") for score in RS_SCORES[1:]},
+                    }
+                )
+    return rows
+
+
+def _verdicts(group: Sequence[Result], claim: str, score: str, layer: str | None) -> str:
+    """Return the verdict, or how many trainings came to which."""
+    found = Counter(
+        next(row["verdict"] for row in result.rows(claim, score) if layer in (None, row["layer"])) for result in group
+    )
+    if len(found) == 1:
+        return next(iter(found))
+    return ", ".join(f"{verdict} ({count} of {len(group)})" for verdict, count in found.most_common())
+
+
+MOST_PARTS = 8
+"""Parts of a claim that are listed one by one; of more, the range is given."""
+
+
+def _found(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    by_statistic: dict[str, list[Mapping[str, Any]]] = {}
+    for part in parts:
+        by_statistic.setdefault(part["statistic"], []).append(part)
+    texts = []
+    for group in by_statistic.values():
+        if len(group) <= MOST_PARTS:
+            texts += [_part_text(part) for part in group]
+            continue
+        effects = [part["effect"] for part in group if np.isfinite(part["effect"])]
+        held = Counter(part["holds"] for part in group)
+        counts = ", ".join(f"{word} in {held[word]}" for word in ("yes", "no", "open") if held[word])
+        range_text = f"{number(min(effects))} to {number(max(effects))}" if effects else "undefined"
+        texts.append(f"{len(group)} layers: {range_text}; {counts}")
+    return texts
+
+
+def _part_text(part: Mapping[str, Any]) -> str:
+    where = " ".join(
+        filter(None, [part["layer"], ", ".join(map(method_name, filter(None, part["method"].split(":"))))])
+    )
+    interval = "no interval"
+    if np.isfinite(part["ci_low"]):
+        level = "" if part["level"] == 0.95 else f" ({part['level']:.0%})"
+        interval = f"[{number(part['ci_low'])}, {number(part['ci_high'])}]{level}"
+    value = f"{number(part['effect'])} {interval}, n = {part['n']}"
+    if np.isfinite(part["p_holm"]):
+        value += f", p = {part['p_holm']:.2g}"
+    value += f" ({part['note']})" if part["note"] else ""
+    return f"{where}: {value}" if where else value
+
+
+def number(value: float) -> str:
+    """Return a number for people."""
+    if not np.isfinite(value):
+        return "undefined"
+    return f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def network_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return a row an entry of the config: its network, how it was trained, and its test accuracy or accuracies."""
+    rows = []
+    for entry in dict.fromkeys(result.entry for result in results):
+        group = [result for result in results if result.entry == entry]
+        settings = group[0].record["settings"]
+        training = settings["training"]
+        accuracies = [result.record.get("test", {}).get("accuracy", np.nan) for result in group]
+        rows.append(
+            {
+                "entry": entry,
+                "model": settings["model"],
+                "dataset": settings["dataset"],
+                "training": f"{training['epochs']} epochs" if training else "given weights",
+                "head": "a linear head fitted here" if settings["head"] else "",
+                "accuracies": [f"{accuracy:.1%}" for accuracy in accuracies],
+            }
+        )
+    return rows
+
+
+def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return a row a layer of each entry's first training: units, dead ones, medians, correlations."""
+    rows = []
+    for entry in dict.fromkeys(result.entry for result in results):
+        own = next(result for result in results if result.entry == entry)
+        methods = methods_of(own.units)
+        for layer in layers_of(own.units):
+            units = rows_of(own.units, layer)
+            correlations = {
+                (method, score): float(
+                    figures.correlation_of(own.layers, layer, method, "selectivity", score)["spearman"]
+                )
+                for method in methods
+                for score in RS_SCORES
+            }
+            rows.append(
+                {
+                    "entry": entry,
+                    "layer": layer,
+                    "units": len(units["unit"]),
+                    "targets": int((units[f"seeds_{methods[0]}"] > 0).sum()),
+                    "dead": int(units["dead"].sum()),
+                    "selectivity": number(median_of(units, "selectivity")),
+                    "rs": {method: number(median_of(units, f"rs_{method}")) for method in methods},
+                    "spearman": {key: number(value) for key, value in correlations.items()},
+                }
+            )
+    return rows
+
+
+CAPTIONS = {
+    "fig1": (
+        "RS against class selectivity in the first and third convolution, under AM and IAM; each point is a unit.",
+        "selective units have a high RS and unselective ones a low RS, a little lower under IAM.",
+        ("C1", "C2", "C3", "C4", "C5"),
+    ),
+    "fig2": (
+        "A selective unit's IAM image beside those of two units that answer it more strongly.",
+        "their images show what the unit looks for, and more.",
+        ("C6",),
+    ),
+    "fig3": (
+        "Above, RS against selectivity in the fully connected layers; below, their correlation by depth.",
+        "a high selectivity with RS at 0 above; below, a positive correlation that falls with depth.",
+        ("C7", "C8", "C9"),
+    ),
+    "fig4": (
+        "RS against selectivity in layers 1 and 3, and in layers 9 and 11; then RS and its correlation by depth.",
+        "low RS of unselective units in the early layers, a small RS of all units in the late ones, and one step.",
+        ("C10", "C11", "C12"),
+    ),
+    "fig5": ("RS against selectivity in the hidden layers.", "about one RS for all units of a layer.", ("C13",)),
+    "fig6": (
+        "RS against selectivity in layers 3 and 11, and their correlation by depth.",
+        "many unselective units at low RS, and a correlation that follows no rule.",
+        ("C14", "C15"),
+    ),
+}
+"""What a figure shows, what the paper leads to expect, and the claims that answer to it."""
+
+
+def caption(figure: str, own: Result, claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what is said below a figure: number, name, shows, expected, experiment, claims with their verdicts."""
+    shows, expected, answered = CAPTIONS[figure]
+    rows = [row for row in claims if row["claim"] in answered]
+    return {
+        "name": figure,
+        "number": figure.removeprefix("fig"),
+        "shows": shows,
+        "expected": expected,
+        "experiment": own.name,
+        "claims": rows,
+        "several": len({row["entry"] for row in rows}) > 1,
+    }
