@@ -54,7 +54,7 @@ BATCH = 32
 TOGETHER, EACH = "lucent, batch=", "lucent, a unit at a time"
 ALONE = 2
 """Units that lucent is given one by one; the others would take as long."""
-SAMPLED = 8
+SAMPLED = 4
 """Units whose ablation is timed; the others of the layer take as long."""
 
 
@@ -242,7 +242,7 @@ def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
     tolerance = {"tolerance 0.003": {"points": 33, "tolerance": 0.003}}
     less("shallow-cpu-seed0", 64, 16, {**tolerance, "bfloat16": {"precision": "bfloat16"}, "another seed": {"seed": 1}})
-    less("vgg16-cifar10-cpu", 32, 8, tolerance)
+    less("vgg16-cifar10-cpu", 24, 8, tolerance)
 
 
 # --- extraction ------------------------------------------------------------------------------------------------------

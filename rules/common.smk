@@ -23,7 +23,8 @@ os.environ.update(
 )
 
 from unitscope.artifacts import canonical_json
-from unitscope.config import resolve
+from unitscope.comparison import numbered, reductions, variants
+from unitscope.config import read, resolve
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest
@@ -150,3 +151,30 @@ def targets(name):
     if STUDY.networks[chosen["network"]]["dataset"]:
         files += expand(f"{folder}/figures/{{figure}}.png", figure=FIGURES)
     return files
+
+
+# What the page of a whole study is made from; nothing where the config asks for none.
+PAPER = STUDY.reproduction or {"folder": "paper", "full": None}
+PAPER_VARIANTS = variants(STUDY)
+PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
+PAPER_EXPERIMENTS = [
+    {"name": name, "entry": STUDY.entries[name], "network": chosen["network"], "claims": chosen["claims"]}
+    for name, chosen in STUDY.experiments.items()
+    if chosen["claims"] and STUDY.reproduction
+]
+
+
+def reduced():
+    """Return the settings of this study that are less than those of the full one."""
+    if not PAPER["full"]:
+        return []
+    return reductions(STUDY, resolve(read(ROOT / PAPER["full"]), SCHEMA, PAPER["full"]))
+
+
+def shown_images():
+    """Return the images that Figure 2 shows."""
+    name = PAPER_FIGURES.get("fig2")
+    if name is None:
+        return []
+    layers = STUDY.experiments[name]["claims"]["C6"]["layers"]
+    return expand("results/{name}/images/{layer}.iam.h5", name=name, layer=layers)

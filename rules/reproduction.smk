@@ -1,32 +1,5 @@
 # The page that compares all experiments of a study with the paper.
 
-from unitscope.config import read
-from unitscope.reproduction import numbered, reductions
-
-PAPER = STUDY.reproduction or {"folder": "paper", "full": None}
-PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
-PAPER_EXPERIMENTS = [
-    {"name": name, "entry": STUDY.entries[name], "network": chosen["network"], "claims": chosen["claims"]}
-    for name, chosen in STUDY.experiments.items()
-    if chosen["claims"] and STUDY.reproduction
-]
-
-
-def reduced():
-    """Return the settings of this study that are less than those of the full one."""
-    if not PAPER["full"]:
-        return []
-    return reductions(STUDY, resolve(read(ROOT / PAPER["full"]), SCHEMA, PAPER["full"]))
-
-
-def shown_images():
-    """Return the images that Figure 2 shows."""
-    name = PAPER_FIGURES.get("fig2")
-    if name is None:
-        return []
-    layers = STUDY.experiments[name]["claims"]["C6"]["layers"]
-    return expand("results/{name}/images/{layer}.iam.h5", name=name, layer=layers)
-
 
 rule reproduction:
     input:
@@ -35,6 +8,7 @@ rule reproduction:
         claims=[f"results/{one['name']}/claims.csv" for one in PAPER_EXPERIMENTS],
         records=[f"data/checkpoints/{one['network']}.json" for one in PAPER_EXPERIMENTS],
         images=shown_images(),
+        sensitivity=expand("results/{name}/layers.csv", name=sorted({one["experiment"] for one in PAPER_VARIANTS})),
         template="paper/README.md.jinja",
     output:
         page=f"{PAPER['folder']}/README.md",
@@ -45,6 +19,9 @@ rule reproduction:
             name=[one["name"] for one in PAPER_EXPERIMENTS],
             table=["units", "layers", "claims"],
         ),
+        sensitivity=expand(
+            "{folder}/sensitivity.{kind}", folder=PAPER["folder"], kind=["csv", "png"] if PAPER_VARIANTS else []
+        ),
     log:
         "logs/reproduction.log",
     conda:
@@ -53,12 +30,13 @@ rule reproduction:
         experiments=canonical_json(PAPER_EXPERIMENTS),
         figures=canonical_json(PAPER_FIGURES),
         reductions=canonical_json(reduced()),
+        sensitivity=canonical_json(PAPER_VARIANTS),
         config=" ".join(os.path.relpath(path, ROOT) for path in workflow.configfiles),
         full=PAPER["full"] or "",
-        folder=PAPER["folder"],
+        folder=subpath(output.page, parent=True),
         code=code("reproduction"),
     shell:
         "python scripts/reproduction.py --experiments {params.experiments:q} --results results"
         " --checkpoints data/checkpoints --images {input.images:q} --figures {params.figures:q}"
-        " --reductions {params.reductions:q} --config {params.config:q} --full {params.full:q} --logs logs"
+        " --reductions {params.reductions:q} --sensitivity {params.sensitivity:q} --config {params.config:q} --full {params.full:q} --logs logs"
         " --template {input.template:q} --output-dir {params.folder:q} --log {log:q}"

@@ -32,6 +32,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--reductions", type=json.loads, required=True, help="JSON: settings that are less than in full"
     )
+    result.add_argument(
+        "--sensitivity",
+        type=json.loads,
+        default=[],
+        help='JSON: [{"experiment", "method", "objective", "variant"}, ...]',
+    )
     result.add_argument("--config", required=True, help="how the config is called")
     result.add_argument("--full", default="", help="how the config with the full settings is called")
     result.add_argument("--logs", type=Path, required=True, help="folder of the benchmark files, where there are any")
@@ -53,6 +59,20 @@ def main(arguments: argparse.Namespace) -> None:
         for table in ("units.csv", "layers.csv", "claims.csv"):
             content = (arguments.results / name / table).read_bytes()
             artifacts.write_bytes(arguments.output_dir / name / table, content)
+    sensitivity = reproduction.sensitivity_rows(
+        arguments.sensitivity,
+        {
+            name: artifacts.read_table(arguments.results / name / "layers.csv")
+            for name in dict.fromkeys(one["experiment"] for one in arguments.sensitivity)
+        },
+    )
+    if sensitivity:
+        table = {key: [row[key] for row in sensitivity] for key in sensitivity[0]}
+        artifacts.write_table(arguments.output_dir / "sensitivity.csv", table)
+        figure = figures.sensitivity(figures.Style(dpi=130), sensitivity)
+        artifacts.write_bytes(
+            arguments.output_dir / "sensitivity.png", figures.stacked(figures.Style(dpi=130), [figure])
+        )
     every = list(results.values())
     claims = reproduction.claim_rows(every)
     page = environment().from_string(arguments.template.read_text(encoding="utf-8"))
@@ -65,6 +85,7 @@ def main(arguments: argparse.Namespace) -> None:
         figures=[
             reproduction.caption(figure, results[name], claims) for figure, name in sorted(arguments.figures.items())
         ],
+        sensitivity=reproduction.sensitivity_ranges(sensitivity),
         methods=list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         layers=reproduction.layer_rows(every),
         memory=memory(arguments.logs, list(results)),

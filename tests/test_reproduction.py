@@ -10,8 +10,9 @@ from PIL import Image
 from workflow import ROOT, SMALL, Project
 
 from unitscope import artifacts
+from unitscope.comparison import numbered, reductions
 from unitscope.config import read, resolve
-from unitscope.reproduction import number, numbered, reductions
+from unitscope.reproduction import number
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 

@@ -5,7 +5,7 @@ claims that it answers to.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,26 +13,18 @@ import numpy as np
 
 from unitscope import figures
 from unitscope.claims import CLAIMS
-from unitscope.config import Study
 from unitscope.figures import Style, UnitImages
-from unitscope.tables import RS_SCORES, Table, layers_of, median_of, method_name, methods_of, rows_of, subset
-
-FIGURES = {"fig1": "C1", "fig2": "C6", "fig3": "C8", "fig4": "C12", "fig5": "C13", "fig6": "C15"}
-"""The paper's figures, each with the claim that an experiment has to answer to for it to be drawn."""
-
-NOT_REDUCED = {
-    "experiments",
-    "network",
-    "dataset",
-    "threads",
-    "path",
-    "source",
-    "file",
-    "sha256",
-    "torchvision",
-    "seed",
-}
-"""Keys of settings that name things or places, which say nothing about the size of a study."""
+from unitscope.tables import (
+    RS_SCORES,
+    Table,
+    correlation_of,
+    layers_of,
+    median_of,
+    method_name,
+    methods_of,
+    rows_of,
+    subset,
+)
 
 
 @dataclass(frozen=True)
@@ -71,71 +63,6 @@ class Result:
         """Return the layers that claims name, in the order of the network."""
         named = {layer for claim in claims for layer in self.asked.get(claim, ())}
         return [layer for layer in layers_of(self.units) if layer in named]
-
-
-def numbered(study: Study) -> dict[str, str]:
-    """Return the figures that a study can show, each with the first experiment that answers to its claim."""
-    found = {}
-    for figure, claim in FIGURES.items():
-        experiment = next((name for name, settings in study.experiments.items() if claim in settings["claims"]), None)
-        if experiment:
-            found[figure] = experiment
-    return found
-
-
-def reductions(study: Study, full: Study) -> list[dict[str, Any]]:
-    """Return the settings in which a study differs from a larger one: experiment, setting, here, full.
-
-    Experiments belong together where they answer to the same claim; of several trainings the first is compared.
-    """
-    rows, seen = [], set()
-    for name, settings in study.experiments.items():
-        first = next(iter(settings["claims"]), None)
-        other = next((one for one in full.experiments.values() if first and first in one["claims"]), None)
-        if other is None or first in seen:
-            continue
-        seen.add(first)
-        here, there = (dict(_settings(one, place)) for one, place in ((settings, study), (other, full)))
-        for key in sorted(here.keys() | there.keys()):
-            if here.get(key) != there.get(key):
-                rows.append({"experiment": name, "setting": key, "here": here.get(key), "full": there.get(key)})
-    return rows
-
-
-def _settings(experiment: Mapping[str, Any], study: Study) -> Iterator[tuple[str, Any]]:
-    """Yield what an experiment is computed with, as pairs of a dotted key and a value."""
-    network = study.networks[experiment["network"]]
-    own = {key: value for key, value in experiment.items() if key not in ("claims", "figures", "layers", "methods")}
-    yield from _flat("", own)
-    yield "methods", list(experiment["methods"])
-    recipes = {
-        tuple(sorted(_flat("ascent", _without(recipe, "objective")))) for recipe in experiment["methods"].values()
-    }
-    for recipe in recipes:
-        yield from recipe
-    yield "layers", list(experiment["layers"])
-    wanted = list(experiment["layers"].items())
-    most = Counter(str(units) for _, units in wanted).most_common(1)[0][0]
-    yield "units", next(units for _, units in wanted if str(units) == most)
-    for layer, units in wanted:
-        if str(units) != most:
-            yield f"units of {layer}", units
-    yield from _flat("network", network)
-    yield from _flat("dataset", study.datasets[network["dataset"]])
-
-
-def _without(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in keys}
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested settings."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key not in NOT_REDUCED:
-                yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
-    else:
-        yield prefix, value
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
@@ -224,6 +151,49 @@ def _verdicts(group: Sequence[Result], claim: str, score: str, layer: str | None
     return ", ".join(f"{verdict} ({count} of {len(group)})" for verdict, count in found.most_common())
 
 
+def sensitivity_rows(compared: Sequence[Mapping[str, str]], layers: Mapping[str, Table]) -> list[dict[str, Any]]:
+    """Return Spearman of RS and selectivity of each compared variant, training, layer and score.
+
+    Args:
+        compared: As `comparison.variants` gives it.
+        layers: The table of correlations of each experiment.
+    """
+    rows = []
+    for one in compared:
+        table = layers[one["experiment"]]
+        for layer in layers_of(table):
+            for score in RS_SCORES:
+                found = correlation_of(table, layer, one["method"], "selectivity", score)
+                kept = ("spearman", "ci_low", "ci_high", "used", "reason")
+                rows.append({**one, "layer": layer, "score": score, **{key: found[key] for key in kept}})
+    return rows
+
+
+def sensitivity_ranges(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row a layer, objective and score: the default's mean over trainings, and the variants' extremes."""
+    found = []
+    for key in dict.fromkeys((row["layer"], row["objective"], row["score"]) for row in rows):
+        means: dict[str, float] = {}
+        own = [row for row in rows if (row["layer"], row["objective"], row["score"]) == key]
+        for variant in dict.fromkeys(row["variant"] for row in own):
+            values = np.array([row["spearman"] for row in own if row["variant"] == variant], dtype=float)
+            if np.isfinite(values).all():
+                means[variant] = float(values.mean())
+        if not means:
+            continue
+        lowest, highest = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        found.append(
+            {
+                **dict(zip(("layer", "objective", "score"), key, strict=True)),
+                "default": number(means.get("default", np.nan)),
+                "lowest": f"{number(means[lowest])} ({lowest})",
+                "highest": f"{number(means[highest])} ({highest})",
+                "positive": f"{sum(value > 0 for value in means.values())} of {len(means)}",
+            }
+        )
+    return found
+
+
 MOST_PARTS = 8
 """Parts of a claim that are listed one by one; of more, the range is given."""
 
@@ -297,9 +267,7 @@ def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
         for layer in layers_of(own.units):
             units = rows_of(own.units, layer)
             correlations = {
-                (method, score): float(
-                    figures.correlation_of(own.layers, layer, method, "selectivity", score)["spearman"]
-                )
+                (method, score): float(correlation_of(own.layers, layer, method, "selectivity", score)["spearman"])
                 for method in methods
                 for score in RS_SCORES
             }

@@ -1,0 +1,116 @@
+"""A study beside the paper: which of its experiments shows which figure, and in what it is less than a larger study.
+
+Functions on resolved configs, light enough for the rules to import. `unitscope.reproduction` makes the page itself.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from unitscope.config import Study
+
+FIGURES = {"fig1": "C1", "fig2": "C6", "fig3": "C8", "fig4": "C12", "fig5": "C13", "fig6": "C15"}
+"""The paper's figures, each with the claim that an experiment has to answer to for it to be drawn."""
+
+NOT_REDUCED = {
+    "experiments",
+    "network",
+    "dataset",
+    "threads",
+    "path",
+    "source",
+    "file",
+    "sha256",
+    "torchvision",
+    "seed",
+}
+"""Keys of settings that name things or places, which say nothing about the size of a study."""
+
+
+def numbered(study: Study) -> dict[str, str]:
+    """Return the figures that a study can show, each with the first experiment that answers to its claim."""
+    found = {}
+    for figure, claim in FIGURES.items():
+        experiment = next((name for name, settings in study.experiments.items() if claim in settings["claims"]), None)
+        if experiment:
+            found[figure] = experiment
+    return found
+
+
+def reductions(study: Study, full: Study) -> list[dict[str, Any]]:
+    """Return the settings in which a study differs from a larger one: experiment, setting, here, full.
+
+    Experiments belong together where they answer to the same claim; of several trainings the first is compared.
+    """
+    rows, seen = [], set()
+    for name, settings in study.experiments.items():
+        first = next(iter(settings["claims"]), None)
+        other = next((one for one in full.experiments.values() if first and first in one["claims"]), None)
+        if other is None or first in seen:
+            continue
+        seen.add(first)
+        here, there = (dict(_settings(one, place)) for one, place in ((settings, study), (other, full)))
+        for key in sorted(here.keys() | there.keys()):
+            if here.get(key) != there.get(key):
+                rows.append({"experiment": name, "setting": key, "here": here.get(key), "full": there.get(key)})
+    return rows
+
+
+def variants(study: Study) -> list[dict[str, str]]:
+    """Return what a sensitivity study compares: experiment, method, objective, variant.
+
+    A variant is what differs from the default, by the names of experiment and method; several trainings share one.
+
+    Args:
+        study: Its `reproduction.sensitivity` is how the experiments' names begin; their trainings' seeds end them.
+    """
+    prefix = (study.reproduction or {}).get("sensitivity")
+    rows: list[dict[str, str]] = []
+    if not prefix:
+        return rows
+    for name, experiment in study.experiments.items():
+        if not name.startswith(prefix):
+            continue
+        own = re.sub(r"-?seed[0-9]+$", "", name.removeprefix(prefix)).strip("-")
+        for method in experiment["methods"]:
+            objective, _, changed = method.partition("-")
+            variant = " ".join(filter(None, [own, changed])) or "default"
+            rows.append({"experiment": name, "method": method, "objective": objective, "variant": variant})
+    return rows
+
+
+def _settings(experiment: Mapping[str, Any], study: Study) -> Iterator[tuple[str, Any]]:
+    """Yield what an experiment is computed with, as pairs of a dotted key and a value."""
+    network = study.networks[experiment["network"]]
+    own = {key: value for key, value in experiment.items() if key not in ("claims", "figures", "layers", "methods")}
+    yield from _flat("", own)
+    yield "methods", list(experiment["methods"])
+    recipes = {
+        tuple(sorted(_flat("ascent", _without(recipe, "objective")))) for recipe in experiment["methods"].values()
+    }
+    for recipe in recipes:
+        yield from recipe
+    yield "layers", list(experiment["layers"])
+    wanted = list(experiment["layers"].items())
+    most = Counter(str(units) for _, units in wanted).most_common(1)[0][0]
+    yield "units", next(units for _, units in wanted if str(units) == most)
+    for layer, units in wanted:
+        if str(units) != most:
+            yield f"units of {layer}", units
+    yield from _flat("network", network)
+    yield from _flat("dataset", study.datasets[network["dataset"]])
+
+
+def _without(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in keys}
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested settings."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in NOT_REDUCED:
+                yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
+    else:
+        yield prefix, value
