@@ -87,6 +87,13 @@ def recipe(wildcards):
     return experiment(wildcards)["methods"][wildcards.method]
 
 
+def ablated(wildcards):
+    """Return the settings of an ablation, with the units that are clamped in place of what they are called."""
+    chosen = experiment(wildcards)
+    every = chosen["ablation"]["units"] == "all"
+    return settings(**{**chosen["ablation"], "units": "all" if every else chosen["layers"][wildcards.layer]})
+
+
 def needs_dataset(method):
     """Return whether a method asks real images for the units' scales or for a start."""
     return method["objective"] == "iam_z" or method["start"] == "mean"

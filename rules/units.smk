@@ -113,7 +113,7 @@ rule ablation:
     resources:
         gpu=GPU,
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["ablation"]),
+        settings=ablated,
         code=code("ablation"),
         device=STUDY.device,
     shell:

@@ -15,6 +15,7 @@ from unitscope.datasets import Dataset, ahead, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
 from unitscope.sampling import balanced_sample, halves
+from unitscope.visualization import select_units
 
 SCORES = ("loss", "accuracy", "worst_class")
 CLAMPS = ("", "_mean")
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--layer", required=True, help="name of the layer")
-    result.add_argument("--settings", type=json.loads, required=True, help='{"images": ..., "batch": ...}')
+    result.add_argument("--settings", type=json.loads, required=True, help='{"units", "images", "batch"}')
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the losses go (.csv)")
     return result
@@ -42,12 +43,12 @@ def main(arguments: argparse.Namespace) -> None:
     module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
     layer = tap(module, arguments.layer, record["input"])
     batch = arguments.settings["batch"]
-    units = np.arange(layer.units)
-    named = {"layer": [layer.layer] * layer.units, "unit": units}
+    units = select_units(arguments.settings["units"], layer.units)
+    named = {"layer": [layer.layer] * len(units), "unit": units}
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
             console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
-            missing = np.full(layer.units, np.nan)
+            missing = np.full(len(units), np.nan)
             write_table(arguments.output, {**named, **dict.fromkeys(COLUMNS.values(), missing)})
             return
         labels = dataset.labels("test")
@@ -56,7 +57,8 @@ def main(arguments: argparse.Namespace) -> None:
         images = zip(ahead(partial(dataset.take, "test"), parts), (labels[part] for part in parts), strict=True)
         values = [np.zeros(layer.units), mean_of(module, layer.layer, dataset, batch)]
         clamps = dict(zip(CLAMPS, values, strict=True))
-        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), halves(labels)[rows])
+        half = halves(labels)[rows]
+        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), half, units.tolist())
     scores = {column: getattr(lost[clamp], score) for (score, clamp), column in COLUMNS.items()}
     write_table(arguments.output, {**named, **scores})
 

@@ -12,7 +12,7 @@ from unitscope.artifacts import Scratch, create_hdf5, sha256_of
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
-from unitscope.summaries import unit_statistics
+from unitscope.summaries import mean_and_std
 from unitscope.visualization import Recipe, activation_maximization, select_units
 
 
@@ -80,9 +80,7 @@ def main(arguments: argparse.Namespace) -> None:
 def scale_of(module: object, layer: str, dataset: Dataset, settings: dict) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation (units,) of the layer's activations on the training split."""
     batches = dataset.batches("train", 256)
-    values = np.concatenate([found[layer] for found in activations(module, [layer], batches, settings["readout"])])
-    statistics = unit_statistics(values)
-    return statistics.mean, statistics.std
+    return mean_and_std(found[layer] for found in activations(module, [layer], batches, settings["readout"]))
 
 
 def mean_of(dataset: Dataset, size: int) -> np.ndarray:

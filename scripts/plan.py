@@ -122,7 +122,7 @@ def of_experiment(
                 seconds = calibration.ascent(layer, recipe, wanted, images)
                 add(costs, "images", seconds, calibration.images_bytes(layer, recipe, wanted, images))
         if f"results/{name}/ablation/{layer}.csv" in pending:
-            add(costs, "ablation", calibration.ablation(layer, settings["ablation"]), 0)
+            add(costs, "ablation", calibration.ablation(layer, wanted, settings["ablation"]), 0)
 
 
 def add(costs: dict[str, Cost], rule: str, seconds: float, size: int) -> None:

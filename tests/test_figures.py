@@ -1,5 +1,6 @@
 """Figures: real files, the same bytes, texts that can be read, and all that is awkward drawn without a warning."""
 
+import io
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 import scores_by_hand as by_hand
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from PIL import Image
 
 from unitscope import artifacts, figures
 from unitscope.errors import UserError
@@ -80,6 +82,8 @@ def overviews(style, records, units, layers, images=None):
     yield figures.depth(style, units, layers)
     yield figures.substitutes(style, units, images)
     yield figures.ablation(style, units, layers)
+    yield figures.spread(style, units)
+    yield figures.trend(style, [layers, layers], [tap["layer"] for tap in records], figures.methods_of(units)[0])
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,46 @@ def test_every_overview_can_be_read(layers, options, style):
     records, units, correlations = by_hand.experiment(layers, permutations=9, resamples=20, **options)
     for figure in overviews(style, records, units, correlations):
         assert_readable(figure)
+
+
+def test_the_trend_over_trainings_shows_each_and_their_mean():
+    trainings = [by_hand.experiment(FEW, constant=constant)[2] for constant in ((), ("hidden",))]
+    axes = figures.trend(STYLE, trainings, list(FEW)).axes[0]
+    first, second, mean = (line.get_ydata() for line in axes.lines[1:])
+    assert np.isfinite(first).all() and np.isnan(second[1])
+    assert mean.tolist() == pytest.approx([(first[0] + second[0]) / 2, first[1]])
+
+
+def test_the_spread_is_that_of_living_units_with_a_score():
+    _, units, _ = by_hand.experiment({"a": 14})
+    (axes,) = figures.spread(STYLE, units).axes
+    values = units["rs_iam"][np.isfinite(units["rs_iam"])]
+    ends, middle = (line.get_ydata() for line in axes.lines[2:])
+    assert [*ends, *middle] == np.quantile(values, (0.25, 0.75, 0.5)).tolist()
+
+
+def test_sensitivity_shows_every_variant_of_every_layer():
+    rows = [
+        {"layer": layer, "objective": objective, "variant": variant, "score": score, "spearman": value}
+        for layer in ("conv1", "conv2")
+        for objective in ("am", "iam")
+        for score in ("rs", "rs_z")
+        for variant, value in (("default", 0.2), ("default", 0.3), ("grey preactivation", -0.5), ("max", np.nan))
+    ]
+    figure = figures.sensitivity(STYLE, rows)
+    assert_readable(figure)
+    assert len(figure.axes) == 4 and "grey preactivation" in all_texts(figure) and "conv2, IAM" in all_texts(figure)
+    raw, scale_free = figure.axes[0].lines[1:]
+    assert raw.get_xdata()[:3].tolist() == scale_free.get_xdata()[:3].tolist() == [0.2, 0.3, -0.5]
+    assert np.round(raw.get_ydata()).tolist() == [0, 0, 1, 2]
+
+
+def test_figures_below_one_another_are_one_picture():
+    _, units, _ = by_hand.experiment({"a": 14})
+    one, two = (figures.stacked(STYLE, [figures.spread(STYLE, units)] * count) for count in (1, 2))
+    heights = [Image.open(io.BytesIO(content)).height for content in (one, two)]
+    assert heights[1] == 2 * heights[0] + round(0.15 * STYLE.dpi)
+    assert two == figures.stacked(STYLE, [figures.spread(STYLE, units)] * 2)
 
 
 def test_n_stands_beside_every_correlation_and_undefined_is_said():

@@ -10,7 +10,7 @@ from PIL import Image
 from workflow import ROOT, SMALL, Project
 
 from unitscope import artifacts
-from unitscope.comparison import numbered, reductions
+from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
 from unitscope.reproduction import number
 
@@ -29,7 +29,15 @@ def study():
         "C9": {},
         "C16": {},
     }
-    config["reproduction"] = {"folder": "results/page", "full": "full.yaml"}
+    short = {"steps": 2, "points": 2}
+    config["experiments"]["choices-seed0"] = {
+        "network": "small-seed0",
+        "layers": {"hidden1": {"units": [1, 4, 5, 9]}},
+        "ablation": {"units": "targets", "images": 100},
+        "methods": {"am": {"steps": 4, "points": 2}, "am-steps2": {"objective": "am", **short}},
+        "statistics": small["statistics"],
+    }
+    config["reproduction"] = {"folder": "results/page", "full": "full.yaml", "sensitivity": "choices"}
     return config
 
 
@@ -71,6 +79,50 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
     assert "| small-seed0 | images | 6 |" in text
 
 
+def test_the_page_shows_what_depends_on_choices(finished):
+    table = artifacts.read_table(finished.folder / "results/page/sensitivity.csv")
+    layers = artifacts.read_table(finished.folder / "results/choices-seed0/layers.csv")
+    assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3
+    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] * 2
+    for variant, method in (("default", "am"), ("steps2", "am-steps2")):
+        (found,) = table["spearman"][(table["variant"] == variant) & (table["score"] == "rs_z")]
+        (expected,) = layers["spearman"][
+            (layers["method"] == method) & (layers["x"] == "selectivity") & (layers["y"] == "rs_z")
+        ]
+        np.testing.assert_equal(found, expected)
+    assert "](sensitivity.png)" in page(finished) and "| hidden1 | AM | rs\\_z |" in page(finished)
+    # Not an experiment of the paper: no claims, no copies.
+    assert not (finished.folder / "results/page/choices-seed0").exists()
+
+
+def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
+    table = artifacts.read_table(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
+    assert table["unit"].tolist() == [1, 4, 5, 9]
+    units = artifacts.read_table(finished.folder / "results/choices-seed0/units.csv")
+    assert np.flatnonzero(np.isfinite(units["ablation_loss"])).tolist() == [1, 4, 5, 9]
+    project = finished.copy(tmp_path / "copy")
+    project.change("experiments.choices-seed0.ablation.units", "all")
+    project.snakemake("results/choices-seed0/ablation/hidden1.csv")
+    every = artifacts.read_table(project.folder / "results/choices-seed0/ablation/hidden1.csv")
+    assert every["unit"].tolist() == list(range(12))
+    for name in ("ablation_loss", "ablation_loss_mean", "ablation_loss_half1"):
+        np.testing.assert_allclose(every[name][[1, 4, 5, 9]], table[name], atol=1e-6)
+
+
+def test_variants_are_named_by_what_differs():
+    config = study()
+    choices = config["experiments"]["choices-seed0"]
+    config["experiments"]["choices-max-seed1"] = {**choices, "network": "small-seed1", "methods": ["iam"]}
+    rows = variants(resolve(config, SCHEMA, "config"))
+    assert [tuple(row.values()) for row in rows] == [
+        ("choices-seed0", "am", "am", "default"),
+        ("choices-seed0", "am-steps2", "am", "steps2"),
+        ("choices-max-seed1", "iam", "iam", "max"),
+    ]
+    config["reproduction"] = None
+    assert variants(resolve(config, SCHEMA, "config")) == []
+
+
 def test_a_changed_score_changes_the_page(finished, tmp_path):
     project = finished.copy(tmp_path / "copy")
     before = page(project), row(project, "C13")
@@ -106,3 +158,28 @@ def test_a_value_stays_in_its_cell():
 
 def test_numbers_for_people():
     assert [number(value) for value in (0.125, -0.001, float("nan"), 1234.5)] == ["0.12", "0.00", "undefined", "1234"]
+
+
+def tiny():
+    """Return the paper's config with its names, on networks and data that take seconds."""
+    config = read(ROOT / "paper/config.yaml")
+    config["datasets"] = dict.fromkeys(config["datasets"], SMALL["datasets"]["digits"])
+    for name, network in config["networks"].items():
+        seeds = {"seeds": network["seeds"]} if "seeds" in network else {}
+        config["networks"][name] = {**SMALL["networks"]["small"], "dataset": network.get("dataset"), **seeds}
+    for experiment in config["experiments"].values():
+        experiment |= {**SMALL["experiments"]["small"], "network": experiment["network"], "claims": {"C8": {}}}
+    config["defaults"] = {}
+    return config
+
+
+def test_the_papers_pipeline_trains_one_of_several_by_its_name(tmp_path):
+    project = Project.create(tmp_path / "project", SMALL)
+    (project.folder / "paper/config.yaml").write_text(artifacts.canonical_json(tiny()))
+    project.run("dvc", "repro", "paper/dvc.yaml:checkpoint@shallow-seed1")
+    made = {path.name for path in (project.folder / "data/checkpoints").iterdir()}
+    assert {name for name in made if not name.startswith(".")} == {"shallow-seed1.pt", "shallow-seed1.json"}
+    assert "up to date" in project.run("dvc", "repro", "paper/dvc.yaml:checkpoint@shallow-seed1")
+    # The default study's stages are left alone by it, and it by theirs.
+    project.snakemake()
+    assert "up to date" in project.run("dvc", "repro")

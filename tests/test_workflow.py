@@ -24,6 +24,11 @@ PLANNED = {
         "vgg16-cifar10-cpu",
         "vgg16-imagenet-cpu",
         *(f"shallow-cpu-seed{seed}" for seed in range(5)),
+        *(
+            f"sensitivity-cpu{choice}-seed{seed}"
+            for choice in ("", "-max", "-center", "-pool", "-batchnorm")
+            for seed in range(2)
+        ),
     },
 }
 """The experiments that each config of the project plans."""
@@ -167,7 +172,18 @@ def test_nothing_is_imported_from_a_floor_above():
     floors = [
         {"errors"},
         {"artifacts", "console", "randomness", "config", "comparison", "provenance"},
-        {"devices", "layers", "hooks", "targets", "sampling", "summaries", "substitution", "statistics", "effects"},
+        {
+            "devices",
+            "layers",
+            "hooks",
+            "targets",
+            "winograd",
+            "sampling",
+            "summaries",
+            "substitution",
+            "statistics",
+            "effects",
+        },
         {"datasets", "networks"},
         {"activations", "selectivity", "visualization", "ablation", "training"},
         {"tables", "figures", "claims", "planning", "reproduction"},

@@ -132,7 +132,7 @@ class Calibration:
         batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
         return batches * batch * recipe["steps"] / 2 * self.per_image(step, batch)
 
-    def ablation(self, layer: str, settings: Mapping[str, Any]) -> float:
+    def ablation(self, layer: str, wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
         cut = split(self.module, layer)
         known: dict[int, tuple[torch.Tensor, ...]] = {}
@@ -144,7 +144,8 @@ class Calibration:
                 cut.suffix(*known[rows][1:])
 
         each = self.per_image(step, settings["batch"])
-        passes = 2 * self.taps[layer].units * min(self.data.test, settings["images"] or self.data.test) * each
+        units = self.targets(layer, wanted if settings["units"] == "targets" else "all")
+        passes = 2 * units * min(self.data.test, settings["images"] or self.data.test) * each
         return passes + self.data.train * self._forward(prefix(self.module, layer, "mean"), settings["batch"])
 
     def _forward(self, function: Callable[[torch.Tensor], Any], batch: int) -> float:

@@ -4,7 +4,7 @@ Only numpy is needed. Running the network belongs to `unitscope.activations`; wh
 `unitscope.selectivity` and `unitscope.substitution`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,27 @@ def unit_statistics(values: np.ndarray) -> UnitStatistics:
         max=values.max(0),
         firing_rate=count / len(values),
     )
+
+
+def mean_and_std(batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and population standard deviation, both (units,), of activations in batches (images, units).
+
+    Batches are merged as they come (Chan, Golub and LeVeque 1983), so that memory does not grow with the images.
+    """
+    count = 0
+    mean = squares = low = high = np.zeros(0)
+    for batch in batches:
+        own, size = batch.mean(0, dtype=np.float64), len(batch)
+        spread = ((batch - own) ** 2).sum(0, dtype=np.float64)
+        if not count:
+            count, mean, squares, low, high = size, own, spread, batch.min(0), batch.max(0)
+            continue
+        away = own - mean
+        mean = mean + away * size / (count + size)
+        squares = squares + spread + away**2 * count * size / (count + size)
+        low, high, count = np.minimum(low, batch.min(0)), np.maximum(high, batch.max(0)), count + size
+    # A constant unit has standard deviation 0, not the rounding error of its mean.
+    return mean, np.where(low == high, 0.0, np.sqrt(squares / max(count, 1)))
 
 
 def class_means(activations: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -22,6 +22,7 @@ from unitscope.errors import UserError
 from unitscope.layers import prefix, tap, tapped
 from unitscope.randomness import generator
 from unitscope.targets import own_unit, whole_layer
+from unitscope.winograd import lightened
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's usual constants (Kingma and Ba 2015)."""
@@ -185,7 +186,9 @@ def passes(
     """
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
     cut = tapped(copy.deepcopy(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
-    cut = replace(cut, inputs=compiled(cut.inputs, compile), outputs=compiled(cut.outputs, compile))
+    cut = replace(
+        cut, inputs=compiled(lightened(cut.inputs), compile), outputs=compiled(lightened(cut.outputs), compile)
+    )
     if recipe.objective == "am":
         own_alone = own_unit(cut, readout)
 

@@ -1,0 +1,109 @@
+"""Convolutions with fewer multiplications against the direct ones, alone and within an ascent."""
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import quiet
+from torch import fx, nn
+from torch.nn import functional as F
+
+from unitscope.networks import build, freeze
+from unitscope.visualization import Recipe, activation_maximization, passes
+from unitscope.winograd import FEWEST_FILTERS, WinogradConv2d, convolved, lightened, suits, transformed
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 4), (5, 5), (1, 1), (7, 4), (3, 8)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_equals_the_direct_convolution_forward_and_backward(height, width, bias):
+    torch.manual_seed(0)
+    module = nn.Conv2d(6, 10, 3, padding=1, bias=bias).double()
+    images = torch.randn(3, 6, height, width, dtype=torch.float64, requires_grad=True)
+    ahead = torch.randn(3, 10, height, width, dtype=torch.float64)
+    found, expected = WinogradConv2d(module)(images), module(images)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    (gradient,), (plain,) = (torch.autograd.grad(maps, images, ahead, retain_graph=True) for maps in (found, expected))
+    torch.testing.assert_close(gradient, plain, rtol=1e-12, atol=1e-12)
+    # Whatever lies how in memory.
+    last = WinogradConv2d(module)(images.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(last, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_rounding_is_that_of_float32():
+    torch.manual_seed(0)
+    weight, images = torch.randn(512, 512, 3, 3) / 68, torch.randn(4, 512, 4, 4)
+    exact = F.conv2d(images.double(), weight.double(), padding=1)
+    error = (convolved(images, transformed(weight)) - exact).abs().max() / exact.std()
+    assert error < 3e-5
+
+
+def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
+    def conv(channels=512, filters=512, size=3, **options):
+        return nn.Conv2d(channels, filters, size, **{"padding": 1, **options})
+
+    class Own(nn.Conv2d):
+        pass
+
+    assert suits(conv()) and suits(conv(256)) and suits(conv(512, 256, bias=False))
+    others = [
+        conv(256, 256),
+        conv(size=5),
+        conv(stride=2),
+        conv(padding=0),
+        conv(padding="same"),
+        conv(dilation=2),
+        conv(groups=2),
+        conv(padding_mode="reflect"),
+        conv().bfloat16(),
+        Own(512, 512, 3, padding=1),
+        nn.Linear(512, 512),
+    ]
+    assert not any(map(suits, others))
+    assert FEWEST_FILTERS == 256 * 512
+
+
+class Deep(nn.Module):
+    """Two convolutions that are replaced, one of them called twice, with what may stand behind them."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 256, 1)
+        self.widen, self.again = nn.Conv2d(256, 512, 3, padding=1), nn.Conv2d(512, 512, 3, padding=1)
+        self.norm = nn.BatchNorm2d(512)
+        self.last = nn.Conv2d(512, 6, 1)
+
+    def forward(self, images):
+        maps = F.relu(self.norm(self.widen(self.stem(images))))
+        maps = maps + F.relu(self.again(maps))
+        return self.last(F.relu_(self.again(maps)))
+
+
+def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
+    module = quiet(Deep())
+    module.norm.running_var.uniform_(0.5, 2.0)
+    images, targets = torch.rand(4, 3, 5, 5), torch.arange(4)
+    made = {}
+    for name in ("light", "plain"):
+        if name == "plain":
+            monkeypatch.setattr("unitscope.visualization.lightened", lambda part: part)
+        for objective in ("am", "iam"):
+            held = images.clone().requires_grad_(True)
+            value = passes(module, "last", Recipe(objective=objective), "mean")(held, targets)
+            made[name, objective] = value.detach(), *torch.autograd.grad(value.sum(), held)
+        made[name] = activation_maximization(module, "last", (3, 5, 5), np.arange(6), Recipe(objective="iam", steps=8))
+    for objective in ("am", "iam"):
+        for found, expected in zip(made["light", objective], made["plain", objective], strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()) + 1e-7)
+    assert np.abs(made["light"].images.astype(int) - made["plain"].images).max() <= 1
+    np.testing.assert_allclose(made["light"].responses, made["plain"].responses, rtol=1e-2, atol=1e-4)
+    assert not any(isinstance(part, WinogradConv2d) for part in module.modules())
+
+
+def test_half_of_vgg16s_convolutions_are_replaced():
+    module = freeze(build({"source": "built_in", "model": "vgg16", "options": {}, "seed": 0}, (3, 32, 32), 10))
+    part = lightened(fx.symbolic_trace(module))
+    replaced = [name for name, found in part.named_modules() if isinstance(found, WinogradConv2d)]
+    assert len(replaced) == 6
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(part(images), module(images), rtol=1e-4, atol=1e-4)
+    # What is no traced part stays what it is.
+    assert lightened(module) is module and not any(isinstance(found, WinogradConv2d) for found in module.modules())

@@ -1,0 +1,110 @@
+"""3x3 convolutions with fewer multiplications, for ascents on a CPU.
+
+Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016): four outputs of a tile cost 16 multiplications, not
+36. Its transforms add and subtract only, and halve filters, so that the result differs from the direct one by rounding.
+They go through memory once more than the direct way, which pays where there are many channels. On a GPU cuDNN chooses
+by itself.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, fx, nn
+
+FEWEST_FILTERS = 256 * 512
+"""Pairs of channels, in and out, below which the transforms cost more than the multiplications that they save."""
+
+
+def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a traced part of a frozen network with its convolutions replaced where that pays; others as they are."""
+    if isinstance(part, fx.GraphModule):
+        for name, module in list(part.named_modules()):
+            if suits(module):
+                part.set_submodule(name, WinogradConv2d(module))
+    return part
+
+
+def suits(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Return whether a module is a convolution that can be done so, and gains by it."""
+    return (
+        type(module) is nn.Conv2d
+        and module.kernel_size == (3, 3)
+        and module.stride == module.dilation == (1, 1)
+        and module.padding == (1, 1)
+        and module.padding_mode == "zeros"
+        and module.groups == 1
+        and module.in_channels * module.out_channels >= FEWEST_FILTERS
+        and module.weight.dtype == torch.float32
+        and module.weight.device.type == "cpu"
+    )
+
+
+class WinogradConv2d(nn.Module):
+    """A frozen 3x3 convolution with stride 1 and padding 1; its backward pass reaches the inputs alone."""
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        super().__init__()
+        weight = module.weight.detach()
+        self.forward_filters = transformed(weight)
+        # The gradient of a convolution is one with the filters turned round and the channels exchanged.
+        self.backward_filters = transformed(weight.flip(2, 3).transpose(0, 1))
+        self.bias = None if module.bias is None else module.bias.detach()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the maps (images, filters, height, width) of images (images, channels, height, width)."""
+        return _Convolution.apply(images, self.forward_filters, self.backward_filters, self.bias)
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(back)
+        maps = convolved(images, there)
+        return maps if bias is None else maps.add_(bias[:, None, None])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (back,) = ctx.saved_tensors
+        return convolved(gradients[0], back), None, None, None
+
+
+def transformed(weight: Tensor) -> Tensor:
+    """Return filters (filters, channels, 3, 3) as G g G^T, (16, channels, filters)."""
+    half = 0.5
+    matrix = weight.new_tensor([[1, 0, 0], [half, half, half], [half, -half, half], [0, 0, 1]])
+    return torch.einsum("ik,fckl,jl->ijcf", matrix, weight, matrix).reshape(16, weight.shape[1], -1).contiguous()
+
+
+def convolved(images: Tensor, filters: Tensor) -> Tensor:
+    """Return images (n, channels, height, width) convolved with transformed filters, channels last."""
+    number, channels, height, width = images.shape
+    high, wide = -(-height // 2), -(-width // 2)
+    # One pixel around, and where a side is odd one more, so that tiles of 4 that overlap by 2 cover all.
+    padded = images.new_zeros(number, 2 * high + 2, 2 * wide + 2, channels)
+    padded[:, 1 : height + 1, 1 : width + 1] = images.permute(0, 2, 3, 1)
+    rows = images.new_empty(4, number, high, 2 * wide + 2, channels)
+    _tile(rows, [padded[:, first : first + 2 * high : 2] for first in range(4)])
+    tiles = images.new_empty(4, 4, number, high, wide, channels)
+    _tile(tiles.transpose(0, 1), [rows[:, :, :, first : first + 2 * wide : 2] for first in range(4)])
+    products = torch.bmm(tiles.view(16, -1, channels), filters).view(4, 4, number, high, wide, -1)
+    size = (number, filters.shape[2], 2 * high, 2 * wide)
+    maps = torch.empty(size, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+    for row, sums in enumerate(_untiled(products)):
+        for column, values in enumerate(_untiled(sums)):
+            maps.permute(0, 2, 3, 1)[:, row::2, column::2] = values
+    # No view: autograd does not let a view that a function gives be rectified in place.
+    return maps if maps.shape[2:] == images.shape[2:] else maps[:, :, :height, :width].clone()
+
+
+def _tile(out: Tensor, lines: list[Tensor]) -> None:
+    """Write B^T d, four combinations of a tile's four lines."""
+    torch.sub(lines[0], lines[2], out=out[0])
+    torch.add(lines[1], lines[2], out=out[1])
+    torch.sub(lines[2], lines[1], out=out[2])
+    torch.sub(lines[1], lines[3], out=out[3])
+
+
+def _untiled(products: Tensor) -> tuple[Tensor, Tensor]:
+    """Return A^T m, the two lines that four combinations come from."""
+    return (products[0] + products[1]).add_(products[2]), (products[1] - products[2]).sub_(products[3])
