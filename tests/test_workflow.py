@@ -8,9 +8,6 @@ import pytest
 import yaml
 from workflow import ROOT, SMALL, Project
 
-from unitscope.config import read, resolve
-
-SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 PLANNED = {
     "config.yaml": {"digits"},
     "configs/cifar10.yaml": {"cifar10"},
@@ -197,19 +194,3 @@ def test_nothing_is_imported_from_a_floor_above():
         for module in re.findall(r"^\s*from unitscope\.(\w+) import", source, re.MULTILINE):
             same_floor = floor[module] == floor[path.stem]
             assert floor[module] < floor[path.stem] or same_floor, f"{path.stem} imports {module}"
-
-
-def test_the_papers_pipeline_names_every_training_and_result():
-    study = resolve(read(ROOT / "paper/config.yaml"), SCHEMA, "paper/config.yaml")
-    stages = yaml.safe_load((ROOT / "paper/dvc.yaml").read_text())
-    (trained,) = (entry["trained"] for entry in stages["vars"])
-    assert trained == {name: settings["dataset"] for name, settings in study.networks.items()}
-    assert stages["stages"]["dataset"]["foreach"] == list(study.datasets)
-    analysis = stages["stages"]["analysis"]
-    checkpoints = {f"data/checkpoints/{name}.pt" for name in study.networks}
-    assert {path for path in analysis["deps"] if path.startswith("data/checkpoints")} == checkpoints
-    given = analysis["cmd"].partition("--given")[2].partition("--target")[0].split()
-    assert set(given) == checkpoints | {path.replace(".pt", ".json") for path in checkpoints}
-    outs = {path for out in analysis["outs"] for path in out}
-    assert outs == {f"results/{name}" for name in study.experiments} | {study.reproduction["folder"]}
-    assert all(settings == {"persist": True} for out in analysis["outs"] for settings in out.values())

@@ -426,9 +426,12 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
     }
     low = min(-0.6, *(float(np.nanmin(found, initial=0.0)) - 0.1 for found in values.values()))
     high = max(0.6, *(float(np.nanmax(found, initial=0.0)) + 0.1 for found in values.values()))
-    figure = Figure(figsize=(style.width, 2.2))
+    tilted = max(map(len, layers)) * len(layers) > 36
+    below = 0.5 + (0.7 * max(map(len, layers)) * 0.6 * style.small / 72 if tilted else 0)
+    total = below + 1.6
+    figure = Figure(figsize=(style.width, total))
     for number, score in enumerate(RS_SCORES):
-        axes = figure.add_axes((0.09 + number * 0.307, 0.26, 0.285, 0.58))
+        axes = figure.add_axes((0.09 + number * 0.307, below / total, 0.285, 1.25 / total))
         color, _ = style.look(number)
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
         for found in values[score]:
@@ -441,7 +444,7 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
         axes.set_title(f"selectivity and {SCORE_NAMES[score]}", size=style.small, weight="bold", loc="left")
         axes.tick_params(labelleft=number == 0)
         axes.set_xticks(places, layers)
-        if max(map(len, layers)) * len(layers) > 36:
+        if tilted:
             for label in axes.get_xticklabels():
                 label.set(rotation=40, ha="right", rotation_mode="anchor")
     figure.axes[0].set_ylabel("Spearman ρ")
