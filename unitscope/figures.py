@@ -427,11 +427,11 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
     low = min(-0.6, *(float(np.nanmin(found, initial=0.0)) - 0.1 for found in values.values()))
     high = max(0.6, *(float(np.nanmax(found, initial=0.0)) + 0.1 for found in values.values()))
     tilted = max(map(len, layers)) * len(layers) > 36
-    below = 0.5 + (0.7 * max(map(len, layers)) * 0.6 * style.small / 72 if tilted else 0)
+    below = 0.62 + (0.85 * max(map(len, layers)) * 0.6 * style.small / 72 if tilted else 0)
     total = below + 1.6
     figure = Figure(figsize=(style.width, total))
     for number, score in enumerate(RS_SCORES):
-        axes = figure.add_axes((0.09 + number * 0.307, below / total, 0.285, 1.25 / total))
+        axes = figure.add_axes((0.13 + number * 0.293, below / total, 0.27, 1.25 / total))
         color, _ = style.look(number)
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
         for found in values[score]:
