@@ -16,7 +16,12 @@ include: "rules/networks.smk"
 include: "rules/units.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
-include: "rules/reproduction.smk"
+
+
+# Only where the config says where the page goes: the default study shall not write over the paper's.
+if STUDY.reproduction:
+
+    include: "rules/reproduction.smk"
 
 
 rule all:

@@ -54,6 +54,7 @@ BATCH = 32
 TOGETHER, EACH = "lucent, batch=", "lucent, a unit at a time"
 ALONE = 2
 """Units that lucent is given one by one; the others would take as long."""
+ANOTHER_SEED = "another seed"
 SAMPLED = 4
 """Units whose ablation is timed; the others of the layer take as long."""
 
@@ -192,14 +193,14 @@ def ascents() -> None:
                 row(what, totals["ours"], other, totals[other], totals["floor"])
 
 
-def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, dict[str, object]]) -> None:
+def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, Recipe]) -> None:
     """Run ascents with less arithmetic on a trained network: how much sooner, and whether RS stays what it was.
 
     Args:
         checkpoint: Name of the network.
         sampled: Units of each layer that get an image.
         batch: Images that climb together; few enough that most of them are followed by another.
-        changes: What is changed of the default recipe, by name; `seed` is that of the start.
+        changes: Recipes by name; the default one is run beside them, and under `ANOTHER_SEED` from another start.
     """
     path = ROOT / "data" / "checkpoints" / f"{checkpoint}.pt"
     if not path.exists():
@@ -218,9 +219,9 @@ def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, dict[str,
             theirs = alternating({"": lucent}, runs=3)[""] / 4 * Recipe().steps * len(units) / len(call)
             totals["lucent"] = totals.get("lucent", 0.0) + theirs
             scores, seconds = {}, {}
-            for name, change in {"all steps": {}, **changes}.items():
-                seed, fields = int(change.get("seed", 0)), {key: change[key] for key in change if key != "seed"}  # type: ignore[call-overload]
-                recipe = dataclasses.replace(Recipe(objective=method), **fields)
+            for name, recipe in {"all steps": Recipe(), **changes}.items():
+                recipe = dataclasses.replace(recipe, objective=method)
+                seed = int(name == ANOTHER_SEED)
                 started = time.perf_counter()
                 made = activation_maximization(
                     module, tap.layer, shape, units, recipe, batch=min(batch, len(units)), seeds=(seed,)
@@ -240,8 +241,8 @@ def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, dict[str,
 
 def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
-    tolerance = {"tolerance 0.003": {"points": 33, "tolerance": 0.003}}
-    less("shallow-cpu-seed0", 64, 16, {**tolerance, "bfloat16": {"precision": "bfloat16"}, "another seed": {"seed": 1}})
+    tolerance = {"tolerance 0.003": Recipe(points=33, tolerance=0.003)}
+    less("shallow-cpu-seed0", 64, 16, {**tolerance, "bfloat16": Recipe(precision="bfloat16"), ANOTHER_SEED: Recipe()})
     less("vgg16-cifar10-cpu", 24, 8, tolerance)
 
 

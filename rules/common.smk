@@ -161,7 +161,7 @@ def targets(name):
 
 
 # What the page of a whole study is made from; nothing where the config asks for none.
-PAPER = STUDY.reproduction or {"folder": "paper", "full": None}
+PAPER = STUDY.reproduction or {}
 PAPER_VARIANTS = variants(STUDY)
 PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
 PAPER_EXPERIMENTS = [
@@ -172,8 +172,8 @@ PAPER_EXPERIMENTS = [
 
 
 def reduced():
-    """Return the settings of this study that are less than those of the full one."""
-    if not PAPER["full"]:
+    """Return the settings of this study that differ from those of the full one."""
+    if not PAPER.get("full"):
         return []
     return reductions(STUDY, resolve(read(ROOT / PAPER["full"]), SCHEMA, PAPER["full"]))
 

@@ -16,7 +16,6 @@ from unitscope import console
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
-    result.add_argument("--config", help="the config (.yaml), where it is not config.yaml")
     result.add_argument("--given", nargs="+", default=[], help="files that other stages vouch for")
     result.add_argument("--target", nargs="+", required=True, help="files or target rules to bring up to date")
     return result
@@ -24,19 +23,19 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Accept what is given, force what has no record, and run the rest."""
-    study = ["--configfile", arguments.config] if arguments.config else []
     if arguments.given:
         # By force: what is up to date would be given no record.
-        accepted = ["--touch", "--forceall", "--cores", "1", "--allowed-rules", "dataset", "checkpoint"]
-        snakemake(*study, *accepted, "--", *arguments.given)
-    unrecorded = without_record(study, arguments.target)
+        snakemake(
+            "--touch", "--forceall", "--cores", "1", "--allowed-rules", "dataset", "checkpoint", "--", *arguments.given
+        )
+    unrecorded = without_record(arguments.target)
     forced = ["--forcerun", *unrecorded] if unrecorded else []
-    snakemake(*study, "--cores", "all", "--resources", "gpu=1", *forced, "--", *arguments.target)
+    snakemake("--cores", "all", "--resources", "gpu=1", *forced, "--", *arguments.target)
 
 
-def without_record(study: list[str], targets: list[str]) -> list[str]:
+def without_record(targets: list[str]) -> list[str]:
     """Return the outputs that exist and that Snakemake has no record of making."""
-    header, *rows = snakemake(*study, "--summary", "--", *targets, capture=True).splitlines()
+    header, *rows = snakemake("--summary", "--", *targets, capture=True).splitlines()
     columns = header.split("\t")
     found = [dict(zip(columns, row.split("\t"), strict=False)) for row in rows]
     # A job without a record has no log either, which Snakemake writes as "-"; every rule here has a log.

@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 that are shown")
     result.add_argument("--figures", type=json.loads, required=True, help='JSON: {"fig1": experiment, ...}')
     result.add_argument(
-        "--reductions", type=json.loads, required=True, help="JSON: settings that are less than in full"
+        "--reductions", type=json.loads, required=True, help="JSON: settings that differ from the full ones"
     )
     result.add_argument(
         "--sensitivity",
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         help='JSON: [{"experiment", "method", "objective", "variant"}, ...]',
     )
     result.add_argument("--config", required=True, help="how the config is called")
-    result.add_argument("--full", default="", help="how the config with the full settings is called")
+    result.add_argument("--full", default="", help="how the config that this one reduces is called")
     result.add_argument("--logs", type=Path, required=True, help="folder of the benchmark files, where there are any")
     result.add_argument("--template", type=Path, required=True, help="the page without its values (.jinja)")
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")

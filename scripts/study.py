@@ -26,9 +26,6 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
-    result.add_argument(
-        "--by-name", action="store_true", help="the stages name every training, so that an entry may stand for several"
-    )
     result.add_argument("--output", type=Path, required=True, help="folder for the files")
     return result
 
@@ -38,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     config = read(arguments.config)
     schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
     study = resolve(config, schema, str(arguments.config))
-    check(config, study, str(arguments.config), arguments.by_name)
+    check(config, study, str(arguments.config))
     networks = rules_digest([ROOT / "rules/networks.smk"])
     flow = rules_digest([ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
     analyses = sorted(
@@ -56,9 +53,9 @@ def main(arguments: argparse.Namespace) -> None:
             write_json(arguments.output / section / f"{name}.json", content)
 
 
-def check(config: dict[str, Any], study: Study, name: str, by_name: bool) -> None:
+def check(config: dict[str, Any], study: Study, name: str) -> None:
     """Refuse a config whose entries the stages of dvc.yaml, one for each, cannot follow."""
-    for section in () if by_name else ("networks", "experiments"):
+    for section in ("networks", "experiments"):
         for entry in config[section]:
             if entry not in getattr(study, section):
                 raise UserError(

@@ -5,8 +5,9 @@ import pytest
 import scores_by_hand as by_hand
 
 from unitscope import tables
-from unitscope.claims import CLAIMS, COLUMNS, Evidence, answers, difference_of_proportions, proportion
+from unitscope.claims import CLAIMS, COLUMNS, Evidence, answers
 from unitscope.config import CLAIM_METHODS, COMPARING_CLAIMS
+from unitscope.effects import difference_of_proportions, proportion
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
 THREE = ["one", "two", "three"]
@@ -173,6 +174,38 @@ def test_the_last_hidden_layer_and_the_logits_are_readings_of_their_own():
 def test_one_step_of_the_medians():
     assert verdict("C12", evidence({"rs_iam": step}), layers=tuple(LAYERS)) == "supported"
     assert verdict("C12", evidence({"rs_iam": line}), layers=tuple(LAYERS)) == "contradicted"
+
+
+def test_layers_are_taken_in_the_order_of_the_network():
+    own = evidence({"rs_iam": step} | losses(fading))
+    for claim in ("C12", "C20"):
+        tables = [
+            answers({claim: {"layers": layers, "experiments": []}}, {"own": own}, "own", 50, 0)
+            for layers in (list(LAYERS), list(reversed(LAYERS)))
+        ]
+        assert repr(tables[0]) == repr(tables[1])
+    assert (
+        "best step: before four"
+        in answers(
+            {"C12": {"layers": ["six", "five", "four", "one", "two", "three"], "experiments": []}},
+            {"own": own},
+            "own",
+            50,
+            0,
+        )["note"]
+    )
+
+
+def test_a_layer_without_units_is_no_part_of_a_slope():
+    known = losses(lambda s, depth, draws: np.full(len(s), np.nan) if depth == 2 else fading(s, depth, draws))
+    assert verdict("C20", evidence(known), layers=("one", "two", "three", "four")) == "supported"
+    # Without the first one there is nothing to be turned by.
+    absent = losses(lambda s, depth, draws: np.full(len(s), np.nan) if depth == 1 else fading(s, depth, draws))
+    assert verdict("C20", evidence(absent)) == "inconclusive"
+    table = answers(
+        {"C3": {"layers": ["one"], "experiments": []}}, {"own": evidence({"rs_am": constant(np.nan)})}, "own", 50, 0
+    )
+    assert "undefined" in table["note"][0] and "nan" not in table["note"][0]
 
 
 def test_trainings_are_the_sample_where_the_claim_is_about_trainings():

@@ -193,6 +193,7 @@ def test_claims_name_layers_and_trainings():
         ),
         ({"experiments__first__claims": {"C8": {"experiments": ["first"]}}}, ["C8", "C9, C16, C19"]),
         ({"experiments__first__claims": {"C16": {"experiments": ["fist"]}}}, ["'fist'", "Did you mean 'first'?"]),
+        ({"reproduction": {"folder": "page", "sensitivity": "chioces"}}, ["'chioces'", "begins so", "first"]),
         ({"reproduction": {"folder": "../elsewhere"}}, ["reproduction.folder", "match"]),
     ],
 )

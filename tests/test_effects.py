@@ -6,6 +6,7 @@ import scipy.stats
 
 from unitscope.effects import (
     bootstrapped,
+    bootstrapped_layers,
     cliffs_delta,
     cochran_q,
     fishers_z,
@@ -19,6 +20,21 @@ from unitscope.effects import (
 )
 
 RANDOM = np.random.default_rng(0)
+
+
+def test_over_layers_units_are_resampled_within_each():
+    draws = np.random.default_rng(0)
+    layers = [[draws.normal(depth, 0.1, 50)] for depth in (0, 1, 2)]
+    mean = lambda values: float(values.mean())  # noqa: E731
+    found = bootstrapped_layers(lambda means: slope(means, np.arange(3)), mean, layers, resamples=300)
+    assert found.effect == pytest.approx(1, abs=0.05) and 0.9 < found.low < found.effect < found.high < 1.1
+    # One layer is the plain case; one without units has no effect; few units have no interval.
+    assert bootstrapped_layers(lambda means: means[0], mean, layers[:1], seed=3) == bootstrapped(
+        mean, *layers[0], seed=3
+    )
+    gap = [layers[0], [np.full(50, np.nan)], layers[2]]
+    assert bootstrapped_layers(lambda means: slope(means, np.arange(3)), mean, gap, resamples=300).low > 0.9
+    assert np.isnan(bootstrapped_layers(lambda means: means.sum(), mean, [layers[0], [np.ones(9)]]).low)
 
 
 def test_cliffs_delta_by_hand():

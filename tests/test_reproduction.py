@@ -12,6 +12,7 @@ from workflow import ROOT, SMALL, Project
 from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
+from unitscope.effects import interquartile_range
 from unitscope.reproduction import number
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
@@ -134,7 +135,9 @@ def test_a_changed_score_changes_the_page(finished, tmp_path):
     table["rs_iam"][own] = np.linspace(0, 0.9, own.sum())
     artifacts.write_table(path, table)
     project.snakemake()
+    alive = own & ~table["dead"] & np.isfinite(table["rs_iam"])
     assert row(project, "C13") != before[1]
+    assert f"hidden1 IAM: {number(interquartile_range(table['rs_iam'][alive]))} " in row(project, "C13")
     assert row(project, "C16") in before[0]
     assert (project.folder / "results/page/small-seed0/units.csv").read_bytes() == path.read_bytes()
 

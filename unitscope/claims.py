@@ -9,10 +9,10 @@ do not depend on the scales of the units. Effects themselves belong to `unitscop
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from unitscope import effects
 from unitscope.effects import Interval, bootstrapped
@@ -28,8 +28,6 @@ NO_RELATION = 0.2
 
 SELECTIVE = 0.5
 """A unit above this class selectivity is a highly selective one."""
-
-UNDEFINED = Interval(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Asked:
 
     Attributes:
         own: The experiment.
-        layers: The layers that the claim names.
+        layers: The layers that the claim names, in the order of the network.
         others: The experiments that it is compared with; for a claim about trainings, all trainings of the network.
         score: "rs", "rs_z" or "rs_q".
         resamples: Of each bootstrap.
@@ -71,20 +69,35 @@ class Asked:
     resamples: int
     seed: int
 
-    def living(self, layer: str) -> dict[str, np.ndarray]:
-        """Return the rows of the layer's living units."""
-        rows = rows_of(self.own.units, layer)
-        return {name: column[~rows["dead"]] for name, column in rows.items()}
+    def rs(self, method: str) -> str:
+        """Return the column of the score that the claim is asked of, by a method."""
+        return f"{self.score}_{method}"
 
-    def bootstrapped(
-        self, effect: Callable[..., float], layer: str, method: str, *columns: str, level: float = 0.95
-    ) -> tuple[Interval, int]:
-        """Return an effect of columns of a layer's living units with its interval, and the number of units."""
-        rows = self.living(layer)
-        scores = np.stack([rows[column] for column in columns])
-        seed = generator(self.seed, "claims", effect_name(effect), layer, method, *columns)
+    def columns(self, layer: str, *names: str) -> list[np.ndarray]:
+        """Return columns of a layer's living units, each (units,)."""
+        rows = rows_of(self.own.units, layer)
+        return [rows[name][~rows["dead"]] for name in names]
+
+    def generator(self, *names: str) -> np.random.Generator:
+        """Return the draws of a test, which no other test's influence."""
+        return generator(self.seed, "claims", self.score, *names)
+
+    def part(
+        self,
+        layer: str,
+        method: str,
+        statistic: str,
+        effect: Callable[..., float],
+        columns: Sequence[str],
+        rule: Callable[[Interval], str],
+        level: float = 0.95,
+    ) -> "Part":
+        """Return an effect of columns of a layer's living units, and whether its interval lies as a rule predicts."""
+        scores = self.columns(layer, *columns)
+        seed = self.generator(statistic, layer, method)
         found = bootstrapped(effect, *scores, level=level, resamples=self.resamples, seed=seed)
-        return found, int(np.isfinite(scores).all(0).sum())
+        n = int(np.isfinite(np.stack(scores)).all(0).sum())
+        return Part(layer, method, statistic, found, n, rule(found), level=level)
 
 
 @dataclass(frozen=True)
@@ -114,11 +127,6 @@ class Part:
     note: str = ""
 
 
-def effect_name(effect: Callable[..., float]) -> str:
-    """Return the name of a function, through `functools.partial`."""
-    return getattr(effect, "__name__", "") or effect.func.__name__  # type: ignore[attr-defined]
-
-
 # --- where an interval lies ------------------------------------------------------------------------------------------
 
 
@@ -137,8 +145,19 @@ def at_most(found: Interval, bound: float) -> str:
     return "yes" if found.high <= bound else "no" if found.low > bound else "open"
 
 
-def within(found: Interval, low: float, high: float) -> str:
+def at_least(found: Interval, bound: float) -> str:
+    """Return whether an interval does not fall below a bound: "yes", "no" (wholly below it), or "open"."""
+    return "yes" if found.low >= bound else "no" if found.high < bound else "open"
+
+
+def no_relation(found: Interval) -> str:
+    """Return whether the interval of a correlation says that there is none: "yes", "no" or "open"."""
+    return within(found, (-NO_RELATION, NO_RELATION))
+
+
+def within(found: Interval, bounds: tuple[float, float]) -> str:
     """Return whether an interval lies between two bounds: "yes", "no" (wholly outside), or "open"."""
+    low, high = bounds
     if found.low > low and found.high < high:
         return "yes"
     return "no" if found.low > high or found.high < low else "open"
@@ -160,188 +179,66 @@ def any_holds(parts: Sequence[Part]) -> str:
     return "contradicted" if holds and set(holds) == {"no"} else "inconclusive"
 
 
-# --- effects of units' scores ----------------------------------------------------------------------------------------
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the Spearman correlation of x and y (units,), NaN where either is constant."""
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return np.nan
-    x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def same_sign(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> float:
-    """Return the product of the correlations of x and of y with z (units,): positive where they have the same sign."""
-    return rank_correlation(x, z) * rank_correlation(y, z)
-
-
-def across_halves(score0: np.ndarray, score1: np.ndarray, loss0: np.ndarray, loss1: np.ndarray) -> float:
-    """Return the correlation of a score with a loss, each from the half of the images that the other is not from.
-
-    The mean of both ways round; all arrays are (units,), numbers are those of the halves.
-    """
-    return (rank_correlation(score0, loss1) + rank_correlation(score1, loss0)) / 2
-
-
-def share_of_zeros(values: np.ndarray) -> float:
-    """Return the share of values (units,) that are 0."""
-    return float((values == 0).mean())
-
-
-def median(values: np.ndarray) -> float:
-    """Return the median of values (units,)."""
-    return float(np.median(values))
-
-
-def proportion(hits: int, n: int) -> Interval:
-    """Return a share with Wilson's 95 % interval (Wilson 1927)."""
-    if not n:
-        return UNDEFINED
-    ends = scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")
-    return Interval(hits / n, float(ends.low), float(ends.high))
-
-
-def difference_of_proportions(first: Interval, second: Interval) -> Interval:
-    """Return the difference of two independent shares with Newcombe's 95 % interval, from Wilson's (Newcombe 1998)."""
-    effect = first.effect - second.effect
-    return Interval(
-        effect,
-        effect - float(np.hypot(first.effect - first.low, second.high - second.effect)),
-        effect + float(np.hypot(first.high - first.effect, second.effect - second.low)),
-    )
-
-
-def by_layer_slope(
-    asked: Asked, name: str, value: Callable[..., float], columns: Mapping[str, Sequence[str]], level: float = 0.95
-) -> Interval:
-    """Return the slope over layers of a value of each layer, units resampled within their layers.
-
-    Args:
-        asked: The claim.
-        name: Of the statistic, for its seed.
-        value: Maps a layer's columns to a number.
-        columns: The columns of each layer.
-        level: Of the interval.
-    """
-    return _resampled_layers(asked, name, value, columns, lambda values: effects.slope(values, depths(asked)), level)
-
-
-def _resampled_layers(
-    asked: Asked,
-    name: str,
-    value: Callable[..., float],
-    columns: Mapping[str, Sequence[str]],
-    summary: Callable[[np.ndarray], float],
-    level: float = 0.95,
-) -> Interval:
-    tables = []
-    for layer, names in columns.items():
-        rows = asked.living(layer)
-        scores = np.stack([rows[column] for column in names])
-        tables.append(scores[:, np.isfinite(scores).all(0)])
-    effect = summary(np.array([value(*table) if table.size else np.nan for table in tables]))
-    if not np.isfinite(effect):
-        return Interval(effect, np.nan, np.nan)
-    draws = generator(asked.seed, "claims", name, *columns)
-    found = []
-    for _ in range(asked.resamples):
-        resampled = [table[:, draws.integers(table.shape[1], size=table.shape[1])] for table in tables]
-        found.append(summary(np.array([value(*table) for table in resampled])))
-    defined = np.array(found)[np.isfinite(found)]
-    if len(defined) < 0.95 * asked.resamples:
-        return Interval(effect, np.nan, np.nan)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(effect, float(low), float(high))
-
-
-def depths(asked: Asked) -> np.ndarray:
-    """Return the place, from 1, of each layer that a claim names, in the order of the network."""
-    order = [layer for layer in layers_of(asked.own.units) if layer in asked.layers]
-    return np.array([order.index(layer) + 1 for layer in asked.layers])
-
-
 # --- tests -----------------------------------------------------------------------------------------------------------
 
 
 def selectivity_correlation(asked: Asked, methods: Sequence[str]) -> list[Part]:
     """C1, C8: Spearman(RS, selectivity) is positive."""
     parts = []
-    for layer in asked.layers:
-        for method in methods:
-            row = correlation_of(asked.own.layers, layer, method, "selectivity", asked.score)
-            found = Interval(row["spearman"], row["ci_low"], row["ci_high"])
-            parts.append(
-                Part(
-                    layer,
-                    method,
-                    "Spearman with selectivity > 0",
-                    found,
-                    row["used"],
-                    above(found),
-                    p_value=row["p_value"],
-                    note=row["reason"],
-                )
-            )
+    for layer, method in product(asked.layers, methods):
+        row = correlation_of(asked.own.layers, layer, method, "selectivity", asked.score)
+        found = Interval(row["spearman"], row["ci_low"], row["ci_high"])
+        text = "Spearman with selectivity > 0"
+        part = Part(layer, method, text, found, row["used"], above(found), note=row["reason"], p_value=row["p_value"])
+        parts.append(part)
     return parts
 
 
 def lower_quartile(asked: Asked, methods: Sequence[str]) -> list[Part]:
     """C2, C10: unselective units have lower RS than selective ones."""
-    parts = []
-    for layer in asked.layers:
-        for method in methods:
-            found, n = asked.bootstrapped(
-                effects.quartile_delta, layer, method, f"{asked.score}_{method}", "selectivity"
-            )
-            text = "Cliff's delta of RS, most over least selective quarter > 0"
-            parts.append(Part(layer, method, text, found, n, above(found)))
-    return parts
+    text = "Cliff's delta of RS, most over least selective quarter > 0"
+    return [
+        asked.part(layer, method, text, effects.quartile_delta, (asked.rs(method), "selectivity"), above)
+        for layer, method in product(asked.layers, methods)
+    ]
 
 
 def quadrants(asked: Asked, methods: Sequence[str]) -> list[Part]:
     """C3, C14: units low in selectivity and RS are many, units high in both are few.
 
-    Where RS is low for most units this holds without any relation; how much of it would, is noted.
+    Where RS is low for most units this holds without any relation; what it would be then, is noted.
     """
+    text = "share low in both - share high in both > 0"
     parts = []
-    for layer in asked.layers:
-        for method in methods:
-            columns = (f"{asked.score}_{method}", "selectivity")
-            found, n = asked.bootstrapped(effects.quadrant_difference, layer, method, *columns)
-            rs = asked.living(layer)[columns[0]]
-            low = (rs[np.isfinite(rs)] < 0.5).mean() if np.isfinite(rs).any() else np.nan
-            note = f"without any relation it would be {low - 0.5:.2f}"
-            text = "share low in both - share high in both > 0"
-            parts.append(Part(layer, method, text, found, n, above(found), note=note))
+    for layer, method in product(asked.layers, methods):
+        part = asked.part(layer, method, text, effects.quadrant_difference, (asked.rs(method), "selectivity"), above)
+        if part.n:
+            rs, selectivity = asked.columns(layer, asked.rs(method), "selectivity")
+            low = (rs[np.isfinite(rs + selectivity)] < 0.5).mean()
+            part = replace(part, note=f"without any relation it would be {low - 0.5:.2f}")
+        parts.append(part)
     return parts
 
 
 def lower_under_iam(asked: Asked) -> list[Part]:
     """C4: RS under IAM is a little lower than under AM."""
-    parts = []
-    for layer in asked.layers:
-
-        def shift(iam: np.ndarray, am: np.ndarray) -> float:
-            return effects.hodges_lehmann(iam - am)
-
-        columns = (f"{asked.score}_iam", f"{asked.score}_am")
-        found, n = asked.bootstrapped(shift, layer, "am:iam", *columns)
-        text = "Hodges-Lehmann shift of RS, IAM - AM, between -0.1 and 0"
-        parts.append(Part(layer, "am:iam", text, found, n, within(found, -0.1, 0.0)))
-    return parts
+    text = "Hodges-Lehmann shift of RS, IAM - AM, between -0.1 and 0"
+    little = partial(within, bounds=(-0.1, 0.0))
+    return [
+        asked.part(layer, "am:iam", text, effects.shift, (asked.rs("iam"), asked.rs("am")), little)
+        for layer in asked.layers
+    ]
 
 
 def same_trend(asked: Asked) -> list[Part]:
     """C5: RS under AM and under IAM agree, and relate to selectivity with the same sign."""
+    both = (asked.rs("am"), asked.rs("iam"))
+    agree, sign = "Spearman of RS under AM and IAM > 0.5", "product of their correlations with selectivity > 0"
+    high = partial(above, bound=0.5)
     parts = []
     for layer in asked.layers:
-        am, iam = f"{asked.score}_am", f"{asked.score}_iam"
-        found, n = asked.bootstrapped(rank_correlation, layer, "am:iam", am, iam)
-        parts.append(Part(layer, "am:iam", "Spearman of RS under AM and IAM > 0.5", found, n, above(found, 0.5)))
-        found, n = asked.bootstrapped(same_sign, layer, "am:iam", am, iam, "selectivity")
-        text = "product of their correlations with selectivity > 0"
-        parts.append(Part(layer, "am:iam", text, found, n, above(found)))
+        parts.append(asked.part(layer, "am:iam", agree, effects.rank_correlation, both, high))
+        parts.append(asked.part(layer, "am:iam", sign, effects.same_sign, (*both, "selectivity"), above))
     return parts
 
 
@@ -349,12 +246,12 @@ def exceeded_twice(asked: Asked) -> list[Part]:
     """C6: among the most selective tenth there are units with two substitutes on their IAM image. Any layer will do."""
     parts = []
     for layer in asked.layers:
-        rows = asked.living(layer)
-        scored = np.isfinite(rows["selectivity"]) & np.isfinite(rows["rs_iam"])
-        selectivity = np.where(scored, rows["selectivity"], -np.inf)
-        top = np.argsort(-selectivity, kind="stable")[: int(np.ceil(scored.sum() / 10))]
-        hits = sum(len(rows["substitutes_iam"][unit].split()) >= 2 for unit in top)
-        found = proportion(hits, len(top))
+        selectivity, rs, substitutes = asked.columns(layer, "selectivity", "rs_iam", "substitutes_iam")
+        scored = np.isfinite(selectivity) & np.isfinite(rs)
+        order = np.argsort(-np.where(scored, selectivity, -np.inf), kind="stable")
+        top = order[: int(np.ceil(scored.sum() / 10))]
+        hits = sum(len(substitutes[unit].split()) >= 2 for unit in top)
+        found = effects.proportion(hits, len(top))
         holds = "yes" if hits else "no" if len(top) else "open"
         text = "share of the most selective tenth with two substitutes > 0"
         parts.append(Part(layer, "iam", text, found, len(top), holds, note="existence: the interval decides nothing"))
@@ -363,13 +260,12 @@ def exceeded_twice(asked: Asked) -> list[Part]:
 
 def selective_and_unexceeded(asked: Asked) -> list[Part]:
     """C7: selectivity is large and RS mostly 0."""
+    selective, free = "median selectivity >= 0.5", "share of units with RS = 0 above 0.5"
     parts = []
     for layer in asked.layers:
-        found, n = asked.bootstrapped(median, layer, "", "selectivity")
-        holds = "yes" if found.low >= SELECTIVE else "no" if found.high < SELECTIVE else "open"
-        parts.append(Part(layer, "", "median selectivity >= 0.5", found, n, holds))
-        found, n = asked.bootstrapped(share_of_zeros, layer, "iam", f"{asked.score}_iam")
-        parts.append(Part(layer, "iam", "share of units with RS = 0 above 0.5", found, n, above(found, 0.5)))
+        large, most = partial(at_least, bound=SELECTIVE), partial(above, bound=0.5)
+        parts.append(asked.part(layer, "", selective, effects.median, ("selectivity",), large))
+        parts.append(asked.part(layer, "iam", free, effects.share_of_zeros, (asked.rs("iam"),), most))
     return parts
 
 
@@ -378,8 +274,7 @@ def falls_with_depth(asked: Asked) -> list[Part]:
     slopes = []
     for training in asked.others:
         rows = [correlation_of(training.layers, layer, "iam", "selectivity", asked.score) for layer in asked.layers]
-        z = effects.fishers_z(np.array([row["spearman"] for row in rows], dtype=float))
-        slopes.append(effects.slope(z, depths(asked)))
+        slopes.append(slope_of_z(np.array([row["spearman"] for row in rows], dtype=float)))
     found = effects.over_trainings(np.array(slopes))
     n = int(np.isfinite(slopes).sum())
     enough = n >= FEWEST_TRAININGS
@@ -390,45 +285,52 @@ def falls_with_depth(asked: Asked) -> list[Part]:
 
 def small_without_diversity(asked: Asked) -> list[Part]:
     """C11: RS is small, and nearly the same for all units."""
+    rs = (asked.rs("iam"),)
     parts = []
     for layer in asked.layers:
-        column = f"{asked.score}_iam"
-        found, n = asked.bootstrapped(median, layer, "iam", column)
-        parts.append(Part(layer, "iam", "median RS <= 0.1", found, n, at_most(found, 0.1)))
-        found, n = asked.bootstrapped(effects.interquartile_range, layer, "iam", column)
-        parts.append(Part(layer, "iam", "interquartile range of RS <= 0.05", found, n, at_most(found, 0.05)))
+        small = partial(at_most, bound=0.1)
+        parts.append(asked.part(layer, "iam", "median RS <= 0.1", effects.median, rs, small))
+        parts.append(same_for_all(asked, layer, 0.05))
     return parts
 
 
 def one_step(asked: Asked) -> list[Part]:
     """C12: over the layers, median RS steps once rather than following a line; the estimate of BIC decides."""
-    columns = {layer: [f"{asked.score}_iam"] for layer in asked.layers}
-    found = _resampled_layers(asked, "step", median, columns, lambda values: effects.step_over_line(values)[0])
-    holds = "yes" if found.effect > 6 else "no" if found.effect < -6 else "open"
-    medians = np.array([np.nanmedian(asked.living(layer)[names[0]]) for layer, names in columns.items()])
-    _, place = effects.step_over_line(medians)
-    note = f"best step: before {asked.layers[place]}" if np.isfinite(found.effect) else "a layer has no RS"
+    scores = [asked.columns(layer, asked.rs("iam")) for layer in asked.layers]
     text = "BIC of a line - BIC of a step, of the layers' medians > 6"
-    return [Part("", "iam", text, found, len(columns), holds, note=note)]
+    seed = asked.generator(text)
+
+    def gain(medians: np.ndarray) -> float:
+        return effects.step_over_line(medians)[0]
+
+    found = effects.bootstrapped_layers(gain, effects.median, scores, resamples=asked.resamples, seed=seed)
+    holds, note = "open", "too few layers, or a layer without RS"
+    if np.isfinite(found.effect):
+        holds = "yes" if found.effect > 6 else "no" if found.effect < -6 else "open"
+        medians = np.array([effects.median(values[np.isfinite(values)]) for (values,) in scores])
+        note = f"best step: before {asked.layers[effects.step_over_line(medians)[1]]}"
+    return [Part("", "iam", text, found, len(asked.layers), holds, note=note)]
 
 
-def same_for_all(asked: Asked) -> list[Part]:
+def same_in_each(asked: Asked) -> list[Part]:
     """C13: RS is mostly the same in each layer."""
-    parts = []
-    for layer in asked.layers:
-        found, n = asked.bootstrapped(effects.interquartile_range, layer, "iam", f"{asked.score}_iam")
-        parts.append(Part(layer, "iam", "interquartile range of RS <= 0.1", found, n, at_most(found, 0.1)))
-    return parts
+    return [same_for_all(asked, layer, 0.1) for layer in asked.layers]
+
+
+def same_for_all(asked: Asked, layer: str, bound: float) -> Part:
+    """Return whether the interquartile range of a layer's RS under IAM is at most a bound."""
+    text, rule = f"interquartile range of RS <= {bound}", partial(at_most, bound=bound)
+    return asked.part(layer, "iam", text, effects.interquartile_range, (asked.rs("iam"),), rule)
 
 
 def irregular(asked: Asked) -> list[Part]:
     """C15: no relation in any layer, or signs that change while Cochran's Q rejects one common correlation."""
-    parts = []
-    for layer in asked.layers:
-        columns = (f"{asked.score}_iam", "selectivity")
-        found, n = asked.bootstrapped(rank_correlation, layer, "iam", *columns, level=0.9)
-        text = f"Spearman with selectivity within {NO_RELATION}"
-        parts.append(Part(layer, "iam", text, found, n, within(found, -NO_RELATION, NO_RELATION), level=0.9))
+    text = f"Spearman with selectivity within {NO_RELATION}"
+    columns = (asked.rs("iam"), "selectivity")
+    parts = [
+        asked.part(layer, "iam", text, effects.rank_correlation, columns, no_relation, level=0.9)
+        for layer in asked.layers
+    ]
     correlations = np.array([part.found.effect for part in parts])
     q, p = effects.cochran_q(correlations, np.array([part.n for part in parts]))
     changes = (correlations > 0).any() and (correlations < 0).any()
@@ -449,47 +351,39 @@ def irregular_verdict(parts: Sequence[Part]) -> str:
 
 def generalizes_worse(asked: Asked) -> list[Part]:
     """C16: the network's test accuracy lies below that of another; images are the sample, not trainings."""
-    own = _accuracy(asked.own)
     parts = []
     for other in asked.others:
-        if other.name == asked.own.name:
-            continue
-        found = difference_of_proportions(own, _accuracy(other))
-        text = f"accuracy - accuracy of {other.name} < 0"
-        parts.append(Part("", "", text, found, asked.own.test_images, below(found)))
+        if other.name != asked.own.name:
+            found = effects.difference_of_proportions(_accuracy(asked.own), _accuracy(other))
+            text = f"accuracy - accuracy of {other.name} < 0"
+            parts.append(Part("", "", text, found, asked.own.test_images, below(found)))
     return parts
 
 
 def _accuracy(evidence: Evidence) -> Interval:
-    if not np.isfinite(evidence.accuracy):
-        return UNDEFINED
-    return proportion(round(evidence.accuracy * evidence.test_images), evidence.test_images)
-
-
-def matters_less(asked: Asked) -> list[Part]:
-    """C17: units with high RS lose less when ablated. RS asks no test image: both halves' losses are predicted."""
-    parts = []
-    for layer in asked.layers:
-        rs = f"{asked.score}_iam"
-        found, n = asked.bootstrapped(across_halves, layer, "iam", rs, rs, "ablation_loss_half0", "ablation_loss_half1")
-        parts.append(Part(layer, "iam", "Spearman of RS and the rise of the loss < 0", found, n, below(found)))
-    return parts
+    known = np.isfinite(evidence.accuracy)
+    hits = round(evidence.accuracy * evidence.test_images) if known else 0
+    return effects.proportion(hits, evidence.test_images if known else 0)
 
 
 HALVES = ("selectivity_half0", "selectivity_half1", "ablation_loss_half0", "ablation_loss_half1")
 
 
+def matters_less(asked: Asked) -> list[Part]:
+    """C17: units with high RS lose less when ablated. RS asks no test image: both halves' losses are predicted."""
+    columns = (asked.rs("iam"), asked.rs("iam"), *HALVES[2:])
+    text = "Spearman of RS and the rise of the loss < 0"
+    return [asked.part(layer, "iam", text, effects.across_halves, columns, below) for layer in asked.layers]
+
+
 def not_critical(asked: Asked) -> list[Part]:
     """C18: selectivity does not predict the loss of an ablation, or selective units lose less."""
+    text = f"Spearman of selectivity and the rise of the loss within {NO_RELATION} or negative"
     parts = []
     for layer in asked.layers:
-        found, n = asked.bootstrapped(across_halves, layer, "", *HALVES, level=0.9)
-        wide, _ = asked.bootstrapped(across_halves, layer, "", *HALVES)
-        holds = within(found, -NO_RELATION, NO_RELATION)
-        if holds != "yes":
-            holds = below(wide)
-        text = f"Spearman of selectivity and the rise of the loss within {NO_RELATION} or negative"
-        parts.append(Part(layer, "", text, found, n, holds, level=0.9))
+        narrow = asked.part(layer, "", text, effects.across_halves, HALVES, no_relation, level=0.9)
+        wide = asked.part(layer, "", text, effects.across_halves, HALVES, below)
+        parts.append(narrow if narrow.holds == "yes" else replace(narrow, holds=wide.holds))
     return parts
 
 
@@ -497,13 +391,18 @@ def selective_trainings(asked: Asked) -> list[Part]:
     """C19: over trainings, more highly selective units go with a lower test accuracy."""
     shares = []
     for training in asked.others:
-        rows = [rows_of(training.units, layer)["selectivity"] for layer in asked.layers]
-        values = np.concatenate(rows)
+        values = np.concatenate([rows_of(training.units, layer)["selectivity"] for layer in asked.layers])
         shares.append(float((values[np.isfinite(values)] > SELECTIVE).mean()))
     accuracies = np.array([training.accuracy for training in asked.others])
-    found = bootstrapped(rank_correlation, np.array(shares), accuracies, resamples=asked.resamples, seed=asked.seed)
-    note = f"{len(shares)} trainings of one recipe: too few for an interval" if np.isnan(found.low) else ""
     text = f"Spearman of the share of units with selectivity > {SELECTIVE} and test accuracy < 0"
+    found = bootstrapped(
+        effects.rank_correlation,
+        np.array(shares),
+        accuracies,
+        resamples=asked.resamples,
+        seed=asked.generator(text),
+    )
+    note = f"{len(shares)} trainings of one recipe: too few for an interval" if np.isnan(found.low) else ""
     return [Part("", "", text, found, len(shares), below(found), note=note)]
 
 
@@ -513,19 +412,24 @@ def fades_with_depth(asked: Asked) -> list[Part]:
     The slope is that of Fisher's z, turned so that the first layer's is positive: magnitudes would be biased upward
     where units are few.
     """
-    first = min(asked.layers, key=dict(zip(asked.layers, depths(asked).tolist(), strict=True)).__getitem__)
-    shallow, n = asked.bootstrapped(across_halves, first, "", *HALVES)
-    related = "yes" if shallow.low > 0 or shallow.high < 0 else "open"
-    turned = np.sign(shallow.effect)
+    text = "Spearman of selectivity and the rise of the loss, not 0"
+    shallow = asked.part(asked.layers[0], "", text, effects.across_halves, HALVES, above)
+    related = "yes" if above(shallow.found) == "yes" or below(shallow.found) == "yes" else "open"
+    turned = np.sign(shallow.found.effect)
+    text = "slope of Fisher's z on depth towards 0"
+    slope = effects.bootstrapped_layers(
+        lambda correlations: slope_of_z(turned * correlations),
+        effects.across_halves,
+        [asked.columns(layer, *HALVES) for layer in asked.layers],
+        resamples=asked.resamples,
+        seed=asked.generator(text),
+    )
+    return [replace(shallow, holds=related), Part("", "", text, slope, len(asked.layers), below(slope))]
 
-    def z(*columns: np.ndarray) -> float:
-        return float(turned * effects.fishers_z(np.array(across_halves(*columns))))
 
-    slope = by_layer_slope(asked, "fades", z, dict.fromkeys(asked.layers, HALVES))
-    return [
-        Part(first, "", "Spearman of selectivity and the rise of the loss, not 0", shallow, n, related),
-        Part("", "", "slope of Fisher's z on depth towards 0", slope, len(asked.layers), below(slope)),
-    ]
+def slope_of_z(correlations: np.ndarray) -> float:
+    """Return the slope of Fisher's z of correlations (layers,), in the order of the network, from layer to layer."""
+    return effects.slope(effects.fishers_z(correlations), np.arange(len(correlations)))
 
 
 # --- the claims ------------------------------------------------------------------------------------------------------
@@ -601,7 +505,7 @@ CLAIMS: Mapping[str, Claim] = {
     ),
     "C11": Claim("Fig. 4b", "In its 9th and 11th layer RS is small and without diversity.", small_without_diversity),
     "C12": Claim("Fig. 4", "The change comes at one layer.", one_step),
-    "C13": Claim("Fig. 5", "In the MLP RS is mostly the same, in every layer.", same_for_all),
+    "C13": Claim("Fig. 5", "In the MLP RS is mostly the same, in every layer.", same_in_each),
     "C14": Claim(
         "Fig. 6a",
         "In the 3rd and 11th layer of VGG16 on ImageNet unselective units gather at low RS.",
@@ -655,7 +559,7 @@ def answers(
         for score in claim.scores:
             question = Asked(
                 experiments[own],
-                where["layers"],
+                [layer for layer in layers_of(experiments[own].units) if layer in where["layers"]],
                 [experiments[other] for other in where["experiments"]],
                 score,
                 resamples,

@@ -109,6 +109,12 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> 
             settings["claims"] = _claims(
                 settings, networks[settings["network"]], trainings, entries, experiments, f"{name}: experiments.{entry}"
             )
+    beginning = (whole["reproduction"] or {}).get("sensitivity")
+    if beginning and not any(experiment.startswith(beginning) for experiment in experiments):
+        raise UserError(
+            f"{name}: reproduction.sensitivity is {beginning!r}, but no experiment's name begins so. There are: "
+            f"{', '.join(experiments)}."
+        )
     entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
     return Study(whole["device"], whole["datasets"], networks, experiments, whole["reproduction"], entry_of)
 

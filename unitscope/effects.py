@@ -1,10 +1,10 @@
 """Effects in which the paper's claims are stated, beside the rank correlation of `unitscope.statistics`.
 
 Numbers in, numbers out: which claim asks for which effect is decided elsewhere. Each effect is computed as its source
-defines it; intervals are percentile bootstraps over units, or Student's over trainings.
+defines it; intervals are percentile bootstraps over units, Student's over trainings, Wilson's or Newcombe's of shares.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,15 +40,53 @@ def bootstrapped(
     Returns:
         The interval is NaN below 10 units, or where the effect is undefined in over 5 % of the resamples.
     """
-    columns = np.stack([np.asarray(score, dtype=np.float64) for score in scores])
-    columns = columns[:, np.isfinite(columns).all(0)]
-    units = columns.shape[1]
-    value = effect(*columns) if units else np.nan
-    if units < FEWEST_FOR_INTERVAL or not np.isfinite(value):
+    return bootstrapped_layers(lambda values: values[0], effect, [scores], level, resamples, seed)
+
+
+def bootstrapped_layers(
+    course: Callable[[np.ndarray], float],
+    effect: Callable[..., float],
+    layers: Sequence[Sequence[np.ndarray]],
+    level: float = 0.95,
+    resamples: int = 2_000,
+    seed: int | np.random.Generator = 0,
+) -> Interval:
+    """Return what an effect does over layers, with its interval: units are resampled within their layers.
+
+    Args:
+        course: Maps the effects of all layers (layers,) to a number, NaN where it is undefined.
+        effect: Maps the scores of a layer to a number.
+        layers: The scores of each layer, as `bootstrapped` takes them. A layer without units has the effect NaN.
+        level: Share of resamples between the ends.
+        resamples: Number of bootstrap resamples.
+        seed: Of the resamples, or a generator.
+
+    Returns:
+        The interval is NaN where a layer has 1 to 9 units, or the number is undefined in over 5 % of the resamples.
+    """
+    tables = [np.stack([np.asarray(score, dtype=np.float64) for score in scores]) for scores in layers]
+    tables = [table[:, np.isfinite(table).all(0)] for table in tables]
+    units = [table.shape[1] for table in tables]
+
+    def found(chosen: Sequence[np.ndarray]) -> float:
+        return course(np.array([effect(*table) if table.size else np.nan for table in chosen]))
+
+    value = found(tables)
+    if any(0 < count < FEWEST_FOR_INTERVAL for count in units) or not np.isfinite(value):
         return Interval(float(value), np.nan, np.nan)
     draws = np.random.default_rng(seed)
-    found = np.array([effect(*columns[:, draws.integers(units, size=units)]) for _ in range(resamples)])
-    defined = found[np.isfinite(found)]
+    resampled = np.array(
+        [
+            found(
+                [
+                    table[:, draws.integers(max(count, 1), size=count)]
+                    for table, count in zip(tables, units, strict=True)
+                ]
+            )
+            for _ in range(resamples)
+        ]
+    )
+    defined = resampled[np.isfinite(resampled)]
     if len(defined) < (1 - MOST_CONSTANT) * resamples:
         return Interval(float(value), np.nan, np.nan)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
@@ -161,3 +199,57 @@ def step_over_line(values: np.ndarray) -> tuple[float, int]:
         return float(layers * np.log(mean_square) + parameters * np.log(layers))
 
     return bic(line, 3) - bic(around[place], 4), int(place)
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the Spearman correlation of x and y (units,), NaN where either is constant."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return np.nan
+    x, y = scipy.stats.rankdata(x), scipy.stats.rankdata(y)
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def same_sign(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> float:
+    """Return the product of the correlations of x and of y with z (units,): positive where they have the same sign."""
+    return rank_correlation(x, z) * rank_correlation(y, z)
+
+
+def across_halves(score0: np.ndarray, score1: np.ndarray, loss0: np.ndarray, loss1: np.ndarray) -> float:
+    """Return the correlation of a score with a loss, each from the half of the images that the other is not from.
+
+    The mean of both ways round; all arrays are (units,), numbers are those of the halves.
+    """
+    return (rank_correlation(score0, loss1) + rank_correlation(score1, loss0)) / 2
+
+
+def shift(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the Hodges-Lehmann shift of x over y (units,)."""
+    return hodges_lehmann(x - y)
+
+
+def share_of_zeros(values: np.ndarray) -> float:
+    """Return the share of values (units,) that are 0."""
+    return float((values == 0).mean())
+
+
+def median(values: np.ndarray) -> float:
+    """Return the median of values (units,)."""
+    return float(np.median(values))
+
+
+def proportion(hits: int, n: int) -> Interval:
+    """Return a share with Wilson's 95 % interval (Wilson 1927)."""
+    if not n:
+        return Interval(np.nan, np.nan, np.nan)
+    ends = scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")
+    return Interval(hits / n, float(ends.low), float(ends.high))
+
+
+def difference_of_proportions(first: Interval, second: Interval) -> Interval:
+    """Return the difference of two independent shares with Newcombe's 95 % interval, from Wilson's (Newcombe 1998)."""
+    effect = first.effect - second.effect
+    return Interval(
+        effect,
+        effect - float(np.hypot(first.effect - first.low, second.high - second.effect)),
+        effect + float(np.hypot(first.high - first.effect, second.effect - second.low)),
+    )

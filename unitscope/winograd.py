@@ -7,6 +7,7 @@ by itself.
 """
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypeGuard
 
 import torch
@@ -17,7 +18,10 @@ FEWEST_FILTERS = 256 * 512
 
 
 def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a traced part of a frozen network with its convolutions replaced where that pays; others as they are."""
+    """Replace the convolutions of a traced part of a frozen network where that pays, and return it; others as they are.
+
+    The network that the part was cut from keeps its own.
+    """
     if isinstance(part, fx.GraphModule):
         for name, module in list(part.named_modules()):
             if suits(module):
@@ -45,15 +49,18 @@ class WinogradConv2d(nn.Module):
 
     def __init__(self, module: nn.Conv2d) -> None:
         super().__init__()
-        weight = module.weight.detach()
-        self.forward_filters = transformed(weight)
-        # The gradient of a convolution is one with the filters turned round and the channels exchanged.
-        self.backward_filters = transformed(weight.flip(2, 3).transpose(0, 1))
+        self.weight = module.weight.detach()
         self.bias = None if module.bias is None else module.bias.detach()
+
+    @cached_property
+    def filters(self) -> tuple[Tensor, Tensor]:
+        """Filters of the forward and of the backward pass; of a part of a network that never runs there are none."""
+        # The gradient of a convolution is one with the filters turned round and the channels exchanged.
+        return transformed(self.weight), transformed(self.weight.flip(2, 3).transpose(0, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps (images, filters, height, width) of images (images, channels, height, width)."""
-        return _Convolution.apply(images, self.forward_filters, self.backward_filters, self.bias)
+        return _Convolution.apply(images, *self.filters, self.bias)
 
 
 class _Convolution(torch.autograd.Function):
