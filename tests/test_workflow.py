@@ -23,7 +23,7 @@ PLANNED = {
         *(f"shallow-cpu-seed{seed}" for seed in range(5)),
         *(
             f"sensitivity-cpu{choice}-seed{seed}"
-            for choice in ("", "-max", "-center", "-pool", "-batchnorm")
+            for choice in ("", "-readout-max", "-readout-center", "-pool", "-batchnorm")
             for seed in range(2)
         ),
     },

@@ -488,7 +488,7 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
                 axes.plot(x, y, linestyle="none", marker=marker, color=color, markersize=3.4, alpha=0.75, clip_on=False)
             axes.set(xlim=(-1, 1), ylim=(len(names) - 0.5, -0.5))
             axes.set_yticks(range(len(names)), names)
-            axes.set_xticks((-1, 0, 1), (f"{MINUS}1", "0", "1"))
+            axes.set_xticks((-0.5, 0, 0.5), (f"{MINUS}0.5", "0", "0.5"))
             axes.tick_params(labelleft=column == 0, labelbottom=row == len(objectives) - 1)
             axes.grid(axis="y", color="#EEEEEE", linewidth=0.6)
             axes.set_axisbelow(True)
