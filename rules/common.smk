@@ -6,7 +6,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
@@ -24,14 +23,13 @@ os.environ.update(
 
 from unitscope.artifacts import canonical_json
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import read, resolve
 from unitscope.console import processors
 from unitscope.errors import UserError
-from unitscope.provenance import code_digest, listing_digest
+from unitscope.provenance import code_digest, listing_digest, own_code_digest
+from unitscope.study import complete, load_study
 
-SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
 try:
-    STUDY = resolve(config, SCHEMA, ", ".join(map(str, workflow.configfiles)))
+    STUDY = complete(config, ", ".join(map(str, workflow.configfiles)), ROOT)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -59,6 +57,16 @@ wildcard_constraints:
 def code(script):
     """Return a digest of a rule's script and of what it imports: Snakemake sees no edits of imported modules."""
     return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
+
+
+def own(wildcards):
+    """Return the function of the user's that makes a job's network; an empty text where it is no such network."""
+    return network(wildcards)["model"] if network(wildcards)["source"] == "python" else ""
+
+
+def code_and_network(script):
+    """Return a function that gives the digest of a rule's code and of the user's own code that makes its network."""
+    return lambda wildcards: code(script) + (own_code_digest(own(wildcards), ROOT) if own(wildcards) else "")
 
 
 def settings(**values):
@@ -175,7 +183,7 @@ def reduced():
     """Return the settings of this study that differ from those of the full one."""
     if not PAPER.get("full"):
         return []
-    return reductions(STUDY, resolve(read(ROOT / PAPER["full"]), SCHEMA, PAPER["full"]))
+    return reductions(STUDY, load_study(ROOT / PAPER["full"], ROOT))
 
 
 def shown_images():

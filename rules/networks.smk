@@ -36,7 +36,7 @@ rule checkpoint:
         gpu=GPU,
     params:
         settings=lambda wildcards: canonical_json(network(wildcards)),
-        code=code("checkpoint"),
+        code=code_and_network("checkpoint"),
         scratch=".resume/checkpoints/{network}",
         device=STUDY.device,
     shell:
@@ -63,7 +63,8 @@ rule taps:
             {key: value for key, value in network(wildcards).items() if key not in ("training", "seed")}
         ),
         layers=lambda wildcards: list(experiment(wildcards)["layers"]),
-        code=code("taps"),
+        code=code_and_network("taps"),
+        python=own,
     shell:
-        "python scripts/taps.py --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --network {params.network:q}"
-        " --layers {params.layers:q} --output {output:q} --log {log:q}"
+        "python scripts/taps.py --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        " --network {params.network:q} --layers {params.layers:q} --output {output:q} --log {log:q}"

@@ -21,10 +21,11 @@ rule activations:
         settings=lambda wildcards: settings(
             readout=experiment(wildcards)["readout"], **experiment(wildcards)["activations"]
         ),
-        code=code("activations"),
+        code=code_and_network("activations"),
+        python=own,
         device=STUDY.device,
     shell:
-        "python scripts/activations.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
+        "python scripts/activations.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --taps {input.taps:q} --settings {params.settings:q} --device {params.device:q}"
         " --output {output:q} --log {log:q}"
 
@@ -69,11 +70,12 @@ rule images:
             readout=experiment(wildcards)["readout"],
             **experiment(wildcards)["images"],
         ),
-        code=code("images"),
+        code=code_and_network("images"),
+        python=own,
         scratch=".resume/{experiment}/images/{layer}.{method}",
         device=STUDY.device,
     shell:
-        "python scripts/images.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
+        "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
         " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
         " --output {output:q} --log {log:q}"
@@ -114,9 +116,10 @@ rule ablation:
         gpu=GPU,
     params:
         settings=ablated,
-        code=code("ablation"),
+        code=code_and_network("ablation"),
+        python=own,
         device=STUDY.device,
     shell:
-        "python scripts/ablation.py --checkpoint {input.checkpoint:q} --dataset {input.dataset:q}"
+        "python scripts/ablation.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
         " --output {output:q} --log {log:q}"

@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--settings", type=json.loads, required=True, help='{"units", "images", "batch"}')
@@ -40,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Ablate every unit in both ways."""
-    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
+    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     layer = tap(module, arguments.layer, record["input"])
     batch = arguments.settings["batch"]
     units = select_units(arguments.settings["units"], layer.units)

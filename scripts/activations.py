@@ -23,6 +23,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--taps", type=Path, required=True, help="the layers (.json)")
     result.add_argument(
@@ -35,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run both splits through the network; keep the test split, summarize the training split."""
-    module, _ = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device))
+    module, _ = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     made_from = {
         "settings": arguments.settings,
         "checkpoint_sha256": sha256_of(arguments.checkpoint),

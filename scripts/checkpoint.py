@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from unitscope import console, devices
 from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
@@ -15,12 +15,15 @@ from unitscope.errors import UserError
 from unitscope.networks import (
     accept_pixels,
     build,
+    classifier,
     load_weights,
     output_names,
+    outputs,
+    read_program,
     read_state_dict,
     save_checkpoint,
-    torchvision_weights,
 )
+from unitscope.sources import timm_weights, torchvision_weights
 from unitscope.training import channel_statistics, evaluate, fit_linear_head, train
 
 
@@ -57,8 +60,8 @@ def main(arguments: argparse.Namespace) -> None:
             module, description = given_network(arguments.settings, dataset)
             module.to(device)
             history = []
-            if arguments.settings["head"] is not None:
-                fit_linear_head(module, dataset, arguments.settings["head"]["weight_decay"], device)
+            if head := arguments.settings["head"]:
+                fit_linear_head(module, classifier(module, dataset.shape), dataset, head["weight_decay"], device)
         record: dict[str, Any] = {"dataset_sha256": checksum, "history": history}
         if dataset.classes:
             if len(dataset.classes) != len(description["classes"]):
@@ -74,7 +77,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def describe(settings: dict, shape: list[int], mean: list[float], std: list[float], classes: list[str]) -> dict:
     """Return all that is needed to rebuild the network."""
-    chosen = {key: settings[key] for key in ("source", "model", "options", "head")}
+    chosen = {key: settings[key] for key in ("source", "model", "options", "head", "program") if key in settings}
     return {**chosen, "input": list(shape), "mean": mean, "std": std, "classes": classes}
 
 
@@ -90,35 +93,58 @@ def new_network(settings: dict, dataset: Dataset) -> tuple[nn.Module, dict[str, 
 def given_network(settings: dict, dataset: Dataset | None) -> tuple[nn.Module, dict[str, Any]]:
     """Return a network with given weights; its head is still to be fitted where the config asks for one."""
     shape = settings["input"] if dataset is None else dataset.shape
-    weights, scales = settings["weights"], normalization(settings)
-    if weights.get("torchvision"):
-        state, mean, std, classes = torchvision_weights(settings["model"], weights["torchvision"])
-        scales = scales or (mean, std)
-        origin = f"torchvision's {weights['torchvision']}"
-    else:
-        path = Path(weights["file"])
-        state, classes = read_state_dict(path, weights["sha256"], weights["strip_prefix"]), []
-        origin = str(path)
-    model = settings["model"]
-    if weights.get("torchvision") and model in ("googlenet", "inception_v3"):
-        # Their weights were made for another normalization than torchvision states; the model undoes it.
-        settings = {**settings, "options": {"transform_input": True, **settings["options"]}}
-    if settings["head"] is not None:
-        if dataset is None or not dataset.classes:
-            raise UserError(f"head: {{fit: linear}} for {model} needs a data set with classes to be fitted on.")
-        classes = dataset.classes
-        state = {key: value for key, value in state.items() if key.startswith("features.")}
-    elif not classes:
-        classes = dataset.classes if dataset else []
-        classes = classes or output_names(build(settings, shape, 1), state)
+    settings, state, classes, given, origin = given_weights(settings)
+    scales = normalization(settings) or given
     if scales is None:
         raise UserError(
             f"networks: the weights {origin} come without the normalization that they were trained with. Give "
             "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
         )
+    if settings["head"] is not None:
+        if dataset is None or not dataset.classes:
+            raise UserError(f"head: {{fit: linear}} for {settings['model']} needs a data set with classes.")
+        classes = dataset.classes
+    elif not classes:
+        classes = dataset.classes if dataset else []
+        classes = classes or unnamed(settings, shape, state)
     module = build(settings, shape, len(classes))
-    load_weights(module, state, origin, missing="head." if settings["head"] else "")
+    fitted = ""
+    if settings["head"] is not None:
+        fitted = f"{classifier(module, shape)}."
+        kept = "features." if settings["head"]["replaces"] == "classifier" else ""
+        state = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
+    # An exported program has brought its weights along.
+    if settings["source"] != "exported":
+        load_weights(module, state, origin, missing=fitted)
     return normalized(module, shape, *scales), describe(settings, shape, *scales, classes)
+
+
+def given_weights(
+    settings: dict,
+) -> tuple[dict, dict[str, Tensor], list[str], tuple[list[float], list[float]] | None, str]:
+    """Return settings made complete, state dict, class names, normalization where they tell it, and their origin."""
+    model, weights = settings["model"], settings["weights"]
+    if weights.get("torchvision"):
+        if model in ("googlenet", "inception_v3"):
+            # Their weights were made for another normalization than torchvision states; the model undoes it.
+            settings = {**settings, "options": {"transform_input": True, **settings["options"]}}
+        state, mean, std, classes = torchvision_weights(model, weights["torchvision"])
+        return settings, state, classes, (mean, std), f"torchvision's {weights['torchvision']}"
+    if weights.get("timm"):
+        state, mean, std, classes = timm_weights(model, weights["timm"], settings["options"])
+        return settings, state, classes, (mean, std), f"timm's {weights['timm']}"
+    path = Path(weights["file"])
+    if settings["source"] == "exported":
+        return {**settings, "program": read_program(weights)}, {}, [], None, str(path)
+    state = read_state_dict(path, weights["sha256"], weights["strip_prefix"])
+    return settings, state, [], None, str(path)
+
+
+def unnamed(settings: dict, shape: Sequence[int], state: dict[str, Tensor]) -> list[str]:
+    """Return names for classes that nobody has named: the numbers of the outputs."""
+    if settings["source"] == "exported":
+        return [str(number) for number in range(outputs(build(settings, shape, 1), shape))]
+    return output_names(build(settings, shape, 1), state)
 
 
 def normalization(settings: dict) -> tuple[list[float], list[float]] | None:

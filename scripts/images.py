@@ -21,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
     result = console.parser(__doc__)
     result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
     result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
+    result.add_argument(
         "--dataset", type=Path, nargs="?", help="the data set (.h5), for iam_z and for the start 'mean'"
     )
     result.add_argument("--layer", required=True, help="name of the layer")
@@ -39,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Climb for every target unit and every seed."""
     device = devices.pick(arguments.device)
-    module, record = load_checkpoint(arguments.checkpoint, device)
+    module, record = load_checkpoint(arguments.checkpoint, device, python=arguments.python)
     settings, recipe = arguments.settings, Recipe(**arguments.recipe)
     made_from = {
         "layer": arguments.layer,

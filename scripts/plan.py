@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unitscope import console, devices
-from unitscope.config import Study, read, resolve
+from unitscope.config import Study
 from unitscope.errors import UserError
 from unitscope.planning import Calibration, Outline, outline, seconds_of_start
+from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 WITH_TORCH = ("taps", "checkpoint", "activations", "images", "ablation")
@@ -37,9 +36,7 @@ class Cost:
 
 def main(arguments: argparse.Namespace) -> None:
     """Ask Snakemake what is to be done, calibrate, and print a table."""
-    config = read(arguments.config)
-    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    study = resolve(config, schema, str(arguments.config))
+    study = load_study(arguments.config, ROOT)
     jobs, pending = to_be_done(arguments.config)
     if not jobs:
         print(f"Nothing to be done for {arguments.config}: everything is there and up to date.")

@@ -8,18 +8,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unitscope import console
 from unitscope.artifacts import write_json
-from unitscope.config import Study, read, resolve
+from unitscope.config import Study, read
 from unitscope.errors import UserError
-from unitscope.provenance import code_digest, listing_digest, rules_digest
+from unitscope.provenance import code_digest, listing_digest, own_code_digest, rules_digest
+from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
 """Scripts whose code belongs to a section; all others belong to the experiments."""
-NO_RULE = ["plan", "record", "reproduce", "study", "summary"]
+NO_RULE = ["layers", "plan", "record", "reproduce", "study", "summary"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,10 +31,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Resolve the config and write a file for each thing that it names."""
-    config = read(arguments.config)
-    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    study = resolve(config, schema, str(arguments.config))
-    check(config, study, str(arguments.config))
+    study = load_study(arguments.config, ROOT)
+    check(read(arguments.config), study, str(arguments.config))
     networks = rules_digest([ROOT / "rules/networks.smk"])
     flow = rules_digest([ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
     analyses = sorted(
@@ -47,6 +44,9 @@ def main(arguments: argparse.Namespace) -> None:
         code: dict[str, Any] = {script: digest(script) for script in SCRIPTS.get(section, analyses)}
         code["rules"] = flow if section == "experiments" else networks
         for name, settings in getattr(study, section).items():
+            network = study.networks[settings["network"]] if section == "experiments" else settings
+            if section != "datasets" and network["source"] == "python":
+                code = {**code, "own": own_code_digest(network["model"], ROOT)}
             content = {"device": study.device, "settings": settings, "code": code}
             if "path" in settings:
                 content["source"] = listing_digest(Path(settings["path"]))

@@ -4,10 +4,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from unitscope import artifacts, console, tables
-from unitscope.config import read, resolve
+from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 BY_LAYER = (".sheet", ".responses")
@@ -24,9 +23,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Print a table for each experiment of the config."""
-    config = read(arguments.config)
-    schema = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    for experiment in resolve(config, schema, str(arguments.config)).experiments:
+    for experiment in load_study(arguments.config, ROOT).experiments:
         folder = arguments.results / experiment
         units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")

@@ -18,6 +18,9 @@ def parser() -> argparse.ArgumentParser:
     result = console.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the network's data set (.h5), if it has one")
     result.add_argument("--checkpoint", type=Path, nargs="?", help="the network (.pt), where its weights are given")
+    result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
     result.add_argument("--network", type=json.loads, required=True, help="the network's settings, as JSON")
     result.add_argument("--layers", nargs="+", required=True, help="names of the layers")
     result.add_argument("--output", type=Path, required=True, help="where the list goes (.json)")
@@ -27,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Look up the layers, on the untrained network where it is still to be trained."""
     if arguments.checkpoint:
-        module, description = load_checkpoint(arguments.checkpoint)
+        module, description = load_checkpoint(arguments.checkpoint, python=arguments.python)
         shape = description["input"]
     else:
         with open_dataset(arguments.dataset) as dataset:

@@ -109,6 +109,21 @@ class Tokens(nn.Module):
         return self.last(torch.relu(self.mixed(x.flatten(1))))
 
 
+class Windows(nn.Module):
+    """A linear layer over windows of the image, as attention within windows has: its rows are not images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.inside = nn.Linear(16, 5)
+        self.last = nn.Linear(20, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.conv(x))
+        windows = x.unfold(2, 2, 4).unfold(3, 2, 4).permute(0, 2, 3, 1, 4, 5).reshape(-1, 16)
+        return self.last(torch.relu(self.inside(windows)).reshape(x.shape[0], -1))
+
+
 def quiet(module: nn.Module, seed: int = 0) -> nn.Module:
     """Return a network in eval mode, frozen, with random weights and random batch norm statistics."""
     generator = torch.Generator().manual_seed(seed)

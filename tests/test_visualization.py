@@ -11,7 +11,8 @@ from networks_by_hand import Residual, linear, quiet
 from unitscope.artifacts import Scratch
 from unitscope.errors import UserError
 from unitscope.layers import prefix
-from unitscope.visualization import Recipe, activation_maximization, objective, select_units, start_image
+from unitscope.substitution import representative_substitution
+from unitscope.visualization import Race, Recipe, activation_maximization, objective, select_units, start_image
 
 SHAPE = (3, 8, 8)
 FEW = Recipe(steps=12, points=4)
@@ -179,15 +180,35 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
 # --- less arithmetic -------------------------------------------------------------------------------------------------
 
 
-def test_ascents_that_have_converged_make_room_and_change_no_other():
-    recipe = replace(FEW, steps=400, points=41)
+@pytest.mark.parametrize("objective", ["am", "iam"])
+def test_ascents_whose_rs_is_settled_make_room_and_change_no_other(objective):
+    recipe = replace(FEW, objective=objective, steps=400, points=41)
     whole = made(recipe, units=range(6), batch=2)
-    early = made(replace(recipe, tolerance=1e-3), units=range(6), batch=2)
-    alone = made(replace(recipe, tolerance=1e-3), units=[5], batch=2)
+    early = made(replace(recipe, settled=4), units=range(6), batch=2)
+    alone = made(replace(recipe, settled=4), units=[5], batch=2)
     assert np.array_equal(early.images[:, 5:], alone.images)
-    # The course of one that ended early is flat from there on, and what it reached is nearly what all steps reach.
+    # The course of one that ended early is flat from there on, and RS is what all steps give.
     assert (np.diff(early.objective[0, :, :-1]) == 0).any()
-    np.testing.assert_allclose(early.objective[..., -1], whole.objective[..., -1], rtol=0.02)
+    expected, found = (representative_substitution(each.responses[0], each.units) for each in (whole, early))
+    assert np.ptp(expected) > 0
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_race_is_settled_where_nobody_can_change_places():
+    recipe = replace(FEW, steps=100, points=11, settled=2)
+    race = Race(recipe, 2)
+    # The other unit lies 50 % ahead and loses 1 % in ten steps, of which nine are left: 18 % at twice the pace.
+    assert [race.settled(0, np.array([1.0, 1.51]), 0, 0), race.settled(0, np.array([1.0, 1.5]), 0, 10)] == [False, True]
+    # 3 % in ten steps would be 54 %.
+    assert [race.settled(1, np.array([1.0, 1.53]), 0, 0), race.settled(1, np.array([1.0, 1.5]), 0, 10)] == [
+        False,
+        False,
+    ]
+    # What was seen of another image, which began again, is forgotten; a silent target is not settled.
+    assert not race.settled(1, np.array([1.0, 1.5]), 0, 0)
+    assert race.settled(1, np.array([1.0, 1.5]), 0, 10)
+    assert not race.settled(1, np.array([0.0, 1.5]), 0, 20)
+    assert not race.settled(1, np.array([1.0, 1.5]), 0, 30)
 
 
 def test_bfloat16_climbs_almost_as_high_and_is_scored_in_float32():

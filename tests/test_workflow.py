@@ -11,7 +11,9 @@ from workflow import ROOT, SMALL, Project
 PLANNED = {
     "config.yaml": {"digits"},
     "configs/cifar10.yaml": {"cifar10"},
-    "configs/own.yaml": {"mine"},
+    "configs/own_network.yaml": {"own-residual"},
+    "configs/resnet18.yaml": {"my-resnet18"},
+    "configs/timm.yaml": {"my-mobilenet"},
     "paper/config.yaml": {
         *("mlp", "vgg16-cifar10", "vgg16-imagenet"),
         *(f"shallow-seed{seed}" for seed in range(5)),

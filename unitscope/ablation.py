@@ -74,6 +74,16 @@ def ablation(
         classes: Number of classes.
         halves: (images,) half, 0 or 1, that each image of the batches belongs to, as `sampling.halves` says.
         units: The units to clamp; all of them where this is None. The results have their number and order.
+
+    Example: the class is read from unit 0 alone; without it, the bright image is no longer told from the dark one.
+        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
+        >>> for place, weight, bias in ((1, [[1.0], [0.0]], [0.0, 0.5]), (3, [[1.0, 0.0], [0.0, 0.0]], [0.0, 0.4])):
+        ...     _ = module[place].weight.copy_(torch.tensor(weight)), module[place].bias.copy_(torch.tensor(bias))
+        >>> images, labels = np.array([255, 0], np.uint8).reshape(2, 1, 1, 1), np.array([0, 1])
+        >>> clamps = {"zero": np.zeros(2)}
+        >>> found = ablation(module, "1", "linear", [(images, labels)], clamps, classes=2, halves=np.array([0, 1]))
+        >>> found["zero"].accuracy
+        array([0.5, 0. ])
     """
     device = next(module.parameters()).device
     units = range(len(next(iter(clamps.values())))) if units is None else units

@@ -32,6 +32,13 @@ def activations(
 
     Yields:
         For each layer, float32 (images, units).
+
+    Example: two grey images through a layer of four feature maps.
+        >>> module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU()).eval().requires_grad_(False)
+        >>> images = np.full((2, 8, 8, 1), 128, np.uint8)
+        >>> (found,) = activations(module, ["0"], [images])
+        >>> found["0"].shape
+        (2, 4)
     """
     device = next(module.parameters()).device
     read: Callable[..., tuple[torch.Tensor, ...]] = compiled(readouts(module, layers, readout), compile)

@@ -5,7 +5,9 @@ Functions on plain dictionaries. What a study is used for, and where its files l
 
 import copy
 import difflib
-from collections.abc import Iterable, Mapping
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,11 @@ CLAIM_METHODS = {
 
 COMPARING_CLAIMS = ("C9", "C16", "C19")
 """Claims about several experiments: all trainings of a network, or another network."""
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""What can stand in a path and in a command, as the schema says too."""
+
+LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence[str]]
 
 STEPS = ("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures")
 """Keys of an experiment that `defaults` may set for all."""
@@ -68,13 +75,17 @@ def read(path: Path) -> Any:
         raise UserError(f"The config {path} is not YAML: {error}") from error
 
 
-def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> Study:
+def resolve(
+    config: Mapping[str, Any], schema: Mapping[str, Any], name: str, layers_of: LayersOf | None = None
+) -> Study:
     """Check a config and return the study that it describes.
 
     Args:
         config: As read from YAML.
         schema: The JSON schema of a config.
         name: Name of the config's file, for messages.
+        layers_of: Gives the layers that a network has, from its name, its settings and its data set's; asked only for
+            experiments whose layers are `auto` or patterns. None where such experiments need not be understood.
 
     Raises:
         UserError: An unknown key, a value that is not allowed, or a reference to something that is not there.
@@ -100,6 +111,9 @@ def resolve(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> 
         for network in members.get(settings["network"], [settings["network"]]):
             suffix = network.removeprefix(settings["network"])
             complete = _experiment(settings | {"network": network}, defaults, schema, name)
+            if any(_is_pattern(layer) for layer in complete["layers"]) and layers_of is not None:
+                known = layers_of(network, networks[network], whole["datasets"].get(networks[network]["dataset"]))
+                complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
             _check_methods(complete, networks[network], f"{name}: experiments.{experiment}")
             _add(experiments, {experiment + suffix: complete}, name, f"experiments.{experiment}")
             entries.setdefault(experiment, []).append(experiment + suffix)
@@ -205,6 +219,19 @@ def _networks(
         raise UserError(f"{where} names neither a dataset nor an input. Give one: input is [channels, height, width].")
     if whole["dataset"] is not None and whole["input"] is not None:
         raise UserError(f"{where} has an input beside a dataset, which has a shape of its own. Leave one of them out.")
+    if whole["source"] == "exported":
+        if not (whole["weights"] or {}).get("file"):
+            raise UserError(f"{where} is exported, so it needs weights: {{file: network.pt2, sha256: ...}}.")
+        whole["model"] = whole["model"] or Path(whole["weights"]["file"]).name
+    elif not whole["model"]:
+        raise UserError(f"{where} lacks the key 'model': the name of its architecture.")
+    if whole["source"] == "python" and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", whole["model"]):
+        raise UserError(f"{where}.model is {whole['model']!r}; a python source is named package.module:function.")
+    for source in ("torchvision", "timm"):
+        if source in (whole["weights"] or {}) and whole["source"] != source:
+            raise UserError(
+                f"{where}.weights are {source}'s, but its source is {whole['source']!r}. Set source: {source}."
+            )
     if whole["head"] is not None and whole["weights"] is None:
         raise UserError(f"{where} has a head, which is fitted on given features, but no weights. Give it weights.")
     if whole["weights"] is not None or whole["dataset"] is None:
@@ -235,7 +262,7 @@ def _experiment(
 ) -> dict[str, Any]:
     shared = {key: value for key, value in defaults.items() if key in STEPS}
     whole = _filled(_merged(shared, settings), schema["$defs"]["experiment"], schema)
-    layers = settings["layers"]
+    layers = ["*"] if settings["layers"] == "auto" else settings["layers"]
     layers = layers if isinstance(layers, Mapping) else {layer: {} for layer in layers}
     whole["layers"] = {
         layer: _filled(own.get("units", whole["units"]), schema["$defs"]["units"], schema)
@@ -260,6 +287,29 @@ def _experiment(
     }
     del whole["units"], whole["ascent"]
     return whole
+
+
+def _is_pattern(layer: str) -> bool:
+    return bool(set("*?[") & set(layer))
+
+
+def _matched(wanted: Mapping[str, Any], known: Sequence[str], where: str) -> dict[str, Any]:
+    """Return the layers that names and patterns stand for, in the network's order; the last that matches one counts."""
+    found: dict[str, Any] = {layer: units for layer, units in wanted.items() if not _is_pattern(layer)}
+    for pattern, units in wanted.items():
+        if _is_pattern(pattern):
+            matches = fnmatch.filter(known, pattern)
+            if not matches:
+                raise UserError(f"{where}: no layer matches {pattern!r}. The layers are: {', '.join(known)}.")
+            found |= {layer: units for layer in matches if layer not in wanted}
+    odd = [layer for layer in found if not NAME.fullmatch(layer)]
+    if odd:
+        raise UserError(
+            f"{where}: the layer {odd[0]!r} cannot stand in the name of a file; allowed are letters, digits, '.', '_' "
+            "and '-'. Rename the module, or name other layers."
+        )
+    places = {layer: place for place, layer in enumerate(known)}
+    return dict(sorted(found.items(), key=lambda item: places.get(item[0], len(places))))
 
 
 def _claims(

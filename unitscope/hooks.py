@@ -219,6 +219,8 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     result = []
     for depth, (layer, site) in enumerate(watch.sites.items(), 1):
         size = tuple(site.activation.shape)
+        if size[0] != 1:
+            continue
         units, rest = (size[1], size[2:]) if _kind(site) == "conv" else (size[-1], size[1:-1])
         result.append(Tap(layer, depth, _kind(site), units, rest, not site.positive))
     return result

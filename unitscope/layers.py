@@ -125,6 +125,9 @@ class Split:
 def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     """List the layers that can be tapped, in the order of computation.
 
+    A layer whose output has not the images along its first axis (attention within windows) has no activation for an
+    image, and is left out.
+
     Args:
         module: The network, in eval mode.
         shape: (channels, height, width) of an image.
@@ -140,6 +143,8 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     result = []
     for depth, (layer, site) in enumerate(sites.items(), 1):
         size = shapes[site.activation]
+        if size[0] != 1:
+            continue
         units, rest = (size[1], size[2:]) if site.kind == "conv" else (size[-1], size[1:-1])
         result.append(Tap(layer, depth, site.kind, units, tuple(rest), site.signed))
     return result

@@ -4,17 +4,19 @@ Works on modules and settings. Which jobs there are to be done is for the caller
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from unitscope.datasets import collect
+from unitscope.datasets import collect, open_dataset
 from unitscope.layers import Tap, prefix, split, taps
-from unitscope.networks import build, freeze
+from unitscope.networks import build, freeze, read_program
 from unitscope.visualization import Recipe, ascend, passes, select_units
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -53,6 +55,38 @@ def outline(settings: Mapping[str, Any]) -> Outline:
     return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
 
 
+def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path) -> list[Tap]:
+    """Return the layers that a network of the config will have, from its architecture alone.
+
+    Args:
+        network: Its settings.
+        dataset: Settings of its data set; None where it has none.
+        stored: Where the data set lies once it is there; else its source is asked for the size of an image.
+
+    Raises:
+        UserError: The architecture or the data set is not there, or they do not fit together.
+    """
+    classes = 10
+    if dataset is None:
+        shape = network["input"]
+    elif stored.exists():
+        with open_dataset(stored) as known:
+            shape, classes = known.shape, len(known.classes) or classes
+    elif dataset.get("crop"):
+        shape = [3 if dataset["mode"] == "RGB" else 1, dataset["crop"], dataset["crop"]]
+    else:
+        found = outline(dataset)
+        shape, classes = found.shape, found.classes or classes
+    return taps(_untrained(network, shape, classes), shape)
+
+
+def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
+    """Return a network of the config with the weights that its architecture starts from, frozen."""
+    if network["source"] == "exported":
+        network = {**network, "program": read_program(network["weights"])}
+    return freeze(build(network, shape, classes))
+
+
 class Calibration:
     """Seconds and bytes of the steps of one network, measured with random weights.
 
@@ -72,7 +106,7 @@ class Calibration:
         # Seconds of one processor: what jobs that run side by side add up to.
         torch.set_num_threads(1)
         self.data, self.device, self.budget = data, device, budget
-        self.module = freeze(build(network, data.shape, max(1, data.classes))).to(device)
+        self.module = _untrained(network, data.shape, max(1, data.classes)).to(device)
         self.taps: dict[str, Tap] = {tap.layer: tap for tap in taps(self.module, data.shape)}
 
     def images(self, rows: int) -> torch.Tensor:

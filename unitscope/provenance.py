@@ -7,6 +7,7 @@ trees without docstrings: a comment never retrains a network.
 import ast
 import hashlib
 import io
+import sys
 import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -42,6 +43,59 @@ def code_digest(script: Path, root: Path) -> str:
                 found[path] = _plain(path)
                 waiting.append(path)
     return _digest(f"{path.name}\n{text}" for path, text in sorted(found.items(), key=lambda item: item[0].name))
+
+
+def own_code_digest(function: str, root: Path) -> str:
+    """Return a digest of the module that holds a function of the user's, and of what it imports beside itself.
+
+    Followed are the modules that lie in the folder of the first one, or, where that is a folder of installed packages,
+    those of its package.
+
+    Args:
+        function: `package.module:name`.
+        root: Folder in which modules are looked for before the import path.
+    """
+    module = function.partition(":")[0]
+    top = module.split(".")[0]
+    home = next((folder for folder in map(Path, [str(root), *sys.path]) if _file_of(folder, module)), None)
+    if home is None:
+        raise UserError(
+            f"model: {function}: there is no module {module}. It has to lie in the project's folder or be "
+            "installed, as Python source."
+        )
+    installed = home.name in ("site-packages", "dist-packages")
+    found: dict[str, str] = {}
+    waiting = {module}
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(home, name) if name.split(".")[0] == top or not installed else None
+        if path is not None:
+            found[name] = _plain(path)
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            waiting |= _all_imported(found[name], package) - found.keys()
+            # The files of the packages that it lies in are run as well.
+            waiting |= {name[:end] for end, letter in enumerate(name) if letter == "."} - found.keys()
+    return _digest(f"{name}\n{text}" for name, text in sorted(found.items()))
+
+
+def _file_of(folder: Path, module: str) -> Path | None:
+    """Return the file of a module below a folder."""
+    path = folder.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def _all_imported(source: str, package: str) -> set[str]:
+    """Return what a source may import, by full names: modules, and names that may be modules of a package."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".") if package else []
+            base = parts[: len(parts) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {name, *(f"{name}.{alias.name}".lstrip(".") for alias in node.names)} - {""}
+    return found
 
 
 def listing_digest(path: Path) -> str:

@@ -23,6 +23,10 @@ def class_selectivity(means: np.ndarray) -> np.ndarray:
 
     Returns:
         (units,) in [0, 1]; NaN where the denominator is not above 0, or with fewer than two classes.
+
+    Example: one unit prefers the first of three classes, another treats all alike.
+        >>> class_selectivity(np.array([[4.0, 1.0], [1.0, 1.0], [1.0, 1.0]]))
+        array([0.6, 0. ])
     """
     if len(means) < 2:
         return np.full(means.shape[1], np.nan)

@@ -18,7 +18,7 @@ from unitscope.console import log, progress
 from unitscope.datasets import Dataset, ahead
 from unitscope.devices import autocast
 from unitscope.errors import UserError
-from unitscope.networks import Headed, pixels
+from unitscope.networks import pixels
 from unitscope.randomness import generator
 
 EVALUATION_BATCH = 250
@@ -175,18 +175,20 @@ def augmented(batch: np.ndarray, crop: int, flip: bool, random: np.random.Genera
     return batch
 
 
-def fit_linear_head(module: Headed, dataset: Dataset, weight_decay: float, device: torch.device) -> None:
-    """Fit the linear head of a network on its frozen features, by L-BFGS on all training images at once.
+def fit_linear_head(module: nn.Module, path: str, dataset: Dataset, weight_decay: float, device: torch.device) -> None:
+    """Fit the linear layer that gives a network's logits on frozen features, by L-BFGS on all training images at once.
 
     Args:
         module: Changed in place.
+        path: Of that layer.
         dataset: Labelled images.
         weight_decay: Penalty on half the squared weights, beside the mean cross-entropy.
         device: Where it runs.
     """
     module.eval().requires_grad_(False)
     inputs: list[Tensor] = []
-    handle = module.head.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    head: Any = module.get_submodule(path)
+    handle = head.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     try:
         with torch.no_grad(), progress(dataset.count("train"), "features", "images") as advance:
             for batch in dataset.batches("train", EVALUATION_BATCH):
@@ -199,8 +201,8 @@ def fit_linear_head(module: Headed, dataset: Dataset, weight_decay: float, devic
     # On standardized features L-BFGS takes tens of steps instead of thousands; folded into the weights behind it.
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
     standardized = (features - mean) / std
-    weight = torch.zeros_like(module.head.weight, requires_grad=True)
-    bias = torch.zeros_like(module.head.bias, requires_grad=True)
+    weight = torch.zeros_like(head.weight, requires_grad=True)
+    bias = torch.zeros_like(head.bias, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -211,8 +213,8 @@ def fit_linear_head(module: Headed, dataset: Dataset, weight_decay: float, devic
 
     optimizer.step(closure)
     with torch.no_grad():
-        module.head.weight.copy_(weight / std)
-        module.head.bias.copy_(bias - (weight / std) @ mean)
+        head.weight.copy_(weight / std)
+        head.bias.copy_(bias - (weight / std) @ mean)
 
 
 def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.device) -> dict[str, Any]:

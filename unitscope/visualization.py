@@ -46,8 +46,9 @@ class Recipe:
         jitter: Largest shift of the image, in pixels, drawn anew for each step.
         total_variation: Weight of the total variation that is subtracted.
         points: How often the objective is recorded, start and end included.
-        tolerance: An ascent ends early where the objective has risen by less than this share of itself between two of
-            its recorded points; 0 takes all steps.
+        settled: An ascent ends early where RS is settled: where no other unit would come to answer more strongly than
+            the target, or no longer do so, if it went on to the last step at this many times the pace between the last
+            two recorded points. 0 takes all steps.
         precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
     """
 
@@ -63,7 +64,7 @@ class Recipe:
     jitter: int = 0
     total_variation: float = 0.0
     points: int = 17
-    tolerance: float = 0.0
+    settled: float = 0.0
     precision: str = "float32"
 
     def recorded_steps(self) -> np.ndarray:
@@ -348,6 +349,7 @@ def ascend(
     targets: Sequence[int],
     batch: int,
     jitter: Callable[[int, int], np.ndarray] | None = None,
+    answers: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Climb]:
     """Climb from start images, `batch` at once; a row that is done makes room for the next that waits.
 
@@ -361,6 +363,7 @@ def ascend(
         targets: The unit of each row of work.
         batch: How many climb at once.
         jitter: Gives the shift (2,) of a row's image in one of its steps.
+        answers: Gives the activations (images, units) of the whole layer, where rows may end early.
 
     Yields:
         Each row, in the order in which they are done.
@@ -383,35 +386,10 @@ def ascend(
     point = {int(step): number for number, step in enumerate(recipe.recorded_steps())}
     steps = np.zeros(batch, np.int64)
     course = np.full((batch, len(point)), np.nan, np.float32)
-    while any(row is not None for row in slots):
-        images = parameters.images()
-        seen = images
-        if jitter is not None:
-            work = [rows[0] if row is None else row for row in slots]
-            seen = _shifted(images, [jitter(row, int(step)) for row, step in zip(work, steps, strict=True)])
-        value = forward(seen, unit)
-        due = [slot for slot, row in enumerate(slots) if row is not None and int(steps[slot]) in point]
-        done = []
-        if due:
-            now = value.detach().float().cpu().numpy()
-            for slot in due:
-                number = point[int(steps[slot])]
-                course[slot, number] = now[slot]
-                if number and _converged(course[slot, number - 1], course[slot, number], recipe.tolerance):
-                    course[slot, number:] = now[slot]
-                    done.append(slot)
-        finished = {slot: images[slot].detach().clone() for slot in done}
-        if recipe.total_variation:
-            value = value - recipe.total_variation * total_variation(images)
-        (gradient,) = torch.autograd.grad(value.sum(), values)
-        optimizer.step(values, gradient, steps)
-        parameters.project()
-        steps += 1
-        last = [slot for slot, row in enumerate(slots) if row is not None and steps[slot] == recipe.steps]
-        if set(last) - set(done):
-            images = parameters.images()
-            finished |= {slot: images[slot].detach().clone() for slot in last if slot not in finished}
-        for slot, image in finished.items():
+    race = Race(recipe, batch) if recipe.settled and answers is not None else None
+
+    def leave(leaving: Sequence[int], images: Tensor) -> Iterator[Climb]:
+        for slot, image in [(slot, images[slot].detach().clone()) for slot in leaving]:
             row = slots[slot]
             assert row is not None
             yield Climb(row, image, course[slot].copy())
@@ -423,9 +401,68 @@ def ascend(
                 steps[slot] = 0
                 course[slot] = np.nan
 
+    while any(row is not None for row in slots):
+        images = parameters.images()
+        seen = images
+        if jitter is not None:
+            work = [rows[0] if row is None else row for row in slots]
+            seen = _shifted(images, [jitter(row, int(step)) for row, step in zip(work, steps, strict=True)])
+        value = forward(seen, unit)
+        at = [point.get(int(step)) for step in steps]
+        due = {
+            slot: number
+            for slot, (row, number) in enumerate(zip(slots, at, strict=True))
+            if row is not None and number is not None and np.isnan(course[slot, number])
+        }
+        if due:
+            now = value.detach().float().cpu().numpy()
+            for slot, number in due.items():
+                course[slot, number] = now[slot]
+        if due and race is not None and answers is not None:
+            with torch.no_grad():
+                given = answers(images).float().cpu().numpy()
+            done = [slot for slot in due if race.settled(slot, given[slot], int(unit[slot]), int(steps[slot]))]
+            if done:
+                for slot in done:
+                    course[slot, due[slot] :] = now[slot]
+                yield from leave(done, images)
+                # Again, with those that have come: all then reach their recorded points together, and the whole layer
+                # is asked only there.
+                continue
+        if recipe.total_variation:
+            value = value - recipe.total_variation * total_variation(images)
+        (gradient,) = torch.autograd.grad(value.sum(), values)
+        optimizer.step(values, gradient, steps)
+        parameters.project()
+        steps += 1
+        last = [slot for slot, row in enumerate(slots) if row is not None and steps[slot] == recipe.steps]
+        if last:
+            yield from leave(last, parameters.images())
 
-def _converged(before: float, now: float, tolerance: float) -> bool:
-    return tolerance > 0 and now - before <= tolerance * abs(now)
+
+class Race:
+    """Tells of ascents in progress whether RS, the number of units ahead of the target, is settled."""
+
+    def __init__(self, recipe: Recipe, slots: int) -> None:
+        self._recipe = recipe
+        self._before: list[tuple[int, np.ndarray] | None] = [None] * slots
+
+    def settled(self, slot: int, answers: np.ndarray, target: int, step: int) -> bool:
+        """Take note of what the layer answers (units,) before a step; return whether nobody will change places.
+
+        How far another unit lies ahead is measured as a share of the target's answer. Where the target is silent,
+        nothing is settled.
+        """
+        before = self._before[slot] if step else None
+        if answers[target] <= 0:
+            self._before[slot] = None
+            return False
+        ahead = np.delete(answers, target) / answers[target] - 1
+        self._before[slot] = step, ahead
+        if before is None:
+            return False
+        left = (self._recipe.steps - step) / (step - before[0])
+        return bool((np.abs(ahead) >= self._recipe.settled * left * np.abs(ahead - before[1])).all())
 
 
 def _shifted(images: Tensor, shifts: Sequence[np.ndarray]) -> Tensor:
@@ -491,6 +528,13 @@ def activation_maximization(
         scale: Mean and standard deviation (units,) over real images, needed by "iam_z".
         mean_image: Needed by the start "mean".
         scratch: Where finished batches are kept until all are done.
+
+    Example: a unit that likes its first pixel bright and its second one dark gets that image.
+        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(2, 1), nn.ReLU()).eval().requires_grad_(False)
+        >>> _ = module[1].weight.copy_(torch.tensor([[2.0, -1.0]]))
+        >>> made = activation_maximization(module, "1", (1, 1, 2), np.array([0]), Recipe(steps=64, points=2))
+        >>> made.images.ravel()
+        array([255,   0], dtype=uint8)
     """
     device = next(module.parameters()).device
     forward = prefix(module, layer, readout)
@@ -514,7 +558,8 @@ def activation_maximization(
     left = np.flatnonzero(~climbed.done).tolist()
     climbs = passes(module, layer, recipe, readout, scales, compile)
     with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
-        for climb in ascend(climbs, recipe, left, start, targets, batch, jitter if recipe.jitter else None):
+        shifts = jitter if recipe.jitter else None
+        for climb in ascend(climbs, recipe, left, start, targets, batch, shifts, lambda images: forward(images)[1]):
             climbed.add(climb, batch)
             advance(1)
     blocks = []

@@ -1,0 +1,52 @@
+"""List the layers of an experiment's network that can be tapped: what may be named under `layers` in the config."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from unitscope import console
+from unitscope.errors import UserError
+from unitscope.layers import Tap
+from unitscope.planning import layers_before_training
+from unitscope.study import DATASETS, load_study
+
+ROOT = Path(__file__).parent.parent
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("config", type=Path, help="the config (.yaml)")
+    result.add_argument("experiment", help="name of an experiment in it")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Build the network without training it, and print a table of its layers."""
+    study = load_study(arguments.config, ROOT)
+    if arguments.experiment not in study.experiments:
+        raise UserError(
+            f"{arguments.config} has no experiment {arguments.experiment!r}; it has {', '.join(study.experiments)}."
+        )
+    experiment = study.experiments[arguments.experiment]
+    network = study.networks[experiment["network"]]
+    stored = ROOT / DATASETS / f"{network['dataset']}.h5"
+    known = layers_before_training(network, study.datasets.get(network["dataset"]), stored)
+    print(table(known, experiment["layers"]))
+
+
+def table(known: list[Tap], chosen: Iterable[str]) -> str:
+    """Return a row a layer; a star marks those that the experiment takes."""
+    chosen = set(chosen)
+    width = max(len("layer"), *(len(tap.layer) for tap in known))
+    lines = [f"  {'layer':{width}}  depth  kind    units  map        activation"]
+    for tap in known:
+        size = "x".join(map(str, tap.map)) or "-"
+        sign = "signed" if tap.signed else "positive"
+        star = "*" if tap.layer in chosen else " "
+        lines.append(f"{star} {tap.layer:{width}}  {tap.depth:5}  {tap.kind:6}  {tap.units:5}  {size:9}  {sign}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

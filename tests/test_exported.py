@@ -1,0 +1,248 @@
+"""Exported programs: the same network with the same layers, and nothing run that a file holds."""
+
+import io
+import json
+import pickle
+import zipfile
+
+import pytest
+import torch
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from torch import nn
+
+from unitscope.errors import UserError
+from unitscope.exported import read_exported
+from unitscope.layers import split, taps
+from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, save_checkpoint
+
+SIZE = (3, 8, 8)
+
+
+def exported(module, shape=SIZE, images=2, dynamic=True):
+    """Return the bytes of an exported network."""
+    sizes = ({0: torch.export.Dim("images")},) if dynamic else None
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(module, (torch.rand(images, *shape),), dynamic_shapes=sizes), buffer)
+    return buffer.getvalue()
+
+
+def program(content):
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def changed(content, change):
+    """Return an archive with its records changed by a function on a dictionary from names to bytes."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    root = next(iter(records)).split("/")[0]
+    plain = {name.removeprefix(f"{root}/"): value for name, value in records.items()}
+    change(plain)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in plain.items():
+            archive.writestr(f"{root}/{name}", value)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def residual():
+    return exported(quiet(Residual()))
+
+
+def vision_transformer():
+    from torchvision.models import VisionTransformer
+
+    return VisionTransformer(
+        image_size=8, patch_size=4, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=3
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (Residual, SIZE),
+        (Shared, (3, 2, 2)),
+        (InPlace, SIZE),
+        (Varied, SIZE),
+        (Tokens, SIZE),
+        (vision_transformer, SIZE),
+    ],
+)
+def test_an_exported_network_is_the_network(network, shape):
+    module = quiet(network())
+    images = torch.rand(5, *shape)
+    found = read_exported(program(exported(module, shape)), shape)
+    torch.testing.assert_close(found(images), module(images))
+    assert found.state_dict().keys() == module.state_dict().keys()
+    assert taps(found, shape) == taps(module, shape)
+    for tap in taps(found, shape):
+        cut = split(found, tap.layer)
+        torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), module(images))
+        assert (cut.change is None) == (split(module, tap.layer).change is None)
+
+
+def test_a_checkpoint_carries_the_program(tmp_path, residual):
+    network = {
+        "source": "exported",
+        "model": "x.pt2",
+        "options": {},
+        "head": {"fit": "linear", "replaces": "last_layer"},
+    }
+    module = build({**network, "program": program(residual)}, SIZE, 7)
+    scale = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    names = [str(number) for number in range(7)]
+    described = {**network, **scale, "input": list(SIZE), "classes": names, "program": program(residual)}
+    save_checkpoint(tmp_path / "x.pt", module, described)
+    freeze(accept_pixels(module, **scale))
+    loaded, record = load_checkpoint(tmp_path / "x.pt")
+    images = torch.rand(2, *SIZE)
+    assert torch.equal(loaded(images), module(images)) and loaded(images).shape == (2, 7)
+    assert "program" not in record
+
+
+class Viewing(nn.Module):
+    """A network that asks how many images there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(192, 3)
+
+    def forward(self, x):
+        return self.last(x.view(x.shape[0], -1))
+
+
+def test_a_program_for_one_number_of_images():
+    assert read_exported(program(exported(Viewing())), SIZE)(torch.rand(4, *SIZE)).shape == (4, 3)
+    with pytest.raises(UserError, match="without dynamic_shapes"):
+        read_exported(program(exported(Viewing(), dynamic=False)), SIZE)
+
+
+def test_a_program_in_training_mode():
+    with pytest.raises(UserError, match=r"call module\.eval\(\)"):
+        read_exported(program(exported(Residual().train())), SIZE)
+
+
+def test_images_of_another_size(residual):
+    with pytest.raises(UserError, match=r"does not take 1 images of shape \(1, 8, 8\)"):
+        read_exported(program(residual), (1, 8, 8))
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.98])
+def test_a_file_cut_off(residual, share):
+    with pytest.raises(UserError, match="is refused"):
+        read_exported(program(residual[: int(share * len(residual))] or b"x"), SIZE)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+class Hostile:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def in_graph(edit):
+    def change(records):
+        model = json.loads(records["models/model.json"])
+        edit(model)
+        records["models/model.json"] = json.dumps(model).encode()
+
+    return change
+
+
+def nodes(model):
+    return model["graph_module"]["graph"]["nodes"]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("torch.serialization.os.system", "no operator of ATen"),
+        ("torch.hub.load", "no operator of ATen"),
+        ("torch.ops.aten.from_file.default", "no operator of ATen"),
+        ("_operator.methodcaller", "no operator of ATen"),
+        ("#extension", "no operator of ATen"),
+    ],
+)
+def test_functions_beyond_aten_are_refused(residual, target, message):
+    content = changed(residual, in_graph(lambda model: nodes(model)[0].update(target=target)))
+    with pytest.raises(UserError, match=message):
+        read_exported(program(content), SIZE)
+
+
+def test_an_expression_is_not_evaluated(tmp_path):
+    content = exported(quiet(Tokens()))
+    ran = tmp_path / "ran"
+
+    def edit(model):
+        text = json.dumps(model)
+        first = text.index('"expr_str": "') + len('"expr_str": "')
+        hostile = f"__import__('pathlib').Path('{ran}').touch()"
+        model.clear()
+        model.update(json.loads(text[:first] + hostile + text[text.index('"', first) :]))
+
+    with pytest.raises(UserError, match=r"computes a size by .__import__"):
+        read_exported(program(changed(content, in_graph(edit))), SIZE)
+    assert not ran.exists()
+
+
+def test_nothing_is_unpickled(residual, tmp_path):
+    ran = tmp_path / "ran"
+    hostile = pickle.dumps(Hostile(ran))
+
+    def inputs(records):
+        buffer = io.BytesIO()
+        torch.save(Hostile(ran), buffer)
+        records["data/sample_inputs/model.pt"] = buffer.getvalue()
+
+    def weights(records):
+        name = "data/weights/model_weights_config.json"
+        config = json.loads(records[name])
+        next(iter(config["config"].values()))["use_pickle"] = True
+        records[name] = json.dumps(config).encode()
+        records["data/weights/weight_0"] = hostile
+
+    def constants(records):
+        name = "data/constants/model_constants_config.json"
+        entry = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": False, "tensor_meta": None}
+        records[name] = json.dumps({"config": {"x": entry}}).encode()
+        records["data/constants/tensor_0"] = hostile
+
+    def legacy(records):
+        records["data/weights/model.pt"] = hostile
+
+    for change, message in (
+        (inputs, "sample inputs are more than tensors"),
+        (weights, "is pickled"),
+        (constants, "is pickled"),
+        (legacy, "neither a tensor nor a graph"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_exported(program(changed(residual, change)), SIZE)
+        assert not ran.exists(), change.__name__
+
+
+def test_types_of_inputs_and_outputs(residual):
+    def edit(model):
+        text = json.dumps(model).replace("builtins.tuple", "collections.OrderedDict")
+        model.clear()
+        model.update(json.loads(text))
+
+    with pytest.raises(UserError, match=r"of the type 'collections\.OrderedDict'"):
+        read_exported(program(changed(residual, in_graph(edit))), SIZE)
+
+
+def test_two_inputs_are_refused():
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return (x + y).mean((2, 3))
+
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(Two(), (torch.rand(2, *SIZE), torch.rand(2, *SIZE))), buffer)
+    with pytest.raises(UserError, match="one batch of images"):
+        read_exported(program(buffer.getvalue()), SIZE)

@@ -1,0 +1,131 @@
+"""Where architectures come from: timm, functions of one's own, and what is refused of either."""
+
+import sys
+
+import pytest
+import torch
+from real_images import go_offline
+from torch import nn
+
+from unitscope.errors import UserError
+from unitscope.layers import prefix, split, taps
+from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, save_checkpoint
+from unitscope.sources import timm_weights
+
+COLOUR = (3, 64, 64)
+
+
+def settings(source, model, **options):
+    return {"source": source, "model": model, "options": options, "head": None, "seed": 0}
+
+
+def kept(module, path, network, shape, classes):
+    """Save a network as a checkpoint."""
+    description = {key: network[key] for key in ("source", "model", "options", "head")}
+    names = [str(number) for number in range(classes)]
+    scale = {"mean": [0.5] * shape[0], "std": [0.25] * shape[0]}
+    save_checkpoint(path, module, {**description, **scale, "input": list(shape), "classes": names})
+    return freeze(accept_pixels(module, **scale))
+
+
+# --- timm ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "model", ["resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
+)
+def test_a_network_of_timm_is_rebuilt_and_cut(tmp_path, model):
+    options = {"img_size": 64} if "patch" in model else {}
+    network = settings("timm", model, **options)
+    saved = kept(build(network, COLOUR, 5), tmp_path / "x.pt", network, COLOUR, 5)
+    module, _ = load_checkpoint(tmp_path / "x.pt")
+    images = torch.rand(2, *COLOUR)
+    expected = saved(images)
+    assert torch.equal(module(images), expected) and expected.shape == (2, 5)
+    known = taps(module, COLOUR)
+    for tap in (known[0], known[len(known) // 2], known[-1]):
+        cut = split(module, tap.layer)
+        torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
+        assert prefix(module, tap.layer, "mean")(images)[1].shape == (2, tap.units)
+
+
+def test_timm_takes_grey_images():
+    assert build(settings("timm", "resnet10t"), (1, 32, 32), 4)(torch.rand(2, 1, 32, 32)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (settings("timm", "resnet10"), "timm has no model 'resnet10'.*resnet101"),
+        (settings("timm", "resnet18.a1_in1k"), "without a tag"),
+        (settings("timm", "hf-hub:someone/something"), "timm has no model"),
+        (settings("timm", "resnet10t", checkpoint_path="x.pt"), "options.checkpoint_path is not taken"),
+        (settings("timm", "resnet10t", pretrained=True), "name weights under weights"),
+        (settings("timm", "resnet10t", colour=True), "does not take the options"),
+    ],
+)
+def test_what_timm_is_not_asked_for(network, message):
+    with pytest.raises(UserError, match=message):
+        build(network, COLOUR, 5)
+
+
+def test_timms_weights_without_a_network(tmp_path, monkeypatch):
+    go_offline(monkeypatch)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=r"could not fetch the weights a1_in1k of resnet18.*bring the file"):
+        timm_weights("resnet18", "a1_in1k", {})
+    with pytest.raises(UserError, match=r"no weights 'best' for resnet18; it has .*a1_in1k"):
+        timm_weights("resnet18", "best", {})
+
+
+def test_timm_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UserError, match=r"pip install unitscope\[timm\]"):
+        build(settings("timm", "resnet10t"), COLOUR, 5)
+
+
+# --- a function of one's own -----------------------------------------------------------------------------------------
+
+
+def test_a_function_is_given_what_it_asks_for():
+    module = build(settings("python", "configs.own_network:network", channels=6, blocks=1), (1, 28, 28), 3)
+    assert module(torch.rand(2, 1, 28, 28)).shape == (2, 3) and module[0].out_channels == 6
+    # One that asks for nothing is called with its options alone.
+    assert build(settings("python", "networks_by_hand:Residual", channels=4), (3, 8, 8), 9).fc.out_features == 4
+
+
+def test_its_weights_come_from_the_seed():
+    network = settings("python", "configs.own_network:network")
+    first, again, other = (build({**network, "seed": seed}, (1, 28, 28), 3)[0].weight for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("no_such_module:network", {}, "cannot be imported.*project's folder"),
+        ("configs.own_network:nothing", {}, "has no 'nothing'"),
+        ("configs.own_network:network", {"width": 3}, "options channels, blocks"),
+        ("os:getcwd", {}, "returned str; it has to return a torch.nn.Module"),
+    ],
+)
+def test_functions_that_do_not_fit(model, options, message):
+    with pytest.raises(UserError, match=message):
+        build(settings("python", model, **options), (1, 28, 28), 3)
+
+
+def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):
+    network = settings("python", "configs.own_network:network", channels=4)
+    shape = (1, 28, 28)
+    saved = kept(build(network, shape, 3), tmp_path / "x.pt", network, shape, 3)
+    loaded, _ = load_checkpoint(tmp_path / "x.pt", python="configs.own_network:network")
+    images = torch.rand(2, *shape)
+    assert torch.equal(loaded(images), saved(images))
+    # As somebody might send it: os.system with an argument of theirs.
+    hostile = settings("python", "os:system", command=f"touch {tmp_path / 'ran'}")
+    kept(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)), tmp_path / "y.pt", hostile, shape, 3)
+    for named in ("", "configs.own_network:network"):
+        with pytest.raises(UserError, match=r"'os:system'.*called only where it is named"):
+            load_checkpoint(tmp_path / "y.pt", python=named)
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,344 @@
+"""Programs of `torch.export`, read without running anything that they hold, as networks whose layers have names.
+
+`torch.export.load` unpickles parts of an archive, evaluates its symbolic expressions, and takes operators by their
+dotted names. So an archive is looked through first, and only one that is plain tensors and a graph of ATen operators
+reaches it. The flat graph then becomes modules again: convolutions, linear layers and batch norms under the paths that
+they had, their nonlinearities as functions.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from unitscope.errors import UserError
+
+_RECORDS = re.compile(
+    r"archive_format|archive_version|byteorder|\.data/[a-z_]+|\.format_version|\.storage_alignment|models/model\.json"
+    r"|data/sample_inputs/model\.pt|data/(weights/(model_weights_config\.json|weight_\d+)"
+    r"|constants/(model_constants_config\.json|tensor_\d+))"
+)
+_SYMBOLIC = re.compile(
+    r"(Symbol\('[su]\d+'(, [a-z]+=(True|False))*\)|[su]\d+|Integer|Rational|Add|Mul|Pow|Max|Min|(Python)?Mod"
+    r"|(Floor|Ceil|Clean)Div|-?\d+|[\s+\-*(),])*"
+)
+_OPERATORS = re.compile(
+    r"torch\.ops\.aten\.(?!from_file)[a-z0-9_]+\.[A-Za-z0-9_]+|_operator\.(add|sub|mul|floordiv|mod|neg|getitem)"
+    r"|torch\.sym_(int|max|min)"
+)
+_SPECS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
+
+FUNCTIONS: dict[str, tuple[Any, int]] = {
+    "relu": (F.relu, 1),
+    "relu6": (F.relu6, 1),
+    "sigmoid": (torch.sigmoid, 1),
+    "tanh": (torch.tanh, 1),
+    "gelu": (F.gelu, 1),
+    "silu": (F.silu, 1),
+    "mish": (F.mish, 1),
+    "hardswish": (F.hardswish, 1),
+    "hardsigmoid": (F.hardsigmoid, 1),
+    "leaky_relu": (F.leaky_relu, 2),
+    "elu": (F.elu, 2),
+    "selu": (F.selu, 1),
+    "celu": (F.celu, 2),
+    "softplus": (F.softplus, 3),
+    "prelu": (F.prelu, 2),
+    "max_pool2d": (F.max_pool2d, 6),
+    "avg_pool2d": (F.avg_pool2d, 7),
+    "adaptive_avg_pool2d": (F.adaptive_avg_pool2d, 2),
+    "flatten": (torch.flatten, 3),
+}
+"""What `unitscope.layers` knows an ATen operator (without the "_" of one in place) as, and how many arguments mean the
+same to both."""
+
+
+def read_exported(program: Tensor, shape: Sequence[int]) -> nn.Module:
+    """Return the network of an exported program, with its weights.
+
+    Args:
+        program: The bytes of what `torch.export.save` writes, uint8.
+        shape: (channels, height, width) of an image.
+
+    Raises:
+        UserError: The archive is damaged, holds more than tensors and a graph of ATen operators, takes other inputs
+            than one batch of images, or was exported for one number of images.
+    """
+    content = program.numpy().tobytes()
+    _check(content)
+    # Its import takes seconds.
+    import torch.export
+
+    try:
+        exported = torch.export.load(io.BytesIO(content))
+    # Whatever its readers come upon in a damaged archive.
+    except Exception as error:
+        raise _refusal(f"it cannot be read ({_first_line(error)})") from error
+    return _checked_on(_Rebuilt(exported).module(), shape)
+
+
+# --- looked through --------------------------------------------------------------------------------------------------
+
+
+def _check(content: bytes) -> None:
+    """Refuse an archive that holds more than tensors and a graph of ATen operators."""
+    try:
+        # The reader that torch.export.load uses too: another one might see other contents.
+        reader = torch._C.PyTorchFileReader(io.BytesIO(content))
+        records = {name: reader.get_record(name) for name in reader.get_all_records()}
+    except (RuntimeError, ValueError) as error:
+        raise _refusal(f"it is no archive of torch.export.save, or is cut off ({_first_line(error)})") from error
+    if unknown := [name for name in records if not _RECORDS.fullmatch(name)]:
+        raise _refusal(f"it holds {unknown[0]!r}, which is neither a tensor nor a graph")
+    for name in ("models/model.json", "data/sample_inputs/model.pt", *_CONFIGS):
+        if name not in records:
+            raise _refusal(f"it lacks {name}")
+    try:
+        torch.load(io.BytesIO(records["data/sample_inputs/model.pt"]), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise _refusal(f"its sample inputs are more than tensors ({_first_line(error)})") from error
+    try:
+        for name in _CONFIGS:
+            for key, entry in json.loads(records[name])["config"].items():
+                if entry["use_pickle"] is not False or not re.fullmatch(r"(weight|tensor)_\d+", entry["path_name"]):
+                    raise _refusal(f"its tensor {key!r} is pickled")
+        _check_graph(json.loads(records["models/model.json"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _refusal(f"its graph cannot be read ({_first_line(error)})") from error
+
+
+_CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
+
+
+def _check_graph(model: Any) -> None:
+    for key, value in _walk(model):
+        if key == "expr_str" and not (isinstance(value, str) and _SYMBOLIC.fullmatch(value)):
+            raise _refusal(f"it computes a size by {str(value)[:60]!r}")
+        if key == "target" and not (isinstance(value, str) and _OPERATORS.fullmatch(value)):
+            raise _refusal(f"it uses {str(value)[:60]!r}, which is no operator of ATen")
+        if key in ("in_spec", "out_spec") and isinstance(value, str):
+            for inner, kind in _walk(json.loads(value)):
+                if inner == "type" and kind not in _SPECS:
+                    raise _refusal(f"its inputs and outputs are of the type {kind!r}")
+
+
+def _walk(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every key of nested JSON with its value."""
+    for key, inner in value.items() if isinstance(value, dict) else []:
+        yield key, inner
+        yield from _walk(inner)
+    for inner in value if isinstance(value, list) else []:
+        yield from _walk(inner)
+
+
+def _refusal(reason: str) -> UserError:
+    return UserError(
+        f"The exported program (.pt2) is refused: {reason}. Nothing here runs code from a file. Export the network "
+        'again: torch.export.save(torch.export.export(module, (images,), dynamic_shapes=({0: Dim("images")},)), path).'
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+# --- as modules ------------------------------------------------------------------------------------------------------
+
+
+class _Rebuilt:
+    """A graph of modules, while it is made node by node from the flat one of an exported program."""
+
+    def __init__(self, exported: Any) -> None:
+        signature = exported.graph_signature
+        if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+            raise _refusal("it does not take one batch of images and give their logits")
+        self.names: dict[str, str] = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        self.tensors: dict[str, Any] = {**exported.state_dict, **exported.constants}
+        self.root, self.graph = nn.Module(), fx.Graph()
+        self.values: dict[fx.Node, fx.Node] = {}
+        for node in exported.graph.nodes:
+            self._add(node)
+
+    def module(self) -> nn.Module:
+        """Return the whole."""
+        module = fx.GraphModule(self.root, self.graph, "Exported")
+        module.graph.eliminate_dead_code()
+        module.recompile()
+        return module.eval()
+
+    def _add(self, node: fx.Node) -> None:
+        if node.op == "placeholder":
+            if node.name not in self.names:
+                self.values[node] = self.graph.placeholder("images")
+        elif node.op == "output":
+            self.graph.output(self._value(node.args[0][0]))  # type: ignore[index,arg-type]
+        else:
+            operator, overload = _operator(node)
+            build = _LAYERS.get(operator)
+            made = build(self, node, overload) if build else None
+            self.values[node] = made or self._function(node, operator, overload)
+
+    def _value(self, node: fx.Node) -> fx.Node:
+        """Return what stands for a value of the flat graph; weights that no layer has taken are fetched by name."""
+        if node not in self.values:
+            path = self.names[node.name]
+            self._put(path, self.tensors[path])
+            self.values[node] = self.graph.get_attr(path)
+        return self.values[node]
+
+    def _function(self, node: fx.Node, operator: str, overload: str) -> fx.Node:
+        """Return a call of the function that a node is; one that works in place works into a new value."""
+        source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
+        if operator in ("dropout", "dropout_") and source is not None and node.args[2] is False:
+            return self._value(source)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
+        plain = operator.rstrip("_")
+        if plain == "hardtanh" and args[1:] == (0.0, 6.0):
+            return self.graph.call_function(F.relu6, args[:1])
+        function, most = FUNCTIONS.get(plain, (None, 0))
+        if function and len(args) <= most:
+            made = self.graph.call_function(function, args, kwargs)
+        elif operator.endswith("_"):
+            made = self.graph.call_function(getattr(getattr(torch.ops.aten, plain), overload), args, kwargs)
+        else:
+            return self.graph.call_function(node.target, args, kwargs)  # type: ignore[arg-type]
+        if operator.endswith("_") and source is not None:
+            if any(user > node for other in _aliases(source) - {source} for user in other.users):
+                raise _refusal(f"it works in place on views ({operator}); export it with run_decompositions({{}})")
+            # Who reads the old value from here on reads the new one.
+            self.values[source] = made
+        return made
+
+    def layer(self, node: fx.Node, module: nn.Module, operands: Sequence[Any], own: Sequence[str]) -> fx.Node | None:
+        """Return a call of a module that holds the tensors `operands` under the names `own`; None where it cannot."""
+        paths = [self.names.get(getattr(operand, "name", "")) for operand in operands]
+        found = [(path, name) for path, name in zip(paths, own, strict=True) if path]
+        homes = {path.removesuffix(f".{name}") if path.endswith(f".{name}") else "" for path, name in found}
+        # Not where another module has borrowed the weights, as attention does.
+        stack = list((node.meta.get("nn_module_stack") or {}).values())
+        if len(homes) != 1 or not stack or homes != {stack[-1][0]}:
+            return None
+        (home,) = homes
+        for path, name in found:
+            tensor = self.tensors[path]
+            setattr(module, name, nn.Parameter(tensor, False) if name in module._parameters else tensor)
+        self._put(home, module)
+        return self.graph.call_module(home, (self._value(node.args[0]),))  # type: ignore[arg-type]
+
+    def _put(self, path: str, value: Any) -> None:
+        """Put a module or tensor to its path, if nothing is there."""
+        *parents, name = path.split(".")
+        place = self.root
+        for parent in parents:
+            if not hasattr(place, parent):
+                place.add_module(parent, nn.Module())
+            place = getattr(place, parent)
+        if hasattr(place, name):
+            return
+        if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+            place.register_buffer(name, value)
+        else:
+            setattr(place, name, value)
+
+
+def _convolution(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
+    operands = (*node.args[1:], None)[:2]
+    weight = rebuilt.tensors.get(rebuilt.names.get(getattr(operands[0], "name", ""), ""))
+    if overload not in ("default", "padding") or weight is None:
+        return None
+    given: list[Any] = list(node.args[3:])
+    usual: list[Any] = [(1, 1), (0, 0), (1, 1), 1]
+    stride, padding, dilation, groups = given + usual[len(given) :]
+    module = nn.Conv2d(
+        weight.shape[1] * groups,
+        weight.shape[0],
+        tuple(weight.shape[2:]),
+        _plain(stride),
+        padding if isinstance(padding, str) else _plain(padding),
+        _plain(dilation),
+        groups,
+        bias=operands[1] is not None,
+        device="meta",
+    )
+    return rebuilt.layer(node, module, operands, ("weight", "bias"))
+
+
+def _linear(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
+    operands = (*node.args[1:], None)[:2]
+    weight = rebuilt.tensors.get(rebuilt.names.get(getattr(operands[0], "name", ""), ""))
+    if weight is None:
+        return None
+    module = nn.Linear(weight.shape[1], weight.shape[0], bias=operands[1] is not None, device="meta")
+    return rebuilt.layer(node, module, operands, ("weight", "bias"))
+
+
+def _batch_norm(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
+    weight, bias, mean, variance, training, momentum, eps = node.args[1:8]
+    if training:
+        raise _refusal("its batch norms are in training mode; call module.eval() before the export")
+    running = rebuilt.tensors.get(rebuilt.names.get(getattr(mean, "name", ""), ""))
+    if running is None:
+        return None
+    kind = nn.BatchNorm2d if node.meta["val"].dim() == 4 else nn.BatchNorm1d
+    module = kind(len(running), eps, momentum, affine=weight is not None, device="meta")  # type: ignore[arg-type]
+    module.num_batches_tracked = torch.tensor(0)
+    return rebuilt.layer(
+        node, module, (weight, bias, mean, variance), ("weight", "bias", "running_mean", "running_var")
+    )
+
+
+_LAYERS = {"conv2d": _convolution, "linear": _linear, "batch_norm": _batch_norm}
+
+
+def _operator(node: fx.Node) -> tuple[str, str]:
+    """Return name and overload of an ATen operator; empty texts for other functions."""
+    schema = getattr(node.target, "_schema", None)
+    return (schema.name.removeprefix("aten::"), schema.overload_name or "default") if schema else ("", "")
+
+
+def _aliases(node: fx.Node) -> set[fx.Node]:
+    """Return all values that share their memory with one."""
+    base = node
+    while _is_view(base) and isinstance(base.args[0], fx.Node):
+        base = base.args[0]
+    found, waiting = {base}, [base]
+    while waiting:
+        views = {user for user in waiting.pop().users if _is_view(user)} - found
+        found |= views
+        waiting.extend(views)
+    return found
+
+
+def _is_view(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    returns = schema.returns if schema else ()
+    return any(value.alias_info and not value.alias_info.is_write for value in returns)
+
+
+def _plain(values: Any) -> Any:
+    return tuple(values) if isinstance(values, list | tuple) else values
+
+
+def _checked_on(module: nn.Module, shape: Sequence[int]) -> nn.Module:
+    """Return a network that takes images of a shape, any number of them."""
+    for images in (1, 3):
+        try:
+            with torch.no_grad():
+                logits = module(torch.zeros(images, *shape))
+        except RuntimeError as error:
+            raise _refusal(
+                f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)}); a program that was "
+                "exported without dynamic_shapes takes one number of images alone"
+            ) from error
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != images:
+            raise _refusal(f"it does not give logits (images, classes) for {images} images")
+    return module

@@ -1,0 +1,43 @@
+"""The study of a config in a project's folder: checked, completed, and with the layers that its patterns stand for."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unitscope.config import Study, read, resolve
+
+SCHEMA = Path("schemas/config.schema.yaml")
+DATASETS = Path("data/datasets")
+
+
+def load_study(path: Path, root: Path) -> Study:
+    """Return the study that a config file describes.
+
+    Args:
+        path: The config.
+        root: The project's folder.
+
+    Raises:
+        UserError: The config cannot be read, or does not describe a study.
+    """
+    return complete(read(path), str(path), root)
+
+
+def complete(config: Mapping[str, Any], name: str, root: Path) -> Study:
+    """Return the study that a config describes, given its name for messages and the project's folder."""
+    # A network of the user's own is a module in the project's folder.
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    schema = yaml.safe_load((root / SCHEMA).read_text(encoding="utf-8"))
+
+    def layers_of(network: str, settings: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Sequence[str]:
+        # Loaded where a pattern asks for it: PyTorch takes seconds.
+        from unitscope.planning import layers_before_training
+
+        stored = root / DATASETS / f"{settings['dataset']}.h5"
+        return [tap.layer for tap in layers_before_training(settings, dataset, stored)]
+
+    return resolve(config, schema, name, layers_of)
