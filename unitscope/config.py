@@ -28,7 +28,10 @@ CLAIM_METHODS = {
 COMPARING_CLAIMS = ("C9", "C16", "C19")
 """Claims about several experiments: all trainings of a network, or another network."""
 
-STEPS = ("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures")
+STEPS = (
+    *("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures"),
+    "atlas",
+)
 """Keys of an experiment that `defaults` may set for all."""
 
 
