@@ -16,6 +16,7 @@ include: "rules/networks.smk"
 include: "rules/units.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/atlas.smk"
 
 
 # Only where the config says where the page goes: the default study shall not write over the paper's.

@@ -147,7 +147,7 @@ def targets(name):
     """Return the final files of an experiment."""
     chosen = STUDY.experiments[name]
     folder = f"results/{name}"
-    files = [f"{folder}/units.csv", f"{folder}/layers.csv"]
+    files = [f"{folder}/units.csv", f"{folder}/layers.csv", f"{folder}/atlas.html"]
     files += [f"{folder}/claims.csv"] if chosen["claims"] else []
     files += expand(
         f"{folder}/figures/{{layer}}.{{method}}.{{kind}}.png",
