@@ -426,16 +426,15 @@ def claim_groups(claims: Table, texts: Mapping[str, str]) -> list[dict[str, Any]
         texts: What each claim says.
     """
     groups = []
-    for name in dict.fromkeys(claims["claim"].tolist()):
+    for name in sorted(set(claims["claim"].tolist()), key=lambda claim: int(claim.removeprefix("C"))):
         own = {column: values[claims["claim"] == name] for column, values in claims.items()}
-        verdicts = dict.fromkeys(zip(own["score"].tolist(), own["verdict"].tolist(), strict=True))
         rows = [{column: values[row] for column, values in own.items()} for row in range(len(own["claim"]))]
         groups.append(
             {
                 "name": name,
                 "source": str(own["source"][0]),
                 "text": texts.get(name, ""),
-                "verdicts": [{"score": METHOD_SCORES.get(score, score), "verdict": v} for score, v in verdicts],
+                "verdicts": _verdicts(own),
                 "rows": [
                     {
                         "layer": row["layer"],
@@ -453,6 +452,21 @@ def claim_groups(claims: Table, texts: Mapping[str, str]) -> list[dict[str, Any]
             }
         )
     return groups
+
+
+def _verdicts(own: Table) -> list[dict[str, Any]]:
+    """Return each verdict on a claim with the scores that it holds under, and the layer where layers differ."""
+    of_score: dict[str, set[str]] = {}
+    for score, verdict in zip(own["score"].tolist(), own["verdict"].tolist(), strict=True):
+        of_score.setdefault(score, set()).add(verdict)
+    found: dict[str, list[str]] = {}
+    for layer, score, verdict in zip(*(own[name].tolist() for name in ("layer", "score", "verdict")), strict=True):
+        words = [METHOD_SCORES.get(score, score)] + ([layer] if len(of_score[score]) > 1 else [])
+        found.setdefault(verdict, []).append(" in ".join(word for word in words if word))
+    return [
+        {"verdict": verdict, "scores": [word for word in dict.fromkeys(scores) if word]}
+        for verdict, scores in found.items()
+    ]
 
 
 def _number(value: float) -> str:

@@ -75,6 +75,7 @@ function layout(more) {
 let drawnRows = []; // Rows of the units that are drawn, in the order of `drawnX`.
 let drawnX = [];
 let drawnY = [];
+let drawings = 0;
 
 function drawScatter(rows, view, chosen) {
   const drawn = rows.filter((row) => score(view.x, row) !== null && score(view.y, row) !== null);
@@ -123,7 +124,7 @@ function drawScatter(rows, view, chosen) {
       showlegend: DATA.classes.length > 0,
       selections: [],
       // Another view is another plot: nothing of the old zoom or selection stays.
-      uirevision: JSON.stringify(view),
+      uirevision: (drawings += 1),
     }),
     SETTINGS,
   );
@@ -242,6 +243,7 @@ function drawDepth(family) {
         ticktext: LAYERS.map((layer) => plotText(layer.name)),
         range: [-0.5, LAYERS.length - 0.5],
         showgrid: false,
+        zeroline: false,
       }),
       yaxis: axis("Spearman’s ρ", { range: [-1.28, 1.08], tickvals: [-1, -0.5, 0, 0.5, 1] }),
       dragmode: false,

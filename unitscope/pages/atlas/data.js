@@ -43,9 +43,22 @@ function said(value, digits = 3) {
   const size = Math.abs(value);
   let text;
   if (Number.isInteger(value) && size < 1e6) text = String(value);
-  else if (size >= 1e6 || size < 1e-4) text = value.toExponential(2).replace("e", " × 10^").replace("+", "");
+  else if (size >= 1e6 || size < 5e-4) text = powerOfTen(value, digits);
   else text = String(Number(value.toPrecision(digits)));
   return text.replaceAll("-", MINUS);
+}
+
+function powerOfTen(value, digits) {
+  const [head, power] = value.toExponential(digits - 1).split("e");
+  const raised = [...power.replace("+", "")].map((mark) => (mark === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[mark])).join("");
+  return `${Number(head)} × 10${raised}`;
+}
+
+// The same in a column, where the decimal points shall stand below each other; a plain 0 is exactly that.
+function inColumn(value) {
+  const size = Math.abs(value ?? 0);
+  if (size < 5e-4 || size >= 1000 || Number.isInteger(value)) return said(value, 2);
+  return value.toFixed(3).replace("-", MINUS);
 }
 
 function className(number) {
@@ -83,7 +96,9 @@ function isSilent(row, method) {
 // The words for what is out of the ordinary with a unit.
 function states(row) {
   const words = UNITS.dead[row] ? ["dead"] : [];
-  for (const { key, name } of METHODS) if (isSilent(row, key)) words.push(`silent (${name})`);
+  const silent = METHODS.filter(({ key }) => isSilent(row, key));
+  const all = silent.length === METHODS.length ? "" : ` (${silent.map(({ name }) => name).join(", ")})`;
+  if (silent.length) words.push(`silent${all}`);
   if (METHODS.length && METHODS.every(({ key }) => targetOf(row, key) < 0)) words.push("no image");
   return words;
 }

@@ -45,14 +45,9 @@ function listedRows() {
 function refresh() {
   brushed = null;
   view.page = 0;
-  drawScatter(shownRows(), plotView(), chosen);
+  drawScatter(shownRows(), view, chosen);
   drawCorrelation();
   refreshTable();
-}
-
-function plotView() {
-  const { layer, x, y, xScale, yScale, top, state, rangeScore, low, high } = view;
-  return { layer, x, y, xScale, yScale, top, state, rangeScore, low, high };
 }
 
 function refreshTable() {
@@ -87,15 +82,18 @@ function drawCorrelation() {
   place.replaceChildren(pair, element("p", { class: "figure" }, said(one.spearman, 2)), list, reason, note);
 }
 
+// Look at another layer.
+function show(layer) {
+  view.layer = layer;
+  byId("layer").value = layer;
+  refresh();
+}
+
 // --- the chosen unit -------------------------------------------------------------------------------------------------
 
 function choose(row) {
   chosen = row;
-  if (row !== null && view.layer !== ALL && view.layer !== UNITS.layer[row]) {
-    view.layer = UNITS.layer[row];
-    byId("layer").value = view.layer;
-    refresh();
-  }
+  if (row !== null && view.layer !== ALL && view.layer !== UNITS.layer[row]) show(UNITS.layer[row]);
   drawUnit(row);
   markChosen(row);
   markChosenRow(row);
@@ -127,11 +125,8 @@ function follow() {
   const layer = LAYERS.findIndex((one) => one.name === name);
   const row = unitText === undefined || unitText === "" ? -1 : rowOf(layer, Number(unitText));
   byId("search-said").textContent = name && (layer < 0 || (unitText && row < 0)) ? `There is no unit ${location.hash.slice(1)}.` : "";
-  if (layer >= 0 && row < 0 && view.layer !== layer) {
-    view.layer = layer;
-    byId("layer").value = layer;
-    refresh();
-  }
+  // An address without a unit names what is looked at: a layer, or all of them.
+  if (row < 0 && (layer >= 0 || !name) && view.layer !== layer && LAYERS.length > 1) show(layer);
   choose(row < 0 ? null : row);
   if (row >= 0) reveal();
 }
@@ -143,8 +138,11 @@ function reveal() {
 }
 
 function close() {
-  if (chosen === null) return;
-  location.hash = view.layer === ALL ? "" : `#${encodeURIComponent(LAYERS[view.layer].name)}`;
+  if (chosen !== null) location.hash = layerAddress();
+}
+
+function layerAddress() {
+  return view.layer === ALL ? "" : `#${encodeURIComponent(LAYERS[view.layer].name)}`;
 }
 
 function search(text) {
@@ -201,7 +199,7 @@ function setUp() {
     view.layer = Number(byId("layer").value);
     refresh();
     // A unit of another layer is no longer looked at.
-    if (chosen !== null && view.layer !== ALL && UNITS.layer[chosen] !== view.layer) close();
+    if (chosen === null || (view.layer !== ALL && UNITS.layer[chosen] !== view.layer)) location.hash = layerAddress();
   });
   for (const id of ["low", "high"]) {
     byId(id).addEventListener("input", () => {
@@ -262,7 +260,8 @@ function setUpKeys() {
       else close();
       return;
     }
-    if (field || event.target.closest?.(".scroll")) return;
+    // What can be scrolled sideways keeps its arrows.
+    if (field || event.target.matches?.(".scroll")) return;
     const act = { ArrowRight: () => step(1), j: () => step(1), ArrowLeft: () => step(-1), k: () => step(-1), "/": () => byId("search-text").focus() }[event.key];
     if (act) {
       event.preventDefault();
@@ -293,13 +292,11 @@ function setUpCharts() {
   byId("depth-score").addEventListener("change", draw);
   draw();
   byId("depth").on("plotly_click", ({ points }) => {
-    view.layer = points[0].customdata;
-    byId("layer").value = view.layer;
-    refresh();
+    location.hash = `#${encodeURIComponent(LAYERS[points[0].customdata].name)}`;
     byId("explore").scrollIntoView();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    drawScatter(shownRows(), plotView(), chosen);
+    drawScatter(shownRows(), view, chosen);
     draw();
   });
 }

@@ -59,7 +59,7 @@ function tableRow(row, keys, isChosen) {
   if (DATA.classes.length) cells.push(element("td", {}, className(UNITS.top[row])));
   for (const key of keys) {
     const value = score(key, row);
-    cells.push(element("td", { class: value === null ? "number undefined" : "number" }, said(value)));
+    cells.push(element("td", { class: value === null ? "number undefined" : "number" }, inColumn(value)));
   }
   return element("tr", { "data-row": row, class: isChosen ? "chosen" : null }, ...cells);
 }

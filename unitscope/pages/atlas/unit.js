@@ -61,8 +61,8 @@ function methodPart(row, method, name) {
   if (made.seeds.length > 1) {
     list.append(element("dt", {}, "seeds used"), element("dd", {}, `${score(`seeds_${method}`, row)} of ${made.seeds.length}`));
   }
-  const beside = element("div", { class: "pictures made" }, ...images);
-  return [heading, beside, list, ...substitutesPart(row, method, name, made, target)];
+  const beside = element("div", { class: "pictures made" }, ...images, list);
+  return [heading, beside, ...substitutesPart(row, method, name, made, target)];
 }
 
 function substitutesPart(row, method, name, made, target) {
@@ -82,10 +82,11 @@ function substitutesPart(row, method, name, made, target) {
     return element(
       "li",
       {},
-      element("a", { href: address(other) }, image, element("b", {}, `Unit ${unit}`), element("span", {}, `answers ${said(strength)} × as strongly`)),
+      element("a", { href: address(other) }, image, element("b", {}, `Unit ${unit}`), element("span", {}, `${said(strength)} ×`)),
     );
   });
-  return [heading, element("ul", { class: "pictures cards" }, ...cards)];
+  const note = element("p", { class: "note" }, "How strongly they answer this image, relative to the unit itself.");
+  return [heading, note, element("ul", { class: "pictures cards" }, ...cards)];
 }
 
 function naturalPart(row) {
