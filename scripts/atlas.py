@@ -91,7 +91,9 @@ def read_activity(path: Path) -> tuple[list[str], dict[str, atlas.Activity]]:
 def read_natural(exemplars: Path, dataset: Path, album: atlas.Album) -> atlas.Natural:
     """Return the natural images that excite units most; the images go into the album."""
     with artifacts.open_hdf5(exemplars) as file:
-        found = {layer: Exemplars(group["images"][:], group["activations"][:]) for layer, group in file["layers"].items()}
+        found = {
+            layer: Exemplars(group["images"][:], group["activations"][:]) for layer, group in file["layers"].items()
+        }
     rows = atlas.shown(found.values())
     with artifacts.open_hdf5(dataset) as file:
         labels, test = file["labels"][:][rows], np.flatnonzero(file["split"][:] == 1)

@@ -219,9 +219,7 @@ def content(
         "classes": list(classes),
         "hasImages": bool(activity),
         "methods": [{"key": method, "name": method_name(method)} for method in methods],
-        "scores": [
-            {"key": key, "name": _score_name(key, methods), "main": _is_main(key, methods)} for key in defined
-        ],
+        "scores": [{"key": key, "name": _score_name(key, methods), "main": _is_main(key, methods)} for key in defined],
         "missing": [_score_name(key, methods) for key in columns if key not in defined],
         "units": {
             "layer": [names.index(layer) for layer in units["layer"].tolist()],
@@ -382,7 +380,9 @@ def page(told: Mapping[str, Any], album: Sequence[bytes], plotly: str, claims: S
         script_text(source)
         for source in (plotly, "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS))
     ]
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         told=told,

@@ -28,8 +28,8 @@ class Exemplars:
 def strongest(activations: np.ndarray, count: int = EXEMPLARS) -> Exemplars:
     """Return the images that each unit answers most strongly.
 
-    Only an image with an activation above 0 is an exemplar, in signed layers too: as class selectivity looks at positive
-    values, and as a unit without any is dead. Of equally strong images the one with the lower row comes first.
+    Only an image with an activation above 0 is an exemplar, in signed layers too: class selectivity looks at positive
+    values likewise, and a unit without any is dead. Of equally strong images the one with the lower row comes first.
 
     Args:
         activations: (images, units).

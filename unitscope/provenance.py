@@ -1,8 +1,8 @@
 """Digests of code, so that a workflow knows when a result was made by other code than today's.
 
 A digest covers a script and the modules of this package that it imports, followed through imports, over their syntax
-trees without docstrings: a comment never retrains a network. The files of a page (`unitscope/pages/{module}/`) belong to
-the module of that name, byte by byte.
+trees without docstrings: a comment never retrains a network. The files in `unitscope/pages/{module}/` belong to the
+module of that name, as they are.
 """
 
 import ast

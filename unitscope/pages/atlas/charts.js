@@ -6,7 +6,11 @@ const TOUCH = matchMedia("(pointer: coarse)").matches;
 const SETTINGS = {
   displaylogo: false,
   responsive: true,
-  modeBarButtonsToRemove: ["lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  // Only these: Plotly's own choice has a button that sends the data away.
+  modeBarButtons: [["select2d", "zoom2d", "pan2d", "resetScale2d", "toImage"]],
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  displayModeBar: TOUCH ? false : "hover",
 };
 
 // Plotly takes a little HTML in its texts: names of classes and layers shall be texts.

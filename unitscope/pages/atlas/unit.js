@@ -82,7 +82,7 @@ function substitutesPart(row, method, name, made, target) {
     return element(
       "li",
       {},
-      element("a", { href: address(other) }, image, element("b", {}, `Unit ${unit}`), element("span", {}, `${said(strength)} ×`)),
+      element("a", { href: address(other) }, image, element("b", {}, `Unit\u00a0${unit}`), element("span", {}, `${said(strength)}\u00a0×`)),
     );
   });
   const note = element("p", { class: "note" }, "How strongly they answer this image, relative to the unit itself.");
