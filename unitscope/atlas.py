@@ -233,7 +233,7 @@ def content(
             for name in names
         ],
         "natural": _natural(natural),
-        "correlations": _correlations(layers),
+        "correlations": _correlations(layers, methods),
     }
 
 
@@ -339,7 +339,7 @@ def _method(own: Table, method: str, made: Made) -> dict[str, Any]:
     }
 
 
-def _correlations(layers: Table) -> list[dict[str, Any]]:
+def _correlations(layers: Table, methods: Sequence[str]) -> list[dict[str, Any]]:
     """Return every correlation with the columns of the units table that it is of."""
     rows = []
     for row in range(len(layers["layer"])):
@@ -357,7 +357,9 @@ def _correlations(layers: Table) -> list[dict[str, Any]]:
                 "y": y,
                 **dict(zip(names, plain(numbers), strict=True)),
                 "n": int(layers["used"][row]),
-                "reason": str(layers["reason"][row]),
+                "reason": str(layers["reason"][row])
+                .replace(x, _score_name(x, methods))
+                .replace(y, _score_name(y, methods)),
             }
         )
     return rows
