@@ -11,6 +11,9 @@ if not workflow.configfiles:
     configfile: "config.yaml"
 
 
+report: "rules/captions/study.rst"
+
+
 include: "rules/common.smk"
 include: "rules/networks.smk"
 include: "rules/units.smk"

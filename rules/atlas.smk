@@ -1,4 +1,5 @@
-# One page with every unit of an experiment.
+# One page with every unit of an experiment. Snakemake's report does not hold it: browsers refuse a page within a page
+# that has more than 2 MB.
 
 
 rule atlas:
@@ -12,12 +13,7 @@ rule atlas:
         dataset=dataset,
         claims=lambda wildcards: "results/{experiment}/claims.csv" if experiment(wildcards)["claims"] else [],
     output:
-        report(
-            "results/{experiment}/atlas.html",
-            caption="captions/atlas.rst",
-            category="Atlas",
-            labels={"experiment": "{experiment}"},
-        ),
+        "results/{experiment}/atlas.html",
     log:
         "logs/{experiment}/atlas.log",
     conda:

@@ -143,6 +143,16 @@ def figure(name, category, **labels):
     )
 
 
+def table(name):
+    """Return a table as an output that Snakemake's report shows."""
+    return report(
+        f"results/{{experiment}}/{name}.csv",
+        caption=f"captions/{name}.rst",
+        category="Tables",
+        labels={"experiment": "{experiment}", "table": name},
+    )
+
+
 def targets(name):
     """Return the final files of an experiment."""
     chosen = STUDY.experiments[name]

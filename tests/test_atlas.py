@@ -102,8 +102,8 @@ def write(path, told, sheets, claims=()):
 
 
 def test_strength_is_the_median_over_the_seeds_in_which_the_unit_speaks():
-    responses = np.array([[[1, 2, 4]], [[2, 2, 6]], [[0, 9, 9]]], dtype=np.float32)
-    assert atlas.relative_strength(responses, np.array([0]), [[2, 1]]) == [[3.5, 1.5]]
+    responses = np.array([[[1, 2, 4]], [[2, 2, 6]], [[1, 9, 9]], [[0, 9, 9]]], dtype=np.float32)
+    assert atlas.relative_strength(responses, np.array([0]), [[2, 1]]) == [[4, 2]]
     silent = np.zeros((2, 1, 3), dtype=np.float32)
     assert np.isnan(atlas.relative_strength(silent, np.array([0]), [[1]])).all()
     assert atlas.relative_strength(responses, np.array([0]), [[]]) == [[]]

@@ -20,6 +20,11 @@ def test_the_strongest_come_first_and_the_lower_row_of_equal_ones():
     assert found.images.dtype == np.int64 and found.activations.dtype == np.float32
 
 
+def test_of_many_equal_images_the_lowest_rows_are_kept():
+    values = np.tile(np.array([2.0, 1.0, 3.0], dtype=np.float32), 300)[:, None]
+    assert exemplars.strongest(values, 4).images.tolist() == [[2, 5, 8, 11]]
+
+
 def test_an_image_that_does_not_excite_the_unit_is_none():
     found = exemplars.strongest(np.array([[0.0, -1.0], [0.0, -2.0]], dtype=np.float32), 2)
     assert (found.images == -1).all()
