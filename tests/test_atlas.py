@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 import scores_by_hand as by_hand
@@ -709,6 +710,25 @@ def test_units_that_are_not_targets_have_no_image(opened_at, tmp_path):
     opened.page.locator(".cards a").first.click()
     opened.goes_to("hidden / 2")
     assert "not among the targets" in opened.page.inner_text("#unit-body")
+
+
+@in_browser
+def test_the_page_of_a_real_run(opened_at, finished):
+    folder = finished.folder / "results/small"
+    with h5py.File(finished.folder / "data/datasets/digits.h5") as file:
+        images, labels = file["images"][:], file["labels"][:]
+    with h5py.File(folder / "exemplars.h5") as file:
+        rows = file["layers/hidden1/images"][:, 0]
+    unit = int(np.flatnonzero(rows >= 0)[-1])
+    row = rows[unit]
+    with h5py.File(folder / "images/hidden1.iam.h5") as file:
+        made = file["images"][0, unit]
+    opened = opened_at(f"#hidden1/{unit}", path=folder / "atlas.html")
+    assert (opened.pixels("canvas[aria-label*='by IAM']") == made).all()
+    assert opened.page.locator(".natural figcaption").first.inner_text().startswith(f"{labels[row]}, ")
+    # Lossy, but the same image.
+    assert np.abs(opened.pixels(".natural canvas").astype(float) - images[row]).mean() < 8
+    assert opened.page.locator("#table tbody tr").count() == 12
 
 
 @in_browser

@@ -95,6 +95,15 @@ def test_the_diagram_shows_what_depends_on_what(clone):
     assert drawn == {edge for edge in edges if "all" not in edge}
 
 
+def test_the_report_holds_figures_and_tables_with_their_captions(project):
+    project.run("snakemake", "--report", "report.html")
+    page = (project.folder / "report.html").read_text()
+    for name in ("units.csv", "layers.csv", "selectivity_rs.png", "hidden1.am.sheet.png"):
+        assert f"results/small/{name}" in page or f"results/small/figures/{name}" in page
+    for caption in ("A mark is a unit", "Every correlation, a row a layer", "too large to stand in this one"):
+        assert caption in page
+
+
 def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone):
     from unitscope.console import processors
 

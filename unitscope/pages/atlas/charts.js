@@ -224,7 +224,8 @@ function drawDepth(family) {
       hovertext: defined.map(({ one, layer }) => depthText(one, layer, name)),
       hoverinfo: "text",
       line: { width: 1, dash: number % 2 ? "dot" : "solid", color: own.color },
-      marker: { ...own, size: 9 },
+      // Hollow: no interval.
+      marker: { color: own.color, symbol: defined.map(({ one }) => own.symbol + (one.low === null ? "-open" : "")), size: 9 },
     });
     traces.push({
       type: "scatter",
