@@ -655,9 +655,7 @@ def test_a_hostile_name_stays_a_text(opened_at, experiment):
     opened.goes_to(f"{layer} / {unit}")
     assert HOSTILE in opened.page.inner_text("#announced")
     # In the plot: its legend, and what a point says.
-    assert HOSTILE in opened.page.evaluate(
-        "[...document.querySelectorAll('#scatter .legendtext')].map((one) => one.textContent)"
-    )
+    assert any(text.endswith(f" {HOSTILE}") for text in opened.page.locator("#legend li").all_inner_texts())
     opened.page.evaluate(
         """(row) => { const plot = document.getElementById('scatter');
         const curve = plot.data.findIndex((trace) => trace.customdata?.includes(row));

@@ -1,6 +1,7 @@
 // The two charts: units by two scores, and correlations by depth.
 
-const MARKS = ["circle", "triangle-up", "square", "diamond", "cross", "star-triangle-down", "hexagon"];
+// Plotly's name of each mark, and the same mark as a letter.
+const MARKS = [["circle", "●"], ["triangle-up", "▲"], ["square", "■"], ["diamond", "◆"], ["cross", "✚"], ["triangle-down", "▼"], ["hexagon", "⬢"]];
 const MOST_IN_LEGEND = 12;
 const TOUCH = matchMedia("(pointer: coarse)").matches;
 const SETTINGS = {
@@ -25,7 +26,8 @@ function color(name) {
 // Colour and mark of a class or method by its number: pairs that repeat after 49.
 function look(number) {
   const round = Math.floor(number / MARKS.length);
-  return { color: color(`class-${number % 7}`), symbol: MARKS[(number + round) % MARKS.length] };
+  const [symbol, letter] = MARKS[(number + round) % MARKS.length];
+  return { color: color(`class-${number % 7}`), symbol, letter };
 }
 
 // The classes that have a look of their own: those that most units of the experiment answer most.
@@ -99,20 +101,20 @@ function drawScatter(rows, view, chosen) {
   const order = [...OWN_LOOK.keys(), "other", "none"].filter((group) => groups.has(group));
   const traces = order.map((group) => {
     const places = groups.get(group);
-    const own = typeof group === "number" ? look(OWN_LOOK.get(group)) : { color: color("muted"), symbol: "circle-open" };
+    const { color: own, symbol } = lookOf(group);
     return {
       type: "scatter",
       mode: "markers",
-      name: plotText(group === "other" ? "other classes" : group === "none" ? "no top class" : className(group)),
       x: places.map((place) => drawnX[place]),
       y: places.map((place) => drawnY[place]),
       customdata: places.map((place) => drawn[place]),
       hovertext: places.map((place) => hoverText(drawn[place], view)),
       hoverinfo: "text",
-      marker: { ...own, size, opacity: 0.75 },
+      marker: { color: own, symbol, size, opacity: 0.75 },
       unselected: { marker: { opacity: 0.15 } },
     };
   });
+  drawLegend(order);
   traces.push(ring(chosen));
   const scale = (kind, key) => scoreName(key) + (kind === "rank" ? " (rank)" : "");
   Plotly.react(
@@ -124,8 +126,7 @@ function drawScatter(rows, view, chosen) {
       // A finger that moves over the plot scrolls the page; the range of a score selects as well.
       dragmode: TOUCH ? false : "select",
       hovermode: "closest",
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, title: { text: DATA.classes.length ? "top class" : "" } },
-      showlegend: DATA.classes.length > 0,
+      showlegend: false,
       selections: [],
       // Another view is another plot: nothing of the old zoom or selection stays.
       uirevision: (drawings += 1),
@@ -134,6 +135,24 @@ function drawScatter(rows, view, chosen) {
   );
   const left = rows.length - drawn.length;
   byId("not-drawn").textContent = left ? notDrawn(rows, view, left) : "";
+}
+
+// Look of a class, of all "other" classes, and of units with "none".
+function lookOf(group) {
+  if (typeof group === "number") return look(OWN_LOOK.get(group));
+  return { color: color("muted"), symbol: group === "none" ? "x-thin-open" : "circle-open", letter: group === "none" ? "×" : "○" };
+}
+
+function drawLegend(groups) {
+  const items = groups.map((group) => {
+    const name = group === "other" ? "other classes" : group === "none" ? "none" : className(group);
+    const { color: own, letter } = lookOf(group);
+    const mark = element("span", { "aria-hidden": "true" }, letter);
+    mark.style.color = own;
+    return element("li", { title: name }, mark, ` ${name}`);
+  });
+  byId("legend").hidden = DATA.classes.length === 0;
+  byId("legend").replaceChildren(element("li", {}, "Top class"), ...items);
 }
 
 function hoverText(row, view) {
