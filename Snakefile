@@ -11,11 +11,15 @@ if not workflow.configfiles:
     configfile: "config.yaml"
 
 
+report: "rules/captions/study.rst"
+
+
 include: "rules/common.smk"
 include: "rules/networks.smk"
 include: "rules/units.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/atlas.smk"
 
 
 # Only where the config says where the page goes: the default study shall not write over the paper's.

@@ -151,11 +151,21 @@ def figure(name, category, **labels):
     )
 
 
+def table(name):
+    """Return a table as an output that Snakemake's report shows."""
+    return report(
+        f"results/{{experiment}}/{name}.csv",
+        caption=f"captions/{name}.rst",
+        category="Tables",
+        labels={"experiment": "{experiment}", "table": name},
+    )
+
+
 def targets(name):
     """Return the final files of an experiment."""
     chosen = STUDY.experiments[name]
     folder = f"results/{name}"
-    files = [f"{folder}/units.csv", f"{folder}/layers.csv"]
+    files = [f"{folder}/units.csv", f"{folder}/layers.csv", f"{folder}/atlas.html"]
     files += [f"{folder}/claims.csv"] if chosen["claims"] else []
     files += expand(
         f"{folder}/figures/{{layer}}.{{method}}.{{kind}}.png",

@@ -13,7 +13,7 @@ rule figures:
         figure("selectivity_rs_z", "Selectivity and substitution", score="RS, standardized"),
         figure("selectivity_rs_q", "Selectivity and substitution", score="RS, over the 99th percentile"),
         figure("depth", "Selectivity and substitution", score="correlation by depth"),
-        figure("substitutes", "Images", figure="a unit and its substitutes"),
+        figure("substitutes", "Substitutes", figure="a unit and its substitutes"),
         figure("ablation", "Ablation", figure="loss by selectivity and RS"),
         pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=FIGURES),
     log:

@@ -10,7 +10,7 @@ rule units:
             across(wildcards, "results/{experiment}/ablation/{layer}.csv") if dataset(wildcards) else []
         ),
     output:
-        "results/{experiment}/units.csv",
+        table("units"),
     log:
         "logs/{experiment}/units.log",
     conda:
@@ -29,7 +29,7 @@ rule layers:
         units="results/{experiment}/units.csv",
         taps="results/{experiment}/taps.json",
     output:
-        "results/{experiment}/layers.csv",
+        table("layers"),
     log:
         "logs/{experiment}/layers.log",
     conda:
@@ -49,7 +49,7 @@ rule claims:
         records=lambda wildcards: of_compared(wildcards, "data/checkpoints/{network}.json"),
         datasets=lambda wildcards: of_compared(wildcards, "data/datasets/{dataset}.h5"),
     output:
-        "results/{experiment}/claims.csv",
+        table("claims"),
     log:
         "logs/{experiment}/claims.log",
     conda:

@@ -47,6 +47,23 @@ rule selectivity:
         " --output {output:q} --log {log:q}"
 
 
+rule exemplars:
+    input:
+        activations="results/{experiment}/activations.h5",
+        dataset=dataset,
+    output:
+        "results/{experiment}/exemplars.h5",
+    log:
+        "logs/{experiment}/exemplars.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("exemplars"),
+    shell:
+        "python scripts/exemplars.py --activations {input.activations:q} --dataset {input.dataset:q}"
+        " --output {output:q} --log {log:q}"
+
+
 rule images:
     input:
         checkpoint=checkpoint,

@@ -15,7 +15,10 @@ from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 WITH_TORCH = ("taps", "checkpoint", "activations", "images", "ablation")
-FLOW = ("dataset", *WITH_TORCH, "selectivity", "substitution", "units", "layers", "figures", "sheets")
+FLOW = (
+    *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "units", "layers", "claims"),
+    *("figures", "sheets", "atlas", "reproduction"),
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -141,7 +144,7 @@ def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:
     lines.append(f"{'all':<14}{sum(jobs.values()):>6}{seconds / 3600:>10.3f}{size / 1e6:>10.1f}")
     lines.append(
         f"Hours are of one processor, by a calibration with random weights on this machine, which has "
-        f"{console.processors()}: jobs run side by side. Tables and figures, a few MB, are not in the bytes."
+        f"{console.processors()}: jobs run side by side. Tables, figures and the atlas, some MB, are not in the bytes."
     )
     return "\n".join(lines)
 

@@ -61,6 +61,13 @@ def test_imports_are_followed_through_other_modules(project):
     assert not found & {"selectivity", "substitution", "units", "correlations", "figures"}
 
 
+def test_a_page_belongs_to_the_module_of_its_name(project):
+    for name in ("page.html.jinja", "atlas.css", "main.js"):
+        file = f"unitscope/pages/atlas/{name}"
+        first = (project / file).read_text()[0]
+        assert changed(project, file, first, f" {first}") == {"atlas"}
+
+
 def test_a_script_changes_itself_alone(project):
     assert changed(project, "scripts/images.py", "out[name] = array", "out[name] = array[:]") == {"images"}
 

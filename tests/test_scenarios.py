@@ -14,7 +14,7 @@ from workflow import Project
 
 pytestmark = pytest.mark.parametrize("command", ["snakemake", "dvc repro"])
 
-ANALYSIS_OF_IMAGES = {"small/units", "small/layers", "small/figures"}
+ANALYSIS_OF_IMAGES = {"small/units", "small/layers", "small/figures", "small/atlas"}
 SHEETS = {"small/sheets/hidden1.am", "small/sheets/hidden1.iam"}
 TABLES = ANALYSIS_OF_IMAGES | SHEETS
 ASCENTS = {f"small/{rule}/hidden1.{method}" for rule in ("images", "substitution") for method in ("am", "iam")}
@@ -26,6 +26,7 @@ ALL_BUT_DATASET = (
     | {
         "small/activations",
         "small/selectivity",
+        "small/exemplars",
         "small/ablation/hidden1",
     }
 )
@@ -56,6 +57,24 @@ def test_a_figures_size(project, command):
         lambda: project.change("experiments.small.figures", {"dpi": 50}),
         {"small/figures"} | SHEETS,
         {"data", "results/small/images", "results/small/units.csv", "results/small/activations.h5"},
+    )
+
+
+def test_the_look_of_the_atlas(project, command):
+    rest = {"data", "results/small/images", "results/small/units.csv", "results/small/figures"}
+    check(
+        project,
+        command,
+        lambda: project.change("experiments.small.atlas", {"pixels": 20}),
+        {"small/atlas"},
+        rest,
+    )
+    check(
+        project,
+        command,
+        lambda: project.edit("unitscope/pages/atlas/atlas.css", "--paper: #fdfdfc", "--paper: #ffffff"),
+        {"small/atlas"},
+        rest,
     )
 
 
@@ -107,7 +126,7 @@ def test_one_more_layer(project, command):
     more = {
         f"small/{rule}/hidden2.{method}" for rule in ("images", "substitution", "sheets") for method in ("am", "iam")
     }
-    cheap = {"small/taps", "small/activations", "small/selectivity", *ANALYSIS_OF_IMAGES}
+    cheap = {"small/taps", "small/activations", "small/selectivity", "small/exemplars", *ANALYSIS_OF_IMAGES}
     again = {name for name in ASCENTS | SHEETS if "images" not in name}
     check(
         project,
@@ -145,7 +164,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
         project.change("experiments.small.methods.am.steps", 6)
         said = project.run("snakemake", "-n")
         planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) - {"all"}
-        assert planned == {"images", "substitution", "units", "layers", "figures", "sheets"}
+        assert planned == {"images", "substitution", "units", "layers", "figures", "sheets", "atlas"}
     else:
         assert "up to date" in project.run("dvc", "repro", "--dry")
         project.change("experiments.small.methods.am.steps", 6)

@@ -1,7 +1,9 @@
 """Small studies of other kinds, end to end: images without classes, no images at all, a model of torchvision."""
 
+import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,11 @@ def weights(project: Project, module: torch.nn.Module) -> dict[str, str]:
     path = project.folder / "weights.pt"
     torch.save(module.state_dict(), path)
     return {"file": "weights.pt", "sha256": sha256_of(path)}
+
+
+def told_to_the_atlas(path: Path) -> dict:
+    """Return what an atlas was told."""
+    return json.loads(re.search('id="data">(.*?)</script>', path.read_text())[1])
 
 
 @pytest.fixture
@@ -68,6 +75,12 @@ def test_images_without_classes(torchvision_study):
     assert (np.isfinite(units["rs_iam_z"]) == (units["seeds_iam_z"] > 0)).all()
     assert "no classes" in (project.folder / "logs/pictures/ablation/layer1.0.conv1.log").read_text()
     assert (project.folder / "results/pictures/figures/layer1.0.conv1.iam_z.sheet.png").is_file()
+    told = told_to_the_atlas(project.folder / "results/pictures/atlas.html")
+    assert "class selectivity" in told["missing"] and not told["classes"]
+    assert set(told["natural"]["labels"]) == {-1}
+    layer = told["layers"][0]
+    assert layer["methods"]["am"]["units"] == [0, 1, 2]
+    assert layer["classMeans"] is None and any(layer["exemplars"]["images"])
     # A changed folder is noticed.
     (project.folder / "pictures/0.png").unlink()
     assert "rule dataset" in project.run("snakemake", "-n")
@@ -106,6 +119,10 @@ def test_no_images_at_all(project):
     assert (np.isfinite(units["rs_am"]) == (units["seeds_am"] > 0)).all()
     assert np.isnan(units["rs_z_am"]).all()
     assert not (project.folder / "results/alone/activations.h5").exists()
+    told = told_to_the_atlas(project.folder / "results/alone/atlas.html")
+    assert told["natural"] is None and not told["hasImages"]
+    assert [one["key"] for one in told["scores"]] == ["rs_am", "ties_am", "seeds_am"]
+    assert told["layers"][0]["methods"]["am"]["seeds"] == [0, 1]
 
 
 def test_the_plan_counts_jobs_and_bytes(project):
@@ -116,7 +133,7 @@ def test_the_plan_counts_jobs_and_bytes(project):
     del rows["rule"]
     assert {rule: int(row[0]) for rule, row in rows.items()} == {
         **{"checkpoint": 1, "activations": 1, "selectivity": 1, "images": 2, "substitution": 2, "ablation": 1},
-        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "all": 13},
+        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "exemplars": 1, "atlas": 1, "all": 15},
     }
     sizes = {
         "checkpoint": ["data/checkpoints/small.pt"],

@@ -35,7 +35,10 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence[str]]
 
-STEPS = ("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures")
+STEPS = (
+    *("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures"),
+    "atlas",
+)
 """Keys of an experiment that `defaults` may set for all."""
 
 

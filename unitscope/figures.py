@@ -24,6 +24,7 @@ from PIL import Image
 
 from unitscope import artifacts
 from unitscope.errors import UserError
+from unitscope.pictures import reduced, rgb
 from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -131,7 +132,7 @@ class UnitImages:
     def of(self, unit: int) -> np.ndarray | None:
         """Return the image of a unit for the first seed, (height, width, 3) uint8; None if it has none."""
         rows = np.flatnonzero(self.units == unit)
-        return _rgb(self.images[0, rows])[0] if len(rows) else None
+        return rgb(self.images[0, rows])[0] if len(rows) else None
 
     def relative_responses(self) -> np.ndarray:
         """Return R[i, j] / R[i, i], median over the seeds in which unit i is not silent: (targets, units).
@@ -694,7 +695,7 @@ def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages)
     lines = math.ceil(count / columns)
     labels = [_label(own, unit, method) for unit in made.units[rows].tolist()]
     cell = (style.width - 0.2) / min(columns, 10)
-    pictures = _reduced(_rgb(made.images[0]), math.ceil(cell * style.dpi))[rows]
+    pictures = reduced(rgb(made.images[0]), math.ceil(cell * style.dpi))[rows]
     # One picture for all, in whole pixels, with white room for the texts: thousands of axes would take minutes.
     high, wide = pictures.shape[1:3]
     pixel = cell / (wide + max(1, round(0.1 * wide)))
@@ -787,22 +788,6 @@ def _ranks_by_selectivity(own: Table) -> np.ndarray:
     """Return the place of each unit of a layer: most selective first, dead ones last."""
     order = np.lexsort((own["unit"], -np.nan_to_num(own["selectivity"], nan=-1.0), own["dead"]))
     return np.argsort(order)
-
-
-def _rgb(images: np.ndarray) -> np.ndarray:
-    """Return images (n, height, width, channels), uint8 or float in [0, 1], as (n, height, width, 3) uint8."""
-    if images.dtype != np.uint8:
-        images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
-
-
-def _reduced(images: np.ndarray, side: int) -> np.ndarray:
-    """Return images (n, height, width, 3) at no more than `side` pixels a side."""
-    scale = side / max(images.shape[1:3])
-    if scale >= 1:
-        return images
-    size = (max(1, round(images.shape[2] * scale)), max(1, round(images.shape[1] * scale)))
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in images])
 
 
 # --- texts and measures ----------------------------------------------------------------------------------------------

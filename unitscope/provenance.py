@@ -1,7 +1,8 @@
 """Digests of code, so that a workflow knows when a result was made by other code than today's.
 
 A digest covers a script and the modules of this package that it imports, followed through imports, over their syntax
-trees without docstrings: a comment never retrains a network.
+trees without docstrings: a comment never retrains a network. The files in `unitscope/pages/{module}/` belong to the
+module of that name, as they are.
 """
 
 import ast
@@ -21,7 +22,7 @@ ONLY_SHOWN = {"console", "errors"}
 
 
 def code_digest(script: Path, root: Path) -> str:
-    """Return a digest of a script and of all modules below `root`/unitscope that it needs.
+    """Return a digest of a script and of all modules below `root`/unitscope that it needs, with their pages.
 
     Args:
         script: The script.
@@ -42,6 +43,8 @@ def code_digest(script: Path, root: Path) -> str:
             if module not in ONLY_SHOWN and path not in found:
                 found[path] = _plain(path)
                 waiting.append(path)
+    pages = [file for path in list(found) for file in (folder / "pages" / path.stem).glob("*") if path != script]
+    found |= {file: file.read_text(encoding="utf-8") for file in pages}
     return _digest(f"{path.name}\n{text}" for path, text in sorted(found.items(), key=lambda item: item[0].name))
 
 

@@ -1,0 +1,112 @@
+"""The atlas of an experiment: one page with every unit, its scores, its images and its substitutes."""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+from plotly.offline import get_plotlyjs
+
+from unitscope import artifacts, atlas, claims, console
+from unitscope.datasets import open_dataset
+from unitscope.exemplars import Exemplars
+from unitscope.pictures import PER_SHEET
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
+    result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
+    result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 ...")
+    result.add_argument("--activations", type=Path, nargs="?", help="activations.h5; without it, no natural images")
+    result.add_argument("--exemplars", type=Path, nargs="?", help="exemplars.h5 of the experiment")
+    result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5)")
+    result.add_argument("--claims", type=Path, nargs="?", help="claims.csv, where the experiment answers to claims")
+    result.add_argument("--settings", type=json.loads, required=True, help='JSON: {"pixels": longest side of an image}')
+    result.add_argument("--output", type=Path, required=True, help="page to write (.html)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Read all that is known of the units, lay their images out, and write the page."""
+    album = atlas.Album(arguments.settings["pixels"])
+    made = dict(read_made(path, album) for path in arguments.images)
+    classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
+    natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None
+    told = atlas.content(
+        artifacts.read_table(arguments.units),
+        artifacts.read_table(arguments.layers),
+        artifacts.read_json(arguments.taps),
+        classes,
+        activity,
+        made,
+        natural,
+    )
+    answered = []
+    if arguments.claims:
+        texts = {name: claim.text for name, claim in claims.CLAIMS.items()}
+        answered = atlas.claim_groups(artifacts.read_table(arguments.claims), texts)
+    text = atlas.page(told, album.sheets, get_plotlyjs(), answered)
+    console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))
+    artifacts.write_bytes(arguments.output, text.encode())
+
+
+def read_made(path: Path, album: atlas.Album) -> tuple[tuple[str, str], atlas.Made]:
+    """Return layer and method of an artifact of images, and what it holds; the images go into the album."""
+    with artifacts.open_hdf5(path) as file:
+        place = album.add(sheets_of(file["images"]), made=True)
+        made = atlas.Made(file["units"][:], json.loads(file.attrs["seeds"]), place, file["responses"][:])
+        return (str(file.attrs["layer"]), str(file.attrs["method"])), made
+
+
+def sheets_of(images: h5py.Dataset) -> Iterator[np.ndarray]:
+    """Yield images (seeds, targets, ...) in one row, seed by seed, as many at a time as a sheet holds."""
+    seeds, targets = images.shape[:2]
+    for first in range(0, seeds * targets, PER_SHEET):
+        last = min(first + PER_SHEET, seeds * targets)
+        stretches = (
+            (seed, max(first - seed * targets, 0), min(last - seed * targets, targets))
+            for seed in range(first // targets, (last - 1) // targets + 1)
+        )
+        yield np.concatenate([images[seed, start:end] for seed, start, end in stretches])
+
+
+def read_activity(path: Path) -> tuple[list[str], dict[str, atlas.Activity]]:
+    """Return the classes, and what real images say about each layer."""
+    with artifacts.open_hdf5(path) as file:
+        activity = {
+            layer: atlas.Activity(
+                {score: group[score][:] for score in atlas.ACTIVATION_SCORES},
+                group["class_means"][:] if "class_means" in group else None,
+            )
+            for layer, group in file["layers"].items()
+        }
+        return [str(name) for name in file.attrs["classes"]], activity
+
+
+def read_natural(exemplars: Path, dataset: Path, album: atlas.Album) -> atlas.Natural:
+    """Return the natural images that excite units most; the images go into the album."""
+    with artifacts.open_hdf5(exemplars) as file:
+        found = {
+            layer: Exemplars(group["images"][:], group["activations"][:]) for layer, group in file["layers"].items()
+        }
+    rows = atlas.shown(found.values())
+    with artifacts.open_hdf5(dataset) as file:
+        labels, test = file["labels"][:][rows], np.flatnonzero(file["split"][:] == 1)
+    place: Mapping[str, object] = {}
+    if len(rows):
+        with open_dataset(dataset) as images:
+            numbers = np.searchsorted(test, rows)
+            blocks = (
+                images.take("test", numbers[first : first + PER_SHEET]) for first in range(0, len(rows), PER_SHEET)
+            )
+            place = album.add(blocks, made=False)
+    return atlas.Natural(rows, labels, place, found)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)
