@@ -7,7 +7,7 @@ rule atlas:
         units="results/{experiment}/units.csv",
         layers="results/{experiment}/layers.csv",
         taps="results/{experiment}/taps.json",
-        images=lambda wildcards: across(wildcards, "results/{experiment}/images/{layer}.{method}.h5"),
+        images=all_pictures,
         activations=lambda wildcards: real_images(wildcards, "results/{experiment}/activations.h5"),
         exemplars=lambda wildcards: real_images(wildcards, "results/{experiment}/exemplars.h5"),
         dataset=dataset,

@@ -131,6 +131,30 @@ def across(wildcards, pattern):
     )
 
 
+def making(wildcards):
+    """Return the settings by which images are made."""
+    chosen = experiment(wildcards)
+    cut = {key: value for key, value in chosen["images"].items() if key != "substitutes"}
+    units = chosen["layers"][wildcards.layer]
+    return settings(units=units, seeds=chosen["seeds"], readout=chosen["readout"], **cut)
+
+
+def pictures(name, layers, methods):
+    """Return an experiment's images: those of its targets, then those of substitutes that are no targets."""
+    chosen = STUDY.experiments[name]
+    partly = [layer for layer in layers if chosen["images"]["substitutes"] and chosen["layers"][layer] != "all"]
+    folder = f"results/{name}/images"
+    return expand(f"{folder}/{{layer}}.{{method}}.h5", layer=layers, method=methods) + expand(
+        f"{folder}/{{layer}}.{{method}}.substitutes.h5", layer=partly, method=methods
+    )
+
+
+def all_pictures(wildcards):
+    """Return all images of an experiment."""
+    chosen = experiment(wildcards)
+    return pictures(wildcards.experiment, list(chosen["layers"]), list(chosen["methods"]))
+
+
 def of_compared(wildcards, pattern):
     """Return a file of an experiment and of each other that its claims compare it with, its own first."""
     others = [name for claim in experiment(wildcards)["claims"].values() for name in claim["experiments"]]
@@ -202,4 +226,4 @@ def shown_images():
     if name is None:
         return []
     layers = STUDY.experiments[name]["claims"]["C6"]["layers"]
-    return expand("results/{name}/images/{layer}.iam.h5", name=name, layer=layers)
+    return pictures(name, layers, ["iam"])

@@ -7,7 +7,7 @@ rule figures:
     input:
         units="results/{experiment}/units.csv",
         layers="results/{experiment}/layers.csv",
-        images=lambda wildcards: across(wildcards, "results/{experiment}/images/{layer}.{method}.h5"),
+        images=all_pictures,
     output:
         figure("selectivity_rs", "Selectivity and substitution", score="RS"),
         figure("selectivity_rs_z", "Selectivity and substitution", score="RS, standardized"),

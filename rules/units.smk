@@ -81,12 +81,7 @@ rule images:
         gpu=GPU,
     params:
         recipe=lambda wildcards: canonical_json(recipe(wildcards)),
-        settings=lambda wildcards: settings(
-            units=experiment(wildcards)["layers"][wildcards.layer],
-            seeds=experiment(wildcards)["seeds"],
-            readout=experiment(wildcards)["readout"],
-            **experiment(wildcards)["images"],
-        ),
+        settings=making,
         code=code_and_network("images"),
         python=own,
         scratch=".resume/{experiment}/images/{layer}.{method}",
@@ -113,6 +108,37 @@ rule substitution:
     shell:
         "python scripts/substitution.py --images {input.images:q} --activations {input.activations:q}"
         " --output {output:q} --log {log:q}"
+
+
+# A second pass, where not all units are targets: the images of those that could stand in for a target.
+rule substitute_images:
+    input:
+        checkpoint=checkpoint,
+        dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
+        substitution="results/{experiment}/substitution/{layer}.{method}.csv",
+    output:
+        "results/{experiment}/images/{layer}.{method}.substitutes.h5",
+    log:
+        "logs/{experiment}/images/{layer}.{method}.substitutes.log",
+    benchmark:
+        "logs/{experiment}/images/{layer}.{method}.substitutes.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["images"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        recipe=lambda wildcards: canonical_json(recipe(wildcards)),
+        settings=making,
+        code=code_and_network("images"),
+        python=own,
+        scratch=".resume/{experiment}/images/{layer}.{method}.substitutes",
+        device=STUDY.device,
+    shell:
+        "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
+        " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
+        " --substitutes {input.substitution:q} --output {output:q} --log {log:q}"
 
 
 # Does not read activations.h5: a further layer there must not ablate all others again.

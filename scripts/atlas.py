@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Read all that is known of the units, lay their images out, and write the page."""
     album = atlas.Album(arguments.settings["pixels"])
-    made = dict(read_made(path, album) for path in arguments.images)
+    made = read_made(arguments.images, album)
     classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
     natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None
     told = atlas.content(
@@ -55,24 +56,44 @@ def main(arguments: argparse.Namespace) -> None:
     artifacts.write_bytes(arguments.output, text.encode())
 
 
-def read_made(path: Path, album: atlas.Album) -> tuple[tuple[str, str], atlas.Made]:
-    """Return layer and method of an artifact of images, and what it holds; the images go into the album."""
-    with artifacts.open_hdf5(path) as file:
-        place = album.add(sheets_of(file["images"]), made=True)
-        made = atlas.Made(file["units"][:], json.loads(file.attrs["seeds"]), place, file["responses"][:])
-        return (str(file.attrs["layer"]), str(file.attrs["method"])), made
+def read_made(paths: Iterable[Path], album: atlas.Album) -> dict[tuple[str, str], atlas.Made]:
+    """Return what artifacts of images hold, by layer and method; the images go into the album.
+
+    Several artifacts of one layer and method, of its targets and of their substitutes, are joined.
+    """
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in paths:
+        with artifacts.open_hdf5(path) as file:
+            found.setdefault((str(file.attrs["layer"]), str(file.attrs["method"])), []).append(path)
+    return {key: joined(several, album) for key, several in found.items()}
 
 
-def sheets_of(images: h5py.Dataset) -> Iterator[np.ndarray]:
-    """Yield images (seeds, targets, ...) in one row, seed by seed, as many at a time as a sheet holds."""
-    seeds, targets = images.shape[:2]
-    for first in range(0, seeds * targets, PER_SHEET):
-        last = min(first + PER_SHEET, seeds * targets)
-        stretches = (
-            (seed, max(first - seed * targets, 0), min(last - seed * targets, targets))
-            for seed in range(first // targets, (last - 1) // targets + 1)
+def joined(paths: Sequence[Path], album: atlas.Album) -> atlas.Made:
+    """Return what artifacts of one layer and method hold, the units of one behind those of the other."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(artifacts.open_hdf5(path)) for path in paths]
+        place = album.add(sheets_of([file["images"] for file in files]), made=True)
+        return atlas.Made(
+            np.concatenate([file["units"][:] for file in files]),
+            json.loads(files[0].attrs["seeds"]),
+            place,
+            np.concatenate([file["responses"][:] for file in files], axis=1),
         )
-        yield np.concatenate([images[seed, start:end] for seed, start, end in stretches])
+
+
+def sheets_of(files: Sequence[h5py.Dataset]) -> Iterator[np.ndarray]:
+    """Yield images (seeds, targets, ...) of several files in one row, seed by seed, at most a sheet at a time."""
+    waiting: list[np.ndarray] = []
+    for seed in range(files[0].shape[0]):
+        for images in files:
+            for first in range(0, images.shape[1], PER_SHEET):
+                waiting.append(images[seed, first : first + PER_SHEET])
+                if sum(map(len, waiting)) >= PER_SHEET:
+                    row = np.concatenate(waiting)
+                    yield row[:PER_SHEET]
+                    waiting = [row[PER_SHEET:]]
+    if sum(map(len, waiting)):
+        yield np.concatenate(waiting)
 
 
 def read_activity(path: Path) -> tuple[list[str], dict[str, atlas.Activity]]:

@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = figures.Style(**arguments.settings)
     units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
-    images = dict(figures.read_images(path) for path in arguments.images)
+    images = figures.read_images(arguments.images)
     drawn = {
         "selectivity_rs": lambda: figures.selectivity_rs(style, units, layers, "rs"),
         "selectivity_rs_z": lambda: figures.selectivity_rs(style, units, layers, "rs_z"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from unitscope import console, devices
 from unitscope.activations import activations
-from unitscope.artifacts import Scratch, create_hdf5, sha256_of
+from unitscope.artifacts import Scratch, create_hdf5, read_table, sha256_of
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
@@ -35,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--code", default="", help="digest of the code: other code goes on from nothing")
     result.add_argument("--scratch", type=Path, help="folder for finished batches, so that a rerun goes on from them")
+    result.add_argument(
+        "--substitutes", type=Path, help="substitution/{layer}.{method}.csv: images of its substitutes, not of targets"
+    )
     result.add_argument("--output", type=Path, required=True, help="where the images go (.h5)")
     return result
 
@@ -59,12 +62,16 @@ def main(arguments: argparse.Namespace) -> None:
                 scale = scale_of(module, arguments.layer, dataset, settings)
             if recipe.start == "mean":
                 mean_image = mean_of(dataset, settings["batch"])
+    units = select_units(settings["units"], tap(module, arguments.layer, record["input"]).units)
+    if arguments.substitutes:
+        units = substitutes_of(arguments.substitutes, units)
+        made_from["units"] = units.tolist()
     scratch = Scratch(arguments.scratch, [made_from, arguments.code, device.type])
     generated = activation_maximization(
         module,
         arguments.layer,
         record["input"],
-        select_units(settings["units"], tap(module, arguments.layer, record["input"]).units),
+        units,
         recipe,
         seeds=settings["seeds"],
         readout=settings["readout"],
@@ -78,6 +85,12 @@ def main(arguments: argparse.Namespace) -> None:
         for name, array in vars(generated).items():
             out[name] = array
     scratch.clear()
+
+
+def substitutes_of(path: Path, targets: np.ndarray) -> np.ndarray:
+    """Return the units, ascending, that a table of substitution names as substitutes and that are no targets."""
+    named = {int(number) for text in read_table(path)["substitutes"] for number in str(text).split()}
+    return np.array(sorted(named - set(targets.tolist())), np.int64)
 
 
 def scale_of(module: object, layer: str, dataset: Dataset, settings: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from unitscope.planning import Calibration, Outline, outline, seconds_of_start
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
-WITH_TORCH = ("taps", "checkpoint", "activations", "images", "ablation")
+WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation")
 FLOW = (
     *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "units", "layers", "claims"),
     *("figures", "sheets", "atlas", "reproduction"),

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figures, copy the small tables, and write the page."""
     results = {one["name"]: read(arguments, one) for one in arguments.experiments}
-    images = dict(figures.read_images(path) for path in arguments.images)
+    images = figures.read_images(arguments.images)
     for figure, experiment in arguments.figures.items():
         own = results[experiment]
         trainings = [result for result in results.values() if result.entry == own.entry]

@@ -24,11 +24,10 @@ def main(arguments: argparse.Namespace) -> None:
     style = figures.Style(**arguments.settings)
     units = artifacts.read_table(arguments.units)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
-        for path in arguments.images:
-            (layer, method), made = figures.read_images(path)
+        for (layer, method), made in figures.read_images(arguments.images).items():
             if layer != arguments.layer:
                 raise UserError(
-                    f"{path} holds images of layer {layer}, but --layer is {arguments.layer}. Pass files of one layer."
+                    f"--images holds layer {layer}, but --layer is {arguments.layer}. Pass files of one layer."
                 )
             for kind, draw in (("sheet", figures.sheet), ("responses", figures.responses)):
                 figure = draw(style, units, layer, method, made)

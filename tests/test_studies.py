@@ -5,11 +5,12 @@ import re
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from workflow import Project
+from workflow import SMALL, Project
 
 from unitscope.artifacts import read_json, read_table, sha256_of
 
@@ -209,6 +210,27 @@ def test_a_network_in_a_file_of_ones_own(project):
     assert {"checkpoint", "activations", "images", "ablation"} <= set(
         re.findall(r"^rule (\w+):", project.run("snakemake", "-n"), re.MULTILINE)
     )
+
+
+def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
+    project.write_config(SMALL)
+    project.change("experiments.small.units", {"sample": 3})
+    project.snakemake()
+    targets = project.folder / "results/small/images/hidden1.am.h5"
+    named = {
+        int(number)
+        for text in read_table(project.folder / "results/small/substitution/hidden1.am.csv")["substitutes"]
+        for number in str(text).split()
+    }
+    with h5py.File(targets) as first, h5py.File(targets.with_suffix(".substitutes.h5")) as second:
+        assert set(second["units"][:].tolist()) == named - set(first["units"][:].tolist())
+        assert first["images"].shape[1] == 3 and second["responses"].shape == (1, len(second["units"]), 12)
+    # Every substitute's image is on the page.
+    page = (project.folder / "results/small/atlas.html").read_text()
+    told = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert set(told["layers"][0]["methods"]["am"]["units"]) >= named
+    project.change("experiments.small.images", {"substitutes": False})
+    assert "substitute_images" not in project.run("snakemake", "-n", "--forceall")
 
 
 def test_an_exported_network_with_a_new_head(project):

@@ -274,6 +274,14 @@ def test_target_units():
     assert select_units({"sample": 9, "seed": 0}, 4).tolist() == [0, 1, 2, 3]
 
 
+def test_images_of_no_unit():
+    some, none = made(units=[1]), made(units=np.zeros(0, np.int64))
+    assert len(none.units) == 0 and np.array_equal(none.steps, some.steps)
+    for name in vars(none).keys() - {"units", "steps"}:
+        expected, found = getattr(some, name), getattr(none, name)
+        assert (found.shape, found.dtype) == ((1, 0, *expected.shape[2:]), expected.dtype), name
+
+
 def test_a_unit_that_is_not_there_is_an_error():
     with pytest.raises(UserError, match="0 to 3"):
         select_units([4], 4)

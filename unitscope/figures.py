@@ -8,7 +8,7 @@ import functools
 import io
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -161,15 +161,25 @@ def _styled(draw: Callable[Concatenate[Style, P], R]) -> Callable[Concatenate[St
     return styled
 
 
-def read_images(path: Path) -> tuple[tuple[str, str], UnitImages]:
-    """Return layer and method of an artifact of images, and what it holds.
+def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
+    """Return what artifacts of images hold, by layer and method; several of one layer and method are joined.
 
     Raises:
-        UserError: The file is missing, damaged, or holds something else.
+        UserError: A file is missing, damaged, or holds something else.
     """
-    with artifacts.open_hdf5(path) as handle:
-        made = UnitImages(*(handle[name][:] for name in ("units", "images", "responses")))
-        return (str(handle.attrs["layer"]), str(handle.attrs["method"])), made
+    found: dict[tuple[str, str], list[UnitImages]] = {}
+    for path in paths:
+        with artifacts.open_hdf5(path) as handle:
+            made = UnitImages(*(handle[name][:] for name in ("units", "images", "responses")))
+            found.setdefault((str(handle.attrs["layer"]), str(handle.attrs["method"])), []).append(made)
+    return {
+        key: UnitImages(
+            np.concatenate([made.units for made in several]),
+            np.concatenate([made.images for made in several], axis=1),
+            np.concatenate([made.responses for made in several], axis=1),
+        )
+        for key, several in found.items()
+    }
 
 
 @_styled

@@ -542,7 +542,8 @@ def activation_maximization(
     if scale is not None:
         mean, std = (torch.as_tensor(values, dtype=torch.float32, device=device) for values in scale)
         scales = mean, std
-    batch = min(batch, tap(module, layer, shape).units)
+    width = tap(module, layer, shape).units
+    batch = min(batch, width)
     work = [(seed, int(unit)) for seed in seeds for unit in units]
     targets = [unit for _, unit in work]
 
@@ -554,6 +555,8 @@ def activation_maximization(
             -recipe.jitter, recipe.jitter + 1, 2
         )
 
+    if not work:
+        return _nothing(shape, width, recipe, len(seeds))
     climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
     left = np.flatnonzero(~climbed.done).tolist()
     climbs = passes(module, layer, recipe, readout, scales, compile)
@@ -579,6 +582,23 @@ def activation_maximization(
     joined["objective"] = np.concatenate([climbed.course[:, :-1], joined["objective"][:, None]], 1)
     arrays = {key: value.reshape(len(seeds), len(units), *value.shape[1:]) for key, value in joined.items()}
     return Generated(units=np.asarray(units, np.int64), steps=recipe.recorded_steps(), **arrays)
+
+
+def _nothing(shape: Sequence[int], units: int, recipe: Recipe, seeds: int) -> Generated:
+    """Return the images of no unit at all."""
+    channels, height, width = shape
+    answers = np.zeros((seeds, 0, units), np.float32)
+    steps = recipe.recorded_steps()
+    return Generated(
+        units=np.zeros(0, np.int64),
+        images=np.zeros((seeds, 0, height, width, channels), np.uint8 if recipe.clamp else np.float32),
+        responses=answers,
+        start_responses=answers,
+        preactivations=answers,
+        objective=np.zeros((seeds, 0, len(steps)), np.float32),
+        steps=steps,
+        rounding=np.zeros((seeds, 0), np.float32),
+    )
 
 
 class _Climbed:
