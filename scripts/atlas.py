@@ -75,6 +75,7 @@ def joined(paths: Sequence[Path], album: atlas.Album) -> atlas.Made:
         place = album.add(sheets_of([file["images"] for file in files]), made=True)
         return atlas.Made(
             np.concatenate([file["units"][:] for file in files]),
+            len(files[0]["units"]),
             json.loads(files[0].attrs["seeds"]),
             place,
             np.concatenate([file["responses"][:] for file in files], axis=1),

@@ -29,10 +29,10 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"\n{experiment}\n")
         print(tables.summary(units, layers))
         print(rounding(folder / "images"))
-        print(f"\nEvery unit, to look at in a browser: {folder / 'atlas.html'}")
         print("\nFigures (each beside its PDF):")
         for line in figures(folder / "figures"):
             print(f"  {line}")
+        print(f"\nEvery unit, to look at in a browser: {folder / 'atlas.html'}")
 
 
 def rounding(folder: Path) -> str:

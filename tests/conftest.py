@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+# Helpers of the tests, and the example of a network of one's own in configs/.
+sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from workflow import SMALL, Project

@@ -54,7 +54,9 @@ def made(tap, album, targets=None, side=6, seeds=2):
     images = by_hand.images(tap, targets=targets, side=side, seeds=seeds, channels=3)
     flat = images.images.reshape(-1, *images.images.shape[2:])
     blocks = [flat[first : first + pictures.PER_SHEET] for first in range(0, len(flat), pictures.PER_SHEET)]
-    return atlas.Made(images.units, range(seeds), album.add(blocks, made=True), images.responses), images.images
+    return atlas.Made(
+        images.units, len(images.units), range(seeds), album.add(blocks, made=True), images.responses
+    ), images.images
 
 
 def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hidden",), methods=by_hand.METHODS):

@@ -80,7 +80,8 @@ def test_images_without_classes(torchvision_study):
     assert "class selectivity" in told["missing"] and not told["classes"]
     assert set(told["natural"]["labels"]) == {-1}
     layer = told["layers"][0]
-    assert layer["methods"]["am"]["units"] == [0, 1, 2]
+    made = layer["methods"]["am"]
+    assert made["units"][:3] == [0, 1, 2] and made["targets"] == 3
     assert layer["classMeans"] is None and any(layer["exemplars"]["images"])
     # A changed folder is noticed.
     (project.folder / "pictures/0.png").unlink()
@@ -200,8 +201,8 @@ def test_a_network_in_a_file_of_ones_own(project):
     project.snakemake()
     units = read_table(project.folder / "results/own/units.csv")
     assert list(dict.fromkeys(units["layer"])) == LAYERS
-    with_images = [layer for layer, rs in zip(units["layer"], units["seeds_am"], strict=True) if np.isfinite(rs)]
-    assert {layer: with_images.count(layer) for layer in LAYERS} == dict(zip(LAYERS, (4, 2, 2, 2, 2, 10), strict=True))
+    tables = {layer: read_table(project.folder / f"results/own/substitution/{layer}.am.csv") for layer in LAYERS}
+    assert [len(table["unit"]) for table in tables.values()] == [4, 2, 2, 2, 2, 10]
     assert "Nothing to be done" in project.run("snakemake", "-n")
     # A comment in one's own file changes nothing, its code does.
     project.edit("mine.py", "from torch import", "# A comment.\nfrom torch import")
@@ -225,10 +226,11 @@ def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
     with h5py.File(targets) as first, h5py.File(targets.with_suffix(".substitutes.h5")) as second:
         assert set(second["units"][:].tolist()) == named - set(first["units"][:].tolist())
         assert first["images"].shape[1] == 3 and second["responses"].shape == (1, len(second["units"]), 12)
-    # Every substitute's image is on the page.
+    # Every substitute's image is on the page, which knows that it is no target.
     page = (project.folder / "results/small/atlas.html").read_text()
     told = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    assert set(told["layers"][0]["methods"]["am"]["units"]) >= named
+    made = told["layers"][0]["methods"]["am"]
+    assert set(made["units"]) >= named and made["targets"] == 3
     project.change("experiments.small.images", {"substitutes": False})
     assert "substitute_images" not in project.run("snakemake", "-n", "--forceall")
 

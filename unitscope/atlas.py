@@ -83,16 +83,18 @@ class Activity:
 
 @dataclass(frozen=True)
 class Made:
-    """What was made for the target units of a layer by one method.
+    """What was made for units of a layer by one method: its targets, and behind them substitutes that are none.
 
     Attributes:
-        units: (targets,).
+        units: (units with an image,).
+        targets: How many of them are targets.
         seeds: Numbers of the noise that an image was made from, in the order of the images.
-        place: Where the images lie, as `Album.add` returned it: all targets of the first seed, then of the next.
-        responses: (seeds, targets, units), R.
+        place: Where the images lie, as `Album.add` returned it: all units of the first seed, then of the next.
+        responses: (seeds, units with an image, units), R.
     """
 
     units: np.ndarray
+    targets: int
     seeds: Sequence[int]
     place: Mapping[str, Any]
     responses: np.ndarray
@@ -332,6 +334,7 @@ def _method(own: Table, method: str, made: Made) -> dict[str, Any]:
     listed = [[int(j) for j in str(own[f"substitutes_{method}"][unit]).split()] for unit in made.units.tolist()]
     return {
         "units": made.units.tolist(),
+        "targets": made.targets,
         "seeds": list(made.seeds),
         "place": dict(made.place),
         "substitutes": listed,

@@ -89,8 +89,14 @@ function targetOf(row, method) {
   return made === undefined ? -1 : made.units.indexOf(UNITS.unit[row]);
 }
 
+// A substitute may have an image without being a target: RS was not computed for it.
+function isTarget(row, method) {
+  const target = targetOf(row, method);
+  return target >= 0 && target < LAYERS[UNITS.layer[row]].methods[method].targets;
+}
+
 function isSilent(row, method) {
-  return targetOf(row, method) >= 0 && score(`seeds_${method}`, row) === 0;
+  return isTarget(row, method) && score(`seeds_${method}`, row) === 0;
 }
 
 // The words for what is out of the ordinary with a unit.

@@ -70,6 +70,9 @@ function substitutesPart(row, method, name, made, target) {
   if (isSilent(row, method)) {
     return [heading, element("p", { class: "note" }, "Silent: it does not answer its own image, so RS is undefined and nobody is compared with it.")];
   }
+  if (!isTarget(row, method)) {
+    return [heading, element("p", { class: "note" }, "Not a target: the image was made because the unit is a substitute, and RS was not computed.")];
+  }
   const others = made.substitutes[target];
   if (!others.length) return [heading, element("p", { class: "note" }, "None: no other unit answers this image more strongly.")];
   const cards = others.map((unit, place) => {
