@@ -55,7 +55,7 @@ TOGETHER, EACH = "lucent, batch=", "lucent, a unit at a time"
 ALONE = 2
 """Units that lucent is given one by one; the others would take as long."""
 ANOTHER_SEED = "another seed"
-SAMPLED = 4
+SAMPLED = 2
 """Units whose ablation is timed; the others of the layer take as long."""
 
 
@@ -243,7 +243,7 @@ def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
     settled = {"settled: 4": Recipe(points=33, settled=4)}
     less("shallow-cpu-seed0", 64, 8, {**settled, "bfloat16": Recipe(precision="bfloat16"), ANOTHER_SEED: Recipe()})
-    less("vgg16-cifar10-cpu", 24, 8, settled)
+    less("vgg16-cifar10-cpu", 16, 8, settled)
 
 
 # --- extraction ------------------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ def ablations(count: int = 1000) -> None:
         def captum(part: nn.Module = part, mask: torch.Tensor = mask) -> None:
             # Captum ablates all groups of the mask: one unit is a group, the others are another.
             with torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
-                LayerFeatureAblation(module, part).attribute(images[:250], target=0, layer_mask=mask.clamp(max=1))
+                LayerFeatureAblation(module, part).attribute(images[:100], target=0, layer_mask=mask.clamp(max=1))
 
         hook = full_pass(module, tap, images)
         found = alternating(
@@ -411,7 +411,7 @@ def ablations(count: int = 1000) -> None:
             "ours": found["one"] + (tap.units - 1) * each,
             "hook": found["hook"] * tap.units,
             # Two groups and the plain pass before them.
-            "captum": found["captum"] / 3 * count / 250 * tap.units,
+            "captum": found["captum"] / 3 * count / 100 * tap.units,
         }
         row(
             f"VGG16 {tap.layer}, {tap.units} units, {count} images",
