@@ -81,6 +81,22 @@ def test_an_exported_network_is_the_network(network, shape):
         assert (cut.change is None) == (split(module, tap.layer).change is None)
 
 
+@pytest.mark.parametrize("function", [nn.functional.relu6, nn.functional.relu, nn.functional.hardtanh])
+def test_what_is_done_in_place_is_seen_by_all_who_read_later(function):
+    class Discarding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = 9 * self.conv(x)
+            function(x, inplace=True)
+            return self.last(x.mean((2, 3)))
+
+    module, images = quiet(Discarding()), torch.rand(4, *SIZE)
+    torch.testing.assert_close(read_exported(program(exported(module)), SIZE)(images), module(images))
+
+
 def test_a_checkpoint_carries_the_program(tmp_path, residual):
     network = {
         "source": "exported",
@@ -227,13 +243,35 @@ def test_nothing_is_unpickled(residual, tmp_path):
         assert not ran.exists(), change.__name__
 
 
+def test_names_are_not_written_into_code(residual, tmp_path):
+    ran = tmp_path / "ran"
+    hostile = f"x\"); open('{ran}', 'w'); (\""
+
+    def value(model):
+        text = json.dumps(model).replace('"name": "conv2d"', f'"name": {json.dumps(hostile)}')
+        model.clear()
+        model.update(json.loads(text))
+
+    def keyword(model):
+        nodes(model)[0]["inputs"][0].update(name=f"input=open('{ran}', 'w'), other", kind=2)
+
+    def weight(records):
+        for name in ("data/weights/model_weights_config.json", "models/model.json"):
+            records[name] = records[name].replace(b"stem.weight", json.dumps(hostile)[1:-1].encode())
+
+    for change in (in_graph(value), in_graph(keyword), weight):
+        with pytest.raises(UserError, match="it holds the name"):
+            read_exported(program(changed(residual, change)), SIZE)
+        assert not ran.exists()
+
+
 def test_types_of_inputs_and_outputs(residual):
     def edit(model):
         text = json.dumps(model).replace("builtins.tuple", "collections.OrderedDict")
         model.clear()
         model.update(json.loads(text))
 
-    with pytest.raises(UserError, match=r"of the type 'collections\.OrderedDict'"):
+    with pytest.raises(UserError, match=r"of the types \['collections\.OrderedDict'\]"):
         read_exported(program(changed(residual, in_graph(edit))), SIZE)
 
 

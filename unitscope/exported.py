@@ -31,6 +31,9 @@ _OPERATORS = re.compile(
     r"torch\.ops\.aten\.(?!from_file)[a-z0-9_]+\.[A-Za-z0-9_]+|_operator\.(add|sub|mul|floordiv|mod|neg|getitem)"
     r"|torch\.sym_(int|max|min)"
 )
+_NAME = re.compile(r"[\w.@:-]*", re.ASCII)
+"""What may stand in code that torch.fx writes from a graph: names of values and paths of weights."""
+
 _SPECS = {None, "builtins.tuple", "builtins.list", "builtins.dict"}
 
 FUNCTIONS: dict[str, tuple[Any, int]] = {
@@ -79,7 +82,12 @@ def read_exported(program: Tensor, shape: Sequence[int]) -> nn.Module:
     # Whatever its readers come upon in a damaged archive.
     except Exception as error:
         raise _refusal(f"it cannot be read ({_first_line(error)})") from error
-    return _checked_on(_Rebuilt(exported).module(), shape)
+    try:
+        module = _Rebuilt(exported).module()
+    # Where the graph is not what an export makes.
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _refusal(f"its graph cannot be followed ({_first_line(error)})") from error
+    return _checked_on(module, shape)
 
 
 # --- looked through --------------------------------------------------------------------------------------------------
@@ -105,6 +113,8 @@ def _check(content: bytes) -> None:
     try:
         for name in _CONFIGS:
             for key, entry in json.loads(records[name])["config"].items():
+                if not _NAME.fullmatch(key):
+                    raise _refusal(f"it holds the name {key[:60]!r}")
                 if entry["use_pickle"] is not False or not re.fullmatch(r"(weight|tensor)_\d+", entry["path_name"]):
                     raise _refusal(f"its tensor {key!r} is pickled")
         _check_graph(json.loads(records["models/model.json"]))
@@ -116,24 +126,35 @@ _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_cons
 
 
 def _check_graph(model: Any) -> None:
+    """Refuse a graph with anything that would be evaluated, looked up beyond ATen, or written into code as a name."""
     for key, value in _walk(model):
-        if key == "expr_str" and not (isinstance(value, str) and _SYMBOLIC.fullmatch(value)):
-            raise _refusal(f"it computes a size by {str(value)[:60]!r}")
-        if key == "target" and not (isinstance(value, str) and _OPERATORS.fullmatch(value)):
-            raise _refusal(f"it uses {str(value)[:60]!r}, which is no operator of ATen")
-        if key in ("in_spec", "out_spec") and isinstance(value, str):
-            for inner, kind in _walk(json.loads(value)):
-                if inner == "type" and kind not in _SPECS:
-                    raise _refusal(f"its inputs and outputs are of the type {kind!r}")
+        if not _NAME.fullmatch(key):
+            raise _refusal(f"it holds the name {key[:60]!r}")
+        if key == "expr_str":
+            if not (isinstance(value, str) and _SYMBOLIC.fullmatch(value)):
+                raise _refusal(f"it computes a size by {str(value)[:60]!r}")
+        elif key == "target":
+            if not (isinstance(value, str) and _OPERATORS.fullmatch(value)):
+                raise _refusal(f"it uses {str(value)[:60]!r}, which is no operator of ATen")
+        elif key in ("in_spec", "out_spec"):
+            kinds = {kind for inner, kind in _walk(json.loads(value)) if inner == "type"} if value else set()
+            if kinds - _SPECS:
+                raise _refusal(f"its inputs and outputs are of the types {sorted(map(str, kinds - _SPECS))}")
+        # Python quotes the text of an argument itself.
+        elif isinstance(value, str) and key != "as_string" and not _NAME.fullmatch(value):
+            raise _refusal(f"it holds the name {value[:60]!r}")
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key of nested JSON with its value."""
-    for key, inner in value.items() if isinstance(value, dict) else []:
-        yield key, inner
-        yield from _walk(inner)
-    for inner in value if isinstance(value, list) else []:
-        yield from _walk(inner)
+def _walk(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every key of nested JSON with its value, None for a nested one; what is never used is left out."""
+    pairs = value.items() if isinstance(value, dict) else [(key, inner) for inner in value]
+    for name, inner in pairs:
+        if name in ("metadata", "guards_code", "torch_version"):
+            continue
+        nested = isinstance(inner, dict | list)
+        yield name, None if nested else inner
+        if nested:
+            yield from _walk(inner, name)
 
 
 def _refusal(reason: str) -> UserError:
@@ -202,10 +223,10 @@ class _Rebuilt:
             return self._value(source)
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
         plain = operator.rstrip("_")
-        if plain == "hardtanh" and args[1:] == (0.0, 6.0):
-            return self.graph.call_function(F.relu6, args[:1])
         function, most = FUNCTIONS.get(plain, (None, 0))
-        if function and len(args) <= most:
+        if plain == "hardtanh" and args[1:] == (0.0, 6.0):
+            made = self.graph.call_function(F.relu6, args[:1])
+        elif function and len(args) <= most:
             made = self.graph.call_function(function, args, kwargs)
         elif operator.endswith("_"):
             made = self.graph.call_function(getattr(getattr(torch.ops.aten, plain), overload), args, kwargs)
