@@ -20,6 +20,7 @@ include: "rules/units.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/atlas.smk"
+include: "rules/analyses.smk"
 
 
 # Only where the config says where the page goes: the default study shall not write over the paper's.

@@ -199,6 +199,7 @@ def targets(name):
     )
     if STUDY.networks[chosen["network"]]["dataset"]:
         files += expand(f"{folder}/figures/{{figure}}.png", figure=FIGURES)
+        files += [file for analysis in chosen["analyses"] for file in ANALYSES[analysis](name)]
     return files
 
 

@@ -28,6 +28,7 @@ SMALL = {
             "layers": ["hidden1"],
             "methods": {"am": {"steps": 4, "points": 2}, "iam": {"steps": 4, "points": 2}},
             "statistics": {"permutations": 99, "resamples": 99},
+            "analyses": [],
         }
     },
 }
