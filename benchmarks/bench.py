@@ -55,8 +55,9 @@ TOGETHER, EACH = "lucent, batch=", "lucent, a unit at a time"
 ALONE = 2
 """Units that lucent is given one by one; the others would take as long."""
 ANOTHER_SEED = "another seed"
-SAMPLED = 2
-"""Units whose ablation is timed; the others of the layer take as long."""
+SAMPLED = 2, 64
+"""Units whose ablation is timed, at least and at most, so many that they take about as long as what a layer's units
+share; the others of the layer take as long."""
 
 
 def network(name: str) -> nn.Module:
@@ -402,11 +403,14 @@ def ablations(count: int = 1000) -> None:
                 LayerFeatureAblation(module, part).attribute(images[:100], target=0, layer_mask=mask.clamp(max=1))
 
         hook = full_pass(module, tap, images)
+        trial = alternating({"one": ours(1), "more": ours(5)}, runs=1)
+        share = max((trial["more"] - trial["one"]) / 4, 1e-3)
+        sampled = int(np.clip(trial["one"] / share, SAMPLED[0], min(SAMPLED[1], tap.units - 1)))
         found = alternating(
-            {"one": ours(1), "more": ours(1 + SAMPLED), "hook": functools.partial(hook, 0), "captum": captum}
+            {"one": ours(1), "more": ours(1 + sampled), "hook": functools.partial(hook, 0), "captum": captum}
         )
         # What is shared by all units of the layer is charged to all of them.
-        each = (found["more"] - found["one"]) / SAMPLED
+        each = (found["more"] - found["one"]) / sampled
         seconds = {
             "ours": found["one"] + (tap.units - 1) * each,
             "hook": found["hook"] * tap.units,
