@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "--settings",
         type=json.loads,
         required=True,
-        help='{"draws", "spread", "units", "images", "seed", "start_seed", "readout", "batch"}',
+        help='{"draws", "spread", "units", "steps", "images", "seed", "start_seed", "readout", "batch"}',
     )
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the scores go (.csv)")
@@ -50,7 +50,7 @@ def main(arguments: argparse.Namespace) -> None:
         return
     with open_hdf5(arguments.activations) as file:
         scales = scales_of(file, layer)
-    recipes = scale.recipes_to_remake(arguments.recipes)
+    recipes = scale.recipes_to_remake(arguments.recipes, settings["steps"])
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, settings["images"])

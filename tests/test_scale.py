@@ -121,6 +121,8 @@ def test_iam_z_is_made_where_no_method_asks_for_it():
     }
     # When an ascent may end depends on raw RS.
     assert all(recipe.settled == 0 for recipe in recipes.values())
+    shorter = scale.recipes_to_remake({"iam": {"steps": 7, "objective": "iam"}, "z": {"objective": "iam_z"}}, 64)
+    assert {name: recipe.steps for name, recipe in shorter.items()} == {"iam": 7, "z": 64}
     assert list(scale.recipes_to_remake({"am": {"objective": "am"}})) == ["iam_z"]
     assert list(scale.recipes_to_remake({"mine": {"objective": "iam_z"}})) == ["mine"]
 

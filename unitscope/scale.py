@@ -6,7 +6,7 @@ are made anew on the rescaled network, from the same starts. How a network is re
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,16 +84,18 @@ def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> n
     return 2.0 ** exponents.astype(np.float64)
 
 
-def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, Recipe]:
+def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | None = None) -> dict[str, Recipe]:
     """Return the methods whose images are made anew: those that set a unit against the others.
 
     "iam_z" is always among them: it is the form of IAM that is to stay where IAM does not. Where an experiment has no
     method with that objective, it is its first "iam" (or its first method), by name, with the objective replaced.
 
-    Ascents take all steps: where RS is settled, which may end them earlier, is itself a matter of scales.
+    No ascent ends because its RS is settled: when that is so depends on scales itself.
 
     Args:
         recipes: The experiment's methods by name.
+        steps: After how many steps an ascent ends at the latest; None leaves the methods' own. Whether an image depends
+            on scales shows long before it is finished.
     """
     chosen = {name: recipe for name, recipe in recipes.items() if recipe["objective"] in ("iam", "iam_z")}
     if all(recipe["objective"] != "iam_z" for recipe in chosen.values()):
@@ -101,7 +103,8 @@ def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, Rec
         # A name of the user's own for something else is not taken from him.
         name = "iam_z" if "iam_z" not in recipes else "iam_z-added"
         chosen[name] = {**model, "objective": "iam_z"}
-    return {name: Recipe(**{**recipe, "settled": 0.0}) for name, recipe in chosen.items()}
+    found = {name: Recipe(**{**recipe, "settled": 0.0}) for name, recipe in chosen.items()}
+    return {name: replace(recipe, steps=min(steps or recipe.steps, recipe.steps)) for name, recipe in found.items()}
 
 
 def answers(module: nn.Module, layer: str, images: np.ndarray, readout: str, batch: int) -> np.ndarray:
@@ -294,7 +297,7 @@ def made(
 
     An ascent is chaotic: where the objective differs, images part whatever the reason. Where it is the same function of
     the pixels, as that of "iam_z" is, they do not. So the two ascents differ in the factors alone: same starts, same
-    batches, all steps; and the network as it is climbs again rather than being read from disk.
+    batches, same number of steps; and the network as it is climbs again rather than being read from disk.
 
     Args:
         module: The network: frozen, in eval mode, taking pixels in [0, 1].
