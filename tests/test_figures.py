@@ -323,8 +323,8 @@ def draw_all(folder, paths, output, **settings):
 def test_scripts_write_png_and_pdf_the_same_bytes_twice(tmp_path):
     paths = write(tmp_path)
     once = draw_all(tmp_path, paths, tmp_path / "once")
-    names = [f"{kind}{score}" for kind in ("selectivity_rs", "ablation") for score in ("", "_rs_z", "_rs_q")]
-    names = [name.replace("rs_rs", "rs") for name in names] + ["depth", "substitutes"]
+    names = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes"]
+    names += ["ablation", "ablation_rs_z", "ablation_rs_q"]
     names += [f"conv1.{method}.{kind}" for method in by_hand.METHODS for kind in ("sheet", "responses")]
     assert sorted(once) == sorted(f"{name}.{kind}" for name in names for kind in ("png", "pdf"))
     for name, content in once.items():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from networks_by_hand import InPlace, quiet
+from test_figures import assert_readable
 from torch import nn
 
 from unitscope import scale, scale_figures
@@ -143,8 +144,8 @@ def table(layer, rows):
     return {name: np.array(column) for name, column in scale.table(layer, rows).items()}
 
 
-def test_the_figure_names_what_was_left_out_and_why():
-    rows = [
+def measured_rows():
+    return [
         {
             **{"condition": condition, "method": method, "score": score, "draw": 0, "units": 9, "reason": ""},
             **{"spearman_before": 0.1, "spearman_after": np.nan if score == "rs_q" else 0.2, "mean_change": 0.1},
@@ -153,7 +154,11 @@ def test_the_figure_names_what_was_left_out_and_why():
         for condition, method in (("kept", "am"), ("made", "iam"), ("made", "iam_z"))
         for score in scale.SCORES
     ]
-    tables = [table("conv1", rows), table("3", [{"reason": "no ReLU"}]), table("fc", [{"reason": "no ReLU"}])]
+
+
+def test_the_figure_names_what_was_left_out_and_why():
+    refused = [{"reason": "no ReLU"}]
+    tables = [table("conv1", measured_rows()), table("3", refused), table("fc", refused)]
     figure = scale_figures.scale(Style(), tables)
     texts = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
     assert "Not rescaled: 3, fc (no ReLU)." in texts
@@ -162,6 +167,15 @@ def test_the_figure_names_what_was_left_out_and_why():
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["conv1"]
     nothing = scale_figures.scale(Style(), tables[1:])
     assert "No layer of this experiment can be rescaled." in [text.get_text() for text in nothing.texts]
+
+
+@pytest.mark.parametrize(
+    "layers", [["a_rather_long.name_of_a.layer"], [f"features.{number}" for number in range(13)]], ids=["one", "many"]
+)
+def test_the_figure_can_be_read(layers):
+    tables = [table(layer, measured_rows()) for layer in layers]
+    tables.append(table("classifier", [{"reason": "no nonlinearity follows it directly"}]))
+    assert_readable(scale_figures.scale(Style(dpi=60), tables))
 
 
 # --- the flow --------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
         tables: Of the layers, in the order of the network, as `unitscope.scale.table` makes them.
     """
     shown = [table for table in tables if table["condition"][0]]
-    notes = _wrapped(_footer(tables, shown), int(style.width * 72 / (0.52 * style.small)))
+    notes = _wrapped(_footer(tables, shown), int(style.width * 72 / (0.57 * style.small)))
     line = 1.3 * style.small / 72
     note_height = (notes.count("\n") + 1) * line + 0.08
     if not shown:
@@ -51,10 +51,10 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
     labels, labels_made = (
         0.7 * 0.6 * style.small / 72 * max(map(len, names)) + 0.15 if tilted else 0.22 for tilted in (tilt, tilt_made)
     )
-    between = 0.22
-    total = (
-        legend + len(kept) * (head + PANEL) + labels + between + head + 1.5 * line + PANEL + labels_made + note_height
-    )
+    # Of the room of a layer there: whether a share stands in it level.
+    upright = narrow / len(names) < 4.2 * style.small / 72
+    between, shares = 0.22, 4 * style.small / 72 if upright else 1.5 * line
+    total = legend + len(kept) * (head + PANEL) + labels + between + head + shares + PANEL + labels_made + note_height
     figure = Figure(figsize=(style.width, total))
     top = total - legend
     for number, method in enumerate(kept):
@@ -66,12 +66,12 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
         figure.text(left / style.width, (top - 0.1) / total, title, weight="bold", size=style.small, va="top")
         top = low
     top -= labels + between
-    low = top - head - 1.5 * line - PANEL
+    low = top - head - shares - PANEL
     highest = max((float(np.nanmax(_made(table, "mean_change"), initial=0.0)) for table in shown), default=0.0)
     for number, method in enumerate(made):
         start = left + number * (narrow + gap)
         axes = figure.add_axes(_relative((start, low, narrow, PANEL), style.width, total))
-        _changes(style, axes, shown, method, max(highest, 0.05))
+        _changes(style, axes, shown, method, max(highest, 0.05), upright)
         axes.tick_params(labelleft=number == 0)
         _layers(axes, names, len(names), tilt_made)
         title = f"{method_name(method)}, images made anew: change of the score"
@@ -119,7 +119,7 @@ def _correlations(style: Style, axes: Axes, tables: Sequence[Table], method: str
     axes.set_yticks((-1.28, -1, -0.5, 0, 0.5, 1), ("undef.", f"{MINUS}1", f"{MINUS}0.5", "0", "0.5", "1"))
 
 
-def _changes(style: Style, axes: Axes, tables: Sequence[Table], method: str, highest: float) -> None:
+def _changes(style: Style, axes: Axes, tables: Sequence[Table], method: str, highest: float, upright: bool) -> None:
     """Draw how far each score of images made anew has moved, and above each layer how far the images have."""
     for place, table in enumerate(tables):
         for number, score in enumerate(RS_SCORES):
@@ -140,6 +140,7 @@ def _changes(style: Style, axes: Axes, tables: Sequence[Table], method: str, hig
                 transform=axes.get_xaxis_transform(),
                 ha="center",
                 va="bottom",
+                rotation=90 if upright else 0,
                 size=style.small,
                 color="#444444",
             )
