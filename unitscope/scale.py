@@ -260,7 +260,10 @@ def kept(
     Returns:
         A row a draw, method and score: as `comparison` says, with the changes of logits and selectivity.
     """
-    before = {method: answers(module, layer, made.images, readout, batch) for method, made in stored.items()}
+    before = {
+        method: scales.score(answers(module, layer, made.images, readout, batch), made.units)
+        for method, made in stored.items()
+    }
     does = behaviour(module, layer, *sample, readout, batch)
     rows = []
     for draw, factors in draws:
@@ -269,7 +272,7 @@ def kept(
         for method, made in stored.items():
             after = answers(other, layer, made.images, readout, batch)
             for row in comparison(
-                scales.score(before[method], made.units),
+                before[method],
                 others.score(after, made.units),
                 scales.selectivity()[made.units],
                 others.selectivity()[made.units],
