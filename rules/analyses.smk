@@ -1,11 +1,5 @@
 # What the paper did not ask: each analysis has its rules here, and says in ANALYSES what it writes for an experiment.
 
-
-def nothing(name):
-    """Return no files: an analysis that only adds to what is there."""
-    return []
-
-
 ANALYSES = dict.fromkeys(
     ["scale", "importance", "joint", "cumulative", "reliability", "natural", "graph", "inhibition"], nothing
 )
@@ -14,13 +8,6 @@ ANALYSES = dict.fromkeys(
 # --- scale: which scores move when units are given other scales, and the function stays -------------------------------
 
 ANALYSES["scale"] = lambda name: [f"results/{name}/figures/scale.png"]
-
-
-def rescaling(wildcards):
-    """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
-    chosen = experiment(wildcards)
-    own = {key: value for key, value in chosen["scale"].items() if key != "threads"}
-    return settings(**own, start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"])
 
 
 rule scale:
