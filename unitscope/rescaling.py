@@ -176,7 +176,7 @@ def _readers(traced: fx.GraphModule, modules: dict[str, Any], site: _Site, units
         elif node.op == "output":
             raise _Obstacle("its activation is an output of the network")
         else:
-            raise _Obstacle(f"{_called(node, modules)} reads its activation, which knows no factors of units")
+            raise _Obstacle(f"{_called(node, modules)} reads its activation, and nothing there can be divided")
     return readers
 
 
