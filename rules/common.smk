@@ -102,6 +102,13 @@ def ablated(wildcards):
     return settings(**{**chosen["ablation"], "units": "all" if every else chosen["layers"][wildcards.layer]})
 
 
+def rescaling(wildcards):
+    """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
+    chosen = experiment(wildcards)
+    own = {key: value for key, value in chosen["scale"].items() if key != "threads"}
+    return settings(**own, start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"])
+
+
 def needs_dataset(method):
     """Return whether a method asks real images for the units' scales or for a start."""
     return method["objective"] == "iam_z" or method["start"] == "mean"
@@ -183,6 +190,11 @@ def table(name):
         category="Tables",
         labels={"experiment": "{experiment}", "table": name},
     )
+
+
+def nothing(name):
+    """Return no files: an analysis that only adds to what is there."""
+    return []
 
 
 def targets(name):

@@ -1,6 +1,9 @@
 # Figures over all layers, and for each layer its images and its response matrix.
 
-FIGURES = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes", "ablation"]
+FIGURES = [
+    *("selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes"),
+    *("ablation", "ablation_rs_z", "ablation_rs_q"),
+]
 
 
 rule figures:
@@ -15,6 +18,8 @@ rule figures:
         figure("depth", "Selectivity and substitution", score="correlation by depth"),
         figure("substitutes", "Substitutes", figure="a unit and its substitutes"),
         figure("ablation", "Ablation", figure="loss by selectivity and RS"),
+        figure("ablation_rs_z", "Ablation", figure="loss by selectivity and RS, standardized"),
+        figure("ablation_rs_q", "Ablation", figure="loss by selectivity and RS, over the 99th percentile"),
         pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=FIGURES),
     log:
         "logs/{experiment}/figures.log",

@@ -29,7 +29,9 @@ def main(arguments: argparse.Namespace) -> None:
         "selectivity_rs_q": lambda: figures.selectivity_rs(style, units, layers, "rs_q"),
         "depth": lambda: figures.depth(style, units, layers),
         "substitutes": lambda: figures.substitutes(style, units, images),
-        "ablation": lambda: figures.ablation(style, units, layers),
+        "ablation": lambda: figures.ablation(style, units, layers, "rs"),
+        "ablation_rs_z": lambda: figures.ablation(style, units, layers, "rs_z"),
+        "ablation_rs_q": lambda: figures.ablation(style, units, layers, "rs_q"),
     }
     with console.progress(len(drawn), "figures", "figures") as advance:
         for name, draw in drawn.items():

@@ -14,10 +14,10 @@ from unitscope.planning import Calibration, Outline, outline, seconds_of_start
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
-WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation")
+WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation", "scale")
 FLOW = (
     *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "units", "layers", "claims"),
-    *("figures", "sheets", "atlas", "reproduction"),
+    *("figures", "sheets", "atlas", "scale_figure", "reproduction"),
 )
 
 

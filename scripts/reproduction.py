@@ -132,7 +132,6 @@ def environment() -> jinja2.Environment:
         "lines": lambda texts: "<br>".join(map(cell, texts)),
         "value": lambda value: cell(json.dumps(value)) if value is not None else "-",
         "method_name": method_name,
-        "by_method": lambda values: ", ".join(values.values()),
         "by_score": lambda values, score: ", ".join(text for (_, own), text in values.items() if own == score),
     }
     return made

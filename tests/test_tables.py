@@ -139,12 +139,12 @@ def test_layers_has_the_documented_columns_and_pairs(tmp_path):
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),
     ]
     rows = list(zip(*(table[name].tolist() for name in ("layer", "method", "x", "y")), strict=True))
-    assert len(set(rows)) == len(rows) == 3 * 29
+    assert len(set(rows)) == len(rows) == 3 * 31
     for pair in (
         *(("am", "selectivity", y) for y in ("rs", "rs_z", "rs_q")),
         *(("", "selectivity", f"ablation_{y}") for y in ("loss", "loss_mean", "accuracy", "accuracy_mean")),
         *(("iam", x, f"ablation_{y}") for x in tables.RS_SCORES for y in ("loss", "loss_mean", "accuracy")),
-        ("am:iam", "rs", "rs"),
+        *(("am:iam", score, score) for score in tables.RS_SCORES),
     ):
         assert ("features.10", *pair) in rows
     assert set(table["kind"].tolist()) == {"conv"}
@@ -229,7 +229,15 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
         "1",
         f"{tables.median_of(tables.rows_of(units, 'hidden'), 'selectivity'):.2f}",
     ]
+    assert hidden.split()[4] == "RS"
     assert hidden.split()[-2:] == ["undefined", "undefined"]
+    # Each of the three layers has a line for each form of RS; only the raw one is constant.
+    scale_free = [line for line in table.splitlines() if line.strip().startswith(("RS (z)", "RS (q)"))]
+    assert [line.split()[1] for line in scale_free] == ["(z)", "(q)"] * 3
+    values = tables.rows_of(units, "hidden")
+    assert scale_free[4].split()[2:4] == [f"{tables.median_of(values, f'rs_z_{m}'):.2f}" for m in ("am", "iam")]
+    assert scale_free[4].count("[") == 2
+    assert scale_free[5].split()[2:] == ["-", "-", "undefined", "undefined"]
     assert "hidden: rs_am is 0 for all 10 units" in table
     assert "RS = 0: nobody else" in table
     assert str(folder / "figures/depth.png") in done.stdout

@@ -25,7 +25,7 @@ from PIL import Image
 from unitscope import artifacts
 from unitscope.errors import UserError
 from unitscope.pictures import reduced, rgb
-from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
+from unitscope.tables import RS_NAMES, RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
@@ -44,7 +44,7 @@ SMALLEST_TEXT = 7.0
 MOST_PIXELS = 25_000_000
 """Of a sheet: above it the resolution is lowered, so that a layer of thousands of units can still be opened."""
 
-SCORE_NAMES = {"rs": "RS", "rs_z": "RS (z)", "rs_q": "RS (q)"}
+SCORE_NAMES = RS_NAMES
 SCORE_MEANINGS = {
     "rs": "RS: share of units that answer more strongly",
     "rs_z": "RS (z): the same, on standardized activations",
@@ -232,34 +232,36 @@ def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs")
 
 
 @_styled
-def ablation(style: Style, units: Table, layers: Table) -> Figure:
+def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Figure:
     """Draw how much the loss rises when a unit is clamped to 0, against its selectivity and its RS.
 
     Args:
         style: How it looks.
         units: Table of units.
         layers: Table of correlations.
+        score: "rs", "rs_z" or "rs_q".
     """
     methods = methods_of(units)
     columns = [("selectivity", "", "selectivity", "selectivity", len(methods))]
-    columns += [(f"RS, {method_name(m)}", m, "rs", f"rs_{m}", number) for number, m in enumerate(methods)]
+    name = SCORE_NAMES[score]
+    columns += [(f"{name}, {method_name(m)}", m, score, f"{score}_{m}", number) for number, m in enumerate(methods)]
     groups = {}
     for layer in layers_of(units):
         own = rows_of(units, layer)
         groups[_layer_title(layer, own)] = [
             _Panel(
-                f"{name}: {_correlation_text(layers, layer, method, x, 'ablation_loss')}",
+                f"{title}: {_correlation_text(layers, layer, method, x, 'ablation_loss')}",
                 own[column],
                 own["ablation_loss"],
                 look,
             )
-            for name, method, x, column, look in columns
+            for title, method, x, column, look in columns
         ]
     footer = "Clamped to 0 one at a time. The loss has a scale of its own in every layer."
     figure, grid = _grid(
         style,
         groups,
-        "class selectivity, or RS",
+        f"class selectivity, or {SCORE_NAMES[score]}",
         "rise of the test loss without the unit",
         footer,
         room_for_scales=True,
@@ -470,7 +472,7 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     Args:
         style: How it looks.
-        rows: Records with layer, objective, variant, score ("rs" or "rs_z") and spearman; one for each training.
+        rows: Records with layer, objective, variant, score (of RS) and spearman; one for each training.
     """
     layers, objectives, names = (
         list(dict.fromkeys(row[key] for row in rows)) for key in ("layer", "objective", "variant")
@@ -480,14 +482,14 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
     total = head + len(objectives) * (panel + 0.3) + 0.35
     figure = Figure(figsize=(style.width, total))
     width = (style.width - left - 0.1) / len(layers)
-    looks = {"rs": ("o", style.colors[0]), "rs_z": ("D", style.colors[1])}
+    looks = {score: style.look(number) for number, score in enumerate(RS_SCORES)}
     for row, objective in enumerate(objectives):
         for column, layer in enumerate(layers):
             low = total - head - (row + 1) * panel - row * 0.3
             box = (left + column * width, low, width - 0.12, panel)
             axes = figure.add_axes(_relative(box, style.width, total))
             axes.axvline(0, color=GREY, linewidth=0.7, zorder=1)
-            for score, (marker, color) in looks.items():
+            for number, (score, (color, marker)) in enumerate(looks.items()):
                 own = [
                     (one["spearman"], names.index(one["variant"]))
                     for one in rows
@@ -495,8 +497,8 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
                 ]
                 x, y = np.array(own, dtype=float).reshape(-1, 2).T
                 # Side by side, so that equal values are both seen.
-                y = y + (-0.16 if score == "rs" else 0.16)
-                axes.plot(x, y, linestyle="none", marker=marker, color=color, markersize=3.4, alpha=0.75, clip_on=False)
+                y = y + 0.26 * (number - 1)
+                axes.plot(x, y, linestyle="none", marker=marker, color=color, markersize=3.2, alpha=0.75, clip_on=False)
             axes.set(xlim=(-1, 1), ylim=(len(names) - 0.5, -0.5))
             axes.set_yticks(range(len(names)), names)
             axes.set_xticks((-0.5, 0, 0.5), (f"{MINUS}0.5", "0", "0.5"))
@@ -505,10 +507,10 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes.set_axisbelow(True)
             title = f"{layer}, {method_name(objective)}"
             figure.text(box[0] / style.width, (low + panel + 0.05) / total, title, weight="bold", size=style.small)
-    handles = [Line2D([], [], color=color, marker=marker, linestyle="none") for marker, color in looks.values()]
+    handles = [Line2D([], [], color=color, marker=marker, linestyle="none") for color, marker in looks.values()]
     labels = [SCORE_NAMES[score] for score in looks]
     figure.legend(
-        handles, labels, loc="upper right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=style.small
+        handles, labels, loc="upper right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=style.small
     )
     figure.text(0.5, 0.05 / total, "Spearman ρ with selectivity; a mark a training", ha="center", va="bottom")
     return figure
@@ -681,10 +683,15 @@ def _with_substitutes(
 
 
 def _scores_text(own: Table, unit: int, method: str, fit: int) -> str:
-    selectivity, rs = own["selectivity"][unit], own[f"rs_{method}"][unit]
+    selectivity = own["selectivity"][unit]
     top = f" (class {textwrap.shorten(own['top_class'][unit], 16, placeholder='…')})" if own["top_class"][unit] else ""
     first = f"selectivity {selectivity:.2f}{top}" if np.isfinite(selectivity) else "no selectivity"
-    return _wrapped(f"{first}, {_rs_text(rs) if np.isfinite(rs) else 'no RS'}", fit)
+    scores = [
+        _rs_text(own[f"{score}_{method}"][unit], SCORE_NAMES[score])
+        for score in RS_SCORES
+        if np.isfinite(own[f"{score}_{method}"][unit])
+    ]
+    return _wrapped(f"{first}, {', '.join(scores) or 'no RS'}", fit)
 
 
 @_styled
@@ -791,7 +798,13 @@ def _label(own: Table, unit: int, method: str) -> str:
     if own["dead"][unit]:
         return f"unit {unit}\ndead"
     known = [f"sel {selectivity:.2f}"] if np.isfinite(selectivity) else []
-    return "\n".join([f"unit {unit}", *known, _rs_text(rs) if np.isfinite(rs) else "silent"])
+    free = [
+        f"{score.removeprefix('rs_')}\u00a0{own[f'{score}_{method}'][unit]:.2f}"
+        for score in RS_SCORES[1:]
+        if np.isfinite(own[f"{score}_{method}"][unit])
+    ]
+    scores = [_rs_text(rs), " ".join(free)] if np.isfinite(rs) else ["silent"]
+    return "\n".join([f"unit {unit}", *known, *filter(None, scores)])
 
 
 def _ranks_by_selectivity(own: Table) -> np.ndarray:
@@ -830,9 +843,10 @@ def _signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("-", MINUS)
 
 
-def _rs_text(value: float) -> str:
-    """Return RS with the decimals that tell a small one from none."""
-    return f"RS\u00a0{value:.1g}" if 0 < value < 0.01 else f"RS\u00a0{value:.2f}"
+def _rs_text(value: float, name: str = "RS") -> str:
+    """Return RS with the decimals that tell a small one from none; it is not broken."""
+    number = f"{value:.1g}" if 0 < value < 0.01 else f"{value:.2f}"
+    return f"{name} {number}".replace(" ", "\u00a0")
 
 
 def _unscored_text(own: Table, column: str) -> str:

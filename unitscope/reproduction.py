@@ -81,9 +81,9 @@ def draw(
         images: Of layer and method, where the figure shows images.
     """
 
-    def scatter(methods: Sequence[str], *claims: str) -> Any:
+    def scatter(methods: Sequence[str], *claims: str) -> list[Any]:
         table = subset(own.units, own.layers_named(*claims), methods)
-        return figures.selectivity_rs(style, table, own.layers, "rs")
+        return [figures.selectivity_rs(style, table, own.layers, score) for score in RS_SCORES]
 
     def by_depth(claim: str) -> Any:
         layers = own.layers_named(claim)
@@ -92,17 +92,18 @@ def draw(
         return figures.depth(style, subset(own.units, layers, methods_of(own.units)), own.layers)
 
     if figure == "fig1":
-        parts = [scatter(("am", "iam"), "C1")]
+        parts = scatter(("am", "iam"), "C1")
     elif figure == "fig2":
         parts = [figures.substitutes(style, subset(own.units, own.layers_named("C6"), ("iam",)), images)]
     elif figure == "fig3":
-        parts = [scatter(("iam",), "C7"), by_depth("C8")]
+        parts = [*scatter(("iam",), "C7"), by_depth("C8")]
     elif figure == "fig4":
-        parts = [scatter(("am", "iam"), "C10", "C11"), figures.spread(style, own.units), by_depth("C12")]
+        spreads = [figures.spread(style, own.units, score) for score in RS_SCORES]
+        parts = [*scatter(("am", "iam"), "C10", "C11"), *spreads, by_depth("C12")]
     elif figure == "fig5":
-        parts = [scatter(("am", "iam"), "C13")]
+        parts = scatter(("am", "iam"), "C13")
     else:
-        parts = [scatter(("am", "iam"), "C14"), by_depth("C15")]
+        parts = [*scatter(("am", "iam"), "C14"), by_depth("C15")]
     return figures.stacked(style, parts)
 
 
@@ -279,7 +280,9 @@ def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
                     "targets": int((units[f"seeds_{methods[0]}"] > 0).sum()),
                     "dead": int(units["dead"].sum()),
                     "selectivity": number(median_of(units, "selectivity")),
-                    "rs": {method: number(median_of(units, f"rs_{method}")) for method in methods},
+                    "rs": {
+                        (method, score): number(median_of(units, f"{score}_{method}")) for method, score in correlations
+                    },
                     "spearman": {key: number(value) for key, value in correlations.items()},
                 }
             )
@@ -288,7 +291,8 @@ def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 CAPTIONS = {
     "fig1": (
-        "RS against class selectivity in the first and third convolution, under AM and IAM; each point is a unit.",
+        "RS in its three forms against class selectivity in the first and third convolution, under AM and IAM; each "
+        "point is a unit.",
         "selective units have a high RS and unselective ones a low RS, a little lower under IAM.",
         ("C1", "C2", "C3", "C4", "C5"),
     ),
@@ -298,18 +302,24 @@ CAPTIONS = {
         ("C6",),
     ),
     "fig3": (
-        "Above, RS against selectivity in the fully connected layers; below, their correlation by depth.",
+        "Above, RS in its three forms against selectivity in the fully connected layers; below, their correlation by "
+        "depth.",
         "a high selectivity with RS at 0 above; below, a positive correlation that falls with depth.",
         ("C7", "C8", "C9"),
     ),
     "fig4": (
-        "RS against selectivity in layers 1 and 3, and in layers 9 and 11; then RS and its correlation by depth.",
+        "RS in its three forms against selectivity in layers 1 and 3, and in layers 9 and 11; then RS and its "
+        "correlation by depth.",
         "low RS of unselective units in the early layers, a small RS of all units in the late ones, and one step.",
         ("C10", "C11", "C12"),
     ),
-    "fig5": ("RS against selectivity in the hidden layers.", "about one RS for all units of a layer.", ("C13",)),
+    "fig5": (
+        "RS in its three forms against selectivity in the hidden layers.",
+        "about one RS for all units of a layer.",
+        ("C13",),
+    ),
     "fig6": (
-        "RS against selectivity in layers 3 and 11, and their correlation by depth.",
+        "RS in its three forms against selectivity in layers 3 and 11, and their correlation by depth.",
         "many unselective units at low RS, and a correlation that follows no rule.",
         ("C14", "C15"),
     ),

@@ -21,6 +21,7 @@ Table = Mapping[str, np.ndarray]
 
 METHOD_NAMES = {"am": "AM", "iam": "IAM", "iam_z": "IAM (z)"}
 RS_SCORES = ("rs", "rs_z", "rs_q")
+RS_NAMES = {"rs": "RS", "rs_z": "RS (z)", "rs_q": "RS (q)"}
 ABLATION_SCORES = tuple(
     f"ablation_{effect}{clamp}" for clamp in ("", "_mean") for effect in ("loss", "accuracy", "worst_class")
 )
@@ -195,27 +196,29 @@ def median_of(own: Table, column: str) -> float:
 
 
 def summary(units: Table, layers: Table) -> str:
-    """Return a short table for people: a line a layer, with RS and its correlation with selectivity by each method.
+    """Return a short table for people: by layer and form of RS, its median and its correlation with selectivity.
 
     Args:
         units: The units table of one experiment.
         layers: Its table of correlations.
     """
     methods = methods_of(units)
-    lines = [["layer", "units", "dead", "selectivity"]]
-    lines[0] += [f"RS {method_name(method)}" for method in methods]
+    lines = [["layer", "units", "dead", "selectivity", ""]]
+    lines[0] += [method_name(method) for method in methods]
     lines[0] += [f"Spearman {method_name(method)} [95 %]" for method in methods]
     reasons: dict[str, list[str]] = {}
     for layer in layers_of(units):
         own = rows_of(units, layer)
-        line = [layer, str(len(own["unit"])), str(own["dead"].sum()), f"{median_of(own, 'selectivity'):.2f}"]
-        line += [f"{median_of(own, f'rs_{method}'):.2f}" for method in methods]
-        for method in methods:
-            found = correlation_of(layers, layer, method, "selectivity", "rs")
-            if found["reason"]:
-                reasons.setdefault(layer, []).append(found["reason"])
-            line.append(_interval_text(found))
-        lines.append(["-" if cell == "nan" else cell for cell in line])
+        named = [layer, str(len(own["unit"])), str(own["dead"].sum()), f"{median_of(own, 'selectivity'):.2f}"]
+        for score, name in RS_NAMES.items():
+            line = [*(named if score == "rs" else [""] * len(named)), name]
+            line += [f"{median_of(own, f'{score}_{method}'):.2f}" for method in methods]
+            for method in methods:
+                found = correlation_of(layers, layer, method, "selectivity", score)
+                if found["reason"]:
+                    reasons.setdefault(layer, []).append(found["reason"])
+                line.append(_interval_text(found))
+            lines.append(["-" if cell == "nan" else cell for cell in line])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     first, *others = widths
     rows = [
@@ -225,7 +228,8 @@ def summary(units: Table, layers: Table) -> str:
     rows.insert(1, "-" * len(rows[0]))
     notes = [
         "selectivity and RS: medians over living units. Spearman: of RS and selectivity within the layer.",
-        "RS = 0: nobody else answers the unit's image more strongly. It depends on units' scales; rs_z, rs_q do not.",
+        "RS = 0: nobody else answers the unit's image more strongly. It depends on units' scales; RS (z) and RS (q) do",
+        "not, given the image.",
         *(textwrap.fill(f"{layer}: {'; '.join(why)}.", 110, subsequent_indent="  ") for layer, why in reasons.items()),
     ]
     return "\n".join([*rows, "", *notes])
@@ -277,4 +281,5 @@ def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
         for x, y in itertools.product(RS_SCORES, ("ablation_loss", "ablation_loss_mean", "ablation_accuracy")):
             yield method, x, y, f"{x}_{method}", y
     for first, second in itertools.combinations(methods, 2):
-        yield f"{first}:{second}", "rs", "rs", f"rs_{first}", f"rs_{second}"
+        for score in RS_SCORES:
+            yield f"{first}:{second}", score, score, f"{score}_{first}", f"{score}_{second}"

@@ -1,0 +1,92 @@
+"""Give the units of a layer other scales, which leaves the network's function as it is, and tell which scores move."""
+
+import argparse
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from unitscope import console, devices, scale
+from unitscope.artifacts import open_hdf5, write_table
+from unitscope.datasets import Dataset, open_dataset
+from unitscope.networks import load_checkpoint
+from unitscope.rescaling import obstacle
+from unitscope.sampling import balanced_sample
+from unitscope.selectivity import dead_units
+from unitscope.visualization import select_units
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
+    result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
+    result.add_argument("--activations", type=Path, required=True, help="activations on real images (.h5)")
+    result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 ...")
+    result.add_argument("--layer", required=True, help="name of the layer")
+    result.add_argument("--recipes", type=json.loads, required=True, help="the experiment's methods, as JSON")
+    result.add_argument(
+        "--settings",
+        type=json.loads,
+        required=True,
+        help='{"draws", "spread", "units", "steps", "images", "seed", "start_seed", "readout", "batch"}',
+    )
+    result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--output", type=Path, required=True, help="where the scores go (.csv)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Score the layer's units at one scale after the other."""
+    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    layer, settings = arguments.layer, arguments.settings
+    if reason := obstacle(module, layer):
+        console.log.info("%s is not rescaled: %s", layer, reason)
+        write_table(arguments.output, scale.table(layer, [{"reason": reason}]))
+        return
+    with open_hdf5(arguments.activations) as file:
+        scales = scales_of(file, layer)
+    recipes = scale.recipes_to_remake(arguments.recipes, settings["steps"])
+    with open_dataset(arguments.dataset) as dataset:
+        labels = dataset.labels("test")
+        rows = balanced_sample(labels, settings["images"])
+        sample = dataset.take("test", rows), labels[rows] if dataset.classes else np.empty(0, np.int64)
+        wanted = any(recipe.start == "mean" for recipe in recipes.values())
+        mean_image = mean_of(dataset, settings["batch"]) if wanted else None
+    units, drawn = len(scales.mean), (settings["seed"], layer)
+    draws = [(draw, scale.unit_factors(*drawn, draw, units, settings["spread"])) for draw in range(settings["draws"])]
+    targets = select_units(settings["units"], units)
+    how = settings["readout"], settings["batch"]
+    found = scale.kept(module, layer, dict(map(stored, arguments.images)), scales, draws, sample, *how)
+    found += scale.made(
+        module, layer, record["input"], targets, recipes, scales, draws[0], settings["start_seed"], *how, mean_image
+    )
+    write_table(arguments.output, scale.table(layer, found))
+
+
+def stored(path: Path) -> tuple[str, scale.Stored]:
+    """Return the method of an artifact of images, and the images."""
+    with open_hdf5(path) as file:
+        return str(file.attrs["method"]), scale.Stored(file["units"][:], file["images"][:])
+
+
+def scales_of(file: h5py.File, layer: str) -> scale.Scales:
+    """Return what real images say about a layer's units."""
+    group = file[f"layers/{layer}"]
+    means = group["class_means"][:] if "class_means" in group else np.empty((0, len(group["mean"])))
+    alive = ~dead_units(group["max"][:], group["activations"][:])
+    return scale.Scales(means, alive, group["mean"][:], group["std"][:], group["positive_q99"][:])
+
+
+def mean_of(dataset: Dataset, size: int) -> np.ndarray:
+    """Return the mean training image (channels, height, width) in [0, 1]."""
+    total = sum(batch.sum(0, dtype=np.float64) for batch in dataset.batches("train", size))
+    return np.moveaxis(total / dataset.count("train") / 255, -1, 0)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)
