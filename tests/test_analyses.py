@@ -54,7 +54,7 @@ def test_rs_on_natural_images_stands_in_the_tables(analysed):
     assert list(units)[-3:] == list(tables.NATURAL_SCORES)
     np.testing.assert_array_equal(units["rs_z_natural"], natural["rs_z_natural"])
     assert np.isfinite(natural["rs_natural"]).sum() > 15 and natural["images_natural"].max() == 9
-    found = tables.correlation_of(layers, "hidden1", "iam", "rs_natural", "rs")
+    found = tables.correlation_of(layers, "hidden1", "iam", "rs_z_natural", "rs_z")
     assert np.isfinite(found["spearman"])
     assert "rs_natural" not in artifacts.read_table(analysed.folder / "results/raw/units.csv")
 
@@ -80,8 +80,9 @@ def test_importance_asks_every_layer(analysed):
 def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
     found = table(analysed, "reliability.csv")
     assert tuple(found) == reliability.RELIABILITY_COLUMNS and set(found["seeds"].tolist()) == {2}
-    raw = (found["layer"] == "hidden1") & (found["score"] == "rs")
-    assert np.isfinite(found["icc"][raw]).all() and np.isfinite(found["split_half"][raw]).all()
+    # Raw RS is 0 for all in a network that has hardly learnt.
+    scored = (found["layer"] == "hidden1") & (found["score"] == "rs_z")
+    assert np.isfinite(found["icc"][scored]).all() and np.isfinite(found["split_half"][scored]).all()
     undefined = np.isnan(found["disattenuated"])
     assert (found["reason"][undefined] != "").all()
     nulls = table(analysed, "nulls.csv")
@@ -90,7 +91,14 @@ def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
     assert set(nulls["null"].tolist()) == {"none", "start", "permuted", "untrained"}
     other = (nulls["layer"] == "logits") & (nulls["null"] == "untrained")
     assert set(nulls["reason"][other].tolist()) == {"experiment raw has no layer logits"}
-    assert np.isfinite(nulls["spearman"][(nulls["layer"] == "hidden1") & (nulls["score"] == "rs")]).all()
+    scored = (nulls["layer"] == "hidden1") & (nulls["score"] == "rs_z")
+    assert np.isfinite(nulls["spearman"][scored & (nulls["null"] != "untrained")]).all()
+    raw = tables.rows_of(artifacts.read_table(analysed.folder / "results/raw/units.csv"), "hidden1")
+    for method in ("am", "iam"):
+        row = scored & (nulls["null"] == "untrained") & (nulls["method"] == method)
+        kept = ~raw["dead"] & np.isfinite(raw[f"rs_z_{method}"] + raw["selectivity"])
+        assert nulls["used"][row] == kept.sum() > 0
+        assert nulls["rs"][row] == pytest.approx(raw[f"rs_z_{method}"][kept].mean())
     undefined = np.isnan(nulls["spearman"])
     assert (nulls["reason"][undefined] != "").all()
 
@@ -134,7 +142,7 @@ LAYERS = [{"conv1": 30, "hidden": 30}, {f"features.{number}": 12 for number in r
 @pytest.mark.parametrize("layers", LAYERS, ids=["few", "many"])
 @pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z")], ids=["one", "three"])
 def test_figures_can_be_read(layers, methods):
-    records, units, correlations = by_hand.experiment(layers, methods, permutations=9, resamples=20, on_natural=True)
+    _, units, correlations = by_hand.experiment(layers, methods, permutations=9, resamples=20, on_natural=True)
     for score in tables.RS_SCORES:
         assert_readable(analysis_figures.natural(STYLE, units, correlations, score))
     rows = [

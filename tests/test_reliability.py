@@ -48,6 +48,10 @@ def test_noise_is_not_reliable_and_constants_have_no_reliability():
     single, mean = intraclass(draws().random((4, 2000)))
     assert abs(single[0]) < 0.05 and abs(mean[0]) < 0.15
     assert np.isnan(intraclass(np.full((3, 9), 0.3))).all()
+    # Two units change places: what is between units is what is within them, and rounding is no reliability above 0.
+    changed = np.zeros((2, 11))
+    changed[0, 3] = changed[1, 8] = 1 / 11
+    assert not intraclass(changed)[1][0] > 0
     assert np.isnan(intraclass(draws().random((1, 9)))).all()
 
 

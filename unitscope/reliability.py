@@ -109,8 +109,10 @@ def intraclass(ratings: np.ndarray, weights: np.ndarray | None = None) -> tuple[
         bms, jms = between_units / (count - 1), between_seeds / (seeds - 1)
         # Rounding leaves something of ratings that are all the same.
         varies = total > 1e-12 * np.maximum(weights @ (ratings**2).sum(0), 1e-300)
-        single = (bms - rest) / (bms + (seeds - 1) * rest + seeds * (jms - rest) / count)
-        mean = (bms - rest) / (bms + (jms - rest) / count)
+        # Nor is rounding a reliability above 0.
+        above = np.where(np.abs(bms - rest) > 1e-9 * bms, bms - rest, 0.0)
+        single = above / (bms + (seeds - 1) * rest + seeds * (jms - rest) / count)
+        mean = above / (bms + (jms - rest) / count)
     return np.where(varies, single, np.nan), np.where(varies, mean, np.nan)
 
 
