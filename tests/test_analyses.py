@@ -63,8 +63,8 @@ def test_importance_asks_every_layer(analysed):
     assert tuple(table(analysed, "importance.csv")) == importance.IMPORTANCE_COLUMNS
     assert tuple(table(analysed, "partial.csv")) == importance.PARTIAL_COLUMNS
     found, units = table(analysed, "importance.csv"), table(analysed, "units.csv")
-    # Six predictors, three forms of RS by two methods, and three sets.
-    assert len(found["layer"]) == 2 * (6 + 6 + 3)
+    # Six predictors, three forms of RS by two methods, and two sets for each.
+    assert len(found["layer"]) == 2 * (6 + 6 + 4)
     own = tables.rows_of(units, "hidden1")
     row = (found["layer"] == "hidden1") & (found["predictor"] == "selectivity")
     from unitscope.effects import across_halves
@@ -148,8 +148,8 @@ def test_figures_can_be_read(layers, methods):
     rows = [
         {"layer": layer, "method": method, "predictor": predictor}
         for layer in layers
-        for method, names in [("", ("selectivity", "weight_norm", "all_but_rs"))]
-        + [(method, ("rs", "rs_z", "rs_q", "all")) for method in methods]
+        for method, names in [("", ("selectivity", "weight_norm"))]
+        + [(method, ("rs", "rs_z", "rs_q", "all_but_rs", "all")) for method in methods]
         for predictor in names
     ]
     random = np.random.default_rng(0)

@@ -260,12 +260,13 @@ def test_every_predictor_has_a_row_and_rs_that_decides_is_found():
     found = rows_by(importance_table(own, measured, TAPS, SETTINGS, 200), "method", "predictor")
     alone = [("", name) for name in ("selectivity", "mean", "std", "firing_rate", "redundancy", "weight_norm")]
     of_am = [("am", name) for name in ("rs", "rs_z", "rs_q")]
-    assert list(found) == [*alone, *of_am, ("", "all_but_rs"), ("am", "all")]
+    assert list(found) == [*alone, *of_am, ("am", "all_but_rs"), ("am", "all")]
     rs = found["am", "rs"]
     assert rs["spearman"] == pytest.approx(-1) and rs["ci_high"] == pytest.approx(-1) and rs["r2"] == pytest.approx(1)
     assert rs["units"] == 60 and rs["used"] == 59 and rs["reason"] == ""
     assert found["", "redundancy"]["used"] == 58 and abs(found["", "redundancy"]["spearman"]) < 0.4
-    assert found["am", "all"]["r2"] == pytest.approx(1) and found["", "all_but_rs"]["r2"] < 0.1
+    assert found["am", "all"]["r2"] == pytest.approx(1) and found["am", "all_but_rs"]["r2"] < 0.1
+    assert found["am", "all"]["used"] == found["am", "all_but_rs"]["used"] == 58
     assert (
         np.isnan(found["am", "rs_q"]["spearman"]) and found["am", "rs_q"]["reason"] == "rs_q is undefined for all units"
     )

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from unitscope.figures import (
     GREY,
     MINUS,
+    PAGE_HEIGHT,
     SCORE_NAMES,
     Style,
     _correlation_text,
@@ -75,12 +76,10 @@ def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Fig
             )
             for number, method in enumerate(methods_of(units))
         ]
-    footer = (
-        "Dashed: equal. A low correlation says that RS on images made for units is of the ascent, not of the units."
-    )
-    figure, grid = _grid(
-        style, groups, f"{name} on the image made for the unit", f"{name} on its top test images", footer
-    )
+    footer = "Dashed: equal. A low correlation says that RS on made images is of the ascent, not of the units."
+    footer += " Raw RS has the units' scales in common on both." if score == "rs" else ""
+    axis_labels = f"{name} on the image made for the unit", f"{name} on its top test images"
+    figure, grid = _grid(style, groups, *axis_labels, footer)
     for row in grid:
         for axes in row:
             axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
@@ -108,7 +107,7 @@ def importance(style: Style, table: Table) -> Figure:
     # What stands on no images first, then each method.
     alone = [row for row in rows if row[1] not in ("all", "all_but_rs")]
     together = sorted((row for row in rows if row not in alone), key=lambda row: row[0] != "")
-    line, head, gap = 1.6 * style.small / 72, 0.24, 0.3
+    line, head, gap = 1.6 * style.small / 72, 0.24, 0.12
     labels = {row: _predictor_name(*row) for row in rows}
     left = max(map(len, labels.values())) * 0.58 * style.small / 72 + 0.12
     longest = max(map(len, names)) * 0.6 * style.small / 72
@@ -202,11 +201,13 @@ def nulls(style: Style, table: Table) -> Figure:
     methods = list(dict.fromkeys(table["method"].tolist()))
     kinds = [kind for kind in NULL_NAMES if kind in table["null"]]
     looks = {kind: style.look(number) for number, kind in enumerate(NULL_NAMES)}
-    step, margin = 0.11, 0.35
+    left, head, gap, margin = max(map(len, names)) * 0.6 * style.small / 72 + 0.12, 0.24, 0.16, 0.35
+    legend, bottom = 0.32 if len(kinds) * 1.5 < style.width else 0.5, 0.5
+    # Marks of many layers stand closer, so that the figure keeps to a page as long as it can.
+    room = PAGE_HEIGHT - legend - bottom - len(methods) * (head + gap)
+    step = min(0.11, max(0.06, room / (len(methods) * len(names) * (len(kinds) + 1))))
     slot = (len(kinds) + 1) * step
-    left, head, gap = max(map(len, names)) * 0.6 * style.small / 72 + 0.12, 0.24, 0.16
-    legend = 0.32 if len(kinds) * 1.5 < style.width else 0.5
-    panel, bottom = len(names) * slot, 0.5
+    panel = len(names) * slot
     total = legend + len(methods) * (panel + head) + (len(methods) - 1) * gap + bottom
     figure = Figure(figsize=(style.width, total))
     width = (style.width - left - 0.1) / len(RS_SCORES)

@@ -140,7 +140,8 @@ def importance_table(
 
     Returns:
         The columns of importance.csv, a row a layer and predictor (`method` is empty where it stands on no images
-        made), then one for all predictors but RS, and one for each method for these with its three forms of RS.
+        made), then for each method one for all predictors but RS and one for these with its three forms of RS, both of
+        the same units.
     """
     rows = []
     for tap in taps:
@@ -179,24 +180,27 @@ def _alone(
 def _together(
     predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
-    for method in dict.fromkeys(one.method for one in predictors):
+    for method in dict.fromkeys(one.method for one in predictors if one.method):
         chosen = [one for one in predictors if one.method in ("", method)]
         left_out = {one.name: _why_undefined(one.halves, losses, one.name) for one in chosen}
-        chosen = [one for one in chosen if not left_out[one.name]]
         reasons = [f"without {name}: {reason}" for name, reason in left_out.items() if reason]
-        r2, used, unfit = np.nan, 0, "no predictor is defined"
-        if chosen:
-            stack = np.stack([one.halves for one in chosen], axis=1)
-            kept = np.isfinite(stack).all((0, 1)) & np.isfinite(losses).all(0)
-            draws = generator(settings["seed"], "importance", layer, method, "together")
-            used = int(kept.sum())
-            r2, unfit = _fitted(stack[:, :, kept], losses[:, kept], settings, draws)
-        yield {
-            "method": method,
-            "predictor": WITH_RS if method else WITHOUT_RS,
-            **{"used": used, "spearman": np.nan, "ci_low": np.nan, "ci_high": np.nan, "r2": r2},
-            "reason": "; ".join([*filter(None, [unfit]), *reasons]),
-        }
+        chosen = [one for one in chosen if not left_out[one.name]]
+        # The same units and partings for both, so that their difference is what RS adds.
+        kept = np.isfinite(np.concatenate([losses, *(one.halves for one in chosen)])).all(0)
+        for name, subset in (
+            (WITHOUT_RS, [one for one in chosen if not one.method]),
+            (WITH_RS, chosen if any(one.method for one in chosen) else []),
+        ):
+            r2, unfit = np.nan, "no R2: no predictor of the set is defined"
+            if subset:
+                draws = generator(settings["seed"], "importance", layer, "together")
+                stack = np.stack([one.halves[:, kept] for one in subset], axis=1)
+                r2, unfit = _fitted(stack, losses[:, kept], settings, draws)
+            yield {
+                **{"method": method, "predictor": name, "used": int(kept.sum())},
+                **{"spearman": np.nan, "ci_low": np.nan, "ci_high": np.nan, "r2": r2},
+                "reason": "; ".join([*filter(None, [unfit]), *reasons]),
+            }
 
 
 def _fitted(
