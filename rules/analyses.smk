@@ -1,40 +1,19 @@
 # What the paper did not ask: each analysis has its rules here, and says in ANALYSES what it writes for an experiment.
 
 
-def nothing(name):
-    """Return no files: an analysis that only adds to what is there."""
-    return []
-
-
-def of_natural(name):
-    """Return RS on natural images; units.csv and layers.csv hold it too."""
-    folder = f"results/{name}"
-    return [f"{folder}/natural.csv", *expand(f"{folder}/figures/{{figure}}.png", figure=NATURAL_FIGURES)]
-
-
-def of_importance(name):
-    """Return what foretells the cost of an ablation."""
-    return [f"results/{name}/{file}" for file in ("importance.csv", "partial.csv", "figures/importance.png")]
-
-
-def of_reliability(name):
-    """Return how far the scores can be trusted."""
-    return [f"results/{name}/{file}" for file in ("reliability.csv", "nulls.csv", "figures/nulls.png")]
-
-
 NATURAL_FIGURES = ["natural", "natural_z", "natural_q"]
-ANALYSES = dict.fromkeys(["scale", "joint", "cumulative", "graph", "inhibition"], nothing) | {
-    "natural": of_natural,
-    "importance": of_importance,
-    "reliability": of_reliability,
+
+# Which files an analysis writes into the folder of an experiment's results. Those that are not here only add to what
+# is there.
+WRITTEN = {
+    "natural": ["natural.csv", *(f"figures/{name}.png" for name in NATURAL_FIGURES)],
+    "importance": ["importance.csv", "partial.csv", "figures/importance.png"],
+    "reliability": ["reliability.csv", "nulls.csv", "figures/nulls.png"],
 }
-
-
-def with_resamples(section):
-    """Return a function that gives a section of an experiment and how often its bootstraps resample, as JSON text."""
-    return lambda wildcards: settings(
-        **experiment(wildcards)[section], resamples=experiment(wildcards)["statistics"]["resamples"]
-    )
+ANALYSES = {
+    analysis: lambda name, analysis=analysis: [f"results/{name}/{file}" for file in WRITTEN.get(analysis, [])]
+    for analysis in ("scale", "importance", "joint", "cumulative", "reliability", "natural", "graph", "inhibition")
+}
 
 
 # --- RS on natural images ---------------------------------------------------------------------------------------------
