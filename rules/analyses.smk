@@ -1,62 +1,19 @@
-# What the paper did not ask: each analysis has its rules here, and says in ANALYSES what it writes for an experiment.
+# What the paper did not ask. Which final files each analysis writes into the folder of an experiment's results; its rules
+# stand in the files named after what it asks.
 
-ANALYSES = dict.fromkeys(
-    ["scale", "importance", "joint", "cumulative", "reliability", "natural", "graph", "inhibition"], nothing
-)
-
-
-# --- scale: which scores move when units are given other scales, and the function stays -------------------------------
-
-ANALYSES["scale"] = lambda name: [f"results/{name}/figures/scale.png"]
-
-
-rule scale:
-    input:
-        checkpoint=checkpoint,
-        dataset=dataset,
-        activations="results/{experiment}/activations.h5",
-        images=lambda wildcards: [
-            f"results/{wildcards.experiment}/images/{wildcards.layer}.{method}.h5"
-            for method in experiment(wildcards)["methods"]
-        ],
-    output:
-        "results/{experiment}/scale/{layer}.csv",
-    log:
-        "logs/{experiment}/scale/{layer}.log",
-    benchmark:
-        "logs/{experiment}/scale/{layer}.tsv"
-    conda:
-        "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["scale"]["threads"]
-    resources:
-        gpu=GPU,
-    params:
-        recipes=lambda wildcards: canonical_json(experiment(wildcards)["methods"]),
-        settings=rescaling,
-        code=code_and_network("scale"),
-        python=own,
-        device=STUDY.device,
-    shell:
-        "python scripts/scale.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --activations {input.activations:q} --images {input.images:q} --layer {wildcards.layer:q}"
-        " --recipes {params.recipes:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --log {log:q}"
+ANALYSES = {
+    "scale": scale_files,
+    "natural": natural_files,
+    "importance": importance_files,
+    "reliability": reliability_files,
+    "joint": joint_files,
+    "cumulative": cumulative_files,
+    "graph": graph_files,
+    "inhibition": inhibition_files,
+}
 
 
-rule scale_figure:
-    input:
-        lambda wildcards: across(wildcards, "results/{experiment}/scale/{layer}.csv"),
-    output:
-        figure("scale", "Scale", figure="which scores depend on scales"),
-        pdf="results/{experiment}/figures/scale.pdf",
-    log:
-        "logs/{experiment}/scale_figure.log",
-    conda:
-        "../envs/unitscope.yaml"
-    params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
-        folder=subpath(output[0], parent=True),
-        code=code("scale_figure"),
-    shell:
-        "python scripts/scale_figure.py --scale {input:q} --settings {params.settings:q}"
-        " --output-dir {params.folder:q} --log {log:q}"
+include: "scale.smk"
+include: "importance.smk"
+include: "removal.smk"
+include: "graph.smk"

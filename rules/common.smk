@@ -74,6 +74,13 @@ def settings(**values):
     return canonical_json(values)
 
 
+def with_resamples(section):
+    """Return a function that gives a section of a job's experiment and how often its bootstraps resample, as JSON."""
+    return lambda wildcards: settings(
+        **experiment(wildcards)[section], resamples=experiment(wildcards)["statistics"]["resamples"]
+    )
+
+
 def experiment(wildcards):
     """Return the settings of the experiment that a job belongs to."""
     return STUDY.experiments[wildcards.experiment]

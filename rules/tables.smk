@@ -9,6 +9,11 @@ rule units:
         ablation=lambda wildcards: (
             across(wildcards, "results/{experiment}/ablation/{layer}.csv") if dataset(wildcards) else []
         ),
+        natural=lambda wildcards: (
+            real_images(wildcards, "results/{experiment}/natural.csv")
+            if "natural" in experiment(wildcards)["analyses"]
+            else []
+        ),
     output:
         table("units"),
     log:
@@ -21,7 +26,7 @@ rule units:
     shell:
         "python scripts/units.py --experiment {wildcards.experiment:q} --network {params.network:q}"
         " --taps {input.taps:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
-        " --ablation {input.ablation:q} --output {output:q} --log {log:q}"
+        " --ablation {input.ablation:q} --natural {input.natural:q} --output {output:q} --log {log:q}"
 
 
 rule layers:

@@ -14,10 +14,11 @@ from unitscope.planning import Calibration, Outline, outline, seconds_of_start
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
-WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation", "scale")
+WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation", "scale", "predictors")
 FLOW = (
-    *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "units", "layers", "claims"),
-    *("figures", "sheets", "atlas", "scale_figure", "reproduction"),
+    *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers", "claims"),
+    *("importance", "reliability", "figures", "sheets", "scale_figure", "natural_figures", "importance_figures"),
+    *("nulls_figures", "atlas", "reproduction"),
 )
 
 
@@ -66,7 +67,8 @@ def to_be_done(config: Path) -> tuple[Counter[str], set[str]]:
 def job_of(file: dict[str, str]) -> str:
     """Return a name that the files of one job share, where Snakemake has no record of its log."""
     path = Path(file["output_file"])
-    whole = {"figures": path.parent, "sheets": path.parent / ".".join(path.name.split(".")[:-2])}
+    whole = dict.fromkeys(("figures", "natural_figures", "importance", "reliability"), path.parent)
+    whole |= {"sheets": path.parent / ".".join(path.name.split(".")[:-2])}
     return str(whole.get(file["rule"], path.with_suffix("")))
 
 

@@ -1,4 +1,4 @@
-"""Class selectivity of every unit, from the activations of an experiment: selectivity.csv."""
+"""Class selectivity and class information of every unit, from the activations of an experiment: selectivity.csv."""
 
 import argparse
 import json
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, selectivity, summaries
+from unitscope import artifacts, console, information, selectivity, summaries
+
+INFORMATION = ("class_information", "class_information_permuted")
+"""Columns of class information, and of what it is for labels that mean nothing."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -14,7 +17,10 @@ def parser() -> argparse.ArgumentParser:
     result = console.parser(__doc__)
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
     result.add_argument(
-        "--settings", type=json.loads, required=True, help='JSON: {"permutations": shuffles of the labels, "seed": int}'
+        "--settings",
+        type=json.loads,
+        required=True,
+        help='JSON: {"permutations": shuffles of the labels, "seed": int, "bins": of class information}',
     )
     result.add_argument("--output", type=Path, required=True, help="selectivity.csv to write")
     return result
@@ -23,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Score each layer in the order of the network."""
     scores = ("layer", "unit", "dead", "selectivity", "top_class", "selectivity_permuted")
-    columns: dict[str, list] = {name: [] for name in (*scores, "selectivity_half0", "selectivity_half1")}
+    columns: dict[str, list] = {name: [] for name in (*scores, "selectivity_half0", "selectivity_half1", *INFORMATION)}
     with artifacts.open_hdf5(arguments.activations) as handle:
         names = [name.decode() if isinstance(name, bytes) else str(name) for name in handle.attrs["classes"]]
         labels = handle["labels"][:] if names else np.empty(0, dtype=np.int64)
@@ -37,7 +43,7 @@ def main(arguments: argparse.Namespace) -> None:
             units = values.shape[1]
             dead = selectivity.dead_units(group["max"][:], values)
             index, permuted, top = np.full(units, np.nan), np.full(units, np.nan), [""] * units
-            by_half = np.full((2, units), np.nan)
+            by_half, told = np.full((2, units), np.nan), np.full((2, units), np.nan)
             if len(names) >= 2:
                 means = summaries.class_means(values, labels, names)
                 index = np.where(dead, np.nan, selectivity.class_selectivity(means))
@@ -48,6 +54,9 @@ def main(arguments: argparse.Namespace) -> None:
                 draws, seed = arguments.settings["permutations"], arguments.settings["seed"]
                 permuted = selectivity.permuted_selectivity(values, labels, names, draws, seed)
                 by_half = selectivity.selectivity_by_half(values, labels, len(names))
+                bins = arguments.settings["bins"]
+                told[0] = information.class_information(values, labels, len(names), bins)
+                told[1] = information.permuted_information(values, labels, len(names), bins, draws, seed)
             console.log.info("%s: %d units, %d dead", layer, units, dead.sum())
             columns["layer"] += [layer] * units
             columns["unit"] += range(units)
@@ -57,6 +66,8 @@ def main(arguments: argparse.Namespace) -> None:
             columns["selectivity_permuted"] += np.where(dead, np.nan, permuted).tolist()
             for half in (0, 1):
                 columns[f"selectivity_half{half}"] += np.where(dead, np.nan, by_half[half]).tolist()
+            for name, found in zip(INFORMATION, told, strict=True):
+                columns[name] += np.where(dead, np.nan, found).tolist()
     artifacts.write_table(arguments.output, columns)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from unitscope import console
 from unitscope.artifacts import open_hdf5, write_table
-from unitscope.substitution import substitution
+from unitscope.substitution import scales_of, substitution
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,9 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.activations:
         with open_hdf5(arguments.activations) as activations:
             group = activations[f"layers/{layer}"]
-            scales = {"mean": group["mean"][:], "std": group["std"][:]}
-            if not group.attrs["signed"]:
-                scales["quantile"] = group["positive_q99"][:]
+            scales = scales_of(group, group.attrs["signed"])
     scores = substitution(responses, units, **scales)
     rows = len(units)
     write_table(

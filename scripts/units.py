@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
         "--substitution", type=Path, nargs="*", default=[], help="substitution/{layer}.{method}.csv ..."
     )
     result.add_argument("--ablation", type=Path, nargs="*", default=[], help="ablation/{layer}.csv ...")
+    result.add_argument("--natural", type=Path, nargs="?", help="natural.csv, where RS on natural images was asked for")
     result.add_argument("--output", type=Path, required=True, help="units.csv to write")
     return result
 
@@ -33,6 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
         artifacts.read_table(arguments.selectivity) if arguments.selectivity else None,
         [artifacts.read_table(path) for path in arguments.substitution],
         [artifacts.read_table(path) for path in arguments.ablation],
+        artifacts.read_table(arguments.natural) if arguments.natural else None,
     )
     console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(tables.methods_of(table)))
     artifacts.write_table(arguments.output, table)

@@ -33,7 +33,18 @@ def selectivity(records, seed=0, labels=True):
         "selectivity_permuted": permuted,
         # The halves agree with the whole and with each other, but for noise.
         **{f"selectivity_half{half}": values + generator.normal(0, 0.01, len(unit)) for half in (0, 1)},
+        "class_information": values + np.random.default_rng([seed, 1]).random(len(unit)),
+        "class_information_permuted": np.where(np.isfinite(values), 0.05, np.nan),
     }
+
+
+def natural(records, seed=0):
+    """Return a table of RS on natural images; dead units have none."""
+    generator = np.random.default_rng(seed)
+    layer, unit = rows(records)
+    dead = np.concatenate([np.arange(tap["units"]) == tap["units"] - 1 for tap in records])
+    scores = {name: np.where(dead, np.nan, generator.random(len(unit))) for name in tables.NATURAL_SCORES}
+    return {"layer": layer, "unit": unit, **scores, "images_natural": np.where(dead, 0, 9)}
 
 
 def substitution(tap, method, targets=None, constant=False, seed=0):
@@ -78,12 +89,18 @@ def images(tap, seed=0, targets=None, channels=1, side=6, seeds=2):
     return UnitImages(units, pixels, responses)
 
 
-def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=99, resamples=200):
+def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=99, resamples=200, on_natural=False):
     """Return the taps, the units table and the correlations of an experiment."""
     records = taps(layers)
     scores = [substitution(tap, method, constant=tap["layer"] in constant) for tap in records for method in methods]
     units = tables.units_table(
-        "small", "net", records, selectivity(records, labels=labels), scores, [ablation(tap) for tap in records]
+        "small",
+        "net",
+        records,
+        selectivity(records, labels=labels),
+        scores,
+        [ablation(tap) for tap in records],
+        natural(records) if on_natural else None,
     )
     correlations = tables.layer_correlations(units, records, permutations, resamples, seed=0)
     return records, units, {name: np.array(column) for name, column in correlations.items()}

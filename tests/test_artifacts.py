@@ -18,7 +18,7 @@ from unitscope.artifacts import (
     write_table,
 )
 from unitscope.errors import UserError
-from unitscope.tables import ABLATION_HALVES, SELECTIVITY_EXTRAS
+from unitscope.tables import ABLATION_HALVES, INFORMATION, SELECTIVITY_EXTRAS
 
 # --- writing and reading ---------------------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ def test_columns_of_tables(finished):
     ]
     lost = [f"ablation_{name}{clamp}" for clamp in ("", "_mean") for name in ("loss", "accuracy", "worst_class")]
     named = ["experiment", "network", "layer", "depth", "unit", "dead", "selectivity", "top_class"]
-    assert header("units.csv") == [*named, *scores, *lost, *SELECTIVITY_EXTRAS, *ABLATION_HALVES]
+    assert header("units.csv") == [*named, *scores, *lost, *SELECTIVITY_EXTRAS, *ABLATION_HALVES, *INFORMATION]
     assert header("layers.csv") == [
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),

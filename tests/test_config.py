@@ -163,6 +163,9 @@ def test_claims_name_layers_and_trainings():
             ["networks.small-seed0", "'small-seed0'", "another entry"],
         ),
         ({"experiments__first__methods": {"z_am": {"objective": "am"}}}, ["'z_am'", "told apart"]),
+        ({"experiments__first__methods": {"natural": {"objective": "am"}}}, ["'natural'", "another name"]),
+        ({"experiments__first__reliability": {"untrained": "fist"}}, ["reliability.untrained", "'first'"]),
+        ({"experiments__first__reliability": {"untrained": "first"}}, ["the experiment itself", "epochs: 0"]),
         (
             {
                 "networks__small": {
@@ -275,3 +278,22 @@ def test_sources_that_do_not_fit(network, message):
 def test_an_exported_network_is_called_by_its_file():
     given = {"source": "exported", "dataset": "digits", "weights": {"file": "a/net.pt2", "sha256": "0" * 64}}
     assert study(networks__small=given).networks["small"]["model"] == "net.pt2"
+
+
+def test_the_untrained_network_is_that_of_the_same_seed_where_there_is_one():
+    config = copy.deepcopy(STUDY)
+    config["networks"] |= {
+        name: {"model": "mlp", "dataset": "digits", "seeds": [0, 1], "training": {"epochs": epochs}}
+        for name, epochs in (("learnt", 2), ("raw", 0))
+    }
+    config["experiments"] = {
+        "learnt": {"network": "learnt", "layers": ["hidden1"], "reliability": {"untrained": "raw"}},
+        "other": {"network": "learnt", "layers": ["hidden1"], "reliability": {"untrained": "raw-seed0"}},
+        "raw": {"network": "raw", "layers": ["hidden1"]},
+    }
+    found = resolve(config, SCHEMA, "study.yaml").experiments
+    named = {name: settings["reliability"]["untrained"] for name, settings in found.items()}
+    assert named == {
+        **{"learnt-seed0": "raw-seed0", "learnt-seed1": "raw-seed1", "other-seed0": "raw-seed0"},
+        **{"other-seed1": "raw-seed0", "raw-seed0": None, "raw-seed1": None},
+    }

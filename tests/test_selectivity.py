@@ -12,6 +12,7 @@ import pytest
 
 from unitscope import artifacts, tables
 from unitscope.errors import UserError
+from unitscope.information import class_information
 from unitscope.sampling import halves
 from unitscope.selectivity import (
     class_selectivity,
@@ -142,7 +143,7 @@ def test_each_half_is_scored_as_if_there_were_no_other_image():
 
 
 def run(path, output):
-    settings = json.dumps({"permutations": 4, "seed": 0})
+    settings = json.dumps({"permutations": 4, "seed": 0, "bins": 3})
     command = [sys.executable, ROOT / "scripts/selectivity.py", "--activations", path, "--settings", settings]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run([*command, "--output", output], capture_output=True, text=True, check=False, env=environment)
@@ -153,7 +154,15 @@ def test_script(tmp_path):
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert done.returncode == 0, done.stderr
     table = artifacts.read_table(tmp_path / "selectivity.csv")
-    assert list(table) == ["layer", "unit", "dead", "selectivity", "top_class", *tables.SELECTIVITY_EXTRAS]
+    assert list(table) == [
+        "layer",
+        "unit",
+        "dead",
+        "selectivity",
+        "top_class",
+        *tables.SELECTIVITY_EXTRAS,
+        *tables.INFORMATION,
+    ]
     assert table["layer"].tolist() == ["features.9"] * 3 + ["features.10"] * 3
     assert table["dead"].tolist() == [False, True, False] * 2
     with artifacts.open_hdf5(tmp_path / "activations.h5") as handle:
@@ -166,6 +175,10 @@ def test_script(tmp_path):
         known = [expected[0], np.nan, expected[2]]
         np.testing.assert_array_equal(table[f"selectivity_half{half}"][:3], known)
     assert np.isnan(table["selectivity_half1"]).all() and table["selectivity_half0"][0] > 0
+    told = class_information(values, LABELS, 3, 3)
+    assert table["class_information"][[0, 2]].tolist() == told[[0, 2]].tolist() and told[0] > 0
+    assert np.isnan(table["class_information"][1]) and np.isnan(table["class_information_permuted"][1])
+    assert (table["class_information_permuted"][[0, 2]] > 0).all()
     names = [CLASSES[best] for best in top_class(class_means(values, LABELS, CLASSES))]
     assert table["top_class"][:3].tolist() == [names[0], "", names[2]]
 
@@ -177,6 +190,7 @@ def test_script_without_classes(tmp_path):
     assert "left out" in done.stderr
     table = artifacts.read_table(tmp_path / "selectivity.csv")
     assert np.isnan(table["selectivity"]).all() and set(table["top_class"]) == {""}
+    assert np.isnan(table["class_information"]).all()
     assert table["dead"].tolist() == [False, True, False] * 2
 
 

@@ -139,15 +139,33 @@ def test_layers_has_the_documented_columns_and_pairs(tmp_path):
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),
     ]
     rows = list(zip(*(table[name].tolist() for name in ("layer", "method", "x", "y")), strict=True))
-    assert len(set(rows)) == len(rows) == 3 * 31
+    assert len(set(rows)) == len(rows) == 3 * 39
     for pair in (
         *(("am", "selectivity", y) for y in ("rs", "rs_z", "rs_q")),
         *(("", "selectivity", f"ablation_{y}") for y in ("loss", "loss_mean", "accuracy", "accuracy_mean")),
         *(("iam", x, f"ablation_{y}") for x in tables.RS_SCORES for y in ("loss", "loss_mean", "accuracy")),
         *(("am:iam", score, score) for score in tables.RS_SCORES),
+        *(("am", "class_information", y) for y in tables.RS_SCORES),
+        *(("", "class_information", y) for y in ("selectivity", "ablation_loss")),
     ):
         assert ("features.10", *pair) in rows
     assert set(table["kind"].tolist()) == {"conv"}
+
+
+def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made_ones(tmp_path):
+    arguments = write(tmp_path)
+    without = list(made(tmp_path, arguments))
+    natural = by_hand.natural(by_hand.taps(LAYERS))
+    artifacts.write_table(tmp_path / "natural.csv", natural)
+    table = made(tmp_path, [*arguments, "--natural", tmp_path / "natural.csv"])
+    assert list(table) == [*without, *tables.NATURAL_SCORES]
+    np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
+    layers = correlated(tmp_path)
+    assert len(layers["x"]) == 3 * (37 + 9)
+    own = tables.rows_of(table, "features.10")
+    for x, y in zip(tables.NATURAL_SCORES, tables.RS_SCORES, strict=True):
+        found = tables.correlation_of(layers, "features.10", "iam", x, y)
+        assert found["spearman"] == pytest.approx(spearman(own[x], own[f"{y}_iam"], 1, 1).spearman, nan_ok=True)
 
 
 def test_correlations_leave_out_dead_units_and_those_without_a_score(tmp_path):

@@ -126,7 +126,10 @@ def test_every_step_can_be_run_by_hand(clone, script):
     assert "usage:" in clone.run("python", f"scripts/{script}.py", "--help", PYTHONPATH=str(clone.folder))
 
 
-LIGHT = {"selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"}
+LIGHT = {
+    *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
+    *("natural", "importance", "reliability"),
+}
 """Scripts that need no tensors."""
 
 
@@ -147,7 +150,7 @@ def test_a_script_imports_nothing_that_it_does_not_use(script):
         never |= {"torch", "matplotlib", "scipy.stats"}
     if script in ("dataset", "atlas"):
         never |= {"torch", "matplotlib"}
-    if script in ("figures", "sheets", "scale_figure"):
+    if script in ("figures", "sheets", "scale_figure", "analysis_figures"):
         never |= {"torch", "scipy.stats", "matplotlib.pyplot"}
     assert not imported & never
 
@@ -196,10 +199,18 @@ def test_nothing_is_imported_from_a_floor_above():
             "substitution",
             "statistics",
             "effects",
+            "information",
+            "resampling",
         },
         {"datasets", "sources", "networks"},
-        {"activations", "selectivity", "exemplars", "visualization", "ablation", "training", "scale"},
-        {"tables", "figures", "scale_figures", "atlas", "claims", "planning", "reproduction", "study"},
+        {
+            *("activations", "selectivity", "exemplars", "natural", "visualization", "ablation", "training"),
+            *("predictors", "scale"),
+        },
+        {
+            *("tables", "figures", "atlas", "claims", "planning", "reproduction", "study"),
+            *("importance", "reliability", "analysis_figures", "scale_figures"),
+        },
     ]
     floor = {module: number for number, modules in enumerate(floors) for module in modules}
     for path in (ROOT / "unitscope").glob("*.py"):

@@ -56,6 +56,11 @@ SCORE_NAMES = {
     "ablation_worst_class_mean": "largest drop of one class, clamped to the mean",
     "ablation_loss_half0": "rise of the loss, first half of the test images",
     "ablation_loss_half1": "rise of the loss, second half of the test images",
+    "class_information": "class information, in bits",
+    "class_information_permuted": "class information under permuted labels",
+    "rs_natural": "RS on natural images",
+    "rs_z_natural": "RS (z) on natural images",
+    "rs_q_natural": "RS (q) on natural images",
 }
 METHOD_SCORES = {
     "rs": "RS",

@@ -37,7 +37,7 @@ LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence
 
 STEPS = (
     *("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures"),
-    *("atlas", "analyses", "scale"),
+    *("atlas", "analyses", "scale", "importance", "reliability"),
 )
 """Keys of an experiment that `defaults` may set for all."""
 
@@ -126,6 +126,9 @@ def resolve(
             settings["claims"] = _claims(
                 settings, networks[settings["network"]], trainings, entries, experiments, f"{name}: experiments.{entry}"
             )
+            settings["reliability"]["untrained"] = _untrained(
+                settings, experiment.removeprefix(entry), experiment, experiments, f"{name}: experiments.{entry}"
+            )
     beginning = (whole["reproduction"] or {}).get("sensitivity")
     if beginning and not any(experiment.startswith(beginning) for experiment in experiments):
         raise UserError(
@@ -200,6 +203,11 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
             raise UserError(
                 f"{where}.methods names {method!r}, but the columns rs_{method} and those of the method {method[2:]!r} "
                 "could not be told apart. Choose a name that does not begin with z_ or q_."
+            )
+        if method == "natural":
+            raise UserError(
+                f"{where}.methods names 'natural', but the column rs_natural is that of RS on natural images. Choose "
+                "another name."
             )
         if network["dataset"] is None and (recipe["objective"] == "iam_z" or recipe["start"] == "mean"):
             raise UserError(
@@ -346,6 +354,24 @@ def _claims(
         members = [member for other in compared for member in entries.get(other, [other])]
         claims[claim] = {"layers": layers, "experiments": list(dict.fromkeys(members))}
     return claims
+
+
+def _untrained(
+    settings: Mapping[str, Any], suffix: str, experiment: str, experiments: Iterable[str], where: str
+) -> str | None:
+    """Return the experiment that stands for the untrained network; of several trainings the one of the same seed."""
+    wanted: str | None = settings["reliability"]["untrained"]
+    if wanted is None:
+        return None
+    experiments = list(experiments)
+    wanted = wanted + suffix if wanted + suffix in experiments else wanted
+    _known(where, "reliability.untrained", wanted, experiments, "experiments")
+    if wanted == experiment:
+        raise UserError(
+            f"{where}.reliability.untrained names the experiment itself. Name one on a network with training: "
+            "{epochs: 0}."
+        )
+    return wanted
 
 
 def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str) -> dict[str, Any]:

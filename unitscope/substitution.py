@@ -5,7 +5,9 @@ answers the image more strongly. Raw RS depends on the units' scales, which the 
 `rs_z` and `rs_q` compare on scales taken from real images.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,10 +79,7 @@ def substitution(
         quantile: (units,) 99th percentile of the positive activations, NaN where there is none; without it, or where
             activations are signed, `rs_q` is NaN.
     """
-    absent = np.full(responses.shape[-1], np.nan)
-    std = absent if std is None else np.where(std > 0, std, np.nan)
-    mean = absent if mean is None else mean
-    quantile = absent if quantile is None else np.where(quantile > 0, quantile, np.nan)
+    scales = _scales(responses.shape[-1], mean, std, quantile)
     exact = responses.astype(np.float64)
     own = _own(exact, units)
     speaks = own > 0
@@ -91,15 +90,41 @@ def substitution(
         return np.divide(total, seeds, out=np.full(len(units), np.nan), where=seeds > 0)
 
     return Substitution(
-        rs=over_seeds(representative_substitution(exact, units)),
-        rs_z=over_seeds(representative_substitution((exact - mean) / std, units)),
-        rs_q=over_seeds(representative_substitution(exact / quantile, units)),
+        **{score: over_seeds(values) for score, values in _unmasked(exact, units, scales).items()},
         ties=over_seeds((exact == own[..., None]).sum(-1) - 1.0),
         seeds=seeds,
         substitutes=substitutes(exact, units),
-        left_out_z=int(np.isnan(std).sum()),
-        left_out_q=int(np.isnan(quantile).sum()),
+        left_out_z=int(np.isnan(scales[1]).sum()),
+        left_out_q=int(np.isnan(scales[2]).sum()),
     )
+
+
+def by_seed(
+    responses: np.ndarray,
+    units: np.ndarray,
+    mean: np.ndarray | None = None,
+    std: np.ndarray | None = None,
+    quantile: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Return "rs", "rs_z" and "rs_q" of every target unit in each seed, (seeds, targets), NaN where it is silent.
+
+    The mean over the seeds is what `substitution` gives; the arguments are the same.
+    """
+    exact = responses.astype(np.float64)
+    speaks = _own(exact, units) > 0
+    found = _unmasked(exact, units, _scales(responses.shape[-1], mean, std, quantile))
+    return {score: np.where(speaks, values, np.nan) for score, values in found.items()}
+
+
+def scales_of(summary: Mapping[str, Any], signed: bool) -> dict[str, np.ndarray]:
+    """Return the scales that `substitution` takes, from what activations.h5 holds of a layer.
+
+    Args:
+        summary: `mean`, `std` and `positive_q99`, each (units,).
+        signed: Whether activations can be negative: then no quantile is a scale.
+    """
+    scales = {"mean": np.asarray(summary["mean"]), "std": np.asarray(summary["std"])}
+    return scales if signed else {**scales, "quantile": np.asarray(summary["positive_q99"])}
 
 
 def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTITUTES) -> list[list[int]]:
@@ -125,6 +150,30 @@ def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTI
         order = np.argsort(-np.median(ratios[:, exceeding], axis=0), kind="stable")
         result.append(exceeding[order][:most].tolist())
     return result
+
+
+def _scales(
+    units: int, mean: np.ndarray | None, std: np.ndarray | None, quantile: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, standard deviation and quantile of the units, each (units,), NaN where there is no scale."""
+    absent = np.full(units, np.nan)
+    return (
+        absent if mean is None else mean,
+        absent if std is None else np.where(std > 0, std, np.nan),
+        absent if quantile is None else np.where(quantile > 0, quantile, np.nan),
+    )
+
+
+def _unmasked(
+    exact: np.ndarray, units: np.ndarray, scales: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the scores (seeds, targets) by name, those of silent units as well."""
+    mean, std, quantile = scales
+    return {
+        "rs": representative_substitution(exact, units),
+        "rs_z": representative_substitution((exact - mean) / std, units),
+        "rs_q": representative_substitution(exact / quantile, units),
+    }
 
 
 def _own(responses: np.ndarray, units: np.ndarray) -> np.ndarray:

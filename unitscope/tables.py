@@ -27,7 +27,9 @@ ABLATION_SCORES = tuple(
 )
 SELECTIVITY_EXTRAS = ("selectivity_permuted", "selectivity_half0", "selectivity_half1")
 ABLATION_HALVES = ("ablation_loss_half0", "ablation_loss_half1")
-"""Columns that stand at the end of the units table."""
+INFORMATION = ("class_information", "class_information_permuted")
+NATURAL_SCORES = ("rs_natural", "rs_z_natural", "rs_q_natural")
+"""Columns that stand at the end of the units table, in this order; the last where RS on natural images is asked for."""
 
 
 def units_table(
@@ -37,6 +39,7 @@ def units_table(
     selectivity: Table | None,
     substitutions: Iterable[Table],
     ablations: Iterable[Table],
+    natural: Table | None = None,
 ) -> dict[str, np.ndarray]:
     """Join the scores of all units of an experiment, by layer and unit, never by the order of rows.
 
@@ -44,11 +47,13 @@ def units_table(
         experiment: Name of the experiment.
         network: Name of its network.
         taps: A record a layer, with `layer`, `depth` and `units`.
-        selectivity: Columns layer, unit, dead, selectivity, top_class and `SELECTIVITY_EXTRAS`; None where there are
-            no images: then nothing is known to be dead.
+        selectivity: Columns layer, unit, dead, selectivity, top_class, `SELECTIVITY_EXTRAS` and `INFORMATION`; None
+            where there are no images: then nothing is known to be dead.
         substitutions: Tables with the columns layer, method, unit, rs, rs_z, rs_q, ties, seeds, substitutes. Methods
             keep the order in which they come.
         ablations: Tables with the columns layer, unit, `ABLATION_SCORES` and `ABLATION_HALVES`.
+        natural: Columns layer, unit and `NATURAL_SCORES`; None where RS on natural images was not asked for: then these
+            columns are not there.
 
     Returns:
         The columns of units.csv, every unit of every layer in the order of `taps`. A unit that a step did not treat has
@@ -69,12 +74,12 @@ def units_table(
         "selectivity": np.full(join.total, np.nan),
         "top_class": np.full(join.total, "", dtype=object),
     }
-    last = {name: np.full(join.total, np.nan) for name in (*SELECTIVITY_EXTRAS, *ABLATION_HALVES)}
+    last = {name: np.full(join.total, np.nan) for name in (*SELECTIVITY_EXTRAS, *ABLATION_HALVES, *INFORMATION)}
     if selectivity is not None:
         rows = join.rows(selectivity)
         for name in ("dead", "selectivity", "top_class"):
             table[name][rows] = selectivity[name]
-        for name in SELECTIVITY_EXTRAS:
+        for name in (*SELECTIVITY_EXTRAS, *INFORMATION):
             last[name][rows] = selectivity[name]
     for substitution in substitutions:
         rows = join.rows(substitution)
@@ -94,6 +99,11 @@ def units_table(
             table[score][rows] = ablation[score]
         for score in ABLATION_HALVES:
             last[score][rows] = ablation[score]
+    if natural is not None:
+        rows = join.rows(natural)
+        for score in NATURAL_SCORES:
+            last[score] = np.full(join.total, np.nan)
+            last[score][rows] = natural[score]
     return {**table, **last}
 
 
@@ -148,7 +158,7 @@ def layer_correlations(
     for tap in taps:
         table = rows_of(units, tap["layer"])
         alive = ~table["dead"]
-        for method, x, y, x_column, y_column in _pairs(methods_of(units)):
+        for method, x, y, x_column, y_column in _pairs(methods_of(units), NATURAL_SCORES[0] in units):
             result = spearman(
                 table[x_column][alive],
                 table[y_column][alive],
@@ -270,8 +280,8 @@ class _Join:
         return rows
 
 
-def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
-    """Yield method, x, y and the columns of x and y in the units table."""
+def _pairs(methods: Sequence[str], natural: bool) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield method, x, y and the columns of x and y in the units table, which may hold RS on natural images."""
     for method in methods:
         for score in RS_SCORES:
             yield method, "selectivity", score, "selectivity", f"{score}_{method}"
@@ -283,3 +293,12 @@ def _pairs(methods: Sequence[str]) -> Iterator[tuple[str, str, str, str, str]]:
     for first, second in itertools.combinations(methods, 2):
         for score in RS_SCORES:
             yield f"{first}:{second}", score, score, f"{score}_{first}", f"{score}_{second}"
+    for method in methods:
+        for score in RS_SCORES:
+            yield method, "class_information", score, "class_information", f"{score}_{method}"
+    for score in ("selectivity", "ablation_loss"):
+        yield "", "class_information", score, "class_information", score
+    for x, y in zip(NATURAL_SCORES, RS_SCORES, strict=True) if natural else ():
+        yield "", "selectivity", x, "selectivity", x
+        for method in methods:
+            yield method, x, y, x, f"{y}_{method}"

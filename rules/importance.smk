@@ -1,0 +1,150 @@
+# RS on natural images; what foretells the cost of an ablation; how far the scores can be trusted.
+
+NATURAL_FIGURES = ["natural", "natural_z", "natural_q"]
+
+
+# --- RS on natural images ---------------------------------------------------------------------------------------------
+
+
+rule natural:
+    input:
+        activations="results/{experiment}/activations.h5",
+    output:
+        "results/{experiment}/natural.csv",
+    log:
+        "logs/{experiment}/natural.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("natural"),
+    shell:
+        "python scripts/natural.py --activations {input.activations:q} --output {output:q} --log {log:q}"
+
+
+rule natural_figures:
+    input:
+        units="results/{experiment}/units.csv",
+        layers="results/{experiment}/layers.csv",
+    output:
+        figure("natural", "Natural images", score="RS"),
+        figure("natural_z", "Natural images", score="RS, standardized"),
+        figure("natural_q", "Natural images", score="RS, over the 99th percentile"),
+        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=NATURAL_FIGURES),
+    log:
+        "logs/{experiment}/natural_figures.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        "python scripts/analysis_figures.py --of natural --tables {input.units:q} {input.layers:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+
+
+# --- what foretells the cost of an ablation ---------------------------------------------------------------------------
+
+
+rule predictors:
+    input:
+        checkpoint=checkpoint,
+        activations="results/{experiment}/activations.h5",
+    output:
+        "results/{experiment}/predictors.csv",
+    log:
+        "logs/{experiment}/predictors.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code_and_network("predictors"),
+        python=own,
+    shell:
+        "python scripts/predictors.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        " --activations {input.activations:q} --output {output:q} --log {log:q}"
+
+
+rule importance:
+    input:
+        units="results/{experiment}/units.csv",
+        predictors="results/{experiment}/predictors.csv",
+        taps="results/{experiment}/taps.json",
+    output:
+        importance=table("importance"),
+        partial=table("partial"),
+    log:
+        "logs/{experiment}/importance.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=with_resamples("importance"),
+        code=code("importance"),
+    shell:
+        "python scripts/importance.py --units {input.units:q} --predictors {input.predictors:q} --taps {input.taps:q}"
+        " --settings {params.settings:q} --output {output.importance:q} --partial {output.partial:q} --log {log:q}"
+
+
+rule importance_figures:
+    input:
+        importance="results/{experiment}/importance.csv",
+    output:
+        figure("importance", "Importance", figure="what foretells the cost of an ablation"),
+        pdf="results/{experiment}/figures/importance.pdf",
+    log:
+        "logs/{experiment}/importance_figures.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        "python scripts/analysis_figures.py --of importance --tables {input.importance:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+
+
+# --- reliability and nulls --------------------------------------------------------------------------------------------
+
+
+rule reliability:
+    input:
+        units="results/{experiment}/units.csv",
+        taps="results/{experiment}/taps.json",
+        activations="results/{experiment}/activations.h5",
+        images=lambda wildcards: across(wildcards, "results/{experiment}/images/{layer}.{method}.h5"),
+        untrained=lambda wildcards: [
+            f"results/{name}/units.csv" for name in [experiment(wildcards)["reliability"]["untrained"]] if name
+        ],
+    output:
+        reliability=table("reliability"),
+        nulls=table("nulls"),
+    log:
+        "logs/{experiment}/reliability.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=with_resamples("reliability"),
+        code=code("reliability"),
+    shell:
+        "python scripts/reliability.py --units {input.units:q} --taps {input.taps:q} --activations {input.activations:q}"
+        " --images {input.images:q} --untrained {input.untrained:q} --settings {params.settings:q}"
+        " --output {output.reliability:q} --nulls {output.nulls:q} --log {log:q}"
+
+
+rule nulls_figures:
+    input:
+        nulls="results/{experiment}/nulls.csv",
+    output:
+        figure("nulls", "Reliability", figure="RS and selectivity where there is nothing to be found"),
+        pdf="results/{experiment}/figures/nulls.pdf",
+    log:
+        "logs/{experiment}/nulls_figures.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        "python scripts/analysis_figures.py --of nulls --tables {input.nulls:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"

@@ -1,0 +1,169 @@
+# What is lost without several units: a unit and its substitutes, or ever more units of a layer.
+
+
+rule joint:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        activations="results/{experiment}/activations.h5",
+        substitution="results/{experiment}/substitution/{layer}.{method}.csv",
+    output:
+        "results/{experiment}/joint/{layer}.{method}.csv",
+    log:
+        "logs/{experiment}/joint/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/joint/{layer}.{method}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["joint"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=joined,
+        code=code_and_network("joint"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        "python scripts/joint.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --activations {input.activations:q} --substitution {input.substitution:q} --layer {wildcards.layer:q}"
+        " --method {wildcards.method:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --log {log:q}"
+
+
+rule joint_summary:
+    input:
+        interactions,
+    output:
+        report(
+            "results/{experiment}/joint.csv",
+            caption="captions/joint_summary.rst",
+            category="Tables",
+            labels={"experiment": "{experiment}", "table": "joint"},
+        ),
+    log:
+        "logs/{experiment}/joint_summary.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: settings(
+            resamples=experiment(wildcards)["statistics"]["resamples"],
+            seed=experiment(wildcards)["statistics"]["seed"],
+        ),
+        code=code("joint_summary"),
+    shell:
+        "python scripts/joint_summary.py --joint {input:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule joint_figure:
+    input:
+        joint=interactions,
+    output:
+        figure("joint", "Ablation", figure="units with their substitutes"),
+        pdf="results/{experiment}/figures/joint.pdf",
+    log:
+        "logs/{experiment}/joint_figure.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("sets"),
+    shell:
+        "python scripts/sets.py --joint {input.joint:q} --settings {params.settings:q} --output-dir {params.folder:q}"
+        " --log {log:q}"
+
+
+rule cumulative:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        selectivity="results/{experiment}/selectivity.csv",
+        substitution=of_layer,
+    output:
+        curves="results/{experiment}/cumulative/{layer}.csv",
+        areas="results/{experiment}/cumulative_areas/{layer}.csv",
+    log:
+        "logs/{experiment}/cumulative/{layer}.log",
+    benchmark:
+        "logs/{experiment}/cumulative/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["cumulative"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=removed,
+        code=code_and_network("cumulative"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        "python scripts/cumulative.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        " --dataset {input.dataset:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
+        " --layers {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output.curves:q} --areas {output.areas:q} --log {log:q}"
+
+
+# Scores are not comparable between layers: all layers lose the same fraction of their units, each by its own ranks.
+rule cumulative_together:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        selectivity="results/{experiment}/selectivity.csv",
+        substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
+    output:
+        curves="results/{experiment}/cumulative_of_all.csv",
+        areas="results/{experiment}/cumulative_areas_of_all.csv",
+    log:
+        "logs/{experiment}/cumulative_together.log",
+    benchmark:
+        "logs/{experiment}/cumulative_together.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["cumulative"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=removed,
+        layers=lambda wildcards: list(experiment(wildcards)["layers"]),
+        code=code_and_network("cumulative"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        "python scripts/cumulative.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        " --dataset {input.dataset:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
+        " --layers {params.layers:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output.curves:q} --areas {output.areas:q} --log {log:q}"
+
+
+rule cumulative_areas:
+    input:
+        of_parts("cumulative_areas"),
+    output:
+        table("cumulative_areas"),
+    log:
+        "logs/{experiment}/cumulative_areas.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("joined"),
+    shell:
+        "python scripts/joined.py --tables {input:q} --output {output:q} --log {log:q}"
+
+
+rule cumulative_figure:
+    input:
+        curves=of_parts("cumulative"),
+    output:
+        figure("cumulative", "Ablation", figure="more and more units"),
+        pdf="results/{experiment}/figures/cumulative.pdf",
+    log:
+        "logs/{experiment}/cumulative_figure.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("sets"),
+    shell:
+        "python scripts/sets.py --cumulative {input.curves:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --log {log:q}"

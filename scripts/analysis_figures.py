@@ -1,0 +1,43 @@
+"""The figures of one analysis, from its tables, each as PNG and PDF."""
+
+import argparse
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unitscope import analysis_figures, artifacts, console, figures
+
+DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
+    "natural": {
+        "natural": partial(analysis_figures.natural, score="rs"),
+        "natural_z": partial(analysis_figures.natural, score="rs_z"),
+        "natural_q": partial(analysis_figures.natural, score="rs_q"),
+    },
+    "importance": {"importance": analysis_figures.importance},
+    "nulls": {"nulls": analysis_figures.nulls},
+}
+"""For each analysis, what draws each of its figures from its tables."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--of", choices=sorted(DRAWN), required=True, help="the analysis")
+    result.add_argument("--tables", type=Path, nargs="+", required=True, help="its tables (.csv), as the figure asks")
+    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Draw one figure after the other."""
+    style = figures.Style(**arguments.settings)
+    tables = [artifacts.read_table(path) for path in arguments.tables]
+    for name, draw in DRAWN[arguments.of].items():
+        figures.save(style, draw(style, *tables), arguments.output_dir / name)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

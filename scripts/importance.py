@@ -1,0 +1,39 @@
+"""How well RS and other scores foretell what ablation costs, and RS and selectivity given the rest.
+
+Writes importance.csv, a row a layer and predictor, and partial.csv, a row a layer, method and score.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from unitscope import artifacts, console, importance
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--predictors", type=Path, required=True, help="predictors.csv of the experiment")
+    result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='JSON: {"folds", "repeats", "seed", "resamples"}'
+    )
+    result.add_argument("--output", type=Path, required=True, help="importance.csv to write")
+    result.add_argument("--partial", type=Path, required=True, help="partial.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Ask each layer."""
+    settings = arguments.settings
+    units, measured = artifacts.read_table(arguments.units), artifacts.read_table(arguments.predictors)
+    taps = artifacts.read_json(arguments.taps)
+    found = importance.importance_table(units, measured, taps, settings, settings["resamples"])
+    partial = importance.partial_table(units, measured, taps, settings["resamples"], settings["seed"])
+    artifacts.write_table(arguments.output, found)
+    artifacts.write_table(arguments.partial, partial)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,41 @@
+"""RS of every unit on its own top natural images, the test images that it answers most strongly: natural.csv."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import artifacts, console
+from unitscope.natural import natural_substitution
+from unitscope.substitution import scales_of
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
+    result.add_argument("--output", type=Path, required=True, help="natural.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Score each layer in the order of the network."""
+    columns: dict[str, list] = {
+        name: [] for name in ("layer", "unit", "rs_natural", "rs_z_natural", "rs_q_natural", "images_natural")
+    }
+    with artifacts.open_hdf5(arguments.activations) as handle:
+        for layer in sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"]):
+            group = handle["layers"][layer]
+            values = group["activations"][:]
+            found = natural_substitution(values, **scales_of(group, group.attrs["signed"]))
+            columns["layer"] += [layer] * values.shape[1]
+            columns["unit"] += range(values.shape[1])
+            for score in ("rs", "rs_z", "rs_q"):
+                columns[f"{score}_natural"] += np.concatenate([getattr(block, score) for block in found]).tolist()
+            columns["images_natural"] += np.concatenate([block.seeds for block in found]).tolist()
+            console.log.info("%s: %d units", layer, values.shape[1])
+    artifacts.write_table(arguments.output, columns)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,65 @@
+"""What might foretell the cost of ablating each unit: activity, redundancy and weight norm: predictors.csv."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import artifacts, console
+from unitscope.networks import load_checkpoint
+from unitscope.predictors import activity, redundancy, weight_norms
+from unitscope.sampling import halves
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
+    result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
+    result.add_argument("--output", type=Path, required=True, help="predictors.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measure each layer in the order of the network, on all test images and on either half of them."""
+    module, _ = load_checkpoint(arguments.checkpoint, python=arguments.python)
+    parts = []
+    with artifacts.open_hdf5(arguments.activations) as handle:
+        half = halves(handle["labels"][:])
+        layers = sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"])
+        with console.progress(len(layers), "predictors", "layers") as advance:
+            for layer in layers:
+                parts.append(measured(layer, handle["layers"][layer]["activations"][:], half, weights(module, layer)))
+                advance(1)
+    artifacts.write_table(arguments.output, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def measured(layer: str, values: np.ndarray, half: np.ndarray, norms: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return the columns of a layer, given activations (images, units), the half of each image, and weight norms."""
+    units = values.shape[1]
+    columns = {
+        "layer": np.full(units, layer),
+        "unit": np.arange(units),
+        "weight_norm": np.full(units, np.nan) if norms is None else norms,
+        **activity(values),
+    }
+    for number in (0, 1):
+        own = values[half == number]
+        found = {**activity(own), "redundancy": redundancy(own)}
+        columns |= {f"{name}_half{number}": column for name, column in found.items()}
+    return columns
+
+
+def weights(module: object, layer: str) -> np.ndarray | None:
+    """Return the weight norms of a layer, and say where they are not known."""
+    found = weight_norms(module, layer)
+    if found is None:
+        console.log.warning("The weights of %s cannot be told from what stands behind them: no weight norm.", layer)
+    return found
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,75 @@
+"""How far RS and selectivity can be trusted, and their relation where there is none to be found.
+
+Writes reliability.csv and nulls.csv, a row a layer, method and score (and null).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from unitscope import artifacts, console, reliability
+from unitscope.reliability import Answers
+from unitscope.substitution import scales_of
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
+    result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
+    result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 ...")
+    result.add_argument("--untrained", type=Path, nargs="?", help="units.csv of the untrained network's experiment")
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='JSON: {"permutations", "seed", "resamples"}'
+    )
+    result.add_argument("--output", type=Path, required=True, help="reliability.csv to write")
+    result.add_argument("--nulls", type=Path, required=True, help="nulls.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Score all images again, seed by seed, and compare."""
+    settings = arguments.settings
+    units, taps = artifacts.read_table(arguments.units), artifacts.read_json(arguments.taps)
+    untrained = artifacts.read_table(arguments.untrained) if arguments.untrained else None
+    with artifacts.open_hdf5(arguments.activations) as handle:
+        answers = dict(answers_of(path, handle) for path in arguments.images)
+        permuted = permuted_of(handle, settings)
+    seeds = {"resamples": settings["resamples"], "seed": settings["seed"]}
+    artifacts.write_table(arguments.output, reliability.reliability_table(units, taps, answers, **seeds))
+    artifacts.write_table(arguments.nulls, reliability.nulls_table(units, taps, answers, permuted, untrained, **seeds))
+
+
+def answers_of(path: Path, activations: h5py.File) -> tuple[tuple[str, str], Answers]:
+    """Return layer and method of a file of images, and how the layer answers them."""
+    with artifacts.open_hdf5(path) as images:
+        layer = str(images.attrs["layer"])
+        group = activations[f"layers/{layer}"]
+        found = Answers.of(
+            images["units"][:],
+            images["responses"][:],
+            images["start_responses"][:],
+            scales_of(group, group.attrs["signed"]),
+            images["preactivations"][:] if images.attrs.get("minimize", False) else None,
+        )
+        return (layer, str(images.attrs["method"])), found
+
+
+def permuted_of(activations: h5py.File, settings: dict) -> dict[str, np.ndarray]:
+    """Return the selectivity (draws, units) of each layer under permuted labels; none where there are no classes."""
+    labels, classes = activations["labels"][:], len(activations.attrs["classes"])
+    if classes < 2:
+        return {}
+    draws, seed = settings["permutations"], settings["seed"]
+    return {
+        layer: reliability.permuted_draws(group["activations"][:], labels, classes, draws, seed)
+        for layer, group in activations["layers"].items()
+    }
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,241 @@
+"""Reliability against published examples and closed forms; nulls on cases with a known answer."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from unitscope.reliability import (
+    Answers,
+    disattenuated,
+    intraclass,
+    nulls_table,
+    permuted_draws,
+    reliability_table,
+    spearman_brown,
+)
+from unitscope.selectivity import class_selectivity, permuted_selectivity
+from unitscope.substitution import by_seed, substitution
+from unitscope.summaries import class_means
+
+UNITS = 40
+TAPS = [{"layer": "3", "depth": 1, "units": UNITS, "kind": "conv"}]
+# Six targets, each rated by the same four judges (Shrout and Fleiss 1979, Table 2).
+JUDGES = np.array([[9, 6, 8, 7, 10, 6], [2, 1, 4, 1, 5, 2], [5, 3, 6, 2, 6, 4], [8, 2, 8, 6, 9, 7]], float)
+
+
+def draws(seed=0):
+    return np.random.default_rng(seed)
+
+
+# --- reliability -----------------------------------------------------------------------------------------------------
+
+
+def test_intraclass_correlation_is_the_published_one():
+    single, mean = intraclass(JUDGES)
+    # Their Table 4 gives .29 and .62.
+    assert single[0] == pytest.approx(0.29, abs=0.005) and mean[0] == pytest.approx(0.62, abs=0.005)
+
+
+def test_judges_who_agree_are_reliable_and_judges_of_another_level_are_not():
+    same = np.tile(np.arange(5.0), (3, 1))
+    assert [value[0] for value in intraclass(same)] == pytest.approx([1, 1])
+    # Absolute agreement: a shift counts. BMS = 5, JMS = 0.5 * 5 * 4, EMS = 0.
+    single, mean = intraclass(np.stack([np.arange(5.0), np.arange(5.0) + 2]))
+    assert single[0] == pytest.approx(5 / (5 + 2 * 10 / 5)) and mean[0] == pytest.approx(5 / (5 + 10 / 5))
+
+
+def test_noise_is_not_reliable_and_constants_have_no_reliability():
+    single, mean = intraclass(draws().random((4, 2000)))
+    assert abs(single[0]) < 0.05 and abs(mean[0]) < 0.15
+    assert np.isnan(intraclass(np.full((3, 9), 0.3))).all()
+    # Two units change places: what is between units is what is within them, and rounding is no reliability above 0.
+    changed = np.zeros((2, 11))
+    changed[0, 3] = changed[1, 8] = 1 / 11
+    assert not intraclass(changed)[1][0] > 0
+    assert np.isnan(intraclass(draws().random((1, 9)))).all()
+
+
+def test_reliability_of_known_noise():
+    # Variance 1 of units and 1 of the rest: 1/2 for one seed, k/(k + 1) for k.
+    ratings = draws().normal(size=4000) + draws(1).normal(size=(3, 4000))
+    single, mean = intraclass(ratings)
+    assert single[0] == pytest.approx(1 / 2, abs=0.03) and mean[0] == pytest.approx(3 / 4, abs=0.03)
+
+
+def test_weights_are_repetitions():
+    ratings, weights = draws().random((3, 12)), draws(1).integers(0, 4, (5, 12)).astype(float)
+    found = np.stack(intraclass(ratings, weights))
+    for number, weight in enumerate(weights):
+        again = intraclass(np.repeat(ratings, weight.astype(int), axis=1))
+        np.testing.assert_allclose(found[:, number], np.concatenate(again), rtol=1e-9)
+
+
+def test_spearman_brown_and_the_correction_for_attenuation():
+    assert spearman_brown(np.array([0.0, 0.5, 1.0])).tolist() == [0, 2 / 3, 1]
+    assert disattenuated(np.array(0.3), np.array(0.5), np.array(0.72)) == pytest.approx(0.3 / 0.6)
+    for first, second in ((0.0, 0.5), (-0.1, -0.1), (0.5, np.nan)):
+        assert np.isnan(disattenuated(np.array(0.3), np.array(first), np.array(second)))
+
+
+def units_table(rs, selectivity, halves, dead=None):
+    """Return a units table of one layer and method, given (units,) each and selectivity by half (2, units)."""
+    count = len(rs)
+    return {
+        "experiment": np.full(count, "small"),
+        "layer": np.full(count, "3"),
+        "unit": np.arange(count),
+        "dead": np.zeros(count, bool) if dead is None else dead,
+        "selectivity": selectivity,
+        "rs_am": rs,
+        "rs_z_am": np.full(count, np.nan),
+        "rs_q_am": np.zeros(count),
+        "seeds_am": np.full(count, 3),
+        "selectivity_half0": halves[0],
+        "selectivity_half1": halves[1],
+    }
+
+
+def answers(made, start=None, units=None, minimized=False):
+    """Return answers of which raw RS is known; RS (z) is nowhere defined, RS (q) 0 everywhere."""
+    units = np.arange(made.shape[1]) if units is None else units
+    start = made if start is None else start
+    scores = [{"rs": one, "rs_z": np.full(one.shape, np.nan), "rs_q": np.zeros(one.shape)} for one in (made, start)]
+    return {("3", "am"): Answers(units, minimized, *scores)}
+
+
+def row(table, **wanted):
+    chosen = [n for n in range(len(table["layer"])) if all(table[key][n] == value for key, value in wanted.items())]
+    assert len(chosen) == 1
+    return {key: column[chosen[0]] for key, column in table.items()}
+
+
+def test_noise_hides_a_relation_and_the_correction_brings_it_back():
+    # As many units as make the estimates narrow.
+    truth = draws().normal(size=1500)
+    made = truth + draws(1).normal(0, 1, (3, 1500))
+    halves = truth + draws(2).normal(0, 1, (2, 1500))
+    units = units_table(made.mean(0), halves.mean(0), halves)
+    found = reliability_table(units, [{**TAPS[0], "units": 1500}], answers(made), 200, 0)
+    rs = row(found, score="rs")
+    assert rs["icc_single"] == pytest.approx(0.5, abs=0.06) and rs["icc"] == pytest.approx(0.75, abs=0.05)
+    assert rs["split_half"] == pytest.approx(0.5, abs=0.06)
+    assert rs["selectivity_reliability"] == pytest.approx(2 / 3, abs=0.05)
+    assert rs["spearman"] < 0.75 and rs["disattenuated"] == pytest.approx(1, abs=0.06)
+    assert rs["disattenuated_low"] < rs["disattenuated"] < rs["disattenuated_high"] and rs["reason"] == ""
+    assert rs["spearman"] == pytest.approx(scipy.stats.spearmanr(made.mean(0), halves.mean(0)).statistic)
+    assert rs["disattenuated"] == pytest.approx(rs["spearman"] / np.sqrt(rs["icc"] * rs["selectivity_reliability"]))
+
+
+def test_where_a_reliability_is_undefined_it_is_said():
+    selectivity, rs = draws().random(UNITS), draws(1).random((3, UNITS))
+    halves = np.stack([selectivity, selectivity])
+    units = units_table(rs.mean(0), selectivity, halves)
+    found = reliability_table(units, TAPS, answers(rs), 50, 0)
+    assert row(found, score="rs_q")["reason"] == (
+        "rs_q_am is 0 for all 40 units; RS is the same for all units and seeds"
+    )
+    unscored = row(found, score="rs_z")
+    assert unscored["reason"].startswith("only 0 units have rs_z_am") and np.isnan(unscored["spearman"])
+    once = row(reliability_table(units, TAPS, answers(rs[:1]), 50, 0), score="rs")
+    assert once["seeds"] == 1 and np.isnan(once["icc"]) and np.isnan(once["disattenuated"])
+    assert np.isfinite(once["spearman"]) and once["reason"] == "one noise seed: RS has no reliability"
+    # Halves that contradict one another, and seeds too.
+    opposed = units_table(rs.mean(0), selectivity, np.stack([selectivity, -selectivity]))
+    seeds = np.stack([rs[0], 1 - rs[0]])
+    both = row(reliability_table(opposed, TAPS, answers(seeds), 50, 0), score="rs")
+    assert np.isnan(both["disattenuated"])
+    assert "reliability of selectivity not above 0" in both["reason"]
+
+
+def test_dead_silent_and_untargeted_units_are_left_out():
+    rs, selectivity = draws().random((2, 10)), draws(1).random(UNITS)
+    rs[1, 3] = np.nan
+    dead = np.arange(UNITS) == 20
+    targets = np.arange(15, 25)
+    units = units_table(np.zeros(UNITS), selectivity, np.stack([selectivity] * 2), dead)
+    found = row(reliability_table(units, TAPS, answers(rs, units=targets), 50, 0), score="rs")
+    assert found["used"] == 8 and found["units"] == UNITS
+    left = [place for place in range(10) if place not in (3, 5)]
+    expected = scipy.stats.spearmanr(rs[:, left].mean(0), selectivity[targets[left]]).statistic
+    assert found["spearman"] == pytest.approx(expected)
+
+
+# --- RS, seed by seed ------------------------------------------------------------------------------------------------
+
+
+def test_seeds_average_to_the_scores_of_the_table():
+    responses = np.maximum(draws().normal(0.5, 1, (4, 12, 12)), 0)
+    scales = {"mean": draws(1).random(12), "std": draws(2).random(12), "quantile": draws(3).random(12)}
+    whole, seeds = substitution(responses, np.arange(12), **scales), by_seed(responses, np.arange(12), **scales)
+    for score in ("rs", "rs_z", "rs_q"):
+        np.testing.assert_allclose(np.nanmean(seeds[score], axis=0), getattr(whole, score), rtol=1e-12)
+    assert np.isnan(seeds["rs"]).sum() == 4 * 12 - whole.seeds.sum() > 0
+
+
+def test_images_that_minimize_are_scored_by_who_goes_lower():
+    preactivations = np.array([[[-3.0, -4.0, 1.0], [-5.0, -2.0, -1.0], [0.0, 0.0, 0.5]]])
+    nothing = np.zeros((1, 3, 3))
+    found = Answers.of(np.arange(3), nothing, nothing, {}, preactivations)
+    assert found.minimized and found.made["rs"][0, :2].tolist() == [1 / 3, 1 / 3]
+    # Never below 0: it is silent, as a unit is that no image excites.
+    assert np.isnan(found.made["rs"][0, 2])
+    assert np.isnan(found.start["rs"]).all() and np.isnan(found.made["rs_z"]).all()
+    assert not Answers.of(np.arange(3), nothing, nothing, {}).minimized
+
+
+# --- nulls -----------------------------------------------------------------------------------------------------------
+
+
+def test_permuted_labels_by_draw_average_to_the_bias():
+    values, labels = draws().gamma(1, 1, (60, 5)), np.repeat([0, 1, 2], 20)
+    found = permuted_draws(values, labels, 3, 300, 0)
+    assert found.shape == (300, 5)
+    assert found.mean(0) == pytest.approx(permuted_selectivity(values, labels, list("abc"), 300, 1), abs=0.02)
+    assert (found.max(0) < class_selectivity(class_means((labels == 1)[:, None] * values, labels, list("abc")))).all()
+
+
+def nulls(units, found, permuted=None, untrained=None):
+    return nulls_table(units, TAPS, found, permuted or {}, untrained, 200, 0)
+
+
+def test_each_null_is_told_from_the_real_thing():
+    rs, chance = draws().random(UNITS), draws(1).random(UNITS)
+    units = units_table(rs, rs**2, np.stack([rs] * 2))
+    untrained = units_table(chance, draws(2).random(UNITS), np.stack([rs] * 2)) | {"experiment": np.full(UNITS, "raw")}
+    permuted = {"3": np.stack([draws(seed).permutation(rs) for seed in range(50)])}
+    found = nulls(units, answers(rs[None], np.stack([chance, 1 - rs])), permuted, untrained)
+    real = row(found, score="rs", null="none")
+    assert real["spearman"] == pytest.approx(1) and real["rs"] == pytest.approx(rs.mean()) and real["used"] == UNITS
+    start = row(found, score="rs", null="start")
+    mean = (chance + 1 - rs) / 2
+    assert start["spearman"] == pytest.approx(scipy.stats.spearmanr(mean, rs).statistic)
+    assert start["rs"] == pytest.approx(mean.mean())
+    shuffled = row(found, score="rs", null="permuted")
+    correlations = [scipy.stats.spearmanr(rs, one).statistic for one in permuted["3"]]
+    assert shuffled["spearman"] == pytest.approx(np.mean(correlations))
+    assert (shuffled["ci_low"], shuffled["ci_high"]) == pytest.approx(tuple(np.quantile(correlations, [0.025, 0.975])))
+    raw = row(found, score="rs", null="untrained")
+    assert raw["rs"] == pytest.approx(chance.mean()) and abs(raw["spearman"]) < 0.4
+    assert row(found, score="rs_q", null="none")["reason"] == "rs_q_am is 0 for all 40 units"
+    assert row(found, score="rs_z", null="permuted")["reason"] == "rs_z_am is undefined for all units"
+
+
+def test_nulls_that_are_not_there_say_so():
+    rs = draws().random(UNITS)
+    units = units_table(rs, rs, np.stack([rs] * 2))
+    elsewhere = units_table(rs, rs, np.stack([rs] * 2)) | {"layer": np.full(UNITS, "other")}
+    found = nulls(units, answers(rs[None]), untrained=elsewhere)
+    assert row(found, score="rs", null="permuted")["reason"] == "there are no classes"
+    assert row(found, score="rs", null="untrained")["reason"] == "experiment small has no layer 3"
+    less = {name: column[:9] for name, column in units.items()}
+    assert (
+        "no rs_am of 40 units"
+        in row(nulls(units, answers(rs[None]), untrained=less), score="rs", null="untrained")["reason"]
+    )
+    assert "untrained" not in nulls(units, answers(rs[None]))["null"]
+
+
+def test_a_method_that_minimizes_is_a_null_itself():
+    rs = draws().random(UNITS)
+    found = nulls(units_table(rs, rs, np.stack([rs] * 2)), answers(rs[None], minimized=True))
+    assert set(found["null"]) == {"minimized", "permuted"}
