@@ -183,6 +183,13 @@ def test_claims_name_layers_and_trainings():
         ({"experiments__../up": STUDY["experiments"]["first"]}, ["'../up'", "match"]),
         ({"experiments__first__methods": ["mine"]}, ["'mine'", "defaults.methods.mine.objective"]),
         ({"experiments__first__ascent": {"steps": 0}}, ["experiments.first.ascent.steps", "0"]),
+        (
+            {
+                "defaults__ascent": {"settled": 4},
+                "experiments__first__methods": {"down": {"objective": "am", "minimize": True}},
+            },
+            ["experiments.first.methods", "'down'", "settled: 0"],
+        ),
         ({"device": "tpu"}, ["device", "'tpu'", "'cuda'"]),
         ({"experiments__first__claims": {"C21": {}}}, ["'C21'", "match"]),
         ({"experiments__first__claims": {"C8": {"layer": ["hidden1"]}}}, ["'layer'", "Did you mean 'layers'?"]),

@@ -206,6 +206,11 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
                 f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
                 f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."
             )
+        if recipe["minimize"] and recipe["settled"]:
+            raise UserError(
+                f"{where}.methods: {method!r} minimizes, and its settled is {recipe['settled']}: an early end is told "
+                "by who is ahead on the way up. Give the method settled: 0."
+            )
 
 
 # --- completing ------------------------------------------------------------------------------------------------------
