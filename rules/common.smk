@@ -23,6 +23,7 @@ os.environ.update(
 
 from unitscope.artifacts import canonical_json
 from unitscope.comparison import numbered, reductions, variants
+from unitscope.config import graph_methods, over_epochs
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation")
 FLOW = (
     *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "units", "layers", "claims"),
-    *("figures", "sheets", "atlas", "reproduction"),
+    *("figures", "sheets", "atlas", "graph", "graphs", "inhibition", "training_time", "reproduction"),
 )
 
 
