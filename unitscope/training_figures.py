@@ -1,7 +1,6 @@
 """The figure of training time: what becomes of selectivity, RS and their correlation from epoch to epoch."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,8 +11,11 @@ from matplotlib.lines import Line2D
 from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, _relative, _styled, _wrapped
 from unitscope.tables import RS_SCORES, Table, method_name
 
-ROW_HEIGHT = 1.25
+ROW_HEIGHT = 1.15
 """Inches of a panel."""
+
+APART = 0.07
+"""How far at most the layers' marks of one epoch stand from each other, so that their intervals can be told apart."""
 
 
 @_styled
@@ -26,54 +28,69 @@ def training_time(style: Style, training: Table) -> Figure:
     """
     layers, methods = (list(dict.fromkeys(training[name].tolist())) for name in ("layer", "method"))
     epochs = np.unique(training["epoch"])
-    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(layers)))
-    line, gap, left = 1.3 * style.small / 72, 0.55, 0.55
-    columns = max(2, len(methods))
-    width = (style.width - left - 0.1 - (columns - 1) * gap) / columns
-    title, between = line + 0.04, 0.2
-    rows = 2 + len(RS_SCORES)
     seeds = len(np.unique(training["seed"]))
-    words = "Medians over living units. Bands: 95 % intervals. Breaks: undefined, for the reason that the table gives."
-    notes = _wrapped(words + f" Thin lines: {seeds} trainings." * (seeds > 1), int(style.width * 72 / 5))
-    legend = line * -(-len(layers) // 6) + 0.1
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(layers)))
+    line, gap, left = 1.3 * style.small / 72, 0.42, 0.52
+    width = (style.width - left - 0.1 - 2 * gap) / 3
+    head, between, rows = 1.4 * line, 0.22, 1 + 2 * len(methods)
+    words = (
+        "Medians over living units, 95 % intervals. Where there is no mark the correlation is undefined: see the table."
+    )
+    notes = _wrapped(words + f" A line a training, of {seeds} trainings." * (seeds > 1), int(style.width * 72 / 4.2))
     foot = 0.42 + (notes.count("\n") + 1) * line
-    total = legend + rows * (ROW_HEIGHT + title + between) - between + foot
+    total = rows * (ROW_HEIGHT + head + between) - between + foot
     figure = Figure(figsize=(style.width, total))
 
-    def panel(row: int, column: int, text: str, label: str) -> Axes:
-        low = total - legend - (row + 1) * (ROW_HEIGHT + title) - row * between
-        box = (left + column * (width + gap), low, width, ROW_HEIGHT)
-        axes = figure.add_axes(_relative(box, style.width, total))
-        axes.set_title(text, size=style.small, weight="bold", loc="left", pad=3)
+    def panel(row: int, column: int, text: str) -> Axes:
+        low = total - row * (head + ROW_HEIGHT + between) - head - ROW_HEIGHT
+        axes = figure.add_axes(_relative((left + column * (width + gap), low, width, ROW_HEIGHT), style.width, total))
+        axes.set_title(text, size=style.small, weight="bold", loc="left", pad=4)
         axes.set_xticks(range(len(epochs)), map(str, epochs.tolist()))
-        axes.set(xlim=(-0.15, len(epochs) - 0.85), ylabel=label if column == 0 or row == 0 else "")
+        axes.set_xlim(-0.3, len(epochs) - 0.7)
         if row == rows - 1:
             axes.set_xlabel("epoch")
         return axes
 
-    first = _rows(training, layer=layers[0], method=methods[0], score="rs")
-    accuracy = panel(0, 0, "test accuracy", "share of images")
-    _lines(accuracy, epochs, first, "test_accuracy", "#222222")
-    selectivity = panel(0, 1, "class selectivity", "median")
-    for layer, color in zip(layers, colors, strict=True):
-        _lines(selectivity, epochs, _rows(training, layer=layer, method=methods[0], score="rs"), "selectivity", color)
-    for column, method in enumerate(methods):
-        medians = panel(1, column, f"RS, {method_name(method)}", "median")
-        for layer, color in zip(layers, colors, strict=True):
-            _lines(medians, epochs, _rows(training, layer=layer, method=method, score="rs"), "median", color)
-        medians.set_ylim(bottom=min(0.0, medians.get_ylim()[0]))
-        for number, score in enumerate(RS_SCORES):
-            name = f"selectivity and {SCORE_NAMES[score]}, {method_name(method)}"
-            axes = panel(2 + number, column, name, "Spearman ρ")
-            axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
-            for layer, color in zip(layers, colors, strict=True):
-                own = _rows(training, layer=layer, method=method, score=score)
-                _lines(axes, epochs, own, "spearman", color, band=seeds == 1)
-            axes.set_ylim(-1.05, 1.05)
-            axes.set_yticks((-1, 0, 1), (f"{MINUS}1", "0", "1"))
+    step = min(APART, 0.5 / len(layers))
+
+    def by_layer(axes: Axes, name: str, method: str, score: str, intervals: bool = False) -> None:
+        for number, (layer, color) in enumerate(zip(layers, colors, strict=True)):
+            own = _rows(training, layer=layer, method=method, score=score)
+            _lines(axes, epochs, own, name, color, (number - (len(layers) - 1) / 2) * step, intervals and seeds == 1)
+
+    accuracy = panel(0, 0, "test accuracy")
+    _lines(
+        accuracy, epochs, _rows(training, layer=layers[0], method=methods[0], score="rs"), "test_accuracy", "#222222"
+    )
+    accuracy.set_ylim(-0.04, 1.04)
+    by_layer(panel(0, 1, "class selectivity, median"), "selectivity", methods[0], "rs")
+    for number, method in enumerate(methods):
+        for column, score in enumerate(RS_SCORES):
+            median = panel(1 + 2 * number, column, f"{SCORE_NAMES[score]}, {method_name(method)}, median")
+            by_layer(median, "median", method, score)
+            rho = panel(2 + 2 * number, column, f"ρ of {SCORE_NAMES[score]}, {method_name(method)}")
+            rho.axhline(0, color=GREY, linewidth=0.7, zorder=1)
+            by_layer(rho, "spearman", method, score, intervals=True)
+            rho.set_ylim(-1.05, 1.05)
+            rho.set_yticks((-1, 0, 1), (f"{MINUS}1", "0", "1"))
+            if column == 0:
+                rho.set_ylabel("with selectivity")
     handles = [Line2D([], [], color=color, linewidth=1.4) for color in colors]
-    where: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 1), "ncols": min(6, len(layers))}
-    figure.legend(handles, layers, **where, frameon=False, fontsize=style.small, borderaxespad=0.1)
+    beside = (left + 2 * (width + gap)) / style.width, 1 - head / total
+    columns = -(-len(layers) // 6)
+    figure.legend(
+        handles,
+        layers,
+        loc="upper left",
+        bbox_to_anchor=beside,
+        ncols=columns,
+        frameon=False,
+        fontsize=style.small,
+        borderaxespad=0,
+        handlelength=1.2,
+        columnspacing=0.8,
+        labelspacing=0.3,
+    )
     figure.text(0.5, 0.05 / total, notes, ha="center", va="bottom", size=style.small, color="#444444")
     return figure
 
@@ -84,15 +101,20 @@ def _rows(training: Table, **wanted: str) -> dict[str, np.ndarray]:
 
 
 def _lines(
-    axes: Axes, epochs: np.ndarray, own: Table, name: str, color: str | Sequence[float], band: bool = False
+    axes: Axes,
+    epochs: np.ndarray,
+    own: Table,
+    name: str,
+    color: str | Sequence[float],
+    shift: float = 0.0,
+    intervals: bool = False,
 ) -> None:
     """Draw a line a seed; epochs stand at equal distances, as early ones lie close together."""
     seeds = np.unique(own["seed"])
     width = 1.4 if len(seeds) == 1 else 0.8
     for seed in seeds:
         rows = own["seed"] == seed
-        x = np.searchsorted(epochs, own["epoch"][rows])
-        look: dict[str, Any] = {"linewidth": width, "markersize": 3.5 * width, "marker": "."}
-        axes.plot(x, own[name][rows], color=color, clip_on=False, zorder=3, **look)
-        if band:
-            axes.fill_between(x, own["ci_low"][rows], own["ci_high"][rows], color=color, alpha=0.1, linewidth=0)
+        x = np.searchsorted(epochs, own["epoch"][rows]) + shift
+        axes.plot(x, own[name][rows], color=color, linewidth=width, marker=".", markersize=3.5 * width, clip_on=False)
+        if intervals:
+            axes.vlines(x, own["ci_low"][rows], own["ci_high"][rows], color=color, linewidth=0.7, alpha=0.6)
