@@ -1,23 +1,6 @@
 # What the paper did not ask: each analysis has its rules here, and says in ANALYSES what it writes for an experiment.
 
 
-def nothing(name):
-    """Return no files: an analysis that only adds to what is there."""
-    return []
-
-
-def graph_files(name):
-    """Return the substitution graphs of an experiment, what is measured of them, and their figure."""
-    chosen = STUDY.experiments[name]
-    graphs = expand("graph/{layer}.{method}.graphml", layer=list(chosen["layers"]), method=graph_methods(chosen))
-    return [f"results/{name}/{file}" for file in [*graphs, "graphs.csv", "figures/graph.png"]]
-
-
-def inhibition_files(name):
-    """Return the tables of inhibition of an experiment, and their figure."""
-    return [f"results/{name}/{file}" for file in ["inhibition.csv", "inhibition_layers.csv", "figures/inhibition.png"]]
-
-
 ANALYSES = {
     **dict.fromkeys(["scale", "importance", "joint", "cumulative", "reliability", "natural"], nothing),
     "graph": graph_files,
@@ -48,17 +31,6 @@ rule graph:
         "python scripts/graph.py --images {input.images:q} --activations {input.activations:q} --units {input.units:q}"
         " --settings {params.settings:q} --measures {output.measures:q} --degrees {output.degrees:q}"
         " --graphml {output.graphml:q} --log {log:q}"
-
-
-def of_graphs(ending):
-    """Return a function that gives a file of each substitution graph of an experiment."""
-    return lambda wildcards: expand(
-        "results/{experiment}/graph/{layer}.{method}.{ending}",
-        experiment=wildcards.experiment,
-        layer=list(experiment(wildcards)["layers"]),
-        method=graph_methods(experiment(wildcards)),
-        ending=ending,
-    )
 
 
 rule graphs:
