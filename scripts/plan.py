@@ -66,7 +66,12 @@ def to_be_done(config: Path) -> tuple[Counter[str], set[str]]:
 def job_of(file: dict[str, str]) -> str:
     """Return a name that the files of one job share, where Snakemake has no record of its log."""
     path = Path(file["output_file"])
-    whole = {"figures": path.parent, "sheets": path.parent / ".".join(path.name.split(".")[:-2])}
+    whole = {
+        "figures": path.parent,
+        "sheets": path.parent / ".".join(path.name.split(".")[:-2]),
+        "graph": path.with_name(path.name.replace(".degrees.csv", ".csv")).with_suffix(""),
+        **dict.fromkeys(("graphs", "inhibition", "training_time"), Path(*path.parts[:2])),
+    }
     return str(whole.get(file["rule"], path.with_suffix("")))
 
 

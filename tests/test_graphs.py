@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import scores_by_hand as by_hand
-from test_figures import STYLE, all_texts, assert_readable
+from test_figures import MANY, STYLE, all_texts, assert_readable
 
 from unitscope import graph_figures, graphs
 from unitscope.graphs import Graph, substitution_graph
@@ -247,7 +247,7 @@ def drawn(layers):
 
 
 @pytest.mark.parametrize(
-    "layers", [{"conv1": 12, "hidden": 40}, {"a_rather_long.name_of_a.layer": 9}], ids=["two", "one"]
+    "layers", [{"conv1": 12, "hidden": 40}, {"a_rather_long.name_of_a.layer": 9}, MANY], ids=["two", "one", "many"]
 )
 def test_the_figure_can_be_read(layers):
     figure, measures = drawn(layers)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 from test_config import study
-from test_figures import STYLE, all_texts, assert_readable
+from test_figures import MANY, STYLE, all_texts, assert_readable
 from workflow import SMALL, Project
 
 from unitscope import training_figures
@@ -38,9 +38,9 @@ def test_their_folder_is_no_experiments():
         )
 
 
-def checkpoint(epoch, seed, constant=()):
+def checkpoint(epoch, seed, constant=(), layers=LAYERS):
     """Return the rows of a checkpoint by hand."""
-    _, units, layers = by_hand.experiment(LAYERS, constant=constant)
+    _, units, layers = by_hand.experiment(layers, constant=constant)
     record = {"settings": {"seed": seed}, "history": [{}] * epoch, "test": {"loss": 1.0, "accuracy": epoch / 20}}
     return units, layers, list(training_rows(units, layers, record))
 
@@ -75,6 +75,11 @@ def test_the_figure_shows_every_training(seeds):
     # In `hidden` RS is constant: no line, not one at 0.
     spearman = next(axes for axes in figure.axes if axes.get_title(loc="left") == "ρ of RS, AM").lines[1:]
     assert np.isfinite(spearman[0].get_ydata()).all() and np.isnan(spearman[-1].get_ydata()).all()
+
+
+def test_the_figure_of_a_deep_network_can_be_read():
+    rows = [row for epoch in (0, 1, 5, 100) for row in checkpoint(epoch, 0, layers=MANY)[2]]
+    assert_readable(training_figures.training_time(STYLE, joined(iter(rows))))
 
 
 # --- end to end ------------------------------------------------------------------------------------------------------

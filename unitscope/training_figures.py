@@ -77,13 +77,12 @@ def training_time(style: Style, training: Table) -> Figure:
                 rho.set_ylabel("with selectivity")
     handles = [Line2D([], [], color=color, linewidth=1.4) for color in colors]
     beside = (left + 2 * (width + gap)) / style.width, 1 - head / total
-    columns = -(-len(layers) // 6)
     figure.legend(
         handles,
         layers,
         loc="upper left",
         bbox_to_anchor=beside,
-        ncols=columns,
+        ncols=1 + (len(layers) > 8),
         frameon=False,
         fontsize=style.small,
         borderaxespad=0,
