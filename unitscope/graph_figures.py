@@ -56,7 +56,7 @@ def graph(
         "selectivity); a line from each target to its strongest substitute, which is larger the more lines end there; "
         "where most do, in colour. Curves: share of targets that a unit substitutes, the largest first; "
         "dashed: by chance. Numbers: Gini's coefficient, in brackets by chance.",
-        int(style.width * 72 / (0.5 * style.small)),
+        int(style.width * 72 / (0.54 * style.small)),
     )
     foot, head, below = (notes.count("\n") + 1) * line + 0.12, 1.35 * line, 0.42
     total = lines * (head + side + below) + foot + 0.05
@@ -139,7 +139,8 @@ def _curves(style: Style, axes: Axes, chosen: Mapping[str, Sequence[Table]]) -> 
             share = np.sort(degrees[name])[::-1] / measured["targets"][0]
             axes.plot(x, share, look, color=color, linewidth=1.2 if look == "-" else 0.8, zorder=3 - number)
             highest = max(highest, float(share[0]))
-    axes.set(xlim=(0, 1), ylim=(0, 1.05 * highest or 1))
+    # Room above the curves for the numbers.
+    axes.set(xlim=(0, 1), ylim=(0, 1.65 * highest or 1))
     axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
     axes.set_ylabel("share of targets", labelpad=2)

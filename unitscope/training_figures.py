@@ -57,6 +57,9 @@ def training_time(style: Style, training: Table) -> Figure:
         for number, (layer, color) in enumerate(zip(layers, colors, strict=True)):
             own = _rows(training, layer=layer, method=method, score=score)
             _lines(axes, epochs, own, name, color, (number - (len(layers) - 1) / 2) * step, intervals and seeds == 1)
+        if not np.isfinite(_rows(training, method=method, score=score)[name]).any():
+            axes.set_yticks([])
+            axes.text(0.5, 0.6, "undefined in all layers", ha="center", size=style.small, transform=axes.transAxes)
 
     accuracy = panel(0, 0, "test accuracy")
     _lines(
@@ -68,11 +71,13 @@ def training_time(style: Style, training: Table) -> Figure:
         for column, score in enumerate(RS_SCORES):
             median = panel(1 + 2 * number, column, f"{SCORE_NAMES[score]}, {method_name(method)}, median")
             by_layer(median, "median", method, score)
+            median.set_ylim(bottom=0)
             rho = panel(2 + 2 * number, column, f"ρ of {SCORE_NAMES[score]}, {method_name(method)}")
             rho.axhline(0, color=GREY, linewidth=0.7, zorder=1)
             by_layer(rho, "spearman", method, score, intervals=True)
             rho.set_ylim(-1.05, 1.05)
-            rho.set_yticks((-1, 0, 1), (f"{MINUS}1", "0", "1"))
+            if len(rho.get_yticks()):
+                rho.set_yticks((-1, 0, 1), (f"{MINUS}1", "0", "1"))
             if column == 0:
                 rho.set_ylabel("with selectivity")
     handles = [Line2D([], [], color=color, linewidth=1.4) for color in colors]
