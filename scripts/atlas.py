@@ -11,10 +11,10 @@ import numpy as np
 from plotly.offline import get_plotlyjs
 
 from unitscope import artifacts, atlas, claims, console
+from unitscope.answers import compared
 from unitscope.datasets import open_dataset
 from unitscope.exemplars import Exemplars
 from unitscope.pictures import PER_SHEET
-from unitscope.substitution import compared
 
 
 def parser() -> argparse.ArgumentParser:

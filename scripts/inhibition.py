@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import artifacts, console, figures, inhibition_figures
+from unitscope.answers import compared
 from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
-from unitscope.substitution import compared
 
 
 def parser() -> argparse.ArgumentParser:

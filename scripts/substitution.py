@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console
+from unitscope.answers import compared
 from unitscope.artifacts import open_hdf5, write_table
-from unitscope.substitution import compared, substitution
+from unitscope.substitution import substitution
 
 
 def parser() -> argparse.ArgumentParser:

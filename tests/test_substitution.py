@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from unitscope.substitution import compared, representative_substitution, substitution
+from unitscope.answers import compared
+from unitscope.substitution import representative_substitution, substitution
 
 
 def score(responses, units=None, **scales):

@@ -205,6 +205,7 @@ def test_nothing_is_imported_from_a_floor_above():
             "statistics",
             "effects",
             "graphs",
+            "answers",
         },
         {"datasets", "sources", "networks"},
         {"activations", "selectivity", "exemplars", "visualization", "ablation", "training"},

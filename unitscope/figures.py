@@ -23,9 +23,9 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from unitscope import artifacts
+from unitscope.answers import compared
 from unitscope.errors import UserError
 from unitscope.pictures import reduced, rgb
-from unitscope.substitution import compared
 from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

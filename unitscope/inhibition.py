@@ -39,7 +39,7 @@ def inhibition(preactivations: np.ndarray, answers: np.ndarray, units: np.ndarra
 
     Args:
         preactivations: (seeds, targets, units), P[i, j]: unit j before its nonlinearity, read out, on unit i's image.
-        answers: (seeds, targets, units), what RS compares (`unitscope.substitution.compared`). A seed is used for a
+        answers: (seeds, targets, units), what RS compares (`unitscope.answers.compared`). A seed is used for a
             target where its own answer is above 0: where the image does what it was made for.
         units: (targets,) which unit each row was made for.
     """

@@ -4,13 +4,12 @@ Works on response matrices R[i, j], the activation of unit j on the image made f
 answers the image more strongly. Raw RS depends on the units' scales, which the network's function does not determine;
 `rs_z` and `rs_q` compare on scales taken from real images.
 
-Where an image minimizes, what is compared is the pre-activation with its sign turned: RS of the minimum is the share of
-units whose pre-activation lies below the unit's. It has no scale-free forms, as no scales of pre-activations are known.
+Where an image minimizes, what is compared is the pre-activation with its sign turned (`unitscope.answers`): RS of the
+minimum is the share of units whose pre-activation lies below the unit's. It has no scale-free forms, as no scales of
+pre-activations are known.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -40,17 +39,6 @@ class Substitution:
     substitutes: list[list[int]]
     left_out_z: int
     left_out_q: int
-
-
-def compared(made: Mapping[str, Any], minimize: bool) -> np.ndarray:
-    """Return the answers that RS compares, (seeds, targets, units), float32; a unit competes by those above others.
-
-    Args:
-        made: `responses` and `preactivations`, both (seeds, targets, units), such as a file of images.
-        minimize: Whether the images minimize. Then a unit answers by how far its pre-activation lies below 0: -P[i, j]
-            stands for R[i, j], and a unit is silent where the image does not inhibit it, P[i, i] >= 0.
-    """
-    return -np.asarray(made["preactivations"]) if minimize else np.asarray(made["responses"])
 
 
 def representative_substitution(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
