@@ -21,6 +21,7 @@ include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/atlas.smk"
 include: "rules/analyses.smk"
+include: "rules/training_time.smk"
 
 
 # Only where the config says where the page goes: the default study shall not write over the paper's.
@@ -33,6 +34,7 @@ rule all:
     default_target: True
     input:
         [targets(name) for name in STUDY.experiments],
+        expand(rules.training_time.output, entry=OVER_EPOCHS),
         rules.reproduction.output if STUDY.reproduction else [],
 
 

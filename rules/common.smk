@@ -23,6 +23,7 @@ os.environ.update(
 
 from unitscope.artifacts import canonical_json
 from unitscope.comparison import numbered, reductions, variants
+from unitscope.config import graph_methods, over_epochs
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest
@@ -46,7 +47,12 @@ def alternatives(names):
     return "|".join(sorted(map(re.escape, names))) or "(?!)"
 
 
+# The checkpoints of one training that belong together.
+OVER_EPOCHS = over_epochs(STUDY)
+
+
 wildcard_constraints:
+    entry=alternatives(OVER_EPOCHS),
     dataset=alternatives(STUDY.datasets),
     network=alternatives(STUDY.networks),
     experiment=alternatives(STUDY.experiments),
@@ -220,6 +226,42 @@ def targets(name):
         files += expand(f"{folder}/figures/{{figure}}.png", figure=FIGURES)
         files += [file for analysis in chosen["analyses"] for file in ANALYSES[analysis](name)]
     return files
+
+
+def nothing(name):
+    """Return no files: an analysis that only adds to what is there."""
+    return []
+
+
+def graph_files(name):
+    """Return the substitution graphs of an experiment, what is measured of them, and their figure."""
+    chosen = STUDY.experiments[name]
+    graphs = expand("graph/{layer}.{method}.graphml", layer=list(chosen["layers"]), method=graph_methods(chosen))
+    return [f"results/{name}/{file}" for file in [*graphs, "graphs.csv", "figures/graph.png"]]
+
+
+def inhibition_files(name):
+    """Return the tables of inhibition of an experiment, and their figure."""
+    return [f"results/{name}/{file}" for file in ["inhibition.csv", "inhibition_layers.csv", "figures/inhibition.png"]]
+
+
+def of_graphs(ending):
+    """Return a function that gives a file of each substitution graph of an experiment."""
+    return lambda wildcards: expand(
+        "results/{experiment}/graph/{layer}.{method}.{ending}",
+        experiment=wildcards.experiment,
+        layer=list(experiment(wildcards)["layers"]),
+        method=graph_methods(experiment(wildcards)),
+        ending=ending,
+    )
+
+
+def of_checkpoints(pattern):
+    """Return a function that gives a file of each experiment of an entry, or of its network."""
+    return lambda wildcards: [
+        pattern.format(experiment=name, network=STUDY.experiments[name]["network"])
+        for name in OVER_EPOCHS[wildcards.entry]
+    ]
 
 
 # What the page of a whole study is made from; nothing where the config asks for none.

@@ -11,6 +11,7 @@ import numpy as np
 from plotly.offline import get_plotlyjs
 
 from unitscope import artifacts, atlas, claims, console
+from unitscope.answers import compared
 from unitscope.datasets import open_dataset
 from unitscope.exemplars import Exemplars
 from unitscope.pictures import PER_SHEET
@@ -78,7 +79,7 @@ def joined(paths: Sequence[Path], album: atlas.Album) -> atlas.Made:
             len(files[0]["units"]),
             json.loads(files[0].attrs["seeds"]),
             place,
-            np.concatenate([file["responses"][:] for file in files], axis=1),
+            np.concatenate([compared(file, bool(file.attrs.get("minimize", False))) for file in files], axis=1),
         )
 
 

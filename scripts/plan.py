@@ -17,8 +17,9 @@ ROOT = Path(__file__).parent.parent
 WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation", "scale", "predictors")
 FLOW = (
     *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers", "claims"),
-    *("importance", "reliability", "figures", "sheets", "scale_figure", "natural_figures", "importance_figures"),
-    *("nulls_figures", "atlas", "reproduction"),
+    *("importance", "reliability", "joint_summary", "cumulative_areas", "figures", "sheets", "scale_figure"),
+    *("natural_figures", "importance_figures", "nulls_figures", "joint_figure", "cumulative_figure", "graph"),
+    *("graphs", "inhibition", "atlas", "training_time", "reproduction"),
 )
 
 
@@ -67,8 +68,12 @@ def to_be_done(config: Path) -> tuple[Counter[str], set[str]]:
 def job_of(file: dict[str, str]) -> str:
     """Return a name that the files of one job share, where Snakemake has no record of its log."""
     path = Path(file["output_file"])
-    whole = dict.fromkeys(("figures", "natural_figures", "importance", "reliability"), path.parent)
-    whole |= {"sheets": path.parent / ".".join(path.name.split(".")[:-2])}
+    whole = {
+        **dict.fromkeys(("figures", "natural_figures", "importance", "reliability"), path.parent),
+        **dict.fromkeys(("graphs", "inhibition", "training_time"), Path(*path.parts[:2])),
+        "sheets": path.parent / ".".join(path.name.split(".")[:-2]),
+        "graph": path.with_name(path.name.replace(".degrees.csv", ".csv")).with_suffix(""),
+    }
     return str(whole.get(file["rule"], path.with_suffix("")))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console
+from unitscope.answers import compared
 from unitscope.artifacts import open_hdf5, write_table
 from unitscope.substitution import scales_of, substitution
 
@@ -25,9 +26,11 @@ def main(arguments: argparse.Namespace) -> None:
     """Read the response matrix and the units' scales, write a row a target unit."""
     with open_hdf5(arguments.images) as images:
         layer, method = images.attrs["layer"], images.attrs["method"]
-        units, responses = images["units"][:], images["responses"][:]
+        minimize = bool(images.attrs.get("minimize", False))
+        units, responses = images["units"][:], compared(images, minimize)
     scales: dict[str, np.ndarray] = {}
-    if arguments.activations:
+    # Real images have told the scales of activations, not those of pre-activations.
+    if arguments.activations and not minimize:
         with open_hdf5(arguments.activations) as activations:
             group = activations[f"layers/{layer}"]
             scales = scales_of(group, group.attrs["signed"])

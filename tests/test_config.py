@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unitscope.config import resolve
+from unitscope.config import graph_methods, resolve
 from unitscope.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -115,6 +115,13 @@ def test_an_experiment_may_name_one_of_several_trainings():
     assert {name: settings["network"] for name, settings in found.experiments.items()} == {"first": "small-seed7"}
 
 
+def test_graphs_are_made_of_methods_that_maximize_iam():
+    down = {"objective": "iam", "minimize": True}
+    methods = {"am": {}, "iam": {}, "iam_z": {}, "down": down, "long": {"objective": "iam", "steps": 999}}
+    found = study(experiments__first__methods=methods, experiments__first__analyses=["graph"])
+    assert graph_methods(found.experiments["first"]) == ["iam", "long"]
+
+
 def test_given_weights_are_not_trained():
     weights = {"file": "x.pt", "sha256": "0" * 64}
     assert study(networks__small__weights=weights).networks["small"]["training"] is None
@@ -186,6 +193,18 @@ def test_claims_name_layers_and_trainings():
         ({"experiments__../up": STUDY["experiments"]["first"]}, ["'../up'", "match"]),
         ({"experiments__first__methods": ["mine"]}, ["'mine'", "defaults.methods.mine.objective"]),
         ({"experiments__first__ascent": {"steps": 0}}, ["experiments.first.ascent.steps", "0"]),
+        (
+            {
+                "defaults__ascent": {"settled": 4},
+                "experiments__first__methods": {"down": {"objective": "am", "minimize": True}},
+            },
+            ["experiments.first.methods", "'down'", "settled: 0"],
+        ),
+        (
+            {"experiments__first__methods": ["am"], "experiments__first__analyses": ["graph"]},
+            ["experiments.first.analyses", "objective iam", "methods are am", "Add iam"],
+        ),
+        ({"experiments__first__graph": {"strongest": 0}}, ["experiments.first.graph.strongest", "0"]),
         ({"device": "tpu"}, ["device", "'tpu'", "'cuda'"]),
         ({"experiments__first__claims": {"C21": {}}}, ["'C21'", "match"]),
         ({"experiments__first__claims": {"C8": {"layer": ["hidden1"]}}}, ["'layer'", "Did you mean 'layers'?"]),

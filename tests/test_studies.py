@@ -148,6 +148,22 @@ def test_the_plan_counts_jobs_and_bytes(project):
         assert float(rows[rule][1]) >= 0
 
 
+def test_files_of_one_job_are_counted_once_where_nothing_is_recorded():
+    from scripts.plan import job_of
+
+    jobs = {
+        "graph": ["graph/a.b.iam.csv", "graph/a.b.iam.degrees.csv", "graph/a.b.iam.graphml"],
+        "graphs": ["graphs.csv", "figures/graph.png", "figures/graph.pdf"],
+        "inhibition": ["inhibition.csv", "inhibition_layers.csv", "figures/inhibition.png"],
+        "training_time": ["training.csv", "training_time.png", "training_time.pdf"],
+    }
+    for rule, files in jobs.items():
+        found = {job_of({"rule": rule, "output_file": f"results/{name}/{file}"}) for name in "ab" for file in files}
+        assert len(found) == 2, rule
+    other = {"rule": "graph", "output_file": "results/a/graph/a.b.iam-2.csv"}
+    assert job_of(other) != job_of({**other, "output_file": "results/a/graph/a.b.iam.csv"})
+
+
 def test_a_config_that_is_not_there(project):
     done = project.try_to_run("python", "scripts/plan.py", "--config", "nope.yaml", PYTHONPATH=str(project.folder))
     assert done.returncode == 1

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from unitscope.answers import compared
 from unitscope.substitution import representative_substitution, substitution
 
 
@@ -102,6 +103,18 @@ def test_scaling_units_moves_raw_rs_and_leaves_the_scale_free_ones():
     assert before.rs_z.tolist() == after.rs_z.tolist()
     assert before.rs_q.tolist() == after.rs_q.tolist()
     assert before.rs.tolist() != after.rs.tolist()
+
+
+def test_at_a_minimum_units_compete_by_how_far_they_are_inhibited():
+    # Unit 0's image inhibits unit 1 more than unit 0; unit 1's inhibits it most of all; unit 2 is never inhibited.
+    below = np.array([[[-2.0, -3.0, 1.0], [-1.0, -4.0, 0.0], [-1.0, -2.0, 0.5]]])
+    made = {"responses": np.maximum(below, 0), "preactivations": below}
+    found = substitution(compared(made, minimize=True), np.arange(3))
+    assert found.rs[:2].tolist() == [1 / 3, 0] and np.isnan(found.rs[2])
+    assert found.seeds.tolist() == [1, 1, 0]
+    assert found.substitutes == [[1], [], []]
+    assert np.isnan(found.rs_z).all() and np.isnan(found.rs_q).all()
+    assert (compared(made, minimize=False) == made["responses"]).all()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -86,6 +86,49 @@ def test_a_unit_that_no_image_wakes_stays_silent_and_keeps_its_preactivation():
     assert found.preactivations[0, 0, 0] == pytest.approx(-3.0, rel=1e-5)
 
 
+def test_the_minimum_of_a_linear_layer_lies_in_the_opposite_corner():
+    weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
+    bias = torch.full((4,), 0.5)
+    for target in ("preactivation", "activation"):
+        recipe = Recipe(target=target, minimize=True)
+        found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), recipe)
+        for unit in range(4):
+            corner = (weight[unit] < 0).float().view(3, 2, 2)
+            assert torch.equal(torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255, corner)
+            least = weight[unit].clamp(max=0).sum() + bias[unit]
+            assert found.preactivations[0, unit, unit] == pytest.approx(least.item(), rel=1e-6)
+            # Silent on its way down, where the ReLU has no gradient; what is recorded falls all the way.
+            assert found.responses[0, unit, unit] == 0
+            assert found.objective[0, unit, -1] == pytest.approx(least.item(), rel=1e-6)
+            assert (np.diff(found.objective[0, unit]) <= 1e-6).all()
+
+
+def test_the_minimum_of_iam_keeps_the_others_up():
+    weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
+    bias = torch.full((4,), 30.0)
+    recipe = Recipe(objective="iam", minimize=True)
+    found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), recipe)
+    for unit in range(4):
+        others = torch.cat([weight[:unit], weight[unit + 1 :]]).mean(0)
+        corner = (weight[unit] < others).float().view(3, 2, 2)
+        assert torch.equal(torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255, corner)
+
+
+def test_what_rounding_does_to_a_minimum_is_told_by_pre_activations():
+    # Unit 1 lies below unit 0 where the pixel is above 0.4995. The way ends at 0.4999, which is stored as 127 / 255.
+    module = linear([[1.0], [-1.0]], [-2.0, -1.001])
+    recipe = Recipe(minimize=True, start="grey", steps=1, learning_rate=1e-4, points=2)
+    found = activation_maximization(module, "units", (1, 1, 1), np.array([0]), recipe)
+    assert found.images.ravel().tolist() == [127]
+    assert found.rounding.tolist() == [[-0.5]]
+    assert (found.responses == 0).all()
+
+
+def test_a_way_down_does_not_end_early():
+    with pytest.raises(UserError, match="settled: 0"):
+        Recipe(minimize=True, settled=4)
+
+
 # --- what is stored --------------------------------------------------------------------------------------------------
 
 
@@ -239,13 +282,15 @@ def test_a_compiled_ascent_climbs_alike():
         {"target": "preactivation"},
         {"jitter": 2},
         {"total_variation": 0.5},
+        {"total_variation": 0.5, "minimize": True},
     ],
 )
 def test_every_option_climbs_and_repeats(change):
     recipe = replace(FEW, steps=30, **change)
     first = made(recipe)
     assert same(first, made(recipe))
-    assert (first.objective[..., -1] > first.objective[..., 0]).mean() >= 0.75
+    up = -1 if recipe.minimize else 1
+    assert (up * first.objective[..., -1] > up * first.objective[..., 0]).mean() >= 0.75
     assert not np.array_equal(first.images, made(replace(FEW, steps=30)).images)
 
 

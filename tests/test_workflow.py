@@ -14,6 +14,7 @@ PLANNED = {
     "configs/own_network.yaml": {"own-residual"},
     "configs/resnet18.yaml": {"my-resnet18"},
     "configs/timm.yaml": {"my-mobilenet"},
+    "configs/training_time.yaml": {f"growing-epoch{epoch}" for epoch in (0, 1, 3, 12)},
     "paper/config.yaml": {
         *("mlp", "vgg16-cifar10", "vgg16-imagenet"),
         *(f"shallow-seed{seed}" for seed in range(5)),
@@ -31,6 +32,9 @@ PLANNED = {
     },
 }
 """The experiments that each config of the project plans."""
+
+DRAWN = ("paper/cpu.yaml", "configs/training_time.yaml")
+"""Configs that have a job of every rule between them."""
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +93,11 @@ def test_the_diagram_in_the_readme_shows_the_rules(clone):
 
 
 def test_the_diagram_shows_what_depends_on_what(clone):
-    graph = clone.run("snakemake", "--rulegraph", "--configfile", "paper/cpu.yaml")
-    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', graph))
-    edges = {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
+    edges = set()
+    for config in DRAWN:
+        graph = clone.run("snakemake", "--rulegraph", "--configfile", config)
+        names = dict(re.findall(r'(\d+)\[label = "(\w+)"', graph))
+        edges |= {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
     (diagram,) = re.findall(r"```mermaid\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     drawn = set(re.findall(r"(\w+) --> (\w+)", diagram))
     assert drawn == {edge for edge in edges if "all" not in edge}
@@ -128,7 +134,7 @@ def test_every_step_can_be_run_by_hand(clone, script):
 
 LIGHT = {
     *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
-    *("natural", "importance", "reliability"),
+    *("natural", "importance", "reliability", "graph"),
 }
 """Scripts that need no tensors."""
 
@@ -150,7 +156,10 @@ def test_a_script_imports_nothing_that_it_does_not_use(script):
         never |= {"torch", "matplotlib", "scipy.stats"}
     if script in ("dataset", "atlas"):
         never |= {"torch", "matplotlib"}
-    if script in ("figures", "sheets", "scale_figure", "analysis_figures"):
+    if script in (
+        *("figures", "sheets", "scale_figure", "analysis_figures", "graphs", "inhibition", "training_time"),
+        "sets",
+    ):
         never |= {"torch", "scipy.stats", "matplotlib.pyplot"}
     assert not imported & never
 
@@ -199,8 +208,7 @@ def test_nothing_is_imported_from_a_floor_above():
             "substitution",
             "statistics",
             "effects",
-            "information",
-            "resampling",
+            *("information", "resampling", "graphs", "answers"),
         },
         {"datasets", "sources", "networks"},
         {
@@ -210,6 +218,7 @@ def test_nothing_is_imported_from_a_floor_above():
         {
             *("tables", "figures", "atlas", "claims", "planning", "reproduction", "study"),
             *("importance", "reliability", "analysis_figures", "scale_figures"),
+            *("inhibition", "training_time", "graph_figures", "inhibition_figures", "training_figures"),
         },
     ]
     floor = {module: number for number, modules in enumerate(floors) for module in modules}

@@ -37,7 +37,7 @@ LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence
 
 STEPS = (
     *("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures"),
-    *("atlas", "analyses", "scale", "importance", "reliability"),
+    *("atlas", "analyses", "scale", "importance", "reliability", "joint", "cumulative", "graph"),
 )
 """Keys of an experiment that `defaults` may set for all."""
 
@@ -62,6 +62,18 @@ class Study:
     experiments: dict[str, dict[str, Any]]
     reproduction: dict[str, Any] | None
     entries: dict[str, str]
+
+
+def over_epochs(study: Study) -> dict[str, list[str]]:
+    """Return the experiments of each entry whose network lists several epochs, by the entry's name."""
+    groups: dict[str, list[str]] = {}
+    epochs: dict[str, set[int]] = {}
+    for name, entry in study.entries.items():
+        training = study.networks[study.experiments[name]["network"]]["training"]
+        if training is not None and training["stop_after"] is not None:
+            groups.setdefault(entry, []).append(name)
+            epochs.setdefault(entry, set()).add(training["stop_after"])
+    return {entry: names for entry, names in groups.items() if len(epochs[entry]) > 1}
 
 
 def read(path: Path) -> Any:
@@ -118,6 +130,7 @@ def resolve(
                 known = layers_of(network, networks[network], whole["datasets"].get(networks[network]["dataset"]))
                 complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
             _check_methods(complete, networks[network], f"{name}: experiments.{experiment}")
+            _check_analyses(complete, f"{name}: experiments.{experiment}")
             _add(experiments, {experiment + suffix: complete}, name, f"experiments.{experiment}")
             entries.setdefault(experiment, []).append(experiment + suffix)
     for entry, trainings in entries.items():
@@ -136,7 +149,11 @@ def resolve(
             f"{', '.join(experiments)}."
         )
     entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
-    return Study(whole["device"], whole["datasets"], networks, experiments, whole["reproduction"], entry_of)
+    study = Study(whole["device"], whole["datasets"], networks, experiments, whole["reproduction"], entry_of)
+    for entry in over_epochs(study):
+        # Where the checkpoints are compared: results/{entry}.training.
+        _add(dict(experiments), {f"{entry}.training": {}}, name, f"experiments.{entry}")
+    return study
 
 
 # --- checking --------------------------------------------------------------------------------------------------------
@@ -214,6 +231,25 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
                 f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
                 f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."
             )
+        if recipe["minimize"] and recipe["settled"]:
+            raise UserError(
+                f"{where}.methods: {method!r} minimizes, and its settled is {recipe['settled']}: an early end is told "
+                "by who is ahead on the way up. Give the method settled: 0."
+            )
+
+
+def _check_analyses(experiment: Mapping[str, Any], where: str) -> None:
+    if "graph" in experiment["analyses"] and not graph_methods(experiment):
+        raise UserError(
+            f"{where}.analyses names graph, which is made of a method with the objective iam, but the experiment's "
+            f"methods are {', '.join(experiment['methods'])}. Add iam to them, or take graph out."
+        )
+
+
+def graph_methods(experiment: Mapping[str, Any]) -> list[str]:
+    """Return the methods of an experiment that a substitution graph is made of: those that maximize IAM."""
+    methods = experiment["methods"].items()
+    return [method for method, recipe in methods if recipe["objective"] == "iam" and not recipe["minimize"]]
 
 
 # --- completing ------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from unitscope import artifacts
+from unitscope.answers import compared
 from unitscope.errors import UserError
 from unitscope.pictures import reduced, rgb
 from unitscope.tables import RS_NAMES, RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
@@ -122,7 +123,7 @@ class UnitImages:
     Attributes:
         units: (targets,).
         images: (seeds, targets, height, width, channels), uint8, or float in [0, 1].
-        responses: (seeds, targets, units), R.
+        responses: (seeds, targets, units), R, or what stands for it where the images minimize.
     """
 
     units: np.ndarray
@@ -170,7 +171,8 @@ def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
     found: dict[tuple[str, str], list[UnitImages]] = {}
     for path in paths:
         with artifacts.open_hdf5(path) as handle:
-            made = UnitImages(*(handle[name][:] for name in ("units", "images", "responses")))
+            answers = compared(handle, bool(handle.attrs.get("minimize", False)))
+            made = UnitImages(handle["units"][:], handle["images"][:], answers)
             found.setdefault((str(handle.attrs["layer"]), str(handle.attrs["method"])), []).append(made)
     return {
         key: UnitImages(

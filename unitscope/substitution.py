@@ -3,6 +3,10 @@
 Works on response matrices R[i, j], the activation of unit j on the image made for unit i. RS = 0 means that nobody else
 answers the image more strongly. Raw RS depends on the units' scales, which the network's function does not determine;
 `rs_z` and `rs_q` compare on scales taken from real images.
+
+Where an image minimizes, what is compared is the pre-activation with its sign turned (`unitscope.answers`): RS of the
+minimum is the share of units whose pre-activation lies below the unit's. It has no scale-free forms, as no scales of
+pre-activations are known.
 """
 
 from collections.abc import Mapping

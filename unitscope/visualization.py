@@ -50,6 +50,12 @@ class Recipe:
             the target, or no longer do so, if it went on to the last step at this many times the pace between the last
             two recorded points. 0 takes all steps.
         precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
+        minimize: Whether the way goes down: the image that makes the objective as small as may be (the ascent with its
+            sign turned). The total variation is a cost either way. A unit that has fallen silent has no gradient left
+            and goes on by its pre-activation, as one that is still silent does on the way up.
+
+    Raises:
+        UserError: `settled` together with `minimize`.
     """
 
     objective: str = "am"
@@ -66,6 +72,14 @@ class Recipe:
     points: int = 17
     settled: float = 0.0
     precision: str = "float32"
+    minimize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.minimize and self.settled:
+            raise UserError(
+                f"settled is {self.settled}, but it asks who is ahead of the unit, and minimize: true leads downhill. "
+                "Set settled: 0."
+            )
 
     def recorded_steps(self) -> np.ndarray:
         """Return the steps before which the objective is recorded; the last one is the finished image's."""
@@ -82,9 +96,10 @@ class Generated:
         responses: (seeds, targets, units): activation of each unit on the image as stored.
         start_responses: The same on the start image.
         preactivations: (seeds, targets, units): as `responses`, before the nonlinearity.
-        objective: (seeds, targets, points): course of what was maximized.
+        objective: (seeds, targets, points): course of what was maximized, or minimized: that falls.
         steps: (points,): the steps at which it was recorded.
-        rounding: (seeds, targets): how far RS moves when the image is rounded to 8 bits.
+        rounding: (seeds, targets): how far RS moves when the image is rounded to 8 bits; the RS of the minimum, over
+            pre-activations, where the recipe minimizes.
     """
 
     units: np.ndarray
@@ -429,6 +444,8 @@ def ascend(
                 # Again, with those that have come: all then reach their recorded points together, and the whole layer
                 # is asked only there.
                 continue
+        if recipe.minimize:
+            value = -value
         if recipe.total_variation:
             value = value - recipe.total_variation * total_variation(images)
         (gradient,) = torch.autograd.grad(value.sum(), values)
@@ -647,7 +664,7 @@ def _scored(
     stored, seen = stored_and_seen(exact) if recipe.clamp else (exact, exact)
     start_seen = stored_and_seen(start)[1] if recipe.clamp else start
     with torch.no_grad():
-        (before, after), (_, at_start), (_, unrounded) = (
+        (before, after), (_, at_start), unrounded = (
             forward(images.contiguous(memory_format=torch.channels_last)) for images in (seen, start_seen, exact)
         )
     values = {
@@ -656,14 +673,15 @@ def _scored(
         "start_responses": at_start,
         "preactivations": before,
         "objective": objective(recipe.objective, before, after, targets, scale, recipe.target),
-        "rounding": _stronger(after, targets) - _stronger(unrounded, targets),
+        "rounding": _ahead(recipe, before, after, targets) - _ahead(recipe, *unrounded, targets),
     }
     return {name: value.cpu().numpy() for name, value in values.items()}
 
 
-def _stronger(activations: Tensor, targets: Tensor) -> Tensor:
-    """Return the share of units that answer more strongly than the target (Eq. 4)."""
-    return (activations > activations.gather(1, targets[:, None])).float().mean(1)
+def _ahead(recipe: Recipe, before: Tensor, after: Tensor, targets: Tensor) -> Tensor:
+    """Return the share of units that answer more strongly than the target (Eq. 4), or lie lower at a minimum."""
+    answers = -before if recipe.minimize else after
+    return (answers > answers.gather(1, targets[:, None])).float().mean(1)
 
 
 def stored_and_seen(images: Tensor) -> tuple[Tensor, Tensor]:

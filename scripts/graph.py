@@ -1,0 +1,95 @@
+"""Write the substitution graph of a layer: what is measured of it, its degrees, and GraphML for other programs."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import artifacts, console, graphs, tables
+from unitscope.randomness import generator
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--images", type=Path, required=True, help="images/{layer}.{method}.h5")
+    result.add_argument("--activations", type=Path, required=True, help="activations.h5, for the units' scales")
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='JSON: {"permutations", "strongest", "seed"}'
+    )
+    result.add_argument("--measures", type=Path, required=True, help="where a row a score goes (.csv)")
+    result.add_argument("--degrees", type=Path, required=True, help="where a row a score and unit goes (.csv)")
+    result.add_argument("--graphml", type=Path, required=True, help="where the graph of raw answers goes (.graphml)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Measure the graph on each scale, and write that of raw answers."""
+    settings = arguments.settings
+    with artifacts.open_hdf5(arguments.images) as images:
+        layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
+        units, responses = images["units"][:], images["responses"][:]
+    own = tables.rows_of(artifacts.read_table(arguments.units), layer)
+    scales, missing = scales_of(arguments.activations, layer)
+    found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
+    measured, degrees = [], []
+    for score, graph in found.items():
+        random = generator("graph", settings["seed"], layer, method, score)
+        record, by_chance = graphs.measures(graph, settings["permutations"], random)
+        if missing.get(score) and not len(graph.nodes):
+            record["reason"] = missing[score]
+        place = {"experiment": own["experiment"][0], "layer": layer, "depth": own["depth"][0], "method": method}
+        measured.append({**place, "score": score, "dead": own["dead"].sum(), **record, "note": note(graph)})
+        out_degrees = dict(zip(graph.targets.tolist(), graph.out_degrees.tolist(), strict=True))
+        degrees += [
+            {"layer": layer, "method": method, "score": score, "unit": unit, "in_degree": known, "by_chance": chance}
+            | {"out_degree": out_degrees.get(unit, np.nan)}
+            for unit, known, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
+        ]
+    artifacts.write_table(arguments.measures, columns(measured))
+    names = ("layer", "method", "score", "unit", "in_degree", "by_chance", "out_degree")
+    artifacts.write_table(arguments.degrees, columns(degrees, names))
+    edges = graphs.strongest_edges(responses, units, found["rs"], settings["strongest"])
+    about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
+    about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}
+    artifacts.write_bytes(arguments.graphml, graphs.graphml(edges, attributes(own, method, found["rs"], units), about))
+
+
+def scales_of(path: Path, layer: str) -> tuple[dict[str, tuple], dict[str, str]]:
+    """Return what each score takes from the answers and divides them by, and why a score may be undefined."""
+    with artifacts.open_hdf5(path) as file:
+        group = file[f"layers/{layer}"]
+        count, signed = len(group["std"]), bool(group.attrs["signed"])
+        quantile = np.full(count, np.nan) if signed else group["positive_q99"][:]
+        scales = {"rs": (None, None), "rs_z": (group["mean"][:], group["std"][:]), "rs_q": (None, quantile)}
+    why = "activations are signed" if signed else "no unit has 20 positive activations on training images"
+    return scales, {"rs_z": "no unit varies over the training images", "rs_q": why}
+
+
+def note(graph: graphs.Graph) -> str:
+    """Say of which nodes edges are not known."""
+    nodes, targets = len(graph.nodes), len(graph.targets)
+    if targets == nodes:
+        return ""
+    return f"{nodes - targets} of {nodes} units are no targets, or silent: no edge is known to lead from them"
+
+
+def attributes(own: tables.Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what is told of each unit of the layer (units,)."""
+    known = {name: own[name] for name in ("selectivity", "top_class")}
+    known |= {score: own[f"{score}_{method}"] for score in ("rs", "rs_z")}
+    known |= {name: own[name] for name in ("ablation_loss", "dead")}
+    in_degree = np.zeros(len(own["unit"]), np.int64)
+    in_degree[graph.nodes] = graph.in_degrees
+    return known | {"target": np.isin(own["unit"], units), "in_degree": in_degree}
+
+
+def columns(rows: list[dict], names: tuple[str, ...] = ()) -> dict[str, list]:
+    """Return records as columns, those of a table without rows by their names."""
+    return {name: [row[name] for row in rows] for name in names or rows[0]}
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,50 @@
+"""Join what was measured of the substitution graphs of an experiment, and draw them."""
+
+import argparse
+import json
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+
+from unitscope import artifacts, console, figures, graph_figures
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--measures", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.csv ...")
+    result.add_argument("--degrees", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.degrees.csv ...")
+    result.add_argument("--graphml", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.graphml ...")
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    result.add_argument("--output", type=Path, required=True, help="graphs.csv to write")
+    result.add_argument("--figure", type=Path, required=True, help="the figure (.png), with a .pdf beside it")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Join the tables, write the measures, and draw."""
+    measures, degrees = joined(arguments.measures), joined(arguments.degrees)
+    artifacts.write_table(arguments.output, measures)
+    style = figures.Style(**arguments.settings)
+    edges = dict(map(read_edges, arguments.graphml))
+    figure = graph_figures.graph(style, artifacts.read_table(arguments.units), measures, degrees, edges)
+    figures.save(style, figure, arguments.figure.with_suffix(""))
+
+
+def joined(paths: list[Path]) -> dict[str, np.ndarray]:
+    """Return several tables as one, in the order in which they come."""
+    tables = [artifacts.read_table(path) for path in paths]
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def read_edges(path: Path) -> tuple[tuple[str, str], graph_figures.Edges]:
+    """Return layer and method of a graph, and its edges."""
+    graph = nx.read_graphml(path)
+    edges = [(int(unit), int(other), weight) for unit, other, weight in graph.edges(data="weight")]
+    return (str(graph.graph["layer"]), str(graph.graph["method"])), edges
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

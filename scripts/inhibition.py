@@ -1,0 +1,54 @@
+"""Tell how many units of a layer the image of each unit inhibits: inhibition.csv, its correlations, and a figure."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import artifacts, console, figures, inhibition_figures
+from unitscope.answers import compared
+from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 ...")
+    result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
+    result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
+    result.add_argument(
+        "--settings", type=json.loads, required=True, help='JSON: {"permutations", "resamples", "seed"}'
+    )
+    result.add_argument("--style", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    result.add_argument("--output", type=Path, required=True, help="inhibition.csv to write")
+    result.add_argument("--layers", type=Path, required=True, help="inhibition_layers.csv to write")
+    result.add_argument("--figure", type=Path, required=True, help="the figure (.png), with a .pdf beside it")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Count, correlate and draw."""
+    units, taps = artifacts.read_table(arguments.units), artifacts.read_json(arguments.taps)
+    made = {}
+    for path in arguments.images:
+        with artifacts.open_hdf5(path) as file:
+            targets, answers = file["units"][:], compared(file, bool(file.attrs.get("minimize", False)))
+            found = inhibition(file["preactivations"][:], answers, targets)
+            made[str(file.attrs["layer"]), str(file.attrs["method"])] = targets, found
+    rows = columns(list(inhibition_rows(made, taps, str(units["experiment"][0]))))
+    correlations = columns(list(inhibition_correlations(rows, units, taps, **arguments.settings)))
+    artifacts.write_table(arguments.output, rows)
+    artifacts.write_table(arguments.layers, correlations)
+    style = figures.Style(**arguments.style)
+    figure = inhibition_figures.inhibition(style, units, rows, correlations)
+    figures.save(style, figure, arguments.figure.with_suffix(""))
+
+
+def columns(rows: list[dict]) -> dict[str, np.ndarray]:
+    """Return records as the columns of a table."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)
