@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation")
 FLOW = (
     *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "units", "layers", "claims"),
-    *("figures", "sheets", "atlas", "reproduction"),
+    *("joint", "joint_summary", "joint_figure", "cumulative", "cumulative_together", "cumulative_areas"),
+    *("cumulative_figure", "figures", "sheets", "atlas", "reproduction"),
 )
 
 

@@ -37,7 +37,7 @@ LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence
 
 STEPS = (
     *("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures"),
-    *("atlas", "analyses"),
+    *("atlas", "analyses", "joint", "cumulative"),
 )
 """Keys of an experiment that `defaults` may set for all."""
 
