@@ -122,7 +122,8 @@ rule joint_summary:
         "../envs/unitscope.yaml"
     params:
         settings=lambda wildcards: settings(
-            resamples=experiment(wildcards)["statistics"]["resamples"], seed=experiment(wildcards)["statistics"]["seed"]
+            resamples=experiment(wildcards)["statistics"]["resamples"],
+            seed=experiment(wildcards)["statistics"]["seed"],
         ),
         code=code("joint_summary"),
     shell:
@@ -184,9 +185,7 @@ rule cumulative_together:
         checkpoint=checkpoint,
         dataset=dataset,
         selectivity="results/{experiment}/selectivity.csv",
-        substitution=lambda wildcards: across(
-            wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"
-        ),
+        substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
     output:
         curves="results/{experiment}/cumulative_of_all.csv",
         areas="results/{experiment}/cumulative_areas_of_all.csv",

@@ -11,7 +11,7 @@ import numpy as np
 from unitscope import console, devices
 from unitscope.activations import activations
 from unitscope.artifacts import read_table, write_table
-from unitscope.cumulative import DIRECTIONS, area, areas, counts, fractions, order_by, random_order, resampled
+from unitscope.cumulative import DIRECTIONS, area, areas, counts, order_by, random_order, resampled
 from unitscope.datasets import ahead, open_dataset
 from unitscope.layers import Tap, taps
 from unitscope.networks import load_checkpoint
@@ -59,15 +59,15 @@ def main(arguments: argparse.Namespace) -> None:
                 labels = dataset.labels("test")
                 rows = balanced_sample(labels, settings["images"])
                 parts = np.split(rows, range(settings["batch"], len(rows), settings["batch"]))
-                images = zip(
-                    ahead(partial(dataset.take, "test"), parts), (labels[part] for part in parts), strict=True
-                )
+                images = zip(ahead(partial(dataset.take, "test"), parts), (labels[part] for part in parts), strict=True)
                 values = {layer.layer: np.zeros(layer.units) for layer in layers}
                 if clamp == "mean":
                     values = means_of(module, layers, dataset, settings["batch"])
                 found = measured(module, layers, images, values, list(orders.values()), steps)
-                write_curves(curves, where, clamp, list(orders), found, steps, sum(layer.units for layer in layers))
-                write_areas(sums, where, clamp, list(orders), found, scores, settings)
+                removed = np.array([sum(step.values()) for step in steps])
+                share = removed / sum(layer.units for layer in layers)
+                write_curves(curves, where, clamp, list(orders), found, removed, share)
+                write_areas(sums, where, clamp, list(orders), found, share, scores, settings)
             for (score, direction), reason in undefined.items():
                 named = {"layer": where, "clamp": clamp, "score": score, "direction": direction, "reason": reason}
                 curves.add(draw=-1, fraction=np.nan, removed=0, accuracy=np.nan, loss=np.nan, **named)
@@ -155,9 +155,7 @@ def measured(
     (layer,) = layers
     name = layer.layer
     lists = [order[name].tolist() for order in orders]
-    return cumulative_removal(
-        module, name, layer.kind, images, values[name], lists, [step[name] for step in steps]
-    )
+    return cumulative_removal(module, name, layer.kind, images, values[name], lists, [step[name] for step in steps])
 
 
 def means_of(module: Any, layers: list[Tap], dataset: Any, batch: int) -> dict[str, np.ndarray]:
@@ -175,21 +173,20 @@ def write_curves(
     clamp: str,
     orders: list[Order],
     found: Performance,
-    steps: list[dict[str, int]],
-    units: int,
+    removed: np.ndarray,
+    share: np.ndarray,
 ) -> None:
     """Add a row for every order and point."""
     for number, (score, direction, draw) in enumerate(orders):
-        for point, step in enumerate(steps):
-            removed = sum(step.values())
+        for point in range(len(removed)):
             rows.add(
                 layer=where,
                 clamp=clamp,
                 score=score,
                 direction=direction,
                 draw=draw,
-                fraction=removed / units,
-                removed=removed,
+                fraction=float(share[point]),
+                removed=int(removed[point]),
                 accuracy=float(found.correct[number, point].mean()),
                 loss=float(found.loss[number, point].mean()),
                 reason="",
@@ -202,14 +199,14 @@ def write_areas(
     clamp: str,
     orders: list[Order],
     found: Performance,
+    share: np.ndarray,
     scores: dict[str, dict[str, np.ndarray]],
     settings: dict[str, Any],
 ) -> None:
     """Add a row for every score and direction, and one for the mean of all random orders."""
     images = found.loss.shape[-1]
     draws = resampled(images, settings["resamples"], settings["seed"])
-    x = fractions(settings["points"])
-    by_image = {"accuracy": areas(x, found.correct.astype(np.float64)), "loss": areas(x, found.loss)}
+    by_image = {"accuracy": areas(share, found.correct.astype(np.float64)), "loss": areas(share, found.loss)}
     random = [number for number, order in enumerate(orders) if order[0] == "random"]
     groups = {order[:2]: [number] for number, order in enumerate(orders) if order[0] != "random"}
     groups |= {("random", "random"): random} if random else {}

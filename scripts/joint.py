@@ -1,4 +1,4 @@
-"""Clamp each unit together with its substitutes: do they stand in for it, more than random units of their scale?"""
+"""Clamp each unit together with its substitutes, and with random units of their scale: who stands in for it."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Sum up joint ablation, a row a layer, method and border of RS: do substitutes stand in where RS is high?"""
+"""Sum up joint ablation, a row a layer, method and border of RS: whether substitutes stand in where RS is high."""
 
 import argparse
 import json

@@ -11,7 +11,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--joint", type=Path, nargs="*", default=[], help="joint/{layer}.{method}.csv ...")
-    result.add_argument("--cumulative", type=Path, nargs="*", default=[], help="curves of cumulative ablation (.csv) ...")
+    result.add_argument(
+        "--cumulative", type=Path, nargs="*", default=[], help="curves of cumulative ablation (.csv) ..."
+    )
     result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result

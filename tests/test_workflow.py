@@ -126,7 +126,18 @@ def test_every_step_can_be_run_by_hand(clone, script):
     assert "usage:" in clone.run("python", f"scripts/{script}.py", "--help", PYTHONPATH=str(clone.folder))
 
 
-LIGHT = {"selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"}
+LIGHT = {
+    "selectivity",
+    "exemplars",
+    "substitution",
+    "units",
+    "correlations",
+    "summary",
+    "study",
+    "record",
+    "reproduce",
+    "joined",
+}
 """Scripts that need no tensors."""
 
 
@@ -145,9 +156,9 @@ def test_a_script_imports_nothing_that_it_does_not_use(script):
     never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
     if script in LIGHT:
         never |= {"torch", "matplotlib", "scipy.stats"}
-    if script in ("dataset", "atlas"):
+    if script in ("dataset", "atlas", "joint_summary"):
         never |= {"torch", "matplotlib"}
-    if script in ("figures", "sheets"):
+    if script in ("figures", "sheets", "sets"):
         never |= {"torch", "scipy.stats", "matplotlib.pyplot"}
     assert not imported & never
 
@@ -195,10 +206,12 @@ def test_nothing_is_imported_from_a_floor_above():
             "substitution",
             "statistics",
             "effects",
+            "understudies",
+            "cumulative",
         },
         {"datasets", "sources", "networks"},
-        {"activations", "selectivity", "exemplars", "visualization", "ablation", "training"},
-        {"tables", "figures", "atlas", "claims", "planning", "reproduction", "study"},
+        {"activations", "selectivity", "exemplars", "visualization", "ablation", "removal", "training"},
+        {"tables", "figures", "atlas", "claims", "planning", "reproduction", "removals", "study"},
     ]
     floor = {module: number for number, modules in enumerate(floors) for module in modules}
     for path in (ROOT / "unitscope").glob("*.py"):

@@ -133,8 +133,10 @@ class _Holding(_Watch):
         self.holds = holds
 
     def _instead(self, name: str, stage: str, value: Tensor) -> Tensor:
-        wanted, *rest = self.holds.get(name, ("",))
-        return hold(value, *rest) if stage == wanted else value
+        if name not in self.holds or self.holds[name][0] != stage:
+            return value
+        _, axis, removed, values = self.holds[name]
+        return hold(value, axis, removed, values)
 
 
 class _Until(_Watch):

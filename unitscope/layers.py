@@ -267,7 +267,9 @@ def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
             given = [graph.placeholder(f"{name}_{number}") for name in ("removed", "values")]
         with graph.inserting_after(site.activation):
             node = graph.call_function(hold, (site.activation, unit_axis(site.kind), *given))
-        site.activation.replace_all_uses_with(node, delete_user_cb=lambda user, node=node: user is not node)
+        for user in list(site.activation.users):
+            if user is not node:
+                user.replace_input_with(site.activation, node)
     traced.recompile()
     return traced
 

@@ -95,11 +95,16 @@ def cumulative_removal(
 
     def logits(images: Tensor) -> Iterator[Tensor]:
         passed = _passed(cut, images)
+        # Nothing removed and everything removed: the same for all orders.
+        ends: dict[int, Tensor] = {}
         for order in orders:
             start, done = passed.start, 0
             for count in counts:
-                start, done = _hold(cut, kind, passed.activation, start, order[done:count], values), count
-                yield cut.suffix(start, *passed.live)
+                if count not in ends:
+                    start, done = _hold(cut, kind, passed.activation, start, order[done:count], values), count
+                    found = cut.suffix(start, *passed.live)
+                    ends |= {count: found} if count in (0, len(order)) else {}
+                yield ends.get(count, found)
 
     return _shaped(_performance(module, layer, batches, logits, len(orders) * len(counts)), len(orders), len(counts))
 
@@ -129,15 +134,21 @@ def joint_removal(
     device = next(module.parameters()).device
     fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in layers}
 
+    def given(layer: str, order: Mapping[str, Sequence[int]], step: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+        removed = torch.zeros(len(fixed[layer]), dtype=torch.bool)
+        removed[list(order[layer][: step[layer]])] = True
+        return removed.to(device), fixed[layer]
+
     def logits(images: Tensor) -> Iterator[Tensor]:
+        # Nothing removed and everything removed: the same for all orders.
+        ends: dict[int, Tensor] = {}
         for order in orders:
             for step in counts:
-                given = []
-                for layer in layers:
-                    removed = torch.zeros(len(fixed[layer]), dtype=torch.bool)
-                    removed[list(order[layer][: step[layer]])] = True
-                    given += [removed.to(device), fixed[layer]]
-                yield run(images, *given)
+                total = sum(step.values())
+                if total not in ends:
+                    found = run(images, *(value for layer in layers for value in given(layer, order, step)))
+                    ends |= {total: found} if total in (0, sum(map(len, order.values()))) else {}
+                yield ends.get(total, found)
 
     found = _performance(module, "all layers", batches, logits, len(orders) * len(counts))
     return _shaped(found, len(orders), len(counts))
@@ -158,9 +169,7 @@ def _passed(cut: Split, images: Tensor) -> _Passed:
     return _Passed(activation, start, tuple(live), cut.suffix(start, *live))
 
 
-def _hold(
-    cut: Split, kind: str, activation: Tensor, start: Tensor, units: Sequence[int], values: np.ndarray
-) -> Tensor:
+def _hold(cut: Split, kind: str, activation: Tensor, start: Tensor, units: Sequence[int], values: np.ndarray) -> Tensor:
     """Return what the suffix starts from once more units are held at their values; `start` is left as it is."""
     if not len(units):
         return start

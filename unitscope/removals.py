@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from unitscope.figures import GREY, MINUS, Style, _styled
 from unitscope.tables import Table, method_name
 
 COLUMNS = 3
-LINES = {"ascending": "-", "descending": (0, (3, 1.5))}
+LINES: dict[str, Any] = {"ascending": "-", "descending": (0, (3, 1.5))}
 
 
 @_styled

@@ -2,8 +2,8 @@
 
 Works on losses that were measured elsewhere (`unitscope.removal`). Where A and B carry something that either suffices
 for, removing both costs more than the two removals one by one: their interaction is positive (the second difference of
-the loss, as the interaction of two factors is defined: Fisher 1935; for features of a predictor the interaction index of
-Grabisch and Roubens 1999).
+the loss, as the interaction of two factors is defined; for the players of a game, the interaction index of Grabisch and
+Roubens 1999).
 """
 
 from dataclasses import dataclass
@@ -40,9 +40,7 @@ def interaction(unit: np.ndarray, others: np.ndarray, both: np.ndarray) -> np.nd
     return both - unit - others
 
 
-def control_sets(
-    unit: int, chosen: list[int], scales: np.ndarray, draws: list[np.random.Generator]
-) -> list[list[int]]:
+def control_sets(unit: int, chosen: list[int], scales: np.ndarray, draws: list[np.random.Generator]) -> list[list[int]]:
     """Draw random sets that have the size and the activation scale of a unit's substitutes.
 
     For each member of the set in turn, a unit is drawn from those nearest to it in the logarithm of the scale, the unit
