@@ -44,12 +44,12 @@ def main(arguments: argparse.Namespace) -> None:
     settings = arguments.settings
     module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     known = {found.layer: found for found in taps(module, record["input"])}
-    layers = [known[name] for name in arguments.layers]
+    layers = lost_together([known[name] for name in arguments.layers], known)
     scores = scores_of(arguments, layers)
     orders, undefined = orders_of(layers, scores, settings)
     points = settings["points"]
     steps = [{layer.layer: counts(layer.units, points)[step] for layer in layers} for step in range(points)]
-    where = layers[0].layer if len(layers) == 1 else ""
+    where = arguments.layers[0] if len(arguments.layers) == 1 else ""
     curves, sums = Rows(CURVES), Rows(AREAS)
     with open_dataset(arguments.dataset) as dataset:
         for clamp in settings["clamps"]:
@@ -97,6 +97,15 @@ class Rows:
         """Add a row; it has to have every column."""
         for name, column in self.columns.items():
             column.append(values[name])
+
+
+def lost_together(layers: list[Tap], known: dict[str, Tap]) -> list[Tap]:
+    """Return the layers that lose units: of several, all but the network's last.
+
+    Its units are the classes; without one of them its images are lost, whatever the rest of the network does.
+    """
+    last = max(found.depth for found in known.values())
+    return [layer for layer in layers if layer.depth != last] if len(layers) > 1 else layers
 
 
 def scores_of(arguments: argparse.Namespace, layers: list[Tap]) -> dict[str, dict[str, np.ndarray]]:

@@ -15,7 +15,7 @@ from unitscope.networks import load_checkpoint
 from unitscope.randomness import generator
 from unitscope.removal import removal
 from unitscope.sampling import balanced_sample, halves
-from unitscope.understudies import against_controls, control_sets, interaction
+from unitscope.understudies import MATCHED, against_controls, control_sets, interaction, scale_ratio
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +80,8 @@ def main(arguments: argparse.Namespace) -> None:
             "control_mean": compared.mean,
             "control_sd": compared.sd,
             "p_value": compared.p_value,
-            "reason": reason(bool(dead[unit]), float(table["rs"][row]), chosen, controls),
+            "scale_ratio": scale_ratio(chosen, controls, scales),
+            "reason": reason(bool(dead[unit]), float(table["rs"][row]), chosen, scale_ratio(chosen, controls, scales)),
         }
         for name in COLUMNS:
             columns[name].append(values[name])
@@ -90,11 +91,11 @@ def main(arguments: argparse.Namespace) -> None:
 COLUMNS = (
     *("layer", "method", "unit", "substitutes", "rs", "rs_z", "rs_q", "loss_unit", "loss_set", "loss_joint"),
     *("interaction", "interaction_half0", "interaction_half1", "controls", "control_mean", "control_sd", "p_value"),
-    "reason",
+    *("scale_ratio", "reason"),
 )
 
 
-def reason(dead: bool, rs: float, chosen: list[int], controls: list[list[int]]) -> str:
+def reason(dead: bool, rs: float, chosen: list[int], ratio: float) -> str:
     """Say why a unit's row is not complete; an empty text where it is."""
     if dead:
         return "dead: no image excites the unit"
@@ -102,7 +103,9 @@ def reason(dead: bool, rs: float, chosen: list[int], controls: list[list[int]]) 
         return "silent on its own image"
     if not chosen:
         return "no substitutes"
-    return "" if controls else "too few other units in the layer for a control"
+    if np.isnan(ratio):
+        return "no control: too few other units in the layer, or a substitute is silent on real images"
+    return "" if 1 / MATCHED <= ratio <= MATCHED else "no units of the substitutes' scale for a control"
 
 
 def sample(table: dict[str, np.ndarray], settings: dict[str, object]) -> dict[str, np.ndarray]:

@@ -29,6 +29,8 @@ def main(arguments: argparse.Namespace) -> None:
     for path in arguments.joint:
         table = read_table(path)
         over = table["interaction"].astype(float) - table["control_mean"].astype(float)
+        # Controls of another scale are none.
+        over[table["reason"] != ""] = np.nan
         for name, (border, chosen) in high(table["rs"].astype(float), np.isfinite(over)).items():
             layer, method = str(table["layer"][0]), str(table["method"][0])
             seed = generator("joint", arguments.settings["seed"], layer, method, name)
@@ -45,7 +47,7 @@ COLUMNS = ("layer", "method", "high", "border", "n", "effect", "ci_low", "ci_hig
 def reason(n: int, units: int) -> str:
     """Say why a row is not complete; an empty text where it is."""
     if not n:
-        return f"none of {units} units has a high RS, substitutes and controls"
+        return f"none of {units} units has a high RS, substitutes, and controls of their scale"
     return "" if n >= FEWEST_FOR_INTERVAL else f"no interval below {FEWEST_FOR_INTERVAL} units"
 
 

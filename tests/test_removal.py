@@ -11,7 +11,7 @@ from unitscope import hooks, layers
 from unitscope.ablation import ablation
 from unitscope.cumulative import areas, counts, order_by
 from unitscope.removal import cumulative_removal, joint_removal, removal
-from unitscope.understudies import against_controls, control_sets, interaction
+from unitscope.understudies import against_controls, control_sets, interaction, scale_ratio
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])
@@ -135,6 +135,9 @@ def test_control_sets_have_the_size_and_the_scale_and_none_of_the_substitutes():
         assert not {0, 31, 32, 1, 60} & set(found)
         assert sorted(scales[found]) == [0.01, 1.0, 1.0]
     assert len({tuple(found) for found in sets}) > 1
+    assert scale_ratio([31, 32, 1], sets, scales) == pytest.approx(1)
+    assert scale_ratio([31, 32], [[2, 3], [4, 5]], scales) == pytest.approx(0.01)
+    assert np.isnan(scale_ratio([60], [[1]], scales))
     assert sets == control_sets(0, [31, 32, 1], scales, draws(4))
 
 

@@ -27,15 +27,16 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         style: How it looks.
         tables: The interactions of each layer and method, as `scripts/joint.py` writes them.
     """
-    figure, panels = _panels(style, len(tables), right=0.55)
+    figure, panels = _panels(style, len(tables), right=0.75)
     shade = ScalarMappable(Normalize(0, 1), "viridis_r")
     for axes, table in zip(panels, tables, strict=True):
         x, y = table["control_mean"].astype(float), table["interaction"].astype(float)
         rs = table["rs"].astype(float)
         shown = np.isfinite(x) & np.isfinite(y)
+        matched = shown & (table["reason"] == "")
         axes.set_title(
             f"{table['layer'][0]}, {method_name(str(table['method'][0]))}\n"
-            f"{shown.sum()} of {len(x)} units, {(y > x)[shown].sum()} above",
+            f"{matched.sum()} of {len(x)} units, {(y > x)[matched].sum()} above",
             size=style.small,
             loc="left",
         )
@@ -48,12 +49,15 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         limits = both.min() - room, both.max() + room
         axes.plot(limits, limits, color=GREY, linewidth=0.7, zorder=1)
         axes.axhline(0, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=1)
-        axes.scatter(x[shown], y[shown], c=shade.to_rgba(rs[shown]), s=14, edgecolors="black", linewidths=0.3, zorder=2)
+        colors = shade.to_rgba(rs)
+        axes.scatter(x[matched], y[matched], c=colors[matched], s=14, edgecolors="black", linewidths=0.3, zorder=3)
+        other = shown & ~matched
+        axes.scatter(x[other], y[other], c="none", s=14, edgecolors=colors[other], linewidths=0.9, zorder=2)
         axes.set(xlim=limits, ylim=limits)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(3))
             axis.set_major_formatter(lambda value, _: f"{value:.2g}".replace("-", MINUS))
-    bar = figure.add_axes((1 - 0.42 / style.width, 0.3, 0.1 / style.width, 0.4))
+    bar = figure.add_axes((1 - 0.6 / style.width, 0.3, 0.1 / style.width, 0.4))
     figure.colorbar(shade, cax=bar).set_label("RS", size=style.small)
     figure.supxlabel("mean interaction with random units of the same scale (nats)", size=style.font_size)
     figure.supylabel("interaction with the substitutes (nats)", size=style.font_size)

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAREST = 2
-"""A member of a control set is drawn from the nearest units in scale: this many for each set that is drawn."""
+NEAREST = 5
+"""A member of a control set is drawn from so many units, those nearest in scale."""
+
+MATCHED = 2.0
+"""Control sets whose scale is further from the substitutes' than by this factor are no control: see `scale_ratio`."""
 
 HIGH_RS = 0.5
 """RS from which a unit is high whatever the layer is: the border of the paper's quadrants (claim C3)."""
@@ -44,8 +47,9 @@ def control_sets(unit: int, chosen: list[int], scales: np.ndarray, draws: list[n
     """Draw random sets that have the size and the activation scale of a unit's substitutes.
 
     For each member of the set in turn, a unit is drawn from those nearest to it in the logarithm of the scale, the unit
-    itself, all its substitutes, and what was drawn before left out. Nearest-neighbour matching within a caliper of a
-    number of neighbours, without replacement (Stuart 2010, section 3).
+    itself, all its substitutes, and what was drawn before left out: nearest-neighbour matching without replacement
+    (Stuart 2010, section 3), at random among the nearest. Substitutes are often the strongest units of a layer, and a
+    small layer may have no others of their scale; `scale_ratio` says how well they are matched.
 
     Args:
         unit: The target unit.
@@ -69,10 +73,25 @@ def control_sets(unit: int, chosen: list[int], scales: np.ndarray, draws: list[n
         left, found = list(others), []
         for member in chosen:
             distance = np.abs(logs[left] - max(logs[member], floor))
-            near = np.argsort(distance, kind="stable")[: NEAREST * len(draws)]
+            near = np.argsort(distance, kind="stable")[:NEAREST]
             found.append(left.pop(int(draw.choice(near))))
         sets.append(found)
     return sets
+
+
+def scale_ratio(chosen: list[int], controls: list[list[int]], scales: np.ndarray) -> float:
+    """Return how the scale of control sets compares with that of a unit's substitutes: a ratio of geometric means.
+
+    NaN where there are no controls, or a substitute's scale is not above 0.
+
+    Args:
+        chosen: The substitutes.
+        controls: The control sets.
+        scales: (units,).
+    """
+    if not controls or (scales[chosen] <= 0).any():
+        return np.nan
+    return float(np.exp(np.log(scales[np.array(controls)]).mean() - np.log(scales[chosen]).mean()))
 
 
 def against_controls(value: float, controls: np.ndarray) -> Controls:
@@ -96,7 +115,7 @@ def high(rs: np.ndarray, defined: np.ndarray) -> dict[str, tuple[float, np.ndarr
 
     Args:
         rs: (units,) raw RS.
-        defined: (units,) whether the unit has substitutes and controls.
+        defined: (units,) whether the unit has substitutes and controls of their scale.
     """
     border = float(np.median(rs[defined])) if defined.any() else np.nan
     return {
