@@ -1,80 +1,11 @@
 # What the paper did not ask: each analysis has its rules here, and says in ANALYSES what it writes for an experiment.
 
 
-def nothing(name):
-    """Return no files: an analysis that only adds to what is there."""
-    return []
-
-
-def joint(name):
-    """Return what joint ablation writes: interactions by layer and independent method, their summary, a figure."""
-    if not independent(STUDY.experiments[name]):
-        return []
-    return [f"results/{name}/joint.csv", f"results/{name}/figures/joint.png"]
-
-
-def cumulative(name):
-    """Return what cumulative ablation writes: curves, the areas under them, a figure."""
-    return [f"results/{name}/cumulative_areas.csv", f"results/{name}/figures/cumulative.png"]
-
-
 ANALYSES = {
     **dict.fromkeys(["scale", "importance", "reliability", "natural", "graph", "inhibition"], nothing),
-    "joint": joint,
-    "cumulative": cumulative,
+    "joint": joint_files,
+    "cumulative": cumulative_files,
 }
-
-
-def independent(chosen):
-    """Return the methods whose substitutes are removed: those that maximize the activation minus that of others."""
-    return [method for method, recipe in chosen["methods"].items() if recipe["objective"] == "iam"]
-
-
-def interactions(wildcards):
-    """Return the interactions of all layers and independent methods of an experiment."""
-    chosen = experiment(wildcards)
-    pattern = "results/{experiment}/joint/{layer}.{method}.csv"
-    layers, methods = list(chosen["layers"]), independent(chosen)
-    return expand(pattern, experiment=wildcards.experiment, layer=layers, method=methods)
-
-
-def joined(wildcards):
-    """Return the settings of a joint ablation: its own, and the images of the ablation."""
-    chosen = experiment(wildcards)
-    own = {key: value for key, value in chosen["joint"].items() if key != "threads"}
-    return settings(**own, **{key: chosen["ablation"][key] for key in ("images", "batch")})
-
-
-def removed(wildcards):
-    """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
-    chosen = experiment(wildcards)
-    own = {key: value for key, value in chosen["cumulative"].items() if key not in ("threads", "together")}
-    own["images"] = own["images"] or chosen["ablation"]["images"]
-    return settings(**own, batch=chosen["ablation"]["batch"])
-
-
-def of_layer(wildcards):
-    """Return the scores by RS of a layer, by each method."""
-    pattern = "results/{experiment}/substitution/{layer}.{method}.csv"
-    return expand(
-        pattern,
-        experiment=wildcards.experiment,
-        layer=wildcards.layer,
-        method=list(experiment(wildcards)["methods"]),
-    )
-
-
-def of_parts(kind):
-    """Return a function that gives the files of one kind of all layers, and of all layers together if there are any."""
-
-    def files(wildcards):
-        chosen = experiment(wildcards)
-        together = chosen["cumulative"]["together"] and len(chosen["layers"]) > 1
-        return across(wildcards, f"results/{{experiment}}/{kind}/{{layer}}.csv") + (
-            [f"results/{wildcards.experiment}/{kind}_of_all.csv"] if together else []
-        )
-
-    return files
 
 
 rule joint:
