@@ -23,7 +23,7 @@ os.environ.update(
 
 from unitscope.artifacts import canonical_json
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import graph_methods, over_epochs
+from unitscope.config import iam_methods, over_epochs
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest
@@ -205,11 +205,6 @@ def table(name):
     )
 
 
-def nothing(name):
-    """Return no files: an analysis that only adds to what is there."""
-    return []
-
-
 def targets(name):
     """Return the final files of an experiment."""
     chosen = STUDY.experiments[name]
@@ -226,34 +221,6 @@ def targets(name):
         files += expand(f"{folder}/figures/{{figure}}.png", figure=FIGURES)
         files += [file for analysis in chosen["analyses"] for file in ANALYSES[analysis](name)]
     return files
-
-
-def nothing(name):
-    """Return no files: an analysis that only adds to what is there."""
-    return []
-
-
-def graph_files(name):
-    """Return the substitution graphs of an experiment, what is measured of them, and their figure."""
-    chosen = STUDY.experiments[name]
-    graphs = expand("graph/{layer}.{method}.graphml", layer=list(chosen["layers"]), method=graph_methods(chosen))
-    return [f"results/{name}/{file}" for file in [*graphs, "graphs.csv", "figures/graph.png"]]
-
-
-def inhibition_files(name):
-    """Return the tables of inhibition of an experiment, and their figure."""
-    return [f"results/{name}/{file}" for file in ["inhibition.csv", "inhibition_layers.csv", "figures/inhibition.png"]]
-
-
-def of_graphs(ending):
-    """Return a function that gives a file of each substitution graph of an experiment."""
-    return lambda wildcards: expand(
-        "results/{experiment}/graph/{layer}.{method}.{ending}",
-        experiment=wildcards.experiment,
-        layer=list(experiment(wildcards)["layers"]),
-        method=graph_methods(experiment(wildcards)),
-        ending=ending,
-    )
 
 
 def of_checkpoints(pattern):
@@ -289,3 +256,108 @@ def shown_images():
         return []
     layers = STUDY.experiments[name]["claims"]["C6"]["layers"]
     return pictures(name, layers, ["iam"])
+
+
+# What the analyses in rules/analyses.smk write for an experiment, and what they read.
+
+
+def scale_files(name):
+    """Return what rescaling writes: a figure of which scores move."""
+    return [f"results/{name}/figures/scale.png"]
+
+
+def natural_files(name):
+    """Return what RS on natural images writes: a table, and figures beside RS on images made for units."""
+    return [f"results/{name}/natural.csv", *(f"results/{name}/figures/{figure}.png" for figure in NATURAL_FIGURES)]
+
+
+def importance_files(name):
+    """Return what is written of what foretells the cost of an ablation."""
+    return [f"results/{name}/{file}" for file in ["importance.csv", "partial.csv", "figures/importance.png"]]
+
+
+def reliability_files(name):
+    """Return what is written of reliability and nulls."""
+    return [f"results/{name}/{file}" for file in ["reliability.csv", "nulls.csv", "figures/nulls.png"]]
+
+
+def joint_files(name):
+    """Return what joint ablation writes: interactions by layer and independent method, their summary, a figure."""
+    if not iam_methods(STUDY.experiments[name]):
+        return []
+    return [f"results/{name}/joint.csv", f"results/{name}/figures/joint.png"]
+
+
+def cumulative_files(name):
+    """Return what cumulative ablation writes: curves, the areas under them, a figure."""
+    return [f"results/{name}/cumulative_areas.csv", f"results/{name}/figures/cumulative.png"]
+
+
+def graph_files(name):
+    """Return the substitution graphs of an experiment, what is measured of them, and their figure."""
+    chosen = STUDY.experiments[name]
+    graphs = expand("graph/{layer}.{method}.graphml", layer=list(chosen["layers"]), method=iam_methods(chosen))
+    return [f"results/{name}/{file}" for file in [*graphs, "graphs.csv", "figures/graph.png"]]
+
+
+def inhibition_files(name):
+    """Return the tables of inhibition of an experiment, and their figure."""
+    return [f"results/{name}/{file}" for file in ["inhibition.csv", "inhibition_layers.csv", "figures/inhibition.png"]]
+
+
+def of_graphs(ending):
+    """Return a function that gives a file of each substitution graph of an experiment."""
+    return lambda wildcards: expand(
+        "results/{experiment}/graph/{layer}.{method}.{ending}",
+        experiment=wildcards.experiment,
+        layer=list(experiment(wildcards)["layers"]),
+        method=iam_methods(experiment(wildcards)),
+        ending=ending,
+    )
+
+
+def interactions(wildcards):
+    """Return the interactions of all layers and independent methods of an experiment."""
+    chosen = experiment(wildcards)
+    pattern = "results/{experiment}/joint/{layer}.{method}.csv"
+    layers, methods = list(chosen["layers"]), iam_methods(chosen)
+    return expand(pattern, experiment=wildcards.experiment, layer=layers, method=methods)
+
+
+def joined(wildcards):
+    """Return the settings of a joint ablation: its own, and the images of the ablation."""
+    chosen = experiment(wildcards)
+    own = {key: value for key, value in chosen["joint"].items() if key != "threads"}
+    return settings(**own, **{key: chosen["ablation"][key] for key in ("images", "batch")})
+
+
+def removed(wildcards):
+    """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
+    chosen = experiment(wildcards)
+    own = {key: value for key, value in chosen["cumulative"].items() if key not in ("threads", "together")}
+    own["images"] = own["images"] or chosen["ablation"]["images"]
+    return settings(**own, batch=chosen["ablation"]["batch"])
+
+
+def of_layer(wildcards):
+    """Return the scores by RS of a layer, by each method."""
+    pattern = "results/{experiment}/substitution/{layer}.{method}.csv"
+    return expand(
+        pattern,
+        experiment=wildcards.experiment,
+        layer=wildcards.layer,
+        method=list(experiment(wildcards)["methods"]),
+    )
+
+
+def of_parts(kind):
+    """Return a function that gives the files of one kind of all layers, and of all layers together if there are any."""
+
+    def files(wildcards):
+        chosen = experiment(wildcards)
+        together = chosen["cumulative"]["together"] and len(chosen["layers"]) > 1
+        return across(wildcards, f"results/{{experiment}}/{kind}/{{layer}}.csv") + (
+            [f"results/{wildcards.experiment}/{kind}_of_all.csv"] if together else []
+        )
+
+    return files

@@ -14,7 +14,10 @@ from unitscope.planning import Calibration, Outline, outline, seconds_of_start
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
-WITH_TORCH = ("taps", "checkpoint", "activations", "images", "substitute_images", "ablation", "scale", "predictors")
+WITH_TORCH = (
+    *("taps", "checkpoint", "activations", "images", "substitute_images", "ablation", "scale", "predictors"),
+    *("joint", "cumulative", "cumulative_together"),
+)
 FLOW = (
     *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers", "claims"),
     *("importance", "reliability", "joint_summary", "cumulative_areas", "figures", "sheets", "scale_figure"),

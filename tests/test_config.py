@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unitscope.config import graph_methods, resolve
+from unitscope.config import iam_methods, resolve
 from unitscope.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -119,7 +119,7 @@ def test_graphs_are_made_of_methods_that_maximize_iam():
     down = {"objective": "iam", "minimize": True}
     methods = {"am": {}, "iam": {}, "iam_z": {}, "down": down, "long": {"objective": "iam", "steps": 999}}
     found = study(experiments__first__methods=methods, experiments__first__analyses=["graph"])
-    assert graph_methods(found.experiments["first"]) == ["iam", "long"]
+    assert iam_methods(found.experiments["first"]) == ["iam", "long"]
 
 
 def test_given_weights_are_not_trained():

@@ -134,7 +134,7 @@ def test_every_step_can_be_run_by_hand(clone, script):
 
 LIGHT = {
     *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
-    *("natural", "importance", "reliability", "graph"),
+    *("natural", "importance", "reliability", "graph", "joined"),
 }
 """Scripts that need no tensors."""
 
@@ -154,7 +154,7 @@ def test_a_script_imports_nothing_that_it_does_not_use(script):
     never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
     if script in LIGHT:
         never |= {"torch", "matplotlib", "scipy.stats"}
-    if script in ("dataset", "atlas"):
+    if script in ("dataset", "atlas", "joint_summary"):
         never |= {"torch", "matplotlib"}
     if script in (
         *("figures", "sheets", "scale_figure", "analysis_figures", "graphs", "inhibition", "training_time"),
@@ -208,17 +208,18 @@ def test_nothing_is_imported_from_a_floor_above():
             "substitution",
             "statistics",
             "effects",
-            *("information", "resampling", "graphs", "answers"),
+            *("information", "resampling", "graphs", "answers", "understudies", "cumulative"),
         },
         {"datasets", "sources", "networks"},
         {
             *("activations", "selectivity", "exemplars", "natural", "visualization", "ablation", "training"),
-            *("predictors", "scale"),
+            *("predictors", "scale", "removal"),
         },
         {
             *("tables", "figures", "atlas", "claims", "planning", "reproduction", "study"),
             *("importance", "reliability", "analysis_figures", "scale_figures"),
             *("inhibition", "training_time", "graph_figures", "inhibition_figures", "training_figures"),
+            "removals",
         },
     ]
     floor = {module: number for number, modules in enumerate(floors) for module in modules}

@@ -239,15 +239,15 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
 
 
 def _check_analyses(experiment: Mapping[str, Any], where: str) -> None:
-    if "graph" in experiment["analyses"] and not graph_methods(experiment):
+    if "graph" in experiment["analyses"] and not iam_methods(experiment):
         raise UserError(
             f"{where}.analyses names graph, which is made of a method with the objective iam, but the experiment's "
             f"methods are {', '.join(experiment['methods'])}. Add iam to them, or take graph out."
         )
 
 
-def graph_methods(experiment: Mapping[str, Any]) -> list[str]:
-    """Return the methods of an experiment that a substitution graph is made of: those that maximize IAM."""
+def iam_methods(experiment: Mapping[str, Any]) -> list[str]:
+    """Return the methods of an experiment that maximize IAM: whose substitutes are removed and make a graph."""
     methods = experiment["methods"].items()
     return [method for method, recipe in methods if recipe["objective"] == "iam" and not recipe["minimize"]]
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from unitscope.errors import UserError
-from unitscope.layers import POSITIVE, SIGNED, Split, Tap, Tapped, read_out, unit_axis
+from unitscope.layers import POSITIVE, SIGNED, Split, Tap, Tapped, hold, read_out, unit_axis
 
 PASSING: tuple[Any, ...] = (F.dropout, F.dropout1d, F.dropout2d)
 
@@ -123,6 +123,20 @@ class _Watch(TorchFunctionMode):
 
     def seen(self, name: str) -> None:
         """Take note that a layer's activation is there."""
+
+
+class _Holding(_Watch):
+    """Holds units of some layers on what reaches them: the stage of each, then what `layers.hold` takes."""
+
+    def __init__(self, holds: Mapping[str, tuple[str, int, Tensor, Tensor]]) -> None:
+        super().__init__({})
+        self.holds = holds
+
+    def _instead(self, name: str, stage: str, value: Tensor) -> Tensor:
+        if name not in self.holds or self.holds[name][0] != stage:
+            return value
+        _, axis, removed, values = self.holds[name]
+        return hold(value, axis, removed, values)
 
 
 class _Until(_Watch):
@@ -262,6 +276,21 @@ def split(module: nn.Module, layer: str) -> Split:
         return output
 
     return Split(before, behind, None)
+
+
+def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
+    """Return the network with the activations of several layers held."""
+
+    def run(images: Tensor, *given: Tensor) -> Tensor:
+        sites = _sites(module, images[:1], layers)
+        holds = {
+            layer: (site.stage, unit_axis(_kind(site)), removed, values)
+            for layer, site, removed, values in zip(layers, sites, given[::2], given[1::2], strict=True)
+        }
+        output: Tensor = _run(module, images, _Holding(holds))
+        return output
+
+    return run
 
 
 def tapped(module: nn.Module, layer: str) -> Tapped:

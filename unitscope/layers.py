@@ -245,6 +245,42 @@ def split(module: nn.Module, layer: str) -> Split:
     )
 
 
+def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
+    """Return the network with the activations of several layers held, each as `hold` does.
+
+    Args:
+        module: The network, in eval mode.
+        layers: Names of the layers.
+
+    Returns:
+        A function from images and, for each of the layers in turn, `removed` (units,) and `values` (units,) to the
+        network's output. Each layer is held on what reaches it, so that what is held before it is felt.
+    """
+    traced = _trace(module)
+    if traced is None:
+        return _hooks().held(module, layers)
+    graph = traced.graph
+    first = next(node for node in graph.nodes if node.op != "placeholder")
+    for number, layer in enumerate(layers):
+        site = _site(traced, layer)
+        with graph.inserting_before(first):
+            given = [graph.placeholder(f"{name}_{number}") for name in ("removed", "values")]
+        with graph.inserting_after(site.activation):
+            node = graph.call_function(hold, (site.activation, unit_axis(site.kind), *given))
+        for user in list(site.activation.users):
+            if user is not node:
+                user.replace_input_with(site.activation, node)
+    traced.recompile()
+    return traced
+
+
+def hold(activation: Tensor, axis: int, removed: Tensor, values: Tensor) -> Tensor:
+    """Return an activation with some units at a value of their own: removed (units,) bool, values (units,)."""
+    shape = [1] * activation.dim()
+    shape[axis] = -1
+    return torch.where(removed.reshape(shape), values.reshape(shape).to(activation.dtype), activation)
+
+
 def unit_axis(kind: str) -> int:
     """Return the axis of an activation tensor along which the units lie."""
     return 1 if kind == "conv" else -1

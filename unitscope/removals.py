@@ -1,0 +1,133 @@
+"""Figures of removed sets of units: interactions against their controls, and curves of cumulative ablation."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from unitscope.figures import GREY, MINUS, Style, _styled
+from unitscope.tables import Table, method_name
+
+COLUMNS = 3
+LINES: dict[str, Any] = {"ascending": "-", "descending": (0, (3, 1.5))}
+
+
+@_styled
+def interactions(style: Style, tables: Sequence[Table]) -> Figure:
+    """Draw each unit's interaction with its substitutes against the mean of its controls: a panel a layer and method.
+
+    Args:
+        style: How it looks.
+        tables: The interactions of each layer and method, as `scripts/joint.py` writes them.
+    """
+    figure, panels = _panels(style, len(tables), right=0.75)
+    shade = ScalarMappable(Normalize(0, 1), "viridis_r")
+    for axes, table in zip(panels, tables, strict=True):
+        x, y = table["control_mean"].astype(float), table["interaction"].astype(float)
+        rs = table["rs"].astype(float)
+        shown = np.isfinite(x) & np.isfinite(y)
+        matched = shown & (table["reason"] == "")
+        axes.set_title(
+            f"{table['layer'][0]}, {method_name(str(table['method'][0]))}\n"
+            f"{matched.sum()} of {len(x)} units, {(y > x)[matched].sum()} above",
+            size=style.small,
+            loc="left",
+        )
+        if not shown.any():
+            axes.text(0.5, 0.5, "no unit has substitutes\nand controls", ha="center", va="center", size=style.small)
+            axes.set(xticks=[], yticks=[])
+            continue
+        both = np.concatenate([x[shown], y[shown], [0.0]])
+        room = 0.06 * max(np.ptp(both), 1e-12)
+        limits = both.min() - room, both.max() + room
+        axes.plot(limits, limits, color=GREY, linewidth=0.7, zorder=1)
+        axes.axhline(0, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=1)
+        colors = shade.to_rgba(rs)
+        axes.scatter(x[matched], y[matched], c=colors[matched], s=14, edgecolors="black", linewidths=0.3, zorder=3)
+        other = shown & ~matched
+        axes.scatter(x[other], y[other], c="none", s=14, edgecolors=colors[other], linewidths=0.9, zorder=2)
+        axes.set(xlim=limits, ylim=limits)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(3))
+            axis.set_major_formatter(lambda value, _: f"{value:.2g}".replace("-", MINUS))
+    bar = figure.add_axes((1 - 0.6 / style.width, 0.3, 0.1 / style.width, 0.4))
+    figure.colorbar(shade, cax=bar).set_label("RS", size=style.small)
+    figure.supxlabel("mean interaction with random units of the same scale (nats)", size=style.font_size)
+    figure.supylabel("interaction with the substitutes (nats)", size=style.font_size)
+    return figure
+
+
+@_styled
+def curves(style: Style, tables: Sequence[Table], clamp: str = "zero") -> Figure:
+    """Draw accuracy against the fraction of units removed: a panel a layer, one for all layers together.
+
+    Args:
+        style: How it looks.
+        tables: The curves of each layer, as `scripts/cumulative.py` writes them; an empty name is all together.
+        clamp: Which clamp is drawn.
+    """
+    figure, panels = _panels(style, len(tables), bottom=0.85)
+    scores = [
+        score
+        for score in dict.fromkeys(score for table in tables for score in table["score"].tolist())
+        if score == "selectivity" or (score.startswith("rs_") and not score.startswith(("rs_z_", "rs_q_")))
+    ]
+    for axes, table in zip(panels, tables, strict=True):
+        own = {name: column[table["clamp"] == clamp] for name, column in table.items()}
+        axes.set_title(str(table["layer"][0]) or "all layers together", size=style.small, weight="bold", loc="left")
+        _band(axes, own)
+        for number, score in enumerate(scores):
+            color, _ = style.look(number)
+            for direction, line in LINES.items():
+                rows = (own["score"] == score) & (own["direction"] == direction) & np.isfinite(own["fraction"])
+                axes.plot(own["fraction"][rows], own["accuracy"][rows], color=color, linestyle=line, linewidth=1.1)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    handles = [Line2D([], [], color=style.look(number)[0], label=_score(score)) for number, score in enumerate(scores)]
+    handles += [Line2D([], [], color="black", linestyle=line, label=name) for name, line in LINES.items()]
+    handles += [Line2D([], [], color=GREY, linewidth=3, alpha=0.6, label="random")]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=style.small)
+    height = figure.get_figheight()
+    figure.text(0.5, 0.38 / height, "fraction of units removed", ha="center", size=style.font_size)
+    figure.supylabel("accuracy", size=style.font_size)
+    return figure
+
+
+def _score(score: str) -> str:
+    return score if score == "selectivity" else f"RS, {method_name(score.removeprefix('rs_'))}"
+
+
+def _band(axes: Axes, table: Mapping[str, np.ndarray]) -> None:
+    """Draw the random orders: their mean, and from the lowest to the highest of them."""
+    rows = table["score"] == "random"
+    if not rows.any():
+        return
+    draws = len(np.unique(table["draw"][rows]))
+    x = table["fraction"][rows].reshape(draws, -1)[0]
+    heights = table["accuracy"][rows].reshape(draws, -1)
+    axes.fill_between(x, heights.min(0), heights.max(0), color=GREY, alpha=0.25, linewidth=0)
+    axes.plot(x, heights.mean(0), color=GREY, linewidth=1.2)
+
+
+def _panels(style: Style, count: int, right: float = 0.1, bottom: float = 0.6) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels of equal size, row by row."""
+    columns = min(COLUMNS, count)
+    lines = math.ceil(count / columns)
+    left, gap, head, between = 0.62, 0.5, 0.42, 0.3
+    width = (style.width - left - right - (COLUMNS - 1) * gap) / COLUMNS
+    height = 0.85 * width
+    total = bottom + lines * (height + head) + (lines - 1) * between
+    figure = Figure(figsize=(style.width, total))
+    panels = []
+    for number in range(count):
+        line, place = divmod(number, columns)
+        low = total - (line + 1) * (height + head) - line * between
+        box = ((left + place * (width + gap)) / style.width, low / total, width / style.width, height / total)
+        panels.append(figure.add_axes(box))
+    return figure, panels

@@ -1,0 +1,124 @@
+"""Do a unit's substitutes stand in for it? The interaction of removing both, against random sets of the same scale.
+
+Works on losses that were measured elsewhere (`unitscope.removal`). Where A and B carry something that either suffices
+for, removing both costs more than the two removals one by one: their interaction is positive (the second difference of
+the loss, as the interaction of two factors is defined; for the players of a game, the interaction index of Grabisch and
+Roubens 1999).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NEAREST = 5
+"""A member of a control set is drawn from so many units, those nearest in scale."""
+
+MATCHED = 2.0
+"""Control sets whose scale is further from the substitutes' than by this factor are no control: see `scale_ratio`."""
+
+HIGH_RS = 0.5
+"""RS from which a unit is high whatever the layer is: the border of the paper's quadrants (claim C3)."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Where an interaction lies among those of its control sets; NaN where there are none."""
+
+    mean: float
+    sd: float
+    p_value: float
+
+
+def interaction(unit: np.ndarray, others: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Return I = dL(i and S) - dL(i) - dL(S), from rises of the loss against the intact network, in nats.
+
+    Positive where the unit and the set stand in for each other, 0 where what they carry has nothing to do with one
+    another, negative where one is of no use without the other.
+
+    Args:
+        unit: dL(i), without the unit.
+        others: dL(S), without the set.
+        both: dL(i and S), without either.
+    """
+    return both - unit - others
+
+
+def control_sets(unit: int, chosen: list[int], scales: np.ndarray, draws: list[np.random.Generator]) -> list[list[int]]:
+    """Draw random sets that have the size and the activation scale of a unit's substitutes.
+
+    For each member of the set in turn, a unit is drawn from those nearest to it in the logarithm of the scale, the unit
+    itself, all its substitutes, and what was drawn before left out: nearest-neighbour matching without replacement
+    (Stuart 2010, section 3), at random among the nearest. Substitutes are often the strongest units of a layer, and a
+    small layer may have no others of their scale; `scale_ratio` says how well they are matched.
+
+    Args:
+        unit: The target unit.
+        chosen: Its substitutes.
+        scales: (units,) activation scale on real images; a unit whose scale is not above 0 is in no control set.
+        draws: A generator for each set.
+
+    Returns:
+        The sets; none where the layer has fewer units with a scale than a set needs, or where no set could differ from
+        another.
+    """
+    others = [number for number in np.flatnonzero(scales > 0).tolist() if number != unit and number not in chosen]
+    if not chosen or len(others) <= len(chosen):
+        return []
+    logs = np.full(len(scales), -np.inf)
+    logs[scales > 0] = np.log(scales[scales > 0])
+    # A substitute that is silent on real images is nearest to the weakest.
+    floor = logs[others].min()
+    sets = []
+    for draw in draws:
+        left, found = list(others), []
+        for member in chosen:
+            distance = np.abs(logs[left] - max(logs[member], floor))
+            near = np.argsort(distance, kind="stable")[:NEAREST]
+            found.append(left.pop(int(draw.choice(near))))
+        sets.append(found)
+    return sets
+
+
+def scale_ratio(chosen: list[int], controls: list[list[int]], scales: np.ndarray) -> float:
+    """Return how the scale of control sets compares with that of a unit's substitutes: a ratio of geometric means.
+
+    NaN where there are no controls, or a substitute's scale is not above 0.
+
+    Args:
+        chosen: The substitutes.
+        controls: The control sets.
+        scales: (units,).
+    """
+    if not controls or (scales[chosen] <= 0).any():
+        return np.nan
+    return float(np.exp(np.log(scales[np.array(controls)]).mean() - np.log(scales[chosen]).mean()))
+
+
+def against_controls(value: float, controls: np.ndarray) -> Controls:
+    """Compare an interaction with those of its control sets (sets,).
+
+    Returns:
+        Mean and standard deviation of the controls, and the one-sided rank p (b + 1) / (K + 1), b the number of
+        controls that are at least as large: how often a random set stands in as well.
+    """
+    if not len(controls) or not np.isfinite(value):
+        return Controls(np.nan, np.nan, np.nan)
+    sd = float(controls.std(ddof=1)) if len(controls) > 1 else np.nan
+    return Controls(float(controls.mean()), sd, float(((controls >= value).sum() + 1) / (len(controls) + 1)))
+
+
+def high(rs: np.ndarray, defined: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
+    """Return which units have a high RS, in two ways: the border and (units,) bool for each.
+
+    "median": at or above the median of the units that are asked, half of them in every layer, whatever RS is like
+    there. "half": RS of `HIGH_RS` or more, the same claim in every layer, for as many units as there are.
+
+    Args:
+        rs: (units,) raw RS.
+        defined: (units,) whether the unit has substitutes and controls of their scale.
+    """
+    border = float(np.median(rs[defined])) if defined.any() else np.nan
+    return {
+        "median": (border, defined & (rs >= border)),
+        "half": (HIGH_RS, defined & (rs >= HIGH_RS)),
+    }
