@@ -11,6 +11,9 @@ rule atlas:
         activations=lambda wildcards: real_images(wildcards, "results/{experiment}/activations.h5"),
         exemplars=lambda wildcards: real_images(wildcards, "results/{experiment}/exemplars.h5"),
         dataset=dataset,
+        cumulative=lambda wildcards: (
+            of_parts("cumulative")(wildcards) if "cumulative" in experiment(wildcards)["analyses"] and dataset(wildcards) else []
+        ),
         claims=lambda wildcards: "results/{experiment}/claims.csv" if experiment(wildcards)["claims"] else [],
     output:
         "results/{experiment}/atlas.html",
@@ -24,5 +27,5 @@ rule atlas:
     shell:
         "python scripts/atlas.py --units {input.units:q} --layers {input.layers:q} --taps {input.taps:q}"
         " --images {input.images:q} --activations {input.activations:q} --exemplars {input.exemplars:q}"
-        " --dataset {input.dataset:q} --claims {input.claims:q} --settings {params.settings:q}"
+        " --dataset {input.dataset:q} --claims {input.claims:q} --cumulative {input.cumulative:q} --settings {params.settings:q}"
         " --output {output:q} --log {log:q}"

@@ -28,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--exemplars", type=Path, nargs="?", help="exemplars.h5 of the experiment")
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5)")
     result.add_argument("--claims", type=Path, nargs="?", help="claims.csv, where the experiment answers to claims")
+    result.add_argument(
+        "--cumulative", type=Path, nargs="*", default=[], help="cumulative/{layer}.csv ..., if computed"
+    )
     result.add_argument("--settings", type=json.loads, required=True, help='JSON: {"pixels": longest side of an image}')
     result.add_argument("--output", type=Path, required=True, help="page to write (.html)")
     return result
@@ -47,6 +50,7 @@ def main(arguments: argparse.Namespace) -> None:
         activity,
         made,
         natural,
+        [artifacts.read_table(path) for path in arguments.cumulative],
     )
     answered = []
     if arguments.claims:

@@ -59,6 +59,25 @@ def made(tap, album, targets=None, side=6, seeds=2):
     ), images.images
 
 
+def curves(layer):
+    """Return a table of cumulative ablation: by selectivity, by RS under AM, and two random orders."""
+    orders = [
+        ("selectivity", "ascending", -1, 0.5),
+        ("selectivity", "descending", -1, 0.9),
+        ("rs_am", "ascending", -1, 0.7),
+    ]
+    orders += [("random", "random", draw, height) for draw, height in ((0, 0.6), (1, 0.8))]
+    rows = [
+        (*order[:3], fraction, accuracy)
+        for order in orders
+        for fraction, accuracy in zip((0.0, 0.5, 1.0), (1.0, order[3], 0.1), strict=True)
+    ]
+    rows.append(("rs_iam", "ascending", -1, np.nan, np.nan))
+    names = ("score", "direction", "draw", "fraction", "accuracy")
+    columns = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {"layer": np.full(len(rows), layer), "clamp": np.full(len(rows), "zero"), **columns}
+
+
 def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hidden",), methods=by_hand.METHODS):
     """Return what a page is told, its sheets, and the images of its units."""
     records, units, correlations = by_hand.experiment(
@@ -79,6 +98,7 @@ def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hi
         {tap["layer"]: activity(tap, len(classes)) for tap in records} if data else {},
         found,
         natural(records, album) if data else None,
+        [curves(layer) for layer in ("", *layers)] if data and classes else [],
     )
     return told, album.sheets, images
 
@@ -134,6 +154,20 @@ def test_what_is_undefined_is_told_as_nothing_and_not_as_zero():
 
 def plain_pair(told, layer, x, y):
     return [one for one in told["correlations"] if (one["layer"], one["x"], one["y"]) == (layer, x, y)]
+
+
+def test_curves_of_random_orders_are_told_as_their_mean_and_their_ends():
+    told, *_ = whole()
+    found = {(one["layer"], one["score"], one["direction"]): one for one in told["cumulative"]}
+    assert {layer for layer, *_ in found} == {"", *LAYERS}
+    # One that could not be computed is none.
+    assert {score for _, score, _ in found} == {"class selectivity", "RS, AM", "random"}
+    random = found["hidden", "random", "random"]
+    assert random["fraction"] == [0, 0.5, 1]
+    assert (random["low"], random["accuracy"], random["high"]) == ([1, 0.6, 0.1], [1, 0.7, 0.1], [1, 0.8, 0.1])
+    assert found["", "RS, AM", "ascending"]["accuracy"] == [1, 0.7, 0.1]
+    assert found["", "RS, AM", "ascending"]["low"] is None
+    assert whole(classes=[])[0]["cumulative"] == []
 
 
 def test_numbers_are_told_with_few_digits():
@@ -407,6 +441,27 @@ def test_another_layer(opened, experiment):
     assert "RS, IAM is 0 for all" in opened.page.inner_text("#correlation")
     opened.page.select_option("#y", "ties_am")
     assert "was not correlated" in opened.page.inner_text("#correlation")
+
+
+@in_browser
+def test_curves_follow_the_layer_that_is_looked_at(opened):
+    page = opened.page
+    drawn = "document.getElementById('cumulative').data.map((trace) => trace.name ?? '')"
+    assert page.evaluate(drawn) == ["", "", "random orders", "ascending", "descending"]
+    assert page.locator("#cumulative-layer option").all_inner_texts() == ["all layers together", *LAYERS]
+    page.select_option("#layer", label="hidden (60 units, 1 dead)")
+    assert page.input_value("#cumulative-layer") == "hidden"
+    page.select_option("#cumulative-score", "RS, AM")
+    # It was ordered in one direction only.
+    assert page.evaluate(drawn) == ["", "", "random orders", "ascending"]
+    page.locator("#cumulative-table").evaluate("table => table.closest('details').open = true")
+    rows = page.locator("#cumulative-table tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["RS, AM, ascending", "1", "0.7", "0.1"],
+        ["random orders, mean", "1", "0.7", "0.1"],
+    ]
+    page.select_option("#cumulative-layer", "all layers together")
+    assert page.evaluate("document.getElementById('cumulative').data[2].y") == [100, 70, 10]
 
 
 @in_browser

@@ -203,6 +203,7 @@ def content(
     activity: Mapping[str, Activity],
     made: Mapping[tuple[str, str], Made],
     natural: Natural | None,
+    curves: Sequence[Table] = (),
 ) -> dict[str, Any]:
     """Return all that the page shows, as plain values that JSON can hold; what is undefined is None.
 
@@ -214,6 +215,7 @@ def content(
         activity: What real images say, by layer; empty without a data set.
         made: Images by layer and method.
         natural: The natural images, or None without a data set.
+        curves: Tables of cumulative ablation, one a layer and one of all layers together.
     """
     methods = methods_of(units)
     names = layers_of(units)
@@ -241,6 +243,7 @@ def content(
         ],
         "natural": _natural(natural),
         "correlations": _correlations(layers, methods),
+        "cumulative": [one for table in curves for one in _cumulative(table, methods)],
     }
 
 
@@ -371,6 +374,35 @@ def _correlations(layers: Table, methods: Sequence[str]) -> list[dict[str, Any]]
             }
         )
     return rows
+
+
+def _cumulative(curves: Table, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the curves of a table of cumulative ablation, one for each clamp, score and direction.
+
+    The random orders are one of them: their mean, and the lowest and highest of them at each fraction.
+    """
+    measured = np.isfinite(curves["fraction"])
+    keys = zip(*(curves[name][measured].tolist() for name in ("clamp", "score", "direction")), strict=True)
+    found = []
+    for clamp, score, direction in dict.fromkeys(keys):
+        own = measured & (curves["clamp"] == clamp) & (curves["score"] == score) & (curves["direction"] == direction)
+        draws = np.unique(curves["draw"][own])
+        accuracy = np.stack([curves["accuracy"][own & (curves["draw"] == draw)] for draw in draws])
+        layer = str(curves["layer"][own][0])
+        found.append(
+            {
+                # No layer where a layer's name is missing: all of them together.
+                "layer": "" if layer == "nan" else layer,
+                "clamp": clamp,
+                "score": _score_name(score, methods),
+                "direction": direction,
+                "fraction": plain(curves["fraction"][own & (curves["draw"] == draws[0])]),
+                "accuracy": plain(accuracy.mean(0)),
+                "low": plain(accuracy.min(0)) if len(draws) > 1 else None,
+                "high": plain(accuracy.max(0)) if len(draws) > 1 else None,
+            }
+        )
+    return found
 
 
 # --- the page --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-// The two charts: units by two scores, and correlations by depth.
+// The charts: units by two scores, correlations by depth, cumulative ablation.
 
 // Plotly's name of each mark, and the same mark as a letter.
 const MARKS = [["circle", "●"], ["triangle-up", "▲"], ["square", "■"], ["diamond", "◆"], ["cross", "✚"], ["triangle-down", "▼"], ["hexagon", "⬢"]];
@@ -302,4 +302,69 @@ function fillDepthTable(family) {
     }),
   );
   byId("depth-table").tBodies[0].replaceChildren(...lines.filter((line) => line !== null));
+}
+
+// --- cumulative ablation ---------------------------------------------------------------------------------------------
+
+const TOGETHER = "all layers together";
+const RANDOM = "random";
+
+function curveLayer(one) {
+  return one.layer === "" ? TOGETHER : one.layer;
+}
+
+// The curves of a choice: by the score in both directions, and the random orders.
+function chosenCurves({ layer, score, clamp }) {
+  return DATA.cumulative.filter((one) => curveLayer(one) === layer && one.clamp === clamp && (one.score === score || one.score === RANDOM));
+}
+
+function drawCumulative(choice) {
+  const traces = [];
+  const curves = chosenCurves(choice);
+  const grey = color("muted");
+  for (const one of curves.filter((curve) => curve.score === RANDOM)) {
+    const percent = (values) => values.map((value) => 100 * value);
+    const shared = { type: "scatter", mode: "lines", x: percent(one.fraction), hoverinfo: "skip", showlegend: false };
+    if (one.low) {
+      traces.push({ ...shared, y: percent(one.low), line: { width: 0 } });
+      traces.push({ ...shared, y: percent(one.high), line: { width: 0 }, fill: "tonexty", fillcolor: color("line") });
+    }
+    traces.push({ ...shared, y: percent(one.accuracy), name: "random orders", showlegend: true, hoverinfo: "x+y", line: { width: 1.5, color: grey } });
+  }
+  curves
+    .filter((curve) => curve.score !== RANDOM)
+    .forEach((one, number) => {
+      const own = look(number);
+      traces.push({
+        type: "scatter",
+        mode: "lines+markers",
+        name: plotText(one.direction),
+        x: one.fraction.map((value) => 100 * value),
+        y: one.accuracy.map((value) => 100 * value),
+        hovertemplate: "%{y:.1f} % right without %{x:.0f} % of the units<extra></extra>",
+        line: { width: 1.5, dash: number % 2 ? "dot" : "solid", color: own.color },
+        marker: { color: own.color, symbol: own.symbol, size: 8 },
+      });
+    });
+  Plotly.react(
+    "cumulative",
+    traces,
+    layout({
+      xaxis: axis("units removed, %", { range: [-2, 102], zeroline: false }),
+      yaxis: axis("accuracy, %", { rangemode: "tozero" }),
+      dragmode: false,
+      hovermode: "closest",
+      showlegend: true,
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    }),
+    { ...SETTINGS, displayModeBar: false },
+  );
+  const heads = ["order", ...(curves[0]?.fraction ?? []).map((value) => `${said(100 * value, 3)} %`)];
+  byId("cumulative-table").tHead.replaceChildren(element("tr", {}, ...heads.map((head) => element("th", { scope: "col" }, head))));
+  byId("cumulative-table").tBodies[0].replaceChildren(
+    ...curves.map((one) => {
+      const name = one.score === RANDOM ? "random orders, mean" : `${one.score}, ${one.direction}`;
+      return element("tr", {}, element("td", {}, name), ...one.accuracy.map((value) => element("td", {}, said(value, 3))));
+    }),
+  );
 }

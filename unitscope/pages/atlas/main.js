@@ -87,6 +87,7 @@ function show(layer) {
   view.layer = layer;
   byId("layer").value = layer;
   refresh();
+  followLayer();
 }
 
 // --- the chosen unit -------------------------------------------------------------------------------------------------
@@ -198,6 +199,7 @@ function setUp() {
   byId("layer").addEventListener("change", () => {
     view.layer = Number(byId("layer").value);
     refresh();
+    followLayer();
     // A unit of another layer is no longer looked at.
     if (chosen === null || (view.layer !== ALL && UNITS.layer[chosen] !== view.layer)) location.hash = layerAddress();
   });
@@ -284,6 +286,7 @@ function setUpCharts() {
     brushed = null;
     refreshTable();
   });
+  setUpCumulative();
   const families = depthScores();
   byId("depth-section").hidden = families.length === 0;
   if (families.length === 0) return;
@@ -299,6 +302,40 @@ function setUpCharts() {
     drawScatter(shownRows(), view, chosen);
     draw();
   });
+}
+
+const CURVE_CHOICES = ["layer", "score", "clamp"];
+
+function setUpCumulative() {
+  if (!DATA.cumulative.length) return;
+  const found = { layer: new Set(), score: new Set(), clamp: new Set() };
+  for (const one of DATA.cumulative) {
+    found.layer.add(curveLayer(one));
+    found.clamp.add(one.clamp);
+    if (one.score !== RANDOM) found.score.add(one.score);
+  }
+  for (const key of CURVE_CHOICES) {
+    fill(`cumulative-${key}`, [...found[key]].map((name) => [name, name]));
+    byId(`cumulative-${key}`).addEventListener("change", redrawCumulative);
+  }
+  if (found.layer.has(TOGETHER)) byId("cumulative-layer").value = TOGETHER;
+  followLayer();
+  redrawCumulative();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCumulative);
+}
+
+function redrawCumulative() {
+  drawCumulative(Object.fromEntries(CURVE_CHOICES.map((key) => [key, byId(`cumulative-${key}`).value])));
+}
+
+// The layer that is looked at is the one whose units are removed.
+function followLayer() {
+  if (!DATA.cumulative.length || view.layer === ALL) return;
+  const select = byId("cumulative-layer");
+  if (select.value === LAYERS[view.layer].name) return;
+  select.value = LAYERS[view.layer].name;
+  if (select.value === "") select.selectedIndex = 0;
+  redrawCumulative();
 }
 
 setUp();
