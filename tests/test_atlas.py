@@ -465,6 +465,17 @@ def test_curves_follow_the_layer_that_is_looked_at(opened):
 
 
 @in_browser
+def test_the_unit_stays_beside_the_plot_and_the_table(opened_at):
+    page = opened_at("#hidden/7").page
+    assert page.locator("#unit").bounding_box()["y"] > 0
+    # With a jump: a smooth one is still under way when it is looked at.
+    page.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+    page.evaluate("document.getElementById('depth-section').scrollIntoView()")
+    panel, section = (page.locator(name).bounding_box() for name in ("#unit", "#depth-section"))
+    assert panel["y"] + panel["height"] <= section["y"]
+
+
+@in_browser
 def test_ranks(opened, experiment):
     opened.page.select_option("#layer", label="conv.1 (12 units, 1 dead)")
     opened.page.select_option("#x-scale", "rank")
