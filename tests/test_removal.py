@@ -7,9 +7,10 @@ from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 from torch.nn import functional as F
 
-from unitscope import hooks, layers
+from unitscope import hooks, layers, removals
 from unitscope.ablation import ablation
-from unitscope.cumulative import areas, counts, order_by
+from unitscope.cumulative import DIRECTIONS, areas, counts, order_by
+from unitscope.figures import Style
 from unitscope.removal import cumulative_removal, joint_removal, removal
 from unitscope.understudies import against_controls, control_sets, interaction, scale_ratio
 
@@ -166,3 +167,24 @@ def test_areas_by_hand():
     # Right up to the half and wrong behind it, and right all along.
     values = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
     assert areas(np.array([0, 0.5, 1]), values).tolist() == [0.75, 1.0]
+
+
+def test_a_layer_has_a_panel_for_each_form_of_rs():
+    scores = ("selectivity", "rs_am", "rs_z_am", "rs_iam_z", "rs_z_iam_z")
+    rows = [(score, way, -1) for score in scores for way in DIRECTIONS] + [
+        ("random", "random", draw) for draw in (0, 1)
+    ]
+    tables = []
+    for layer in ("conv1", ""):
+        names = zip(*(row for row in rows for _ in range(2)), strict=True)
+        table = dict(zip(("score", "direction", "draw"), map(np.array, names), strict=True))
+        ends = {"fraction": np.tile([0.0, 1.0], len(rows)), "accuracy": np.tile([1.0, 0.1], len(rows))}
+        tables.append(
+            {"layer": np.full(2 * len(rows), layer), "clamp": np.full(2 * len(rows), "mean"), **table, **ends}
+        )
+    panels = removals.curves(Style(), tables).axes
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles == ["conv1: RS", "conv1: RS (z)", "all layers: RS", "all layers: RS (z)"]
+    # Selectivity and two methods, either way, and the mean of the random orders.
+    assert [len(axes.lines) for axes in panels] == [7] * 4
+    assert all(len(line.get_xdata()) == 2 for axes in panels for line in axes.lines)

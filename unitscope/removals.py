@@ -1,5 +1,6 @@
 """Figures of removed sets of units: interactions against their controls, and curves of cumulative ablation."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures import GREY, MINUS, Style, _styled
-from unitscope.tables import Table, method_name
+from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, _styled
+from unitscope.tables import RS_SCORES, Table, method_name
 
 COLUMNS = 3
 LINES: dict[str, Any] = {"ascending": "-", "descending": (0, (3, 1.5))}
@@ -65,31 +66,40 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
 
 
 @_styled
-def curves(style: Style, tables: Sequence[Table], clamp: str = "zero") -> Figure:
-    """Draw accuracy against the fraction of units removed: a panel a layer, one for all layers together.
+def curves(style: Style, tables: Sequence[Table]) -> Figure:
+    """Draw accuracy against the fraction of units removed, for each layer and for all of them together.
+
+    A layer has a panel for each form of RS that units were ordered by. Of several clamps the first is drawn.
 
     Args:
         style: How it looks.
         tables: The curves of each layer, as `scripts/cumulative.py` writes them; an empty name is all together.
-        clamp: Which clamp is drawn.
     """
-    figure, panels = _panels(style, len(tables), bottom=0.85)
-    scores = [
-        score
-        for score in dict.fromkeys(score for table in tables for score in table["score"].tolist())
-        if score == "selectivity" or (score.startswith("rs_") and not score.startswith(("rs_z_", "rs_q_")))
-    ]
-    for axes, table in zip(panels, tables, strict=True):
-        own = {name: column[table["clamp"] == clamp] for name, column in table.items()}
-        axes.set_title(str(table["layer"][0]) or "all layers together", size=style.small, weight="bold", loc="left")
+    found = list(dict.fromkeys(score for table in tables for score in table["score"].tolist()))
+    forms = [form for form in RS_SCORES if any(_form(score) == form for score in found)] or [""]
+    methods = list(dict.fromkeys(_method(score) for score in found if _form(score)))
+    abreast = 4 if len(forms) == 2 else COLUMNS
+    figure, panels = _panels(style, len(tables) * len(forms), abreast, bottom=0.85)
+    for axes, (table, form) in zip(panels, itertools.product(tables, forms), strict=True):
+        own = {name: column[table["clamp"] == table["clamp"][0]] for name, column in table.items()}
+        where = str(table["layer"][0]) or "all layers"
+        title = f"{where}: {SCORE_NAMES[form]}" if form else where
+        axes.set_title(title, size=style.small, weight="bold", loc="left")
         _band(axes, own)
-        for number, score in enumerate(scores):
-            color, _ = style.look(number)
+        shown = {"selectivity": 0, **{f"{form}_{method}": number for number, method in enumerate(methods, 1)}}
+        for score, number in shown.items():
             for direction, line in LINES.items():
                 rows = (own["score"] == score) & (own["direction"] == direction) & np.isfinite(own["fraction"])
-                axes.plot(own["fraction"][rows], own["accuracy"][rows], color=color, linestyle=line, linewidth=1.1)
+                axes.plot(
+                    own["fraction"][rows],
+                    own["accuracy"][rows],
+                    color=style.look(number)[0],
+                    linestyle=line,
+                    linewidth=1.1,
+                )
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    handles = [Line2D([], [], color=style.look(number)[0], label=_score(score)) for number, score in enumerate(scores)]
+    names = ["selectivity", *(f"RS, {method_name(method)}" for method in methods)]
+    handles = [Line2D([], [], color=style.look(number)[0], label=name) for number, name in enumerate(names)]
     handles += [Line2D([], [], color="black", linestyle=line, label=name) for name, line in LINES.items()]
     handles += [Line2D([], [], color=GREY, linewidth=3, alpha=0.6, label="random")]
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=style.small)
@@ -99,8 +109,13 @@ def curves(style: Style, tables: Sequence[Table], clamp: str = "zero") -> Figure
     return figure
 
 
-def _score(score: str) -> str:
-    return score if score == "selectivity" else f"RS, {method_name(score.removeprefix('rs_'))}"
+def _form(score: str) -> str:
+    """Return the form of RS of a column such as rs_z_am; empty where it is no RS."""
+    return next((form for form in reversed(RS_SCORES) if score.startswith(f"{form}_")), "")
+
+
+def _method(score: str) -> str:
+    return score.removeprefix(f"{_form(score)}_")
 
 
 def _band(axes: Axes, table: Mapping[str, np.ndarray]) -> None:
@@ -115,12 +130,14 @@ def _band(axes: Axes, table: Mapping[str, np.ndarray]) -> None:
     axes.plot(x, heights.mean(0), color=GREY, linewidth=1.2)
 
 
-def _panels(style: Style, count: int, right: float = 0.1, bottom: float = 0.6) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels of equal size, row by row."""
-    columns = min(COLUMNS, count)
+def _panels(
+    style: Style, count: int, abreast: int = COLUMNS, right: float = 0.1, bottom: float = 0.6
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels of equal size, row by row, at most so many side by side."""
+    columns = min(abreast, count)
     lines = math.ceil(count / columns)
     left, gap, head, between = 0.62, 0.5, 0.42, 0.3
-    width = (style.width - left - right - (COLUMNS - 1) * gap) / COLUMNS
+    width = (style.width - left - right - (abreast - 1) * gap) / abreast
     height = 0.85 * width
     total = bottom + lines * (height + head) + (lines - 1) * between
     figure = Figure(figsize=(style.width, total))
