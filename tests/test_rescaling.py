@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional as F
 
 from unitscope.errors import UserError
 from unitscope.layers import prefix, taps
+from unitscope.networks import accept_pixels
 from unitscope.rescaling import obstacle, rescaled
+from unitscope.visualization import Recipe, passes
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
@@ -160,3 +162,19 @@ def test_factors_are_a_positive_number_for_each_unit(factors):
 def test_a_layer_that_is_not_there_is_named():
     with pytest.raises(UserError, match="no layer 'nowhere'"):
         obstacle(quiet(InPlace()), "nowhere")
+
+
+def test_a_graph_that_normalizes_for_itself_can_be_copied():
+    # As exported programs are: a class made from that of a graph.
+    module = accept_pixels(fx.symbolic_trace(quiet(Columns())), [0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
+    factors = 2.0 ** np.arange(-2, 3)
+    scaled = rescaled(module, "conv", factors)
+    assert torch.equal(scaled(IMAGES), module(IMAGES))
+    assert torch.allclose(
+        prefix(scaled, "conv", "mean")(IMAGES)[1],
+        prefix(module, "conv", "mean")(IMAGES)[1] * torch.tensor(factors, dtype=torch.float32),
+    )
+    rough = passes(module, "conv", Recipe(precision="bfloat16"), "mean")(IMAGES, torch.arange(5))
+    exact = passes(module, "conv", Recipe(), "mean")(IMAGES, torch.arange(5))
+    assert torch.allclose(rough, exact, rtol=0.1, atol=0.05)
+    assert not torch.equal(rough, exact)

@@ -161,7 +161,7 @@ def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made
     assert list(table) == [*without, *tables.NATURAL_SCORES]
     np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
     layers = correlated(tmp_path)
-    assert len(layers["x"]) == 3 * (37 + 9)
+    assert len(layers["x"]) == 3 * (39 + 9)
     own = tables.rows_of(table, "features.10")
     for x, y in zip(tables.NATURAL_SCORES, tables.RS_SCORES, strict=True):
         found = tables.correlation_of(layers, "features.10", "iam", x, y)

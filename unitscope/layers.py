@@ -281,6 +281,16 @@ def hold(activation: Tensor, axis: int, removed: Tensor, values: Tensor) -> Tens
     return torch.where(removed.reshape(shape), values.reshape(shape).to(activation.dtype), activation)
 
 
+def copied(module: nn.Module) -> nn.Module:
+    """Return a network that computes the same and shares no parameter with the given one.
+
+    It is the traced graph where there is one: modules whose class was made from that of a graph, as an exported
+    program's is, cannot be copied as they are. Paths of the layers stay.
+    """
+    traced = _trace(module)
+    return copy.deepcopy(module if traced is None else traced)
+
+
 def unit_axis(kind: str) -> int:
     """Return the axis of an activation tensor along which the units lie."""
     return 1 if kind == "conv" else -1

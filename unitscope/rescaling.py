@@ -6,7 +6,6 @@ wherever it is read, so leaves the network's outputs as they are (Neyshabur et a
 moves is measured in `unitscope.scale`.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from unitscope.layers import (
     _Site,
     _site,
     _trace,
+    copied,
 )
 
 PASSING: tuple[Any, ...] = (*TRANSPARENT, F.dropout, F.dropout1d, F.dropout2d)
@@ -92,7 +92,7 @@ def rescaled(module: nn.Module, layer: str, factors: np.ndarray | Sequence[float
     Example: the second unit speaks four times as loud, and nobody notices.
         >>> module = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).eval().requires_grad_(False)
         >>> loud = rescaled(module, "0", [1, 4])
-        >>> bool((loud[0].weight[1] == 4 * module[0].weight[1]).all())
+        >>> bool((loud.get_submodule("0").weight[1] == 4 * module[0].weight[1]).all())
         True
         >>> bool((loud(torch.ones(1, 1)) == module(torch.ones(1, 1))).all())
         True
@@ -101,7 +101,7 @@ def rescaled(module: nn.Module, layer: str, factors: np.ndarray | Sequence[float
         places = _places(module, layer)
     except _Obstacle as found:
         raise UserError(f"The layer {layer!r} cannot be rescaled: {found}. Choose another layer.") from None
-    scaled = copy.deepcopy(module)
+    scaled = copied(module)
     tapped: Any = scaled.get_submodule(places.tap)
     given = torch.as_tensor(np.asarray(factors, np.float64), dtype=tapped.weight.dtype, device=tapped.weight.device)
     if given.shape != (len(tapped.weight),) or not bool(((given > 0) & given.isfinite()).all()):

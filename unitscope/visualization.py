@@ -5,7 +5,6 @@ know of one another, so a result depends on (seed, layer, unit) alone; one that 
 What the responses mean is told by `unitscope.substitution`.
 """
 
-import copy
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from unitscope.artifacts import Scratch
 from unitscope.console import progress
 from unitscope.devices import compiled
 from unitscope.errors import UserError
-from unitscope.layers import prefix, tap, tapped
+from unitscope.layers import copied, prefix, tap, tapped
 from unitscope.randomness import generator
 from unitscope.targets import own_unit, whole_layer
 from unitscope.winograd import lightened
@@ -201,7 +200,7 @@ def passes(
         maximize, (images,) in float32. Its backward pass may be run once.
     """
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
-    cut = tapped(copy.deepcopy(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
+    cut = tapped(copied(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
     cut = replace(
         cut, inputs=compiled(lightened(cut.inputs), compile), outputs=compiled(lightened(cut.outputs), compile)
     )
