@@ -28,11 +28,7 @@ COLUMNS = {(score, clamp): f"ablation_{score}{clamp}" for clamp in CLAMPS for sc
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
-    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
-    result.add_argument(
-        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
-    )
+    result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--settings", type=json.loads, required=True, help='{"units", "images", "batch"}')

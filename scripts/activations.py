@@ -21,11 +21,7 @@ CHUNK = 16
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
-    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
-    result.add_argument(
-        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
-    )
+    result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--taps", type=Path, required=True, help="the layers (.json)")
     result.add_argument(

@@ -23,11 +23,7 @@ LEVEL = 0.95
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
-    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
-    result.add_argument(
-        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
-    )
+    result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--selectivity", type=Path, required=True, help="selectivity of all units (.csv)")
     result.add_argument("--substitution", type=Path, nargs="*", default=[], help="RS by layer and method (.csv) ...")

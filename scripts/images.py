@@ -18,11 +18,7 @@ from unitscope.visualization import Recipe, activation_maximization, select_unit
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
-    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
-    result.add_argument(
-        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
-    )
+    result = console.network_parser(__doc__)
     result.add_argument(
         "--dataset", type=Path, nargs="?", help="the data set (.h5), for iam_z and for the start 'mean'"
     )

@@ -20,11 +20,7 @@ from unitscope.understudies import MATCHED, against_controls, control_sets, inte
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
-    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
-    result.add_argument(
-        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
-    )
+    result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--activations", type=Path, required=True, help="activations on real images (.h5)")
     result.add_argument("--substitution", type=Path, required=True, help="RS and substitutes (.csv)")

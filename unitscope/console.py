@@ -45,6 +45,16 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def network_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return such a parser with the options of all programs that run a finished network."""
+    result = parser(description)
+    result.add_argument("--checkpoint", type=Path, required=True, help="the network (.pt)")
+    result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
+    return result
+
+
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> NoReturn:
     """Parse the command line, run `main`, and exit: 0 when done, 1 with a paragraph on stderr when not."""
     arguments = parser.parse_args()
