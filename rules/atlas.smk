@@ -12,7 +12,9 @@ rule atlas:
         exemplars=lambda wildcards: real_images(wildcards, "results/{experiment}/exemplars.h5"),
         dataset=dataset,
         cumulative=lambda wildcards: (
-            of_parts("cumulative")(wildcards) if "cumulative" in experiment(wildcards)["analyses"] and dataset(wildcards) else []
+            of_parts("cumulative")(wildcards)
+            if "cumulative" in experiment(wildcards)["analyses"] and dataset(wildcards)
+            else []
         ),
         claims=lambda wildcards: "results/{experiment}/claims.csv" if experiment(wildcards)["claims"] else [],
     output:
