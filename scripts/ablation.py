@@ -2,16 +2,15 @@
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from unitscope import console, devices
 from unitscope.ablation import ablation
-from unitscope.activations import activations
+from unitscope.activations import mean_activations
 from unitscope.artifacts import write_table
-from unitscope.datasets import Dataset, ahead, open_dataset
+from unitscope.datasets import open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
 from unitscope.sampling import balanced_sample, halves
@@ -52,21 +51,14 @@ def main(arguments: argparse.Namespace) -> None:
             return
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings["images"])
-        parts = np.split(rows, range(batch, len(rows), batch))
-        images = zip(ahead(partial(dataset.take, "test"), parts), (labels[part] for part in parts), strict=True)
-        values = [np.zeros(layer.units), mean_of(module, layer.layer, dataset, batch)]
+        images = dataset.labelled("test", rows, batch)
+        means = mean_activations(module, [layer.layer], dataset.batches("train", batch))
+        values = [np.zeros(layer.units), means[layer.layer]]
         clamps = dict(zip(CLAMPS, values, strict=True))
         half = halves(labels)[rows]
         lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), half, units.tolist())
     scores = {column: getattr(lost[clamp], score) for (score, clamp), column in COLUMNS.items()}
     write_table(arguments.output, {**named, **scores})
-
-
-def mean_of(module: object, layer: str, dataset: Dataset, batch: int) -> np.ndarray:
-    """Return the mean activation (units,) over the training split and over space, whatever the readout is."""
-    batches = dataset.batches("train", batch)
-    total = sum(values[layer].sum(0, dtype=np.float64) for values in activations(module, [layer], batches, "mean"))
-    return total / dataset.count("train")
 
 
 if __name__ == "__main__":

@@ -48,9 +48,9 @@ def main(arguments: argparse.Namespace) -> None:
             | {"out_degree": out_degrees.get(unit, np.nan)}
             for unit, known, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
         ]
-    artifacts.write_table(arguments.measures, columns(measured))
+    artifacts.write_table(arguments.measures, tables.columns(measured))
     names = ("layer", "method", "score", "unit", "in_degree", "by_chance", "out_degree")
-    artifacts.write_table(arguments.degrees, columns(degrees, names))
+    artifacts.write_table(arguments.degrees, tables.columns(degrees, names))
     edges = graphs.strongest_edges(responses, units, found["rs"], settings["strongest"])
     about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
     about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}
@@ -84,11 +84,6 @@ def attributes(own: tables.Table, method: str, graph: graphs.Graph, units: np.nd
     in_degree = np.zeros(len(own["unit"]), np.int64)
     in_degree[graph.nodes] = graph.in_degrees
     return known | {"target": np.isin(own["unit"], units), "in_degree": in_degree}
-
-
-def columns(rows: list[dict], names: tuple[str, ...] = ()) -> dict[str, list]:
-    """Return records as columns, those of a table without rows by their names."""
-    return {name: [row[name] for row in rows] for name in names or rows[0]}
 
 
 if __name__ == "__main__":

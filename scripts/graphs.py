@@ -5,9 +5,8 @@ import json
 from pathlib import Path
 
 import networkx as nx
-import numpy as np
 
-from unitscope import artifacts, console, figures, graph_figures
+from unitscope import artifacts, console, figures, graph_figures, tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,18 +24,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Join the tables, write the measures, and draw."""
-    measures, degrees = joined(arguments.measures), joined(arguments.degrees)
+    measures, degrees = (
+        tables.stacked([artifacts.read_table(path) for path in paths])
+        for paths in (arguments.measures, arguments.degrees)
+    )
     artifacts.write_table(arguments.output, measures)
     style = figures.Style(**arguments.settings)
     edges = dict(map(read_edges, arguments.graphml))
     figure = graph_figures.graph(style, artifacts.read_table(arguments.units), measures, degrees, edges)
     figures.save(style, figure, arguments.figure.with_suffix(""))
-
-
-def joined(paths: list[Path]) -> dict[str, np.ndarray]:
-    """Return several tables as one, in the order in which they come."""
-    tables = [artifacts.read_table(path) for path in paths]
-    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
 
 def read_edges(path: Path) -> tuple[tuple[str, str], graph_figures.Edges]:

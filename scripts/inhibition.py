@@ -4,11 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-
 from unitscope import artifacts, console, figures, inhibition_figures
 from unitscope.answers import compared
 from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
+from unitscope.tables import columns
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,11 +42,6 @@ def main(arguments: argparse.Namespace) -> None:
     style = figures.Style(**arguments.style)
     figure = inhibition_figures.inhibition(style, units, rows, correlations)
     figures.save(style, figure, arguments.figure.with_suffix(""))
-
-
-def columns(rows: list[dict]) -> dict[str, np.ndarray]:
-    """Return records as the columns of a table."""
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.artifacts import read_table, write_table
+from unitscope.tables import stacked
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,10 +18,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Read every table, write their rows in turn."""
-    tables = [read_table(path) for path in arguments.tables]
-    write_table(
-        arguments.output, {name: [value for table in tables for value in table[name].tolist()] for name in tables[0]}
-    )
+    write_table(arguments.output, stacked([read_table(path) for path in arguments.tables]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from unitscope import artifacts, console
 from unitscope.networks import load_checkpoint
 from unitscope.predictors import activity, redundancy, weight_norms
 from unitscope.sampling import halves
+from unitscope.tables import stacked
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +31,7 @@ def main(arguments: argparse.Namespace) -> None:
             for layer in layers:
                 parts.append(measured(layer, handle["layers"][layer]["activations"][:], half, weights(module, layer)))
                 advance(1)
-    artifacts.write_table(arguments.output, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    artifacts.write_table(arguments.output, stacked(parts))
 
 
 def measured(layer: str, values: np.ndarray, half: np.ndarray, norms: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from networks_by_hand import Residual, quiet
 
-from unitscope.activations import activations
+from unitscope.activations import activations, mean_activations
 from unitscope.layers import prefix
 from unitscope.summaries import mean_and_std, unit_blocks, unit_statistics
 
@@ -33,6 +33,15 @@ def test_batch_size_changes_nothing(readout):
     whole, single = collected(module, ["conv1", "fc"], 11, readout), collected(module, ["conv1", "fc"], 1, readout)
     for layer in whole:
         np.testing.assert_allclose(whole[layer], single[layer], rtol=1e-5, atol=1e-6)
+
+
+def test_means_of_batches_are_those_of_all_images():
+    module, layers = quiet(Residual()), ["conv1", "fc"]
+    whole = collected(module, layers, 11)
+    for size in (4, 11):
+        found = mean_activations(module, layers, [IMAGES[first : first + size] for first in range(0, 11, size)])
+        for layer in layers:
+            np.testing.assert_allclose(found[layer], whole[layer].mean(0), rtol=1e-5)
 
 
 def test_statistics_by_hand():

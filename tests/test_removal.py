@@ -9,7 +9,21 @@ from torch.nn import functional as F
 
 from unitscope import hooks, layers, removals
 from unitscope.ablation import ablation
-from unitscope.cumulative import DIRECTIONS, areas, counts, order_by
+from unitscope.cumulative import (
+    AREAS,
+    CURVES,
+    DIRECTIONS,
+    RANDOM,
+    Key,
+    Part,
+    area_rows,
+    areas,
+    counts,
+    curve_rows,
+    missing_rows,
+    order_by,
+    orders,
+)
 from unitscope.figures import Style
 from unitscope.removal import cumulative_removal, joint_removal, removal
 from unitscope.understudies import against_controls, control_sets, interaction, scale_ratio
@@ -161,6 +175,37 @@ def test_orders():
     assert order_by(score, "descending", ties).tolist() == [3, 0, 2, 4, 1]
     assert counts(10, 11) == list(range(11))
     assert counts(3, 5) == [0, 1, 2, 2, 3]
+
+
+def test_orders_of_several_scores():
+    scores = {"rs": {"a": np.array([0.1, 0.3, 0.2]), "b": np.array([1.0, 1.0])}, "flat": {"a": np.zeros(3)}}
+    found, missing = orders(scores, {"a": 3, "b": 2}, draws=2, seed=0)
+    assert found[Key("rs", "ascending", -1)]["a"].tolist() == [0, 2, 1]
+    # Equal scores are in the same random order either way.
+    assert np.array_equal(*(found[Key("rs", way, -1)]["b"] for way in DIRECTIONS))
+    assert list(missing) == [("flat", way) for way in DIRECTIONS]
+    assert [key.draw for key in found] == [-1, -1, 0, 1]
+    assert all(sorted(order["a"].tolist()) == [0, 1, 2] for order in found.values())
+
+
+def test_rows_by_hand():
+    part, keys = Part("a", "zero"), [Key("rs", "ascending", -1), Key(RANDOM, RANDOM, 0), Key(RANDOM, RANDOM, 1)]
+    accuracy = np.array([[1.0, 0.0], [1.0, 0.5], [1.0, 1.0]])
+    rows = list(curve_rows(part, keys, accuracy, 1 - accuracy, np.array([0, 4]), 4))
+    assert [(row["score"], row["fraction"], row["accuracy"], row["loss"]) for row in rows[:2]] == [
+        ("rs", 0.0, 1.0, 0.0),
+        ("rs", 1.0, 0.0, 1.0),
+    ]
+    by_image = {"accuracy": np.array([[0.5, 0.5], [0.7, 0.9], [0.9, 1.1]])}
+    first, chance = area_rows(part, keys, by_image, {"rs": 3}, np.array([[2, 0], [0, 2]]))
+    assert (first["scored"], first["accuracy_area"], chance["accuracy_area"]) == (3, 0.5, pytest.approx(0.9))
+    # Under the mean of the random orders by 0.3 on one image, by 0.5 on the other.
+    assert first["accuracy_over"] == pytest.approx(-0.4)
+    assert (first["accuracy_over_low"], first["accuracy_over_high"]) == pytest.approx((-0.495, -0.305))
+    assert chance["accuracy_over"] == pytest.approx(0)
+    for names in (CURVES, AREAS):
+        (row,) = missing_rows(part, {("rs_q", "descending"): "why"}, names)
+        assert tuple(row) == names and row["reason"] == "why" and row["score"] == "rs_q"
 
 
 def test_areas_by_hand():

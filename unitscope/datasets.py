@@ -397,6 +397,11 @@ class Dataset:
         stretches = (np.arange(first, min(first + size, count)) for first in range(start, count, size))
         return ahead(partial(self.take, split), stretches)
 
+    def labelled(self, split: str, rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield images and labels (images,) of these numbers within a split, `size` of them at a time, as `batches`."""
+        labels, parts = self.labels(split), np.split(rows, range(size, len(rows), size))
+        return zip(ahead(partial(self.take, split), parts), (labels[part] for part in parts), strict=True)
+
     def images(self, split: str) -> np.ndarray:
         """Return all images of a split at once."""
         return np.concatenate(list(self.batches(split, ROWS)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -22,21 +23,23 @@ LINES: dict[str, Any] = {"ascending": "-", "descending": (0, (3, 1.5))}
 
 @_styled
 def interactions(style: Style, tables: Sequence[Table]) -> Figure:
-    """Draw each unit's interaction with its substitutes against the mean of its controls: a panel a layer and method.
+    """Draw each unit's interaction with its substitutes against the mean of its controls, coloured by each form of RS.
+
+    A line a layer and method.
 
     Args:
         style: How it looks.
         tables: The interactions of each layer and method, as `scripts/joint.py` writes them.
     """
-    figure, panels = _panels(style, len(tables), right=0.75)
-    shade = ScalarMappable(Normalize(0, 1), "viridis_r")
-    for axes, table in zip(panels, tables, strict=True):
+    figure, panels = _panels(style, len(tables) * len(RS_SCORES), right=0.75)
+    shade = ScalarMappable(Normalize(0, 1), colormaps["viridis_r"].with_extremes(bad="#CCCCCC"))
+    for axes, (table, score) in zip(panels, itertools.product(tables, RS_SCORES), strict=True):
         x, y = table["control_mean"].astype(float), table["interaction"].astype(float)
-        rs = table["rs"].astype(float)
+        rs = table[score].astype(float)
         shown = np.isfinite(x) & np.isfinite(y)
         matched = shown & (table["reason"] == "")
         axes.set_title(
-            f"{table['layer'][0]}, {method_name(str(table['method'][0]))}\n"
+            f"{table['layer'][0]}, {method_name(str(table['method'][0]))}: {SCORE_NAMES[score]}\n"
             f"{matched.sum()} of {len(x)} units, {(y > x)[matched].sum()} above",
             size=style.small,
             loc="left",
@@ -50,7 +53,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         limits = both.min() - room, both.max() + room
         axes.plot(limits, limits, color=GREY, linewidth=0.7, zorder=1)
         axes.axhline(0, color=GREY, linewidth=0.5, linestyle=(0, (1, 2)), zorder=1)
-        colors = shade.to_rgba(rs)
+        colors = shade.to_rgba(np.ma.masked_invalid(rs))
         axes.scatter(x[matched], y[matched], c=colors[matched], s=14, edgecolors="black", linewidths=0.3, zorder=3)
         other = shown & ~matched
         axes.scatter(x[other], y[other], c="none", s=14, edgecolors=colors[other], linewidths=0.9, zorder=2)

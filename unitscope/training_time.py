@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, median_of, methods_of, rows_of
+from unitscope.tables import RS_SCORES, Table, columns, correlation_of, layers_of, median_of, methods_of, rows_of
 
 
 def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -45,4 +45,4 @@ def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Ite
 def joined(rows: Iterator[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Return the rows of all checkpoints as the columns of a table, by seed, then by epoch."""
     ordered = sorted(rows, key=lambda row: (row["seed"], row["epoch"]))
-    return {name: np.array([row[name] for row in ordered]) for name in ordered[0]}
+    return columns(ordered)

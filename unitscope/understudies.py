@@ -6,9 +6,13 @@ the loss, as the interaction of two factors is defined; for the players of a gam
 Roubens 1999).
 """
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from unitscope.randomness import generator
 
 NEAREST = 5
 """A member of a control set is drawn from so many units, those nearest in scale."""
@@ -18,6 +22,22 @@ MATCHED = 2.0
 
 HIGH_RS = 0.5
 """RS from which a unit is high whatever the layer is: the border of the paper's quadrants (claim C3)."""
+
+
+COLUMNS = (
+    *("layer", "method", "unit", "substitutes", "rs", "rs_z", "rs_q", "loss_unit", "loss_set", "loss_joint"),
+    *("interaction", "interaction_half0", "interaction_half1", "controls", "control_mean", "control_sd", "p_value"),
+    *("scale_ratio", "reason"),
+)
+"""Of the table of a layer and method."""
+
+
+class Plan(NamedTuple):
+    """What is removed for one target unit: with and without the unit, its substitutes and each control set."""
+
+    unit: int
+    substitutes: list[int]
+    controls: list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -122,3 +142,80 @@ def high(rs: np.ndarray, defined: np.ndarray) -> dict[str, tuple[float, np.ndarr
         "median": (border, defined & (rs >= border)),
         "half": (HIGH_RS, defined & (rs >= HIGH_RS)),
     }
+
+
+# --- a layer ---------------------------------------------------------------------------------------------------------
+
+
+def plans(
+    substitutes: Mapping[int, list[int]], scales: np.ndarray, controls: int, seed: tuple[int | str, ...]
+) -> list[Plan]:
+    """Return what is removed for each target unit.
+
+    Args:
+        substitutes: Those of each target unit.
+        scales: (units,), as `control_sets` takes them.
+        controls: Number of control sets of a unit.
+        seed: Name that their draws belong to.
+    """
+    found = []
+    for unit, chosen in substitutes.items():
+        draws = [generator("joint", *seed, unit, draw) for draw in range(controls)]
+        found.append(Plan(unit, chosen, control_sets(unit, chosen, scales, draws)))
+    return found
+
+
+def needed_sets(several: Sequence[Plan]) -> dict[tuple[int, ...], int]:
+    """Return every set that has to be removed, each once, with its number; the empty one is the first."""
+    sets: dict[tuple[int, ...], int] = {(): 0}
+    for unit, substitutes, controls in several:
+        for members in ([], *([substitutes] if substitutes else []), *controls):
+            for wanted in (members, [unit, *members]):
+                sets.setdefault(tuple(sorted(wanted)), len(sets))
+    return sets
+
+
+def interaction_rows(
+    several: Sequence[Plan],
+    rise: Callable[[Sequence[int]], np.ndarray],
+    half: np.ndarray,
+    scales: np.ndarray,
+    why: Callable[[int], str],
+) -> Iterator[dict[str, Any]]:
+    """Yield what was measured of each target unit: the columns from `loss_unit` on.
+
+    Args:
+        several: What was removed.
+        rise: Gives the rise of the loss (images,) without a set of units.
+        half: (images,) half, 0 or 1, that each image belongs to.
+        scales: (units,).
+        why: Says why a unit has nothing to be measured; an empty text where it has.
+    """
+    for unit, substitutes, controls in several:
+        whole = rise([unit, *substitutes])
+        found = interaction(rise([unit]), rise(substitutes), whole) if substitutes else np.full(len(half), np.nan)
+        random = [float(interaction(rise([unit]), rise(one), rise([unit, *one])).mean()) for one in controls]
+        compared = against_controls(float(found.mean()), np.array(random))
+        ratio = scale_ratio(substitutes, controls, scales)
+        yield {
+            "unit": unit,
+            "loss_unit": float(rise([unit]).mean()),
+            "loss_set": float(rise(substitutes).mean()) if substitutes else np.nan,
+            "loss_joint": float(whole.mean()) if substitutes else np.nan,
+            "interaction": float(found.mean()),
+            **{
+                f"interaction_half{number}": float(found[half == number].mean()) if (half == number).any() else np.nan
+                for number in (0, 1)
+            },
+            **{"controls": len(controls), "control_mean": compared.mean, "control_sd": compared.sd},
+            **{"p_value": compared.p_value, "scale_ratio": ratio},
+            "reason": why(unit) or _why_unmatched(substitutes, ratio),
+        }
+
+
+def _why_unmatched(substitutes: list[int], ratio: float) -> str:
+    if not substitutes:
+        return "no substitutes"
+    if np.isnan(ratio):
+        return "no control: too few other units in the layer, or a substitute is silent on real images"
+    return "" if 1 / MATCHED <= ratio <= MATCHED else "no units of the substitutes' scale for a control"
