@@ -185,7 +185,9 @@ def test_no_interval_of_few_units_or_of_what_is_mostly_constant():
 def test_blocks_of_resamples_change_nothing(monkeypatch):
     from unitscope import resampling
 
-    statistic = lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1]  # noqa: E731
+    def statistic(scores, weights):
+        return rank_correlations(scores, weights)[:, 0, 1]
+
     scores = draws().normal(size=(2, 30))
     whole = estimate(statistic, scores, 3000, draws(1))
     monkeypatch.setattr(resampling, "BLOCK", 1000)

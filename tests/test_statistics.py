@@ -82,7 +82,7 @@ def test_interval_covers_about_as_often_as_it_says():
 def test_a_resample_is_a_weight():
     values = np.array([3.0, 1.0, 3.0, 2.0])
     weights = np.array([[2.0, 1.0, 0.0, 3.0], [1.0, 1.0, 1.0, 1.0]])
-    ranks = statistics._mid_ranks(statistics._groups(values), weights)
+    ranks = statistics.mid_ranks(statistics.distinct_places(values), weights)
     repeated = scipy.stats.rankdata(np.repeat(values, [2, 1, 0, 3]))
     assert ranks[0, [0, 1, 3]].tolist() == [repeated[0], repeated[2], repeated[3]]
     assert ranks[1].tolist() == scipy.stats.rankdata(values).tolist()

@@ -19,14 +19,14 @@ from unitscope.figures import (
     MINUS,
     PAGE_HEIGHT,
     SCORE_NAMES,
+    Panel,
     Style,
-    _correlation_text,
-    _grid,
-    _layer_title,
-    _Panel,
-    _relative,
-    _styled,
-    _wrapped,
+    correlation_text,
+    layer_title,
+    relative_box,
+    scatter_grid,
+    styled,
+    wrapped,
 )
 from unitscope.tables import RS_SCORES, Table, layers_of, method_name, methods_of, rows_of
 
@@ -52,7 +52,7 @@ NARROWEST_NUMBER = 0.34
 """Inches of a cell, below which it holds no number."""
 
 
-@_styled
+@styled
 def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Figure:
     """Draw RS on a unit's own top natural images against RS on the image made for it: a panel a layer and method.
 
@@ -67,9 +67,9 @@ def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Fig
     for layer in layers_of(units):
         own = rows_of(units, layer)
         y = np.where(own["dead"], np.nan, own[x])
-        groups[_layer_title(layer, own)] = [
-            _Panel(
-                f"{method_name(method)}: {_correlation_text(layers, layer, method, x, score)}".replace(x, on_test),
+        groups[layer_title(layer, own)] = [
+            Panel(
+                f"{method_name(method)}: {correlation_text(layers, layer, method, x, score)}".replace(x, on_test),
                 own[f"{score}_{method}"],
                 y,
                 number,
@@ -79,7 +79,7 @@ def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Fig
     footer = "Dashed: equal. A low correlation says that RS on made images is of the ascent, not of the units."
     footer += " Raw RS has the units' scales in common on both." if score == "rs" else ""
     axis_labels = f"{name} on the image made for the unit", f"{name} on its top test images"
-    figure, grid = _grid(style, groups, *axis_labels, footer)
+    figure, grid = scatter_grid(style, groups, *axis_labels, footer)
     for row in grid:
         for axes in row:
             axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
@@ -92,7 +92,7 @@ def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Fig
 # --- what foretells the cost of an ablation --------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def importance(style: Style, table: Table) -> Figure:
     """Draw how each predictor goes with the loss that ablation costs: a row a predictor, a column a layer.
 
@@ -113,7 +113,7 @@ def importance(style: Style, table: Table) -> Figure:
     longest = max(map(len, names)) * 0.6 * style.small / 72
     width = min((style.width - left - 0.1) / len(names), 0.8)
     tilted = longest > 0.95 * width
-    notes = _wrapped(
+    notes = wrapped(
         "ρ and R²: scored on one half of the test images, ablated on the other. "
         + ("Bold" if width >= NARROWEST_NUMBER else "Dot")
         + ": the 95 % interval of ρ excludes 0. R² below 0: worse than no predictor. Grey: undefined.",
@@ -130,7 +130,7 @@ def importance(style: Style, table: Table) -> Figure:
     low = total
     for (title, column, shown), height in zip(panels, heights, strict=True):
         low -= head + height
-        axes = figure.add_axes(_relative((left, low, width * len(names), height), style.width, total))
+        axes = figure.add_axes(relative_box((left, low, width * len(names), height), style.width, total))
         figure.text(0.1 / style.width, (low + height + 0.06) / total, title, weight="bold", size=style.small)
         _heat(style, axes, table, column, shown, names, width >= NARROWEST_NUMBER)
         axes.set_yticks(range(len(shown)), [labels[row] for row in shown])
@@ -187,7 +187,7 @@ def _predictor_name(method: str, predictor: str) -> str:
 # --- nulls -----------------------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def nulls(style: Style, table: Table) -> Figure:
     """Draw the correlation of RS and selectivity beside what it is where there is nothing to be found.
 
@@ -214,7 +214,7 @@ def nulls(style: Style, table: Table) -> Figure:
     for row, method in enumerate(methods):
         low = total - legend - (row + 1) * (panel + head) - row * gap
         for column, score in enumerate(RS_SCORES):
-            axes = figure.add_axes(_relative((left + column * width, low, width - 0.12, panel), style.width, total))
+            axes = figure.add_axes(relative_box((left + column * width, low, width - 0.12, panel), style.width, total))
             axes.axvline(0, color=GREY, linewidth=0.7, zorder=1)
             for place, layer in enumerate(names):
                 if place % 2:

@@ -149,17 +149,17 @@ class UnitImages:
         return result
 
 
-def _styled(draw: Callable[Concatenate[Style, P], R]) -> Callable[Concatenate[Style, P], R]:
+def styled(draw: Callable[Concatenate[Style, P], R]) -> Callable[Concatenate[Style, P], R]:
     """Run a function under the settings of its first argument, whatever the caller's own are."""
 
     @functools.wraps(draw)
-    def styled(style: Style, *args: P.args, **kwargs: P.kwargs) -> R:
+    def drawn(style: Style, *args: P.args, **kwargs: P.kwargs) -> R:
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             matplotlib.rcParams.update(style.parameters())  # type: ignore[arg-type]
             return draw(style, *args, **kwargs)
 
-    return styled
+    return drawn
 
 
 def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
@@ -184,7 +184,7 @@ def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
     }
 
 
-@_styled
+@styled
 def save(style: Style, figure: Figure, path: Path) -> None:
     """Write a figure as `path`.png and `path`.pdf, without dates and versions in them."""
     pixels = figure.get_figwidth() * figure.get_figheight() * style.dpi**2
@@ -198,7 +198,7 @@ def save(style: Style, figure: Figure, path: Path) -> None:
 # --- scores against scores -------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs") -> Figure:
     """Draw RS against class selectivity (as Chen et al. 2018, Fig. 1): a panel a layer and method.
 
@@ -211,9 +211,9 @@ def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs")
     groups = {}
     for layer in layers_of(units):
         own = rows_of(units, layer)
-        groups[_layer_title(layer, own)] = [
-            _Panel(
-                f"{method_name(method)}: {_correlation_text(layers, layer, method, 'selectivity', score)}"
+        groups[layer_title(layer, own)] = [
+            Panel(
+                f"{method_name(method)}: {correlation_text(layers, layer, method, 'selectivity', score)}"
                 + _unscored_text(own, f"{score}_{method}"),
                 own["selectivity"],
                 own[f"{score}_{method}"],
@@ -221,7 +221,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs")
             )
             for number, method in enumerate(methods_of(units))
         ]
-    figure, grid = _grid(style, groups, "class selectivity", SCORE_MEANINGS[score], _selectivity_footer(units))
+    figure, grid = scatter_grid(style, groups, "class selectivity", SCORE_MEANINGS[score], _selectivity_footer(units))
     for layer, row in zip(layers_of(units), grid, strict=True):
         chance = _living_mean(rows_of(units, layer), "selectivity_permuted")
         for axes in row:
@@ -233,7 +233,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs")
     return figure
 
 
-@_styled
+@styled
 def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Figure:
     """Draw how much the loss rises when a unit is clamped to 0, against its selectivity and its RS.
 
@@ -250,9 +250,9 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
     groups = {}
     for layer in layers_of(units):
         own = rows_of(units, layer)
-        groups[_layer_title(layer, own)] = [
-            _Panel(
-                f"{title}: {_correlation_text(layers, layer, method, x, 'ablation_loss')}",
+        groups[layer_title(layer, own)] = [
+            Panel(
+                f"{title}: {correlation_text(layers, layer, method, x, 'ablation_loss')}",
                 own[column],
                 own["ablation_loss"],
                 look,
@@ -260,7 +260,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
             for title, method, x, column, look in columns
         ]
     footer = "Clamped to 0 one at a time. The loss has a scale of its own in every layer."
-    figure, grid = _grid(
+    figure, grid = scatter_grid(
         style,
         groups,
         f"class selectivity, or {SCORE_NAMES[score]}",
@@ -280,7 +280,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
 
 
 @dataclass(frozen=True)
-class _Panel:
+class Panel:
     """A scatter plot: what stands above it, its points, and the number of its look."""
 
     text: str
@@ -289,9 +289,9 @@ class _Panel:
     look: int
 
 
-def _grid(
+def scatter_grid(
     style: Style,
-    groups: Mapping[str, Sequence[_Panel]],
+    groups: Mapping[str, Sequence[Panel]],
     x_label: str,
     y_label: str,
     footer: str,
@@ -313,12 +313,12 @@ def _grid(
     )
     line_height = 1.3 * style.small / 72
     fit = max(12, int(width * 72 / (0.55 * style.small)))
-    texts = [[_wrapped(panel.text, fit) for panel in group] for group in groups.values()]
+    texts = [[wrapped(panel.text, fit) for panel in group] for group in groups.values()]
     heads = [
         line_height * (1 + max(text.count("\n") + 1 for row in texts[first : first + abreast] for text in row)) + 0.06
         for first in range(0, len(groups), abreast)
     ]
-    notes = _wrapped(footer, int(style.width * 72 / (0.52 * style.small)))
+    notes = wrapped(footer, int(style.width * 72 / (0.52 * style.small)))
     bottom, between = 0.52 + (notes.count("\n") + 1) * line_height, 0.2
     around = bottom + sum(heads) + (lines - 1) * between
     height = min(1.7, 0.75 * width, max(0.75, (PAGE_HEIGHT - around) / lines))
@@ -334,21 +334,21 @@ def _grid(
         grid.append([])
         for column, panel in enumerate(group):
             box = (start + column * (width + gap), low, width, height)
-            axes = figure.add_axes(_relative(box, style.width, total))
+            axes = figure.add_axes(relative_box(box, style.width, total))
             _scatter(style, axes, panel)
             axes.tick_params(labelleft=column == 0, labelbottom=number + abreast >= len(groups))
             words = (box[0] / style.width, (top - line_height) / total, texts[number][column])
             figure.text(*words, size=style.small, va="top", linespacing=1.2)
             grid[-1].append(axes)
     middle = 0.5 * (1 + bottom / total)
-    vertical = _wrapped(y_label, int(13 * (total - bottom)))
+    vertical = wrapped(y_label, int(13 * (total - bottom)))
     figure.text(0.01, middle, vertical, rotation=90, ha="left", va="center", ma="center")
     figure.text(0.5, (bottom - 0.36) / total, x_label, ha="center", va="center")
     figure.text(0.5, 0.08 / total, notes, ha="center", va="bottom", size=style.small, color="#444444")
     return figure, grid
 
 
-def _scatter(style: Style, axes: Axes, panel: _Panel) -> None:
+def _scatter(style: Style, axes: Axes, panel: Panel) -> None:
     color, marker = style.look(panel.look)
     crowded = len(panel.x) > 150
     # Transparent, so that units with equal scores are darker; nothing is moved.
@@ -369,7 +369,7 @@ def _scatter(style: Style, axes: Axes, panel: _Panel) -> None:
 # --- correlation by depth --------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def depth(style: Style, units: Table, layers: Table) -> Figure:
     """Draw the correlation of selectivity and RS by depth (as Chen et al. 2018, Fig. 3b), each score in a panel.
 
@@ -394,7 +394,7 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
     figure = Figure(figsize=(style.width, total))
     for row, score in enumerate(RS_SCORES):
         low = total - legend_height - (row + 1) * (panel + head) - row * 0.14
-        axes = figure.add_axes(_relative((left, low, width, panel), style.width, total))
+        axes = figure.add_axes(relative_box((left, low, width, panel), style.width, total))
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
         axes.axhspan(-1.42, -1.1, color="#EEEEEE", linewidth=0, zorder=0)
         for number, method in enumerate(methods):
@@ -426,7 +426,7 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], method: str = "iam") -> Figure:
     """Draw the correlation of selectivity and RS by depth for several trainings, and their mean.
 
@@ -470,7 +470,7 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
     return figure
 
 
-@_styled
+@styled
 def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw how the correlation of selectivity and RS depends on choices: by layer and objective.
 
@@ -491,7 +491,7 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
         for column, layer in enumerate(layers):
             low = total - head - (row + 1) * panel - row * 0.3
             box = (left + column * width, low, width - 0.12, panel)
-            axes = figure.add_axes(_relative(box, style.width, total))
+            axes = figure.add_axes(relative_box(box, style.width, total))
             axes.axvline(0, color=GREY, linewidth=0.7, zorder=1)
             for number, (score, (color, marker)) in enumerate(looks.items()):
                 own = [
@@ -524,7 +524,7 @@ def _value(layers: Table, layer: str, method: str, score: str) -> float:
     return float(correlation_of(layers, layer, method, "selectivity", score)["spearman"])
 
 
-@_styled
+@styled
 def spread(style: Style, units: Table, score: str = "rs") -> Figure:
     """Draw the median of RS and the range between its quartiles, by layer.
 
@@ -537,7 +537,7 @@ def spread(style: Style, units: Table, score: str = "rs") -> Figure:
     longest = max(map(len, names)) * 0.6 * style.small / 72
     total = 1.9 + 0.7 * longest
     figure = Figure(figsize=(style.width, total))
-    axes = figure.add_axes(_relative((0.6, 0.35 + 0.7 * longest, style.width - 0.7, 1.2), style.width, total))
+    axes = figure.add_axes(relative_box((0.6, 0.35 + 0.7 * longest, style.width - 0.7, 1.2), style.width, total))
     for number, method in enumerate(methods):
         color, marker = style.look(number)
         for place, layer in enumerate(names):
@@ -570,7 +570,7 @@ def spread(style: Style, units: Table, score: str = "rs") -> Figure:
     return figure
 
 
-@_styled
+@styled
 def stacked(style: Style, figures: Sequence[Figure]) -> bytes:
     """Return figures below one another as one PNG; they are as wide as the style says."""
     pictures = []
@@ -615,7 +615,7 @@ def _point(axes: Axes, x: float, found: Mapping[str, Any], color: str, marker: s
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], UnitImages]) -> Figure:
     """Draw the most selective unit that has two substitutes, its image beside theirs (as Chen et al. 2018, Fig. 2).
 
@@ -640,7 +640,7 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
     above += [f"substitute: unit {other}\n{_scores_text(own, other, method, fit)}" for other in others]
     below = ["its own image"]
     below += [
-        _wrapped(f"answers unit {unit}'s image {relative[other]:.3g}×\u00a0as\u00a0strongly", fit) for other in others
+        wrapped(f"answers unit {unit}'s image {relative[other]:.3g}×\u00a0as\u00a0strongly", fit) for other in others
     ]
     line_height = 1.3 * style.small / 72
     bottom = line_height * (1 + max(text.count("\n") for text in below)) + 0.12
@@ -651,7 +651,7 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
     figure.text(0.5, 1 - 0.04 / total, title, ha="center", va="top", weight="bold")
     for place, number in enumerate((unit, *others)):
         middle = (place + 0.5) * room
-        axes = figure.add_axes(_relative((middle - side / 2, bottom, side, side), style.width, total))
+        axes = figure.add_axes(relative_box((middle - side / 2, bottom, side, side), style.width, total))
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(visible=True, linewidth=1.4 if place == 0 else 0.6)
         picture = made.of(number)
@@ -695,10 +695,10 @@ def _scores_text(own: Table, unit: int, method: str, fit: int) -> str:
         for score in RS_SCORES
         if np.isfinite(own[f"{score}_{method}"][unit])
     ]
-    return _wrapped(f"{first}, {', '.join(scores) or 'no RS'}", fit)
+    return wrapped(f"{first}, {', '.join(scores) or 'no RS'}", fit)
 
 
-@_styled
+@styled
 def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages) -> Figure:
     """Draw the images of all target units of a layer by one method, most selective first, dead units last.
 
@@ -710,7 +710,7 @@ def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages)
         made: The images; the first seed's are shown.
     """
     own = rows_of(units, layer)
-    rows = np.argsort(_ranks_by_selectivity(own)[made.units], kind="stable")
+    rows = np.argsort(ranks_by_selectivity(own)[made.units], kind="stable")
     count = len(rows)
     columns = 8 if count <= 64 else 10 if count <= 200 else math.ceil(math.sqrt(1.4 * count))
     lines = math.ceil(count / columns)
@@ -745,7 +745,7 @@ def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages)
     return figure
 
 
-@_styled
+@styled
 def responses(style: Style, units: Table, layer: str, method: str, made: UnitImages) -> Figure:
     """Draw a layer's response matrix as a heat map, units in the order of their selectivity.
 
@@ -760,7 +760,7 @@ def responses(style: Style, units: Table, layer: str, method: str, made: UnitIma
         made: The responses; the median over seeds is shown.
     """
     own = rows_of(units, layer)
-    ranks = _ranks_by_selectivity(own)
+    ranks = ranks_by_selectivity(own)
     rows, columns = np.argsort(ranks[made.units], kind="stable"), np.argsort(ranks, kind="stable")
     relative = made.relative_responses()[rows][:, columns]
     silent = int(np.isnan(relative).all(axis=1).sum())
@@ -770,7 +770,7 @@ def responses(style: Style, units: Table, layer: str, method: str, made: UnitIma
     high = min(max(side * len(rows) / len(columns), 1.2), side)
     total = high + 0.8
     figure = Figure(figsize=(style.width, total))
-    axes = figure.add_axes(_relative((0.6, 0.5, side, high), style.width, total))
+    axes = figure.add_axes(relative_box((0.6, 0.5, side, high), style.width, total))
     colormap = matplotlib.colormaps[style.colormap].with_extremes(bad="#BBBBBB")
     drawn = axes.imshow(np.clip(shown, -3, 3), cmap=colormap, vmin=-3, vmax=3, aspect="auto")
     axes.spines[:].set(visible=True)
@@ -783,7 +783,7 @@ def responses(style: Style, units: Table, layer: str, method: str, made: UnitIma
         axis.set_ticks(range(0, len(numbers), every), [str(number) for number in numbers[::every]])
     axes.set(xlabel="unit j that answers, most selective first", ylabel="unit i whose image it is")
     bar = figure.colorbar(
-        drawn, cax=figure.add_axes(_relative((0.6 + side + 0.12, 0.5, 0.13, high), style.width, total))
+        drawn, cax=figure.add_axes(relative_box((0.6 + side + 0.12, 0.5, 0.13, high), style.width, total))
     )
     ticks = range(-3, 4) if high > 2 else (-3, 0, 3)
     ratios = {-3: "≤ 1/8", -2: "1/4", -1: "1/2", 0: "1", 1: "2", 2: "4", 3: "≥ 8"}
@@ -811,7 +811,7 @@ def _label(own: Table, unit: int, method: str) -> str:
     return "\n".join([f"unit {unit}", *known, *filter(None, scores)])
 
 
-def _ranks_by_selectivity(own: Table) -> np.ndarray:
+def ranks_by_selectivity(own: Table) -> np.ndarray:
     """Return the place of each unit of a layer: most selective first, dead ones last."""
     order = np.lexsort((own["unit"], -np.nan_to_num(own["selectivity"], nan=-1.0), own["dead"]))
     return np.argsort(order)
@@ -820,12 +820,13 @@ def _ranks_by_selectivity(own: Table) -> np.ndarray:
 # --- texts and measures ----------------------------------------------------------------------------------------------
 
 
-def _layer_title(layer: str, own: Table) -> str:
+def layer_title(layer: str, own: Table) -> str:
+    """Return the name of a layer with its numbers of units and of dead ones."""
     dead = int(own["dead"].sum())
     return f"{layer} ({len(own['unit'])} units{f', {dead} dead' if dead else ''})"
 
 
-def _correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> str:
+def correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> str:
     """Return a correlation with its interval and number of units, or why there is none; it breaks only at spaces."""
     found = correlation_of(layers, layer, method, x, y)
     if not math.isfinite(found["spearman"]):
@@ -880,11 +881,14 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return float(values.min() - margin), float(values.max() + margin)
 
 
-def _wrapped(text: str, width: int) -> str:
+def wrapped(text: str, width: int) -> str:
+    """Return a text in lines of at most so many characters."""
     # A name without spaces that is longer than a panel is broken rather than cut off.
     return "\n".join(textwrap.wrap(text, max(width, 1), break_on_hyphens=False)) or text
 
 
-def _relative(box: tuple[float, float, float, float], width: float, height: float) -> tuple[float, float, float, float]:
+def relative_box(
+    box: tuple[float, float, float, float], width: float, height: float
+) -> tuple[float, float, float, float]:
     """Return a box (left, bottom, width, height) in inches as shares of the figure."""
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height

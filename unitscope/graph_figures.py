@@ -14,11 +14,11 @@ from unitscope.figures import (
     GREY,
     SCORE_NAMES,
     Style,
-    _layer_title,
-    _ranks_by_selectivity,
-    _relative,
-    _styled,
-    _wrapped,
+    layer_title,
+    ranks_by_selectivity,
+    relative_box,
+    styled,
+    wrapped,
 )
 from unitscope.tables import RS_SCORES, Table, method_name, rows_of
 
@@ -30,7 +30,7 @@ NAMED = 3
 """Units of largest in-degree whose numbers stand beside them."""
 
 
-@_styled
+@styled
 def graph(
     style: Style, units: Table, measures: Table, degrees: Table, edges: Mapping[tuple[str, str], Edges]
 ) -> Figure:
@@ -51,7 +51,7 @@ def graph(
     lines = math.ceil(len(cells) / abreast)
     wide = style.width / abreast
     side = min(1.6, 0.45 * wide)
-    notes = _wrapped(
+    notes = wrapped(
         "Circle: units in the order of selectivity, clockwise from the top (dark: selective; white: dead or without "
         "selectivity); a line from each target to its strongest substitute, which is larger the more lines end there; "
         "where most do, in colour. Curves: share of targets that a unit substitutes, the largest first; "
@@ -65,12 +65,12 @@ def graph(
         row, column = divmod(number, abreast)
         low, left = total - 0.05 - row * (head + side + below) - head - side, column * wide + 0.08
         own = rows_of(units, layer)
-        title = f"{_layer_title(layer, own)}, {method_name(method)}"
+        title = f"{layer_title(layer, own)}, {method_name(method)}"
         figure.text(left / style.width, (low + side + head) / total, title, weight="bold", size=style.small, va="top")
-        circle = figure.add_axes(_relative((left, low - 0.12, side + 0.1, side), style.width, total))
+        circle = figure.add_axes(relative_box((left, low - 0.12, side + 0.1, side), style.width, total))
         _circle(style, circle, own, edges[layer, method])
         box = (left + side + 0.55, low, wide - side - 0.75, side - 0.05)
-        curves = figure.add_axes(_relative(box, style.width, total))
+        curves = figure.add_axes(relative_box(box, style.width, total))
         chosen = {
             score: [
                 {name: column[_rows(table, layer, method, score)] for name, column in table.items()}
@@ -92,7 +92,7 @@ def _rows(table: Table, layer: str, method: str, score: str) -> np.ndarray:
 def _circle(style: Style, axes: Axes, own: Table, edges: Edges) -> None:
     """Draw the units of a layer on a circle, and the strongest edge of each."""
     count = len(own["unit"])
-    angle = np.pi / 2 - 2 * np.pi * _ranks_by_selectivity(own) / count
+    angle = np.pi / 2 - 2 * np.pi * ranks_by_selectivity(own) / count
     places = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     strongest = {target: other for target, other, _ in reversed(edges)}
     received = np.bincount(list(strongest.values()), minlength=count)

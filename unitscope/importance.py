@@ -13,7 +13,7 @@ import numpy as np
 
 from unitscope.randomness import generator
 from unitscope.resampling import Estimate, estimate, partial_correlation, rank_correlations, ranks
-from unitscope.statistics import FEWEST_FOR_INTERVAL
+from unitscope.statistics import FEWEST_FOR_INTERVAL, why_undefined
 from unitscope.tables import RS_SCORES, Table, methods_of, rows_of
 
 DATA_SIDE = ("selectivity", "mean", "std", "firing_rate", "redundancy")
@@ -218,17 +218,10 @@ def _fitted(
 
 def _why_undefined(predictor: np.ndarray, losses: np.ndarray, name: str) -> str:
     """Return why a predictor (2, units) has no correlation with losses (2, units); empty where it has one."""
-    for values, what in ((losses, "ablation_loss"), (predictor, name)):
-        if not np.isfinite(values).all(0).any():
-            return f"{what} is undefined for all units"
     kept = np.isfinite(np.concatenate([predictor, losses])).all(0)
-    if kept.sum() < 3:
-        return f"only {kept.sum()} units have both {name} and ablation_loss"
-    for values, what in ((losses[:, kept], "ablation_loss"), (predictor[:, kept], name)):
-        for half in values:
-            if (half == half[0]).all():
-                return f"{what} is {half[0]:.4g} for all {kept.sum()} units"
-    return ""
+    names = ("ablation_loss", name)
+    reasons = (why_undefined(losses[1 - half], predictor[half], kept, names) for half in (0, 1))
+    return next(filter(None, reasons), "")
 
 
 # --- RS and selectivity, given the rest ------------------------------------------------------------------------------

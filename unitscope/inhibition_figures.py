@@ -2,12 +2,12 @@
 
 from matplotlib.figure import Figure
 
-from unitscope.figures import Style, _correlation_text, _grid, _layer_title, _Panel, _styled
+from unitscope.figures import Panel, Style, correlation_text, layer_title, scatter_grid, styled
 from unitscope.inhibition import by_unit
 from unitscope.tables import Table, layers_of, method_name, methods_of, rows_of
 
 
-@_styled
+@styled
 def inhibition(style: Style, units: Table, inhibited: Table, correlations: Table) -> Figure:
     """Draw the share of a layer's units that a unit's image inhibits, against the unit's class selectivity.
 
@@ -20,9 +20,9 @@ def inhibition(style: Style, units: Table, inhibited: Table, correlations: Table
     groups = {}
     for layer in layers_of(units):
         own = rows_of(units, layer)
-        groups[_layer_title(layer, own)] = [
-            _Panel(
-                f"{method_name(method)}: {_correlation_text(correlations, layer, method, 'inhibited', 'selectivity')}",
+        groups[layer_title(layer, own)] = [
+            Panel(
+                f"{method_name(method)}: {correlation_text(correlations, layer, method, 'inhibited', 'selectivity')}",
                 own["selectivity"],
                 by_unit(inhibited, layer, method, len(own["unit"])),
                 number,
@@ -31,7 +31,7 @@ def inhibition(style: Style, units: Table, inhibited: Table, correlations: Table
         ]
     footer = "A mark is a living unit. Undefined where the layer is signed: nothing is silenced there."
     label = "share of the other units with a negative pre-activation on the unit's image"
-    figure, grid = _grid(style, groups, "class selectivity", label, footer)
+    figure, grid = scatter_grid(style, groups, "class selectivity", label, footer)
     for row in grid:
         for axes in row:
             axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))

@@ -70,7 +70,7 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class _Site:
+class Site:
     """Where in the traced graph a layer is computed."""
 
     call: fx.Node
@@ -135,7 +135,7 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     Raises:
         UserError: The network does not accept images of that shape.
     """
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         return _hooks().taps(module, shape)
     sites = _sites(traced)
@@ -173,20 +173,20 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
         A function from images (images, channels, height, width) to the pre-activations (images, units) and the
         activations (images, units), both read out. They are the same tensor where no nonlinearity follows.
     """
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         return _hooks().prefix(module, layer, readout)
-    site = _site(traced, layer)
+    site = site_of(traced, layer)
     read = [_add_readout(traced.graph, node, site.kind, readout) for node in (site.tap, site.activation)]
     return _cut(traced, [], tuple(read))
 
 
 def tapped(module: nn.Module, layer: str) -> Tapped:
     """Return the network at the tap of a layer, in pieces from which its units can be computed one by one."""
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         return _hooks().tapped(module, layer)
-    site = _site(traced, layer)
+    site = site_of(traced, layer)
     modules: dict[str, Any] = dict(traced.named_modules())
     nonlinearity = _cut(traced, [site.tap], site.activation)
     # A PReLU may hold a slope for each unit.
@@ -197,7 +197,7 @@ def tapped(module: nn.Module, layer: str) -> Tapped:
         inputs=_lean(_cut(traced, [], site.call.all_input_nodes[0])),
         outputs=_lean(_cut(traced, [], site.tap)),
         nonlinearity=nonlinearity,
-        rectified=site.activation is not site.tap and _kind(site.activation, modules) in RECTIFIERS,
+        rectified=site.activation is not site.tap and kind_of(site.activation, modules) in RECTIFIERS,
         filters=_filters(modules[str(site.call.target)], norm) if alike else None,
     )
 
@@ -207,10 +207,10 @@ def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable
 
     What no named layer depends on is not computed, and a map is freed as soon as it has been read out.
     """
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         return _hooks().readouts(module, list(layers), readout)
-    sites = [_site(traced, layer) for layer in layers]
+    sites = [site_of(traced, layer) for layer in layers]
     read = [_add_readout(traced.graph, site.activation, site.kind, readout) for site in sites]
     return _cut(traced, [], tuple(read))
 
@@ -221,10 +221,10 @@ def split(module: nn.Module, layer: str) -> Split:
     Where a convolution or a linear layer alone reads the activation, through poolings at most, the suffix starts behind
     it: what one unit changes there is the answer to a single channel.
     """
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         return _hooks().split(module, layer)
-    site = _site(traced, layer)
+    site = site_of(traced, layer)
     modules: dict[str, Any] = dict(traced.named_modules())
     reader = _reader(site, modules)
     start = reader or site.activation
@@ -256,13 +256,13 @@ def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
         A function from images and, for each of the layers in turn, `removed` (units,) and `values` (units,) to the
         network's output. Each layer is held on what reaches it, so that what is held before it is felt.
     """
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         return _hooks().held(module, layers)
     graph = traced.graph
     first = next(node for node in graph.nodes if node.op != "placeholder")
     for number, layer in enumerate(layers):
-        site = _site(traced, layer)
+        site = site_of(traced, layer)
         with graph.inserting_before(first):
             given = [graph.placeholder(f"{name}_{number}") for name in ("removed", "values")]
         with graph.inserting_after(site.activation):
@@ -287,7 +287,7 @@ def copied(module: nn.Module) -> nn.Module:
     It is the traced graph where there is one: modules whose class was made from that of a graph, as an exported
     program's is, cannot be copied as they are. Paths of the layers stay.
     """
-    traced = _trace(module)
+    traced = trace(module)
     return copy.deepcopy(module if traced is None else traced)
 
 
@@ -338,7 +338,7 @@ def _hooks() -> ModuleType:
     return hooks
 
 
-def _trace(module: nn.Module) -> fx.GraphModule | None:
+def trace(module: nn.Module) -> fx.GraphModule | None:
     """Trace a network into a graph in which nothing is done in place; the module given is left as it is.
 
     None where torch.fx cannot trace it.
@@ -386,7 +386,7 @@ def _without_flag(node: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (*node.args[:place], *((False,) if len(node.args) > place else ()), *node.args[place + 1 :]), kwargs
 
 
-def _sites(traced: fx.GraphModule) -> dict[str, _Site]:
+def _sites(traced: fx.GraphModule) -> dict[str, Site]:
     modules = dict(traced.named_modules())
     calls: dict[str, int] = {}
     sites = {}
@@ -398,9 +398,9 @@ def _sites(traced: fx.GraphModule) -> dict[str, _Site]:
         name = node.target if calls[node.target] == 1 else f"{node.target}-call{calls[node.target]}"
         tapped = _follow(node, modules, lambda user, kind: kind in NORMS) or node
         activation = _follow(tapped, modules, lambda user, kind: kind in POSITIVE + SIGNED)
-        signed = activation is None or _kind(activation, modules) not in POSITIVE
+        signed = activation is None or kind_of(activation, modules) not in POSITIVE
         kind = "conv" if isinstance(target, nn.Conv2d) else "linear"
-        sites[name] = _Site(node, kind, tapped, activation or tapped, signed)
+        sites[name] = Site(node, kind, tapped, activation or tapped, signed)
     return sites
 
 
@@ -408,7 +408,7 @@ def _follow(node: fx.Node, modules: dict[str, nn.Module], wanted: Callable[[fx.N
     """Return the wanted operation that alone uses `node`, looking through modules that pass their input on."""
     while len(node.users) == 1:
         (node,) = node.users
-        kind = _kind(node, modules)
+        kind = kind_of(node, modules)
         if wanted(node, kind):
             return node
         if kind not in TRANSPARENT:
@@ -416,14 +416,19 @@ def _follow(node: fx.Node, modules: dict[str, nn.Module], wanted: Callable[[fx.N
     return None
 
 
-def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> Any:
+def kind_of(node: fx.Node, modules: dict[str, nn.Module]) -> Any:
     """Return what a node does: the class of its module, its function, or the name of its method."""
     if node.op == "call_module":
         return type(modules[str(node.target)])
     return node.target if node.op in ("call_function", "call_method") else None
 
 
-def _site(traced: fx.GraphModule, layer: str) -> _Site:
+def site_of(traced: fx.GraphModule, layer: str) -> Site:
+    """Return where a layer is computed in what `trace` gives.
+
+    Raises:
+        UserError: There is no such layer; the message lists those that there are.
+    """
     sites = _sites(traced)
     _check([layer], sites)
     return sites[layer]
@@ -436,19 +441,19 @@ def _check(wanted: Iterable[str], known: Iterable[str]) -> None:
             raise UserError(f"There is no layer {layer!r} in this network. Its layers are: {', '.join(known)}.")
 
 
-def _reader(site: _Site, modules: dict[str, Any]) -> fx.Node | None:
+def _reader(site: Site, modules: dict[str, Any]) -> fx.Node | None:
     """Return the layer that alone reads an activation, if what lies between keeps the units apart."""
     node, flat = site.activation, False
     while len(node.users) == 1:
         (node,) = node.users
-        kind = _kind(node, modules)
+        kind = kind_of(node, modules)
         if kind is nn.Linear:
             return node if flat == (site.kind == "conv") else None
         if kind is nn.Conv2d and not flat and site.kind == "conv":
             reader = modules[str(node.target)]
             return node if reader.groups == 1 and reader.padding_mode == "zeros" else None
         if kind in (nn.Flatten, torch.flatten, "flatten") and site.kind == "conv":
-            flat = flat or _flattens_units(node, modules)
+            flat = flat or flattens_units(node, modules)
             if not flat:
                 return None
         elif kind not in TRANSPARENT and not (kind in POOLINGS and not flat and site.kind == "conv"):
@@ -456,7 +461,7 @@ def _reader(site: _Site, modules: dict[str, Any]) -> fx.Node | None:
     return None
 
 
-def _flattens_units(node: fx.Node, modules: dict[str, Any]) -> bool:
+def flattens_units(node: fx.Node, modules: dict[str, Any]) -> bool:
     """Return whether a flattening joins all axes behind the first."""
     if node.op == "call_module":
         return (modules[str(node.target)].start_dim, modules[str(node.target)].end_dim) == (1, -1)
@@ -566,7 +571,7 @@ def _lean(part: fx.GraphModule) -> fx.GraphModule:
     modules: dict[str, Any] = dict(part.named_modules())
     for node in list(part.graph.nodes):
         source = node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
-        if source is None or len(source.users) > 1 or _kind(source, modules) not in (nn.Conv2d, nn.Linear, *NORMS):
+        if source is None or len(source.users) > 1 or kind_of(source, modules) not in (nn.Conv2d, nn.Linear, *NORMS):
             continue
         norm = modules[str(node.target)] if node.op == "call_module" else None
         folded = norm and _folded(modules[str(source.target)], norm)
@@ -577,7 +582,7 @@ def _lean(part: fx.GraphModule) -> fx.GraphModule:
             part.add_submodule(source.target, modules[source.target])
             node.replace_all_uses_with(source)
             part.graph.erase_node(node)
-        elif _kind(node, modules) in RECTIFIERS:
+        elif kind_of(node, modules) in RECTIFIERS:
             # No convolution, linear layer or batch norm needs its output for its gradient.
             node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, (source,), {}
     part.recompile()

@@ -4,12 +4,13 @@ Mean, spread and firing rate of a unit's activation, how well the layer's other 
 data's side), and the norm of its incoming weights. What they foretell is asked in `unitscope.importance`.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
-# Beside that module and with its helpers: a further function in it would make every image anew.
-from unitscope.layers import NORMS, _site, _trace
+from unitscope.layers import NORMS, site_of, trace
 from unitscope.randomness import generator
 from unitscope.summaries import LEAST_POSITIVE
 
@@ -126,12 +127,12 @@ def weight_norms(module: nn.Module, layer: str) -> np.ndarray | None:
     Raises:
         UserError: There is no such layer.
     """
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         return None
-    site = _site(traced, layer)
-    weights: torch.Tensor = traced.get_submodule(str(site.call.target)).weight  # type: ignore[assignment]
-    norms = torch.linalg.vector_norm(weights.detach().cpu().double().flatten(1), dim=1).numpy()
+    site = site_of(traced, layer)
+    own: Any = traced.get_submodule(str(site.call.target))
+    norms = torch.linalg.vector_norm(own.weight.detach().cpu().double().flatten(1), dim=1).numpy()
     if site.tap is site.call:
         return norms
     norm = traced.get_submodule(str(site.tap.target))

@@ -14,7 +14,7 @@ import numpy as np
 from unitscope.randomness import generator
 from unitscope.resampling import Estimate, estimate, rank_correlations
 from unitscope.selectivity import class_selectivity
-from unitscope.statistics import _why_undefined
+from unitscope.statistics import why_undefined
 from unitscope.substitution import by_seed
 from unitscope.summaries import group_means
 from unitscope.tables import RS_SCORES, Table, layers_of, rows_of
@@ -283,7 +283,7 @@ def _relation(
     rs: np.ndarray, selectivity: np.ndarray, name: str, resamples: int, seed: tuple[int | str, ...]
 ) -> dict[str, Any]:
     kept = np.isfinite(rs) & np.isfinite(selectivity)
-    found = Estimate(np.nan, np.nan, np.nan, _why_undefined(rs, selectivity, kept, (name, "selectivity")))
+    found = Estimate(np.nan, np.nan, np.nan, why_undefined(rs, selectivity, kept, (name, "selectivity")))
     if not found.reason:
         found = estimate(_correlation, np.stack([rs, selectivity]), resamples, generator(*seed))
     return {
@@ -301,7 +301,7 @@ def _under_permuted(rs: np.ndarray, permuted: np.ndarray | None, name: str) -> d
     if permuted is None:
         return {"used": 0, **nothing, "reason": "there are no classes"}
     kept = np.isfinite(rs) & np.isfinite(permuted).all(0)
-    if reason := _why_undefined(rs, permuted[0], kept, (name, "selectivity")):
+    if reason := why_undefined(rs, permuted[0], kept, (name, "selectivity")):
         return {"used": int(kept.sum()), **nothing, "reason": reason}
     found = rank_correlations(np.concatenate([[rs[kept]], permuted[:, kept]]))[0, 0, 1:]
     low, high = np.nanquantile(found, [0.025, 0.975])

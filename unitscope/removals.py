@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, _styled
+from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, styled
 from unitscope.tables import RS_SCORES, Table, method_name
 
 COLUMNS = 3
 LINES: dict[str, Any] = {"ascending": "-", "descending": (0, (3, 1.5))}
 
 
-@_styled
+@styled
 def interactions(style: Style, tables: Sequence[Table]) -> Figure:
     """Draw each unit's interaction with its substitutes against the mean of its controls, coloured by each form of RS.
 
@@ -68,7 +68,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def curves(style: Style, tables: Sequence[Table]) -> Figure:
     """Draw accuracy against the fraction of units removed, for each layer and for all of them together.
 

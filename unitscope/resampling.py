@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unitscope.statistics import BLOCK, FEWEST_FOR_INTERVAL, MOST_CONSTANT, _groups, _mid_ranks
+from unitscope.statistics import BLOCK, FEWEST_FOR_INTERVAL, MOST_CONSTANT, distinct_places, mid_ranks
 
 
 class Estimate(NamedTuple):
@@ -24,7 +24,7 @@ class Estimate(NamedTuple):
 
 def ranks(values: np.ndarray) -> np.ndarray:
     """Return the ranks (units,) of values (units,), from 1; tied values have the mean of their ranks."""
-    return _mid_ranks(_groups(values), np.ones((1, len(values))))[0]
+    return mid_ranks(distinct_places(values), np.ones((1, len(values))))[0]
 
 
 def rank_correlations(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -40,7 +40,7 @@ def rank_correlations(scores: np.ndarray, weights: np.ndarray | None = None) -> 
     """
     weights = np.ones((1, scores.shape[1])) if weights is None else weights
     middle = (weights.sum(1, keepdims=True) + 1) / 2
-    centred = np.stack([_mid_ranks(_groups(score), weights) - middle for score in scores], axis=1)
+    centred = np.stack([mid_ranks(distinct_places(score), weights) - middle for score in scores], axis=1)
     products = (centred * weights[:, None]) @ centred.mT
     scale = np.sqrt(np.einsum("rss->rs", products))
     with np.errstate(invalid="ignore", divide="ignore"):

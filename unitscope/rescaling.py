@@ -21,12 +21,12 @@ from unitscope.layers import (
     POOLINGS,
     RECTIFIERS,
     TRANSPARENT,
-    _flattens_units,
-    _kind,
-    _Site,
-    _site,
-    _trace,
+    Site,
     copied,
+    flattens_units,
+    kind_of,
+    site_of,
+    trace,
 )
 
 PASSING: tuple[Any, ...] = (*TRANSPARENT, F.dropout, F.dropout1d, F.dropout2d)
@@ -142,14 +142,14 @@ def _places(module: nn.Module, layer: str) -> _Places:
         _Obstacle: There is something that they would change.
         UserError: There is no such layer.
     """
-    traced = _trace(module)
+    traced = trace(module)
     if traced is None:
         raise _Obstacle("torch.fx cannot trace the network, so it is not known what reads the layer")
-    site = _site(traced, layer)
+    site = site_of(traced, layer)
     modules: dict[str, Any] = dict(traced.named_modules())
     if site.activation is site.tap:
         raise _Obstacle("no nonlinearity follows it directly")
-    if _kind(site.activation, modules) not in RECTIFIERS:
+    if kind_of(site.activation, modules) not in RECTIFIERS:
         raise _Obstacle(f"its nonlinearity is {_called(site.activation, modules)}, not a plain ReLU")
     tap = str(site.tap.target)
     _check_own(traced, modules, tap)
@@ -158,17 +158,17 @@ def _places(module: nn.Module, layer: str) -> _Places:
     return _Places(tap, readers)
 
 
-def _readers(traced: fx.GraphModule, modules: dict[str, Any], site: _Site, units: int) -> list[_Reader]:
+def _readers(traced: fx.GraphModule, modules: dict[str, Any], site: Site, units: int) -> list[_Reader]:
     """Return all that read a layer's activation, each of which has to be a layer whose weights can be divided."""
     readers: list[_Reader] = []
     waiting = [(user, False) for user in site.activation.users]
     while waiting:
         node, flat = waiting.pop(0)
-        kind = _kind(node, modules)
+        kind = kind_of(node, modules)
         maps = site.kind == "conv" and not flat
         if kind in PASSING or (maps and kind in POOLINGS):
             waiting += [(user, flat) for user in node.users]
-        elif (kind in FLATTENINGS and _flattens_units(node, modules)) or (maps and _averages_space(node, kind)):
+        elif (kind in FLATTENINGS and flattens_units(node, modules)) or (maps and _averages_space(node, kind)):
             waiting += [(user, True) for user in node.users]
         elif kind in (nn.Conv2d, nn.Linear) and _fits(modules[str(node.target)], site.kind, flat, units):
             _check_own(traced, modules, str(node.target))
@@ -214,5 +214,5 @@ def _check_own(traced: fx.GraphModule, modules: dict[str, Any], path: str) -> No
 
 def _called(node: fx.Node, modules: dict[str, Any]) -> str:
     """Return what people call an operation."""
-    kind = _kind(node, modules)
+    kind = kind_of(node, modules)
     return str(getattr(kind, "__name__", kind))

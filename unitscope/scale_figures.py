@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, _relative, _styled, _wrapped
+from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, relative_box, styled, wrapped
 from unitscope.tables import RS_SCORES, Table, method_name
 
 PANEL = 1.25
@@ -22,7 +22,7 @@ STEP = 0.27
 """Between the scores of a layer, as a share of the room that a layer has."""
 
 
-@_styled
+@styled
 def scale(style: Style, tables: Sequence[Table]) -> Figure:
     """Draw what random scales of the units do to the scores, while the network's function stays as it is.
 
@@ -34,7 +34,7 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
         tables: Of the layers, in the order of the network, as `unitscope.scale.table` makes them.
     """
     shown = [table for table in tables if table["condition"][0]]
-    notes = _wrapped(_footer(tables, shown), int(style.width * 72 / (0.57 * style.small)))
+    notes = wrapped(_footer(tables, shown), int(style.width * 72 / (0.57 * style.small)))
     line = 1.3 * style.small / 72
     note_height = (notes.count("\n") + 1) * line + 0.08
     if not shown:
@@ -59,7 +59,7 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
     top = total - legend
     for number, method in enumerate(kept):
         low = top - head - PANEL
-        axes = figure.add_axes(_relative((left, low, style.width - left - 0.1, PANEL), style.width, total))
+        axes = figure.add_axes(relative_box((left, low, style.width - left - 0.1, PANEL), style.width, total))
         _correlations(style, axes, shown, method)
         _layers(axes, names if number == len(kept) - 1 else [], len(names), tilt)
         title = f"{method_name(method)}, images as they are: correlation with selectivity"
@@ -70,7 +70,7 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
     highest = max((float(np.nanmax(_made(table, "mean_change"), initial=0.0)) for table in shown), default=0.0)
     for number, method in enumerate(made):
         start = left + number * (narrow + gap)
-        axes = figure.add_axes(_relative((start, low, narrow, PANEL), style.width, total))
+        axes = figure.add_axes(relative_box((start, low, narrow, PANEL), style.width, total))
         _changes(style, axes, shown, method, max(highest, 0.05), upright)
         axes.tick_params(labelleft=number == 0)
         _layers(axes, names, len(names), tilt_made)

@@ -57,13 +57,13 @@ def spearman(
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     kept = np.isfinite(x) & np.isfinite(y)
     used = int(kept.sum())
-    if reason := _why_undefined(x, y, kept, names):
+    if reason := why_undefined(x, y, kept, names):
         return Correlation(np.nan, np.nan, np.nan, np.nan, used, reason)
-    x_groups, y_groups = _groups(x[kept]), _groups(y[kept])
+    x_groups, y_groups = distinct_places(x[kept]), distinct_places(y[kept])
     every = np.ones((1, used))
     # Doubled and centred ranks are whole numbers, so equal correlations compare as equal.
-    x_ranks = 2 * _mid_ranks(x_groups, every)[0] - (used + 1)
-    y_ranks = 2 * _mid_ranks(y_groups, every)[0] - (used + 1)
+    x_ranks = 2 * mid_ranks(x_groups, every)[0] - (used + 1)
+    y_ranks = 2 * mid_ranks(y_groups, every)[0] - (used + 1)
     value = float(x_ranks @ y_ranks / np.sqrt((x_ranks @ x_ranks) * (y_ranks @ y_ranks)))
     shuffles, draws = np.random.default_rng(seed).spawn(2)
     p_value = _permutation_p(x_ranks, y_ranks, permutations, shuffles)
@@ -88,7 +88,15 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _why_undefined(x: np.ndarray, y: np.ndarray, kept: np.ndarray, names: tuple[str, str]) -> str:
+def why_undefined(x: np.ndarray, y: np.ndarray, kept: np.ndarray, names: tuple[str, str]) -> str:
+    """Return why two scores have no correlation; an empty text where they have one.
+
+    Args:
+        x: (units,).
+        y: (units,).
+        kept: (units,) which units have both.
+        names: What the scores are called.
+    """
     used = kept.sum()
     for values, name in ((x, names[0]), (y, names[1])):
         if not np.isfinite(values).any():
@@ -101,12 +109,12 @@ def _why_undefined(x: np.ndarray, y: np.ndarray, kept: np.ndarray, names: tuple[
     return ""
 
 
-def _groups(values: np.ndarray) -> np.ndarray:
+def distinct_places(values: np.ndarray) -> np.ndarray:
     """Return (units,) the position of each value among the distinct values in ascending order."""
     return np.unique(values, return_inverse=True)[1]
 
 
-def _mid_ranks(groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def mid_ranks(groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return (resamples, units) mid-ranks when each unit occurs `weights` (resamples, units) times."""
     order = np.argsort(groups, kind="stable")
     starts = np.searchsorted(groups[order], np.arange(groups.max() + 1))
@@ -147,8 +155,8 @@ def _resampled(x_groups: np.ndarray, y_groups: np.ndarray, size: int, draws: np.
     units = len(x_groups)
     drawn = draws.integers(units, size=(size, units)) + units * np.arange(size)[:, None]
     weights = np.bincount(drawn.ravel(), minlength=size * units).reshape(size, units).astype(np.float64)
-    x = _mid_ranks(x_groups, weights) - (units + 1) / 2
-    y = _mid_ranks(y_groups, weights) - (units + 1) / 2
+    x = mid_ranks(x_groups, weights) - (units + 1) / 2
+    y = mid_ranks(y_groups, weights) - (units + 1) / 2
     products = [np.einsum("ij,ij,ij->i", weights, a, b) for a, b in ((x, y), (x, x), (y, y))]
     scale = np.sqrt(products[1] * products[2])
     return np.divide(products[0], scale, out=np.full(size, np.nan), where=scale > 0)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, _relative, _styled, _wrapped
+from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, relative_box, styled, wrapped
 from unitscope.tables import RS_SCORES, Table, method_name
 
 ROW_HEIGHT = 1.15
@@ -18,7 +18,7 @@ APART = 0.07
 """How far at most the layers' marks of one epoch stand from each other, so that their intervals can be told apart."""
 
 
-@_styled
+@styled
 def training_time(style: Style, training: Table) -> Figure:
     """Draw test accuracy, selectivity, RS and the correlation of the two over training; a line a layer and seed.
 
@@ -36,14 +36,16 @@ def training_time(style: Style, training: Table) -> Figure:
     words = (
         "Medians over living units, 95 % intervals. Where there is no mark the correlation is undefined: see the table."
     )
-    notes = _wrapped(words + f" A line a training, of {seeds} trainings." * (seeds > 1), int(style.width * 72 / 4.2))
+    notes = wrapped(words + f" A line a training, of {seeds} trainings." * (seeds > 1), int(style.width * 72 / 4.2))
     foot = 0.42 + (notes.count("\n") + 1) * line
     total = rows * (ROW_HEIGHT + head + between) - between + foot
     figure = Figure(figsize=(style.width, total))
 
     def panel(row: int, column: int, text: str) -> Axes:
         low = total - row * (head + ROW_HEIGHT + between) - head - ROW_HEIGHT
-        axes = figure.add_axes(_relative((left + column * (width + gap), low, width, ROW_HEIGHT), style.width, total))
+        axes = figure.add_axes(
+            relative_box((left + column * (width + gap), low, width, ROW_HEIGHT), style.width, total)
+        )
         axes.set_title(text, size=style.small, weight="bold", loc="left", pad=4)
         axes.set_xticks(range(len(epochs)), map(str, epochs.tolist()))
         axes.set_xlim(-0.3, len(epochs) - 0.7)
