@@ -143,12 +143,11 @@ def real_images(wildcards, artifact):
     return artifact.format(**wildcards) if dataset(wildcards) else []
 
 
-def across(wildcards, pattern):
+def across(wildcards, pattern, layers=None, methods=None):
     """Return a file for each layer of an experiment, and for each of its methods where the pattern names one."""
     chosen = experiment(wildcards)
-    return expand(
-        pattern, experiment=wildcards.experiment, layer=list(chosen["layers"]), method=list(chosen["methods"])
-    )
+    layers, methods = layers or list(chosen["layers"]), methods or list(chosen["methods"])
+    return expand(pattern, experiment=wildcards.experiment, layer=layers, method=methods)
 
 
 def making(wildcards):
@@ -282,7 +281,7 @@ def reliability_files(name):
 
 
 def joint_files(name):
-    """Return what joint ablation writes: interactions by layer and independent method, their summary, a figure."""
+    """Return what joint ablation writes: interactions by layer and method of IAM, their summary, a figure."""
     if not iam_methods(STUDY.experiments[name]):
         return []
     return [f"results/{name}/joint.csv", f"results/{name}/figures/joint.png"]
@@ -307,21 +306,17 @@ def inhibition_files(name):
 
 def of_graphs(ending):
     """Return a function that gives a file of each substitution graph of an experiment."""
-    return lambda wildcards: expand(
-        "results/{experiment}/graph/{layer}.{method}.{ending}",
-        experiment=wildcards.experiment,
-        layer=list(experiment(wildcards)["layers"]),
-        method=iam_methods(experiment(wildcards)),
-        ending=ending,
+    return lambda wildcards: across(
+        wildcards,
+        f"results/{{experiment}}/graph/{{layer}}.{{method}}.{ending}",
+        methods=iam_methods(experiment(wildcards)),
     )
 
 
 def interactions(wildcards):
-    """Return the interactions of all layers and independent methods of an experiment."""
-    chosen = experiment(wildcards)
+    """Return the interactions of all layers and methods of IAM of an experiment."""
     pattern = "results/{experiment}/joint/{layer}.{method}.csv"
-    layers, methods = list(chosen["layers"]), iam_methods(chosen)
-    return expand(pattern, experiment=wildcards.experiment, layer=layers, method=methods)
+    return across(wildcards, pattern, methods=iam_methods(experiment(wildcards)))
 
 
 def joined(wildcards):
@@ -341,13 +336,7 @@ def removed(wildcards):
 
 def of_layer(wildcards):
     """Return the scores by RS of a layer, by each method."""
-    pattern = "results/{experiment}/substitution/{layer}.{method}.csv"
-    return expand(
-        pattern,
-        experiment=wildcards.experiment,
-        layer=wildcards.layer,
-        method=list(experiment(wildcards)["methods"]),
-    )
+    return across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv", layers=[wildcards.layer])
 
 
 def of_parts(kind):

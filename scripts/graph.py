@@ -8,6 +8,7 @@ import numpy as np
 
 from unitscope import artifacts, console, graphs, tables
 from unitscope.randomness import generator
+from unitscope.substitution import scales_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         units, responses = images["units"][:], images["responses"][:]
     own = tables.rows_of(artifacts.read_table(arguments.units), layer)
-    scales, missing = scales_of(arguments.activations, layer)
+    scales, missing = read_scales(arguments.activations, layer)
     found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
     measured, degrees = [], []
     for score, graph in found.items():
@@ -57,13 +58,14 @@ def main(arguments: argparse.Namespace) -> None:
     artifacts.write_bytes(arguments.graphml, graphs.graphml(edges, attributes(own, method, found["rs"], units), about))
 
 
-def scales_of(path: Path, layer: str) -> tuple[dict[str, tuple], dict[str, str]]:
+def read_scales(path: Path, layer: str) -> tuple[dict[str, tuple], dict[str, str]]:
     """Return what each score takes from the answers and divides them by, and why a score may be undefined."""
     with artifacts.open_hdf5(path) as file:
         group = file[f"layers/{layer}"]
-        count, signed = len(group["std"]), bool(group.attrs["signed"])
-        quantile = np.full(count, np.nan) if signed else group["positive_q99"][:]
-        scales = {"rs": (None, None), "rs_z": (group["mean"][:], group["std"][:]), "rs_q": (None, quantile)}
+        signed = bool(group.attrs["signed"])
+        found = scales_of(group, signed)
+    quantile = found.get("quantile", np.full(len(found["std"]), np.nan))
+    scales = {"rs": (None, None), "rs_z": (found["mean"], found["std"]), "rs_q": (None, quantile)}
     why = "activations are signed" if signed else "no unit has 20 positive activations on training images"
     return scales, {"rs_z": "no unit varies over the training images", "rs_q": why}
 

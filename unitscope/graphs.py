@@ -14,6 +14,8 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import coo_array, csgraph
 
+from unitscope.substitution import exceeding
+
 BLOCK = 2**20
 """Numbers that are drawn at a time, whatever the number of units."""
 
@@ -74,17 +76,13 @@ def substitution_graph(
     scale = np.ones(count) if scale is None else np.where(scale > 0, scale, np.nan)
     mean = np.zeros(count) if mean is None else mean
     takes_part = np.isfinite(scale) & (True if dead is None else ~dead)
-    rows = np.arange(len(units))
-    used, exceeded = np.zeros(len(units), np.int64), np.zeros((len(units), count), np.int64)
-    for answers in responses:
-        speaks = answers[rows, units] > 0
-        compared = (answers.astype(np.float64) - mean) / scale
-        used += speaks
-        # A comparison with NaN is false: a unit without a scale exceeds nobody.
-        exceeded += (compared > compared[rows, units][:, None]) & speaks[:, None]
-    kept = np.flatnonzero((used > 0) & takes_part[units])
+    speaks = responses[:, np.arange(len(units)), units] > 0
+    # A seed at a time: all at once would be as large as the images' file.
+    compared = ((answers.astype(np.float64) - mean) / scale for answers in responses)
+    exceeded = exceeding(compared, units, speaks)
+    kept = np.flatnonzero(speaks.any(0) & takes_part[units])
     kept = kept[np.argsort(units[kept], kind="stable")]
-    return Graph(np.flatnonzero(takes_part), units[kept], (2 * exceeded > used[:, None])[kept][:, takes_part])
+    return Graph(np.flatnonzero(takes_part), units[kept], exceeded[kept][:, takes_part])
 
 
 # --- what is measured ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ minimum is the share of units whose pre-activation lies below the unit's. It has
 pre-activations are known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,17 +143,31 @@ def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTI
         most: How many are kept.
     """
     own = _own(responses, units)
+    exceeded = exceeding(responses, units, own > 0)
     result: list[list[int]] = []
     for row in range(len(units)):
-        speaks = own[:, row] > 0
-        ratios = responses[speaks, row] / own[speaks, row, None]
-        if not len(ratios):
-            result.append([])
-            continue
-        exceeding = np.flatnonzero((ratios > 1).mean(0) > 0.5)
-        order = np.argsort(-np.median(ratios[:, exceeding], axis=0), kind="stable")
-        result.append(exceeding[order][:most].tolist())
+        others = np.flatnonzero(exceeded[row])
+        if len(others):
+            speaks = own[:, row] > 0
+            ratios = responses[speaks, row][:, others] / own[speaks, row, None]
+            others = others[np.argsort(-np.median(ratios, axis=0), kind="stable")]
+        result.append(others[:most].tolist())
     return result
+
+
+def exceeding(answers: Iterable[np.ndarray], units: np.ndarray, speaks: np.ndarray) -> np.ndarray:
+    """Return which units exceed each target in more than half of the seeds used, (targets, units).
+
+    Args:
+        answers: For each seed, what is compared (targets, units); a NaN exceeds nothing, and is not exceeded.
+        units: (targets,).
+        speaks: (seeds, targets) whether a seed is used for a target: whether the unit is not silent on its image.
+    """
+    exceeded: np.ndarray | int = 0
+    for own, used in zip(answers, speaks, strict=True):
+        with np.errstate(invalid="ignore"):
+            exceeded = exceeded + ((own > _own(own, units)[:, None]) & used[:, None])
+    return 2 * np.asarray(exceeded) > speaks.sum(0)[:, None]
 
 
 def _scales(
