@@ -67,10 +67,10 @@ rule joint_figure:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("sets"),
+        code=code("analysis_figures"),
     shell:
-        "python scripts/sets.py --joint {input.joint:q} --settings {params.settings:q} --output-dir {params.folder:q}"
-        " --log {log:q}"
+        "python scripts/analysis_figures.py --of joint --tables {input.joint:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
 
 
 rule cumulative:
@@ -163,7 +163,7 @@ rule cumulative_figure:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("sets"),
+        code=code("analysis_figures"),
     shell:
-        "python scripts/sets.py --cumulative {input.curves:q} --settings {params.settings:q}"
+        "python scripts/analysis_figures.py --of cumulative --tables {input.curves:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --log {log:q}"

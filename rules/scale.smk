@@ -47,7 +47,7 @@ rule scale_figure:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("scale_figure"),
+        code=code("analysis_figures"),
     shell:
-        "python scripts/scale_figure.py --scale {input:q} --settings {params.settings:q}"
+        "python scripts/analysis_figures.py --of scale --tables {input:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --log {log:q}"

@@ -3,20 +3,22 @@
 import argparse
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unitscope import analysis_figures, artifacts, console, figures
+from unitscope import analysis_figures, artifacts, console, figures, removal_figures, scale_figures
 
 DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
+    "scale": {"scale": scale_figures.scale},
+    "joint": {"joint": removal_figures.interactions},
+    "cumulative": {"cumulative": removal_figures.curves},
     "natural": {
-        "natural": partial(analysis_figures.natural, score="rs"),
-        "natural_z": partial(analysis_figures.natural, score="rs_z"),
-        "natural_q": partial(analysis_figures.natural, score="rs_q"),
+        "natural": lambda style, tables: analysis_figures.natural(style, *tables, score="rs"),
+        "natural_z": lambda style, tables: analysis_figures.natural(style, *tables, score="rs_z"),
+        "natural_q": lambda style, tables: analysis_figures.natural(style, *tables, score="rs_q"),
     },
-    "importance": {"importance": analysis_figures.importance},
-    "nulls": {"nulls": analysis_figures.nulls},
+    "importance": {"importance": lambda style, tables: analysis_figures.importance(style, *tables)},
+    "nulls": {"nulls": lambda style, tables: analysis_figures.nulls(style, *tables)},
 }
 """For each analysis, what draws each of its figures from its tables."""
 
@@ -36,7 +38,7 @@ def main(arguments: argparse.Namespace) -> None:
     style = figures.Style(**arguments.settings)
     tables = [artifacts.read_table(path) for path in arguments.tables]
     for name, draw in DRAWN[arguments.of].items():
-        figures.save(style, draw(style, *tables), arguments.output_dir / name)
+        figures.save(style, draw(style, tables), arguments.output_dir / name)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 from torch.nn import functional as F
 
-from unitscope import hooks, layers, removals
+from unitscope import hooks, layers, removal_figures
 from unitscope.ablation import ablation
 from unitscope.cumulative import (
     AREAS,
@@ -227,7 +227,7 @@ def test_a_layer_has_a_panel_for_each_form_of_rs():
         tables.append(
             {"layer": np.full(2 * len(rows), layer), "clamp": np.full(2 * len(rows), "mean"), **table, **ends}
         )
-    panels = removals.curves(Style(), tables).axes
+    panels = removal_figures.curves(Style(), tables).axes
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == ["conv1: RS", "conv1: RS (z)", "all layers: RS", "all layers: RS (z)"]
     # Selectivity and two methods, either way, and the mean of the random orders.

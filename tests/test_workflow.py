@@ -156,10 +156,7 @@ def test_a_script_imports_nothing_that_it_does_not_use(script):
         never |= {"torch", "matplotlib", "scipy.stats"}
     if script in ("dataset", "atlas", "joint_summary"):
         never |= {"torch", "matplotlib"}
-    if script in (
-        *("figures", "sheets", "scale_figure", "analysis_figures", "graphs", "inhibition", "training_time"),
-        "sets",
-    ):
+    if script in (*("figures", "sheets", "analysis_figures", "graphs", "inhibition", "training_time"),):
         never |= {"torch", "scipy.stats", "matplotlib.pyplot"}
     assert not imported & never
 
@@ -219,7 +216,7 @@ def test_nothing_is_imported_from_a_floor_above():
             *("tables", "figures", "atlas", "claims", "planning", "reproduction", "study"),
             *("importance", "reliability", "analysis_figures", "scale_figures"),
             *("inhibition", "training_time", "graph_figures", "inhibition_figures", "training_figures"),
-            "removals",
+            "removal_figures",
         },
     ]
     floor = {module: number for number, modules in enumerate(floors) for module in modules}
