@@ -28,7 +28,7 @@ test: $(VENV)/test.installed
 	snakefmt --check Snakefile rules
 	snakemake --lint
 	mypy
-	pytest
+	pytest --numprocesses auto --dist loadfile
 
 plan: $(VENV)/run.installed
 	@python scripts/plan.py --config $(CONFIG)

@@ -16,9 +16,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -734,6 +736,13 @@ def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages)
     box = (margin, margin + canvas.shape[1] * pixel, head + canvas.shape[0] * pixel, head)
     axes.imshow(canvas, extent=box, interpolation="none", aspect="auto")
     axes.set(xlim=(0, width), ylim=(total, 0))
+    corners = [
+        (margin + place % columns * step_right * pixel, head + place // columns * step_down * pixel)
+        for place in range(count)
+    ]
+    # A white image shall be seen to be one.
+    frames = [Rectangle(corner, wide * pixel, high * pixel) for corner in corners]
+    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=GREY, linewidth=0.3), autolim=False)
     for place, label in enumerate(labels):
         x = margin + (place % columns * step_right + wide / 2) * pixel
         y = head + (place // columns * step_down + high) * pixel + 0.02
