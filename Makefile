@@ -3,6 +3,8 @@
 # make plan   what a run would do: jobs, hours, bytes           CONFIG=... names another study, for run and plan
 # make bench  speed against other libraries and against the floor
 # make report the figures and tables as one page
+# make restore  a clone's artifacts from DVC's remote, so that there is nothing left to run
+# make faults  kill, stop and hinder the flow in some sixty ways (20 minutes); every artifact has to come out the same
 # make lock   resolve the dependencies anew (needs uv)
 
 PYTHON ?= python3
@@ -16,9 +18,10 @@ export MALLOC_TRIM_THRESHOLD_ := 1073741824
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
 
-.PHONY: run test plan bench report lock
+.PHONY: run test plan bench report restore faults lock
 run: $(VENV)/run.installed
 	@test -f $(CONFIG) || { echo "There is no config $(CONFIG)."; exit 1; }
+	@python scripts/unlock.py
 	snakemake --cores 8 --resources gpu=1 $(STUDY)
 	@python scripts/summary.py --config $(CONFIG)
 
@@ -33,6 +36,12 @@ test: $(VENV)/test.installed
 plan: $(VENV)/run.installed
 	@python scripts/plan.py --config $(CONFIG)
 
+faults: $(VENV)/test.installed
+	@python tests/faults.py
+
+restore: $(VENV)/run.installed
+	@python scripts/restore.py
+
 report: $(VENV)/run.installed
 	snakemake --report report.html $(STUDY)
 
@@ -40,9 +49,11 @@ bench: $(VENV)/bench.installed
 	env -u OMP_WAIT_POLICY -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ python benchmarks/bench.py
 
 lock:
-	uv pip compile --universal --python-version 3.11 --quiet pyproject.toml --output-file requirements.lock
-	uv pip compile --universal --python-version 3.11 --quiet --extra test --constraints requirements.lock \
-		pyproject.toml --output-file requirements-test.lock
+	# S3's client holds some packages back, so the tests' extras decide first.
+	uv pip compile --universal --python-version 3.11 --quiet --extra test pyproject.toml \
+		--output-file requirements-test.lock
+	uv pip compile --universal --python-version 3.11 --quiet --constraints requirements-test.lock \
+		pyproject.toml --output-file requirements.lock
 	uv pip compile --universal --python-version 3.11 --quiet --extra bench --constraints requirements.lock \
 		pyproject.toml --output-file requirements-bench.lock
 

@@ -34,7 +34,16 @@ from unitscope.activations import activations
 from unitscope.layers import Tap, tapped, taps
 from unitscope.networks import build, freeze, load_checkpoint, pixels
 from unitscope.substitution import representative_substitution
-from unitscope.visualization import Recipe, activation_maximization, ascend, passes, select_units, start_image
+from unitscope.visualization import (
+    Parametrization,
+    Recipe,
+    activation_maximization,
+    ascend,
+    begin,
+    passes,
+    select_units,
+    start_image,
+)
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (3, 32, 32)
@@ -108,10 +117,12 @@ def our_ascent(module: nn.Module, tap: Tap, count: int, batch: int, recipe: Reci
     """Return the ascent of the first units of a layer."""
     forward = passes(module, tap.layer, recipe, "mean")
     units = list(range(count))
+    space = Parametrization(recipe, SHAPE[1:], torch.device("cpu"))
     starts = [torch.from_numpy(start_image(recipe, 0, tap.layer, unit, SHAPE)) for unit in units]
 
     def run() -> None:
-        list(ascend(forward, recipe, units, starts.__getitem__, units, batch))
+        climbs = [begin(space, row, image) for row, image in enumerate(starts)]
+        list(ascend(forward, space, climbs, units, batch))
 
     return run
 
@@ -242,9 +253,17 @@ def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, Recipe]) 
 
 def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
-    settled = {"settled: 4": Recipe(points=33, settled=4)}
-    less("shallow-cpu-seed0", 64, 8, {**settled, "bfloat16": Recipe(precision="bfloat16"), ANOTHER_SEED: Recipe()})
-    less("vgg16-cifar10-cpu", 16, 8, settled)
+    both = {
+        "settled: 4": Recipe(points=33, settled=4),
+        "bfloat16, settled: 4": Recipe(points=33, settled=4, precision="bfloat16"),
+    }
+    alone = {
+        "bfloat16": Recipe(precision="bfloat16"),
+        "bfloat16 from the first step": Recipe(precision="bfloat16", float32_steps=0),
+        ANOTHER_SEED: Recipe(),
+    }
+    less("shallow-cpu-seed0", 64, 32, both | alone)
+    less("vgg16-cifar10-cpu", 32, 16, both)
 
 
 # --- extraction ------------------------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ os.environ.update(
     MALLOC_TRIM_THRESHOLD_=str(2**30),
 )
 
-from unitscope.artifacts import canonical_json
+from unitscope.artifacts import canonical_json, read_json
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import iam_methods, over_epochs
+from unitscope.config import iam_methods, one_training, over_epochs
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest
@@ -46,6 +46,9 @@ def alternatives(names):
     """Return a regular expression that matches these names and no others; layers and methods may hold dots."""
     return "|".join(sorted(map(re.escape, names))) or "(?!)"
 
+
+# Those whose layers are shared by several jobs.
+IN_BLOCKS = [name for name, chosen in STUDY.experiments.items() if chosen["images"]["block"]]
 
 # The checkpoints of one training that belong together.
 OVER_EPOCHS = over_epochs(STUDY)
@@ -132,6 +135,14 @@ def checkpoint(wildcards):
     return f"data/checkpoints/{experiment(wildcards)['network']}.pt"
 
 
+def earlier(wildcards):
+    """Return the checkpoint of the same training from which a later one's training goes on."""
+    names = one_training(STUDY, wildcards.network)
+    before = names[: names.index(wildcards.network)][-1:]
+    # Made again, it is the same to the byte, and nothing behind it is old.
+    return [ancient(f"data/checkpoints/{name}.pt") for name in before]
+
+
 def dataset(wildcards):
     """Return the data set that a network is trained and tested on; a network may have none."""
     name = network(wildcards)["dataset"]
@@ -153,9 +164,20 @@ def across(wildcards, pattern, layers=None, methods=None):
 def making(wildcards):
     """Return the settings by which images are made."""
     chosen = experiment(wildcards)
-    cut = {key: value for key, value in chosen["images"].items() if key != "substitutes"}
+    cut = {key: value for key, value in chosen["images"].items() if key not in ("substitutes", "block")}
     units = chosen["layers"][wildcards.layer]
     return settings(units=units, seeds=chosen["seeds"], readout=chosen["readout"], **cut)
+
+
+def blocks(wildcards):
+    """Return the images of a layer's blocks of units; how many there are is known once the layer is."""
+    taps = Path(checkpoints.counted.get(experiment=wildcards.experiment).output[0])
+    units = {tap["layer"]: tap["units"] for tap in read_json(taps)}[wildcards.layer]
+    wanted = experiment(wildcards)["layers"][wildcards.layer]
+    targets = units if wanted == "all" else min(wanted["sample"], units) if isinstance(wanted, dict) else len(wanted)
+    number = -(-targets // experiment(wildcards)["images"]["block"])
+    pattern = "results/{experiment}/blocks/{layer}.{method}.{block}.h5"
+    return expand(pattern, **wildcards, block=range(number))
 
 
 def pictures(name, layers, methods):
@@ -208,7 +230,13 @@ def targets(name):
     """Return the final files of an experiment."""
     chosen = STUDY.experiments[name]
     folder = f"results/{name}"
-    files = [f"{folder}/units.csv", f"{folder}/layers.csv", f"{folder}/atlas.html"]
+    files = [
+        f"{folder}/units.csv",
+        f"{folder}/layers.csv",
+        f"{folder}/atlas.html",
+        f"{folder}.metrics.json",
+        f"{folder}.depth.csv",
+    ]
     files += [f"{folder}/claims.csv"] if chosen["claims"] else []
     files += expand(
         f"{folder}/figures/{{layer}}.{{method}}.{{kind}}.png",

@@ -47,6 +47,25 @@ rule layers:
         " --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
+# Beside the experiment's folder, which DVC tracks as one thing: its metrics and plots are files of their own.
+rule metrics:
+    input:
+        layers="results/{experiment}/layers.csv",
+        record=lambda wildcards: f"data/checkpoints/{experiment(wildcards)['network']}.json",
+    output:
+        metrics="results/{experiment}.metrics.json",
+        plot="results/{experiment}.depth.csv",
+    log:
+        "logs/{experiment}/metrics.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("metrics"),
+    shell:
+        "python scripts/metrics.py --layers {input.layers:q} --record {input.record:q}"
+        " --metrics {output.metrics:q} --plot {output.plot:q} --log {log:q}"
+
+
 rule claims:
     input:
         units=lambda wildcards: of_compared(wildcards, "results/{experiment}/units.csv"),

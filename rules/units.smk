@@ -74,6 +74,8 @@ rule images:
         "logs/{experiment}/images/{layer}.{method}.log",
     benchmark:
         "logs/{experiment}/images/{layer}.{method}.tsv"
+    wildcard_constraints:
+        experiment=alternatives(set(STUDY.experiments) - set(IN_BLOCKS)),
     conda:
         "../envs/unitscope.yaml"
     threads: lambda wildcards: experiment(wildcards)["images"]["threads"]
@@ -91,6 +93,70 @@ rule images:
         " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
         " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
         " --output {output:q} --log {log:q}"
+
+
+# The same, shared by several jobs. How many there are is known once a layer's units are counted.
+checkpoint counted:
+    input:
+        "results/{experiment}/taps.json",
+    output:
+        "results/{experiment}/blocks.json",
+    log:
+        "logs/{experiment}/counted.log",
+    conda:
+        "../envs/unitscope.yaml"
+    shell:
+        "cp {input:q} {output:q} 2> {log:q}"
+
+
+rule images_block:
+    input:
+        checkpoint=checkpoint,
+        dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
+    output:
+        temp("results/{experiment}/blocks/{layer}.{method}.{block}.h5"),
+    log:
+        "logs/{experiment}/images/{layer}.{method}.{block}.log",
+    benchmark:
+        "logs/{experiment}/images/{layer}.{method}.{block}.tsv"
+    wildcard_constraints:
+        experiment=alternatives(IN_BLOCKS),
+        block=r"\d+",
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["images"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        recipe=lambda wildcards: canonical_json(recipe(wildcards)),
+        settings=making,
+        code=code_and_network("images"),
+        python=own,
+        scratch=".resume/{experiment}/images/{layer}.{method}.{block}",
+        size=lambda wildcards: experiment(wildcards)["images"]["block"],
+        device=STUDY.device,
+    shell:
+        "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
+        " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
+        " --block {wildcards.block} {params.size} --output {output:q} --log {log:q}"
+
+
+rule images_joined:
+    input:
+        blocks,
+    output:
+        "results/{experiment}/images/{layer}.{method}.h5",
+    log:
+        "logs/{experiment}/images/{layer}.{method}.log",
+    wildcard_constraints:
+        experiment=alternatives(IN_BLOCKS),
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("images_joined"),
+    shell:
+        "python scripts/images_joined.py --blocks {input:q} --output {output:q} --log {log:q}"
 
 
 rule substitution:

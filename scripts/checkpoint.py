@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--code", default="", help="digest of the code: other code goes on from nothing")
     result.add_argument("--scratch", type=Path, help="folder for finished epochs, so that a rerun goes on from them")
+    result.add_argument("--keep", action="store_true", help="leave them there: a later checkpoint goes on from them")
     result.add_argument("--output", type=Path, required=True, help="where the checkpoint goes (.pt)")
     result.add_argument("--record", type=Path, required=True, help="where the training record goes (.json)")
     return result
@@ -49,7 +50,8 @@ def main(arguments: argparse.Namespace) -> None:
         return
     with open_dataset(arguments.dataset) as dataset:
         checksum = sha256_of(arguments.dataset)
-        scratch = Scratch(arguments.scratch, [arguments.settings, checksum, device.type, arguments.code])
+        training = {**arguments.settings, "training": {**(arguments.settings["training"] or {}), "stop_after": None}}
+        scratch = Scratch(arguments.scratch, [training, checksum, device.type, arguments.code])
         if arguments.settings["weights"] is None:
             module, description = new_network(arguments.settings, dataset)
             module.to(device)
@@ -72,7 +74,8 @@ def main(arguments: argparse.Namespace) -> None:
                 )
             record["test"] = evaluate(module, dataset, "test", device)
         finish(arguments, module, description, record)
-        scratch.clear()
+        if not arguments.keep:
+            scratch.clear()
 
 
 def describe(settings: dict, shape: list[int], mean: list[float], std: list[float], classes: list[str]) -> dict:

@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--substitutes", type=Path, help="substitution/{layer}.{method}.csv: images of its substitutes, not of targets"
     )
+    result.add_argument(
+        "--block", type=int, nargs=2, metavar=("NUMBER", "SIZE"), help="of the targets only this block, counted from 0"
+    )
     result.add_argument("--output", type=Path, required=True, help="where the images go (.h5)")
     return result
 
@@ -62,6 +65,9 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.substitutes:
         units = substitutes_of(arguments.substitutes, units)
         made_from["units"] = units.tolist()
+    if arguments.block:
+        number, size = made_from["block"] = arguments.block
+        units = units[number * size : (number + 1) * size]
     scratch = Scratch(arguments.scratch, [made_from, arguments.code, device.type])
     generated = activation_maximization(
         module,

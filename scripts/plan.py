@@ -8,18 +8,41 @@ from pathlib import Path
 from typing import Any
 
 from unitscope import console, devices
-from unitscope.config import Study
+from unitscope.config import Study, one_training, trained_epochs
 from unitscope.errors import UserError
 from unitscope.planning import Calibration, Outline, outline, seconds_of_start
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 WITH_TORCH = (
-    *("taps", "checkpoint", "activations", "images", "substitute_images", "ablation", "scale", "predictors"),
-    *("joint", "cumulative", "cumulative_together"),
+    *(
+        "taps",
+        "checkpoint",
+        "activations",
+        "images",
+        "images_block",
+        "images_joined",
+        "substitute_images",
+        "ablation",
+        "scale",
+        "predictors",
+    ),
+    *("scale", "predictors", "joint", "cumulative", "cumulative_together"),
 )
 FLOW = (
-    *("dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers", "claims"),
+    *(
+        "counted",
+        "dataset",
+        *WITH_TORCH,
+        "selectivity",
+        "exemplars",
+        "substitution",
+        "natural",
+        "units",
+        "layers",
+        "metrics",
+        "claims",
+    ),
     *("importance", "reliability", "joint_summary", "cumulative_areas", "figures", "sheets", "scale_figure"),
     *("natural_figures", "importance_figures", "nulls_figures", "joint_figure", "cumulative_figure", "graph"),
     *("graphs", "inhibition", "atlas", "training_time", "reproduction"),
@@ -106,7 +129,12 @@ def estimate(study: Study, pending: set[str], budget: float) -> dict[str, Cost]:
         if source and f"data/datasets/{source}.h5" in pending:
             costs["dataset"] = Cost(bytes=calibration.dataset_bytes())
         if f"data/checkpoints/{name}.pt" in pending:
-            seconds = calibration.training(network["training"]) if network["training"] else 0.0
+            seconds = 0.0
+            if network["training"]:
+                names = one_training(study, name)
+                before = [trained_epochs(study.networks[earlier]) for earlier in names[: names.index(name)]]
+                epochs = trained_epochs(network) - max(before, default=0)
+                seconds = calibration.training(network["training"], epochs)
             add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
         for experiment in working[name]:
             of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)

@@ -9,14 +9,16 @@ setting: they are taken as they are.
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 from unitscope import console
+from unitscope.store import check_content
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
-    result.add_argument("--given", nargs="+", default=[], help="files that other stages vouch for")
+    result.add_argument("--given", nargs="+", type=Path, default=[], help="files that other stages vouch for")
     result.add_argument("--target", nargs="+", required=True, help="files or target rules to bring up to date")
     return result
 
@@ -24,9 +26,18 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Accept what is given, force what has no record, and run the rest."""
     if arguments.given:
+        check_content(Path.cwd(), set(arguments.given))
         # By force: what is up to date would be given no record.
         snakemake(
-            "--touch", "--forceall", "--cores", "1", "--allowed-rules", "dataset", "checkpoint", "--", *arguments.given
+            "--touch",
+            "--forceall",
+            "--cores",
+            "1",
+            "--allowed-rules",
+            "dataset",
+            "checkpoint",
+            "--",
+            *map(str, arguments.given),
         )
     unrecorded = without_record(arguments.target)
     forced = ["--forcerun", *unrecorded] if unrecorded else []

@@ -14,7 +14,7 @@ from workflow import Project
 
 pytestmark = pytest.mark.parametrize("command", ["snakemake", "dvc repro"])
 
-ANALYSIS_OF_IMAGES = {"small/units", "small/layers", "small/figures", "small/atlas"}
+ANALYSIS_OF_IMAGES = {"small/units", "small/layers", "small/metrics", "small/figures", "small/atlas"}
 SHEETS = {"small/sheets/hidden1.am", "small/sheets/hidden1.iam"}
 TABLES = ANALYSIS_OF_IMAGES | SHEETS
 ASCENTS = {f"small/{rule}/hidden1.{method}" for rule in ("images", "substitution") for method in ("am", "iam")}
@@ -164,7 +164,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
         project.change("experiments.small.methods.am.steps", 6)
         said = project.run("snakemake", "-n")
         planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) - {"all"}
-        assert planned == {"images", "substitution", "units", "layers", "figures", "sheets", "atlas"}
+        assert planned == {"images", "substitution", "units", "layers", "metrics", "figures", "sheets", "atlas"}
     else:
         assert "up to date" in project.run("dvc", "repro", "--dry")
         project.change("experiments.small.methods.am.steps", 6)

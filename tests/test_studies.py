@@ -135,7 +135,7 @@ def test_the_plan_counts_jobs_and_bytes(project):
     del rows["rule"]
     assert {rule: int(row[0]) for rule, row in rows.items()} == {
         **{"checkpoint": 1, "activations": 1, "selectivity": 1, "images": 2, "substitution": 2, "ablation": 1},
-        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "exemplars": 1, "atlas": 1, "all": 15},
+        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "exemplars": 1, "atlas": 1, "metrics": 1, "all": 16},
     }
     sizes = {
         "checkpoint": ["data/checkpoints/small.pt"],

@@ -151,6 +151,15 @@ def test_what_was_kept_under_another_key_is_not_used(tmp_path, few_digits):
     assert trained(few_digits, Scratch(tmp_path / "kept", "other key")) == trained(few_digits)
 
 
+def test_checkpoints_of_one_training_go_on_from_one_another(tmp_path, few_digits):
+    kept = Scratch(tmp_path / "kept", "key")
+    whole = [trained(few_digits, stop_after=epoch) for epoch in (1, 3)]
+    assert [trained(few_digits, kept, stop_after=epoch) for epoch in (1, 3)] == whole
+    # What a later one has left is no beginning for an earlier one.
+    assert len(torch.load(io.BytesIO(kept.load("epoch.pt")), weights_only=True)["history"]) == 3
+    assert trained(few_digits, kept, stop_after=1) == whole[0]
+
+
 def test_stopping_early_is_a_part_of_the_same_training(few_digits):
     _, whole = trained(few_digits)
     _, part = trained(few_digits, stop_after=2)

@@ -12,7 +12,7 @@ from workflow import SMALL, Project
 
 from unitscope import training_figures
 from unitscope.artifacts import read_json, read_table
-from unitscope.config import over_epochs
+from unitscope.config import one_training, over_epochs
 from unitscope.errors import UserError
 from unitscope.training_time import joined, training_rows
 
@@ -36,6 +36,12 @@ def test_their_folder_is_no_experiments():
             networks__other={"model": "mlp", "dataset": "digits"},
             **{"experiments__first.training": {**other, "network": "other"}},
         )
+
+
+def test_the_checkpoints_of_one_training():
+    networks = study(networks__small__seeds=[0, 7], networks__small__epochs=[5, 1])
+    assert one_training(networks, "small-seed7-epoch5") == ["small-seed7-epoch1", "small-seed7-epoch5"]
+    assert one_training(study(networks__small__seeds=[0, 7]), "small-seed7") == ["small-seed7"]
 
 
 def checkpoint(epoch, seed, constant=(), layers=LAYERS):
@@ -87,7 +93,7 @@ def test_the_figure_of_a_deep_network_can_be_read():
 
 def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     config = copy.deepcopy(SMALL)
-    config["networks"]["small"]["epochs"] = [0, 1]
+    config["networks"]["small"] |= {"epochs": [0, 1, 2], "training": {"epochs": 2}}
     config["experiments"]["small"] |= {"analyses": ["graph", "inhibition"], "layers": ["hidden1", "logits"]}
     down = {"objective": "am", "target": "preactivation", "minimize": True, "steps": 4, "points": 2}
     config["experiments"]["small"]["methods"]["down"] = down
@@ -96,14 +102,24 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     results = project.folder / "results"
     training = read_table(results / "small.training/training.csv")
     assert (results / "small.training/training_time.png").is_file()
-    assert training["epoch"].tolist() == sorted(training["epoch"].tolist()) and set(training["epoch"]) == {0, 1}
-    for epoch in (0, 1):
+    assert training["epoch"].tolist() == sorted(training["epoch"].tolist()) and set(training["epoch"]) == {0, 1, 2}
+    for epoch in (0, 1, 2):
         record = read_json(project.folder / f"data/checkpoints/small-epoch{epoch}.json")
         own = training["epoch"] == epoch
         assert set(training["test_accuracy"][own]) == {record["test"]["accuracy"]}
         layers = read_table(results / f"small-epoch{epoch}/layers.csv")
         pairs = (layers["x"] == "selectivity") & np.isin(layers["y"], ["rs", "rs_z", "rs_q"])
         np.testing.assert_array_equal(training["spearman"][own], layers["spearman"][pairs & (layers["method"] != "")])
+
+    # One training: each goes on from the one before, the last clears up, and alone it comes to the same.
+    later = "data/checkpoints/small-epoch2.pt"
+    log = project.folder / "logs/checkpoints/small-epoch2.log"
+    assert "goes on behind epoch 1" in log.read_text()
+    assert not [path for path in (project.folder / ".resume").rglob("*") if path.is_file()]
+    trained = (project.folder / later).read_bytes()
+    (project.folder / later).unlink()
+    project.run("snakemake", "--cores", "2", "--", later)
+    assert (project.folder / later).read_bytes() == trained and "goes on" not in log.read_text()
 
     folder = results / "small-epoch1"
     units = read_table(folder / "units.csv")

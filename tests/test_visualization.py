@@ -206,9 +206,10 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
     expected = made(units=range(6), batch=2)
     real, climbed = visualization.ascend, []
 
-    def watched(forward, recipe, rows, *arguments):
-        climbed.append(list(rows))
-        return real(forward, recipe, rows, *arguments)
+    def watched(forward, space, climbs, *arguments):
+        climbs = list(climbs)
+        climbed.append([climb.row for climb in climbs])
+        return real(forward, space, climbs, *arguments)
 
     monkeypatch.setattr(visualization, "ascend", watched)
     with pytest.raises(KeyboardInterrupt):
@@ -247,20 +248,38 @@ def test_a_race_is_settled_where_nobody_can_change_places():
         False,
         False,
     ]
-    # What was seen of another image, which began again, is forgotten; a silent target is not settled.
+    # What was seen of another image is forgotten; a silent target is not settled.
+    race.forget(1)
     assert not race.settled(1, np.array([1.0, 1.5]), 0, 0)
     assert race.settled(1, np.array([1.0, 1.5]), 0, 10)
     assert not race.settled(1, np.array([0.0, 1.5]), 0, 20)
     assert not race.settled(1, np.array([1.0, 1.5]), 0, 30)
 
 
-def test_bfloat16_climbs_almost_as_high_and_is_scored_in_float32():
-    whole, half = made(replace(FEW, steps=60)), made(replace(FEW, steps=60, precision="bfloat16"))
-    assert not np.array_equal(whole.images, half.images)
-    np.testing.assert_allclose(half.objective[..., -1], whole.objective[..., -1], rtol=0.05)
-    pixels = torch.from_numpy(half.images[0]).permute(0, 3, 1, 2).float() / 255
-    after = prefix(quiet(Residual()), "conv1", "mean")(pixels)[1]
-    np.testing.assert_allclose(half.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
+def test_bfloat16_begins_in_float32_and_is_scored_in_float32():
+    recipe = replace(FEW, steps=60)
+    whole, half = made(recipe), made(replace(recipe, precision="bfloat16", float32_steps=20))
+    rough = made(replace(recipe, precision="bfloat16", float32_steps=0))
+    assert not same(half, whole) and not same(half, rough)
+    assert same(made(replace(recipe, precision="bfloat16", float32_steps=60)), whole)
+    assert same(made(replace(recipe, float32_steps=20)), whole)
+    first = whole.steps <= 20
+    assert first.sum() > 1 and (~first).any()
+    np.testing.assert_array_equal(half.objective[..., first][..., :-1], whole.objective[..., first][..., :-1])
+    assert not np.allclose(rough.objective[..., first], whole.objective[..., first], rtol=1e-4)
+    for found in (half, rough):
+        np.testing.assert_allclose(found.objective[..., -1], whole.objective[..., -1], rtol=0.05)
+        pixels = torch.from_numpy(found.images[0]).permute(0, 3, 1, 2).float() / 255
+        after = prefix(quiet(Residual()), "conv1", "mean")(pixels)[1]
+        np.testing.assert_allclose(found.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "normalized_gradient"}, {"parametrization": "fourier"}])
+def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypatch):
+    recipe = replace(FEW, **changes)
+    whole = made(recipe, units=range(6), batch=2)
+    monkeypatch.setattr("unitscope.visualization.stages", lambda recipe: [(recipe, 5), (recipe, recipe.steps)])
+    assert same(made(recipe, units=range(6), batch=2), whole)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

@@ -64,6 +64,25 @@ class Study:
     entries: dict[str, str]
 
 
+def one_training(study: Study, network: str) -> list[str]:
+    """Return the networks that are checkpoints of one training with this one, itself among them, by their epochs."""
+
+    def shared(name: str) -> dict[str, Any]:
+        settings = study.networks[name]
+        return {**settings, "training": {**(settings["training"] or {}), "stop_after": None}}
+
+    if study.networks[network]["training"] is None:
+        return [network]
+    same = [name for name in study.networks if shared(name) == shared(network)]
+    return sorted(same, key=lambda name: trained_epochs(study.networks[name]))
+
+
+def trained_epochs(network: Mapping[str, Any]) -> int:
+    """Return how many epochs a network is trained for."""
+    training = network["training"]
+    return int(training["epochs"] if training["stop_after"] is None else training["stop_after"])
+
+
 def over_epochs(study: Study) -> dict[str, list[str]]:
     """Return the experiments of each entry whose network lists several epochs, by the entry's name."""
     groups: dict[str, list[str]] = {}

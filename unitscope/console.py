@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from tqdm import tqdm
 
@@ -89,12 +89,29 @@ def _open_log(path: Path | None) -> None:
     log.setLevel(logging.INFO)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+        handler = logging.FileHandler(path, encoding="utf-8")
+        stream = handler.stream
+        assert stream is not None
+        _have_alone(stream, path)
+        stream.truncate(0)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         log.addHandler(handler)
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)
     log.addHandler(screen)
+
+
+def _have_alone(file: IO[str], path: Path) -> None:
+    """Wait while another process has this log: one that a killed Snakemake left behind still does the same job."""
+    import fcntl
+
+    # Some network file systems know no locks.
+    with contextlib.suppress(OSError):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process does the same job ({path}). Waiting for its end.", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _fault(error: Exception) -> str:

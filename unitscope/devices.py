@@ -2,13 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import Callable
-from typing import Any
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
 
-from unitscope.console import processors
+from unitscope.console import log, processors
 from unitscope.errors import UserError
 
 
@@ -32,7 +36,43 @@ def pick(name: str) -> torch.device:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
+    if name == "cuda" and torch.cuda.device_count() > 1:
+        cards = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
+        return torch.device(name, lease(cards, Path(tempfile.gettempdir()) / f"unitscope-gpus-{os.getuid()}"))
     return torch.device(name)
+
+
+_held: list[IO[str]] = []
+
+
+def lease(names: Sequence[str], folder: Path) -> int:
+    """Return the place of a device that nobody else holds, and hold it until this process ends.
+
+    Snakemake counts GPUs and hands out none: of four jobs that run at once each shall have its own. The kernel gives a
+    lock back when its process ends, however it ends.
+
+    Args:
+        names: The devices, the same in every process.
+        folder: Where the lock files lie.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    told = False
+    while True:
+        for number, name in enumerate(names):
+            handle = open(folder / f"{re.sub('[^A-Za-z0-9-]', '_', name)}.lock", "a")  # noqa: SIM115
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                continue
+            _held.append(handle)
+            return number
+        if not told:
+            log.info("all %d devices are in use; waiting for one", len(names))
+            told = True
+        time.sleep(0.2)
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:

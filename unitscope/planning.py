@@ -5,7 +5,7 @@ Works on modules and settings. Which jobs there are to be done is for the caller
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from unitscope.datasets import collect, open_dataset
 from unitscope.layers import Tap, prefix, split, taps
 from unitscope.networks import build, freeze, read_program
-from unitscope.visualization import Recipe, ascend, passes, select_units
+from unitscope.visualization import Parametrization, Recipe, ascend, begin, passes, select_units, stages
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 """Data sets that are not downloaded to be planned for."""
@@ -133,9 +133,8 @@ class Calibration:
 
     # --- seconds -----------------------------------------------------------------------------------------------------
 
-    def training(self, settings: Mapping[str, Any]) -> float:
-        """Return the seconds of a training."""
-        epochs = settings["epochs"] if settings["stop_after"] is None else settings["stop_after"]
+    def training(self, settings: Mapping[str, Any], epochs: int) -> float:
+        """Return the seconds of some epochs of a training."""
         trained = self.module.requires_grad_(True)
 
         def step(rows: int) -> None:
@@ -153,18 +152,23 @@ class Calibration:
 
     def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's images by one method, for all targets and seeds."""
-        short = Recipe(**{**recipe, "steps": 2, "points": 2, "start": "grey"})
         units = self.taps[layer].units
         scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
-        forward = passes(self.module, layer, short, settings["readout"], scale)
-
-        def step(rows: int) -> None:
-            images = self.images(rows)
-            list(ascend(forward, short, range(rows), images.__getitem__, [0] * rows, rows))
-
         batch = min(settings["batch"], units)
         batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
-        return batches * batch * recipe["steps"] / 2 * self.per_image(step, batch)
+        seconds, taken = 0.0, 0
+        for stage, until in stages(Recipe(**recipe)):
+            short = replace(stage, steps=2, points=2, start="grey")
+            forward = passes(self.module, layer, short, settings["readout"], scale)
+            space = Parametrization(short, self.data.shape[1:], self.device)
+
+            def step(rows: int, forward: Callable = forward, space: Parametrization = space) -> None:
+                climbs = [begin(space, row, image) for row, image in enumerate(self.images(rows))]
+                list(ascend(forward, space, climbs, [0] * rows, rows))
+
+            seconds += (until - taken) / 2 * self.per_image(step, batch)
+            taken = until
+        return batches * batch * seconds
 
     def ablation(self, layer: str, wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the ablation of a layer's units, each clamped in two ways."""

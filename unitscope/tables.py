@@ -196,6 +196,14 @@ def layer_correlations(
     return {name: [row[name] for row in rows] for name in names}
 
 
+def correlation_by_depth(layers: Table) -> dict[str, np.ndarray]:
+    """Return layer, method, score and Spearman of selectivity with each kind of RS, a row each, by depth."""
+    wanted = (layers["x"] == "selectivity") & np.isin(layers["y"], RS_SCORES) & (layers["method"] != "")
+    found = {name: layers[name][wanted] for name in ("layer", "method", "y", "spearman")}
+    found["score"] = found.pop("y")
+    return {name: found[name] for name in ("layer", "method", "score", "spearman")}
+
+
 def correlation_of(layers: Table, layer: str, method: str, x: str, y: str) -> dict[str, Any]:
     """Return one row of a layers table as a record."""
     own = (layers["layer"] == layer) & (layers["method"] == method) & (layers["x"] == x) & (layers["y"] == y)

@@ -50,7 +50,7 @@ def train(
         dataset: Its data set; a training split too large for memory is read and decoded beside the computing.
         settings: epochs, stop_after (None: all), batch, learning_rate, momentum, weight_decay, crop, flip, precision.
         seed: Of the order of images, the augmentation and dropout.
-        scratch: Where the state after each epoch is kept until the training is done.
+        scratch: Where the state after each epoch is kept until the training is done, whatever `stop_after` is.
         device: Where it runs.
 
     Returns:
@@ -81,8 +81,9 @@ def train(
     )
     history: list[dict[str, float]] = []
     kept = scratch.load("epoch.pt")
-    if kept is not None:
-        state = torch.load(io.BytesIO(kept), map_location=device, weights_only=True)
+    state = None if kept is None else torch.load(io.BytesIO(kept), map_location=device, weights_only=True)
+    # A later checkpoint of the same training may have left its own behind.
+    if state is not None and len(state["history"]) <= last:
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])

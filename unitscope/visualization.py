@@ -6,7 +6,7 @@ What the responses mean is told by `unitscope.substitution`.
 """
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from unitscope.artifacts import Scratch
 from unitscope.console import progress
+from unitscope.convolutions import lightened
 from unitscope.devices import compiled
 from unitscope.errors import UserError
 from unitscope.layers import copied, prefix, tap, tapped
 from unitscope.randomness import generator
 from unitscope.targets import own_unit, whole_layer
-from unitscope.winograd import lightened
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's usual constants (Kingma and Ba 2015)."""
@@ -49,6 +49,8 @@ class Recipe:
             the target, or no longer do so, if it went on to the last step at this many times the pace between the last
             two recorded points. 0 takes all steps.
         precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
+        float32_steps: First steps that are float32 where the precision is bfloat16. In them it is decided to which of
+            many maxima the way leads; what is rounded later hardly moves the end.
         minimize: Whether the way goes down: the image that makes the objective as small as may be (the ascent with its
             sign turned). The total variation is a cost either way. A unit that has fallen silent has no gradient left
             and goes on by its pre-activation, as one that is still silent does on the way up.
@@ -71,6 +73,7 @@ class Recipe:
     points: int = 17
     settled: float = 0.0
     precision: str = "float32"
+    float32_steps: int = 64
     minimize: bool = False
 
     def __post_init__(self) -> None:
@@ -254,40 +257,35 @@ def start_image(
     return (0.5 + noise).astype(np.float32)
 
 
-class Parameters:
-    """What the ascent moves: pixels, or the spectrum behind them."""
+class Parametrization:
+    """What the ascent moves, the values: pixels, or the spectrum behind them."""
 
-    def __init__(self, recipe: Recipe, start: Tensor) -> None:
+    def __init__(self, recipe: Recipe, size: Sequence[int], device: torch.device) -> None:
         self.recipe = recipe
-        self.size = start.shape[-2:]
+        self.size = tuple(size)
         rows, columns = torch.fft.fftfreq(self.size[0]), torch.fft.rfftfreq(self.size[1])
         frequency = torch.hypot(rows[:, None], columns[None, :]).clamp(min=1.0 / max(self.size))
-        self.weight = (1.0 / frequency / max(self.size)).to(start.device)[..., None]
-        self.values = self._values(start).clone().requires_grad_(True)
+        self.weight = (1.0 / frequency / max(self.size)).to(device)[..., None]
 
-    def _values(self, images: Tensor) -> Tensor:
+    def values(self, images: Tensor) -> Tensor:
+        """Return the values behind images (..., channels, height, width)."""
         if self.recipe.parametrization == "pixels":
             return images
         flat = images.clamp(0.01, 0.99).logit() if self.recipe.clamp else images
         return torch.view_as_real(torch.fft.rfft2(flat, norm="ortho")) / self.weight
 
-    def put(self, row: int, image: Tensor) -> None:
-        """Start a row again, from another image (channels, height, width)."""
-        with torch.no_grad():
-            self.values[row] = self._values(image)
-
-    def images(self) -> Tensor:
-        """Return the images (images, channels, height, width) as a differentiable function of the values."""
+    def images(self, values: Tensor) -> Tensor:
+        """Return the images (..., channels, height, width) as a differentiable function of the values."""
         if self.recipe.parametrization == "pixels":
-            return self.values
-        flat = torch.fft.irfft2(torch.view_as_complex(self.values * self.weight), s=self.size, norm="ortho")
+            return values
+        flat = torch.fft.irfft2(torch.view_as_complex(values * self.weight), s=self.size, norm="ortho")
         return flat.sigmoid() if self.recipe.clamp else flat
 
-    def project(self) -> None:
-        """Return to what is allowed, after a step."""
+    def project(self, values: Tensor) -> None:
+        """Return to what is allowed, after a step, in place."""
         if self.recipe.parametrization == "pixels" and self.recipe.clamp:
             with torch.no_grad():
-                self.values.clamp_(0.0, 1.0)
+                values.clamp_(0.0, 1.0)
 
 
 class Adam:
@@ -298,22 +296,27 @@ class Adam:
 
     def __init__(self, values: Tensor, learning_rate: float) -> None:
         self.learning_rate = learning_rate
-        self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
+        self.moments = torch.zeros_like(values), torch.zeros_like(values)
 
     @torch.no_grad()
     def step(self, values: Tensor, gradient: Tensor, steps: np.ndarray) -> None:
         """Move `values` uphill, in place; `steps` (rows,) have been taken before."""
-        self.first.lerp_(gradient, 1 - BETA1)
-        self.second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        first, second = self.moments
+        first.lerp_(gradient, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         length = self.learning_rate / (1 - BETA1 ** (steps + 1.0))
         scale = np.sqrt(1 - BETA2 ** (steps + 1.0))
-        spread = self.second.sqrt().add_(_by_row(EPSILON * scale, values))
-        values.addcmul_(self.first.div(spread), _by_row(length * scale, values))
+        spread = second.sqrt().add_(_by_row(EPSILON * scale, values))
+        values.addcmul_(first.div(spread), _by_row(length * scale, values))
 
-    def forget(self, row: int) -> None:
-        """Start a row again."""
-        self.first[row] = 0.0
-        self.second[row] = 0.0
+    def put(self, row: int, memory: Sequence[Tensor]) -> None:
+        """Let a row go on with what was remembered of it; with nothing, from the start."""
+        for number, moment in enumerate(self.moments):
+            moment[row] = memory[number] if memory else 0.0
+
+    def memory(self, row: int) -> tuple[Tensor, ...]:
+        """Return what is to be remembered of a row: the means of its gradients and of their squares."""
+        return tuple(moment[row].clone() for moment in self.moments)
 
 
 class GradientAscent:
@@ -331,8 +334,12 @@ class GradientAscent:
             gradient = gradient / length.view(-1, *[1] * (gradient.dim() - 1))
         values.add_(gradient, alpha=self.learning_rate)
 
-    def forget(self, row: int) -> None:
-        """Start a row again: there is nothing to forget."""
+    def put(self, row: int, memory: Sequence[Tensor]) -> None:
+        """Let a row go on: there is nothing to remember."""
+
+    def memory(self, row: int) -> tuple[Tensor, ...]:
+        """Return what is to be remembered of a row: nothing."""
+        return ()
 
 
 def _by_row(numbers: np.ndarray, values: Tensor) -> Tensor:
@@ -342,90 +349,126 @@ def _by_row(numbers: np.ndarray, values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Climb:
-    """An image that has been climbed to.
+    """How far the ascent for an image has come.
 
     Attributes:
         row: Which of the rows of work it is.
-        image: (channels, height, width) float32.
-        course: (points,) the objective before each recorded step; the last point is for the finished image to fill.
+        values: What is moved: pixels (channels, height, width), or their spectrum.
+        course: (points,) the objective before each recorded step so far; the last point is for the finished image.
+        steps: Steps that have been taken.
+        memory: What the optimizer remembers.
+        settled: Whether it ended early.
     """
 
     row: int
-    image: Tensor
+    values: Tensor
     course: np.ndarray
+    steps: int = 0
+    memory: tuple[Tensor, ...] = ()
+    settled: bool = False
+
+
+def begin(space: Parametrization, row: int, image: Tensor) -> Climb:
+    """Return the climb of a row of work that starts from an image (channels, height, width)."""
+    return Climb(row, space.values(image), np.full(len(space.recipe.recorded_steps()), np.nan, np.float32))
 
 
 def ascend(
     forward: Callable[[Tensor, Tensor], Tensor],
-    recipe: Recipe,
-    rows: Sequence[int],
-    start: Callable[[int], Tensor],
+    space: Parametrization,
+    climbs: Iterable[Climb],
     targets: Sequence[int],
     batch: int,
+    until: int | None = None,
     jitter: Callable[[int, int], np.ndarray] | None = None,
     answers: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Climb]:
-    """Climb from start images, `batch` at once; a row that is done makes room for the next that waits.
+    """Climb on, `batch` images at once; one that has got there makes room for the next.
 
     The batch has the same size to the end, so that every row takes the same kernels whatever the others are.
 
     Args:
         forward: Maps images and their targets to what each image is to maximize, as `passes` gives it.
-        recipe: The method.
-        rows: Numbers of the rows of work to do.
-        start: Gives the start image (channels, height, width) of a row.
+        space: What is moved, by which recipe.
+        climbs: Where each row of work stands; taken as room is made. What has nothing left to do is handed on.
         targets: The unit of each row of work.
         batch: How many climb at once.
+        until: The step to which is climbed; None is the recipe's last.
         jitter: Gives the shift (2,) of a row's image in one of its steps.
         answers: Gives the activations (images, units) of the whole layer, where rows may end early.
 
     Yields:
-        Each row, in the order in which they are done.
+        Each climb, in the order in which they get there.
     """
-    waiting = list(rows)[::-1]
-    if not waiting:
+    recipe = space.recipe
+    until = recipe.steps if until is None else until
+    coming = iter(climbs)
+    handed_on: list[Climb] = []
+
+    def following() -> Climb | None:
+        for climb in coming:
+            if climb.steps < until and not climb.settled:
+                return climb
+            handed_on.append(climb)
+        return None
+
+    begun = [following() for _ in range(batch)]
+    yield from handed_on
+    handed_on.clear()
+    if begun[0] is None:
         return
     # A slot without work of its own repeats the first row.
-    slots = [waiting.pop() if waiting else None for _ in range(batch)]
-    unit = torch.tensor([targets[rows[0] if row is None else row] for row in slots])
-    first = torch.stack([start(rows[0] if row is None else row) for row in slots])
-    parameters = Parameters(recipe, first.contiguous(memory_format=torch.channels_last))
-    values = parameters.values
-    unit = unit.to(values.device)
+    filled = [climb or begun[0] for climb in begun]
+    rows: list[int | None] = [climb.row if climb else None for climb in begun]
+    stacked = torch.stack([climb.values for climb in filled])
+    if stacked.dim() == 4:
+        stacked = stacked.contiguous(memory_format=torch.channels_last)
+    values = stacked.requires_grad_(True)
+    unit = torch.tensor([targets[climb.row] for climb in filled]).to(values.device)
+    repeated = begun[0].row
     optimizer = (
         Adam(values, recipe.learning_rate)
         if recipe.optimizer == "adam"
         else GradientAscent(recipe.learning_rate, recipe.optimizer == "normalized_gradient")
     )
+    for slot, climb in enumerate(filled):
+        optimizer.put(slot, climb.memory)
     point = {int(step): number for number, step in enumerate(recipe.recorded_steps())}
-    steps = np.zeros(batch, np.int64)
-    course = np.full((batch, len(point)), np.nan, np.float32)
+    steps = np.array([climb.steps for climb in filled], np.int64)
+    course = np.stack([climb.course for climb in filled])
     race = Race(recipe, batch) if recipe.settled and answers is not None else None
 
-    def leave(leaving: Sequence[int], images: Tensor) -> Iterator[Climb]:
-        for slot, image in [(slot, images[slot].detach().clone()) for slot in leaving]:
-            row = slots[slot]
+    def leave(leaving: Sequence[int], settled: bool) -> Iterator[Climb]:
+        for slot in leaving:
+            row = rows[slot]
             assert row is not None
-            yield Climb(row, image, course[slot].copy())
-            slots[slot] = following = waiting.pop() if waiting else None
-            if following is not None:
-                parameters.put(slot, start(following))
-                optimizer.forget(slot)
-                unit[slot] = targets[following]
-                steps[slot] = 0
-                course[slot] = np.nan
+            place = values[slot].detach().clone()
+            yield Climb(row, place, course[slot].copy(), int(steps[slot]), optimizer.memory(slot), settled)
+            climb = following()
+            yield from handed_on
+            handed_on.clear()
+            rows[slot] = climb.row if climb else None
+            if climb is not None:
+                with torch.no_grad():
+                    values[slot] = climb.values
+                optimizer.put(slot, climb.memory)
+                if race is not None:
+                    race.forget(slot)
+                unit[slot] = targets[climb.row]
+                steps[slot] = climb.steps
+                course[slot] = climb.course
 
-    while any(row is not None for row in slots):
-        images = parameters.images()
+    while any(row is not None for row in rows):
+        images = space.images(values)
         seen = images
         if jitter is not None:
-            work = [rows[0] if row is None else row for row in slots]
+            work = [repeated if row is None else row for row in rows]
             seen = _shifted(images, [jitter(row, int(step)) for row, step in zip(work, steps, strict=True)])
         value = forward(seen, unit)
         at = [point.get(int(step)) for step in steps]
         due = {
             slot: number
-            for slot, (row, number) in enumerate(zip(slots, at, strict=True))
+            for slot, (row, number) in enumerate(zip(rows, at, strict=True))
             if row is not None and number is not None and np.isnan(course[slot, number])
         }
         if due:
@@ -439,7 +482,7 @@ def ascend(
             if done:
                 for slot in done:
                     course[slot, due[slot] :] = now[slot]
-                yield from leave(done, images)
+                yield from leave(done, settled=True)
                 # Again, with those that have come: all then reach their recorded points together, and the whole layer
                 # is asked only there.
                 continue
@@ -449,11 +492,18 @@ def ascend(
             value = value - recipe.total_variation * total_variation(images)
         (gradient,) = torch.autograd.grad(value.sum(), values)
         optimizer.step(values, gradient, steps)
-        parameters.project()
+        space.project(values)
         steps += 1
-        last = [slot for slot, row in enumerate(slots) if row is not None and steps[slot] == recipe.steps]
-        if last:
-            yield from leave(last, parameters.images())
+        yield from leave([slot for slot, row in enumerate(rows) if row is not None and steps[slot] == until], False)
+
+
+def stages(recipe: Recipe) -> list[tuple[Recipe, int]]:
+    """Return the recipes by which an ascent is climbed one after the other, and the step up to which each is."""
+    if recipe.precision == "float32":
+        return [(recipe, recipe.steps)]
+    exact = min(recipe.float32_steps, recipe.steps)
+    both = [(replace(recipe, precision="float32"), exact), (recipe, recipe.steps)]
+    return [stage for stage, before in zip(both, (0, exact), strict=True) if stage[1] > before]
 
 
 class Race:
@@ -463,13 +513,17 @@ class Race:
         self._recipe = recipe
         self._before: list[tuple[int, np.ndarray] | None] = [None] * slots
 
+    def forget(self, slot: int) -> None:
+        """Begin a slot anew, with another image."""
+        self._before[slot] = None
+
     def settled(self, slot: int, answers: np.ndarray, target: int, step: int) -> bool:
         """Take note of what the layer answers (units,) before a step; return whether nobody will change places.
 
         How far another unit lies ahead is measured as a share of the target's answer. Where the target is silent,
         nothing is settled.
         """
-        before = self._before[slot] if step else None
+        before = self._before[slot]
         if answers[target] <= 0:
             self._before[slot] = None
             return False
@@ -575,11 +629,15 @@ def activation_maximization(
         return _nothing(shape, width, recipe, len(seeds))
     climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
     left = np.flatnonzero(~climbed.done).tolist()
-    climbs = passes(module, layer, recipe, readout, scales, compile)
+    space = Parametrization(recipe, shape[1:], device)
+    climbs: Iterator[Climb] = (begin(space, row, start(row)) for row in left)
+    shifts = jitter if recipe.jitter else None
+    for stage, until in stages(recipe):
+        ahead = passes(module, layer, stage, readout, scales, compile)
+        climbs = ascend(ahead, space, climbs, targets, batch, until, shifts, lambda images: forward(images)[1])
     with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
-        shifts = jitter if recipe.jitter else None
-        for climb in ascend(climbs, recipe, left, start, targets, batch, shifts, lambda images: forward(images)[1]):
-            climbed.add(climb, batch)
+        for climb in climbs:
+            climbed.add(climb.row, space.images(climb.values), climb.course, batch)
             advance(1)
     blocks = []
     for first in range(0, len(work), batch):
@@ -636,12 +694,12 @@ class _Climbed:
     def _name(self) -> str:
         return f"{self._pieces:06d}.npz"
 
-    def add(self, climb: Climb, save_every: int) -> None:
+    def add(self, row: int, image: Tensor, course: np.ndarray, save_every: int) -> None:
         """Take an image; keep a piece whenever `save_every` have come together."""
-        self.images[climb.row] = climb.image.cpu().numpy()
-        self.course[climb.row] = climb.course
-        self.done[climb.row] = True
-        self._unsaved.append(climb.row)
+        self.images[row] = image.cpu().numpy()
+        self.course[row] = course
+        self.done[row] = True
+        self._unsaved.append(row)
         if len(self._unsaved) == save_every:
             buffer = io.BytesIO()
             rows = np.array(self._unsaved)

@@ -1,9 +1,12 @@
-"""3x3 convolutions with fewer multiplications, for ascents on a CPU.
+"""3x3 convolutions of many channels as products of matrices, for ascents on a CPU. On a GPU cuDNN chooses by itself.
 
-Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016): four outputs of a tile cost 16 multiplications, not
-36. Its transforms add and subtract only, and halve filters, so that the result differs from the direct one by rounding.
-They go through memory once more than the direct way, which pays where there are many channels. On a GPU cuDNN chooses
-by itself.
+In float32, Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016): four outputs of a tile cost 16
+multiplications, not 36. Its transforms add and subtract only, and halve filters, so that the result differs from the
+direct one by rounding. They go through memory once more than the direct way, which pays where there are many channels.
+
+In bfloat16, where multiplying is cheap and what Winograd subtracts would be too coarse, one product of all
+neighbourhoods with all filters. oneDNN's own convolution puts the filters in another order at every call, which takes
+most of its time where maps are small.
 """
 
 from collections.abc import Callable
@@ -12,9 +15,10 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional as F
 
 FEWEST_FILTERS = 256 * 512
-"""Pairs of channels, in and out, below which the transforms cost more than the multiplications that they save."""
+"""Pairs of channels, in and out, below which either way costs more than it saves."""
 
 
 def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,7 +29,8 @@ def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(part, fx.GraphModule):
         for name, module in list(part.named_modules()):
             if suits(module):
-                part.set_submodule(name, WinogradConv2d(module))
+                light = WinogradConv2d if module.weight.dtype == torch.float32 else ProductConv2d
+                part.set_submodule(name, light(module))
     return part
 
 
@@ -39,7 +44,7 @@ def suits(module: nn.Module) -> TypeGuard[nn.Conv2d]:
         and module.padding_mode == "zeros"
         and module.groups == 1
         and module.in_channels * module.out_channels >= FEWEST_FILTERS
-        and module.weight.dtype == torch.float32
+        and module.weight.dtype in (torch.float32, torch.bfloat16)
         and module.weight.device.type == "cpu"
     )
 
@@ -115,3 +120,53 @@ def _tile(out: Tensor, lines: list[Tensor]) -> None:
 def _untiled(products: Tensor) -> tuple[Tensor, Tensor]:
     """Return A^T m, the two lines that four combinations come from."""
     return (products[0] + products[1]).add_(products[2]), (products[1] - products[2]).sub_(products[3])
+
+
+class ProductConv2d(nn.Module):
+    """A frozen 3x3 convolution with stride 1 and padding 1; its backward pass reaches the inputs alone."""
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight = module.weight.detach()
+        self.bias = None if module.bias is None else module.bias.detach()
+
+    @cached_property
+    def filters(self) -> tuple[Tensor, Tensor]:
+        """Filters of the forward and of the backward pass, (9 channels, filters)."""
+        turned = self.weight.flip(2, 3).transpose(0, 1)
+        there, back = (weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous() for weight in (self.weight, turned))
+        return there, back
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the maps (images, filters, height, width) of images (images, channels, height, width)."""
+        return _Product.apply(images, *self.filters, self.bias)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(back)
+        return multiplied(images, there, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (back,) = ctx.saved_tensors
+        return multiplied(gradients[0], back, None), None, None, None
+
+
+def multiplied(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
+    """Return images (n, channels, height, width) convolved with filters (9 channels, filters), channels last."""
+    number, channels, height, width = images.shape
+    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    image, row, pixel, _ = padded.stride()
+    near = padded.as_strided((number, height, width, 3, 3 * channels), (image, row, pixel, row, 1))
+    lines = near.reshape(-1, 9 * channels)
+    size = (number, filters.shape[1], height, width)
+    # No view, as above.
+    maps = torch.empty(size, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+    flat = maps.permute(0, 2, 3, 1).view(-1, filters.shape[1])
+    if bias is None:
+        torch.mm(lines, filters, out=flat)
+    else:
+        torch.addmm(bias, lines, filters, out=flat)
+    return maps

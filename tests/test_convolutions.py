@@ -7,24 +7,33 @@ from networks_by_hand import quiet
 from torch import fx, nn
 from torch.nn import functional as F
 
+from unitscope.convolutions import (
+    FEWEST_FILTERS,
+    ProductConv2d,
+    WinogradConv2d,
+    convolved,
+    lightened,
+    suits,
+    transformed,
+)
 from unitscope.networks import build, freeze
 from unitscope.visualization import Recipe, activation_maximization, passes
-from unitscope.winograd import FEWEST_FILTERS, WinogradConv2d, convolved, lightened, suits, transformed
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 4), (5, 5), (1, 1), (7, 4), (3, 8)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_equals_the_direct_convolution_forward_and_backward(height, width, bias):
+@pytest.mark.parametrize("light", [WinogradConv2d, ProductConv2d])
+def test_equals_the_direct_convolution_forward_and_backward(height, width, bias, light):
     torch.manual_seed(0)
     module = nn.Conv2d(6, 10, 3, padding=1, bias=bias).double()
     images = torch.randn(3, 6, height, width, dtype=torch.float64, requires_grad=True)
     ahead = torch.randn(3, 10, height, width, dtype=torch.float64)
-    found, expected = WinogradConv2d(module)(images), module(images)
+    found, expected = light(module)(images), module(images)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     (gradient,), (plain,) = (torch.autograd.grad(maps, images, ahead, retain_graph=True) for maps in (found, expected))
     torch.testing.assert_close(gradient, plain, rtol=1e-12, atol=1e-12)
     # Whatever lies how in memory.
-    last = WinogradConv2d(module)(images.contiguous(memory_format=torch.channels_last))
+    last = light(module)(images.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(last, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -43,7 +52,7 @@ def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
     class Own(nn.Conv2d):
         pass
 
-    assert suits(conv()) and suits(conv(256)) and suits(conv(512, 256, bias=False))
+    assert suits(conv()) and suits(conv(256)) and suits(conv(512, 256, bias=False)) and suits(conv().bfloat16())
     others = [
         conv(256, 256),
         conv(size=5),
@@ -53,7 +62,7 @@ def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
         conv(dilation=2),
         conv(groups=2),
         conv(padding_mode="reflect"),
-        conv().bfloat16(),
+        conv().double(),
         Own(512, 512, 3, padding=1),
         nn.Linear(512, 512),
     ]
@@ -95,7 +104,26 @@ def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()) + 1e-7)
     assert np.abs(made["light"].images.astype(int) - made["plain"].images).max() <= 1
     np.testing.assert_allclose(made["light"].responses, made["plain"].responses, rtol=1e-2, atol=1e-4)
-    assert not any(isinstance(part, WinogradConv2d) for part in module.modules())
+    assert not any(isinstance(part, WinogradConv2d | ProductConv2d) for part in module.modules())
+
+
+@pytest.mark.parametrize("objective", ["am", "iam"])
+def test_in_bfloat16_the_objective_is_as_near_as_the_direct_convolution_brings_it(monkeypatch, objective):
+    module = quiet(Deep())
+    images, targets = torch.rand(4, 3, 5, 5), torch.arange(4)
+
+    def climbed(**changes):
+        held = images.clone().requires_grad_(True)
+        value = passes(module, "last", Recipe(objective=objective, **changes), "mean")(held, targets)
+        (gradient,) = torch.autograd.grad(value.sum(), held)
+        return value.detach(), gradient
+
+    exact, light = climbed(), climbed(precision="bfloat16")
+    monkeypatch.setattr("unitscope.visualization.lightened", lambda part: part)
+    direct = climbed(precision="bfloat16")
+    for number in (0, 1):
+        off, allowed = ((found[number] - exact[number]).norm() / exact[number].norm() for found in (light, direct))
+        assert 0 < off < 1.5 * allowed < 0.2
 
 
 def test_half_of_vgg16s_convolutions_are_replaced():

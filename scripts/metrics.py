@@ -1,0 +1,34 @@
+"""Sum an experiment up for DVC: accuracy and correlations by layer as metrics, correlations by depth as a plot."""
+
+import argparse
+from pathlib import Path
+
+from unitscope import artifacts, console, tables
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
+    result.add_argument("--record", type=Path, required=True, help="record of its checkpoint (.json)")
+    result.add_argument("--metrics", type=Path, required=True, help="metrics to write (.json)")
+    result.add_argument("--plot", type=Path, required=True, help="table of the plot to write (.csv)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Write metrics and plot."""
+    layers = artifacts.read_table(arguments.layers)
+    plot = tables.correlation_by_depth(layers)
+    spearman: dict[str, dict[str, dict[str, float]]] = {}
+    for layer, method, score, value in zip(*plot.values(), strict=True):
+        if value == value:
+            spearman.setdefault(layer, {}).setdefault(method, {})[score] = value
+    test = artifacts.read_json(arguments.record).get("test", {})
+    measured = {key: test[key] for key in ("accuracy", "loss") if key in test}
+    artifacts.write_json(arguments.metrics, {**measured, "spearman": spearman})
+    artifacts.write_table(arguments.plot, plot)
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,61 @@
+"""Take away the lock of a Snakemake that was killed, once nothing of it runs any more.
+
+A Snakemake that dies without a word leaves its lock, and its jobs run on. The lock says neither whose it is nor whether
+that one lives; the processes that work in this folder do.
+"""
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from unitscope import console
+from unitscope.errors import UserError
+
+LOCKS = Path(".snakemake/locks")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    return console.parser(__doc__)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Refuse where another Snakemake lives, wait for the jobs of a dead one, unlock."""
+    if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
+        return
+    if alive := working_here("snakemake"):
+        raise UserError(
+            f"Another Snakemake (process {alive[0].pid}) works in this folder. Wait for its end, or end it with "
+            f"`kill {alive[0].pid}`: what is finished is kept."
+        )
+    if orphans := working_here("scripts/"):
+        numbers = ", ".join(str(process.pid) for process in orphans)
+        print(f"Jobs of a Snakemake that was killed still run (processes {numbers}). Waiting for their end.")
+        psutil.wait_procs(orphans)
+    # Whoever has come in between is seen by Snakemake itself, which locks what it works on.
+    if not working_here("snakemake"):
+        subprocess.run(["snakemake", "--unlock", "--quiet", "all"], check=True)
+
+
+def working_here(program: str) -> list[psutil.Process]:
+    """Return the processes in this folder whose command line names Snakemake, or a script of a folder."""
+    here, found = os.getcwd(), []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            named = any(
+                word.startswith(program) if program.endswith("/") else Path(word).name == program for word in words[:3]
+            )
+            if named and process.cwd() == here and process.pid != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            # It has ended, or belongs to somebody else.
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

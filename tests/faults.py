@@ -1,0 +1,231 @@
+"""Disturb the flow in every way that a machine knows; `make faults` prints what was done and what came of it.
+
+After each fault and a rerun every artifact has to be that of an undisturbed run, byte for byte, and nothing temporary
+may be left. Kills hit real processes with signal 9; those inside a function are done by tests/kill_at.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from workflow import SMALL, Project
+
+STUDY = yaml.safe_load(yaml.safe_dump(SMALL))
+STUDY["networks"]["small"]["training"] = {"epochs": 10}
+STUDY["experiments"]["small"] |= {
+    "layers": ["hidden1", "hidden2"],
+    "images": {"batch": 2},
+    "methods": {"am": {"steps": 64}, "iam": {"steps": 64}},
+    "analyses": ["cumulative"],
+}
+CHECKPOINT, IMAGES = "data/checkpoints/small.pt", "results/small/images/hidden1.am.h5"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A function in which a program is killed.
+
+    Attributes:
+        what: What happens there.
+        script: The program.
+        function: As tests/kill_at names it.
+        artifact: What the program makes.
+        shares: At which shares of its calls.
+    """
+
+    what: str
+    script: str
+    function: str
+    artifact: str
+    shares: tuple[float, ...] = (0.05, 0.3, 0.55, 0.8, 1.0)
+
+
+POINTS = [
+    Point("training", "checkpoint", "augmented", CHECKPOINT),
+    Point("ascent", "images", "Adam.step", IMAGES),
+    Point("HDF5 write", "images", "Group.create_dataset", IMAGES),
+    Point("HDF5 write", "dataset", "Group.create_dataset", "data/datasets/digits.h5"),
+    Point("HDF5 write", "activations", "Dataset.__setitem__", "results/small/activations.h5", (0.1, 0.9)),
+    Point("before a rename", "images", "before:replace", IMAGES, (0.5, 1.0)),
+    Point("behind a rename", "images", "after:replace", IMAGES, (0.5, 1.0)),
+    Point("before a rename", "checkpoint", "before:replace", CHECKPOINT, (0.1, 0.95)),
+    Point("behind a rename", "checkpoint", "after:replace", CHECKPOINT, (0.95, 1.0)),
+]
+
+
+class Flow:
+    """A project whose undisturbed results are known.
+
+    Attributes:
+        project: Where it runs.
+        expected: Checksum of every artifact.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.project = Project.create(folder, STUDY)
+        self.run()
+        self.expected = self.project.hashes()
+
+    def start(self, *words: str, **environment: str) -> subprocess.Popen:
+        """Start Snakemake as a user does, in a session of its own."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return subprocess.Popen(
+            ["snakemake", "--cores", "2", *words],
+            cwd=self.project.folder,
+            env={**os.environ, "PATH": path, "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def unlock(self) -> None:
+        """Do what `make run` does before it runs Snakemake."""
+        self.project.run("python", "scripts/unlock.py", PYTHONPATH=str(self.project.folder))
+
+    def run(self) -> None:
+        """Do what `make run` does."""
+        self.unlock()
+        self.project.run("snakemake", "--cores", "2")
+
+    def scripts(self) -> list[psutil.Process]:
+        """Return the running programs of the flow."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.cwd() == str(self.project.folder) and process.cmdline()[1:2][0].startswith("scripts/"):
+                    found.append(process)
+            except (psutil.Error, IndexError):
+                continue
+        return found
+
+    def check(self) -> None:
+        """Hold the artifacts against the undisturbed ones, and look for what was left behind."""
+        found = self.project.hashes()
+        different = {name for name in {**found, **self.expected} if found.get(name) != self.expected.get(name)}
+        assert not different, f"not those of an undisturbed run: {sorted(different)}"
+        folder = self.project.folder
+        left = [path for top in ("data", "results") for path in (folder / top).rglob(".*")]
+        assert not left, f"left behind: {left}"
+        kept = [path for path in (folder / ".resume").rglob("*") if path.is_file()]
+        assert not kept, f"left behind: {kept}"
+
+    def forget(self, *artifacts: str) -> None:
+        """Delete artifacts, so that their programs run again."""
+        for artifact in artifacts:
+            (self.project.folder / artifact).unlink(missing_ok=True)
+
+    def killed_at(self, point: Point, number: int) -> tuple[bool, int]:
+        """Kill a point's program in its n-th call; return whether it was hit, and the calls of the rerun."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "armed"
+            file.touch(exist_ok=True)
+            watched = {
+                "PYTHONPATH": str(Path(__file__).parent / "kill_at"),
+                "KILL_AT": f"{point.script}|{point.function}|{number}|{file}",
+            }
+            self.forget(point.artifact)
+            self.start("--", point.artifact, **watched).communicate()
+            hit = not file.exists()
+            # The same words, so that the calls are counted again; nothing is armed any more.
+            file.unlink(missing_ok=True)
+            done = self.start("--", point.artifact, **watched)
+            said, _ = done.communicate()
+            assert done.returncode == 0, said
+            calls = Path(f"{file}.calls")
+            return hit, int(calls.read_text()) if calls.exists() else 0
+
+    def calls_of(self, point: Point) -> int:
+        """Return how often a point's program calls the function when nothing disturbs it."""
+        return self.killed_at(point, 0)[1]
+
+
+def kills_at_points(flow: Flow, points: list[Point]) -> Iterator[tuple[str, ...]]:
+    """Kill inside of functions; yield what was done, the calls of the rerun and those of a run without a kill."""
+    for point in points:
+        whole = flow.calls_of(point)
+        for share in point.shares:
+            number = max(1, round(whole * share))
+            hit, again = flow.killed_at(point, number)
+            assert hit, f"{point} has not been hit in call {number} of {whole}"
+            flow.run()
+            flow.check()
+            yield point.what, f"{point.script}.py", f"call {number} of {whole}", f"{again} calls in the rerun"
+            if point.function in ("augmented", "Adam.step"):
+                # What was finished is not done again: of ten epochs one, of twelve images two at a time.
+                lost = number + again - whole
+                assert 0 <= lost <= 0.2 * whole + 1, f"{lost} of {whole} calls were lost"
+
+
+def kills_at_random(flow: Flow, chance: random.Random, count: int) -> Iterator[tuple[str, ...]]:
+    """Kill a running program, or Snakemake itself, at random moments of the flow; yield what was hit."""
+    killed = 0
+    while killed < count:
+        flow.forget(*flow.expected)
+        for folder in (".snakemake/metadata", ".snakemake/incomplete"):
+            for path in (flow.project.folder / folder).glob("*"):
+                path.unlink()
+        while killed < count:
+            flow.unlock()
+            started = flow.start()
+            try:
+                started.wait(chance.uniform(2.0, 9.0))
+            except subprocess.TimeoutExpired:
+                pass
+            else:
+                # The whole flow is there before the kill: from the start again.
+                assert started.returncode == 0, started.communicate()[0]
+                break
+            running = flow.scripts()
+            itself = chance.random() < 0.4 or not running
+            victim = psutil.Process(started.pid) if itself else chance.choice(running)
+            with suppress(psutil.NoSuchProcess):
+                name = "Snakemake" if itself else Path(victim.cmdline()[1]).name
+                others = ", ".join(sorted(Path(each.cmdline()[1]).name for each in running))
+                victim.send_signal(signal.SIGKILL)
+                killed += 1
+                yield "at random", name, f"while {others or 'nothing'} ran", ""
+            started.communicate()
+        flow.run()
+        flow.check()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=30, help="at random moments")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        flow = Flow(Path(folder) / "project")
+        started, rows = time.monotonic(), 0
+        for kind in (
+            kills_at_points(flow, POINTS),
+            kills_at_random(flow, random.Random(arguments.seed), arguments.kills),
+        ):
+            for row in kind:
+                rows += 1
+                print(
+                    f"{rows:3} {time.monotonic() - started:6.0f} s  " + "  ".join(f"{cell:18}" for cell in row),
+                    flush=True,
+                )
+    print(f"{rows} faults; every artifact is that of an undisturbed run.")
+
+
+if __name__ == "__main__":
+    main()

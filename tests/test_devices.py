@@ -1,0 +1,49 @@
+"""Devices of a machine with several of them, by processes that hold one each; the devices are pretended."""
+
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HOLDER = """
+import sys
+from pathlib import Path
+from unitscope.devices import lease
+print(lease(["GPU-a", "GPU-b/1", "GPU-c"], Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Return a function that starts a process which takes a device and keeps it until its input ends."""
+    running = []
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-c", HOLDER, str(tmp_path / "leases")]
+        running.append(
+            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        )
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        with process:
+            pass
+
+
+def test_each_job_has_a_device_of_its_own_and_a_killed_one_gives_it_back(holder):
+    jobs = [holder() for _ in range(3)]
+    taken = [int(job.stdout.readline()) for job in jobs]
+    assert sorted(taken) == [0, 1, 2]
+    # Who comes fourth waits, until one is killed without a chance to clear up.
+    fourth = holder()
+    assert select.select([fourth.stdout], [], [], 5)[0] == []
+    jobs[1].kill()
+    assert int(fourth.stdout.readline()) == taken[1]
+    jobs[0].stdin.close()
+    assert int(holder().stdout.readline()) == taken[0]
