@@ -40,11 +40,11 @@ rule checkpoint:
         code=code_and_network("checkpoint"),
         # The last checkpoint of a training is done with what the earlier ones have kept.
         scratch=lambda wildcards: f".resume/checkpoints/{one_training(STUDY, wildcards.network)[-1]}",
-        keep=lambda wildcards: "--keep" * (wildcards.network != one_training(STUDY, wildcards.network)[-1]),
+        keep=lambda wildcards: ["--keep"] * (wildcards.network != one_training(STUDY, wildcards.network)[-1]),
         device=STUDY.device,
     shell:
         "python scripts/checkpoint.py --dataset {input.dataset:q} --settings {params.settings:q}"
-        " --device {params.device:q} --scratch {params.scratch:q} {params.keep} --code {params.code:q}"
+        " --device {params.device:q} --scratch {params.scratch:q} {params.keep:q} --code {params.code:q}"
         " --output {output.checkpoint:q} --record {output.record:q} --log {log:q}"
 
 

@@ -64,6 +64,16 @@ rule exemplars:
         " --output {output:q} --log {log:q}"
 
 
+# How images are made, whichever units they are of.
+MAKING = {
+    "recipe": lambda wildcards: canonical_json(recipe(wildcards)),
+    "settings": making,
+    "code": code_and_network("images"),
+    "python": own,
+    "device": STUDY.device,
+}
+
+
 rule images:
     input:
         checkpoint=checkpoint,
@@ -82,17 +92,14 @@ rule images:
     resources:
         gpu=GPU,
     params:
-        recipe=lambda wildcards: canonical_json(recipe(wildcards)),
-        settings=making,
-        code=code_and_network("images"),
-        python=own,
+        **MAKING,
         scratch=".resume/{experiment}/images/{layer}.{method}",
-        device=STUDY.device,
+        part=[],
     shell:
         "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
         " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
-        " --output {output:q} --log {log:q}"
+        " {params.part:q} --output {output:q} --log {log:q}"
 
 
 # The same, shared by several jobs. How many there are is known once a layer's units are counted.
@@ -109,10 +116,7 @@ checkpoint counted:
         "cp {input:q} {output:q} 2> {log:q}"
 
 
-rule images_block:
-    input:
-        checkpoint=checkpoint,
-        dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
+use rule images as images_block with:
     output:
         temp("results/{experiment}/blocks/{layer}.{method}.{block}.h5"),
     log:
@@ -122,24 +126,10 @@ rule images_block:
     wildcard_constraints:
         experiment=alternatives(IN_BLOCKS),
         block=r"\d+",
-    conda:
-        "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["images"]["threads"]
-    resources:
-        gpu=GPU,
     params:
-        recipe=lambda wildcards: canonical_json(recipe(wildcards)),
-        settings=making,
-        code=code_and_network("images"),
-        python=own,
+        **MAKING,
         scratch=".resume/{experiment}/images/{layer}.{method}.{block}",
-        size=lambda wildcards: experiment(wildcards)["images"]["block"],
-        device=STUDY.device,
-    shell:
-        "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
-        " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
-        " --block {wildcards.block} {params.size} --output {output:q} --log {log:q}"
+        part=lambda wildcards: ["--block", wildcards.block, experiment(wildcards)["images"]["block"]],
 
 
 rule images_joined:
@@ -177,7 +167,7 @@ rule substitution:
 
 
 # A second pass, where not all units are targets: the images of those that could stand in for a target.
-rule substitute_images:
+use rule images as substitute_images with:
     input:
         checkpoint=checkpoint,
         dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
@@ -188,23 +178,12 @@ rule substitute_images:
         "logs/{experiment}/images/{layer}.{method}.substitutes.log",
     benchmark:
         "logs/{experiment}/images/{layer}.{method}.substitutes.tsv"
-    conda:
-        "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["images"]["threads"]
-    resources:
-        gpu=GPU,
+    wildcard_constraints:
+        experiment=alternatives(STUDY.experiments),
     params:
-        recipe=lambda wildcards: canonical_json(recipe(wildcards)),
-        settings=making,
-        code=code_and_network("images"),
-        python=own,
+        **MAKING,
         scratch=".resume/{experiment}/images/{layer}.{method}.substitutes",
-        device=STUDY.device,
-    shell:
-        "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
-        " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
-        " --substitutes {input.substitution:q} --output {output:q} --log {log:q}"
+        part=lambda wildcards, input: ["--substitutes", input.substitution],
 
 
 # Does not read activations.h5: a further layer there must not ablate all others again.

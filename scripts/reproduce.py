@@ -9,16 +9,14 @@ setting: they are taken as they are.
 import argparse
 import subprocess
 import sys
-from pathlib import Path
 
 from unitscope import console
-from unitscope.store import check_content
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
-    result.add_argument("--given", nargs="+", type=Path, default=[], help="files that other stages vouch for")
+    result.add_argument("--given", nargs="+", default=[], help="files that other stages vouch for")
     result.add_argument("--target", nargs="+", required=True, help="files or target rules to bring up to date")
     return result
 
@@ -26,7 +24,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Accept what is given, force what has no record, and run the rest."""
     if arguments.given:
-        check_content(Path.cwd(), set(arguments.given))
+        if subprocess.run(["python", "scripts/verify.py", "--only", *arguments.given], check=False).returncode:
+            sys.exit(1)
         # By force: what is up to date would be given no record.
         snakemake(
             "--touch",
@@ -37,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
             "dataset",
             "checkpoint",
             "--",
-            *map(str, arguments.given),
+            *arguments.given,
         )
     unrecorded = without_record(arguments.target)
     forced = ["--forcerun", *unrecorded] if unrecorded else []

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.errors import UserError
-from unitscope.store import check_content, not_in_cache
 
 STUDY = Path("data/study")
 
@@ -29,12 +28,11 @@ def main(arguments: argparse.Namespace) -> None:
             "There is no dvc.lock, so nothing says which artifacts belong to this commit. Whoever has run the study "
             "commits it: `git add dvc.lock`, beside `dvc push`."
         )
-    try:
-        run("dvc", "pull", why="The artifacts could not be fetched.")
-    except UserError as error:
-        missing = ", ".join(map(str, not_in_cache(Path.cwd())))
-        raise UserError(f"{error} The store lacks these files, or holds them damaged: {missing}.") from None
-    check_content(Path.cwd())
+    pulled = subprocess.run(["dvc", "pull"], capture_output=True, text=True, check=False)
+    if pulled.returncode:
+        run("python", "scripts/verify.py", "--fetched", why="The artifacts could not be fetched.")
+        raise UserError(f"The artifacts could not be fetched: {(pulled.stdout + pulled.stderr).strip()}")
+    run("python", "scripts/verify.py", why="The artifacts are not those that were stored.")
     if stale := stale_stages():
         raise UserError(
             "These stages of DVC do not belong to the code and the config that are here, so nothing is given to "

@@ -134,7 +134,7 @@ def test_every_step_can_be_run_by_hand(clone, script):
 
 LIGHT = {
     *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
-    *("metrics", "restore", "unlock"),
+    *("metrics", "restore", "unlock", "verify"),
     *("natural", "importance", "reliability", "graph", "joined"),
 }
 """Scripts that need no tensors."""
@@ -152,8 +152,7 @@ def test_a_script_imports_nothing_that_it_does_not_use(script):
     ).stderr
     imported = {line.rpartition("|")[2].strip() for line in listed.splitlines()}
     assert "unitscope.console" in imported
-    never = {"torchvision", "pandas", "snakemake", "mlxtend", "torch._dynamo", "sklearn"}
-    never |= {"dvc"} - ({"dvc"} if script in ("reproduce", "restore") else set())
+    never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
     if script in LIGHT:
         never |= {"torch", "matplotlib", "scipy.stats"}
     if script in ("dataset", "atlas", "joint_summary"):
@@ -191,7 +190,7 @@ def test_lock_files_agree():
 def test_nothing_is_imported_from_a_floor_above():
     floors = [
         {"errors"},
-        {"artifacts", "console", "randomness", "config", "comparison", "provenance", "store"},
+        {"artifacts", "console", "randomness", "config", "comparison", "provenance"},
         {
             "architectures",
             "devices",
@@ -226,9 +225,7 @@ def test_nothing_is_imported_from_a_floor_above():
         if path.stem == "__init__":
             continue
         source = path.read_text()
-        assert not re.search(r"^\s*(from|import) (scripts|snakemake)", source, re.MULTILINE), path
-        # One module knows DVC.
-        assert path.stem == "store" or not re.search(r"^\s*(from|import) dvc", source, re.MULTILINE), path
+        assert not re.search(r"^\s*(from|import) (scripts|snakemake|dvc)", source, re.MULTILINE), path
         for module in re.findall(r"^\s*from unitscope\.(\w+) import", source, re.MULTILINE):
             same_floor = floor[module] == floor[path.stem]
             assert floor[module] < floor[path.stem] or same_floor, f"{path.stem} imports {module}"

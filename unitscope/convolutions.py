@@ -10,6 +10,7 @@ most of its time where maps are small.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeGuard
 
@@ -29,8 +30,7 @@ def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(part, fx.GraphModule):
         for name, module in list(part.named_modules()):
             if suits(module):
-                light = WinogradConv2d if module.weight.dtype == torch.float32 else ProductConv2d
-                part.set_submodule(name, light(module))
+                part.set_submodule(name, LightConv2d(module, WAYS[module.weight.dtype]))
     return part
 
 
@@ -44,16 +44,31 @@ def suits(module: nn.Module) -> TypeGuard[nn.Conv2d]:
         and module.padding_mode == "zeros"
         and module.groups == 1
         and module.in_channels * module.out_channels >= FEWEST_FILTERS
-        and module.weight.dtype in (torch.float32, torch.bfloat16)
+        and module.weight.dtype in WAYS
         and module.weight.device.type == "cpu"
     )
 
 
-class WinogradConv2d(nn.Module):
+@dataclass(frozen=True)
+class Way:
+    """How a convolution is computed.
+
+    Attributes:
+        prepared: Makes what is multiplied with from filters (filters, channels, 3, 3), once.
+        convolved: Convolves images (n, channels, height, width) with that, and adds a bias (filters,) if there is one.
+            Its maps are no view: autograd does not let a view that a function gives be rectified in place.
+    """
+
+    prepared: Callable[[Tensor], Tensor]
+    convolved: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+class LightConv2d(nn.Module):
     """A frozen 3x3 convolution with stride 1 and padding 1; its backward pass reaches the inputs alone."""
 
-    def __init__(self, module: nn.Conv2d) -> None:
+    def __init__(self, module: nn.Conv2d, way: Way) -> None:
         super().__init__()
+        self.way = way
         self.weight = module.weight.detach()
         self.bias = None if module.bias is None else module.bias.detach()
 
@@ -61,24 +76,29 @@ class WinogradConv2d(nn.Module):
     def filters(self) -> tuple[Tensor, Tensor]:
         """Filters of the forward and of the backward pass; of a part of a network that never runs there are none."""
         # The gradient of a convolution is one with the filters turned round and the channels exchanged.
-        return transformed(self.weight), transformed(self.weight.flip(2, 3).transpose(0, 1))
+        return self.way.prepared(self.weight), self.way.prepared(self.weight.flip(2, 3).transpose(0, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps (images, filters, height, width) of images (images, channels, height, width)."""
-        return _Convolution.apply(images, *self.filters, self.bias)
+        return _Convolution.apply(images, *self.filters, self.bias, self.way.convolved)
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None, convolved: Callable[..., Tensor]
+    ) -> Tensor:
         ctx.save_for_backward(back)
-        maps = convolved(images, there)
-        return maps if bias is None else maps.add_(bias[:, None, None])
+        ctx.convolved = convolved
+        return convolved(images, there, bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (back,) = ctx.saved_tensors
-        return convolved(gradients[0], back), None, None, None
+        return ctx.convolved(gradients[0], back, None), None, None, None, None
+
+
+# --- Winograd's way --------------------------------------------------------------------------------------------------
 
 
 def transformed(weight: Tensor) -> Tensor:
@@ -88,7 +108,7 @@ def transformed(weight: Tensor) -> Tensor:
     return torch.einsum("ik,fckl,jl->ijcf", matrix, weight, matrix).reshape(16, weight.shape[1], -1).contiguous()
 
 
-def convolved(images: Tensor, filters: Tensor) -> Tensor:
+def convolved(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     """Return images (n, channels, height, width) convolved with transformed filters, channels last."""
     number, channels, height, width = images.shape
     high, wide = -(-height // 2), -(-width // 2)
@@ -105,8 +125,8 @@ def convolved(images: Tensor, filters: Tensor) -> Tensor:
     for row, sums in enumerate(_untiled(products)):
         for column, values in enumerate(_untiled(sums)):
             maps.permute(0, 2, 3, 1)[:, row::2, column::2] = values
-    # No view: autograd does not let a view that a function gives be rectified in place.
-    return maps if maps.shape[2:] == images.shape[2:] else maps[:, :, :height, :width].clone()
+    maps = maps if maps.shape[2:] == images.shape[2:] else maps[:, :, :height, :width].clone()
+    return maps if bias is None else maps.add_(bias[:, None, None])
 
 
 def _tile(out: Tensor, lines: list[Tensor]) -> None:
@@ -122,36 +142,12 @@ def _untiled(products: Tensor) -> tuple[Tensor, Tensor]:
     return (products[0] + products[1]).add_(products[2]), (products[1] - products[2]).sub_(products[3])
 
 
-class ProductConv2d(nn.Module):
-    """A frozen 3x3 convolution with stride 1 and padding 1; its backward pass reaches the inputs alone."""
-
-    def __init__(self, module: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight = module.weight.detach()
-        self.bias = None if module.bias is None else module.bias.detach()
-
-    @cached_property
-    def filters(self) -> tuple[Tensor, Tensor]:
-        """Filters of the forward and of the backward pass, (9 channels, filters)."""
-        turned = self.weight.flip(2, 3).transpose(0, 1)
-        there, back = (weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous() for weight in (self.weight, turned))
-        return there, back
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the maps (images, filters, height, width) of images (images, channels, height, width)."""
-        return _Product.apply(images, *self.filters, self.bias)
+# --- one product -----------------------------------------------------------------------------------------------------
 
 
-class _Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(back)
-        return multiplied(images, there, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (back,) = ctx.saved_tensors
-        return multiplied(gradients[0], back, None), None, None, None
+def flattened(weight: Tensor) -> Tensor:
+    """Return filters (filters, channels, 3, 3) as (9 channels, filters)."""
+    return weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
 
 
 def multiplied(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
@@ -162,7 +158,6 @@ def multiplied(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     near = padded.as_strided((number, height, width, 3, 3 * channels), (image, row, pixel, row, 1))
     lines = near.reshape(-1, 9 * channels)
     size = (number, filters.shape[1], height, width)
-    # No view, as above.
     maps = torch.empty(size, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
     flat = maps.permute(0, 2, 3, 1).view(-1, filters.shape[1])
     if bias is None:
@@ -170,3 +165,9 @@ def multiplied(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     else:
         torch.addmm(bias, lines, filters, out=flat)
     return maps
+
+
+WINOGRAD = Way(transformed, convolved)
+PRODUCT = Way(flattened, multiplied)
+WAYS = {torch.float32: WINOGRAD, torch.bfloat16: PRODUCT}
+"""How a convolution of each precision is computed."""

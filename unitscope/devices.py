@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,9 +42,6 @@ def pick(name: str) -> torch.device:
     return torch.device(name)
 
 
-_held: list[IO[str]] = []
-
-
 def lease(names: Sequence[str], folder: Path) -> int:
     """Return the place of a device that nobody else holds, and hold it until this process ends.
 
@@ -61,14 +58,14 @@ def lease(names: Sequence[str], folder: Path) -> int:
     told = False
     while True:
         for number, name in enumerate(names):
-            handle = open(folder / f"{re.sub('[^A-Za-z0-9-]', '_', name)}.lock", "a")  # noqa: SIM115
+            # A bare descriptor, which stays open as long as the process.
+            lock = os.open(folder / f"{re.sub('[^A-Za-z0-9-]', '_', name)}.lock", os.O_RDWR | os.O_CREAT)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                handle.close()
-                continue
-            _held.append(handle)
-            return number
+                os.close(lock)
+            else:
+                return number
         if not told:
             log.info("all %d devices are in use; waiting for one", len(names))
             told = True
