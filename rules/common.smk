@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -141,6 +143,24 @@ def earlier(wildcards):
     before = names[: names.index(wildcards.network)][-1:]
     # Made again, it is the same to the byte, and nothing behind it is old.
     return [ancient(f"data/checkpoints/{name}.pt") for name in before]
+
+
+def brought_back():
+    """Return the networks whose checkpoints are of today's settings by their own record, and not by Snakemake's.
+
+    So it is where DVC has restored one.
+    """
+    found = []
+    if not workflow.is_main_process or "DVC_STAGE" in os.environ:
+        return found
+    for name, chosen in STUDY.networks.items():
+        path = f"data/checkpoints/{name}"
+        known = Path(".snakemake/metadata", urlsafe_b64encode(f"{path}.pt".encode()).decode())
+        if Path(f"{path}.json").is_file() and known.is_file():
+            of_today = read_json(Path(f"{path}.json"))["settings"] == chosen
+            if of_today and repr(canonical_json(chosen)) not in read_json(known)["params"]:
+                found.append(name)
+    return found
 
 
 def dataset(wildcards):

@@ -19,6 +19,11 @@ rule dataset:
         "python scripts/dataset.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
+# Before Snakemake decides what to run.
+if in_question := brought_back():
+    subprocess.run(["python", "scripts/accept.py", "--network", *in_question], cwd=ROOT, check=False)
+
+
 rule checkpoint:
     input:
         dataset=dataset,

@@ -18,7 +18,7 @@ from unitscope.study import load_study
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
 """Scripts whose code belongs to a section; all others belong to the experiments."""
-NO_RULE = ["layers", "plan", "record", "reproduce", "restore", "study", "summary", "unlock"]
+NO_RULE = ["accept", "layers", "plan", "record", "reproduce", "restore", "study", "summary", "unlock", "verify"]
 
 
 def parser() -> argparse.ArgumentParser:

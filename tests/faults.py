@@ -5,6 +5,7 @@ may be left. Kills hit real processes with signal 9; those inside a function are
 """
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -13,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,8 @@ class Flow:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A process that was started in the background ignores Ctrl-C, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def unlock(self) -> None:
@@ -124,6 +126,17 @@ class Flow:
         assert not left, f"left behind: {left}"
         kept = [path for path in (folder / ".resume").rglob("*") if path.is_file()]
         assert not kept, f"left behind: {kept}"
+
+    def wait_for(self, script: str, seconds: float = 180.0) -> psutil.Process:
+        """Return a program of the flow as soon as it runs."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            for process in self.scripts():
+                with contextlib.suppress(psutil.Error, IndexError):
+                    if process.cmdline()[1] == f"scripts/{script}.py":
+                        return process
+            time.sleep(0.05)
+        raise TimeoutError(f"{script} did not run within {seconds:.0f} s")
 
     def forget(self, *artifacts: str) -> None:
         """Delete artifacts, so that their programs run again."""
@@ -194,7 +207,7 @@ def kills_at_random(flow: Flow, chance: random.Random, count: int) -> Iterator[t
             running = flow.scripts()
             itself = chance.random() < 0.4 or not running
             victim = psutil.Process(started.pid) if itself else chance.choice(running)
-            with suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):
                 name = "Snakemake" if itself else Path(victim.cmdline()[1]).name
                 others = ", ".join(sorted(Path(each.cmdline()[1]).name for each in running))
                 victim.send_signal(signal.SIGKILL)
@@ -203,6 +216,108 @@ def kills_at_random(flow: Flow, chance: random.Random, count: int) -> Iterator[t
             started.communicate()
         flow.run()
         flow.check()
+
+
+def stopped(flow: Flow) -> Iterator[tuple[str, ...]]:
+    """Stop Snakemake by SIGTERM and, with its jobs, by Ctrl-C, while images are made; yield what was done."""
+    for name, number in {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}.items():
+        flow.forget(IMAGES)
+        started = flow.start("--", IMAGES)
+        flow.wait_for("images")
+        # A terminal sends Ctrl-C to the whole group.
+        os.killpg(started.pid, number) if name == "Ctrl-C" else started.send_signal(number)
+        said, _ = started.communicate(timeout=300)
+        if name == "Ctrl-C":
+            assert started.returncode, said
+        psutil.wait_procs(flow.scripts())
+        assert not list((flow.project.folder / ".snakemake/locks").glob("*")), said
+        flow.run()
+        flow.check()
+        yield name, "Snakemake", "while images.py ran", ""
+
+
+def snakemake_killed(flow: Flow) -> Iterator[tuple[str, ...]]:
+    """Kill Snakemake alone; yield what its orphan and its lock do to those who come next."""
+    flow.forget(IMAGES)
+    started = flow.start("--", IMAGES)
+    orphan = flow.wait_for("images")
+    started.kill()
+    assert orphan.is_running()
+    refused = flow.start("--", IMAGES)
+    said, _ = refused.communicate(timeout=300)
+    assert refused.returncode and "--unlock" in said, said
+    # What `make run` does waits for the orphan.
+    flow.run()
+    assert not orphan.is_running()
+    flow.check()
+    yield "killed", "Snakemake", "while images.py ran on", "a plain Snakemake asks for --unlock, `make run` goes on"
+
+
+def two_at_once(flow: Flow) -> Iterator[tuple[str, ...]]:
+    """Start a second Snakemake while one works; yield what it is told."""
+    flow.forget(IMAGES)
+    first = flow.start("--", IMAGES)
+    flow.wait_for("images")
+    second = flow.start("--", IMAGES)
+    said, _ = second.communicate(timeout=300)
+    assert second.returncode and "cannot be locked" in said, said
+    other = flow.project.try_to_run("python", "scripts/unlock.py", PYTHONPATH=str(flow.project.folder))
+    assert other.returncode == 1 and f"process {first.pid}" in other.stdout, other.stdout
+    assert first.wait(timeout=600) == 0
+    flow.check()
+    yield "two at once", "Snakemake", "the second is refused", "also by what `make run` does first"
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """Mount something on a folder, which only root may."""
+    subprocess.run(["mount", *options, str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def disk_full(flow: Flow, shares: tuple[float, ...]) -> Iterator[tuple[str, ...]]:
+    """Let results lie on a disk with room for a share of them, then for all; yield which program it stopped."""
+    folder = flow.project.folder / "results"
+    whole = sum((flow.project.folder / name).stat().st_size for name in flow.expected if name.startswith("results"))
+    flow.forget(*(name for name in flow.expected if name.startswith("results")))
+    for share in shares:
+        with mounted(folder, "-t", "tmpfs", "-o", f"size={int(whole * share)}", "tmpfs"):
+            started = flow.start()
+            said, _ = started.communicate()
+            assert started.returncode and "no space left on the disk" in said.lower(), said
+            subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True)
+            flow.run()
+            flow.check()
+        yield "disk full", "results", f"at {share:.0%} of {whole / 1e6:.1f} MB", "goes on once there is room"
+    flow.run()
+
+
+def read_only(flow: Flow) -> Iterator[tuple[str, ...]]:
+    """Let results lie on a disk that is read-only; yield what is said."""
+    folder = flow.project.folder / "results"
+    flow.forget("results/small/units.csv")
+    with mounted(folder, "--bind", str(folder)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        started = flow.start()
+        said, _ = started.communicate()
+        # Which of the files it names first is Snakemake's own affair.
+        assert started.returncode and "Write-protected" in said and "results/small/" in said, said
+    flow.run()
+    flow.check()
+    yield "read-only", "results", "", "Snakemake names a file before anything runs"
+
+
+def may_mount() -> bool:
+    """Return whether file systems may be mounted here."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with mounted(Path(folder), "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+                return True
+        except (subprocess.CalledProcessError, OSError):
+            return False
 
 
 def main() -> None:
@@ -214,10 +329,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         flow = Flow(Path(folder) / "project")
         started, rows = time.monotonic(), 0
-        for kind in (
+        kinds = [
             kills_at_points(flow, POINTS),
+            stopped(flow),
+            snakemake_killed(flow),
+            two_at_once(flow),
             kills_at_random(flow, random.Random(arguments.seed), arguments.kills),
-        ):
+        ]
+        if may_mount():
+            kinds += [disk_full(flow, (0.02, 0.1, 0.3, 0.6, 0.9)), read_only(flow)]
+        else:
+            print("Only root may mount file systems: no full and no read-only disk.")
+        for kind in kinds:
             for row in kind:
                 rows += 1
                 print(

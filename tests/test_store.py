@@ -126,6 +126,35 @@ def test_a_training_set_back_comes_from_the_run_cache(sharing):
     assert sharing.hashes() == before
 
 
+def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(sharing):
+    sharing.dvc_repro()
+    before, checkpoint = sharing.hashes(), "data/checkpoints/small.pt"
+    sharing.change("networks.small.training.learning_rate", 0.02)
+    sharing.run("dvc", "repro", "checkpoint@small")
+    other = sharing.hashes()
+    assert other[checkpoint] != before[checkpoint]
+    sharing.change("networks.small.training.learning_rate", 0.03)
+    assert "checkpoints/small" not in sharing.executed("dvc repro")
+    assert sharing.hashes() == before
+    assert sharing.executed("snakemake") == set()
+    assert "Nothing to be done" in sharing.run("snakemake", "-n")
+    # Snakemake knows the settings that it has taken: others are trained anew.
+    sharing.change("networks.small.training.learning_rate", 0.02)
+    assert "checkpoints/small" in sharing.executed("snakemake")
+    assert sharing.hashes()[checkpoint] == other[checkpoint]
+
+
+def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(sharing):
+    sharing.dvc_repro()
+    sharing.change("networks.small.training.learning_rate", 0.02)
+    sharing.run("dvc", "repro", "checkpoint@small")
+    sharing.change("networks.small.training.learning_rate", 0.03)
+    sharing.run("dvc", "repro", "checkpoint@small")
+    # The code of the training has changed since.
+    sharing.edit("unitscope/training.py", "def train(", "TIMES = 2\n\n\ndef train(")
+    assert "checkpoints/small" in sharing.executed("snakemake")
+
+
 def test_two_commits_are_compared(sharing):
     sharing.change("experiments.small.methods.am.steps", 9)
     sharing.change("networks.small.training.epochs", 2)
