@@ -15,34 +15,12 @@ from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 WITH_TORCH = (
-    *(
-        "taps",
-        "checkpoint",
-        "activations",
-        "images",
-        "images_block",
-        "images_joined",
-        "substitute_images",
-        "ablation",
-        "scale",
-        "predictors",
-    ),
+    *("taps", "checkpoint", "activations", "images", "images_block", "images_joined", "substitute_images", "ablation"),
     *("scale", "predictors", "joint", "cumulative", "cumulative_together"),
 )
 FLOW = (
-    *(
-        "counted",
-        "dataset",
-        *WITH_TORCH,
-        "selectivity",
-        "exemplars",
-        "substitution",
-        "natural",
-        "units",
-        "layers",
-        "metrics",
-        "claims",
-    ),
+    *("counted", "dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers"),
+    *("metrics", "claims"),
     *("importance", "reliability", "joint_summary", "cumulative_areas", "figures", "sheets", "scale_figure"),
     *("natural_figures", "importance_figures", "nulls_figures", "joint_figure", "cumulative_figure", "graph"),
     *("graphs", "inhibition", "atlas", "training_time", "reproduction"),
