@@ -100,10 +100,10 @@ class Flow:
         """Do what `make run` does before it runs Snakemake."""
         self.project.run("python", "scripts/unlock.py", PYTHONPATH=str(self.project.folder))
 
-    def run(self) -> None:
+    def run(self, *words: str) -> None:
         """Do what `make run` does."""
         self.unlock()
-        self.project.run("snakemake", "--cores", "2")
+        self.project.run("snakemake", "--cores", "2", *words)
 
     def scripts(self) -> list[psutil.Process]:
         """Return the running programs of the flow."""
@@ -231,7 +231,7 @@ def stopped(flow: Flow) -> Iterator[tuple[str, ...]]:
             assert started.returncode, said
         psutil.wait_procs(flow.scripts())
         assert not list((flow.project.folder / ".snakemake/locks").glob("*")), said
-        flow.run()
+        flow.run("--", IMAGES)
         flow.check()
         yield name, "Snakemake", "while images.py ran", ""
 
@@ -247,8 +247,10 @@ def snakemake_killed(flow: Flow) -> Iterator[tuple[str, ...]]:
     said, _ = refused.communicate(timeout=300)
     assert refused.returncode and "--unlock" in said, said
     # What `make run` does waits for the orphan.
-    flow.run()
+    flow.run("--", IMAGES)
     assert not orphan.is_running()
+    # Its output ends with the orphan's.
+    started.communicate()
     flow.check()
     yield "killed", "Snakemake", "while images.py ran on", "a plain Snakemake asks for --unlock, `make run` goes on"
 
@@ -263,7 +265,8 @@ def two_at_once(flow: Flow) -> Iterator[tuple[str, ...]]:
     assert second.returncode and "cannot be locked" in said, said
     other = flow.project.try_to_run("python", "scripts/unlock.py", PYTHONPATH=str(flow.project.folder))
     assert other.returncode == 1 and f"process {first.pid}" in other.stdout, other.stdout
-    assert first.wait(timeout=600) == 0
+    said, _ = first.communicate(timeout=600)
+    assert first.returncode == 0, said
     flow.check()
     yield "two at once", "Snakemake", "the second is refused", "also by what `make run` does first"
 
