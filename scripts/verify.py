@@ -7,7 +7,7 @@ import argparse
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,29 @@ REMEDY = (
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
-    result.add_argument("--only", nargs="+", type=Path, help="the artifacts to read; by default all")
+    result.add_argument("--only", nargs="+", type=Path, help="artifacts to read, no folders; by default all")
     result.add_argument("--fetched", action="store_true", help="look whether the cache has them, and read nothing")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Compare each file."""
-    cache = Path(told("dvc", "cache", "dir").strip())
-    artifacts = recorded(Path("dvc.lock"), cache)
-    if arguments.fetched:
-        missing = [str(path) for path, md5 in artifacts if not stored(cache, md5).is_file()]
-        if missing:
-            raise UserError(f"The store lacks these files, or holds them damaged: {', '.join(missing)}.")
+    lock = Path("dvc.lock")
+    stages = yaml.safe_load(lock.read_text())["stages"] if lock.is_file() else {}
+    if arguments.only:
+        for out in outs(stages.values()):
+            if Path(out["path"]) in arguments.only:
+                compare(Path(out["path"]), out["md5"])
         return
-    for path, md5 in artifacts:
-        if arguments.only is None or path in arguments.only:
+    # Stages that have been taken out of the config stay in the lock file.
+    names = told("dvc", "stage", "list", "--name-only").split()
+    cache = Path(told("dvc", "cache", "dir").strip())
+    artifacts = list(files(outs(stages[name] for name in names if name in stages), cache))
+    if not arguments.fetched:
+        for path, md5 in artifacts:
             compare(path, md5)
+    elif missing := [str(path) for path, md5 in artifacts if not stored(cache, md5).is_file()]:
+        raise UserError(f"The store lacks these files, or holds them damaged: {', '.join(missing)}.")
 
 
 def told(*command: str) -> str:
@@ -49,22 +55,24 @@ def told(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def recorded(lock: Path, cache: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each output that a dvc.lock names for the stages of today, those within folders one by one, and its MD5.
+def outs(stages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the outputs of stages of a dvc.lock."""
+    for stage in stages:
+        yield from stage.get("outs", [])
+
+
+def files(outputs: Iterable[dict[str, Any]], cache: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each file of outputs, those within folders one by one, and its MD5.
 
     Raises:
         UserError: The list of a folder's files is not in the cache, or damaged.
     """
-    if not lock.is_file():
-        return
-    stages = yaml.safe_load(lock.read_text())["stages"]
-    for name in told("dvc", "stage", "list", "--name-only").split():
-        for out in stages.get(name, {}).get("outs", []):
-            if out["md5"].endswith(".dir"):
-                for entry in listing(out, cache):
-                    yield Path(out["path"], entry["relpath"]), entry["md5"]
-            else:
-                yield Path(out["path"]), out["md5"]
+    for out in outputs:
+        if out["md5"].endswith(".dir"):
+            for entry in listing(out, cache):
+                yield Path(out["path"], entry["relpath"]), entry["md5"]
+        else:
+            yield Path(out["path"]), out["md5"]
 
 
 def listing(out: dict[str, Any], cache: Path) -> list[dict[str, str]]:
