@@ -245,11 +245,21 @@ def proportion(hits: int, n: int) -> Interval:
     return Interval(hits / n, float(ends.low), float(ends.high))
 
 
-def difference_of_proportions(first: Interval, second: Interval) -> Interval:
-    """Return the difference of two independent shares with Newcombe's 95 % interval, from Wilson's (Newcombe 1998)."""
+def difference(first: Interval, second: Interval) -> Interval:
+    """Return the difference of two independent estimates with the interval that follows from theirs.
+
+    MOVER, the method of variance estimates recovery (Zou and Donner 2008, "Construction of confidence intervals about
+    effect measures", Statistics in Medicine 27): the distances from each estimate to the end of its interval are added
+    as the sides of a right angle. Of estimates that rise and fall together the interval is rather too wide.
+    """
     effect = first.effect - second.effect
     return Interval(
         effect,
         effect - float(np.hypot(first.effect - first.low, second.high - second.effect)),
         effect + float(np.hypot(first.high - first.effect, second.effect - second.low)),
     )
+
+
+def difference_of_proportions(first: Interval, second: Interval) -> Interval:
+    """Return the difference of two independent shares with Newcombe's 95 % interval, from Wilson's (Newcombe 1998)."""
+    return difference(first, second)

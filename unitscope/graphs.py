@@ -21,6 +21,9 @@ BLOCK = 2**20
 
 MOST_UNIVERSAL = 5
 
+FEWEST_DRAWS = 39
+"""Of a null, below which the ends of its 95 % say nothing: each end is then cut off by less than one draw."""
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -180,23 +183,27 @@ def measures(graph: Graph, permutations: int, random: np.random.Generator) -> tu
         chance), reciprocity, gini (of in-degrees), gini_null (its mean by chance), p_value (one-sided, (b + 1) /
         (permutations + 1), b the draws that are at least as unequal), isolated, weak_components,
         largest_strong_component, substitutes_universal and substitutes_universal_share (numbers separated by spaces),
-        reason (why a value is NaN). And (nodes,) the mean in-degree by chance of the node of the same rank, in the
+        reason (why a value is NaN), gini_null_low and gini_null_high (what 95 % of the draws lie between; NaN below
+        `FEWEST_DRAWS`). And (nodes,) the mean in-degree by chance of the node of the same rank, in the
         order of the nodes.
     """
     nodes, targets, edges = len(graph.nodes), len(graph.targets), int(graph.edges.sum())
     found: dict[str, Any] = {"units": nodes, "targets": targets, "edges": edges}
     by_chance = np.full(nodes, np.nan)
+    ends = {"gini_null_low": np.nan, "gini_null_high": np.nan}
     if not targets or nodes < 2:
         gaps = ("density", "reciprocity", "gini", "gini_null", "p_value")
         reason = "no unit that takes part answers an image of its own" if nodes > 1 else f"{nodes} units take part"
         found |= dict.fromkeys(gaps, np.nan) | {"isolated": nodes, "weak_components": nodes}
         found |= {"largest_strong_component": min(nodes, 1), "substitutes_universal": ""}
-        return found | {"substitutes_universal_share": "", "reason": reason}, by_chance
+        return found | {"substitutes_universal_share": "", "reason": reason} | ends, by_chance
     observed = float(gini(graph.in_degrees))
     found |= {"density": edges / (targets * (nodes - 1)), "reciprocity": reciprocity(graph), "gini": observed}
     if edges:
         drawn = drawn_in_degrees(graph, permutations, random)
         unequal = gini(drawn)
+        if permutations >= FEWEST_DRAWS:
+            ends = dict(zip(ends, np.quantile(unequal, [0.025, 0.975]).tolist(), strict=True))
         # Equal but for rounding is as unequal.
         as_unequal = int((unequal >= observed - 1e-12).sum())
         found |= {"gini_null": float(unequal.mean()), "p_value": (as_unequal + 1) / (permutations + 1)}
@@ -210,7 +217,7 @@ def measures(graph: Graph, permutations: int, random: np.random.Generator) -> tu
     reason = "" if edges else "no unit is exceeded on its own image: there are no edges"
     if edges and np.isnan(found["reciprocity"]):
         reason = "no edge leads to another target"
-    return found | {"reason": reason}, by_chance
+    return found | {"reason": reason} | ends, by_chance
 
 
 # --- for other programs ----------------------------------------------------------------------------------------------

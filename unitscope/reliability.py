@@ -22,7 +22,7 @@ from unitscope.tables import RS_SCORES, Table, layers_of, rows_of
 RELIABILITY_COLUMNS = (
     *("experiment", "layer", "depth", "method", "score", "units", "used", "seeds", "icc_single", "icc"),
     *("split_half", "selectivity_reliability", "spearman", "ci_low", "ci_high"),
-    *("disattenuated", "disattenuated_low", "disattenuated_high", "reason"),
+    *("disattenuated", "disattenuated_low", "disattenuated_high", "reason", "icc_low", "icc_high"),
 )
 NULLS_COLUMNS = (
     *("experiment", "layer", "depth", "method", "score", "null", "units", "used", "rs"),
@@ -177,8 +177,9 @@ def _reliability(
     single, icc = (float(value[0]) for value in intraclass(scores[3:]))
     half = float(rank_correlations(scores[:2])[0, 0, 1]) if used > 2 else np.nan
     whole = float(spearman_brown(np.array(half)))
-    plain = corrected = Estimate(np.nan, np.nan, np.nan, "")
+    plain = corrected = rated = Estimate(np.nan, np.nan, np.nan, "")
     if used > 2:
+        rated = estimate(lambda rows, weights: intraclass(rows, weights)[1], scores[3:], resamples, generator(*seed))
         plain = estimate(_plain, scores, resamples, generator(*seed))
         corrected = estimate(_corrected, scores, resamples, generator(*seed))
         if not np.isfinite(plain.value):
@@ -202,6 +203,7 @@ def _reliability(
         **{"spearman": plain.value, "ci_low": plain.low, "ci_high": plain.high},
         **{"disattenuated": corrected.value, "disattenuated_low": corrected.low, "disattenuated_high": corrected.high},
         "reason": "; ".join(dict.fromkeys(filter(None, reasons))),
+        **{"icc_low": rated.low, "icc_high": rated.high},
     }
 
 
