@@ -34,7 +34,8 @@ rule all:
     default_target: True
     input:
         [targets(name) for name in STUDY.experiments],
-        expand(rules.training_time.output, entry=OVER_EPOCHS),
+        expand(rules.training_time_figure.output, entry=OVER_EPOCHS),
+        expand(rules.training_claims.output, entry=OVER_EPOCHS),
         rules.reproduction.output if STUDY.reproduction else [],
 
 

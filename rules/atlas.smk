@@ -16,7 +16,7 @@ rule atlas:
             if "cumulative" in experiment(wildcards)["analyses"] and dataset(wildcards)
             else []
         ),
-        claims=lambda wildcards: "results/{experiment}/claims.csv" if experiment(wildcards)["claims"] else [],
+        claims=lambda wildcards: "results/{experiment}/claims.csv" if answers_claims(wildcards.experiment) else [],
     output:
         "results/{experiment}/atlas.html",
     log:

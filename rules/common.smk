@@ -25,7 +25,7 @@ os.environ.update(
 
 from unitscope.artifacts import canonical_json, read_json
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import iam_methods, one_training, over_epochs
+from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest
@@ -246,6 +246,45 @@ def table(name):
     )
 
 
+def analyses_of(name):
+    """Return the analyses of an experiment: those that it names, where its network has real images."""
+    chosen = STUDY.experiments[name]
+    return chosen["analyses"] if STUDY.networks[chosen["network"]]["dataset"] else []
+
+
+def answers_claims(name):
+    """Return whether an experiment has a table of claims: the paper's, or those of its analyses."""
+    return bool(STUDY.experiments[name]["claims"] or analyses_of(name))
+
+
+def verdict_methods(name):
+    """Return the methods that the claims of each analysis of an experiment are asked of."""
+    chosen = STUDY.experiments[name]
+    about_iam = ("joint", "graph", "inhibition")
+    return {
+        analysis: iam_methods(chosen) if analysis in about_iam else maximizing_methods(chosen)
+        for analysis in analyses_of(name)
+    }
+
+
+def verdict_tables(analysis, files):
+    """Return a function that gives the tables that an analysis' claim reads, where the experiment has the analysis.
+
+    No table that a job writes together with a figure: how that looks must not ask for the verdict again.
+    """
+
+    def tables(wildcards):
+        # Without a method to ask, there is nothing to read.
+        return files(wildcards) if verdict_methods(wildcards.experiment).get(analysis) else []
+
+    return tables
+
+
+def of_experiment(*names):
+    """Return a function that gives files of an experiment by their names."""
+    return lambda wildcards: [f"results/{wildcards.experiment}/{name}" for name in names]
+
+
 def targets(name):
     """Return the final files of an experiment."""
     chosen = STUDY.experiments[name]
@@ -257,7 +296,7 @@ def targets(name):
         f"{folder}.metrics.json",
         f"{folder}.depth.csv",
     ]
-    files += [f"{folder}/claims.csv"] if chosen["claims"] else []
+    files += [f"{folder}/claims.csv"] if answers_claims(name) else []
     files += expand(
         f"{folder}/figures/{{layer}}.{{method}}.{{kind}}.png",
         layer=list(chosen["layers"]),
@@ -266,7 +305,7 @@ def targets(name):
     )
     if STUDY.networks[chosen["network"]]["dataset"]:
         files += expand(f"{folder}/figures/{{figure}}.png", figure=FIGURES)
-        files += [file for analysis in chosen["analyses"] for file in ANALYSES[analysis](name)]
+        files += [file for analysis in analyses_of(name) for file in ANALYSES[analysis](name)]
     return files
 
 
@@ -306,6 +345,11 @@ def shown_images():
 
 
 # What the analyses in rules/analyses.smk write for an experiment, and what they read.
+
+
+def scale_tables(wildcards):
+    """Return the scores of all layers under other scales."""
+    return across(wildcards, "results/{experiment}/scale/{layer}.csv")
 
 
 def scale_files(name):

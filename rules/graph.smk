@@ -60,17 +60,35 @@ rule inhibition:
     output:
         table=table("inhibition"),
         layers=table("inhibition_layers"),
-        figure=figure("inhibition", "Inhibition"),
-        pdf="results/{experiment}/figures/inhibition.pdf",
     log:
         "logs/{experiment}/inhibition.log",
     conda:
         "../envs/unitscope.yaml"
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
-        style=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         code=code("inhibition"),
     shell:
         "python scripts/inhibition.py --images {input.images:q} --units {input.units:q} --taps {input.taps:q}"
-        " --settings {params.settings:q} --style {params.style:q} --output {output.table:q} --layers {output.layers:q}"
-        " --figure {output.figure:q} --log {log:q}"
+        " --settings {params.settings:q} --output {output.table:q} --layers {output.layers:q} --log {log:q}"
+
+
+# A rule of its own: a verdict stands on the table, and the look of a figure must not ask for it again.
+rule inhibition_figure:
+    input:
+        units="results/{experiment}/units.csv",
+        table="results/{experiment}/inhibition.csv",
+        layers="results/{experiment}/inhibition_layers.csv",
+    output:
+        figure("inhibition", "Inhibition"),
+        pdf="results/{experiment}/figures/inhibition.pdf",
+    log:
+        "logs/{experiment}/inhibition_figure.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        "python scripts/analysis_figures.py --of inhibition --tables {input.units:q} {input.table:q} {input.layers:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"

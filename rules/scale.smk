@@ -36,7 +36,7 @@ rule scale:
 
 rule scale_figure:
     input:
-        lambda wildcards: across(wildcards, "results/{experiment}/scale/{layer}.csv"),
+        scale_tables,
     output:
         figure("scale", "Scale", figure="which scores depend on scales"),
         pdf="results/{experiment}/figures/scale.pdf",

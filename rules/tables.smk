@@ -1,4 +1,4 @@
-# All scores, a row a unit; all correlations, a row a layer, method and pair of scores; the paper's claims.
+# All scores, a row a unit; all correlations, a row a layer, method and pair of scores; the claims.
 
 
 rule units:
@@ -72,6 +72,15 @@ rule claims:
         layers=lambda wildcards: of_compared(wildcards, "results/{experiment}/layers.csv"),
         records=lambda wildcards: of_compared(wildcards, "data/checkpoints/{network}.json"),
         datasets=lambda wildcards: of_compared(wildcards, "data/datasets/{dataset}.h5"),
+        scale=verdict_tables("scale", scale_tables),
+        importance=verdict_tables("importance", of_experiment("importance.csv")),
+        joint=verdict_tables("joint", of_experiment("joint.csv")),
+        areas=verdict_tables("cumulative", of_experiment("cumulative_areas.csv")),
+        curves=verdict_tables("cumulative", of_parts("cumulative")),
+        reliability=verdict_tables("reliability", of_experiment("reliability.csv")),
+        nulls=verdict_tables("reliability", of_experiment("nulls.csv")),
+        graph=verdict_tables("graph", of_graphs("csv")),
+        inhibition=verdict_tables("inhibition", of_experiment("inhibition.csv")),
     output:
         table("claims"),
     log:
@@ -80,9 +89,13 @@ rule claims:
         "../envs/unitscope.yaml"
     params:
         claims=lambda wildcards: canonical_json(experiment(wildcards)["claims"]),
+        analyses=lambda wildcards: canonical_json(verdict_methods(wildcards.experiment)),
         settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
         code=code("claims"),
     shell:
         "python scripts/claims.py --experiment {wildcards.experiment:q} --units {input.units:q} --layers {input.layers:q}"
         " --records {input.records:q} --datasets {input.datasets:q} --claims {params.claims:q}"
+        " --analyses {params.analyses:q} --scale {input.scale:q} --importance {input.importance:q} --joint {input.joint:q}"
+        " --areas {input.areas:q} --curves {input.curves:q} --reliability {input.reliability:q} --nulls {input.nulls:q}"
+        " --graph {input.graph:q} --inhibition {input.inhibition:q}"
         " --settings {params.settings:q} --output {output:q} --log {log:q}"

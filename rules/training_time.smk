@@ -8,8 +8,23 @@ rule training_time:
         layers=of_checkpoints("results/{experiment}/layers.csv"),
         records=of_checkpoints("data/checkpoints/{network}.json"),
     output:
-        table="results/{entry}.training/training.csv",
-        figure=report(
+        "results/{entry}.training/training.csv",
+    log:
+        "logs/{entry}.training.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("training_time"),
+    shell:
+        "python scripts/training_time.py --units {input.units:q} --layers {input.layers:q} --records {input.records:q}"
+        " --output {output:q} --log {log:q}"
+
+
+rule training_time_figure:
+    input:
+        "results/{entry}.training/training.csv",
+    output:
+        report(
             "results/{entry}.training/training_time.png",
             caption="captions/training_time.rst",
             category="Training time",
@@ -17,12 +32,36 @@ rule training_time:
         ),
         pdf="results/{entry}.training/training_time.pdf",
     log:
-        "logs/{entry}.training.log",
+        "logs/{entry}.training_figure.log",
     conda:
         "../envs/unitscope.yaml"
     params:
-        style=lambda wildcards: canonical_json(STUDY.experiments[OVER_EPOCHS[wildcards.entry][0]]["figures"]),
-        code=code("training_time"),
+        settings=lambda wildcards: canonical_json(STUDY.experiments[OVER_EPOCHS[wildcards.entry][0]]["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
     shell:
-        "python scripts/training_time.py --units {input.units:q} --layers {input.layers:q} --records {input.records:q}"
-        " --style {params.style:q} --output {output.table:q} --figure {output.figure:q} --log {log:q}"
+        "python scripts/analysis_figures.py --of training_time --tables {input:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --log {log:q}"
+
+
+# Not in the claims of an experiment: each checkpoint's would then hang on those of all others.
+rule training_claims:
+    input:
+        "results/{entry}.training/training.csv",
+    output:
+        report(
+            "results/{entry}.training/claims.csv",
+            caption="captions/claims.rst",
+            category="Tables",
+            labels={"experiment": "{entry}", "table": "claims"},
+        ),
+    log:
+        "logs/{entry}.training_claims.log",
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        methods=lambda wildcards: canonical_json(maximizing_methods(STUDY.experiments[OVER_EPOCHS[wildcards.entry][0]])),
+        code=code("training_claims"),
+    shell:
+        "python scripts/training_claims.py --training {input:q} --methods {params.methods:q} --output {output:q}"
+        " --log {log:q}"

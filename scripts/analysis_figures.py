@@ -6,7 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unitscope import analysis_figures, artifacts, console, figures, removal_figures, scale_figures
+from unitscope import (
+    analysis_figures,
+    artifacts,
+    console,
+    figures,
+    inhibition_figures,
+    removal_figures,
+    scale_figures,
+    training_figures,
+)
 
 DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
     "scale": {"scale": scale_figures.scale},
@@ -18,6 +27,8 @@ DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
         "natural_q": lambda style, tables: analysis_figures.natural(style, *tables, score="rs_q"),
     },
     "importance": {"importance": lambda style, tables: analysis_figures.importance(style, *tables)},
+    "inhibition": {"inhibition": lambda style, tables: inhibition_figures.inhibition(style, *tables)},
+    "training_time": {"training_time": lambda style, tables: training_figures.training_time(style, *tables)},
     "nulls": {"nulls": lambda style, tables: analysis_figures.nulls(style, *tables)},
 }
 """For each analysis, what draws each of its figures from its tables."""

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from unitscope import artifacts, atlas, claims, console
+from unitscope import analysis_claims, artifacts, atlas, claims, console
 from unitscope.answers import compared
 from unitscope.datasets import open_dataset
 from unitscope.exemplars import Exemplars
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     answered = []
     if arguments.claims:
-        texts = {name: claim.text for name, claim in claims.CLAIMS.items()}
+        texts = {name: claim.text for name, claim in claims.CLAIMS.items()} | analysis_claims.TEXTS
         answered = atlas.claim_groups(artifacts.read_table(arguments.claims), texts)
     text = atlas.page(told, album.sheets, get_plotlyjs(), answered)
     console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))

@@ -1,4 +1,4 @@
-"""The paper's claims that an experiment answers to, with effects, intervals and verdicts: claims.csv."""
+"""Claims of the paper and of the analyses, with effects, intervals and verdicts: claims.csv."""
 
 import argparse
 import json
@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import artifacts, console
+from unitscope.analysis_claims import TABLES, Written, analysis_answers
 from unitscope.claims import Evidence, answers
+from unitscope.tables import stacked
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,6 +26,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--settings", type=json.loads, required=True, help='JSON: {"permutations": int, "resamples": int, "seed": int}'
     )
+    result.add_argument(
+        "--analyses",
+        type=json.loads,
+        default={},
+        help='JSON: {"scale": ["am", "iam"], ...}: analyses, and the methods that their claims are asked of',
+    )
+    for name in TABLES:
+        result.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=f"table of {name} (.csv) ..., if asked")
     result.add_argument("--output", type=Path, required=True, help="claims.csv to write")
     return result
 
@@ -40,9 +50,11 @@ def main(arguments: argparse.Namespace) -> None:
         settings["resamples"],
         settings["seed"],
     )
-    for claim in arguments.claims:
-        own = [row for row, name in enumerate(table["claim"]) if name == claim]
-        console.log.info("%s: %s", claim, table["verdict"][own[0]])
+    analysed = analysis_answers(written(arguments, found[0]))
+    table = {name: [*column, *analysed[name]] for name, column in table.items()}
+    said = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)
+    for claim, score, verdict in dict.fromkeys(said):
+        console.log.info("%s of %s: %s", claim, score, verdict)
     artifacts.write_table(arguments.output, table)
 
 
@@ -53,6 +65,20 @@ def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence
         images = int((file["split"][:] == 1).sum())
     accuracy = artifacts.read_json(record).get("test", {}).get("accuracy", np.nan)
     return Evidence(str(table["experiment"][0]), table, artifacts.read_table(layers), accuracy, images)
+
+
+def written(arguments: argparse.Namespace, own: Evidence) -> Written:
+    """Return what the analyses of the experiment have written."""
+    files = {name: getattr(arguments, name) for name in TABLES}
+    tables = {name: stacked([artifacts.read_table(path) for path in paths]) for name, paths in files.items() if paths}
+    settings = arguments.settings
+    return Written(
+        own.name,
+        arguments.analyses,
+        {"units": own.units, "layers": own.layers, **tables},
+        settings["resamples"],
+        settings["seed"],
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Tell how many units of a layer the image of each unit inhibits: inhibition.csv, its correlations, and a figure."""
+"""Tell how many units of a layer the image of each unit inhibits: inhibition.csv, and its correlations."""
 
 import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, figures, inhibition_figures
+from unitscope import artifacts, console
 from unitscope.answers import compared
 from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
 from unitscope.tables import columns
@@ -19,15 +19,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--settings", type=json.loads, required=True, help='JSON: {"permutations", "resamples", "seed"}'
     )
-    result.add_argument("--style", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
     result.add_argument("--output", type=Path, required=True, help="inhibition.csv to write")
     result.add_argument("--layers", type=Path, required=True, help="inhibition_layers.csv to write")
-    result.add_argument("--figure", type=Path, required=True, help="the figure (.png), with a .pdf beside it")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Count, correlate and draw."""
+    """Count and correlate."""
     units, taps = artifacts.read_table(arguments.units), artifacts.read_json(arguments.taps)
     made = {}
     for path in arguments.images:
@@ -39,9 +37,6 @@ def main(arguments: argparse.Namespace) -> None:
     correlations = columns(list(inhibition_correlations(rows, units, taps, **arguments.settings)))
     artifacts.write_table(arguments.output, rows)
     artifacts.write_table(arguments.layers, correlations)
-    style = figures.Style(**arguments.style)
-    figure = inhibition_figures.inhibition(style, units, rows, correlations)
-    figures.save(style, figure, arguments.figure.with_suffix(""))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ WITH_TORCH = (
 )
 FLOW = (
     *("counted", "dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers"),
-    *("metrics", "claims"),
+    "metrics",
     *("importance", "reliability", "joint_summary", "cumulative_areas", "figures", "sheets", "scale_figure"),
     *("natural_figures", "importance_figures", "nulls_figures", "joint_figure", "cumulative_figure", "graph"),
-    *("graphs", "inhibition", "atlas", "training_time", "reproduction"),
+    *("graphs", "inhibition", "inhibition_figure", "claims", "atlas", "training_time", "training_time_figure"),
+    *("training_claims", "reproduction"),
 )
 
 
@@ -74,7 +75,7 @@ def job_of(file: dict[str, str]) -> str:
     path = Path(file["output_file"])
     whole = {
         **dict.fromkeys(("figures", "natural_figures", "importance", "reliability"), path.parent),
-        **dict.fromkeys(("graphs", "inhibition", "training_time"), Path(*path.parts[:2])),
+        **dict.fromkeys(("graphs", "inhibition"), Path(*path.parts[:2])),
         "sheets": path.parent / ".".join(path.name.split(".")[:-2]),
         "graph": path.with_name(path.name.replace(".degrees.csv", ".csv")).with_suffix(""),
     }

@@ -106,10 +106,10 @@ def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        (("experiments.small.importance", {"folds": 4}), {"importance", "importance_figures"}),
+        (("experiments.small.importance", {"folds": 4}), {"importance", "importance_figures", "claims", "atlas"}),
         (
             ("experiments.small.reliability", {"untrained": "raw", "permutations": 9}),
-            {"reliability", "nulls_figures"},
+            {"reliability", "nulls_figures", "claims", "atlas"},
         ),
         (
             ("experiments.small.figures", {"dpi": 50}),
@@ -124,6 +124,29 @@ def test_a_setting_computes_again_what_depends_on_it(analysed, tmp_path, change,
     said = project.run("snakemake", "-n", "experiment_small")
     planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
     assert {rule for rule in planned if not rule.startswith("experiment_")} == again
+
+
+def test_every_analysis_has_its_verdicts(analysed):
+    found = table(analysed, "claims.csv")
+    assert list(dict.fromkeys(found["claim"].tolist())) == ["A2", "A5", "A6"]
+    assert set(zip(found["claim"].tolist(), found["source"].tolist(), strict=True)) == {
+        ("A2", "importance"),
+        ("A5", "reliability"),
+        ("A6", "natural"),
+    }
+    nulls = table(analysed, "nulls.csv")
+    assert (found["claim"] == "A5").sum() == 2 * 2 * 3 + (nulls["null"] != "none").sum()
+    importance_row = tables.rows_of(table(analysed, "importance.csv"), "hidden1")
+    own = (importance_row["method"] == "iam") & (importance_row["predictor"] == "rs_z")
+    row = (
+        (found["claim"] == "A2")
+        & (found["layer"] == "hidden1")
+        & (found["method"] == "iam")
+        & (found["score"] == "rs_z")
+    )
+    assert found["effect"][row] == pytest.approx(importance_row["spearman"][own])
+    # What is undefined says why.
+    assert (found["note"][np.isnan(found["effect"])] != "").all()
 
 
 def test_without_the_analysis_its_columns_are_not_there(analysed, tmp_path):

@@ -201,22 +201,24 @@ def test_a_script_that_would_end_its_element_is_refused():
 
 def test_the_claims_of_an_experiment_are_grouped():
     claims = {
-        "claim": np.array(["C10", "C2", "C2"]),
-        "source": np.array(["Fig. 4", "Fig. 1", "Fig. 1"]),
-        "layer": np.array(["a", "a", "b"]),
-        "method": np.array(["iam", "am", "am"]),
-        "score": np.array(["rs", "rs", "rs"]),
-        "statistic": np.array(["delta", "delta", "delta"]),
-        "effect": np.array([0.5, np.nan, -0.25]),
-        "ci_low": np.array([0.1, np.nan, -0.5]),
-        "ci_high": np.array([0.9, np.nan, 0.0]),
-        "level": np.array([0.95, 0.95, 0.9]),
-        "n": np.array([4, 0, 9]),
-        "holds": np.array(["yes", "open", "no"]),
-        "verdict": np.array(["supported", "inconclusive", "contradicted"]),
-        "note": np.array(["", "too few", ""]),
+        "claim": np.array(["A1", "C10", "C2", "C2"]),
+        "source": np.array(["scale", "Fig. 4", "Fig. 1", "Fig. 1"]),
+        "layer": np.array(["a", "a", "a", "b"]),
+        "method": np.array(["am", "iam", "am", "am"]),
+        "score": np.array(["rs", "rs", "rs", "rs"]),
+        "statistic": np.array(["delta", "delta", "delta", "delta"]),
+        "effect": np.array([0.5, 0.5, np.nan, -0.25]),
+        "ci_low": np.array([0.1, 0.1, np.nan, -0.5]),
+        "ci_high": np.array([0.9, 0.9, np.nan, 0.0]),
+        "level": np.array([0.95, 0.95, 0.95, 0.9]),
+        "n": np.array([4, 4, 0, 9]),
+        "holds": np.array(["yes", "yes", "open", "no"]),
+        "verdict": np.array(["supported", "supported", "inconclusive", "contradicted"]),
+        "note": np.array(["", "", "too few", ""]),
     }
-    second, tenth = atlas.claim_groups(claims, {"C2": "said"})
+    second, tenth, first = atlas.claim_groups(claims, {"C2": "said", "A1": "asked"})
+    # Those of the paper first, each kind by its number.
+    assert (first["name"], first["text"], first["source"]) == ("A1", "asked", "scale")
     assert (second["name"], second["text"], tenth["name"]) == ("C2", "said", "C10")
     assert [(row["effect"], row["interval"]) for row in second["rows"]] == [
         ("undefined", "none"),

@@ -154,8 +154,8 @@ def test_files_of_one_job_are_counted_once_where_nothing_is_recorded():
     jobs = {
         "graph": ["graph/a.b.iam.csv", "graph/a.b.iam.degrees.csv", "graph/a.b.iam.graphml"],
         "graphs": ["graphs.csv", "figures/graph.png", "figures/graph.pdf"],
-        "inhibition": ["inhibition.csv", "inhibition_layers.csv", "figures/inhibition.png"],
-        "training_time": ["training.csv", "training_time.png", "training_time.pdf"],
+        "inhibition": ["inhibition.csv", "inhibition_layers.csv"],
+        "training_time_figure": ["training_time.png", "training_time.pdf"],
     }
     for rule, files in jobs.items():
         found = {job_of({"rule": rule, "output_file": f"results/{name}/{file}"}) for name in "ab" for file in files}

@@ -1,6 +1,7 @@
 """Training time: which experiments belong together, what is joined, the figure, and small studies end to end."""
 
 import copy
+import re
 
 import networkx as nx
 import numpy as np
@@ -140,6 +141,22 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     assert np.isnan(inhibition["inhibited"][signed]).all() and inhibition["reason"][signed].all()
     assert np.isfinite(inhibition["inhibited"][~signed]).any()
     assert (folder / "figures/inhibition.png").is_file() and (folder / "figures/graph.pdf").is_file()
+
+    # Verdicts of each checkpoint, and of the training; a minimum has none.
+    claims = read_table(folder / "claims.csv")
+    assert set(claims["claim"]) == {"A7", "A8"} and set(claims["method"]) == {"iam"}
+    came = read_table(results / "small.training/claims.csv")
+    assert set(came["claim"]) == {"A9"} and set(came["experiment"]) == {"small-epoch2"}
+    assert len(came["claim"]) == 2 * 2 * 3 and "down" not in came["method"]
+    assert (results / "small.training/training_time.pdf").is_file()
+    # How figures look decides nothing.
+    project.change("experiments.small.figures", {"dpi": 50})
+    said = project.run("snakemake", "-n")
+    planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
+    assert planned & {"inhibition_figure", "training_time_figure", "graphs"} and not planned & {
+        *("claims", "training_claims", "training_time", "inhibition", "graph", "atlas"),
+    }
+    project.change("experiments.small.figures", {})
 
     # RS of the minimum; nothing is known of its scale.
     lowest = read_table(folder / "substitution/hidden1.down.csv")

@@ -18,6 +18,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from unitscope.claims import place
 from unitscope.exemplars import Exemplars
 from unitscope.pictures import COLUMNS, PER_SHEET, reduced, rgb, sheets
 from unitscope.tables import Table, layers_of, method_name, methods_of, rows_of
@@ -468,7 +469,7 @@ def claim_groups(claims: Table, texts: Mapping[str, str]) -> list[dict[str, Any]
         texts: What each claim says.
     """
     groups = []
-    for name in sorted(set(claims["claim"].tolist()), key=lambda claim: int(claim.removeprefix("C"))):
+    for name in sorted(set(claims["claim"].tolist()), key=place):
         own = {column: values[claims["claim"] == name] for column, values in claims.items()}
         rows = [{column: values[row] for column, values in own.items()} for row in range(len(own["claim"]))]
         groups.append(

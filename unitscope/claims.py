@@ -554,7 +554,8 @@ def answers(
         (yes, no, open), verdict (supported, contradicted, inconclusive: of all parts with the same score), note.
     """
     rows: list[dict[str, Any]] = []
-    for name in sorted(asked, key=lambda claim: int(claim.removeprefix("C"))):
+    families = []
+    for name in sorted(asked, key=place):
         claim, where = CLAIMS[name], asked[name]
         for score in claim.scores:
             question = Asked(
@@ -568,18 +569,9 @@ def answers(
             parts = [_explained(part) for part in claim.parts(question)]
             for part in parts:
                 reading = [other for other in parts if other.layer == part.layer] if claim.by_layer else parts
-                rows.append(
-                    {
-                        "experiment": own, "claim": name, "source": claim.source, "layer": part.layer,
-                        "method": part.method, "score": score, "statistic": part.statistic,
-                        "effect": part.found.effect, "ci_low": part.found.low, "ci_high": part.found.high,
-                        "level": part.level, "n": part.n, "p_value": part.p_value,
-                        "family": (claim.family or claim.source, score), "holds": part.holds,
-                        "verdict": claim.verdict(reading), "note": part.note,
-                    }
-                )  # fmt: skip
+                rows.append(record(own, name, claim.source, score, part, claim.verdict(reading)))
+                families.append((claim.family or claim.source, score))
     p_values = np.array([row["p_value"] for row in rows], dtype=float)
-    families = [row.pop("family") for row in rows]
     adjusted = np.full(len(rows), np.nan)
     for family in dict.fromkeys(families):
         own_rows = np.array([other == family for other in families])
@@ -593,6 +585,22 @@ COLUMNS = (
     *("experiment", "claim", "source", "layer", "method", "score", "statistic", "effect", "ci_low", "ci_high"),
     *("level", "n", "p_value", "p_holm", "holds", "verdict", "note"),
 )
+
+
+def record(experiment: str, claim: str, source: str, score: str, part: Part, verdict: str) -> dict[str, Any]:
+    """Return a part as a row of claims.csv, its p value not yet corrected for others."""
+    return {
+        **{"experiment": experiment, "claim": claim, "source": source, "layer": part.layer, "method": part.method},
+        **{"score": score, "statistic": part.statistic},
+        **{"effect": part.found.effect, "ci_low": part.found.low, "ci_high": part.found.high, "level": part.level},
+        **{"n": part.n, "p_value": part.p_value, "p_holm": np.nan, "holds": part.holds, "verdict": verdict},
+        "note": part.note,
+    }
+
+
+def place(claim: str) -> tuple[bool, int]:
+    """Return what claims are sorted by: those of the paper first, each kind by its number."""
+    return not claim.startswith("C"), int(claim[1:])
 
 
 def _explained(part: Part) -> Part:

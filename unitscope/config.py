@@ -271,6 +271,11 @@ def iam_methods(experiment: Mapping[str, Any]) -> list[str]:
     return [method for method, recipe in methods if recipe["objective"] == "iam" and not recipe["minimize"]]
 
 
+def maximizing_methods(experiment: Mapping[str, Any]) -> list[str]:
+    """Return the methods of an experiment whose images excite units: whose RS is that of the paper."""
+    return [method for method, recipe in experiment["methods"].items() if not recipe["minimize"]]
+
+
 # --- completing ------------------------------------------------------------------------------------------------------
 
 

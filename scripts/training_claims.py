@@ -1,0 +1,28 @@
+"""What a training decides, by the tables of its checkpoints: claim A9, as a claims table of the entry."""
+
+import argparse
+import json
+from pathlib import Path
+
+from unitscope import artifacts, console
+from unitscope.analysis_claims import training_answers
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of this program."""
+    result = console.parser(__doc__)
+    result.add_argument("--training", type=Path, required=True, help="training.csv of the entry")
+    result.add_argument("--methods", type=json.loads, required=True, help="JSON: the methods that maximize")
+    result.add_argument("--output", type=Path, required=True, help="claims.csv to write")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Compare the first and the last epoch."""
+    artifacts.write_table(
+        arguments.output, training_answers(artifacts.read_table(arguments.training), arguments.methods)
+    )
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)
