@@ -33,15 +33,31 @@ def parser() -> argparse.ArgumentParser:
     result = console.parser(__doc__)
     result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
     result.add_argument("--seconds", type=float, default=30.0, help="how long the calibration may take, about")
+    result.add_argument(
+        "--images",
+        type=promised,
+        nargs="+",
+        default=[],
+        metavar="NAME=TRAIN,TEST,CLASSES",
+        help="how many images and classes a data set will have whose folder is not here; its settings name a crop",
+    )
     return result
+
+
+def promised(text: str) -> tuple[str, tuple[int, int, int]]:
+    """Return name and numbers of a data set that is not here."""
+    name, _, numbers = text.partition("=")
+    train, test, classes = (int(number) for number in numbers.split(","))
+    return name, (train, test, classes)
 
 
 @dataclass
 class Cost:
-    """Processor-seconds and bytes of the jobs of a rule."""
+    """Processor-seconds and bytes of the jobs of a rule, and how many of these jobs Snakemake learns of later."""
 
     seconds: float = 0.0
     bytes: int = 0
+    jobs: int = 0
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -51,7 +67,8 @@ def main(arguments: argparse.Namespace) -> None:
     if not jobs:
         print(f"Nothing to be done for {arguments.config}: everything is there and up to date.")
         return
-    costs = estimate(study, pending, arguments.seconds)
+    costs = estimate(study, pending, arguments.seconds, outlines(study, dict(arguments.images)))
+    jobs += Counter({rule: cost.jobs for rule, cost in costs.items() if rule not in jobs})
     print(table(jobs, costs))
 
 
@@ -82,8 +99,29 @@ def job_of(file: dict[str, str]) -> str:
     return str(whole.get(file["rule"], path.with_suffix("")))
 
 
-def estimate(study: Study, pending: set[str], budget: float) -> dict[str, Cost]:
-    """Return what the jobs of each rule cost, by calibrating every network that has work before it."""
+def outlines(study: Study, images: dict[str, tuple[int, int, int]]) -> dict[str, Outline]:
+    """Return the outlines of data sets that are not here."""
+    found = {}
+    for name, (train, test, classes) in images.items():
+        settings = study.datasets.get(name)
+        if settings is None:
+            raise UserError(f"--images names {name!r}; the data sets of the config are: {', '.join(study.datasets)}.")
+        if not settings.get("crop"):
+            raise UserError(f"datasets.{name} has no crop, so that the size of its images is not known without them.")
+        shape = [3 if settings["mode"] == "RGB" else 1, settings["crop"], settings["crop"]]
+        found[name] = Outline(train, test, shape, classes)
+    return found
+
+
+def estimate(study: Study, pending: set[str], budget: float, promised: dict[str, Outline]) -> dict[str, Cost]:
+    """Return what the jobs of each rule cost, by calibrating every network that has work before it.
+
+    Args:
+        study: The study.
+        pending: Files that are to be made.
+        budget: Seconds that all measurements may take, about.
+        promised: Outlines of data sets that are not here.
+    """
     device = devices.pick(study.device)
     costs: dict[str, Cost] = {}
     working = {
@@ -96,7 +134,7 @@ def estimate(study: Study, pending: set[str], budget: float) -> dict[str, Cost]:
     }
     busy = [name for name in study.networks if working[name] or f"data/checkpoints/{name}.pt" in pending]
     measurements = sum(2 + sum(3 * len(study.experiments[e]["layers"]) for e in working[name]) for name in busy)
-    data: dict[str, Outline] = {}
+    data = dict(promised)
     for name in busy:
         network = study.networks[name]
         source = network["dataset"]
@@ -128,6 +166,10 @@ def of_experiment(
         size = calibration.activations_bytes(list(settings["layers"]))
         add(costs, "activations", calibration.activations(settings["activations"]), size)
     images = {key: settings[key] for key in ("seeds", "readout")} | settings["images"]
+
+    def removed(layer: str) -> float:
+        return calibration.cumulative(layer, len(settings["methods"]), settings["cumulative"], settings["ablation"])
+
     for layer, wanted in settings["layers"].items():
         if layer not in calibration.taps:
             raise UserError(
@@ -137,16 +179,33 @@ def of_experiment(
         for method, recipe in settings["methods"].items():
             if f"results/{name}/images/{layer}.{method}.h5" in pending:
                 seconds = calibration.ascent(layer, recipe, wanted, images)
-                add(costs, "images", seconds, calibration.images_bytes(layer, recipe, wanted, images))
+                size = calibration.images_bytes(layer, recipe, wanted, images)
+                if block := images["block"]:
+                    add(costs, "images_block", seconds, 0, jobs=-(-calibration.targets(layer, wanted) // block))
+                    add(costs, "images_joined", 0.0, size)
+                else:
+                    add(costs, "images", seconds, size)
+            if f"results/{name}/joint/{layer}.{method}.csv" in pending:
+                add(costs, "joint", calibration.joint(layer, wanted, settings["joint"], settings["ablation"]), 0)
         if f"results/{name}/ablation/{layer}.csv" in pending:
             add(costs, "ablation", calibration.ablation(layer, wanted, settings["ablation"]), 0)
+        if f"results/{name}/scale/{layer}.csv" in pending:
+            seconds = calibration.scale(layer, settings["methods"], wanted, settings["scale"], images)
+            add(costs, "scale", seconds, 0)
+        if f"results/{name}/cumulative/{layer}.csv" in pending:
+            add(costs, "cumulative", removed(layer), 0)
+    if f"results/{name}/cumulative_of_all.csv" in pending:
+        add(costs, "cumulative_together", removed(""), 0)
+    if f"results/{name}/predictors.csv" in pending:
+        add(costs, "predictors", calibration.predictors(list(settings["layers"])), 0)
 
 
-def add(costs: dict[str, Cost], rule: str, seconds: float, size: int) -> None:
-    """Add the cost of one job."""
+def add(costs: dict[str, Cost], rule: str, seconds: float, size: int, jobs: int = 0) -> None:
+    """Add the cost of one job, or of as many as Snakemake cannot know of yet."""
     cost = costs.setdefault(rule, Cost())
     cost.seconds += seconds
     cost.bytes += size
+    cost.jobs += jobs
 
 
 def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:

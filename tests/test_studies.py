@@ -148,6 +148,29 @@ def test_the_plan_counts_jobs_and_bytes(project):
         assert float(rows[rule][1]) >= 0
 
 
+def test_the_plan_of_a_cluster_needs_no_images(project):
+    config = project.config()
+    config["datasets"]["large"] = {"source": "image_folder", "path": "data/absent", "crop": 8, "store": "index"}
+    config["networks"] = {"net": {"model": "mlp", "options": {"widths": [12]}, "dataset": "large"}}
+    config["experiments"] = {
+        "net": {
+            **{"network": "net", "layers": ["hidden1"], "methods": {"am": QUICK, "iam": QUICK}},
+            **{"images": {"block": 5}, "analyses": ["scale", "joint", "cumulative", "importance"]},
+        }
+    }
+    project.write_config(config)
+    plan = ["python", "scripts/plan.py", "--seconds", "1", "--images"]
+    said = project.run(*plan, "large=100000,20000,10", PYTHONPATH=str(project.folder))
+    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
+    # Twelve units in blocks of five, by two methods.
+    assert (rows["images_block"][0], rows["images_joined"][0]) == ("6", "2")
+    for rule in ("checkpoint", "ablation", "scale", "joint", "cumulative"):
+        assert float(rows[rule][1]) > 0, rule
+    for wrong, word in {"other=1,1,1": "the data sets of the config are", "large=x": "invalid"}.items():
+        done = project.try_to_run(*plan, wrong, PYTHONPATH=str(project.folder))
+        assert done.returncode and word in " ".join(done.stdout.split()), done.stdout
+
+
 def test_files_of_one_job_are_counted_once_where_nothing_is_recorded():
     from scripts.plan import job_of
 

@@ -5,7 +5,7 @@ Works on modules and settings. Which jobs there are to be done is for the caller
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from unitscope.cumulative import DIRECTIONS
 from unitscope.datasets import collect, open_dataset
 from unitscope.layers import Tap, prefix, split, taps
 from unitscope.networks import build, freeze, read_program
+from unitscope.predictors import redundancy
+from unitscope.scale import recipes_to_remake
 from unitscope.visualization import Parametrization, Recipe, ascend, begin, passes, select_units, stages
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -92,6 +95,7 @@ class Calibration:
 
     Attributes:
         taps: Its layers by name.
+        behind: Seconds from a layer's activation to the logits for one image, where they have been measured.
     """
 
     def __init__(self, network: Mapping[str, Any], data: Outline, device: torch.device, budget: float) -> None:
@@ -108,6 +112,7 @@ class Calibration:
         self.data, self.device, self.budget = data, device, budget
         self.module = _untrained(network, data.shape, max(1, data.classes)).to(device)
         self.taps: dict[str, Tap] = {tap.layer: tap for tap in taps(self.module, data.shape)}
+        self.behind: dict[str, float] = {}
 
     def images(self, rows: int) -> torch.Tensor:
         """Return random images (rows, channels, height, width)."""
@@ -172,19 +177,66 @@ class Calibration:
 
     def ablation(self, layer: str, wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
-        cut = split(self.module, layer)
-        known: dict[int, tuple[torch.Tensor, ...]] = {}
-
-        def step(rows: int) -> None:
-            with torch.inference_mode():
-                if rows not in known:
-                    known[rows] = cut.prefix(self.images(rows))
-                cut.suffix(*known[rows][1:])
-
-        each = self.per_image(step, settings["batch"])
         units = self.targets(layer, wanted if settings["units"] == "targets" else "all")
-        passes = 2 * units * min(self.data.test, settings["images"] or self.data.test) * each
+        passes = 2 * units * self._tested(settings) * self._behind(layer, settings["batch"])
         return passes + self.data.train * self._forward(prefix(self.module, layer, "mean"), settings["batch"])
+
+    def joint(self, layer: str, wanted: Any, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
+        """Return the seconds of a layer's joint ablation by one method, at most: no two units share a set."""
+        units = min(self.targets(layer, wanted), settings["most_units"] or self.taps[layer].units)
+        # A unit, its substitutes and each control set, without and with the unit.
+        sets = 2 * units * (2 + settings["controls"])
+        return sets * self._tested(ablation) * self._behind(layer, ablation["batch"])
+
+    def cumulative(self, layer: str, methods: int, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
+        """Return the seconds in which ever more units are removed: of a layer, or of all where none is named."""
+        batch = ablation["batch"]
+        each = self._behind(layer, batch) if layer else self._forward(self.module, batch)
+        by_method = sum(score != "selectivity" for score in settings["scores"])
+        scores = methods * by_method + ("selectivity" in settings["scores"])
+        passes = (len(DIRECTIONS) * scores + settings["orders"]) * settings["points"] * len(settings["clamps"])
+        return passes * self._tested(settings if settings["images"] else ablation) * each
+
+    def scale(
+        self, layer: str, recipes: Mapping[str, Any], wanted: Any, own: Mapping[str, Any], images: Mapping[str, Any]
+    ) -> float:
+        """Return the seconds of a layer's rescaling: stored images by each draw, and some that are made anew, twice."""
+        stored = len(recipes) * self.targets(layer, wanted) * len(images["seeds"])
+        answered = (own["draws"] + 1) * (stored + min(self.data.test, own["images"]))
+        seconds = answered * self._forward(self.module, images["batch"])
+        for recipe in recipes_to_remake(recipes, own["steps"]).values():
+            seconds += 2 * self.ascent(layer, asdict(recipe), own["units"], {**images, "seeds": images["seeds"][:1]})
+        return seconds
+
+    def predictors(self, layers: Sequence[str]) -> float:
+        """Return the seconds of the regressions of each unit on the others of its layer, on either half of the images.
+
+        Measured on few units and images; their matrices take images x units^2 and, to be inverted, units^3 operations.
+        """
+        images, units = 400, min(64, max(self.taps[layer].units for layer in layers))
+        values = np.random.default_rng(0).random((images, units))
+        started = time.perf_counter()
+        redundancy(values)
+        rate = (time.perf_counter() - started) / (units**2 * (images + units))
+        return 2 * rate * sum(self.taps[one].units ** 2 * (self.data.test / 2 + self.taps[one].units) for one in layers)
+
+    def _tested(self, settings: Mapping[str, Any]) -> int:
+        return min(self.data.test, settings["images"] or self.data.test)
+
+    def _behind(self, layer: str, batch: int) -> float:
+        """Return the seconds from a layer's activation to the logits, for one image."""
+        if layer not in self.behind:
+            cut = split(self.module, layer)
+            known: dict[int, tuple[torch.Tensor, ...]] = {}
+
+            def step(rows: int) -> None:
+                with torch.inference_mode():
+                    if rows not in known:
+                        known[rows] = cut.prefix(self.images(rows))
+                    cut.suffix(*known[rows][1:])
+
+            self.behind[layer] = self.per_image(step, batch)
+        return self.behind[layer]
 
     def _forward(self, function: Callable[[torch.Tensor], Any], batch: int) -> float:
         def step(rows: int) -> None:

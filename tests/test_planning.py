@@ -1,0 +1,57 @@
+"""What a study will cost, before it is run: the counts behind the hours."""
+
+import numpy as np
+import pytest
+import torch
+
+from unitscope.cumulative import orders
+from unitscope.planning import Calibration, Outline
+from unitscope.understudies import needed_sets, plans
+
+ABLATION = {"units": "all", "images": 20, "batch": 8}
+
+
+@pytest.fixture
+def calibration(project) -> Calibration:
+    """Return a calibration of an MLP for 40 test images, on which every image takes one second wherever it passes."""
+    from unitscope.study import load_study
+
+    network = load_study(project.folder / "config.yaml", project.folder).networks["small"]
+    found = Calibration(network, Outline(100, 40, [1, 28, 28], 10), torch.device("cpu"), 0.01)
+    found.per_image = lambda step, rows: 1.0
+    return found
+
+
+def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
+    units, noise = calibration.taps["hidden1"].units, np.random.default_rng(0)
+    # Substitutes that no two units share.
+    substitutes = {unit: [(unit + 1) % units, (unit + 3) % units] for unit in range(units)}
+    chosen = plans(substitutes, noise.random(units) + 0.5, 4, (0,))
+    seconds = calibration.joint("hidden1", "all", {"controls": 4, "most_units": None}, ABLATION)
+    assert 0.7 * seconds < 20 * len(needed_sets(chosen)) <= seconds
+    assert calibration.joint("hidden1", "all", {"controls": 4, "most_units": 3}, ABLATION) == seconds * 3 / units
+
+
+@pytest.mark.parametrize("layer", ["hidden1", ""])
+def test_a_cumulative_ablation_takes_as_many_orders_as_are_planned_for(calibration, layer):
+    units = calibration.taps["hidden1"].units
+    scores = {name: {"hidden1": np.arange(units)} for name in ("selectivity", "rs_am", "rs_z_am", "rs_iam", "rs_z_iam")}
+    chosen, _ = orders(scores, {"hidden1": units}, 7, 0)
+    settings = {"scores": ["selectivity", "rs", "rs_z"], "orders": 7, "points": 5, "clamps": ["zero", "mean"]}
+    own = calibration.cumulative(layer, 2, {**settings, "images": 10}, ABLATION)
+    assert own == len(chosen) * 5 * 2 * 10
+    assert calibration.cumulative(layer, 2, {**settings, "images": None}, ABLATION) == own * 2
+
+
+def test_other_scales_take_passes_and_ascents(calibration):
+    recipes = {"am": {"objective": "am", "steps": 4, "points": 2}, "iam": {"objective": "iam", "steps": 4, "points": 2}}
+    images = {"seeds": [0, 1, 2], "batch": 4, "readout": "mean"}
+    own = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1, 2, 3]}
+    passes = 6 * (2 * 12 * 3 + 30)
+    # IAM and its standardized form, of 4 units, on the network and on the rescaled one; two steps are measured as one.
+    assert calibration.scale("hidden1", recipes, "all", own, images) == passes + 2 * 2 * 4
+
+
+def test_regressions_take_longer_in_wider_layers(calibration):
+    narrow, both = (calibration.predictors(layers) for layers in (["hidden2"], ["hidden1", "hidden2"]))
+    assert 0 < narrow < both
