@@ -10,7 +10,7 @@ from typing import Any
 from unitscope import console, devices
 from unitscope.config import Study, one_training, trained_epochs
 from unitscope.errors import UserError
-from unitscope.planning import Calibration, Outline, outline, seconds_of_start
+from unitscope.planning import Calibration, Outline, cropped, outline, seconds_of_start
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
@@ -108,8 +108,7 @@ def outlines(study: Study, images: dict[str, tuple[int, int, int]]) -> dict[str,
             raise UserError(f"--images names {name!r}; the data sets of the config are: {', '.join(study.datasets)}.")
         if not settings.get("crop"):
             raise UserError(f"datasets.{name} has no crop, so that the size of its images is not known without them.")
-        shape = [3 if settings["mode"] == "RGB" else 1, settings["crop"], settings["crop"]]
-        found[name] = Outline(train, test, shape, classes)
+        found[name] = Outline(train, test, cropped(settings), classes)
     return found
 
 

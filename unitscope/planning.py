@@ -58,6 +58,11 @@ def outline(settings: Mapping[str, Any]) -> Outline:
     return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
 
 
+def cropped(settings: Mapping[str, Any]) -> list[int]:
+    """Return (channels, height, width) of the images of a folder whose settings name a crop."""
+    return [3 if settings["mode"] == "RGB" else 1, settings["crop"], settings["crop"]]
+
+
 def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path) -> list[Tap]:
     """Return the layers that a network of the config will have, from its architecture alone.
 
@@ -76,7 +81,7 @@ def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any
         with open_dataset(stored) as known:
             shape, classes = known.shape, len(known.classes) or classes
     elif dataset.get("crop"):
-        shape = [3 if dataset["mode"] == "RGB" else 1, dataset["crop"], dataset["crop"]]
+        shape = cropped(dataset)
     else:
         found = outline(dataset)
         shape, classes = found.shape, found.classes or classes
