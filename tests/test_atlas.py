@@ -109,7 +109,12 @@ CLAIMS = [
         "source": "Fig. 1",
         "text": HOSTILE,
         "verdicts": [{"verdict": "supported", "scores": ["RS"]}],
-        "rows": [],
+        "rows": [
+            {
+                **{"layer": "hidden", "method": "IAM", "score": "RS (z)", "effect": "0.15", "n": 10, "holds": "open"},
+                **{"statistic": "a statistic of many words, " * 5, "interval": "0.10 to 0.20 (95 %)", "note": "why"},
+            }
+        ],
     }
 ]
 
@@ -694,6 +699,21 @@ def test_on_a_phone(opened_at):
         .map((box) => Math.min(box.width, box.height))"""
     )
     assert min(sides) >= 24
+
+
+@in_browser
+def test_words_in_the_table_of_claims_stay_whole(opened):
+    opened.page.locator(".claim summary").first.click()
+    lines = opened.page.evaluate(
+        """[...document.querySelectorAll('.claim th, .claim td')].map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return [cell.textContent, range.getClientRects().length];
+        })"""
+    )
+    words = {text: count for text, count in lines if text.isalpha()}
+    assert {"method", "holds", "hidden"} <= words.keys()
+    assert set(words.values()) == {1}, words
 
 
 @in_browser
