@@ -55,6 +55,7 @@ def main(arguments: argparse.Namespace) -> None:
         if arguments.settings["weights"] is None:
             module, description = new_network(arguments.settings, dataset)
             module.to(device)
+            devices.warn_of_slow_bfloat16(device, arguments.settings["training"]["precision"])
             history = train(
                 module, dataset, arguments.settings["training"], arguments.settings["seed"], scratch, device
             )

@@ -46,6 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
     device = devices.pick(arguments.device)
     module, record = load_checkpoint(arguments.checkpoint, device, python=arguments.python)
     settings, recipe = arguments.settings, Recipe(**arguments.recipe)
+    devices.warn_of_slow_bfloat16(device, recipe.precision)
     made_from = {
         "layer": arguments.layer,
         "method": arguments.method,

@@ -11,7 +11,7 @@ from unitscope import console, devices, scale
 from unitscope.artifacts import open_hdf5, write_table
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.networks import load_checkpoint
-from unitscope.rescaling import obstacle
+from unitscope.rescaling import obstacle, recipes_to_remake
 from unitscope.sampling import balanced_sample
 from unitscope.selectivity import dead_units
 from unitscope.visualization import select_units
@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
         return
     with open_hdf5(arguments.activations) as file:
         scales = scales_of(file, layer)
-    recipes = scale.recipes_to_remake(arguments.recipes, settings["steps"])
+    recipes = recipes_to_remake(arguments.recipes, settings["steps"])
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, settings["images"])

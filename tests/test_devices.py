@@ -1,4 +1,4 @@
-"""Devices of a machine with several of them, by processes that hold one each; the devices are pretended."""
+"""What devices can do, and leases of several in one machine, by processes that hold one each; those are pretended."""
 
 import select
 import subprocess
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from unitscope import devices
 
 ROOT = Path(__file__).parent.parent
 HOLDER = """
@@ -34,6 +37,15 @@ def holder(tmp_path):
         process.kill()
         with process:
             pass
+
+
+def test_bfloat16_without_arithmetic_is_warned_of(caplog):
+    cpu = torch.device("cpu")
+    assert devices.warn_of_slow_bfloat16(cpu, "float32") == devices.warn_of_slow_bfloat16(cpu, "auto") == 0
+    assert not caplog.records
+    slowdown = devices.warn_of_slow_bfloat16(cpu, "bfloat16")
+    assert slowdown > 0
+    assert [f"{slowdown:.0f} times as long" in record.message for record in caplog.records] == [True] * (slowdown > 1.5)
 
 
 def test_each_job_has_a_device_of_its_own_and_a_killed_one_gives_it_back(holder):

@@ -53,5 +53,7 @@ def test_other_scales_take_passes_and_ascents(calibration):
 
 
 def test_regressions_take_longer_in_wider_layers(calibration):
-    narrow, both = (calibration.predictors(layers) for layers in (["hidden2"], ["hidden1", "hidden2"]))
-    assert 0 < narrow < both
+    names = ["hidden1", "hidden2"]
+    assert len({calibration.taps[name].units for name in names}) == 2
+    first, second, both = (calibration.predictors(layers) for layers in ([names[0]], [names[1]], names))
+    assert 0 < second < first and both == pytest.approx(first + second)

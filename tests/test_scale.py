@@ -11,7 +11,7 @@ from unitscope import scale, scale_figures
 from unitscope.activations import activations
 from unitscope.artifacts import read_table
 from unitscope.figures import Style
-from unitscope.rescaling import rescaled
+from unitscope.rescaling import recipes_to_remake, rescaled
 from unitscope.summaries import class_means, unit_statistics
 from unitscope.visualization import Recipe
 
@@ -113,19 +113,17 @@ def test_images_of_iam_z_stay_and_those_of_iam_do_not():
 
 
 def test_iam_z_is_made_where_no_method_asks_for_it():
-    recipes = scale.recipes_to_remake(
-        {"am": {"objective": "am"}, "iam": {"objective": "iam", "steps": 7, "settled": 4.0}}
-    )
+    recipes = recipes_to_remake({"am": {"objective": "am"}, "iam": {"objective": "iam", "steps": 7, "settled": 4.0}})
     assert {name: (recipe.objective, recipe.steps) for name, recipe in recipes.items()} == {
         "iam": ("iam", 7),
         "iam_z": ("iam_z", 7),
     }
     # When an ascent may end depends on raw RS.
     assert all(recipe.settled == 0 for recipe in recipes.values())
-    shorter = scale.recipes_to_remake({"iam": {"steps": 7, "objective": "iam"}, "z": {"objective": "iam_z"}}, 64)
+    shorter = recipes_to_remake({"iam": {"steps": 7, "objective": "iam"}, "z": {"objective": "iam_z"}}, 64)
     assert {name: recipe.steps for name, recipe in shorter.items()} == {"iam": 7, "z": 64}
-    assert list(scale.recipes_to_remake({"am": {"objective": "am"}})) == ["iam_z"]
-    assert list(scale.recipes_to_remake({"mine": {"objective": "iam_z"}})) == ["mine"]
+    assert list(recipes_to_remake({"am": {"objective": "am"}})) == ["iam_z"]
+    assert list(recipes_to_remake({"mine": {"objective": "iam_z"}})) == ["mine"]
 
 
 def test_responses_to_free_pixels_are_those_to_the_floats():
@@ -201,6 +199,9 @@ def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_anoth
     left_out = read_table(folder / "scale/logits.csv")
     assert left_out["reason"].tolist() == ["no nonlinearity follows it directly"]
     assert (folder / "figures/scale.png").stat().st_size > 10_000
-    # Another draw is made by this analysis alone.
+    # Another draw is made by this analysis alone, and decides its claim anew.
     project.change("experiments.small.scale.draws", 3)
-    assert project.executed("snakemake") == {"small/scale/hidden1", "small/scale/logits", "small/scale_figure"}
+    assert project.executed("snakemake") == {
+        *("small/scale/hidden1", "small/scale/logits", "small/scale_figure"),
+        *("small/claims", "small/atlas"),
+    }

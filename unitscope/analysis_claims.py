@@ -28,8 +28,7 @@ from unitscope.cumulative import DIRECTIONS, RANDOM, areas
 from unitscope.effects import Interval, bootstrapped, difference
 from unitscope.inhibition import by_unit
 from unitscope.randomness import generator
-from unitscope.reliability import MINIMIZED, REAL
-from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, rows_of
+from unitscope.tables import MINIMIZED, REAL, RS_SCORES, Table, correlation_of, layers_of, rows_of
 
 MOVED, KEPT = 0.9, 0.99
 """Rank correlations of a score with itself under other scales: below the one its order has moved, from the other on it

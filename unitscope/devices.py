@@ -84,6 +84,38 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()
 
 
+def warn_of_slow_bfloat16(device: torch.device, precision: str) -> float:
+    """Warn where bfloat16 was asked for and takes longer than float32: a processor without it emulates it.
+
+    Returns:
+        How many times the seconds of float32 a convolution takes; 0 where bfloat16 was not asked for.
+    """
+    if precision != "bfloat16":
+        return 0.0
+    slowdown = _seconds_of_convolution(device, torch.bfloat16) / _seconds_of_convolution(device, torch.float32)
+    if slowdown > 1.5:
+        log.warning(
+            "precision: bfloat16 takes %.0f times as long as float32 on this %s, which has no arithmetic for it. "
+            "Give precision: float32 there, or use another machine.",
+            slowdown,
+            device.type,
+        )
+    return slowdown
+
+
+def _seconds_of_convolution(device: torch.device, dtype: torch.dtype) -> float:
+    channels_last = torch.channels_last
+    images = torch.ones(8, 64, 32, 32, device=device, dtype=dtype).contiguous(memory_format=channels_last)
+    filters = torch.ones(64, 64, 3, 3, device=device, dtype=dtype).contiguous(memory_format=channels_last)
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        # Reading a number waits for a device that computes on its own.
+        float(torch.nn.functional.conv2d(images, filters, padding=1).sum())
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
 def compiled(function: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
     """Return a function as torch.compile makes it, where that is wanted: it takes minutes first, and gains on a GPU."""
     return torch.compile(function) if wanted else function

@@ -17,7 +17,7 @@ from unitscope.selectivity import class_selectivity
 from unitscope.statistics import why_undefined
 from unitscope.substitution import by_seed
 from unitscope.summaries import group_means
-from unitscope.tables import RS_SCORES, Table, layers_of, rows_of
+from unitscope.tables import MINIMIZED, PERMUTED, REAL, RS_SCORES, START, UNTRAINED, Table, layers_of, rows_of
 
 RELIABILITY_COLUMNS = (
     *("experiment", "layer", "depth", "method", "score", "units", "used", "seeds", "icc_single", "icc"),
@@ -28,8 +28,6 @@ NULLS_COLUMNS = (
     *("experiment", "layer", "depth", "method", "score", "null", "units", "used", "rs"),
     *("spearman", "ci_low", "ci_high", "reason"),
 )
-REAL, MINIMIZED, START, PERMUTED, UNTRAINED = "none", "minimized", "start", "permuted", "untrained"
-"""Which null a row is of; "none" is the real thing."""
 
 
 @dataclass(frozen=True)

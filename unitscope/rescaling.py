@@ -6,8 +6,8 @@ wherever it is read, so leaves the network's outputs as they are (Neyshabur et a
 moves is measured in `unitscope.scale`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from unitscope.layers import (
     site_of,
     trace,
 )
+from unitscope.visualization import Recipe
 
 PASSING: tuple[Any, ...] = (*TRANSPARENT, F.dropout, F.dropout1d, F.dropout2d)
 """What hands an activation on as it is, in eval mode."""
@@ -54,6 +55,29 @@ class _Places:
 
 class _Obstacle(Exception):
     """Why a layer cannot be rescaled."""
+
+
+def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | None = None) -> dict[str, Recipe]:
+    """Return the methods whose images are made anew: those that set a unit against the others.
+
+    "iam_z" is always among them: it is the form of IAM that is to stay where IAM does not. Where an experiment has no
+    method with that objective, it is its first "iam" (or its first method), by name, with the objective replaced.
+
+    No ascent ends because its RS is settled: when that is so depends on scales itself.
+
+    Args:
+        recipes: The experiment's methods by name.
+        steps: After how many steps an ascent ends at the latest; None leaves the methods' own. Whether an image depends
+            on scales shows long before it is finished.
+    """
+    chosen = {name: recipe for name, recipe in recipes.items() if recipe["objective"] in ("iam", "iam_z")}
+    if all(recipe["objective"] != "iam_z" for recipe in chosen.values()):
+        model = recipes[min(chosen or recipes)]
+        # A name of the user's own for something else is not taken from him.
+        name = "iam_z" if "iam_z" not in recipes else "iam_z-added"
+        chosen[name] = {**model, "objective": "iam_z"}
+    found = {name: Recipe(**{**recipe, "settled": 0.0}) for name, recipe in chosen.items()}
+    return {name: replace(recipe, steps=min(steps or recipe.steps, recipe.steps)) for name, recipe in found.items()}
 
 
 def obstacle(module: nn.Module, layer: str) -> str:

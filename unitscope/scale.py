@@ -6,7 +6,7 @@ are made anew on the rescaled network, from the same starts. How a network is re
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,29 +82,6 @@ def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> n
     """Return random powers of two, (units,): exponents are uniform among the whole numbers from -spread to spread."""
     exponents = generator("scale", seed, layer, draw).integers(-spread, spread, units, endpoint=True)
     return 2.0 ** exponents.astype(np.float64)
-
-
-def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | None = None) -> dict[str, Recipe]:
-    """Return the methods whose images are made anew: those that set a unit against the others.
-
-    "iam_z" is always among them: it is the form of IAM that is to stay where IAM does not. Where an experiment has no
-    method with that objective, it is its first "iam" (or its first method), by name, with the objective replaced.
-
-    No ascent ends because its RS is settled: when that is so depends on scales itself.
-
-    Args:
-        recipes: The experiment's methods by name.
-        steps: After how many steps an ascent ends at the latest; None leaves the methods' own. Whether an image depends
-            on scales shows long before it is finished.
-    """
-    chosen = {name: recipe for name, recipe in recipes.items() if recipe["objective"] in ("iam", "iam_z")}
-    if all(recipe["objective"] != "iam_z" for recipe in chosen.values()):
-        model = recipes[min(chosen or recipes)]
-        # A name of the user's own for something else is not taken from him.
-        name = "iam_z" if "iam_z" not in recipes else "iam_z-added"
-        chosen[name] = {**model, "objective": "iam_z"}
-    found = {name: Recipe(**{**recipe, "settled": 0.0}) for name, recipe in chosen.items()}
-    return {name: replace(recipe, steps=min(steps or recipe.steps, recipe.steps)) for name, recipe in found.items()}
 
 
 def answers(module: nn.Module, layer: str, images: np.ndarray, readout: str, batch: int) -> np.ndarray:
@@ -307,7 +284,7 @@ def made(
         layer: Name of the layer, one without an `obstacle`.
         shape: (channels, height, width) of an image.
         units: (targets,) unit numbers.
-        recipes: Methods by name, as `recipes_to_remake` gives them.
+        recipes: Methods by name, as `rescaling.recipes_to_remake` gives them.
         scales: Of the units in the network as it is.
         draw: Number and factors (units,) of the draw.
         seed: Number of the start noise.

@@ -31,6 +31,9 @@ INFORMATION = ("class_information", "class_information_permuted")
 NATURAL_SCORES = ("rs_natural", "rs_z_natural", "rs_q_natural")
 """Columns that stand at the end of the units table, in this order; the last where RS on natural images is asked for."""
 
+REAL, MINIMIZED, START, PERMUTED, UNTRAINED = "none", "minimized", "start", "permuted", "untrained"
+"""Which null a row of the nulls table is of; "none" is the real thing."""
+
 
 def units_table(
     experiment: str,
