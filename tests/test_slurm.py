@@ -25,7 +25,7 @@ STUDY["experiments"]["small"] |= {"methods": {"iam": {"steps": 4, "points": 2}},
 THROUGH_SLURM = [
     *("snakemake", "--profile", "profiles/slurm", "--max-threads", "2"),
     # What this cluster needs and another may not: it keeps no accounts, and a test does not wait.
-    *("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
+    *("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "11"),
 ]
 
 ON_GPUS = {"checkpoint": 1, "activations": 1, "images_block": 3, "ablation": 1}
@@ -73,4 +73,5 @@ def test_each_job_went_through_slurm_with_what_it_asked_for(submitted):
     rules = Counter(map(rule_of, jobs))
     logs = len(submitted.logs())
     print(rules, logs)
+    for job in jobs: print(rule_of(job), job["SubmitTime"][-8:], job["StartTime"][-8:], job["EndTime"][-8:], job["RunTime"], job.get("TresPerJob"), job["CPUs/Task"])
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
