@@ -40,8 +40,10 @@ except UserError as error:
 if workflow.local_exec and workflow.global_resources["_cores"].value is not None:
     workflow.register_resource("_cores", min(workflow.cores, processors()))
 
-# Where there is no GPU, a job must not ask for one: --resources gpu=1 would let one job run at a time.
-GPU = int(STUDY.device in ("cuda", "mps") or (STUDY.device == "auto" and shutil.which("nvidia-smi") is not None))
+# Where there is no GPU, a job must not ask for one: --resources gpu=1 would let one job run at a time. What this machine
+# has says nothing of a cluster's; there --resources gpu=0 takes the wish back. Only an executor for one has --jobs.
+MAY_HAVE_GPU = shutil.which("nvidia-smi") is not None or workflow.global_resources["_nodes"].value is not None
+GPU = int(STUDY.device in ("cuda", "mps") or (STUDY.device == "auto" and MAY_HAVE_GPU))
 
 
 def alternatives(names):

@@ -104,6 +104,7 @@ rule images:
 
 # The same, shared by several jobs. How many there are is known once a layer's units are counted.
 checkpoint counted:
+    localrule: True
     input:
         "results/{experiment}/taps.json",
     output:
