@@ -1,4 +1,4 @@
-"""A real Slurm cluster of one node on the loopback interface, for tests: its daemons, its config, and what it knows of jobs."""
+"""A real Slurm cluster of one node on the loopback interface: its daemons, its config, and what it knows of jobs."""
 
 import os
 import shutil
@@ -107,7 +107,10 @@ def daemon(folder: Path, *command: str) -> Iterator[None]:
     """Run a daemon; it ends with this process, however that ends."""
     with open(folder / f"{command[0]}.out", "w") as output:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command], stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield

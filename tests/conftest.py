@@ -4,12 +4,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Helpers of the tests, and the example of a network of one's own in configs/.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from workflow import SMALL, Project
+
+# How much is tried where examples are drawn: `make test` tries the same few each time, `make fuzz` many new ones. How
+# long one takes is no mistake.
+DRAWING = settings(deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("test", DRAWING, max_examples=25, derandomize=True, database=None)
+settings.register_profile("fuzz", DRAWING, max_examples=1000, print_blob=True)
+settings.load_profile("test")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
-"""The flow on a real Slurm cluster of one node, through profiles/slurm: the bytes of a local run, and what goes wrong there."""
+"""The flow on a real Slurm cluster of one node, through profiles/slurm: a local run's bytes, and what goes wrong."""
 
 import copy
 import re
-import signal
-import subprocess
 from collections import Counter
 
 import cluster
@@ -73,5 +71,14 @@ def test_each_job_went_through_slurm_with_what_it_asked_for(submitted):
     rules = Counter(map(rule_of, jobs))
     logs = len(submitted.logs())
     print(rules, logs)
-    for job in jobs: print(rule_of(job), job["SubmitTime"][-8:], job["StartTime"][-8:], job["EndTime"][-8:], job["RunTime"], job.get("TresPerJob"), job["CPUs/Task"])
+    for job in jobs:
+        print(
+            rule_of(job),
+            job["SubmitTime"][-8:],
+            job["StartTime"][-8:],
+            job["EndTime"][-8:],
+            job["RunTime"],
+            job.get("TresPerJob"),
+            job["CPUs/Task"],
+        )
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}

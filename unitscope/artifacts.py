@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,20 +100,46 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise UserError(f"{path} cannot be read as HDF5, it may be cut off or damaged ({error}). {remedy}") from error
     with handle:
-        version = handle.attrs.get("format_version")
-        if version != FORMAT_VERSION:
-            raise UserError(
-                f"{path} has format_version {version}, this program reads version {FORMAT_VERSION}. {remedy}"
-            )
         try:
+            if elsewhere := lies_elsewhere(handle):
+                raise UserError(f"{path}: {elsewhere} lies in another file, where nothing is read. {remedy}")
+            version = handle.attrs.get("format_version")
+            if not np.array_equal(version, FORMAT_VERSION):
+                raise UserError(
+                    f"{path} has format_version {version}, this program reads version {FORMAT_VERSION}. {remedy}"
+                )
             yield handle
-        except (KeyError, OSError) as error:
-            # HDF5's own errors carry no number; a full disk's and those of other files do, and mean what they say.
-            if getattr(error, "errno", None) is not None or (
-                isinstance(error, KeyError) and "Unable to" not in str(error)
-            ):
+        except Exception as error:
+            if not _is_of_hdf5(error):
                 raise
             raise UserError(f"{path} lacks something that belongs there, or is damaged ({error}). {remedy}") from error
+
+
+def _is_of_hdf5(error: Exception) -> bool:
+    """Return whether reading an HDF5 file has failed: an error of h5py's, of whatever type, that has no number.
+
+    Those of a full disk and of other files have one, and mean what they say.
+    """
+    if isinstance(error, UserError) or getattr(error, "errno", None) is not None:
+        return False
+    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return "h5py" in Path(frames[-1]).parts
+
+
+def lies_elsewhere(file: h5py.File) -> str:
+    """Return the name of what HDF5 would read from another file than this one; empty where there is nothing."""
+    found = ""
+
+    def look(name: str, link: Any) -> str | None:
+        nonlocal found
+        item = file.get(name) if isinstance(link, h5py.HardLink) else None
+        outside = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
+        if isinstance(link, h5py.ExternalLink) or outside:
+            found = name
+        return found or None
+
+    file.visititems_links(look)
+    return found
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -151,7 +178,7 @@ def _typed(name: str, column: Sequence[str]) -> np.ndarray:
     if column and set(column) <= {"True", "False"}:
         return np.array(column) == "True"
     for kind in (np.int64, np.float64):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OverflowError):
             return np.array(column, dtype=str).astype(kind)
     return np.array(column, dtype=str)
 

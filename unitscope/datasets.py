@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from unitscope.artifacts import create_hdf5, open_hdf5
+from unitscope.artifacts import create_hdf5, lies_elsewhere, open_hdf5
 from unitscope.console import log, processors, progress
 from unitscope.errors import UserError
 from unitscope.randomness import generator
@@ -147,9 +147,13 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                 return {name: file[name] for name in file.files if name in ("images", "labels", "split")}
         if path.suffix in (".h5", ".hdf5"):
             with h5py.File(path, "r") as file:
+                if elsewhere := lies_elsewhere(file):
+                    raise UserError(f"{path}: {elsewhere} lies in another file. Copy it into this one.")
                 return {name: file[name][:] for name in ("images", "labels", "split") if name in file}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; datasets.NAME.path has to name an .npz or .h5 file.") from None
+    except UserError:
+        raise
     except Exception as error:
         # numpy, zipfile and h5py raise whatever they come upon in a damaged file.
         raise UserError(f"{path} cannot be read, it may be cut off or damaged ({error}).") from error
@@ -318,7 +322,12 @@ def inside(root: Path, name: str) -> Path:
         UserError: The name leads out of the folder: it is absolute, holds "..", or follows a link to elsewhere.
     """
     path = root / name
-    if os.path.isabs(name) or ".." in Path(name).parts or not path.resolve().is_relative_to(root.resolve()):
+    try:
+        within = path.resolve().is_relative_to(root.resolve())
+    # A zero byte, a name that is too long, links in a circle.
+    except (ValueError, OSError, RuntimeError) as error:
+        raise UserError(f"{name!r} is no name of a file below the folder {root} ({error}).") from error
+    if os.path.isabs(name) or ".." in Path(name).parts or not within:
         raise UserError(f"{name!r} leads out of the folder {root}. Only files below it are read.")
     return path
 
@@ -444,7 +453,47 @@ def open_dataset(path: Path) -> Iterator[Dataset]:
         UserError: As `artifacts.open_hdf5`; and while images are read from an index: one is gone, or has changed.
     """
     with open_hdf5(path) as file:
+        if problem := _problem(file):
+            raise UserError(f"{path} is no data set: {problem}. Delete it and run again: Snakemake makes it anew.")
         dataset = Dataset(file)
         if not dataset.classes:
             log.info("%s has no classes: what needs labels is left out", path)
         yield dataset
+
+
+def _problem(file: h5py.File) -> str:
+    """Return what keeps an HDF5 file from being a data set; empty where nothing does."""
+    arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    stored = "images" in arrays
+    wanted = {"labels": (1, "iu"), "split": (1, "iu"), **({"images": (4, "u")} if stored else {"paths": (1, "O")})}
+    if not stored:
+        wanted["sha256"] = (1, "O")
+    for name, (dimensions, kinds) in wanted.items():
+        if name not in arrays:
+            return f"it has no array {name!r}"
+        found = arrays[name]
+        if found.ndim != dimensions or found.dtype.kind not in kinds or len(found) != len(arrays["labels"]):
+            return f"{name} is {found.dtype} of shape {found.shape}"
+    if stored and (arrays["images"].dtype != np.uint8 or not arrays["images"].size):
+        return f"images is {arrays['images'].dtype} of shape {arrays['images'].shape}"
+    labels, classes = arrays["labels"][:], file.attrs.get("classes")
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1 or not all(isinstance(name, str) for name in classes):
+        return "its attribute classes is no list of names"
+    if len(classes) and not (labels.min(initial=0) >= 0 and labels.max(initial=0) < len(classes)):
+        return f"its labels are not those of {len(classes)} classes"
+    return "" if stored else _problem_of_index(file)
+
+
+def _problem_of_index(file: h5py.File) -> str:
+    """Return what is wrong with the attributes by which the images of an index are read."""
+    try:
+        shape, resize, crop = (json.loads(str(file.attrs[key])) for key in ("shape", "resize", "crop"))
+    except (KeyError, ValueError) as error:
+        return f"its attributes shape, resize and crop cannot be read ({error})"
+    sides = [*(shape if isinstance(shape, list) and len(shape) == 3 else [None])]
+    sides += [side for side in (resize, crop) if side is not None]
+    if not all(isinstance(side, int) and side > 0 for side in sides):
+        return f"shape is {shape}, resize {resize}, crop {crop}"
+    if not isinstance(file.attrs.get("root"), str) or file.attrs.get("mode") not in ("RGB", "L"):
+        return f"root is {file.attrs.get('root')!r}, mode {file.attrs.get('mode')!r}"
+    return ""

@@ -171,7 +171,7 @@ def read_state_dict(path: Path, sha256: str, strip_prefix: str = "") -> dict[str
     else:
         state = _load(content, path)
         state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not _is_state_dict(state):
         raise UserError(f"{path} is not a state dict: a mapping from names to tensors. Save model.state_dict() there.")
     return {
         key.removeprefix(strip_prefix): value.float() if value.is_floating_point() else value
@@ -320,11 +320,61 @@ def load_checkpoint(
             f"{path} is rebuilt by the function {description['model']!r}, which is called only where it is named: "
             f"--python has to be it, and is {python!r}. Run the workflow with the config that the checkpoint is of."
         )
+    if problem := _problem(description):
+        raise UserError(f"{path} does not describe a network: {problem}. Delete it and run again.")
     state = description.pop("state_dict")
-    module = _rebuilt(description)
+    try:
+        module = _rebuilt(description)
+    except UserError:
+        raise
+    # Whatever a model comes upon in options that are not its own.
+    except Exception as error:
+        raise UserError(
+            f"The network of {path} cannot be rebuilt: {description['model']} of {description['source']} with the "
+            f"options {description['options']} ends in {type(error).__name__}: {error}. Delete it and run again."
+        ) from error
     description.pop("program", None)
     load_weights(module, state, str(path))
     return freeze(accept_pixels(module, description["mean"], description["std"])).to(device), description
+
+
+def _problem(description: Mapping[str, Any]) -> str:
+    """Return what keeps a checkpoint's description from being one of a network; empty where nothing does."""
+
+    def numbers(key: str) -> bool:
+        found = description[key]
+        return isinstance(found, list) and all(isinstance(one, float | int) and abs(one) < 1e30 for one in found)
+
+    shape, program = description["input"], description.get("program")
+    known = {
+        "source": description["source"] in ("built_in", "torchvision", "timm", "python", "exported"),
+        "model": isinstance(description["model"], str | None),
+        "options": isinstance(description["options"], dict)
+        and all(isinstance(key, str) for key in description["options"]),
+        "head": isinstance(description["head"], dict | None),
+        "input": numbers("input")
+        and len(shape) == 3
+        and all(isinstance(side, int) and 0 < side < 2**16 for side in shape),
+        "mean": numbers("mean"),
+        "std": numbers("std") and all(description["std"]),
+        "classes": isinstance(description["classes"], list)
+        and all(isinstance(one, str) for one in description["classes"]),
+        "program": program is None
+        or (isinstance(program, Tensor) and program.dtype is torch.uint8 and program.dim() == 1),
+        "state_dict": _is_state_dict(description["state_dict"]),
+    }
+    wrong = [key for key, fine in known.items() if not fine]
+    if not wrong and not {len(description["mean"]), len(description["std"])} <= {1, shape[0]}:
+        wrong = ["mean"]
+    if not wrong and description["source"] == "exported" and program is None:
+        wrong = ["program"]
+    return f"its {wrong[0]} is {str(description.get(wrong[0]))[:60]}" if wrong else ""
+
+
+def _is_state_dict(state: Any) -> bool:
+    return isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    )
 
 
 def _rebuilt(description: Mapping[str, Any]) -> nn.Module:

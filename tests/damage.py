@@ -1,0 +1,76 @@
+"""Damage for fuzz tests: bytes that are changed, values of other kinds, and names that would be code elsewhere."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+HOSTILE = (
+    *("$(touch ran)", "`touch ran`", "; touch ran #", "| touch ran", "a\ntouch ran\n", "-rf", "'", '"', "\\"),
+    *("<script>document.title = 1</script>", "</script><img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "{% raw %}"),
+    *("../../etc/passwd", "/etc/passwd", "a/../../b", "~", "%2e%2e/", "\x00", "\u202e", "\ud7ff", "=1+1", "--config"),
+)
+"""Names that a shell, a page, a template or a file system could take for more than a name."""
+
+names = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
+numbers = st.one_of(
+    st.sampled_from([0, -1, 1, 2**31, 2**63, -(2**63), 10**30, 1e308, -1e-308, float("nan"), float("inf")]),
+    st.integers(-100, 100),
+    st.floats(),
+)
+plain = st.one_of(st.none(), st.booleans(), numbers, names)
+values = st.recursive(
+    plain, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)), max_leaves=5
+)
+"""Whatever YAML and JSON can say."""
+
+
+@st.composite
+def damaged(draw: Callable[[Any], Any], content: bytes) -> bytes:
+    """Draw the content of a file with some of its bytes changed, left out, doubled, or cut off."""
+    found = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        first = draw(st.integers(0, len(found)))
+        length = draw(st.integers(1, 16))
+        kind = draw(st.sampled_from(["change", "flip", "leave out", "insert", "double", "cut off"]))
+        if kind == "change":
+            found[first : first + length] = draw(st.binary(min_size=length, max_size=length))
+        elif kind == "flip" and first < len(found):
+            found[first] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "leave out":
+            del found[first : first + length]
+        elif kind == "insert":
+            found[first:first] = draw(st.binary(max_size=length))
+        elif kind == "double":
+            found[first:first] = found[first : first + length]
+        elif kind == "cut off":
+            del found[first:]
+    return bytes(found)
+
+
+@st.composite
+def changed(draw: Callable[[Any], Any], tree: Any, keys: st.SearchStrategy[str] = names) -> Any:
+    """Draw nested mappings and lists with one to three places replaced, left out, or added."""
+    found = tree
+    for _ in range(draw(st.integers(1, 3))):
+        found = _changed(draw, found, keys)
+    return found
+
+
+def _changed(draw: Callable[[Any], Any], tree: Any, keys: st.SearchStrategy[str]) -> Any:
+    places = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
+    # Deep places are reached as often as those at the top.
+    if not places or draw(st.integers(0, 4)) == 0:
+        return draw(values)
+    place = draw(st.sampled_from(places))
+    found = dict(tree) if isinstance(tree, dict) else list(tree)
+    what = draw(st.sampled_from(["inside", "inside", "inside", "leave out", "add"]))
+    if what == "inside":
+        found[place] = _changed(draw, found[place], keys)
+    elif what == "leave out":
+        del found[place]
+    elif isinstance(found, dict):
+        found[draw(keys)] = draw(values)
+    else:
+        found.append(draw(values))
+    return found
