@@ -5,6 +5,7 @@
 # make report the figures and tables as one page
 # make restore  a clone's artifacts from DVC's remote, so that there is nothing left to run
 # make faults  kill, stop and hinder a small flow in every way that a machine knows; every artifact has to come out the same
+# make fuzz   a thousand damaged files for each reader: it reads or refuses, and runs nothing
 # make lock   resolve the dependencies anew (needs uv)
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1073741824
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
 
-.PHONY: run test plan bench report restore faults lock
+.PHONY: run test plan bench report restore faults fuzz lock
 run: $(VENV)/run.installed
 	@test -f $(CONFIG) || { echo "There is no config $(CONFIG)."; exit 1; }
 	@python scripts/unlock.py
@@ -39,6 +40,9 @@ plan: $(VENV)/run.installed
 
 faults: $(VENV)/test.installed
 	@python tests/faults.py
+
+fuzz: $(VENV)/test.installed
+	pytest --numprocesses auto --hypothesis-profile fuzz tests/test_fuzz.py
 
 restore: $(VENV)/run.installed
 	@python scripts/restore.py

@@ -10,7 +10,7 @@ from typing import Any
 from unitscope import console, devices
 from unitscope.config import Study, one_training, trained_epochs
 from unitscope.errors import UserError
-from unitscope.planning import Calibration, Outline, cropped, outline, seconds_of_start
+from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
@@ -142,8 +142,6 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
         elif source not in data:
             data[source] = outline(study.datasets[source])
         calibration = Calibration(network, data[source or name], device, budget / max(1, measurements))
-        if source and f"data/datasets/{source}.h5" in pending:
-            costs["dataset"] = Cost(bytes=calibration.dataset_bytes())
         if f"data/checkpoints/{name}.pt" in pending:
             seconds = 0.0
             if network["training"]:
@@ -154,6 +152,9 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
             add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
         for experiment in working[name]:
             of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)
+    for source, settings in study.datasets.items():
+        if source in data and f"data/datasets/{source}.h5" in pending:
+            add(costs, "dataset", 0.0, dataset_bytes(settings, data[source]))
     return costs
 
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from unitscope.cumulative import orders
-from unitscope.planning import Calibration, Outline
+from unitscope.datasets import collect, write_dataset
+from unitscope.planning import Calibration, Outline, dataset_bytes
 from unitscope.understudies import needed_sets, plans
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
@@ -50,6 +52,21 @@ def test_other_scales_take_passes_and_ascents(calibration):
     passes = 6 * (2 * 12 * 3 + 30)
     # IAM and its standardized form, of 4 units, on the network and on the rescaled one; two steps are measured as one.
     assert calibration.scale("hidden1", recipes, "all", own, images) == passes + 2 * 2 * 4
+
+
+@pytest.mark.parametrize("store", ["images", "index"])
+def test_a_data_set_is_as_large_as_planned(tmp_path, store):
+    (tmp_path / "images/class").mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for number in range(300):
+        Image.fromarray(noise.integers(0, 256, (12, 12, 3), np.uint8)).save(tmp_path / f"images/class/n{number:08}.png")
+    settings = {
+        **{"source": "image_folder", "path": str(tmp_path / "images"), "store": store, "resize": 12, "crop": 12},
+        **{"mode": "RGB", "test_fraction": 0.5, "seed": 0},
+    }
+    write_dataset(tmp_path / "dataset.h5", collect(settings), settings)
+    planned = dataset_bytes(settings, Outline(150, 150, [3, 12, 12], 1))
+    assert 0.7 < planned / (tmp_path / "dataset.h5").stat().st_size < 1.1
 
 
 def test_regressions_take_longer_in_wider_layers(calibration):

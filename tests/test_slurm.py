@@ -3,6 +3,8 @@
 import copy
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import cluster
 import pytest
@@ -68,17 +70,48 @@ def test_the_artifacts_are_those_of_a_local_run(submitted, local):
 
 def test_each_job_went_through_slurm_with_what_it_asked_for(submitted):
     jobs = cluster.jobs()
-    rules = Counter(map(rule_of, jobs))
-    logs = len(submitted.logs())
-    print(rules, logs)
-    for job in jobs:
-        print(
-            rule_of(job),
-            job["SubmitTime"][-8:],
-            job["StartTime"][-8:],
-            job["EndTime"][-8:],
-            job["RunTime"],
-            job.get("TresPerJob"),
-            job["CPUs/Task"],
-        )
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert {job["Partition"] for job in jobs} == {PARTITION}
+    # Each job of the flow but the one that only copies a file, which is not worth a submission.
+    assert len(jobs) == len(submitted.logs()) - 1
+    on_gpus = [rule_of(job) for job in jobs if job.get("TresPerJob") == "gres:gpu:1"]
+    assert Counter(on_gpus) == ON_GPUS
+    # One device: none was given to two jobs at once.
+    times = sorted((job["StartTime"], job["EndTime"]) for job in jobs if rule_of(job) in ON_GPUS)
+    assert all(end <= start for (_, end), (start, _) in pairwise(times))
+    assert {(job["MinMemoryNode"], job["TimeLimit"]) for job in jobs if rule_of(job) == "checkpoint"} == {
+        ("7630M", "1-00:00:00")
+    }
+
+
+def test_a_job_that_fails_is_reported_and_can_be_run_again(submitted, local, tmp_path):
+    project = submitted.copy(tmp_path / "project")
+    project.change("experiments.small.layers", ["hidden7"])
+    (project.folder / "results/small/taps.json").unlink()
+    done = project.try_to_run(*THROUGH_SLURM, "results/small/taps.json")
+    assert done.returncode == 1 and "rule taps" in done.stdout, done.stdout
+    assert "hidden7" in (project.folder / "logs/small/taps.log").read_text()
+    project.change("experiments.small.layers", ["hidden1"])
+    project.run(*THROUGH_SLURM, "results/small/taps.json")
+    assert project.hashes()["results/small/taps.json"] == local["results/small/taps.json"]
+
+
+def test_a_job_that_is_cancelled_is_reported_and_can_be_run_again(submitted, local, tmp_path):
+    project = submitted.copy(tmp_path / "project")
+    (project.folder / ABLATION).unlink()
+    before = {job["JobId"] for job in cluster.jobs()}
+
+    def running() -> list[str]:
+        new = [job for job in cluster.jobs() if job["JobId"] not in before]
+        return [job["JobId"] for job in new if job["JobState"] == "RUNNING" and rule_of(job) == "ablation"]
+
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(project.try_to_run, *THROUGH_SLURM, ABLATION)
+        cluster.wait_until(lambda: bool(running()), "the ablation to run", seconds=120)
+        (job,) = running()
+        cluster.slurm("scancel", job)
+        done = run.result()
+    assert done.returncode == 1 and "rule ablation" in done.stdout, done.stdout
+    assert "CANCELLED" in done.stdout and not (project.folder / ABLATION).exists()
+    project.run(*THROUGH_SLURM, ABLATION)
+    assert project.hashes() == local

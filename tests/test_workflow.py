@@ -11,6 +11,7 @@ from workflow import ROOT, SMALL, Project
 PLANNED = {
     "config.yaml": {"digits"},
     "configs/cifar10.yaml": {"cifar10"},
+    "configs/imagenet.yaml": {"resnet50", "vit-b"},
     "configs/own_network.yaml": {"own-residual"},
     "configs/resnet18.yaml": {"my-resnet18"},
     "configs/timm.yaml": {"my-mobilenet"},
@@ -21,6 +22,7 @@ PLANNED = {
     },
     "paper/cpu.yaml": {
         "mlp-cpu",
+        "shallow-untrained-cpu",
         "vgg16-cifar10-cpu",
         "vgg16-imagenet-cpu",
         *(f"shallow-cpu-seed{seed}" for seed in range(5)),

@@ -59,6 +59,12 @@ def outline(settings: Mapping[str, Any]) -> Outline:
     return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
 
 
+def dataset_bytes(settings: Mapping[str, Any], data: Outline) -> int:
+    """Return the size of a data set: its pixels, or about what an index says of each image."""
+    of_image = 200 if settings.get("store") == "index" else int(np.prod(data.shape))
+    return (data.train + data.test) * of_image
+
+
 def cropped(settings: Mapping[str, Any]) -> list[int]:
     """Return (channels, height, width) of the images of a folder whose settings name a crop."""
     return [3 if settings["mode"] == "RGB" else 1, settings["crop"], settings["crop"]]
@@ -265,10 +271,6 @@ class Calibration:
     def targets(self, layer: str, wanted: Any) -> int:
         """Return how many units of a layer are targets."""
         return len(select_units(wanted, self.taps[layer].units))
-
-    def dataset_bytes(self) -> int:
-        """Return the size of the data set, where it keeps the pixels."""
-        return (self.data.train + self.data.test) * int(np.prod(self.data.shape))
 
     def checkpoint_bytes(self) -> int:
         """Return the size of the checkpoint."""
