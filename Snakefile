@@ -34,8 +34,8 @@ rule all:
     default_target: True
     input:
         [targets(name) for name in STUDY.experiments],
-        expand(rules.training_time_figure.output, entry=OVER_EPOCHS),
-        expand(rules.training_claims.output, entry=OVER_EPOCHS),
+        # By name: what a rule writes has another path where artifacts are kept in a bucket.
+        expand("results/{entry}.training/{file}", entry=OVER_EPOCHS, file=["training_time.png", "claims.csv"]),
         rules.reproduction.output if STUDY.reproduction else [],
 
 

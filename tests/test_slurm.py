@@ -80,7 +80,7 @@ def test_each_job_went_through_slurm_with_what_it_asked_for(submitted):
     times = sorted((job["StartTime"], job["EndTime"]) for job in jobs if rule_of(job) in ON_GPUS)
     assert all(end <= start for (_, end), (start, _) in pairwise(times))
     assert {(job["MinMemoryNode"], job["TimeLimit"]) for job in jobs if rule_of(job) == "checkpoint"} == {
-        ("7630M", "1-00:00:00")
+        ("8000M", "1-00:00:00")
     }
 
 

@@ -1,6 +1,7 @@
 """Sharing artifacts: real git, the real DVC with remotes of its own, and the real Snakemake behind them."""
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workflow import Project
+from workflow import SMALL, Project
 
 from unitscope.artifacts import open_hdf5
 
@@ -261,6 +262,24 @@ def endpoint() -> Iterator[str]:
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
         server.kill()
+
+
+def test_a_flow_may_keep_its_artifacts_in_a_bucket(finished, tmp_path, endpoint, monkeypatch):
+    """As on machines that share no file system; the jobs run here, what they read and write goes through S3."""
+    boto3 = pytest.importorskip("boto3")
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    bucket = boto3.resource("s3", endpoint_url=endpoint).Bucket("artifacts")
+    bucket.create()
+    study = copy.deepcopy(SMALL)
+    study["experiments"]["small"]["images"] = {"block": 5}
+    project = Project.create(tmp_path / "project", study)
+    storage = ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://artifacts/runs"]
+    project.snakemake(*storage, "--storage-s3-endpoint-url", endpoint, "--shared-fs-usage", "none")
+    stored = {item.key.removeprefix("runs/"): item.get()["Body"].read() for item in bucket.objects.all()}
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in stored.items()}
+    assert {name: found.get(name) for name in finished.hashes()} == finished.hashes()
+    assert not list(project.folder.glob("results/**/*.csv"))
 
 
 def test_artifacts_are_shared_through_s3(sharing, tmp_path, endpoint, monkeypatch):
