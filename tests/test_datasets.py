@@ -322,6 +322,7 @@ def test_arrays(tmp_path, suffix):
         ({"images": np.zeros((0, 4, 4), np.uint8), "labels": np.zeros(0, int)}, r"shape \(0, 4, 4\)"),
         ({"labels": np.zeros(5, int)}, "each of the 6 images"),
         ({"labels": np.array([0, 0, 0, 2, 2, 2])}, "class '1' has no image"),
+        ({"labels": np.array([0, 0, 0, 1, 1, 2**40])}, "names the class 1099511627776, and there are 6 images"),
         ({"split": np.array([0, 1, 2, 0, 1, 2])}, r"split has to hold 0 \(train\) or 1 \(test\)"),
         ({"split": np.array([0, 0, 0, 1, 1, 1])}, "class '1' has no image in the train split"),
         ({"split": np.zeros(6, int)}, "no image in the test split"),

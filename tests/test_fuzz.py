@@ -21,7 +21,7 @@ import test_atlas
 import torch
 import yaml
 from damage import HOSTILE, changed, damaged, names, values
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
@@ -167,6 +167,11 @@ def test_whole_files_are_read(readers, whole):
 
 
 @pytest.mark.parametrize("file", FILES)
+def test_empty_files(readers, file):
+    assert readers.read(file.partition(".")[0], file, b"") == "refused"
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_damaged_bytes(readers, whole, file):
     @given(damaged(whole[file]))
     def check(content):
@@ -181,6 +186,8 @@ def test_configs_that_say_something_else(readers, config):
 
 
 @given(columns=st.dictionaries(names, st.lists(values.map(str), min_size=2, max_size=2), min_size=1, max_size=4))
+@example(columns={"\r0": ["None", "None"]})
+@example(columns={"unit": ["99999999999999999999", "1"]})
 def test_tables_of_anything(readers, columns):
     write_table(readers.folder / "table.csv", columns)
     assert readers.read("table", "table.csv") == "read"

@@ -7,7 +7,6 @@ tensors of checkpoints belong to `unitscope.networks`.
 import contextlib
 import csv
 import hashlib
-import io
 import json
 import os
 import re
@@ -15,6 +14,7 @@ import shutil
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -147,12 +147,13 @@ def lies_elsewhere(file: h5py.File) -> str:
 
 def write_table(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
     """Write columns of equal length as CSV; floats in the shortest form that reads back as the same number."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    rows: list[str] = []
+    # Cells with either character of this line ending are quoted, a name with a carriage return too.
+    writer = csv.writer(SimpleNamespace(write=rows.append), lineterminator="\r\n")
     writer.writerow(columns)
     plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
     writer.writerows(zip(*plain, strict=True))
-    write_bytes(path, text.getvalue().encode())
+    write_bytes(path, "".join(row.removesuffix("\r\n") + "\n" for row in rows).encode())
 
 
 def read_table(path: Path) -> dict[str, np.ndarray]:

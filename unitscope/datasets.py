@@ -132,6 +132,11 @@ def _arrays(settings: Mapping[str, Any]) -> Collection:
         )
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise UserError(f"{path}: labels has to hold one number, 0 or more, for each of the {len(images)} images.")
+    if labels.max(initial=0) >= len(images):
+        raise UserError(
+            f"{path}: labels names the class {labels.max()}, and there are {len(images)} images. Classes are numbered "
+            "from 0, and each has images."
+        )
     labels = labels.astype(np.int64)
     split = found.get("split", held_out(labels, settings["test_fraction"], settings["seed"]))
     if split.shape != labels.shape or not np.isin(split, list(SPLITS.values())).all():

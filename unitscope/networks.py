@@ -197,7 +197,10 @@ def checked_content(path: Path, sha256: str) -> bytes:
 
 def read_program(weights: Mapping[str, Any]) -> Tensor:
     """Return the bytes of an exported program, uint8, from `file` and `sha256`."""
-    return torch.frombuffer(bytearray(checked_content(Path(weights["file"]), weights["sha256"])), dtype=torch.uint8)
+    content = checked_content(Path(weights["file"]), weights["sha256"])
+    if not content:
+        raise UserError(f"{weights['file']} is empty. Export the network again: torch.export.save(program, path).")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], origin: str, missing: str = "") -> None:
