@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> None:
     if "Nothing to be done" not in (run("snakemake", "-n") or ""):
         return
     if run("python", "scripts/study.py", "--output", "data/study"):
-        run("dvc", "commit", "--force")
+        run("dvc", "commit", "--force", "dvc.yaml")
 
 
 def run(*command: str) -> str | None:

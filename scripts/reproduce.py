@@ -9,6 +9,7 @@ setting: they are taken as they are.
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 from unitscope import console
 
@@ -16,6 +17,7 @@ from unitscope import console
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
+    result.add_argument("--config", type=Path, help="the config (.yaml), if it is not config.yaml")
     result.add_argument("--given", nargs="+", default=[], help="files that other stages vouch for")
     result.add_argument("--target", nargs="+", required=True, help="files or target rules to bring up to date")
     return result
@@ -38,14 +40,15 @@ def main(arguments: argparse.Namespace) -> None:
             "--",
             *arguments.given,
         )
-    unrecorded = without_record(arguments.target)
+    study = ["--configfile", str(arguments.config)] if arguments.config else []
+    unrecorded = without_record(study, arguments.target)
     forced = ["--forcerun", *unrecorded] if unrecorded else []
-    snakemake("--cores", "all", "--resources", "gpu=1", *forced, "--", *arguments.target)
+    snakemake(*study, "--cores", "all", "--resources", "gpu=1", *forced, "--", *arguments.target)
 
 
-def without_record(targets: list[str]) -> list[str]:
-    """Return the outputs that exist and that Snakemake has no record of making."""
-    header, *rows = snakemake("--summary", "--", *targets, capture=True).splitlines()
+def without_record(study: list[str], targets: list[str]) -> list[str]:
+    """Return the outputs of a study that exist and that Snakemake has no record of making."""
+    header, *rows = snakemake(*study, "--summary", "--", *targets, capture=True).splitlines()
     columns = header.split("\t")
     found = [dict(zip(columns, row.split("\t"), strict=False)) for row in rows]
     # A job without a record has no log either, which Snakemake writes as "-"; every rule here has a log.

@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
         help='JSON: [{"experiment", "method", "objective", "variant"}, ...]',
     )
     result.add_argument("--config", required=True, help="how the config is called")
-    result.add_argument("--full", default="", help="how the config that this one reduces is called")
+    result.add_argument(
+        "--full", nargs="?", const="", default="", help="how the config that this one reduces is called"
+    )
     result.add_argument("--logs", type=Path, required=True, help="folder of the benchmark files, where there are any")
     result.add_argument("--template", type=Path, required=True, help="the page without its values (.jinja)")
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")

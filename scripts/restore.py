@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def stale_stages() -> list[str]:
     """Return the stages that `dvc repro` would run, each with what has changed."""
-    status = json.loads(run("dvc", "status", "--json", why="DVC does not know its own state.") or "{}")
+    status = json.loads(run("dvc", "status", "dvc.yaml", "--json", why="DVC does not know its own state.") or "{}")
     with tempfile.TemporaryDirectory() as folder:
         run("python", "scripts/study.py", "--output", folder, why="The study could not be told.")
         changed = {

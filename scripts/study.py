@@ -25,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
     result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
+    result.add_argument(
+        "--whole", action="store_true", help="one stage follows it as a whole: entries may stand for several trainings"
+    )
     result.add_argument("--output", type=Path, required=True, help="folder for the files")
     return result
 
@@ -32,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Resolve the config and write a file for each thing that it names."""
     study = load_study(arguments.config, ROOT)
-    check(read(arguments.config), study, str(arguments.config))
+    if not arguments.whole:
+        check(read(arguments.config), study, str(arguments.config))
     networks = rules_digest([ROOT / "rules/networks.smk"])
     flow = rules_digest([ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
     analyses = sorted(

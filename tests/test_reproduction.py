@@ -142,6 +142,34 @@ def test_a_changed_score_changes_the_page(finished, tmp_path):
     assert (project.folder / "results/page/small-seed0/units.csv").read_bytes() == path.read_bytes()
 
 
+def test_dvc_reproduces_the_whole_study_and_nothing_else(tmp_path):
+    project = Project.create(tmp_path / "project", SMALL)
+
+    def write(steps: int) -> None:
+        small = {**SMALL["experiments"]["small"], "claims": {"C13": {"layers": ["hidden1"]}}}
+        small["methods"] = {**small["methods"], "am": {"steps": steps, "points": 2}}
+        # An entry that stands for a training of each seed, and no study that it is less than.
+        networks = {"paper": {**SMALL["networks"]["small"], "seeds": [3]}}
+        experiments = {"paper": {**small, "network": "paper"}}
+        study = {**SMALL, "networks": networks, "experiments": experiments, "reproduction": {"folder": "results/paper"}}
+        (project.folder / "paper/config.yaml").write_text(artifacts.canonical_json(study))
+
+    write(steps=4)
+    project.run("dvc", "repro", "paper/dvc.yaml")
+    before = project.hashes()
+    assert "data/checkpoints/paper-seed3.pt" in before and "results/paper/README.md" in before
+    assert not [name for name in before if "small" in name]
+    assert "Nothing to be done" in project.run("snakemake", "-n", "--configfile", "paper/config.yaml")
+    assert "Stage 'paper/dvc.yaml:reproduction' didn't change" in project.run("dvc", "repro", "paper/dvc.yaml")
+    write(steps=5)
+    project.run("dvc", "repro", "paper/dvc.yaml")
+    after = project.hashes()
+    moved = {name for name in before if before[name] != after[name]}
+    images = {f"results/paper-seed3/images/hidden1.{method}.h5": method == "am" for method in ("am", "iam")}
+    assert {name: name in moved for name in images} == images
+    assert "data/checkpoints/paper-seed3.pt" not in moved
+
+
 def test_figures_follow_the_claims():
     config = study()
     resolved = resolve(config, SCHEMA, "config")

@@ -49,7 +49,8 @@ def clone(tmp_path_factory) -> Project:
 
 def test_every_config_is_listed_here():
     there = [*ROOT.glob("configs/*.yaml"), *ROOT.glob("paper/*.yaml")]
-    assert set(PLANNED) | {"paper/folders.yaml"} == {"config.yaml", *(str(path.relative_to(ROOT)) for path in there)}
+    others = {"paper/folders.yaml", "paper/bfloat16.yaml", "paper/dvc.yaml"}
+    assert set(PLANNED) | others == {"config.yaml", *(str(path.relative_to(ROOT)) for path in there)}
 
 
 @pytest.mark.parametrize("config", PLANNED)
@@ -67,6 +68,15 @@ def test_the_papers_images_may_come_from_a_folder(clone):
     assert set(re.findall(r"results/([^/]+)/units\.csv", own)) == PLANNED["paper/cpu.yaml"]
     assert "data/sources/cifar10" in own
     assert "data/sources/cifar10" not in downloaded
+
+
+def test_the_papers_study_may_be_in_bfloat16(clone):
+    said = clone.run("snakemake", "-n", "-p", "--configfile", "paper/cpu.yaml", "paper/bfloat16.yaml")
+    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED["paper/cpu.yaml"]
+    recipes = re.findall(r"--recipe '([^']+)'", said)
+    assert recipes and all('"precision":"bfloat16"' in recipe for recipe in recipes)
+    trained = [text for text in re.findall(r"checkpoint.py .*--settings '([^']+)'", said) if '"epochs":' in text]
+    assert len(trained) == 12 and sum('"precision":"bfloat16"' in text for text in trained) == 11
 
 
 @pytest.mark.parametrize("config", PLANNED)
