@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from unitscope import console, devices
 from unitscope.activations import activations
-from unitscope.artifacts import create_hdf5, read_json, sha256_of
+from unitscope.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.networks import load_checkpoint
 from unitscope.summaries import class_means, unit_blocks, unit_statistics
@@ -49,10 +50,10 @@ def main(arguments: argparse.Namespace) -> None:
             groups = {layer: out.create_group(f"layers/{layer}") for layer in taps}
             for layer, group in groups.items():
                 group.attrs.update({key: value for key, value in taps[layer].items() if key != "layer"})
-            fill(module, taps, dataset, "test", arguments.settings, groups)
-            with h5py.File(scratch, "w") as training:
+            fill(module, taps, dataset, "test", arguments.settings, groups, out.check)
+            with new_hdf5(scratch) as training:
                 kept = {layer: training.create_group(layer) for layer in taps}
-                fill(module, taps, dataset, "train", arguments.settings, kept)
+                fill(module, taps, dataset, "train", arguments.settings, kept, training.check)
                 for layer, group in groups.items():
                     summarize(kept[layer]["activations"], group)
             if dataset.classes:
@@ -65,9 +66,18 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def fill(
-    module: object, taps: dict[str, dict], dataset: Dataset, split: str, settings: dict, groups: dict[str, h5py.Group]
+    module: object,
+    taps: dict[str, dict],
+    dataset: Dataset,
+    split: str,
+    settings: dict,
+    groups: dict[str, h5py.Group],
+    check: Callable[[], None],
 ) -> None:
-    """Write the activations of a split, a batch at a time, into the data sets `activations` of the groups."""
+    """Write the activations of a split, a batch at a time, into the data sets `activations` of the groups.
+
+    What the file cannot take is told by `check`.
+    """
     count = dataset.count(split)
     for layer, tap in taps.items():
         rows, columns = min(settings["batch"], count), min(CHUNK, tap["units"])
@@ -79,6 +89,7 @@ def fill(
             size = len(next(iter(values.values())))
             for layer, array in values.items():
                 groups[layer]["activations"][first : first + size] = array
+            check()
             first += size
             advance(size)
 

@@ -138,6 +138,14 @@ class Flow:
             time.sleep(0.05)
         raise TimeoutError(f"{script} did not run within {seconds:.0f} s")
 
+    def wait_until_begun(self, snakemake: subprocess.Popen, programs: int) -> None:
+        """Wait until so many programs of the flow have been seen since, or Snakemake has ended."""
+        seen: set[tuple[int, float]] = set()
+        while len(seen) < programs and snakemake.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                seen |= {(process.pid, process.create_time()) for process in self.scripts()}
+            time.sleep(0.05)
+
     def forget(self, *artifacts: str) -> None:
         """Delete artifacts, so that their programs run again."""
         for artifact in artifacts:
@@ -186,7 +194,10 @@ def kills_at_points(flow: Flow, points: list[Point]) -> Iterator[tuple[str, ...]
 
 
 def kills_at_random(flow: Flow, chance: random.Random, count: int) -> Iterator[tuple[str, ...]]:
-    """Kill a running program, or Snakemake itself, at random moments of the flow; yield what was hit."""
+    """Kill a running program, or Snakemake itself, at random moments of the flow; yield what was hit.
+
+    Moments are counted in programs that have begun, so that they are spread over the whole flow on any machine.
+    """
     killed = 0
     while killed < count:
         flow.forget(*flow.expected)
@@ -196,11 +207,11 @@ def kills_at_random(flow: Flow, chance: random.Random, count: int) -> Iterator[t
         while killed < count:
             flow.unlock()
             started = flow.start()
-            try:
-                started.wait(chance.uniform(2.0, 9.0))
-            except subprocess.TimeoutExpired:
-                pass
-            else:
+            flow.wait_until_begun(started, chance.randint(0, 4))
+            # Within a program's start, its work or its end; or between two of them.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                started.wait(chance.uniform(0.0, 3.0))
+            if started.poll() is not None:
                 # The whole flow is there before the kill: from the start again.
                 assert started.returncode == 0, started.communicate()[0]
                 break
@@ -328,26 +339,29 @@ def may_mount() -> bool:
 
 def main() -> None:
     """Print the table."""
+    kinds = {
+        "points": lambda flow: kills_at_points(flow, POINTS),
+        "stopped": stopped,
+        "snakemake": snakemake_killed,
+        "two": two_at_once,
+        "random": lambda flow: kills_at_random(flow, random.Random(arguments.seed), arguments.kills),
+        "full": lambda flow: disk_full(flow, (0.02, 0.1, 0.3, 0.6, 0.9)),
+        "read-only": read_only,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=30, help="at random moments")
+    parser.add_argument("--only", nargs="+", choices=kinds, default=list(kinds), help="kinds of faults")
     arguments = parser.parse_args()
+    wanted = dict.fromkeys(arguments.only)
+    if not may_mount():
+        print("Only root may mount file systems: no full and no read-only disk.")
+        wanted = {kind: None for kind in wanted if kind not in ("full", "read-only")}
     with tempfile.TemporaryDirectory() as folder:
         flow = Flow(Path(folder) / "project")
         started, rows = time.monotonic(), 0
-        kinds = [
-            kills_at_points(flow, POINTS),
-            stopped(flow),
-            snakemake_killed(flow),
-            two_at_once(flow),
-            kills_at_random(flow, random.Random(arguments.seed), arguments.kills),
-        ]
-        if may_mount():
-            kinds += [disk_full(flow, (0.02, 0.1, 0.3, 0.6, 0.9)), read_only(flow)]
-        else:
-            print("Only root may mount file systems: no full and no read-only disk.")
-        for kind in kinds:
-            for row in kind:
+        for kind in wanted:
+            for row in kinds[kind](flow):
                 rows += 1
                 print(
                     f"{rows:3} {time.monotonic() - started:6.0f} s  " + "  ".join(f"{cell:18}" for cell in row),

@@ -1,10 +1,13 @@
 """Artifacts: written whole or not at all, the same bytes for the same inputs, and laid out as the README says."""
 
 import csv
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
+from workflow import ROOT
 
 from unitscope.artifacts import (
     Scratch,
@@ -53,6 +56,53 @@ def test_hdf5_has_the_same_bytes_and_keeps_what_it_was_made_from(tmp_path):
     with open_hdf5(tmp_path / "a.h5") as file:
         assert file.attrs["settings"] == '{"a":[2],"b":1}'
         assert (file.attrs["layer"], file.attrs["steps"], file.attrs["format_version"]) == ("conv1", 3, 1)
+
+
+WRITER = """
+import errno, resource, sys
+from pathlib import Path
+import numpy as np
+from unitscope.artifacts import create_hdf5
+
+path, allowed, checked = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "checked"
+try:
+    with create_hdf5(path, {}) as out:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, resource.RLIM_INFINITY))
+        groups = [out.create_group(f"layers/{number}") for number in range(2)]
+        for group in groups:
+            group.create_dataset("activations", (500, 12), np.float32, chunks=(250, 12))
+        for first in (0, 250):
+            for group in groups:
+                group["activations"][first : first + 250] = np.full((250, 12), first)
+            if checked:
+                out.check()
+        for group in groups:
+            assert (group["activations"][250:] == 250).all()
+            group["plain"] = np.arange(4000.0)
+            group.create_dataset("packed", data=np.arange(4000.0), compression="gzip")
+            assert group["packed"][3999] == 3999
+        print("went on")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+print(sorted(found.name for found in path.parent.iterdir()))
+"""
+"""Writes what does not fit, into chunks, packed ones and whole arrays, and reads some of it again meanwhile."""
+
+
+@pytest.mark.parametrize(
+    ("allowed", "checked", "said"),
+    [
+        (0, "unchecked", ["went on", "EFBIG", "[]"]),
+        (20_000, "checked", ["EFBIG", "[]"]),
+        (60_000, "unchecked", ["went on", "EFBIG", "[]"]),
+        (10**9, "checked", ["went on", "['a.h5']"]),
+    ],
+)
+def test_hdf5_that_the_disk_does_not_take_is_told_and_crashes_nothing(tmp_path, allowed, checked, said):
+    # A limit on the size of a file stands for a full disk, which only root can make.
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "a.h5"), str(allowed), checked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", said)
 
 
 def test_an_error_of_another_file_is_not_blamed_on_the_hdf5_file(tmp_path):

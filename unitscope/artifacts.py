@@ -13,6 +13,7 @@ import re
 import shutil
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,7 +69,7 @@ def canonical_json(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def create_hdf5(path: Path, made_from: Mapping[str, Any]) -> Iterator[h5py.File]:
+def create_hdf5(path: Path, made_from: Mapping[str, Any]) -> Iterator["WrittenHDF5"]:
     """Yield a new HDF5 file that appears at `path` once the block ends without an error.
 
     Args:
@@ -76,11 +77,94 @@ def create_hdf5(path: Path, made_from: Mapping[str, Any]) -> Iterator[h5py.File]
         made_from: Settings and checksums of the inputs, kept as attributes of the file: text and numbers as they are,
             everything else as JSON.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as handle:
+    with replacing(path) as temporary, new_hdf5(temporary) as handle:
         handle.attrs["format_version"] = FORMAT_VERSION
         for key, value in sorted(made_from.items()):
             handle.attrs[key] = value if isinstance(value, str | int | float) else canonical_json(value)
         yield handle
+
+
+@contextlib.contextmanager
+def new_hdf5(path: Path) -> Iterator["WrittenHDF5"]:
+    """Yield a new HDF5 file, whole once the block ends without an error.
+
+    Raises:
+        OSError: The disk is full, or cannot be written for another reason.
+    """
+    with open(path, "w+b", buffering=0) as file:
+        held = _HeldFile(file)
+        with WrittenHDF5(held) as handle:
+            yield handle
+        held.check()
+
+
+class WrittenHDF5(h5py.File):
+    """An HDF5 file that is being written; `check` raises what has kept HDF5 from writing so far."""
+
+    def __init__(self, held: "_HeldFile") -> None:
+        super().__init__(held, "w", libver="v110")
+        self.check = held.check
+
+
+class _HeldFile:
+    """A file for HDF5 that holds in memory what the disk does not take, and tells of it when it is asked.
+
+    HDF5 writes when it pleases, also while objects are given up, where an error is lost; and with a file that it could
+    not write it crashes.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+        self._held: list[tuple[int, bytes]] = []
+
+    def check(self) -> None:
+        """Raise what has kept the disk from taking something."""
+        if self._error is not None:
+            raise self._error
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def readinto(self, buffer: memoryview) -> int:
+        first = self._file.tell()
+        view = memoryview(buffer).cast("B")
+        done = 0
+        while count := self._file.readinto(view[done:]):
+            done += count
+        for place, content in self._held:
+            low, high = max(place, first), min(place + len(content), first + len(view))
+            if low < high:
+                view[low - first : high - first] = content[low - place : high - place]
+                done = max(done, high - first)
+        return done
+
+    def write(self, content: memoryview) -> int:
+        place, left = self._file.tell(), memoryview(content).cast("B")
+        try:
+            while left and self._error is None:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = error
+        if left:
+            self._held.append((place + len(content) - len(left), bytes(left)))
+        return len(content)
+
+    def truncate(self, size: int) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size
+
+    def flush(self) -> None:
+        """Do nothing: what is written is with the operating system."""
 
 
 @contextlib.contextmanager

@@ -368,6 +368,7 @@ def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) ->
                     shape = block.shape[1:]
                     images = out.create_dataset("images", (count, *shape), np.uint8, chunks=(rows, *shape))
                 images[first : first + len(block)] = block
+                out.check()
                 advance(len(block))
 
 
