@@ -18,6 +18,7 @@ from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, styled
 from unitscope.tables import RS_SCORES, Table, method_name
 
 COLUMNS = 3
+CLAMPS = {"zero": "at 0", "mean": "at mean"}
 LINES: dict[str, Any] = {"ascending": "-", "descending": (0, (3, 1.5))}
 
 
@@ -72,7 +73,8 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
 def curves(style: Style, tables: Sequence[Table]) -> Figure:
     """Draw accuracy against the fraction of units removed, for each layer and for all of them together.
 
-    A layer has a panel for each form of RS that units were ordered by. Of several clamps the first is drawn.
+    A layer has a panel for each form of RS that units were ordered by, and for each clamp: where there are several, all
+    layers under the first come first.
 
     Args:
         style: How it looks.
@@ -81,11 +83,12 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
     found = list(dict.fromkeys(score for table in tables for score in table["score"].tolist()))
     forms = [form for form in RS_SCORES if any(_form(score) == form for score in found)] or [""]
     methods = list(dict.fromkeys(_method(score) for score in found if _form(score)))
+    clamps = list(dict.fromkeys(clamp for table in tables for clamp in table["clamp"].tolist()))
     abreast = 4 if len(forms) == 2 else COLUMNS
-    figure, panels = _panels(style, len(tables) * len(forms), abreast, bottom=0.85)
-    for axes, (table, form) in zip(panels, itertools.product(tables, forms), strict=True):
-        own = {name: column[table["clamp"] == table["clamp"][0]] for name, column in table.items()}
-        where = str(table["layer"][0]) or "all layers"
+    figure, panels = _panels(style, len(clamps) * len(tables) * len(forms), abreast, bottom=0.85)
+    for axes, (clamp, table, form) in zip(panels, itertools.product(clamps, tables, forms), strict=True):
+        own = {name: column[table["clamp"] == clamp] for name, column in table.items()}
+        where = (str(table["layer"][0]) or "all layers") + f", {CLAMPS[clamp]}" * (len(clamps) > 1)
         title = f"{where}: {SCORE_NAMES[form]}" if form else where
         axes.set_title(title, size=style.small, weight="bold", loc="left")
         _band(axes, own)
