@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from test_figures import assert_readable
 from torch import nn
 from torch.nn import functional as F
 
@@ -214,9 +215,9 @@ def test_areas_by_hand():
     assert areas(np.array([0, 0.5, 1]), values).tolist() == [0.75, 1.0]
 
 
-def curve_tables(clamps):
+def curve_tables(clamps, methods=("am", "iam_z")):
     """Return curves of one layer and of all together, two points each."""
-    scores = ("selectivity", "rs_am", "rs_z_am", "rs_iam_z", "rs_z_iam_z")
+    scores = ("selectivity", *(f"{form}_{method}" for method in methods for form in ("rs", "rs_z")))
     rows = [
         (clamp, *row)
         for clamp in clamps
@@ -257,3 +258,8 @@ def test_every_clamp_has_its_panels():
     ]
     ends = [{float(line.get_ydata()[-1]) for line in axes.lines} for axes in panels]
     assert ends == [{0.1}] * 4 + [{1.0}] * 4
+
+
+@pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z", "am-minimum")], ids=["one", "four"])
+def test_the_curves_can_be_read(methods):
+    assert_readable(removal_figures.curves(Style(dpi=60), curve_tables(["zero"], methods)))

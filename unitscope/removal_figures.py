@@ -84,8 +84,13 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
     forms = [form for form in RS_SCORES if any(_form(score) == form for score in found)] or [""]
     methods = list(dict.fromkeys(_method(score) for score in found if _form(score)))
     clamps = list(dict.fromkeys(clamp for table in tables for clamp in table["clamp"].tolist()))
+    names = ["selectivity", *(f"RS, {method_name(method)}" for method in methods)]
+    # A name has a line and some room beside it; as many stand side by side as the page is wide.
+    widest = (max(map(len, [*names, *LINES])) * 0.6 + 5) * style.small / 72
+    columns = min(len(names) + len(LINES) + 1, int(style.width / widest))
+    more = 1.6 * style.small / 72 * (math.ceil((len(names) + len(LINES) + 1) / columns) - 1)
     abreast = 4 if len(forms) == 2 else COLUMNS
-    figure, panels = _panels(style, len(clamps) * len(tables) * len(forms), abreast, bottom=0.85)
+    figure, panels = _panels(style, len(clamps) * len(tables) * len(forms), abreast, bottom=0.85 + more)
     for axes, (clamp, table, form) in zip(panels, itertools.product(clamps, tables, forms), strict=True):
         own = {name: column[table["clamp"] == clamp] for name, column in table.items()}
         where = (str(table["layer"][0]) or "all layers") + f", {CLAMPS[clamp]}" * (len(clamps) > 1)
@@ -104,13 +109,12 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
                     linewidth=1.1,
                 )
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    names = ["selectivity", *(f"RS, {method_name(method)}" for method in methods)]
     handles = [Line2D([], [], color=style.look(number)[0], label=name) for number, name in enumerate(names)]
     handles += [Line2D([], [], color="black", linestyle=line, label=name) for name, line in LINES.items()]
     handles += [Line2D([], [], color=GREY, linewidth=3, alpha=0.6, label="random")]
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=style.small)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=style.small)
     height = figure.get_figheight()
-    figure.text(0.5, 0.38 / height, "fraction of units removed", ha="center", size=style.font_size)
+    figure.text(0.5, (0.38 + more) / height, "fraction of units removed", ha="center", size=style.font_size)
     figure.supylabel("accuracy", size=style.font_size)
     return figure
 
