@@ -63,8 +63,8 @@ class Scales:
     def score(self, responses: np.ndarray, units: np.ndarray) -> Substitution:
         """Return RS, raw and scale-free, of responses (seeds, targets, units); NaN of dead targets."""
         found = substitution(responses, units, self.mean, self.std, self.quantile)
-        living = {score: np.where(self.alive[units], getattr(found, score), np.nan) for score in SCORES}
-        return replace(found, **living)
+        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in SCORES)
+        return replace(found, rs=rs, rs_z=rs_z, rs_q=rs_q)
 
 
 @dataclass(frozen=True)
