@@ -40,7 +40,9 @@ def main(arguments: argparse.Namespace) -> None:
     """Score the layer's units at one scale after the other."""
     module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     layer, settings = arguments.layer, arguments.settings
-    if reason := obstacle(module, layer):
+    # A unit is silent on an image that minimizes, and RS of the minimum is another thing.
+    maximizing = [name for name, recipe in arguments.recipes.items() if not recipe["minimize"]]
+    if reason := obstacle(module, layer) if maximizing else "none of the methods maximizes":
         console.log.info("%s is not rescaled: %s", layer, reason)
         write_table(arguments.output, scale.table(layer, [{"reason": reason}]))
         return
@@ -57,7 +59,8 @@ def main(arguments: argparse.Namespace) -> None:
     draws = [(draw, scale.unit_factors(*drawn, draw, units, settings["spread"])) for draw in range(settings["draws"])]
     targets = select_units(settings["units"], units)
     how = settings["readout"], settings["batch"]
-    found = scale.kept(module, layer, dict(map(stored, arguments.images)), scales, draws, sample, *how)
+    kept = {method: images for method, images in map(stored, arguments.images) if method in maximizing}
+    found = scale.kept(module, layer, kept, scales, draws, sample, *how)
     found += scale.made(
         module, layer, record["input"], targets, recipes, scales, draws[0], settings["start_seed"], *how, mean_image
     )

@@ -146,3 +146,33 @@ def linear(weight: list[list[float]] | Tensor, bias: list[float] | Tensor | None
     module.units.weight.data = weight.float()
     module.units.bias.data = torch.zeros(len(weight)) if bias is None else torch.as_tensor(bias).float()
     return module.eval().requires_grad_(False)
+
+
+def with_stand_in(kind: str) -> nn.Module:
+    """Return a network whose units' understudies are known: three pixels, four units (three if `alone`), three classes.
+
+    Unit j answers what pixel j is above 1/4. The fourth unit is an exact `duplicate` of unit 0, or `dead`. The class is
+    the pixel whose units answer most together, more than 1/2 counting as 1/2: one of two equal units is enough.
+    """
+    fourth = {
+        "alone": [],
+        "duplicate": [([1.0, 0.0, 0.0], -0.25, [1.0, 0.0, 0.0])],
+        "dead": [([-1.0, 0, 0], -1.0, [0] * 3)],
+    }
+    weights, biases, read = zip(*[(row, -0.25, row) for row in torch.eye(3).tolist()], *fourth[kind], strict=True)
+    module = nn.Sequential()
+    module.add_module("flatten", nn.Flatten())
+    module.add_module("units", nn.Linear(3, len(weights)))
+    module.add_module("relu", nn.ReLU())
+    module.add_module("read", nn.Linear(len(weights), 6))
+    module.add_module("bend", nn.ReLU())
+    module.add_module("logits", nn.Linear(6, 3))
+    module.requires_grad_(False).eval()
+    module.units.weight.copy_(torch.tensor(weights))
+    module.units.bias.copy_(torch.tensor(biases))
+    # min(s, 1/2) = relu(s) - relu(s - 1/2)
+    module.read.weight.copy_(torch.tensor(read).T.repeat(2, 1))
+    module.read.bias.copy_(torch.tensor([0.0, 0, 0, -0.5, -0.5, -0.5]))
+    module.logits.weight.copy_(8 * torch.cat([torch.eye(3), -torch.eye(3)], 1))
+    module.logits.bias.zero_()
+    return module

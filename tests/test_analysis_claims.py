@@ -252,8 +252,8 @@ def test_a_score_that_gives_no_order_of_removal():
 # --- A5: reliability -------------------------------------------------------------------------------------------------
 
 
-def reliability(icc, real, null, seeds=3, kinds=("start", "permuted", "untrained")):
-    """Return both tables: ICC(2,k) with its ends, correlations with theirs."""
+def reliability(icc, real, null, seeds=3, kinds=("start", "permuted", "untrained"), minimized=None):
+    """Return both tables: ICC(2,k) with its ends, correlations with theirs; that of the minimum is a null too."""
     rated, nulls = [], []
     for layer in LAYERS:
         for method in (*METHODS, "down"):
@@ -264,7 +264,7 @@ def reliability(icc, real, null, seeds=3, kinds=("start", "permuted", "untrained
                 rated.append({**named, "used": 28, "icc": value, "icc_low": low, "icc_high": high, "reason": reason})
                 first = "minimized" if method == "down" else "none"
                 for kind in (first, *(kind for kind in kinds if method != "down" or kind != "start")):
-                    value, low, high = real if kind == first else null
+                    value, low, high = {"none": real, "minimized": minimized or null}.get(kind, null)
                     row = {"null": kind, "used": 28, "spearman": value, "ci_low": low, "ci_high": high, "reason": ""}
                     nulls.append({**named, **row})
     return {"reliability": columns(rated), "nulls": columns(nulls)}
@@ -289,7 +289,15 @@ def test_rs_is_reliable_and_lies_above_its_nulls(icc, real, null, expected):
     table = answered("reliability", reliability(icc, real, null))
     assert verdicts(table) == dict.fromkeys(tables.RS_SCORES, expected)
     assert set(table["method"]) == set(METHODS)
-    assert len(table["claim"]) == 2 * 2 * 3 * (1 + 3)
+    # The ICC; three nulls of its own, and the method that minimizes.
+    assert len(table["claim"]) == 2 * 2 * 3 * (1 + 3 + 1)
+
+
+def test_an_ascent_with_its_sign_turned_is_a_null():
+    for minimized, expected in ((AROUND, "supported"), ((0.95, 0.9, 0.99), "contradicted")):
+        table = answered("reliability", reliability(SURE, ABOVE, AROUND, minimized=minimized))
+        assert verdicts(table) == dict.fromkeys(tables.RS_SCORES, expected)
+        assert any("the null 'minimized' (down) > 0" in text for text in table["statistic"])
 
 
 def test_one_seed_leaves_reliability_open():

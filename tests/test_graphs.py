@@ -12,6 +12,7 @@ from test_figures import MANY, STYLE, all_texts, assert_readable
 from unitscope import graph_figures, graphs
 from unitscope.graphs import Graph, substitution_graph
 from unitscope.substitution import substitutes
+from unitscope.tables import rows_of
 
 
 def responses(edges, units):
@@ -226,8 +227,11 @@ def columns(rows):
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def drawn(layers):
-    """Return the figure of an experiment by hand, and what was measured of it; rs_q is undefined."""
+def drawn(layers, strongest=None):
+    """Return the figure of an experiment by hand, and what was measured of it; rs_q is undefined.
+
+    The strongest edges are as found, or what `strongest` makes of the units of a layer.
+    """
     records, units, _ = by_hand.experiment(layers)
     measures, degrees, edges = [], [], {}
     for tap in records:
@@ -243,6 +247,8 @@ def drawn(layers):
                 if score != "rs_q"
             ]
         edges[tap["layer"], "iam"] = graphs.strongest_edges(own.responses, own.units, found, 3)
+        if strongest:
+            edges[tap["layer"], "iam"] = strongest(rows_of(units, tap["layer"]))
     return graph_figures.graph(STYLE, units, columns(measures), columns(degrees), edges), columns(measures)
 
 
@@ -258,3 +264,14 @@ def test_the_figure_can_be_read(layers):
     curve = figure.axes[1].lines[0].get_ydata()
     assert (np.diff(curve) <= 0).all()
     assert curve.sum() * measures["targets"][0] == pytest.approx(measures["edges"][0])
+
+
+def test_neighbours_that_receive_most_are_not_named_over_one_another():
+    def neighbours(own):
+        # Three units next to one another on the circle are everybody's substitutes.
+        first, second, third = np.argsort(-np.nan_to_num(own["selectivity"]))[10:13].tolist()
+        others = [unit for unit in own["unit"].tolist() if unit not in (first, second, third)]
+        return [(unit, (second, first, third)[min(place // 24, 2)], 2.0) for place, unit in enumerate(others)]
+
+    figure, _ = drawn({"conv1": 64, "hidden": 64}, neighbours)
+    assert_readable(figure)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from test_figures import assert_readable
 from torch import nn
 from torch.nn import functional as F
 
@@ -214,22 +215,51 @@ def test_areas_by_hand():
     assert areas(np.array([0, 0.5, 1]), values).tolist() == [0.75, 1.0]
 
 
-def test_a_layer_has_a_panel_for_each_form_of_rs():
-    scores = ("selectivity", "rs_am", "rs_z_am", "rs_iam_z", "rs_z_iam_z")
-    rows = [(score, way, -1) for score in scores for way in DIRECTIONS] + [
-        ("random", "random", draw) for draw in (0, 1)
+def curve_tables(clamps, methods=("am", "iam_z")):
+    """Return curves of one layer and of all together, two points each."""
+    scores = ("selectivity", *(f"{form}_{method}" for method in methods for form in ("rs", "rs_z")))
+    rows = [
+        (clamp, *row)
+        for clamp in clamps
+        for row in [
+            *((score, way, -1) for score in scores for way in DIRECTIONS),
+            *(("random", "random", draw) for draw in (0, 1)),
+        ]
     ]
     tables = []
     for layer in ("conv1", ""):
         names = zip(*(row for row in rows for _ in range(2)), strict=True)
-        table = dict(zip(("score", "direction", "draw"), map(np.array, names), strict=True))
-        ends = {"fraction": np.tile([0.0, 1.0], len(rows)), "accuracy": np.tile([1.0, 0.1], len(rows))}
-        tables.append(
-            {"layer": np.full(2 * len(rows), layer), "clamp": np.full(2 * len(rows), "mean"), **table, **ends}
-        )
-    panels = removal_figures.curves(Style(), tables).axes
+        table = dict(zip(("clamp", "score", "direction", "draw"), map(np.array, names), strict=True))
+        # What is clamped to its mean costs nothing.
+        last = np.where(table["clamp"] == "mean", 1.0, 0.1)
+        ends = np.tile([0.0, 1.0], len(rows))
+        table |= {"fraction": ends, "accuracy": np.where(ends == 1, last, 1.0)}
+        tables.append({"layer": np.full(2 * len(rows), layer), **table})
+    return tables
+
+
+def test_a_layer_has_a_panel_for_each_form_of_rs():
+    panels = removal_figures.curves(Style(), curve_tables(["mean"])).axes
     titles = [axes.get_title(loc="left") for axes in panels]
     assert titles == ["conv1: RS", "conv1: RS (z)", "all layers: RS", "all layers: RS (z)"]
     # Selectivity and two methods, either way, and the mean of the random orders.
     assert [len(axes.lines) for axes in panels] == [7] * 4
     assert all(len(line.get_xdata()) == 2 for axes in panels for line in axes.lines)
+
+
+def test_every_clamp_has_its_panels():
+    panels = removal_figures.curves(Style(), curve_tables(["zero", "mean"])).axes
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles == [
+        f"{where}, {clamp}: {form}"
+        for clamp in ("at 0", "at mean")
+        for where in ("conv1", "all layers")
+        for form in ("RS", "RS (z)")
+    ]
+    ends = [{float(line.get_ydata()[-1]) for line in axes.lines} for axes in panels]
+    assert ends == [{0.1}] * 4 + [{1.0}] * 4
+
+
+@pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z", "am-minimum")], ids=["one", "four"])
+def test_the_curves_can_be_read(methods):
+    assert_readable(removal_figures.curves(Style(dpi=60), curve_tables(["zero"], methods)))

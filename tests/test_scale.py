@@ -81,6 +81,16 @@ def test_raw_rs_follows_a_scale_and_the_others_do_not():
     assert {one["logits_change"] for one in found} == {one["selectivity_change"] for one in found} == {0.0}
 
 
+def test_a_dead_unit_that_its_image_excites_is_left_out():
+    # No real image excites unit 3; the one made for it does.
+    scales = scale.Scales(
+        np.full((2, 4), 0.5), np.array([1, 1, 1, 0], bool), *np.array([[0.5, 0.25, 0.5, 0]] * 2), np.full(4, np.nan)
+    )
+    responses = np.array([[[1.0, 2, 3, 0], [1, 2, 3, 0], [1, 2, 3, 0], [1, 2, 3, 1]]])
+    assert scales.score(responses, np.arange(4)).rs[:3].tolist() == [1 / 2, 1 / 4, 0]
+    assert np.isnan(scales.score(responses, np.arange(4)).rs[3])
+
+
 def test_a_network_of_another_function_is_noticed():
     module, other = quiet(InPlace()), quiet(InPlace(), seed=1)
     one, two = (scale.behaviour(network, "second", REAL, LABELS, "mean", 25) for network in (module, other))
@@ -124,6 +134,9 @@ def test_iam_z_is_made_where_no_method_asks_for_it():
     assert {name: recipe.steps for name, recipe in shorter.items()} == {"iam": 7, "z": 64}
     assert list(recipes_to_remake({"am": {"objective": "am"}})) == ["iam_z"]
     assert list(recipes_to_remake({"mine": {"objective": "iam_z"}})) == ["mine"]
+    # On images that minimize units are silent: such a method is neither made anew nor a model.
+    down = recipes_to_remake({"am": {"objective": "am"}, "a-down": {"objective": "iam", "minimize": True}})
+    assert {name: (recipe.objective, recipe.minimize) for name, recipe in down.items()} == {"iam_z": ("iam_z", False)}
 
 
 def test_responses_to_free_pixels_are_those_to_the_floats():
@@ -182,6 +195,8 @@ def test_the_figure_can_be_read(layers):
 def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_another(project):
     project.change("experiments.small.layers", ["hidden1", "logits"])
     project.change("experiments.small.analyses", ["scale"])
+    # On images that minimize there is nothing to compare.
+    project.change("experiments.small.methods.down", {"objective": "iam", "steps": 4, "points": 2, "minimize": True})
     project.change("experiments.small.scale", {"draws": 2, "units": {"sample": 3}, "images": 50})
     project.snakemake()
     folder = project.folder / "results/small"

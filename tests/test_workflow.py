@@ -10,6 +10,7 @@ from workflow import ROOT, SMALL, Project
 
 PLANNED = {
     "config.yaml": {"digits"},
+    "configs/analyses.yaml": {"analyses", "analyses-untrained"},
     "configs/cifar10.yaml": {"cifar10"},
     "configs/imagenet.yaml": {"resnet50", "vit-b"},
     "configs/own_network.yaml": {"own-residual"},

@@ -226,7 +226,8 @@ def _scored(units: Table, layer: str, column: str) -> int:
 def reliable_and_above_nulls(written: Written, score: str) -> list[Part]:
     """A5: RS is reliable over noise seeds, and its correlation with selectivity lies above that of every null.
 
-    The nulls are those that were asked: RS on the start images, permuted labels, the untrained network.
+    The nulls are those that were asked: RS on the start images, permuted labels, the untrained network, and the ascent
+    with its sign turned: RS of the minimum, of each method that minimizes.
     """
     rated = f"ICC(2,k) of the score over noise seeds >= {RELIABLE}"
     methods = written.methods["reliability"]
@@ -237,16 +238,20 @@ def reliable_and_above_nulls(written: Written, score: str) -> list[Part]:
             holds = at_least(found, RELIABLE)
             note = _why(row, found)
             parts.append(Part(row["layer"], row["method"], rated, found, row["used"], holds, note=note))
-    nulls = [row for row in records(written.tables["nulls"], score=score) if row["method"] in methods]
-    real = {(row["layer"], row["method"]): row for row in nulls if row["null"] == REAL}
-    for row in nulls:
-        if row["null"] not in (REAL, MINIMIZED):
-            own = real[row["layer"], row["method"]]
+    nulls = records(written.tables["nulls"], score=score)
+    for own in nulls:
+        if own["method"] not in methods or own["null"] != REAL:
+            continue
+        for row in nulls:
+            flipped = row["null"] == MINIMIZED
+            if row["layer"] != own["layer"] or row["null"] == REAL or not (flipped or row["method"] == own["method"]):
+                continue
             found = difference(*(_known(one, "spearman", "ci_low", "ci_high") for one in (own, row)))
-            text = f"Spearman with selectivity, over that of the null '{row['null']}' > 0"
+            null = f"{row['null']}' ({row['method']})" if flipped else f"{row['null']}'"
+            text = f"Spearman with selectivity, over that of the null '{null} > 0"
             note = "; ".join(dict.fromkeys(filter(None, [own["reason"], row["reason"]])))
             n = min(own["used"], row["used"])
-            parts.append(Part(row["layer"], row["method"], text, found, n, above(found), note=note))
+            parts.append(Part(own["layer"], own["method"], text, found, n, above(found), note=note))
     return parts
 
 

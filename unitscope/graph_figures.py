@@ -29,6 +29,9 @@ ACCENT = "#D55E00"
 NAMED = 3
 """Units of largest in-degree whose numbers stand beside them."""
 
+NAME_ROOM = 0.4
+"""Between units with a number, in radii of the circle."""
+
 
 @styled
 def graph(
@@ -107,8 +110,12 @@ def _circle(style: Style, axes: Axes, own: Table, edges: Edges) -> None:
     size = 1400 / (count + 40) * (0.35 + received / max(received.max(), 1))
     border: dict[str, Any] = {"edgecolors": "#333333", "linewidths": min(0.5, 16 / count)}
     axes.scatter(places[:, 0], places[:, 1], s=size, c=colors, zorder=3, **border)
-    for unit in np.argsort(-received, kind="stable")[:NAMED].tolist():
-        if received[unit]:
+    named: list[int] = []
+    for unit in np.argsort(-received, kind="stable").tolist():
+        # Of neighbours the larger one has its number: two would stand over one another.
+        apart = np.linalg.norm(places[named] - places[unit], axis=1)
+        if received[unit] and len(named) < NAMED and (apart > NAME_ROOM).all():
+            named.append(unit)
             x, y = (1.19 * places[unit]).tolist()
             axes.text(x, y, str(unit), ha="center", va="center", size=style.small, zorder=4)
     axes.set(xlim=(-1.32, 1.32), ylim=(-1.32, 1.32), aspect="equal")

@@ -18,6 +18,7 @@ from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, styled
 from unitscope.tables import RS_SCORES, Table, method_name
 
 COLUMNS = 3
+CLAMPS = {"zero": "at 0", "mean": "at mean"}
 LINES: dict[str, Any] = {"ascending": "-", "descending": (0, (3, 1.5))}
 
 
@@ -72,7 +73,8 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
 def curves(style: Style, tables: Sequence[Table]) -> Figure:
     """Draw accuracy against the fraction of units removed, for each layer and for all of them together.
 
-    A layer has a panel for each form of RS that units were ordered by. Of several clamps the first is drawn.
+    A layer has a panel for each form of RS that units were ordered by, and for each clamp: where there are several, all
+    layers under the first come first.
 
     Args:
         style: How it looks.
@@ -81,11 +83,17 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
     found = list(dict.fromkeys(score for table in tables for score in table["score"].tolist()))
     forms = [form for form in RS_SCORES if any(_form(score) == form for score in found)] or [""]
     methods = list(dict.fromkeys(_method(score) for score in found if _form(score)))
+    clamps = list(dict.fromkeys(clamp for table in tables for clamp in table["clamp"].tolist()))
+    names = ["selectivity", *(f"RS, {method_name(method)}" for method in methods)]
+    # A name has a line and some room beside it; as many stand side by side as the page is wide.
+    widest = (max(map(len, [*names, *LINES])) * 0.6 + 5) * style.small / 72
+    columns = min(len(names) + len(LINES) + 1, int(style.width / widest))
+    more = 1.6 * style.small / 72 * (math.ceil((len(names) + len(LINES) + 1) / columns) - 1)
     abreast = 4 if len(forms) == 2 else COLUMNS
-    figure, panels = _panels(style, len(tables) * len(forms), abreast, bottom=0.85)
-    for axes, (table, form) in zip(panels, itertools.product(tables, forms), strict=True):
-        own = {name: column[table["clamp"] == table["clamp"][0]] for name, column in table.items()}
-        where = str(table["layer"][0]) or "all layers"
+    figure, panels = _panels(style, len(clamps) * len(tables) * len(forms), abreast, bottom=0.85 + more)
+    for axes, (clamp, table, form) in zip(panels, itertools.product(clamps, tables, forms), strict=True):
+        own = {name: column[table["clamp"] == clamp] for name, column in table.items()}
+        where = (str(table["layer"][0]) or "all layers") + f", {CLAMPS[clamp]}" * (len(clamps) > 1)
         title = f"{where}: {SCORE_NAMES[form]}" if form else where
         axes.set_title(title, size=style.small, weight="bold", loc="left")
         _band(axes, own)
@@ -101,13 +109,12 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
                     linewidth=1.1,
                 )
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    names = ["selectivity", *(f"RS, {method_name(method)}" for method in methods)]
     handles = [Line2D([], [], color=style.look(number)[0], label=name) for number, name in enumerate(names)]
     handles += [Line2D([], [], color="black", linestyle=line, label=name) for name, line in LINES.items()]
     handles += [Line2D([], [], color=GREY, linewidth=3, alpha=0.6, label="random")]
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=style.small)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=style.small)
     height = figure.get_figheight()
-    figure.text(0.5, 0.38 / height, "fraction of units removed", ha="center", size=style.font_size)
+    figure.text(0.5, (0.38 + more) / height, "fraction of units removed", ha="center", size=style.font_size)
     figure.supylabel("accuracy", size=style.font_size)
     return figure
 

@@ -63,16 +63,18 @@ def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | Non
     "iam_z" is always among them: it is the form of IAM that is to stay where IAM does not. Where an experiment has no
     method with that objective, it is its first "iam" (or its first method), by name, with the objective replaced.
 
-    No ascent ends because its RS is settled: when that is so depends on scales itself.
+    No ascent ends because its RS is settled: when that is so depends on scales itself. Methods that minimize are left
+    out: a unit is silent on its image by them.
 
     Args:
-        recipes: The experiment's methods by name.
+        recipes: The experiment's methods by name, one of which maximizes at least.
         steps: After how many steps an ascent ends at the latest; None leaves the methods' own. Whether an image depends
             on scales shows long before it is finished.
     """
-    chosen = {name: recipe for name, recipe in recipes.items() if recipe["objective"] in ("iam", "iam_z")}
+    maximizing = {name: recipe for name, recipe in recipes.items() if not recipe.get("minimize")}
+    chosen = {name: recipe for name, recipe in maximizing.items() if recipe["objective"] in ("iam", "iam_z")}
     if all(recipe["objective"] != "iam_z" for recipe in chosen.values()):
-        model = recipes[min(chosen or recipes)]
+        model = recipes[min(chosen or maximizing)]
         # A name of the user's own for something else is not taken from him.
         name = "iam_z" if "iam_z" not in recipes else "iam_z-added"
         chosen[name] = {**model, "objective": "iam_z"}

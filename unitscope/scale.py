@@ -6,7 +6,7 @@ are made anew on the rescaled network, from the same starts. How a network is re
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,10 @@ class Scales:
         return np.where(self.alive, class_selectivity(self.class_means), np.nan)
 
     def score(self, responses: np.ndarray, units: np.ndarray) -> Substitution:
-        """Return RS, raw and scale-free, of responses (seeds, targets, units)."""
-        return substitution(responses, units, self.mean, self.std, self.quantile)
+        """Return RS, raw and scale-free, of responses (seeds, targets, units); NaN of dead targets."""
+        found = substitution(responses, units, self.mean, self.std, self.quantile)
+        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in SCORES)
+        return replace(found, rs=rs, rs_z=rs_z, rs_q=rs_q)
 
 
 @dataclass(frozen=True)
