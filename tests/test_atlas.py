@@ -720,7 +720,9 @@ def test_words_in_the_table_of_claims_stay_whole(opened):
 def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
     for scheme, values in schemes().items():
         page = opened_at("#conv.1/5", color_scheme=scheme).page
-        shadows = page.evaluate("[...document.querySelectorAll('canvas')].map((one) => getComputedStyle(one).boxShadow)")
+        shadows = page.evaluate(
+            "[...document.querySelectorAll('canvas')].map((one) => getComputedStyle(one).boxShadow)"
+        )
         edge = ", ".join(str(int(values["edge"][place : place + 2], 16)) for place in (1, 3, 5))
         assert set(shadows) == {f"rgb({edge}) 0px 0px 0px 1px"}
 
@@ -728,8 +730,9 @@ def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
 @in_browser
 def test_regions_have_names_of_their_own(opened):
     names = opened.page.evaluate(
-        """[...document.querySelectorAll('section, aside, nav, [role=region], [role=search], form[aria-label]')]
-        .map((one) => one.getAttribute('aria-label') ?? document.getElementById(one.getAttribute('aria-labelledby'))?.textContent)"""
+        """[...document.querySelectorAll('section, aside, nav, [role=region], [role=search], form[aria-label]')].map(
+          (one) => one.ariaLabel ?? document.getElementById(one.getAttribute('aria-labelledby'))?.innerText
+        )"""
     )
     assert len(names) == len(set(names)) > 8
 
