@@ -717,6 +717,25 @@ def test_words_in_the_table_of_claims_stay_whole(opened):
 
 
 @in_browser
+def test_names_of_classes_stay_whole(opened_at, tmp_path):
+    file = alone(tmp_path, classes=["automobile"] * 9 + ["x" * 60])
+    page = opened_at("#hidden/7", path=file).page
+    cells = page.evaluate(
+        """[...document.querySelectorAll('#table td:nth-child(3)')].map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return [cell.textContent, range.getClientRects().length, cell.clientWidth];
+        })"""
+    )
+    assert {lines for text, lines, _ in cells if text == "automobile"} == {1}
+    # A name that cannot stay whole makes the table no wider than it has to be.
+    assert max(width for *_, width in cells) < 250
+    captions = [text.split("\n") for text in page.locator(".natural figcaption").all_inner_texts()]
+    assert all(len(lines) == 2 and lines[0] in ("automobile", "x" * 60) for lines in captions)
+    assert all(float(lines[1]) >= 0 for lines in captions)
+
+
+@in_browser
 def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
     for scheme, values in schemes().items():
         page = opened_at("#conv.1/5", color_scheme=scheme).page
@@ -834,7 +853,7 @@ def test_the_page_of_a_real_run(opened_at, finished):
         made = file["images"][0, unit]
     opened = opened_at(f"#hidden1/{unit}", path=folder / "atlas.html")
     assert (opened.pixels("canvas[aria-label*='by IAM']") == made).all()
-    assert opened.page.locator(".natural figcaption").first.inner_text().startswith(f"{labels[row]}, ")
+    assert opened.page.locator(".natural figcaption").first.inner_text().startswith(f"{labels[row]}\n")
     # Lossy, but the same image.
     assert np.abs(opened.pixels(".natural canvas").astype(float) - images[row]).mean() < 8
     assert opened.page.locator("#table tbody tr").count() == 12
