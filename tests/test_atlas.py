@@ -85,6 +85,8 @@ def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hi
     )
     if classes and data:
         units["top_class"] = np.array([classes[int(top)] if top else "" for top in units["top_class"]], dtype=object)
+    if not (classes and data):
+        units.update({name: np.full(len(units["unit"]), np.nan) for name in units if name.startswith("ablation")})
     album = atlas.Album(pixels=96)
     found, images = {}, {}
     for tap in records:
@@ -827,7 +829,28 @@ def test_without_classes(opened_at, tmp_path):
     assert "have no classes" in opened.page.inner_text("header")
     assert "class selectivity" not in opened.page.locator("#x option").all_inner_texts()
     assert opened.page.locator(".natural canvas").count() == 9
-    assert opened.page.is_hidden("#depth-section") or "selectivity" in opened.page.inner_text("#depth-section")
+    # There is nothing that selectivity could be correlated with, and two scores are put against each other.
+    assert opened.page.is_hidden("#depth-section")
+    assert "no ablation" in opened.page.inner_text("header")
+
+
+@in_browser
+@pytest.mark.parametrize("classes", [CLASSES, []])
+def test_the_plot_follows_the_scheme_of_the_system(opened_at, tmp_path, classes):
+    page = opened_at(path=alone(tmp_path, classes=classes), color_scheme="light").page
+    page.emulate_media(color_scheme="dark")
+    ink = ", ".join(str(int(schemes()["dark"]["ink"][place : place + 2], 16)) for place in (1, 3, 5))
+    page.wait_for_function(
+        "ink => getComputedStyle(document.querySelector('#scatter .xtick text')).fill === `rgb(${ink})`", arg=ink
+    )
+
+
+@in_browser
+def test_the_axes_are_two_scores_even_of_one_method_without_classes(opened_at, tmp_path):
+    page = opened_at(path=alone(tmp_path, classes=[], methods=["iam"])).page
+    assert (page.input_value("#x"), page.input_value("#y")) == ("rs_iam", "activation_mean")
+    page = opened_at(path=alone(tmp_path, data=False, methods=["iam"])).page
+    assert page.input_value("#x") == "rs_iam" != page.input_value("#y")
 
 
 @in_browser
