@@ -85,6 +85,8 @@ def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hi
     )
     if classes and data:
         units["top_class"] = np.array([classes[int(top)] if top else "" for top in units["top_class"]], dtype=object)
+    if not (classes and data):
+        units.update({name: np.full(len(units["unit"]), np.nan) for name in units if name.startswith("ablation")})
     album = atlas.Album(pixels=96)
     found, images = {}, {}
     for tap in records:
@@ -717,6 +719,46 @@ def test_words_in_the_table_of_claims_stay_whole(opened):
 
 
 @in_browser
+def test_names_of_classes_stay_whole(opened_at, tmp_path):
+    file = alone(tmp_path, classes=["automobile"] * 9 + ["x" * 60])
+    page = opened_at("#hidden/7", path=file).page
+    cells = page.evaluate(
+        """[...document.querySelectorAll('#table td:nth-child(3)')].map((cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return [cell.textContent, range.getClientRects().length, cell.clientWidth];
+        })"""
+    )
+    assert {lines for text, lines, _ in cells if text == "automobile"} == {1}
+    # A name that cannot stay whole makes the table no wider than it has to be.
+    assert max(width for *_, width in cells) < 250
+    captions = [text.split("\n") for text in page.locator(".natural figcaption").all_inner_texts()]
+    assert all(len(lines) == 2 and lines[0] in ("automobile", "x" * 60) for lines in captions)
+    assert all(float(lines[1]) >= 0 for lines in captions)
+
+
+@in_browser
+def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
+    for scheme, values in schemes().items():
+        page = opened_at("#conv.1/5", color_scheme=scheme).page
+        shadows = page.evaluate(
+            "[...document.querySelectorAll('canvas')].map((one) => getComputedStyle(one).boxShadow)"
+        )
+        edge = ", ".join(str(int(values["edge"][place : place + 2], 16)) for place in (1, 3, 5))
+        assert set(shadows) == {f"rgb({edge}) 0px 0px 0px 1px"}
+
+
+@in_browser
+def test_regions_have_names_of_their_own(opened):
+    names = opened.page.evaluate(
+        """[...document.querySelectorAll('section, aside, nav, [role=region], [role=search], form[aria-label]')].map(
+          (one) => one.ariaLabel ?? document.getElementById(one.getAttribute('aria-labelledby'))?.innerText
+        )"""
+    )
+    assert len(names) == len(set(names)) > 8
+
+
+@in_browser
 def test_a_dark_scheme(opened_at):
     colors = {
         scheme: opened_at("#conv.1/5", color_scheme=scheme).page.evaluate(
@@ -787,7 +829,28 @@ def test_without_classes(opened_at, tmp_path):
     assert "have no classes" in opened.page.inner_text("header")
     assert "class selectivity" not in opened.page.locator("#x option").all_inner_texts()
     assert opened.page.locator(".natural canvas").count() == 9
-    assert opened.page.is_hidden("#depth-section") or "selectivity" in opened.page.inner_text("#depth-section")
+    # There is nothing that selectivity could be correlated with, and two scores are put against each other.
+    assert opened.page.is_hidden("#depth-section")
+    assert "no ablation" in opened.page.inner_text("header")
+
+
+@in_browser
+@pytest.mark.parametrize("classes", [CLASSES, []])
+def test_the_plot_follows_the_scheme_of_the_system(opened_at, tmp_path, classes):
+    page = opened_at(path=alone(tmp_path, classes=classes), color_scheme="light").page
+    page.emulate_media(color_scheme="dark")
+    ink = ", ".join(str(int(schemes()["dark"]["ink"][place : place + 2], 16)) for place in (1, 3, 5))
+    page.wait_for_function(
+        "ink => getComputedStyle(document.querySelector('#scatter .xtick text')).fill === `rgb(${ink})`", arg=ink
+    )
+
+
+@in_browser
+def test_the_axes_are_two_scores_even_of_one_method_without_classes(opened_at, tmp_path):
+    page = opened_at(path=alone(tmp_path, classes=[], methods=["iam"])).page
+    assert (page.input_value("#x"), page.input_value("#y")) == ("rs_iam", "activation_mean")
+    page = opened_at(path=alone(tmp_path, data=False, methods=["iam"])).page
+    assert page.input_value("#x") == "rs_iam" != page.input_value("#y")
 
 
 @in_browser
@@ -813,7 +876,7 @@ def test_the_page_of_a_real_run(opened_at, finished):
         made = file["images"][0, unit]
     opened = opened_at(f"#hidden1/{unit}", path=folder / "atlas.html")
     assert (opened.pixels("canvas[aria-label*='by IAM']") == made).all()
-    assert opened.page.locator(".natural figcaption").first.inner_text().startswith(f"{labels[row]}, ")
+    assert opened.page.locator(".natural figcaption").first.inner_text().startswith(f"{labels[row]}\n")
     # Lossy, but the same image.
     assert np.abs(opened.pixels(".natural canvas").astype(float) - images[row]).mean() < 8
     assert opened.page.locator("#table tbody tr").count() == 12

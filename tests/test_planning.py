@@ -1,5 +1,7 @@
 """What a study will cost, before it is run: the counts behind the hours."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from PIL import Image
 
 from unitscope.cumulative import orders
 from unitscope.datasets import collect, write_dataset
-from unitscope.planning import Calibration, Outline, dataset_bytes
+from unitscope.planning import Calibration, Outline, dataset_bytes, layers_before_training
 from unitscope.understudies import needed_sets, plans
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
@@ -74,3 +76,20 @@ def test_regressions_take_longer_in_wider_layers(calibration):
     assert len({calibration.taps[name].units for name in names}) == 2
     first, second, both = (calibration.predictors(layers) for layers in ([names[0]], [names[1]], names))
     assert 0 < second < first and both == pytest.approx(first + second)
+
+
+def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
+    network = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "seed": 0}
+    trees = {"source": "image_folder", "path": str(tmp_path / "trees"), "crop": 8, "mode": "L"}
+
+    def outputs():
+        return layers_before_training(network, trees, tmp_path / "none.h5")[-1].units
+
+    # The images are elsewhere: as many as are often met.
+    assert outputs() == 10
+    for name in ("ash", "beech", "cedar", ".cache"):
+        (tmp_path / "trees" / name).mkdir(parents=True)
+    assert outputs() == 3
+    for split, name in itertools.product(("train", "test"), ("ash", "beech")):
+        (tmp_path / "trees" / split / name).mkdir(parents=True)
+    assert outputs() == 2

@@ -116,6 +116,14 @@ def test_the_diagram_shows_what_depends_on_what(clone):
     assert drawn == {edge for edge in edges if "all" not in edge}
 
 
+def test_the_caption_of_every_figure_says_what_was_expected():
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    figures = {name.rpartition(".")[2] for name in re.findall(r'[=\s]figure\("([^"]+)"', rules)}
+    assert len(figures) >= 20
+    captions = {name: (ROOT / f"rules/captions/{name}.rst").read_text() for name in figures}
+    assert not [name for name, caption in captions.items() if "Chen et al. (2018)" not in caption]
+
+
 def test_the_report_holds_figures_and_tables_with_their_captions(project):
     project.run("snakemake", "--report", "report.html")
     page = (project.folder / "report.html").read_text()

@@ -70,6 +70,12 @@ def cropped(settings: Mapping[str, Any]) -> list[int]:
     return [3 if settings["mode"] == "RGB" else 1, settings["crop"], settings["crop"]]
 
 
+def _class_count(root: Path) -> int:
+    """Return how many classes a folder of images has, without a look at its images; 0 where it is not there."""
+    folder = root / "train" if (root / "train").is_dir() else root
+    return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()) if folder.is_dir() else 0
+
+
 def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path) -> list[Tap]:
     """Return the layers that a network of the config will have, from its architecture alone.
 
@@ -88,7 +94,7 @@ def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any
         with open_dataset(stored) as known:
             shape, classes = known.shape, len(known.classes) or classes
     elif dataset.get("crop"):
-        shape = cropped(dataset)
+        shape, classes = cropped(dataset), _class_count(Path(dataset["path"])) or classes
     else:
         found = outline(dataset)
         shape, classes = found.shape, found.classes or classes

@@ -203,6 +203,7 @@ function markChosen(chosen) {
 
 // Scores that were correlated with class selectivity, each with the columns of its methods.
 function depthScores() {
+  if (!SCORES.has("selectivity")) return [];
   const known = new Set(DATA.correlations.filter((one) => one.x === "selectivity").map((one) => one.y));
   const families = [["rs", "RS"], ["rs_z", "RS (z)"], ["rs_q", "RS (q)"]].map(([key, name]) => ({
     name,

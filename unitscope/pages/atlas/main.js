@@ -176,10 +176,10 @@ function setUp() {
   const layers = LAYERS.map((layer, place) => [place, `${layer.name} (${layer.units} units${layer.dead ? `, ${layer.dead} dead` : ""})`]);
   fill("layer", LAYERS.length === 1 ? layers : [[ALL, `all ${LAYERS.length} layers`], ...layers]);
   const preferred = METHODS.map(({ key }) => `rs_${key}`).sort((a, b) => Number(b === "rs_iam") - Number(a === "rs_iam"));
-  const defaults = [["selectivity", ...preferred, "activation_mean"], [...preferred, "ablation_loss", "selectivity"]];
+  const defaults = [["selectivity", ...preferred, "activation_mean"], [...preferred, "ablation_loss", "selectivity", "activation_mean"]];
   for (const [id, wanted] of [["x", defaults[0]], ["y", defaults[1]]]) {
     fill(id, scores);
-    view[id] = wanted.find((key) => SCORES.has(key) && key !== (id === "y" ? view.x : null)) ?? DATA.scores[0].key;
+    view[id] = wanted.find((key) => SCORES.has(key) && key !== (id === "y" ? view.x : null)) ?? (DATA.scores.find(({ key }) => key !== view.x) ?? DATA.scores[0]).key;
     byId(id).value = view[id];
   }
   fill("range-score", scores);
@@ -286,6 +286,7 @@ function setUpCharts() {
     brushed = null;
     refreshTable();
   });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawScatter(shownRows(), view, chosen));
   setUpCumulative();
   const families = depthScores();
   byId("depth-section").hidden = families.length === 0;
@@ -298,10 +299,7 @@ function setUpCharts() {
     location.hash = `#${encodeURIComponent(LAYERS[points[0].customdata].name)}`;
     byId("explore").scrollIntoView();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    drawScatter(shownRows(), view, chosen);
-    draw();
-  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
 const CURVE_CHOICES = ["layer", "score", "clamp"];

@@ -109,7 +109,7 @@ function naturalPart(row) {
         "figure",
         {},
         picture(DATA.natural.place, number, `Test image ${place + 1}: ${name}, row ${DATA.natural.rows[number]} of the data set`),
-        element("figcaption", {}, `${name}, ${value}`),
+        element("figcaption", {}, `${name}\n${value}`),
       ),
     );
   });
