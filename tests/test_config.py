@@ -124,7 +124,11 @@ def test_graphs_are_made_of_methods_that_maximize_iam():
 
 def test_given_weights_are_not_trained():
     weights = {"file": "x.pt", "sha256": "0" * 64}
-    assert study(networks__small__weights=weights).networks["small"]["training"] is None
+    scales = {"mean": [0.5], "std": [0.25]}
+    assert (
+        study(networks__small__weights=weights, networks__small__normalization=scales).networks["small"]["training"]
+        is None
+    )
 
 
 def test_claims_name_layers_and_trainings():
@@ -179,6 +183,7 @@ def test_claims_name_layers_and_trainings():
                     "model": "mlp",
                     "input": [1, 8, 8],
                     "weights": {"file": "x.pt", "sha256": "0" * 64},
+                    "normalization": {"mean": [0.5], "std": [0.25]},
                 },
                 "experiments__first__methods": ["iam_z"],
             },
@@ -187,6 +192,10 @@ def test_claims_name_layers_and_trainings():
         ({"experiments__a\n": STUDY["experiments"]["first"]}, ["match"]),
         ({"networks__small__epochs": [30]}, ["networks.small.epochs", "30", "20"]),
         ({"networks__small__weights": {"file": "x.pt"}}, ["networks.small.weights", "sha256"]),
+        (
+            {"networks__small__weights": {"file": "x.pt", "sha256": "0" * 64}},
+            ["networks.small", "normalization: {mean", "trained with"],
+        ),
         ({"experiments__first__network": "smal"}, ["experiments.first.network", "Did you mean 'small'?"]),
         ({"experiments__first__layers": "hidden1"}, ["experiments.first.layers", "auto for every layer"]),
         ({"experiments__first__layers": ["$(touch x)"]}, ["experiments.first.layers"]),
@@ -296,6 +305,7 @@ def test_sources_that_do_not_fit(network, message):
 
 def test_an_exported_network_is_called_by_its_file():
     given = {"source": "exported", "dataset": "digits", "weights": {"file": "a/net.pt2", "sha256": "0" * 64}}
+    given["normalization"] = {"mean": [0.5], "std": [0.25]}
     assert study(networks__small=given).networks["small"]["model"] == "net.pt2"
 
 

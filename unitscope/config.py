@@ -303,6 +303,11 @@ def _networks(
             raise UserError(
                 f"{where}.weights are {source}'s, but its source is {whole['source']!r}. Set source: {source}."
             )
+    if (whole["weights"] or {}).get("file") and whole["normalization"] is None:
+        raise UserError(
+            f"{where} has weights from a file, which does not tell the normalization that they were trained with. Give "
+            "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
+        )
     if whole["head"] is not None and whole["weights"] is None:
         raise UserError(f"{where} has a head, which is fitted on given features, but no weights. Give it weights.")
     if whole["weights"] is not None or whole["dataset"] is None:
