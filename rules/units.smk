@@ -104,13 +104,13 @@ rule images:
 
 # The same, shared by several jobs. How many there are is known once a layer's units are counted.
 checkpoint counted:
-    localrule: True
     input:
         "results/{experiment}/taps.json",
     output:
         "results/{experiment}/blocks.json",
     log:
         "logs/{experiment}/counted.log",
+    localrule: True
     conda:
         "../envs/unitscope.yaml"
     shell:
