@@ -417,6 +417,40 @@ def test_it_opens_from_the_disk_and_asks_for_nothing(opened, file):
 
 
 @in_browser
+def test_tables_and_units_do_not_wait_for_plotly(browser, tmp_path, experiment):
+    told, sheets, _ = experiment
+    path = tmp_path / "atlas.html"
+    path.write_text(atlas.page(told, sheets, "throw new Error('not read yet');"), encoding="utf-8")
+    page = browser.new_page()
+    try:
+        page.goto(f"file://{path}")
+        first = page.locator("#table tbody tr td:first-child a").first
+        name = first.inner_text()
+        first.click()
+        page.wait_for_function("unit => document.getElementById('unit-title').textContent === unit", arg=name)
+        assert page.locator("#scatter .points path").count() == 0
+    finally:
+        page.close()
+
+
+@in_browser
+def test_of_very_many_units_the_first_layer_comes_first_and_all_when_asked(browser, tmp_path):
+    told, sheets, _ = whole({"conv.1": 12, "hidden": 2000}, constant=(), methods=by_hand.METHODS[:1])
+    page = Opened(browser, write(tmp_path / "atlas.html", told, sheets))
+    try:
+        assert page.address() == "#conv.1"
+        assert page.page.inner_text("#counted") == "12 of 12 units"
+        page.page.select_option("#layer", "-1")
+        page.page.wait_for_function("() => document.getElementById('counted').textContent === '2012 of 2012 units'")
+        assert page.address() == ""
+        page.page.go_back()
+        page.page.wait_for_function("() => document.getElementById('counted').textContent === '12 of 12 units'")
+        assert page.faults == []
+    finally:
+        page.page.context.close()
+
+
+@in_browser
 def test_nothing_could_be_sent(opened):
     # Were there a way, the page's own rule would shut it.
     opened.page.evaluate("fetch('https://example.org').catch((error) => (window.refused = String(error)))")

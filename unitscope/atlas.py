@@ -419,10 +419,8 @@ def page(told: Mapping[str, Any], album: Sequence[bytes], plotly: str, claims: S
         claims: Claims of the paper that the experiment answers to, as `claim_groups` returns them.
     """
     folder = resources.files("unitscope") / "pages" / "atlas"
-    scripts = [
-        script_text(source)
-        for source in (plotly, "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS))
-    ]
+    own = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts = {name: script_text(source) for name, source in {"own": own, "plotly": plotly}.items()}
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -431,8 +429,8 @@ def page(told: Mapping[str, Any], album: Sequence[bytes], plotly: str, claims: S
         told=told,
         claims=claims,
         style=(folder / "atlas.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        hashes=" ".join(f"'sha256-{_sha256(source)}'" for source in scripts),
+        **scripts,
+        hashes=" ".join(f"'sha256-{_sha256(source)}'" for source in scripts.values()),
         data=json_text(told),
         sheets=[base64.b64encode(sheet).decode() for sheet in album],
     )

@@ -69,7 +69,8 @@ function layout(more) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("ink") },
-    margin: { l: 50, r: 10, t: 30, b: 40 },
+    // Room for ticks and titles: where Plotly has to make some, it draws everything twice.
+    margin: { l: 72, r: 10, t: 30, b: 60 },
     hoverlabel: { bgcolor: color("panel"), bordercolor: color("edge"), font: { color: color("ink") }, align: "left" },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: color("muted"), activecolor: color("ink") },
     ...more,
@@ -99,6 +100,11 @@ function drawScatter(rows, view, chosen) {
   });
   const size = drawn.length > 1000 ? 5 : drawn.length > 200 ? 7 : 9;
   const order = [...OWN_LOOK.keys(), "other", "none"].filter((group) => groups.has(group));
+  drawLegend(order);
+  const left = rows.length - drawn.length;
+  byId("not-drawn").textContent = left ? notDrawn(rows, view, left) : "";
+  // Not read yet: what stands around the plot has its place already.
+  if (!window.Plotly) return;
   const traces = order.map((group) => {
     const places = groups.get(group);
     const { color: own, symbol } = lookOf(group);
@@ -114,7 +120,6 @@ function drawScatter(rows, view, chosen) {
       unselected: { marker: { opacity: 0.15 } },
     };
   });
-  drawLegend(order);
   traces.push(ring(chosen));
   const scale = (kind, key) => scoreName(key) + (kind === "rank" ? " (rank)" : "");
   Plotly.react(
@@ -133,8 +138,6 @@ function drawScatter(rows, view, chosen) {
     }),
     SETTINGS,
   );
-  const left = rows.length - drawn.length;
-  byId("not-drawn").textContent = left ? notDrawn(rows, view, left) : "";
 }
 
 // Look of a class, of all "other" classes, and of units with "none".
@@ -196,6 +199,9 @@ function markChosen(chosen) {
   const plot = byId("scatter");
   if (!plot.data) return;
   const { x, y } = ring(chosen);
+  const now = plot.data[plot.data.length - 1];
+  // Plotly draws all units again for it.
+  if (now.x[0] === x[0] && now.y[0] === y[0]) return;
   Plotly.restyle(plot, { x: [x], y: [y] }, [plot.data.length - 1]);
 }
 

@@ -1,6 +1,7 @@
 // What is looked at, and how it is changed: by controls, by keys, by the address.
 
 const ALL = -1;
+const MOST_AT_ONCE = 2000; // Units: of more, the first layer is looked at first, which is sooner there.
 const view = {
   layer: LAYERS.length === 1 ? 0 : ALL,
   x: "",
@@ -273,6 +274,7 @@ function setUpKeys() {
 }
 
 function setUpCharts() {
+  drawScatter(shownRows(), view, chosen);
   const plot = byId("scatter");
   plot.on("plotly_click", ({ points }) => {
     if (points[0]?.customdata !== undefined) location.hash = address(points[0].customdata);
@@ -287,6 +289,11 @@ function setUpCharts() {
     refreshTable();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawScatter(shownRows(), view, chosen));
+  // The page can be used before what stands further down is drawn.
+  requestAnimationFrame(() => setTimeout(setUpLowerCharts));
+}
+
+function setUpLowerCharts() {
   setUpCumulative();
   const families = depthScores();
   byId("depth-section").hidden = families.length === 0;
@@ -330,6 +337,8 @@ function redrawCumulative() {
 function followLayer() {
   if (!DATA.cumulative.length || view.layer === ALL) return;
   const select = byId("cumulative-layer");
+  // Not set up yet, which then follows by itself.
+  if (select.options.length === 0) return;
   if (select.value === LAYERS[view.layer].name) return;
   select.value = LAYERS[view.layer].name;
   if (select.value === "") select.selectedIndex = 0;
@@ -337,8 +346,19 @@ function followLayer() {
 }
 
 setUp();
+if (!location.hash && LAYERS.length > 1 && UNITS.unit.length > MOST_AT_ONCE) {
+  view.layer = 0;
+  byId("layer").value = 0;
+  history.replaceState(null, "", layerAddress());
+}
 refresh();
 setUpKeys();
-setUpCharts();
 addEventListener("hashchange", follow);
 follow();
+// Plotly takes longer than all the rest of the page, which is in use before it.
+requestAnimationFrame(() =>
+  setTimeout(() => {
+    document.head.append(element("script", {}, byId("plotly").textContent));
+    setUpCharts();
+  }),
+);
