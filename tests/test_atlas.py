@@ -738,6 +738,21 @@ def test_on_a_phone(opened_at):
 
 
 @in_browser
+@pytest.mark.parametrize("width", [390, 1320])
+def test_a_unit_of_four_digits_has_one_line_on_its_card(opened_at, width):
+    opened = opened_at("#conv.1/5", viewport={"width": width, "height": 900})
+    overhang, lines = opened.page.evaluate(
+        """[...document.querySelectorAll('.cards a b')].map((name) => {
+          name.textContent = 'Unit\u00a02048';
+          const range = document.createRange();
+          range.selectNodeContents(name);
+          return [name.scrollWidth - name.clientWidth, range.getClientRects().length];
+        }).reduce((most, one) => most.map((value, place) => Math.max(value, one[place])), [-1, 0])"""
+    )
+    assert (overhang, lines) == (0, 1)
+
+
+@in_browser
 def test_words_in_the_table_of_claims_stay_whole(opened):
     opened.page.locator(".claim summary").first.click()
     lines = opened.page.evaluate(
