@@ -232,7 +232,7 @@ def test_nothing_is_imported_from_a_floor_above():
         {"datasets", "sources", "networks"},
         {
             *("activations", "selectivity", "exemplars", "natural", "visualization", "ablation", "training"),
-            *("predictors", "scale", "removal"),
+            *("predictors", "rescaling", "scale", "removal"),
         },
         {
             *("tables", "figures", "atlas", "claims", "analysis_claims", "planning", "reproduction", "study"),
