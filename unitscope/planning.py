@@ -61,7 +61,7 @@ def outline(settings: Mapping[str, Any]) -> Outline:
 
 def dataset_bytes(settings: Mapping[str, Any], data: Outline) -> int:
     """Return the size of a data set: its pixels, or about what an index says of each image."""
-    of_image = 200 if settings.get("store") == "index" else int(np.prod(data.shape))
+    of_image = 180 if settings.get("store") == "index" else int(np.prod(data.shape))
     return (data.train + data.test) * of_image
 
 
