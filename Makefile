@@ -33,7 +33,7 @@ test: $(VENV)/test.installed
 	snakemake --lint
 	mypy
 	# Where so many tests fail, the others would say the same.
-	pytest --numprocesses auto --dist loadfile --maxfail 20
+	pytest --numprocesses auto --dist loadfile --maxfail 20 --durations 30
 
 plan: $(VENV)/run.installed
 	@python scripts/plan.py --config $(CONFIG)

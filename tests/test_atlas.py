@@ -4,6 +4,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -414,6 +416,14 @@ def test_it_opens_from_the_disk_and_asks_for_nothing(opened, file):
     # Plotly's offer to send the data away is not among the buttons.
     buttons = opened.page.evaluate("[...document.querySelectorAll('.modebar-btn')].map((b) => b.dataset.title).join()")
     assert "Box Select" in buttons and "Share" not in buttons
+
+
+@in_browser
+def test_the_benchmark_of_its_opening_says_what_was_shown_when(file):
+    command = [sys.executable, "benchmarks/opening.py", str(file), "--times", "1"]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    shown = {name: float(median) for name, median in re.findall(r"^(\w+) shown: median ([0-9.]+),", said, re.MULTILINE)}
+    assert 0 < shown["units"] < shown["plot"]
 
 
 @in_browser

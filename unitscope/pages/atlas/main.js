@@ -358,7 +358,9 @@ follow();
 // Plotly takes longer than all the rest of the page, which is in use before it.
 requestAnimationFrame(() =>
   setTimeout(() => {
+    performance.mark("units shown");
     document.head.append(element("script", {}, byId("plotly").textContent));
     setUpCharts();
+    requestAnimationFrame(() => setTimeout(() => performance.mark("plot shown")));
   }),
 );
