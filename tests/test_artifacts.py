@@ -105,6 +105,39 @@ def test_hdf5_that_the_disk_does_not_take_is_told_and_crashes_nothing(tmp_path, 
     assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", said)
 
 
+READER = """
+import sys
+from unitscope.artifacts import open_hdf5
+from unitscope.errors import UserError
+
+try:
+    with open_hdf5(sys.argv[1]) as file:
+        print(file.attrs["layer"], len(file["names"][:]))
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("texts", [3, 2000])
+def test_damaged_texts_of_hdf5_are_refused_and_not_read_for_ever(tmp_path, texts):
+    path = tmp_path / "a.h5"
+    with create_hdf5(path, {"layer": "conv1"}) as out:
+        out["names"] = np.array(["texts"] * texts, dtype=h5py.string_dtype())
+
+    def said():
+        command = [sys.executable, "-c", READER, str(path)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    assert said() == f"conv1 {texts}\n"
+    content = bytearray(path.read_bytes())
+    # Free space lies behind the last text, which is filled up to eight bytes.
+    free = content.rindex(b"texts") + 8
+    assert not any(content[free : free + 8]) and any(content[free + 8 : free + 16])
+    content[free + 8 : free + 16] = bytes(8)
+    path.write_bytes(content)
+    assert "is damaged (the texts at byte" in said()
+
+
 def test_an_error_of_another_file_is_not_blamed_on_the_hdf5_file(tmp_path):
     with create_hdf5(tmp_path / "a.h5", {}):
         pass

@@ -1,6 +1,7 @@
 """Files that nobody wrote by hand: whatever is in them, a reader reads or refuses, and runs nothing.
 
-`make fuzz` tries a thousand of each reader, `make test` some. What was found this way is kept in tests/test_found.py.
+`make fuzz` tries a thousand of each reader, `make test` some. What was found this way is kept as examples here, and as
+tests of what was at fault.
 """
 
 import io

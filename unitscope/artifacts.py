@@ -167,6 +167,51 @@ class _HeldFile:
         """Do nothing: what is written is with the operating system."""
 
 
+class DamagedHeapError(OSError):
+    """Texts of an HDF5 file cannot be read."""
+
+
+class ReadFile(FileIO):
+    """A file for HDF5 that refuses what HDF5 2.0 would read for ever.
+
+    Texts lie in global heaps: lists of objects, each with its length, and free space as object 0. Where damage has left
+    that without a length, HDF5 stays at it.
+
+    Raises:
+        DamagedHeapError: Such a heap is read.
+    """
+
+    _START = b"GCOL\x01\0\0\0"
+    """The signature and the version of a heap, before its size of 8 bytes."""
+    _HEADER = 16
+    """Bytes before a heap's objects, and before each object's content."""
+    _MOST = 8192
+    """Bytes read at once up to which a heap may begin there: HDF5 asks for its first 4,096, and then for all of it."""
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer from the present place; return the number of bytes."""
+        place, size = self.tell(), memoryview(buffer).nbytes
+        if size <= self._MOST:
+            margin = len(self._START) - 1
+            start = max(0, place - margin)
+            around = os.pread(self.fileno(), place - start + size + margin, start)
+            for found in re.finditer(self._START, around):
+                self._check_heap(start + found.start())
+        return super().readinto(buffer)
+
+    def _check_heap(self, place: int) -> None:
+        """Go through a heap as HDF5 does ("Global Heap" in its file format specification)."""
+        size = int.from_bytes(os.pread(self.fileno(), 8, place + len(self._START)), "little")
+        heap = os.pread(self.fileno(), min(size, os.fstat(self.fileno()).st_size - place), place)
+        at = self._HEADER
+        while at + self._HEADER <= len(heap):
+            number, length = (int.from_bytes(heap[at + low : at + high], "little") for low, high in ((0, 2), (8, 16)))
+            if number == length == 0:
+                raise DamagedHeapError(f"the texts at byte {place} are damaged")
+            # Free space counts its own header; other contents are filled up to whole eights.
+            at += self._HEADER + -(-length // 8) * 8 if number else length
+
+
 @contextlib.contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Yield an HDF5 artifact, opened for reading.
@@ -178,7 +223,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     path = Path(path)
     remedy = "Delete it and run again: Snakemake makes it anew."
     try:
-        handle = h5py.File(path, "r")
+        handle = h5py.File(ReadFile(path), "r")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
     except OSError as error:
@@ -206,6 +251,8 @@ def _is_of_hdf5(error: Exception) -> bool:
     """
     if isinstance(error, UserError) or getattr(error, "errno", None) is not None:
         return False
+    if isinstance(error, DamagedHeapError):
+        return True
     frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     return "h5py" in Path(frames[-1]).parts
 

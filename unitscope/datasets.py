@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from unitscope.artifacts import create_hdf5, lies_elsewhere, open_hdf5
+from unitscope.artifacts import ReadFile, create_hdf5, lies_elsewhere, open_hdf5
 from unitscope.console import log, processors, progress
 from unitscope.errors import UserError
 from unitscope.randomness import generator
@@ -151,7 +151,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files if name in ("images", "labels", "split")}
         if path.suffix in (".h5", ".hdf5"):
-            with h5py.File(path, "r") as file:
+            with h5py.File(ReadFile(path), "r") as file:
                 if elsewhere := lies_elsewhere(file):
                     raise UserError(f"{path}: {elsewhere} lies in another file. Copy it into this one.")
                 return {name: file[name][:] for name in ("images", "labels", "split") if name in file}
