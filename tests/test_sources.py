@@ -49,6 +49,37 @@ def test_a_network_of_timm_is_rebuilt_and_cut(tmp_path, model):
         assert prefix(module, tap.layer, "mean")(images)[1].shape == (2, tap.units)
 
 
+@pytest.mark.parametrize(
+    ("model", "layer", "norm", "signed"),
+    [
+        ("mobilenetv3_small_050", "blocks.1.0.conv_pw", "blocks.1.0.bn1", False),
+        ("mobilenetv3_small_050", "conv_stem", "bn1", True),
+        ("efficientnet_lite0", "blocks.1.0.conv_pwl", "blocks.1.0.bn3", True),
+    ],
+)
+def test_timms_batch_norms_that_are_nonlinearities_too_are_tapped_between_both(model, layer, norm, signed):
+    module = build(settings("timm", model), COLOUR, 5)
+    images = torch.rand(8, *COLOUR)
+    # Statistics that differ from unit to unit.
+    module.train()(images)
+    module.eval()
+    answers = {}
+    whole = next(found for name, found in module.named_modules() if name.endswith(norm))
+    note = whole.register_forward_hook(lambda _, inputs, output: answers.update(conv=inputs[0], activation=output))
+    expected = module(images)
+    note.remove()
+    shape = (1, -1, 1, 1)
+    spread = (whole.running_var + whole.eps).sqrt().view(shape)
+    normed = (answers["conv"] - whole.running_mean.view(shape)) / spread * whole.weight.view(shape)
+    normed = normed + whole.bias.view(shape)
+    preactivations, activations = prefix(module, layer, "mean")(images)
+    torch.testing.assert_close(preactivations, normed.mean((2, 3)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(activations, answers["activation"].mean((2, 3)), atol=1e-5, rtol=1e-4)
+    assert {tap.layer: tap.signed for tap in taps(module, COLOUR)}[layer] is signed
+    cut = split(module, layer)
+    torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
+
+
 def test_timm_takes_grey_images():
     assert build(settings("timm", "resnet10t"), (1, 32, 32), 4)(torch.rand(2, 1, 32, 32)).shape == (2, 4)
 

@@ -9,6 +9,7 @@ of `unitscope.hooks` take over. What is computed from activations belongs to the
 import copy
 import inspect
 import operator
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -349,6 +350,7 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
     except Exception as error:
         _say_untraceable(type(module).__name__, str(error).partition("\n")[0])
         return None
+    _open_norms(traced)
     for node in traced.graph.nodes:
         if node.op == "call_module":
             target: Any = traced.get_submodule(node.target)
@@ -364,6 +366,32 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
             node.target = node.target.removesuffix("_")
     traced.recompile()
     return traced
+
+
+def _open_norms(traced: fx.GraphModule) -> None:
+    """Part batch norms that are a nonlinearity too, as timm's `BatchNormAct2d`, into `norm`, `drop` and `act`."""
+    opened: dict[str, list[str]] = {}
+    for node in list(traced.graph.nodes):
+        if node.op != "call_module":
+            continue
+        if node.target not in opened:
+            whole: Any = traced.get_submodule(node.target)
+            plain = next((norm for norm in NORMS if isinstance(whole, norm)), None)
+            if plain in (None, type(whole)) or [name for name, _ in whole.named_children()] != ["drop", "act"]:
+                continue
+            # A shallow copy, which shares the parameters.
+            norm = copy.copy(whole)
+            norm.__class__, norm._modules = plain, {}
+            parts = {"norm": norm, "drop": whole.drop, "act": whole.act}
+            traced.set_submodule(node.target, nn.Sequential(OrderedDict(parts)))
+            opened[node.target] = [f"{node.target}.{name}" for name in parts]
+        users, last = list(node.users), node
+        node.target, *others = opened[node.target]
+        for part in others:
+            with traced.graph.inserting_after(last):
+                last = traced.graph.call_module(part, (last,))
+        for user in users:
+            user.replace_input_with(node, last)
 
 
 def _out_of_place(function: Any) -> Any:
