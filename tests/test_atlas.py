@@ -778,6 +778,22 @@ def test_words_in_the_table_of_claims_stay_whole(opened):
 
 
 @in_browser
+@pytest.mark.parametrize("width", [390, 1320])
+def test_correlations_stay_whole_beside_long_names_of_layers(opened_at, tmp_path, width):
+    file = alone(tmp_path, layers={"conv.1": 12, "blocks.3.1.se.conv_reduce_of_a_long_name": 60})
+    page = opened_at("#", path=file, viewport={"width": width, "height": 900}).page
+    lines = page.evaluate(
+        """[...document.querySelectorAll('.correlation dd')].map((value) => {
+          const range = document.createRange();
+          range.selectNodeContents(value);
+          return [value.textContent, range.getClientRects().length];
+        })"""
+    )
+    assert len(lines) == 2
+    assert {count for text, count in lines if " " not in text} == {1}, lines
+
+
+@in_browser
 def test_names_of_classes_stay_whole(opened_at, tmp_path):
     file = alone(tmp_path, classes=["automobile"] * 9 + ["x" * 60])
     page = opened_at("#hidden/7", path=file).page
