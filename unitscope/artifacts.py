@@ -222,13 +222,15 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """
     path = Path(path)
     remedy = "Delete it and run again: Snakemake makes it anew."
-    try:
-        handle = h5py.File(ReadFile(path), "r")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read as HDF5, it may be cut off or damaged ({error}). {remedy}") from error
-    with handle:
+    with contextlib.ExitStack() as opened:
+        try:
+            handle = opened.enter_context(h5py.File(opened.enter_context(ReadFile(path)), "r"))
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be read as HDF5, it may be cut off or damaged ({error}). {remedy}"
+            ) from error
         try:
             if elsewhere := lies_elsewhere(handle):
                 raise UserError(f"{path}: {elsewhere} lies in another file, where nothing is read. {remedy}")

@@ -151,7 +151,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files if name in ("images", "labels", "split")}
         if path.suffix in (".h5", ".hdf5"):
-            with h5py.File(ReadFile(path), "r") as file:
+            with ReadFile(path) as read, h5py.File(read, "r") as file:
                 if elsewhere := lies_elsewhere(file):
                     raise UserError(f"{path}: {elsewhere} lies in another file. Copy it into this one.")
                 return {name: file[name][:] for name in ("images", "labels", "split") if name in file}
