@@ -37,6 +37,21 @@ def test_taps_of_a_residual_network():
     assert (found["fc"].kind, found["fc"].units, found["fc"].map) == ("linear", 4, ())
 
 
+def test_a_batch_norm_of_a_class_made_from_torchs_belongs_to_the_tap():
+    class Norm(nn.BatchNorm2d):
+        """Like its parent."""
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), Norm(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    network(torch.rand(9, 3, 8, 8) * 3)
+    images = torch.rand(5, 3, 8, 8)
+    network.eval()
+    normed = network[1](network[0](images))
+    preactivations, activations = prefix(network, "0", "mean")(images)
+    torch.testing.assert_close(preactivations, normed.mean((2, 3)))
+    torch.testing.assert_close(activations, normed.relu().mean((2, 3)))
+    assert type(network[1]) is Norm
+
+
 def test_taps_of_a_module_that_is_called_twice():
     found = {found.layer: found for found in taps(quiet(Shared()), (3, 2, 2))}
     assert list(found) == ["first", "shared", "shared-call2", "last"]

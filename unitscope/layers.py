@@ -369,7 +369,11 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
 
 
 def _open_norms(traced: fx.GraphModule) -> None:
-    """Part batch norms that are a nonlinearity too, as timm's `BatchNormAct2d`, into `norm`, `drop` and `act`."""
+    """Put torch's own batch norms in the place of those of classes that are made from them.
+
+    A class without a forward pass of its own is the same; one that holds a nonlinearity too, as timm's
+    `BatchNormAct2d`, is parted into `norm`, `drop` and `act`.
+    """
     opened: dict[str, list[str]] = {}
     for node in list(traced.graph.nodes):
         if node.op != "call_module":
@@ -377,11 +381,16 @@ def _open_norms(traced: fx.GraphModule) -> None:
         if node.target not in opened:
             whole: Any = traced.get_submodule(node.target)
             plain = next((norm for norm in NORMS if isinstance(whole, norm)), None)
-            if plain in (None, type(whole)) or [name for name, _ in whole.named_children()] != ["drop", "act"]:
+            if plain is None or plain is type(whole):
                 continue
             # A shallow copy, which shares the parameters.
             norm = copy.copy(whole)
             norm.__class__, norm._modules = plain, {}
+            if type(whole).forward is plain.forward:
+                traced.set_submodule(node.target, norm)
+                continue
+            if [name for name, _ in whole.named_children()] != ["drop", "act"]:
+                continue
             parts = {"norm": norm, "drop": whole.drop, "act": whole.act}
             traced.set_submodule(node.target, nn.Sequential(OrderedDict(parts)))
             opened[node.target] = [f"{node.target}.{name}" for name in parts]
