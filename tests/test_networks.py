@@ -143,6 +143,20 @@ def test_options_that_torchvision_does_not_take():
         build(settings("vgg16", "torchvision", colour=True), (3, 64, 64), 10)
 
 
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (settings("mlp"), COLOUR),
+        (settings("shallow_convnet"), COLOUR),
+        (settings("vgg16", batch_norm=False, dropout=0.0), COLOUR),
+    ],
+)
+def test_what_passes_a_network_that_is_not_trained_neither_shrinks_nor_grows(network, shape):
+    images = torch.randn(8, *shape, generator=torch.manual_seed(0))
+    logits = build(network, shape, 10)(images)
+    assert 0.5 < logits.square().mean().sqrt() / 2**0.5 < 2
+
+
 def test_weights_come_from_the_seed_and_from_nothing_else():
     torch.manual_seed(5)
     before = torch.get_rng_state()
