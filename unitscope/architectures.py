@@ -125,7 +125,8 @@ def vgg16(
 
 def _initialize(layer: nn.Module) -> None:
     if isinstance(layer, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        # Uniform: normal values would import half of PyTorch where a checkpoint is loaded on the meta device.
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
 
