@@ -154,7 +154,7 @@ def test_options_that_torchvision_does_not_take():
 def test_what_passes_a_network_that_is_not_trained_neither_shrinks_nor_grows(network, shape):
     images = torch.randn(8, *shape, generator=torch.manual_seed(0))
     logits = build(network, shape, 10)(images)
-    assert 0.5 < logits.square().mean().sqrt() / 2**0.5 < 2
+    assert 1 / 4 < logits.square().mean().sqrt() / 2**0.5 < 4
 
 
 def test_weights_come_from_the_seed_and_from_nothing_else():
