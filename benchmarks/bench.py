@@ -70,12 +70,8 @@ share; the others of the layer take as long."""
 
 
 def network(name: str) -> nn.Module:
-    """Return a frozen network of the benchmark, with random weights that keep activations alive in every layer."""
-    module = build({**NETWORKS[name], "seed": 0}, SHAPE, 10)
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-    return freeze(module)
+    """Return a frozen network of the benchmark, with the random weights that it would be trained from."""
+    return freeze(build({**NETWORKS[name], "seed": 0}, SHAPE, 10))
 
 
 def alternating(candidates: dict[str, Callable[[], object]], runs: int = RUNS) -> dict[str, float]:
