@@ -37,7 +37,7 @@ PLANNED = {
 }
 """The experiments that each config of the project plans."""
 
-DRAWN = ("paper/cpu.yaml", "configs/training_time.yaml")
+DRAWN = ("paper/cpu.yaml", "configs/analyses.yaml", "configs/training_time.yaml")
 """Configs that have a job of every rule between them."""
 
 
