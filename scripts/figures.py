@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, figures
+from unitscope import artifacts, console, figures, image_figures, score_figures
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,16 +22,16 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = figures.Style(**arguments.settings)
     units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
-    images = figures.read_images(arguments.images)
+    images = image_figures.read_images(arguments.images)
     drawn = {
-        "selectivity_rs": lambda: figures.selectivity_rs(style, units, layers, "rs"),
-        "selectivity_rs_z": lambda: figures.selectivity_rs(style, units, layers, "rs_z"),
-        "selectivity_rs_q": lambda: figures.selectivity_rs(style, units, layers, "rs_q"),
-        "depth": lambda: figures.depth(style, units, layers),
-        "substitutes": lambda: figures.substitutes(style, units, images),
-        "ablation": lambda: figures.ablation(style, units, layers, "rs"),
-        "ablation_rs_z": lambda: figures.ablation(style, units, layers, "rs_z"),
-        "ablation_rs_q": lambda: figures.ablation(style, units, layers, "rs_q"),
+        "selectivity_rs": lambda: score_figures.selectivity_rs(style, units, layers, "rs"),
+        "selectivity_rs_z": lambda: score_figures.selectivity_rs(style, units, layers, "rs_z"),
+        "selectivity_rs_q": lambda: score_figures.selectivity_rs(style, units, layers, "rs_q"),
+        "depth": lambda: score_figures.depth(style, units, layers),
+        "substitutes": lambda: image_figures.substitutes(style, units, images),
+        "ablation": lambda: score_figures.ablation(style, units, layers, "rs"),
+        "ablation_rs_z": lambda: score_figures.ablation(style, units, layers, "rs_z"),
+        "ablation_rs_q": lambda: score_figures.ablation(style, units, layers, "rs_q"),
     }
     with console.progress(len(drawn), "figures", "figures") as advance:
         for name, draw in drawn.items():

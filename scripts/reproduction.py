@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from unitscope import artifacts, console, figures, reproduction
+from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
 from unitscope.tables import method_name, methods_of
 
 MEASURED = ("images", "activations", "ablation")
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figures, copy the small tables, and write the page."""
     results = {one["name"]: read(arguments, one) for one in arguments.experiments}
-    images = figures.read_images(arguments.images)
+    images = image_figures.read_images(arguments.images)
     for figure, experiment in arguments.figures.items():
         own = results[experiment]
         trainings = [result for result in results.values() if result.entry == own.entry]
@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> None:
     if sensitivity:
         table = {key: [row[key] for row in sensitivity] for key in sensitivity[0]}
         artifacts.write_table(arguments.output_dir / "sensitivity.csv", table)
-        figure = figures.sensitivity(figures.Style(dpi=130), sensitivity)
+        figure = score_figures.sensitivity(figures.Style(dpi=130), sensitivity)
         artifacts.write_bytes(
             arguments.output_dir / "sensitivity.png", figures.stacked(figures.Style(dpi=130), [figure])
         )

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, figures
+from unitscope import artifacts, console, figures, image_figures
 from unitscope.errors import UserError
 
 
@@ -24,12 +24,12 @@ def main(arguments: argparse.Namespace) -> None:
     style = figures.Style(**arguments.settings)
     units = artifacts.read_table(arguments.units)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
-        for (layer, method), made in figures.read_images(arguments.images).items():
+        for (layer, method), made in image_figures.read_images(arguments.images).items():
             if layer != arguments.layer:
                 raise UserError(
                     f"--images holds layer {layer}, but --layer is {arguments.layer}. Pass files of one layer."
                 )
-            for kind, draw in (("sheet", figures.sheet), ("responses", figures.responses)):
+            for kind, draw in (("sheet", image_figures.sheet), ("responses", image_figures.responses)):
                 figure = draw(style, units, layer, method, made)
                 figures.save(style, figure, arguments.output_dir / f"{layer}.{method}.{kind}")
                 advance(1)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from unitscope import tables
-from unitscope.figures import UnitImages
+from unitscope.image_figures import UnitImages
 
 METHODS = ("am", "iam")
 

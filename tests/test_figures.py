@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from unitscope import artifacts, figures
+from unitscope import artifacts, figures, image_figures, score_figures, tables
 from unitscope.errors import UserError
 from unitscope.figures import Style
 
@@ -76,14 +76,14 @@ def all_texts(figure):
 
 def overviews(style, records, units, layers, images=None):
     images = images or {
-        (tap["layer"], method): by_hand.images(tap) for tap in records for method in figures.methods_of(units)
+        (tap["layer"], method): by_hand.images(tap) for tap in records for method in tables.methods_of(units)
     }
-    yield from (figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
-    yield figures.depth(style, units, layers)
-    yield figures.substitutes(style, units, images)
-    yield from (figures.ablation(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
-    yield from (figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
-    yield figures.trend(style, [layers, layers], [tap["layer"] for tap in records], figures.methods_of(units)[0])
+    yield from (score_figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
+    yield score_figures.depth(style, units, layers)
+    yield image_figures.substitutes(style, units, images)
+    yield from (score_figures.ablation(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
+    yield from (score_figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
+    yield score_figures.trend(style, [layers, layers], [tap["layer"] for tap in records], tables.methods_of(units)[0])
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_every_overview_can_be_read(layers, options, style):
 
 def test_the_trend_over_trainings_shows_each_and_their_mean():
     trainings = [by_hand.experiment(FEW, constant=constant)[2] for constant in ((), ("hidden",))]
-    axes = figures.trend(STYLE, trainings, list(FEW)).axes[0]
+    axes = score_figures.trend(STYLE, trainings, list(FEW)).axes[0]
     first, second, mean = (line.get_ydata() for line in axes.lines[1:])
     assert np.isfinite(first).all() and np.isnan(second[1])
     assert mean.tolist() == pytest.approx([(first[0] + second[0]) / 2, first[1]])
@@ -114,7 +114,7 @@ def test_the_trend_over_trainings_shows_each_and_their_mean():
 
 def test_the_spread_is_that_of_living_units_with_a_score():
     _, units, _ = by_hand.experiment({"a": 14})
-    (axes,) = figures.spread(STYLE, units).axes
+    (axes,) = score_figures.spread(STYLE, units).axes
     values = units["rs_iam"][np.isfinite(units["rs_iam"])]
     ends, middle = (line.get_ydata() for line in axes.lines[2:])
     assert [*ends, *middle] == np.quantile(values, (0.25, 0.75, 0.5)).tolist()
@@ -128,7 +128,7 @@ def test_sensitivity_shows_every_variant_of_every_layer():
         for score in ("rs", "rs_z", "rs_q")
         for variant, value in (("default", 0.2), ("default", 0.3), ("grey preactivation", -0.5), ("max", np.nan))
     ]
-    figure = figures.sensitivity(STYLE, rows)
+    figure = score_figures.sensitivity(STYLE, rows)
     assert_readable(figure)
     assert len(figure.axes) == 4 and "grey preactivation" in all_texts(figure) and "conv2, IAM" in all_texts(figure)
     raw, *scale_free = figure.axes[0].lines[1:]
@@ -140,18 +140,18 @@ def test_sensitivity_shows_every_variant_of_every_layer():
 
 def test_figures_below_one_another_are_one_picture():
     _, units, _ = by_hand.experiment({"a": 14})
-    one, two = (figures.stacked(STYLE, [figures.spread(STYLE, units)] * count) for count in (1, 2))
+    one, two = (figures.stacked(STYLE, [score_figures.spread(STYLE, units)] * count) for count in (1, 2))
     heights = [Image.open(io.BytesIO(content)).height for content in (one, two)]
     assert heights[1] == 2 * heights[0] + round(0.15 * STYLE.dpi)
-    assert two == figures.stacked(STYLE, [figures.spread(STYLE, units)] * 2)
+    assert two == figures.stacked(STYLE, [score_figures.spread(STYLE, units)] * 2)
 
 
 def test_n_stands_beside_every_correlation_and_undefined_is_said():
     _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
-    said = all_texts(figures.selectivity_rs(STYLE, units, layers))
+    said = all_texts(score_figures.selectivity_rs(STYLE, units, layers))
     assert said.count("n = 10") == 2 and said.replace("\n", " ").count("ρ undefined, RS is 0 for all 10 units") == 2
     assert "1 dead" in said and "1 unscored" in said
-    depth = all_texts(figures.depth(STYLE, units, layers)).splitlines()
+    depth = all_texts(score_figures.depth(STYLE, units, layers)).splitlines()
     # Two layers, two methods; rs_q has no units at all. Each panel has a tick at 0.
     assert depth.count("10") == 8 and depth.count("0") == 4 + 3
 
@@ -159,12 +159,12 @@ def test_n_stands_beside_every_correlation_and_undefined_is_said():
 def test_living_units_that_are_in_no_panel_are_counted():
     _, units, layers = by_hand.experiment({"a": 14})
     units["selectivity"][5] = np.nan  # Alive in training, silent on the test images.
-    assert all_texts(figures.selectivity_rs(STYLE, units, layers)).count("2 unscored") == 2
+    assert all_texts(score_figures.selectivity_rs(STYLE, units, layers)).count("2 unscored") == 2
 
 
 def test_an_undefined_correlation_is_not_drawn_as_zero():
     _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
-    axes = figures.depth(STYLE, units, layers).axes[0]
+    axes = score_figures.depth(STYLE, units, layers).axes[0]
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
     assert len(crosses) == 2 and all(line.get_ydata()[0] < -1.1 for line in crosses)
     points = [line for line in axes.lines if line.get_marker() in ("o", "^")]
@@ -178,7 +178,7 @@ def test_methods_differ_by_colour_and_marker():
 
 def test_points_are_where_the_scores_are():
     _, units, layers = by_hand.experiment({"a": 12})
-    line = figures.selectivity_rs(STYLE, units, layers).axes[0].lines[0]
+    line = score_figures.selectivity_rs(STYLE, units, layers).axes[0].lines[0]
     np.testing.assert_array_equal(line.get_xdata(), units["selectivity"])
     np.testing.assert_array_equal(line.get_ydata(), units["rs_am"])
 
@@ -191,7 +191,7 @@ def test_substitutes_shows_the_most_selective_unit_that_has_two():
     images = {(tap["layer"], method): by_hand.images(tap) for tap in records for method in by_hand.METHODS}
     several = np.array([len(found.split()) > 1 for found in units["substitutes_iam"]])
     best = np.flatnonzero(several)[np.nanargmax(units["selectivity"][several])]
-    figure = figures.substitutes(STYLE, units, images)
+    figure = image_figures.substitutes(STYLE, units, images)
     said = all_texts(figure)
     unit, layer = units["unit"][best], units["layer"][best]
     assert f"unit {unit} of {layer}" in said and "unit 2" in said and "unit 1" in said and "under IAM" in said
@@ -211,7 +211,9 @@ def test_a_dead_unit_is_no_example_of_substitution():
         units[f"substitutes_{method}"][-1] = "2 1"
     assert units["dead"][-1]
     said = all_texts(
-        figures.substitutes(STYLE, units, {("a", method): by_hand.images(records[0]) for method in by_hand.METHODS})
+        image_figures.substitutes(
+            STYLE, units, {("a", method): by_hand.images(records[0]) for method in by_hand.METHODS}
+        )
     )
     assert "No unit" in said
 
@@ -220,12 +222,12 @@ def test_substitutes_without_an_image_or_without_any():
     records, units, _ = by_hand.experiment({"a": 12})
     images = {("a", method): by_hand.images(records[0], targets=[5, 7]) for method in by_hand.METHODS}
     units["substitutes_iam"][np.isin(units["unit"], [5, 7], invert=True)] = ""
-    figure = figures.substitutes(STYLE, units, images)
+    figure = image_figures.substitutes(STYLE, units, images)
     assert_readable(figure)
     assert all_texts(figure).count("no image") == 2
     for method in by_hand.METHODS:
         units[f"substitutes_{method}"][:] = ""
-    figure = figures.substitutes(STYLE, units, images)
+    figure = image_figures.substitutes(STYLE, units, images)
     assert_readable(figure)
     assert "No unit" in all_texts(figure)
 
@@ -233,7 +235,7 @@ def test_substitutes_without_an_image_or_without_any():
 def test_substitutes_falls_back_to_another_method():
     records, units, _ = by_hand.experiment({"a": 12})
     units["substitutes_iam"][:] = ""
-    said = all_texts(figures.substitutes(STYLE, units, {("a", "am"): by_hand.images(records[0])}))
+    said = all_texts(image_figures.substitutes(STYLE, units, {("a", "am"): by_hand.images(records[0])}))
     assert "under AM" in said
 
 
@@ -241,14 +243,14 @@ def test_substitutes_falls_back_to_another_method():
 def test_sheets_and_responses_can_be_read(count):
     records, units, _ = by_hand.experiment({"features.10": count}, permutations=9, resamples=20)
     made = by_hand.images(records[0], channels=3)
-    for draw in (figures.sheet, figures.responses):
+    for draw in (image_figures.sheet, image_figures.responses):
         assert_readable(draw(STYLE, units, "features.10", "am", made))
 
 
 def test_sheet_is_sorted_by_selectivity_with_the_dead_last():
     records, units, _ = by_hand.experiment({"a": 12})
     made = by_hand.images(records[0], targets=[11, 3, 0, 7])
-    figure = figures.sheet(STYLE, units, "a", "am", made)
+    figure = image_figures.sheet(STYLE, units, "a", "am", made)
     labels = [text.get_text() for text in figure.axes[0].texts[:4]]
     living = sorted([3, 0, 7], key=lambda unit: -units["selectivity"][unit])
     assert [label.split("\n")[0] for label in labels] == [f"unit {unit}" for unit in [*living, 11]]
@@ -262,9 +264,9 @@ def test_sheet_is_sorted_by_selectivity_with_the_dead_last():
 def test_large_images_are_reduced_and_free_pixels_are_shown():
     records, units, _ = by_hand.experiment({"a": 3})
     large = by_hand.images(records[0], side=300)
-    canvas = figures.sheet(STYLE, units, "a", "am", large).axes[0].images[0].get_array()
+    canvas = image_figures.sheet(STYLE, units, "a", "am", large).axes[0].images[0].get_array()
     assert canvas.shape[1] < 8 * 80
-    free = figures.UnitImages(large.units, large.images / 255, large.responses)
+    free = image_figures.UnitImages(large.units, large.images / 255, large.responses)
     np.testing.assert_array_equal(free.of(1), large.of(1))
 
 
@@ -272,8 +274,8 @@ def test_responses_are_relative_to_the_units_own():
     _, units, _ = by_hand.experiment({"a": 4})
     units["selectivity"] = np.array([0.1, 0.2, 0.9, np.nan])
     responses = np.array([[[2, 4, 1, 0], [1, 1, 1, -5], [8, 8, 1, 0.5], [0, 1, 2, 0]]], dtype=np.float32)
-    made = figures.UnitImages(np.arange(4), np.zeros((1, 4, 6, 6, 1), np.uint8), responses)
-    figure = figures.responses(STYLE, units, "a", "am", made)
+    made = image_figures.UnitImages(np.arange(4), np.zeros((1, 4, 6, 6, 1), np.uint8), responses)
+    figure = image_figures.responses(STYLE, units, "a", "am", made)
     shown = np.ma.filled(figure.axes[0].images[0].get_array().astype(float), np.nan)
     # Order 2, 1, 0, 3; the dead unit is silent.
     by_eye = [[0, 3, 3, -1], [0, 0, 0, -3], [-1, 1, 0, -3], [np.nan] * 4]
@@ -283,7 +285,7 @@ def test_responses_are_relative_to_the_units_own():
 
 def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
     responses = np.array([[[1, 3]], [[0, 9]], [[2, 2]]], dtype=np.float32)
-    made = figures.UnitImages(np.array([0]), np.zeros((3, 1, 2, 2, 1), np.uint8), responses)
+    made = image_figures.UnitImages(np.array([0]), np.zeros((3, 1, 2, 2, 1), np.uint8), responses)
     assert made.relative_responses().tolist() == [[1.0, 2.0]]
 
 
@@ -340,9 +342,9 @@ def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
     import matplotlib
 
     _, units, layers = by_hand.experiment({"a": 12})
-    figures.save(STYLE, figures.depth(STYLE, units, layers), tmp_path / "plain")
+    figures.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 10, "pdf.fonttype": 3}):
-        figures.save(STYLE, figures.depth(STYLE, units, layers), tmp_path / "mine")
+        figures.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "mine")
     for kind in ("png", "pdf"):
         assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"mine.{kind}").read_bytes()
 
@@ -350,7 +352,7 @@ def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
 def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):
     records, units, _ = by_hand.experiment({"a": 40})
     monkeypatch.setattr(figures, "MOST_PIXELS", 50_000)
-    figures.save(STYLE, figures.sheet(STYLE, units, "a", "am", by_hand.images(records[0])), tmp_path / "sheet")
+    figures.save(STYLE, image_figures.sheet(STYLE, units, "a", "am", by_hand.images(records[0])), tmp_path / "sheet")
     from PIL import Image
 
     with Image.open(tmp_path / "sheet.png") as picture:

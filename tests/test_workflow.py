@@ -257,7 +257,8 @@ def test_nothing_is_imported_from_a_floor_above():
             *("predictors", "rescaling", "scale", "removal"),
         },
         {
-            *("tables", "figures", "atlas", "claims", "analysis_claims", "planning", "reproduction", "study"),
+            *("tables", "atlas", "claims", "analysis_claims", "planning", "reproduction", "study"),
+            *("figures", "score_figures", "image_figures"),
             *("importance", "reliability", "analysis_figures", "scale_figures"),
             *("inhibition", "training_time", "graph_figures", "inhibition_figures", "training_figures"),
             "removal_figures",

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from unitscope import figures
+from unitscope import figures, image_figures, score_figures
 from unitscope.claims import CLAIMS
-from unitscope.figures import Style, UnitImages
+from unitscope.figures import Style
+from unitscope.image_figures import UnitImages
 from unitscope.tables import (
     RS_SCORES,
     Table,
@@ -83,22 +84,22 @@ def draw(
 
     def scatter(methods: Sequence[str], *claims: str) -> list[Any]:
         table = subset(own.units, own.layers_named(*claims), methods)
-        return [figures.selectivity_rs(style, table, own.layers, score) for score in RS_SCORES]
+        return [score_figures.selectivity_rs(style, table, own.layers, score) for score in RS_SCORES]
 
     def by_depth(claim: str) -> Any:
         layers = own.layers_named(claim)
         if len(trainings) > 1:
-            return figures.trend(style, [one.layers for one in trainings], layers)
-        return figures.depth(style, subset(own.units, layers, methods_of(own.units)), own.layers)
+            return score_figures.trend(style, [one.layers for one in trainings], layers)
+        return score_figures.depth(style, subset(own.units, layers, methods_of(own.units)), own.layers)
 
     if figure == "fig1":
         parts = scatter(("am", "iam"), "C1")
     elif figure == "fig2":
-        parts = [figures.substitutes(style, subset(own.units, own.layers_named("C6"), ("iam",)), images)]
+        parts = [image_figures.substitutes(style, subset(own.units, own.layers_named("C6"), ("iam",)), images)]
     elif figure == "fig3":
         parts = [*scatter(("iam",), "C7"), by_depth("C8")]
     elif figure == "fig4":
-        spreads = [figures.spread(style, own.units, score) for score in RS_SCORES]
+        spreads = [score_figures.spread(style, own.units, score) for score in RS_SCORES]
         parts = [*scatter(("am", "iam"), "C10", "C11"), *spreads, by_depth("C12")]
     elif figure == "fig5":
         parts = scatter(("am", "iam"), "C13")
