@@ -19,14 +19,15 @@ from unitscope.figures import (
     MINUS,
     PAGE_HEIGHT,
     SCORE_NAMES,
+    Panel,
     Style,
     correlation_text,
     layer_title,
     relative_box,
+    scatter_grid,
     styled,
     wrapped,
 )
-from unitscope.score_figures import Panel, scatter_grid
 from unitscope.tables import RS_SCORES, Table, layers_of, method_name, methods_of, rows_of
 
 PREDICTOR_NAMES = {

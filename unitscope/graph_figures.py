@@ -15,11 +15,11 @@ from unitscope.figures import (
     SCORE_NAMES,
     Style,
     layer_title,
+    ranks_by_selectivity,
     relative_box,
     styled,
     wrapped,
 )
-from unitscope.image_figures import ranks_by_selectivity
 from unitscope.tables import RS_SCORES, Table, method_name, rows_of
 
 Edges = Sequence[tuple[int, int, float]]

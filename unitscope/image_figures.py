@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from unitscope import artifacts
 from unitscope.answers import compared
-from unitscope.figures import GREY, SCORE_NAMES, Style, relative_box, styled, wrapped
+from unitscope.figures import GREY, SCORE_NAMES, Style, ranks_by_selectivity, relative_box, styled, wrapped
 from unitscope.pictures import reduced, rgb
 from unitscope.tables import RS_SCORES, Table, method_name, methods_of, rows_of
 
@@ -276,12 +276,6 @@ def _label(own: Table, unit: int, method: str) -> str:
     ]
     scores = [_rs_text(rs), " ".join(free)] if np.isfinite(rs) else ["silent"]
     return "\n".join([f"unit {unit}", *known, *filter(None, scores)])
-
-
-def ranks_by_selectivity(own: Table) -> np.ndarray:
-    """Return the place of each unit of a layer: most selective first, dead ones last."""
-    order = np.lexsort((own["unit"], -np.nan_to_num(own["selectivity"], nan=-1.0), own["dead"]))
-    return np.argsort(order)
 
 
 def _rs_text(value: float, name: str = "RS") -> str:

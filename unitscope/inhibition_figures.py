@@ -2,9 +2,8 @@
 
 from matplotlib.figure import Figure
 
-from unitscope.figures import Style, correlation_text, layer_title, styled
+from unitscope.figures import Panel, Style, correlation_text, layer_title, scatter_grid, styled
 from unitscope.inhibition import by_unit
-from unitscope.score_figures import Panel, scatter_grid
 from unitscope.tables import Table, layers_of, method_name, methods_of, rows_of
 
 
