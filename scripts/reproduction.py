@@ -3,7 +3,8 @@
 import argparse
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import jinja2
 from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
 from unitscope.tables import method_name, methods_of
 
-MEASURED = ("images", "activations", "ablation")
+MEASURED = ("activations", "images", "ablation", "scale", "joint", "cumulative", "cumulative_together")
 """Rules with benchmark files, as folders or files of an experiment's logs."""
 
 
@@ -90,7 +91,7 @@ def main(arguments: argparse.Namespace) -> None:
         sensitivity=reproduction.sensitivity_ranges(sensitivity),
         methods=list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         layers=reproduction.layer_rows(every),
-        memory=memory(arguments.logs, list(results)),
+        memory=memory(arguments.logs, every, {one["name"]: one["network"] for one in arguments.experiments}),
     )
     artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
 
@@ -109,21 +110,28 @@ def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> reproductio
     )
 
 
-def memory(logs: Path, experiments: list[str]) -> list[dict[str, Any]]:
-    """Return the peak memory and longest time of the heavy rules' jobs that were measured here."""
+def memory(logs: Path, results: Iterable[reproduction.Result], networks: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the peak memory and longest time of the heavy rules' jobs that were measured here.
+
+    Args:
+        logs: Folder of the benchmark files.
+        results: The experiments.
+        networks: Name of each experiment's network.
+    """
+    kinds = {("dataset", one.record["settings"]["dataset"]): logs / "datasets" for one in results}
+    kinds |= {("checkpoint", networks[one.name]): logs / "checkpoints" for one in results}
+    jobs = {(rule, name): [folder / f"{name}.tsv"] for (rule, name), folder in kinds.items()}
+    for one, rule in product(results, MEASURED):
+        folder = logs / one.name
+        jobs[rule, one.name] = [folder / f"{rule}.tsv", *(folder / rule).glob("*.tsv")]
     rows = []
-    for experiment in experiments:
-        for rule in MEASURED:
-            folder = logs / experiment
-            paths = [folder / f"{rule}.tsv", *(folder / rule).glob("*.tsv")]
-            jobs = [row for path in paths if path.exists() for row in csv.DictReader(path.open(), delimiter="\t")]
-            peaks = [float(job["max_rss"]) for job in jobs if job["max_rss"] not in ("-", "NA")]
-            if peaks:
-                seconds = max(float(job["s"]) for job in jobs)
-                rows.append(
-                    {"experiment": experiment, "rule": rule, "jobs": len(peaks), "peak": max(peaks), "seconds": seconds}
-                )
-    return rows
+    for (rule, name), paths in jobs.items():
+        measured = [row for path in paths if path.exists() for row in csv.DictReader(path.open(), delimiter="\t")]
+        peaks = [float(job["max_rss"]) for job in measured if job["max_rss"] not in ("-", "NA")]
+        if peaks:
+            seconds = max(float(job["s"]) for job in measured)
+            rows.append({"rule": rule, "of": name, "jobs": len(peaks), "peak": max(peaks), "seconds": seconds})
+    return sorted(rows, key=lambda row: row["rule"])
 
 
 def environment() -> jinja2.Environment:
