@@ -4,7 +4,6 @@ import argparse
 import csv
 import json
 from collections.abc import Iterable, Mapping
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +117,13 @@ def memory(logs: Path, results: Iterable[reproduction.Result], networks: Mapping
         results: The experiments.
         networks: Name of each experiment's network.
     """
-    kinds = {("dataset", one.record["settings"]["dataset"]): logs / "datasets" for one in results}
-    kinds |= {("checkpoint", networks[one.name]): logs / "checkpoints" for one in results}
-    jobs = {(rule, name): [folder / f"{name}.tsv"] for (rule, name), folder in kinds.items()}
-    for one, rule in product(results, MEASURED):
-        folder = logs / one.name
-        jobs[rule, one.name] = [folder / f"{rule}.tsv", *(folder / rule).glob("*.tsv")]
+    jobs: dict[tuple[str, str], list[Path]] = {}
+    for one in results:
+        dataset, network, folder = one.record["settings"]["dataset"], networks[one.name], logs / one.name
+        jobs["dataset", dataset] = [logs / f"datasets/{dataset}.tsv"]
+        jobs["checkpoint", network] = [logs / f"checkpoints/{network}.tsv"]
+        for rule in MEASURED:
+            jobs[rule, one.name] = [folder / f"{rule}.tsv", *(folder / rule).glob("*.tsv")]
     rows = []
     for (rule, name), paths in jobs.items():
         measured = [row for path in paths if path.exists() for row in csv.DictReader(path.open(), delimiter="\t")]
