@@ -129,14 +129,33 @@ def rescaling(wildcards):
     return settings(**own, start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"])
 
 
-def needs_dataset(method):
-    """Return whether a method asks real images for the units' scales or for a start."""
-    return method["objective"] == "iam_z" or method["start"] == "mean"
+def standardized(wildcards):
+    """Return whether the method of a job asks real images for the units' scales."""
+    return recipe(wildcards)["objective"] == "iam_z"
+
+
+def images_dataset(wildcards):
+    """Return the data set, where a job's method asks real images for the units' scales or for a start."""
+    return dataset(wildcards) if standardized(wildcards) or recipe(wildcards)["start"] == "mean" else []
 
 
 def checkpoint(wildcards):
     """Return the checkpoint that an experiment works on."""
     return f"data/checkpoints/{experiment(wildcards)['network']}.pt"
+
+
+def moments(wildcards):
+    """Return the moments of an experiment's units.
+
+    A further layer there must neither ablate all others again nor make their images again, so the file is taken as older
+    than what is made from it; `with_moments` and the checkpoint tell when its rows are others.
+    """
+    return ancient(f"results/{wildcards.experiment}/moments.csv")
+
+
+def with_moments(script):
+    """Return as `code_and_network` does a digest of a rule's code, and of the code that its moments come from."""
+    return lambda wildcards: code_and_network(script)(wildcards) + code("activations")
 
 
 def earlier(wildcards):

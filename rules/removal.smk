@@ -77,6 +77,7 @@ rule cumulative:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
+        moments=moments,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=of_layer,
     output:
@@ -93,12 +94,13 @@ rule cumulative:
         gpu=GPU,
     params:
         settings=removed,
-        code=code_and_network("cumulative"),
+        code=with_moments("cumulative"),
         python=own,
         device=STUDY.device,
     shell:
         "python scripts/cumulative.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
-        " --dataset {input.dataset:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
+        " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
+        " --substitution {input.substitution:q}"
         " --layers {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
         " --output {output.curves:q} --areas {output.areas:q} --log {log:q}"
 
@@ -108,6 +110,7 @@ rule cumulative_together:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
+        moments=moments,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
     output:
@@ -125,12 +128,13 @@ rule cumulative_together:
     params:
         settings=removed,
         layers=lambda wildcards: list(experiment(wildcards)["layers"]),
-        code=code_and_network("cumulative"),
+        code=with_moments("cumulative"),
         python=own,
         device=STUDY.device,
     shell:
         "python scripts/cumulative.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
-        " --dataset {input.dataset:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
+        " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
+        " --substitution {input.substitution:q}"
         " --layers {params.layers:q} --settings {params.settings:q} --device {params.device:q}"
         " --output {output.curves:q} --areas {output.areas:q} --log {log:q}"
 

@@ -7,7 +7,8 @@ rule activations:
         dataset=dataset,
         taps="results/{experiment}/taps.json",
     output:
-        "results/{experiment}/activations.h5",
+        activations="results/{experiment}/activations.h5",
+        moments="results/{experiment}/moments.csv",
     log:
         "logs/{experiment}/activations.log",
     benchmark:
@@ -27,7 +28,7 @@ rule activations:
     shell:
         "python scripts/activations.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --taps {input.taps:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output.activations:q} --moments {output.moments:q} --log {log:q}"
 
 
 rule selectivity:
@@ -68,7 +69,7 @@ rule exemplars:
 MAKING = {
     "recipe": lambda wildcards: canonical_json(recipe(wildcards)),
     "settings": making,
-    "code": code_and_network("images"),
+    "code": lambda wildcards: (with_moments if standardized(wildcards) else code_and_network)("images")(wildcards),
     "python": own,
     "device": STUDY.device,
 }
@@ -77,7 +78,8 @@ MAKING = {
 rule images:
     input:
         checkpoint=checkpoint,
-        dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
+        dataset=images_dataset,
+        moments=lambda wildcards: moments(wildcards) if standardized(wildcards) else [],
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
@@ -97,7 +99,7 @@ rule images:
         part=[],
     shell:
         "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
+        " --moments {input.moments:q} --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
         " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
         " {params.part:q} --output {output:q} --log {log:q}"
 
@@ -171,7 +173,8 @@ rule substitution:
 use rule images as substitute_images with:
     input:
         checkpoint=checkpoint,
-        dataset=lambda wildcards: dataset(wildcards) if needs_dataset(recipe(wildcards)) else [],
+        dataset=images_dataset,
+        moments=lambda wildcards: moments(wildcards) if standardized(wildcards) else [],
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
     output:
         "results/{experiment}/images/{layer}.{method}.substitutes.h5",
@@ -187,11 +190,11 @@ use rule images as substitute_images with:
         part=lambda wildcards, input: ["--substitutes", input.substitution],
 
 
-# Does not read activations.h5: a further layer there must not ablate all others again.
 rule ablation:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
+        moments=moments,
     output:
         "results/{experiment}/ablation/{layer}.csv",
     log:
@@ -205,10 +208,10 @@ rule ablation:
         gpu=GPU,
     params:
         settings=ablated,
-        code=code_and_network("ablation"),
+        code=with_moments("ablation"),
         python=own,
         device=STUDY.device,
     shell:
         "python scripts/ablation.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --moments {input.moments:q} --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
         " --output {output:q} --log {log:q}"

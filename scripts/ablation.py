@@ -8,12 +8,12 @@ import numpy as np
 
 from unitscope import console, devices
 from unitscope.ablation import ablation
-from unitscope.activations import mean_activations
-from unitscope.artifacts import write_table
+from unitscope.artifacts import read_table, write_table
 from unitscope.datasets import open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
 from unitscope.sampling import balanced_sample, halves
+from unitscope.summaries import moments_of
 from unitscope.visualization import select_units
 
 SCORES = ("loss", "accuracy", "worst_class")
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--layer", required=True, help="name of the layer")
+    result.add_argument("--moments", type=Path, required=True, help="mean and spread of each unit (.csv)")
     result.add_argument("--settings", type=json.loads, required=True, help='{"units", "images", "batch"}')
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the losses go (.csv)")
@@ -52,8 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings["images"])
         images = dataset.labelled("test", rows, batch)
-        means = mean_activations(module, [layer.layer], dataset.batches("train", batch))
-        values = [np.zeros(layer.units), means[layer.layer]]
+        values = [np.zeros(layer.units), moments_of(read_table(arguments.moments), layer.layer)["spatial_mean"]]
         clamps = dict(zip(CLAMPS, values, strict=True))
         half = halves(labels)[rows]
         lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), half, units.tolist())

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.activations import mean_activations
 from unitscope.artifacts import read_table, write_table
 from unitscope.cumulative import (
     AREAS,
@@ -28,6 +27,7 @@ from unitscope.layers import Tap, taps
 from unitscope.networks import load_checkpoint
 from unitscope.removal import Performance, cumulative_removal, joint_removal
 from unitscope.sampling import balanced_sample
+from unitscope.summaries import moments_of
 from unitscope.tables import columns
 
 
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
+    result.add_argument("--moments", type=Path, required=True, help="mean and spread of each unit (.csv)")
     result.add_argument("--selectivity", type=Path, required=True, help="selectivity of all units (.csv)")
     result.add_argument("--substitution", type=Path, nargs="*", default=[], help="RS by layer and method (.csv) ...")
     result.add_argument("--layers", nargs="+", required=True, help="the layer, or all that lose units together")
@@ -72,7 +73,8 @@ def main(arguments: argparse.Namespace) -> None:
                 images = dataset.labelled("test", rows, settings["batch"])
                 values = {name: np.zeros(count) for name, count in units.items()}
                 if part.clamp == "mean":
-                    values = mean_activations(module, list(units), dataset.batches("train", settings["batch"]))
+                    moments = read_table(arguments.moments)
+                    values = {name: moments_of(moments, name)["spatial_mean"] for name in units}
                 found = measured(module, layers, images, values, chosen, steps)
                 height = {"accuracy": found.correct.astype(np.float64), "loss": found.loss}
                 means = (each.mean(-1) for each in height.values())

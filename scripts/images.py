@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.activations import activations
 from unitscope.artifacts import Scratch, create_hdf5, read_table, sha256_of
 from unitscope.datasets import Dataset, open_dataset
+from unitscope.errors import UserError
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
-from unitscope.summaries import mean_and_std
+from unitscope.summaries import moments_of
 from unitscope.visualization import Recipe, activation_maximization, select_units
 
 
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--dataset", type=Path, nargs="?", help="the data set (.h5), for iam_z and for the start 'mean'"
     )
+    result.add_argument("--moments", type=Path, nargs="?", help="mean and spread of each unit (.csv), for iam_z")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--method", required=True, help="name of the method")
     result.add_argument("--recipe", type=json.loads, required=True, help="the method's settings, as JSON")
@@ -57,11 +58,14 @@ def main(arguments: argparse.Namespace) -> None:
     scale = mean_image = None
     if arguments.dataset:
         made_from["dataset_sha256"] = sha256_of(arguments.dataset)
-        with open_dataset(arguments.dataset) as dataset:
-            if recipe.objective == "iam_z":
-                scale = scale_of(module, arguments.layer, dataset, settings)
-            if recipe.start == "mean":
+        if recipe.start == "mean":
+            with open_dataset(arguments.dataset) as dataset:
                 mean_image = mean_of(dataset, settings["batch"])
+    if recipe.objective == "iam_z":
+        if arguments.moments is None:
+            raise UserError("iam_z needs each unit's mean and spread: name their table with --moments.")
+        moments = moments_of(read_table(arguments.moments), arguments.layer)
+        scale = moments["mean"], moments["std"]
     units = select_units(settings["units"], tap(module, arguments.layer, record["input"]).units)
     if arguments.substitutes:
         units = substitutes_of(arguments.substitutes, units)
@@ -94,12 +98,6 @@ def substitutes_of(path: Path, targets: np.ndarray) -> np.ndarray:
     """Return the units, ascending, that a table of substitution names as substitutes and that are no targets."""
     named = {int(number) for text in read_table(path)["substitutes"] for number in str(text).split()}
     return np.array(sorted(named - set(targets.tolist())), np.int64)
-
-
-def scale_of(module: object, layer: str, dataset: Dataset, settings: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation (units,) of the layer's activations on the training split."""
-    batches = dataset.batches("train", 256)
-    return mean_and_std(found[layer] for found in activations(module, [layer], batches, settings["readout"]))
 
 
 def mean_of(dataset: Dataset, size: int) -> np.ndarray:

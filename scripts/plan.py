@@ -164,7 +164,7 @@ def of_experiment(
     """Add what the jobs of an experiment cost."""
     if f"results/{name}/activations.h5" in pending:
         size = calibration.activations_bytes(list(settings["layers"]))
-        add(costs, "activations", calibration.activations(settings["activations"]), size)
+        add(costs, "activations", calibration.activations(settings["activations"], settings["readout"]), size)
     images = {key: settings[key] for key in ("seeds", "readout")} | settings["images"]
 
     def removed(layer: str) -> float:

@@ -12,7 +12,12 @@ import torch
 from PIL import Image
 from workflow import SMALL, Project
 
+from unitscope.ablation import ablation
+from unitscope.activations import activations, mean_activations
 from unitscope.artifacts import read_json, read_table, sha256_of
+from unitscope.datasets import open_dataset
+from unitscope.networks import load_checkpoint
+from unitscope.sampling import halves
 
 QUICK = {"steps": 3, "points": 2}
 
@@ -125,6 +130,40 @@ def test_no_images_at_all(project):
     assert told["natural"] is None and not told["hasImages"]
     assert [one["key"] for one in told["scores"]] == ["rs_am", "ties_am", "seeds_am"]
     assert told["layers"][0]["methods"]["am"]["seeds"] == [0, 1]
+
+
+def test_moments_are_of_the_readout_and_units_are_clamped_to_the_mean_of_their_map(project):
+    project.write_config(
+        project.config()
+        | {
+            "networks": {
+                "small": {
+                    **{"model": "shallow_convnet", "options": {"channels": [3, 4], "pool": [1], "hidden": 5}},
+                    **{"dataset": "digits", "training": {"epochs": 0}},
+                }
+            },
+            "experiments": {
+                "small": {"network": "small", "layers": ["conv2"], "methods": {"am": QUICK}, "readout": "max"}
+            },
+        }
+    )
+    project.snakemake("results/small/ablation/conv2.csv")
+    moments = read_table(project.folder / "results/small/moments.csv")
+    assert moments["layer"].tolist() == ["conv2"] * 4 and moments["unit"].tolist() == [0, 1, 2, 3]
+    module, _ = load_checkpoint(project.folder / "data/checkpoints/small.pt", torch.device("cpu"))
+    with open_dataset(project.folder / "data/datasets/digits.h5") as dataset:
+        labels = dataset.labels("test")
+        means = mean_activations(module, ["conv2"], dataset.batches("train", 100))["conv2"]
+        largest = np.concatenate(
+            [found["conv2"] for found in activations(module, ["conv2"], dataset.batches("train", 100), "max")]
+        )
+        images = [(dataset.take("test", np.arange(len(labels))), labels)]
+        half = halves(labels)
+        lost = ablation(module, "conv2", "conv", images, {"mean": means}, len(dataset.classes), half)["mean"]
+    for column, values in {"mean": largest.mean(0), "std": largest.std(0), "spatial_mean": means}.items():
+        np.testing.assert_allclose(moments[column], values, rtol=1e-4)
+    found = read_table(project.folder / "results/small/ablation/conv2.csv")
+    np.testing.assert_allclose(found["ablation_loss_mean"], lost.loss, atol=1e-6)
 
 
 def test_the_plan_counts_jobs_and_bytes(project):

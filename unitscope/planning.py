@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from unitscope.cumulative import DIRECTIONS
 from unitscope.datasets import collect, open_dataset
-from unitscope.layers import Tap, prefix, split, taps
+from unitscope.layers import Tap, split, taps
 from unitscope.networks import build, freeze, read_program
 from unitscope.predictors import redundancy
 from unitscope.rescaling import recipes_to_remake
@@ -169,9 +169,11 @@ class Calibration:
         self.module.requires_grad_(False)
         return epochs * (self.data.train * seconds + self.data.test * seconds / 3)
 
-    def activations(self, settings: Mapping[str, Any]) -> float:
-        """Return the seconds of the pass over all images."""
-        return (self.data.train + self.data.test) * self._forward(self.module, settings["batch"])
+    def activations(self, settings: Mapping[str, Any], readout: str) -> float:
+        """Return the seconds of the pass over all images; a readout other than the mean asks for the means as well."""
+        passes = 1 if readout == "mean" else 2
+        images = passes * self.data.train + self.data.test
+        return images * self._forward(self.module, settings["batch"])
 
     def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's images by one method, for all targets and seeds."""
@@ -196,8 +198,7 @@ class Calibration:
     def ablation(self, layer: str, wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
         units = self.targets(layer, wanted if settings["units"] == "targets" else "all")
-        passes = 2 * units * self._tested(settings) * self._behind(layer, settings["batch"])
-        return passes + self.data.train * self._forward(prefix(self.module, layer, "mean"), settings["batch"])
+        return 2 * units * self._tested(settings) * self._behind(layer, settings["batch"])
 
     def joint(self, layer: str, wanted: Any, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's joint ablation by one method, at most: no two units share a set."""
