@@ -49,5 +49,12 @@ for name in STUDY.experiments:
             targets(name),
 
 
+# Where jobs run here, how many may start in a second needs no limit. With the one that Snakemake has, every job that has
+# finished adds one more look at all jobs that are ready, each second until the end: hundreds of jobs cost a processor.
+onstart:
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 onsuccess:
     shell("python scripts/record.py")
