@@ -273,3 +273,9 @@ def test_nothing_is_imported_from_a_floor_above():
         for module in re.findall(r"^\s*from unitscope\.(\w+) import", source, re.MULTILINE):
             same_floor = floor[module] == floor[path.stem]
             assert floor[module] < floor[path.stem] or same_floor, f"{path.stem} imports {module}"
+
+
+def test_snakemake_looks_for_jobs_when_one_has_finished_and_not_every_second(project):
+    project.change("experiments.small.methods.am.steps", 6)
+    said = project.snakemake("--verbose")
+    assert 1 < said.count("Ready jobs:") <= said.count("Finished jobid") + 1
