@@ -59,6 +59,7 @@ OVER_EPOCHS = over_epochs(STUDY)
 
 
 wildcard_constraints:
+    readout="mean|max|center",
     entry=alternatives(OVER_EPOCHS),
     dataset=alternatives(STUDY.datasets),
     network=alternatives(STUDY.networks),
@@ -129,33 +130,21 @@ def rescaling(wildcards):
     return settings(**own, start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"])
 
 
-def standardized(wildcards):
-    """Return whether the method of a job asks real images for the units' scales."""
-    return recipe(wildcards)["objective"] == "iam_z"
+def scales(wildcards):
+    """Return the moments by which the method of a job standardizes activations, where it does."""
+    standardized = recipe(wildcards)["objective"] == "iam_z"
+    return f"results/{wildcards.experiment}/moments.{experiment(wildcards)['readout']}.csv" if standardized else []
 
 
-def images_dataset(wildcards):
-    """Return the data set, where a job's method asks real images for the units' scales or for a start."""
-    return dataset(wildcards) if standardized(wildcards) or recipe(wildcards)["start"] == "mean" else []
+def means_to_clamp_to(wildcards):
+    """Return the means that units are clamped to as they are removed, where they are."""
+    asked = "mean" in experiment(wildcards)["cumulative"]["clamps"]
+    return f"results/{wildcards.experiment}/moments.mean.csv" if asked else []
 
 
 def checkpoint(wildcards):
     """Return the checkpoint that an experiment works on."""
     return f"data/checkpoints/{experiment(wildcards)['network']}.pt"
-
-
-def moments(wildcards):
-    """Return the moments of an experiment's units.
-
-    A further layer there must neither ablate all others again nor make their images again, so the file is taken as older
-    than what is made from it; `with_moments` and the checkpoint tell when its rows are others.
-    """
-    return ancient(f"results/{wildcards.experiment}/moments.csv")
-
-
-def with_moments(script):
-    """Return as `code_and_network` does a digest of a rule's code, and of the code that its moments come from."""
-    return lambda wildcards: code_and_network(script)(wildcards) + code("activations")
 
 
 def earlier(wildcards):

@@ -77,7 +77,7 @@ rule cumulative:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
-        moments=moments,
+        moments=means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=of_layer,
     output:
@@ -94,7 +94,7 @@ rule cumulative:
         gpu=GPU,
     params:
         settings=removed,
-        code=with_moments("cumulative"),
+        code=code_and_network("cumulative"),
         python=own,
         device=STUDY.device,
     shell:
@@ -110,7 +110,7 @@ rule cumulative_together:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
-        moments=moments,
+        moments=means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
     output:
@@ -128,7 +128,7 @@ rule cumulative_together:
     params:
         settings=removed,
         layers=lambda wildcards: list(experiment(wildcards)["layers"]),
-        code=with_moments("cumulative"),
+        code=code_and_network("cumulative"),
         python=own,
         device=STUDY.device,
     shell:

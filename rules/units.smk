@@ -7,8 +7,7 @@ rule activations:
         dataset=dataset,
         taps="results/{experiment}/taps.json",
     output:
-        activations="results/{experiment}/activations.h5",
-        moments="results/{experiment}/moments.csv",
+        "results/{experiment}/activations.h5",
     log:
         "logs/{experiment}/activations.log",
     benchmark:
@@ -28,7 +27,34 @@ rule activations:
     shell:
         "python scripts/activations.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --taps {input.taps:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output.activations:q} --moments {output.moments:q} --log {log:q}"
+        " --output {output:q} --log {log:q}"
+
+
+# Of all layers of the network: a further one in the experiment must not ablate all others again.
+rule moments:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+    output:
+        "results/{experiment}/moments.{readout}.csv",
+    log:
+        "logs/{experiment}/moments.{readout}.log",
+    benchmark:
+        "logs/{experiment}/moments.{readout}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["activations"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: settings(**experiment(wildcards)["activations"]),
+        code=code_and_network("moments"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        "python scripts/moments.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --readout {wildcards.readout:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --log {log:q}"
 
 
 rule selectivity:
@@ -69,7 +95,7 @@ rule exemplars:
 MAKING = {
     "recipe": lambda wildcards: canonical_json(recipe(wildcards)),
     "settings": making,
-    "code": lambda wildcards: (with_moments if standardized(wildcards) else code_and_network)("images")(wildcards),
+    "code": code_and_network("images"),
     "python": own,
     "device": STUDY.device,
 }
@@ -78,8 +104,8 @@ MAKING = {
 rule images:
     input:
         checkpoint=checkpoint,
-        dataset=images_dataset,
-        moments=lambda wildcards: moments(wildcards) if standardized(wildcards) else [],
+        dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
+        moments=scales,
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
@@ -173,8 +199,8 @@ rule substitution:
 use rule images as substitute_images with:
     input:
         checkpoint=checkpoint,
-        dataset=images_dataset,
-        moments=lambda wildcards: moments(wildcards) if standardized(wildcards) else [],
+        dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
+        moments=scales,
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
     output:
         "results/{experiment}/images/{layer}.{method}.substitutes.h5",
@@ -194,7 +220,7 @@ rule ablation:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
-        moments=moments,
+        moments="results/{experiment}/moments.mean.csv",
     output:
         "results/{experiment}/ablation/{layer}.csv",
     log:
@@ -208,7 +234,7 @@ rule ablation:
         gpu=GPU,
     params:
         settings=ablated,
-        code=with_moments("ablation"),
+        code=code_and_network("ablation"),
         python=own,
         device=STUDY.device,
     shell:

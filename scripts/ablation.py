@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
+    result.add_argument("--moments", type=Path, required=True, help="mean of each unit's map (.csv)")
     result.add_argument("--layer", required=True, help="name of the layer")
-    result.add_argument("--moments", type=Path, required=True, help="mean and spread of each unit (.csv)")
     result.add_argument("--settings", type=json.loads, required=True, help='{"units", "images", "batch"}')
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the losses go (.csv)")
@@ -53,7 +53,8 @@ def main(arguments: argparse.Namespace) -> None:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings["images"])
         images = dataset.labelled("test", rows, batch)
-        values = [np.zeros(layer.units), moments_of(read_table(arguments.moments), layer.layer)["spatial_mean"]]
+        means, _ = moments_of(read_table(arguments.moments), layer.layer)
+        values = [np.zeros(layer.units), means]
         clamps = dict(zip(CLAMPS, values, strict=True))
         half = halves(labels)[rows]
         lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), half, units.tolist())

@@ -2,20 +2,19 @@
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.activations import activations, mean_activations
-from unitscope.artifacts import create_hdf5, new_hdf5, read_json, sha256_of, write_table
+from unitscope.activations import activations
+from unitscope.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.networks import load_checkpoint
-from unitscope.summaries import MOMENTS, class_means, unit_blocks, unit_statistics
+from unitscope.summaries import class_means, unit_blocks, unit_statistics
 
 CHUNK = 16
 """Units of a layer that lie together in the file."""
@@ -31,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the activations go (.h5)")
-    result.add_argument("--moments", type=Path, required=True, help="where mean and spread of each unit go (.csv)")
     return result
 
 
@@ -58,7 +56,6 @@ def main(arguments: argparse.Namespace) -> None:
                 fill(module, taps, dataset, "train", arguments.settings, kept, training.check)
                 for layer, group in groups.items():
                     summarize(kept[layer]["activations"], group)
-            write_table(arguments.moments, moments(module, dataset, arguments.settings, groups))
             if dataset.classes:
                 labels = dataset.labels("test")
                 for group in groups.values():
@@ -102,28 +99,6 @@ def summarize(values: h5py.Dataset, group: h5py.Group) -> None:
     found = [asdict(unit_statistics(block)) for block in unit_blocks(values)]
     for name in found[0]:
         group[name] = np.concatenate([block[name] for block in found])
-
-
-def moments(
-    module: object, dataset: Dataset, settings: dict, groups: dict[str, h5py.Group]
-) -> dict[str, Sequence[Any] | np.ndarray]:
-    """Return the units of all layers with the moments of their activations over the training split.
-
-    What a unit is clamped to is the mean over its map, whatever the readout is.
-    """
-    read_out = {layer: group["mean"][:] for layer, group in groups.items()}
-    spatial = read_out
-    if settings["readout"] != "mean":
-        spatial = mean_activations(module, list(groups), dataset.batches("train", settings["batch"]))
-    counts = [len(values) for values in read_out.values()]
-    columns = (
-        np.repeat(list(groups), counts),
-        np.concatenate([np.arange(count) for count in counts]),
-        np.concatenate(list(read_out.values())),
-        np.concatenate([group["std"][:] for group in groups.values()]),
-        np.concatenate([spatial[layer] for layer in groups]),
-    )
-    return dict(zip(MOMENTS, columns, strict=True))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
-    result.add_argument("--moments", type=Path, required=True, help="mean and spread of each unit (.csv)")
+    result.add_argument("--moments", type=Path, nargs="?", help="mean of each unit's map (.csv), to clamp to it")
     result.add_argument("--selectivity", type=Path, required=True, help="selectivity of all units (.csv)")
     result.add_argument("--substitution", type=Path, nargs="*", default=[], help="RS by layer and method (.csv) ...")
     result.add_argument("--layers", nargs="+", required=True, help="the layer, or all that lose units together")
@@ -74,7 +74,7 @@ def main(arguments: argparse.Namespace) -> None:
                 values = {name: np.zeros(count) for name, count in units.items()}
                 if part.clamp == "mean":
                     moments = read_table(arguments.moments)
-                    values = {name: moments_of(moments, name)["spatial_mean"] for name in units}
+                    values = {name: moments_of(moments, name)[0] for name in units}
                 found = measured(module, layers, images, values, chosen, steps)
                 height = {"accuracy": found.correct.astype(np.float64), "loss": found.loss}
                 means = (each.mean(-1) for each in height.values())

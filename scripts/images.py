@@ -9,7 +9,6 @@ import numpy as np
 from unitscope import console, devices
 from unitscope.artifacts import Scratch, create_hdf5, read_table, sha256_of
 from unitscope.datasets import Dataset, open_dataset
-from unitscope.errors import UserError
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
 from unitscope.summaries import moments_of
@@ -19,9 +18,7 @@ from unitscope.visualization import Recipe, activation_maximization, select_unit
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.network_parser(__doc__)
-    result.add_argument(
-        "--dataset", type=Path, nargs="?", help="the data set (.h5), for iam_z and for the start 'mean'"
-    )
+    result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), for the start 'mean'")
     result.add_argument("--moments", type=Path, nargs="?", help="mean and spread of each unit (.csv), for iam_z")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--method", required=True, help="name of the method")
@@ -58,14 +55,11 @@ def main(arguments: argparse.Namespace) -> None:
     scale = mean_image = None
     if arguments.dataset:
         made_from["dataset_sha256"] = sha256_of(arguments.dataset)
-        if recipe.start == "mean":
-            with open_dataset(arguments.dataset) as dataset:
-                mean_image = mean_of(dataset, settings["batch"])
-    if recipe.objective == "iam_z":
-        if arguments.moments is None:
-            raise UserError("iam_z needs each unit's mean and spread: name their table with --moments.")
-        moments = moments_of(read_table(arguments.moments), arguments.layer)
-        scale = moments["mean"], moments["std"]
+        with open_dataset(arguments.dataset) as dataset:
+            mean_image = mean_of(dataset, settings["batch"])
+    if arguments.moments:
+        made_from["moments_sha256"] = sha256_of(arguments.moments)
+        scale = moments_of(read_table(arguments.moments), arguments.layer)
     units = select_units(settings["units"], tap(module, arguments.layer, record["input"]).units)
     if arguments.substitutes:
         units = substitutes_of(arguments.substitutes, units)

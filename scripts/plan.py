@@ -15,7 +15,17 @@ from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 WITH_TORCH = (
-    *("taps", "checkpoint", "activations", "images", "images_block", "images_joined", "substitute_images", "ablation"),
+    *(
+        "taps",
+        "checkpoint",
+        "moments",
+        "activations",
+        "images",
+        "images_block",
+        "images_joined",
+        "substitute_images",
+        "ablation",
+    ),
     *("scale", "predictors", "joint", "cumulative", "cumulative_together"),
 )
 FLOW = (
@@ -164,7 +174,10 @@ def of_experiment(
     """Add what the jobs of an experiment cost."""
     if f"results/{name}/activations.h5" in pending:
         size = calibration.activations_bytes(list(settings["layers"]))
-        add(costs, "activations", calibration.activations(settings["activations"], settings["readout"]), size)
+        add(costs, "activations", calibration.activations(settings["activations"]), size)
+    for readout in {"mean", settings["readout"]}:
+        if f"results/{name}/moments.{readout}.csv" in pending:
+            add(costs, "moments", calibration.moments(settings["activations"]), 0)
     images = {key: settings[key] for key in ("seeds", "readout")} | settings["images"]
 
     def removed(layer: str) -> float:

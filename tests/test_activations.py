@@ -6,10 +6,10 @@ import pytest
 import torch
 from networks_by_hand import Residual, quiet
 
-from unitscope.activations import activations, mean_activations
+from unitscope.activations import activations
 from unitscope.errors import UserError
 from unitscope.layers import prefix
-from unitscope.summaries import moments_of, unit_blocks, unit_statistics
+from unitscope.summaries import mean_and_std, moments_of, unit_blocks, unit_statistics
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
 
@@ -36,13 +36,13 @@ def test_batch_size_changes_nothing(readout):
         np.testing.assert_allclose(whole[layer], single[layer], rtol=1e-5, atol=1e-6)
 
 
-def test_means_of_batches_are_those_of_all_images():
-    module, layers = quiet(Residual()), ["conv1", "fc"]
-    whole = collected(module, layers, 11)
-    for size in (4, 11):
-        found = mean_activations(module, layers, [IMAGES[first : first + size] for first in range(0, 11, size)])
-        for layer in layers:
-            np.testing.assert_allclose(found[layer], whole[layer].mean(0), rtol=1e-5)
+def test_moments_of_a_layer_that_is_not_in_the_table():
+    table = {"layer": np.array(["a", "b", "b"]), "unit": np.array([0, 0, 1])}
+    table |= {"mean": np.arange(3.0), "std": np.arange(3)}
+    mean, std = moments_of(table, "b")
+    assert mean.tolist() == std.tolist() == [1, 2] and std.dtype == np.float64
+    with pytest.raises(UserError, match="no layer 'c'; it has a, b"):
+        moments_of(table, "c")
 
 
 def test_statistics_by_hand():
@@ -72,12 +72,17 @@ def test_a_constant_unit_has_no_spread_whatever_its_value():
     assert unit_statistics(values).std[0] == 0.0
 
 
-def test_moments_of_a_layer_that_is_not_in_the_table():
-    table = {"layer": np.array(["a", "b", "b"]), "unit": np.array([0, 0, 1])}
-    table |= {name: np.arange(3.0) for name in ("mean", "std", "spatial_mean")}
-    assert moments_of(table, "b")["std"].tolist() == [1, 2]
-    with pytest.raises(UserError, match="no layer 'c'; it has a, b"):
-        moments_of(table, "c")
+def test_mean_and_spread_of_batches_equal_those_of_the_whole():
+    draws = np.random.default_rng(0)
+    values = draws.normal(100, 0.01, (1003, 5)).astype(np.float32)
+    values[:, 3] = 0.1
+    whole = unit_statistics(values)
+    for cuts in ([], [1], [7, 500, 501], range(100, 1003, 100)):
+        mean, std = mean_and_std(np.split(values, cuts))
+        np.testing.assert_allclose(mean, whole.mean, rtol=1e-12)
+        # A spread far below the mean is where a sum of squares loses its digits.
+        np.testing.assert_allclose(std, values.std(0, dtype=np.float64) * (np.arange(5) != 3), rtol=1e-9)
+    assert std[3] == 0.0
 
 
 def test_statistics_by_blocks_of_units_equal_those_of_the_whole():

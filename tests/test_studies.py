@@ -13,11 +13,12 @@ from PIL import Image
 from workflow import SMALL, Project
 
 from unitscope.ablation import ablation
-from unitscope.activations import activations, mean_activations
+from unitscope.activations import activations
 from unitscope.artifacts import read_json, read_table, sha256_of
 from unitscope.datasets import open_dataset
 from unitscope.networks import load_checkpoint
 from unitscope.sampling import halves
+from unitscope.summaries import moments_of
 
 QUICK = {"steps": 3, "points": 2}
 
@@ -132,7 +133,7 @@ def test_no_images_at_all(project):
     assert told["layers"][0]["methods"]["am"]["seeds"] == [0, 1]
 
 
-def test_moments_are_of_the_readout_and_units_are_clamped_to_the_mean_of_their_map(project):
+def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_map(project):
     project.write_config(
         project.config()
         | {
@@ -143,27 +144,33 @@ def test_moments_are_of_the_readout_and_units_are_clamped_to_the_mean_of_their_m
                 }
             },
             "experiments": {
-                "small": {"network": "small", "layers": ["conv2"], "methods": {"am": QUICK}, "readout": "max"}
+                "small": {"network": "small", "layers": ["conv2"], "methods": {"iam_z": QUICK}, "readout": "max"}
             },
         }
     )
-    project.snakemake("results/small/ablation/conv2.csv")
-    moments = read_table(project.folder / "results/small/moments.csv")
-    assert moments["layer"].tolist() == ["conv2"] * 4 and moments["unit"].tolist() == [0, 1, 2, 3]
+    results = project.folder / "results/small"
+    project.snakemake("results/small/ablation/conv2.csv", "results/small/images/conv2.iam_z.h5")
     module, _ = load_checkpoint(project.folder / "data/checkpoints/small.pt", torch.device("cpu"))
+    layers = {"conv1": 3, "conv2": 4, "hidden": 5, "logits": 10}
     with open_dataset(project.folder / "data/datasets/digits.h5") as dataset:
+        for readout in ("mean", "max"):
+            moments = read_table(results / f"moments.{readout}.csv")
+            assert moments["layer"].tolist() == np.repeat(list(layers), list(layers.values())).tolist()
+            assert moments["unit"].tolist() == [unit for count in layers.values() for unit in range(count)]
+            batches = activations(module, list(layers), dataset.batches("train", 100), readout)
+            values = np.concatenate([np.concatenate(list(batch.values()), 1) for batch in batches])
+            np.testing.assert_allclose(moments["mean"], values.mean(0, dtype=np.float64), rtol=1e-5)
+            np.testing.assert_allclose(moments["std"], values.std(0, dtype=np.float64), rtol=1e-5)
         labels = dataset.labels("test")
-        means = mean_activations(module, ["conv2"], dataset.batches("train", 100))["conv2"]
-        largest = np.concatenate(
-            [found["conv2"] for found in activations(module, ["conv2"], dataset.batches("train", 100), "max")]
-        )
         images = [(dataset.take("test", np.arange(len(labels))), labels)]
-        half = halves(labels)
-        lost = ablation(module, "conv2", "conv", images, {"mean": means}, len(dataset.classes), half)["mean"]
-    for column, values in {"mean": largest.mean(0), "std": largest.std(0), "spatial_mean": means}.items():
-        np.testing.assert_allclose(moments[column], values, rtol=1e-4)
-    found = read_table(project.folder / "results/small/ablation/conv2.csv")
-    np.testing.assert_allclose(found["ablation_loss_mean"], lost.loss, atol=1e-6)
+        means, _ = moments_of(read_table(results / "moments.mean.csv"), "conv2")
+        clamps = {"": np.zeros(4), "_mean": means}
+        lost = ablation(module, "conv2", "conv", images, clamps, len(dataset.classes), halves(labels))
+    found = read_table(results / "ablation/conv2.csv")
+    for clamp, values in lost.items():
+        np.testing.assert_allclose(found[f"ablation_loss{clamp}"], values.loss, atol=1e-6)
+    with h5py.File(results / "images/conv2.iam_z.h5") as file:
+        assert file.attrs["moments_sha256"] == sha256_of(results / "moments.max.csv")
 
 
 def test_the_plan_counts_jobs_and_bytes(project):
@@ -173,8 +180,16 @@ def test_the_plan_counts_jobs_and_bytes(project):
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
     del rows["rule"]
     assert {rule: int(row[0]) for rule, row in rows.items()} == {
-        **{"checkpoint": 1, "activations": 1, "selectivity": 1, "images": 2, "substitution": 2, "ablation": 1},
-        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "exemplars": 1, "atlas": 1, "metrics": 1, "all": 16},
+        **{
+            "checkpoint": 1,
+            "moments": 1,
+            "activations": 1,
+            "selectivity": 1,
+            "images": 2,
+            "substitution": 2,
+            "ablation": 1,
+        },
+        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "exemplars": 1, "atlas": 1, "metrics": 1, "all": 17},
     }
     sizes = {
         "checkpoint": ["data/checkpoints/small.pt"],
@@ -205,7 +220,7 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
     # Twelve units in blocks of five, by two methods.
     assert (rows["images_block"][0], rows["images_joined"][0]) == ("6", "2")
-    for rule in ("checkpoint", "activations", "ablation", "scale", "joint", "cumulative", "predictors"):
+    for rule in ("checkpoint", "moments", "activations", "ablation", "scale", "joint", "cumulative", "predictors"):
         assert float(rows[rule][1]) > 0.01, rule
     for wrong, word in {"other=1,1,1": "the data sets of the config are", "large=x": "invalid"}.items():
         done = project.try_to_run(*plan, wrong, PYTHONPATH=str(project.folder))
@@ -288,7 +303,7 @@ def test_a_network_in_a_file_of_ones_own(project):
     project.edit("mine.py", "from torch import", "# A comment.\nfrom torch import")
     assert "Nothing to be done" in project.run("snakemake", "-n")
     project.edit("mine.py", "nn.ReLU(),", "nn.ReLU6(),")
-    assert {"checkpoint", "activations", "images", "ablation"} <= set(
+    assert {"checkpoint", "moments", "activations", "images", "ablation"} <= set(
         re.findall(r"^rule (\w+):", project.run("snakemake", "-n"), re.MULTILINE)
     )
 

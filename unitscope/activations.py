@@ -46,20 +46,3 @@ def activations(
         with torch.inference_mode():
             values = read(pixels(batch, device))
         yield {layer: value.float().cpu().numpy() for layer, value in zip(layers, values, strict=True)}
-
-
-def mean_activations(module: nn.Module, layers: Sequence[str], batches: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return each layer's mean activations (units,) over images and over space, whatever the readout is elsewhere.
-
-    Args:
-        module: The network, as `activations` takes it.
-        layers: Names of the layers.
-        batches: Images, uint8 (images, height, width, channels).
-    """
-    totals: dict[str, np.ndarray] = {}
-    images = 0
-    for values in activations(module, layers, batches, "mean"):
-        images += len(values[layers[0]])
-        for layer, own in values.items():
-            totals[layer] = totals.get(layer, 0.0) + own.sum(0, dtype=np.float64)
-    return {layer: total / images for layer, total in totals.items()}

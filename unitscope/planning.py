@@ -169,11 +169,13 @@ class Calibration:
         self.module.requires_grad_(False)
         return epochs * (self.data.train * seconds + self.data.test * seconds / 3)
 
-    def activations(self, settings: Mapping[str, Any], readout: str) -> float:
-        """Return the seconds of the pass over all images; a readout other than the mean asks for the means as well."""
-        passes = 1 if readout == "mean" else 2
-        images = passes * self.data.train + self.data.test
-        return images * self._forward(self.module, settings["batch"])
+    def activations(self, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the pass over all images."""
+        return (self.data.train + self.data.test) * self._forward(self.module, settings["batch"])
+
+    def moments(self, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the pass over the training images."""
+        return self.data.train * self._forward(self.module, settings["batch"])
 
     def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's images by one method, for all targets and seeds."""

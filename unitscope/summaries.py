@@ -4,7 +4,7 @@ Only numpy is needed. Running the network belongs to `unitscope.activations`; wh
 `unitscope.selectivity` and `unitscope.substitution`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,6 @@ from unitscope.errors import UserError
 LEAST_POSITIVE = 20
 """A unit with fewer positive activations than this has no 99th percentile of them."""
 
-MOMENTS = ("layer", "unit", "mean", "std", "spatial_mean")
-"""Columns of a table of moments over the training split: of the activation as it is read out, and of the unit's map."""
 
 BLOCK = 2**21
 """Activations of a layer that are read at a time: what bounds the memory, however many images there are."""
@@ -74,11 +72,32 @@ def unit_statistics(values: np.ndarray) -> UnitStatistics:
     )
 
 
-def moments_of(moments: Mapping[str, np.ndarray], layer: str) -> dict[str, np.ndarray]:
-    """Return what a table of moments says of a layer's units: `mean`, `std` and `spatial_mean`, each (units,).
+def mean_and_std(batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and population standard deviation, both (units,), of activations in batches (images, units).
+
+    Batches are merged as they come (Chan, Golub and LeVeque 1983), so that memory does not grow with the images.
+    """
+    count = 0
+    mean = squares = low = high = np.zeros(0)
+    for batch in batches:
+        own, size = batch.mean(0, dtype=np.float64), len(batch)
+        spread = ((batch - own) ** 2).sum(0, dtype=np.float64)
+        if not count:
+            count, mean, squares, low, high = size, own, spread, batch.min(0), batch.max(0)
+            continue
+        away = own - mean
+        mean = mean + away * size / (count + size)
+        squares = squares + spread + away**2 * count * size / (count + size)
+        low, high, count = np.minimum(low, batch.min(0)), np.maximum(high, batch.max(0)), count + size
+    # A constant unit has standard deviation 0, not the rounding error of its mean.
+    return mean, np.where(low == high, 0.0, np.sqrt(squares / max(count, 1)))
+
+
+def moments_of(moments: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation, both (units,), of a layer's units from a table of all units of a network.
 
     Args:
-        moments: Columns `MOMENTS` over the units of all layers.
+        moments: Columns `layer`, `unit`, `mean` and `std`.
         layer: Name of the layer.
 
     Raises:
@@ -88,10 +107,10 @@ def moments_of(moments: Mapping[str, np.ndarray], layer: str) -> dict[str, np.nd
     if not own.any():
         known = ", ".join(dict.fromkeys(moments["layer"].tolist()))
         raise UserError(
-            f"The table of moments has no layer {layer!r}; it has {known}. "
-            "Run the workflow, so that the activations of all layers of the experiment are in it."
+            f"The table of moments has no layer {layer!r}; it has {known}. It belongs to another network: run the "
+            "workflow, or name the table of this one."
         )
-    return {name: moments[name][own].astype(np.float64) for name in ("mean", "std", "spatial_mean")}
+    return moments["mean"][own].astype(np.float64), moments["std"][own].astype(np.float64)
 
 
 def class_means(activations: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,55 @@
+"""Write mean and spread of every unit of a network over the training images, in one pass for all its layers.
+
+All layers, whichever an experiment looks at: a further one there leaves this file, and what is made from it, as it is.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from unitscope import console, devices
+from unitscope.activations import activations
+from unitscope.artifacts import write_table
+from unitscope.datasets import open_dataset
+from unitscope.layers import taps
+from unitscope.networks import load_checkpoint
+from unitscope.summaries import mean_and_std
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.network_parser(__doc__)
+    result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
+    result.add_argument("--readout", required=True, help="mean, max or center")
+    result.add_argument("--settings", type=json.loads, required=True, help='{"batch", "compile"}')
+    result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    result.add_argument("--output", type=Path, required=True, help="where the moments go (.csv)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run the training split through the network."""
+    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    units = {tap.layer: tap.units for tap in taps(module, record["input"])}
+    settings = arguments.settings
+    with open_dataset(arguments.dataset) as dataset:
+        batches = dataset.batches("train", settings["batch"])
+        found = activations(module, list(units), batches, arguments.readout, settings["compile"])
+        with console.progress(dataset.count("train"), "moments", "images") as advance:
+
+            def side_by_side() -> Iterator[np.ndarray]:
+                for values in found:
+                    yield np.concatenate(list(values.values()), 1)
+                    advance(len(next(iter(values.values()))))
+
+            mean, std = mean_and_std(side_by_side())
+    counts = list(units.values())
+    named = {"layer": np.repeat(list(units), counts), "unit": np.concatenate([np.arange(count) for count in counts])}
+    write_table(arguments.output, {**named, "mean": mean, "std": std})
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)
