@@ -133,13 +133,13 @@ def rescaling(wildcards):
 def scales(wildcards):
     """Return the moments by which the method of a job standardizes activations, where it does."""
     standardized = recipe(wildcards)["objective"] == "iam_z"
-    return f"results/{wildcards.experiment}/moments.{experiment(wildcards)['readout']}.csv" if standardized else []
+    return f"results/{wildcards.experiment}/moments/{experiment(wildcards)['readout']}.csv" if standardized else []
 
 
 def means_to_clamp_to(wildcards):
     """Return the means that units are clamped to as they are removed, where they are."""
     asked = "mean" in experiment(wildcards)["cumulative"]["clamps"]
-    return f"results/{wildcards.experiment}/moments.mean.csv" if asked else []
+    return f"results/{wildcards.experiment}/moments/mean.csv" if asked else []
 
 
 def checkpoint(wildcards):

@@ -36,11 +36,11 @@ rule moments:
         checkpoint=checkpoint,
         dataset=dataset,
     output:
-        "results/{experiment}/moments.{readout}.csv",
+        "results/{experiment}/moments/{readout}.csv",
     log:
-        "logs/{experiment}/moments.{readout}.log",
+        "logs/{experiment}/moments/{readout}.log",
     benchmark:
-        "logs/{experiment}/moments.{readout}.tsv"
+        "logs/{experiment}/moments/{readout}.tsv"
     conda:
         "../envs/unitscope.yaml"
     threads: lambda wildcards: experiment(wildcards)["activations"]["threads"]
@@ -220,7 +220,7 @@ rule ablation:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
-        moments="results/{experiment}/moments.mean.csv",
+        moments="results/{experiment}/moments/mean.csv",
     output:
         "results/{experiment}/ablation/{layer}.csv",
     log:

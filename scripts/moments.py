@@ -5,7 +5,7 @@ All layers, whichever an experiment looks at: a further one there leaves this fi
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +39,18 @@ def main(arguments: argparse.Namespace) -> None:
         batches = dataset.batches("train", settings["batch"])
         found = activations(module, list(units), batches, arguments.readout, settings["compile"])
         with console.progress(dataset.count("train"), "moments", "images") as advance:
-
-            def side_by_side() -> Iterator[np.ndarray]:
-                for values in found:
-                    yield np.concatenate(list(values.values()), 1)
-                    advance(len(next(iter(values.values()))))
-
-            mean, std = mean_and_std(side_by_side())
+            mean, std = mean_and_std(side_by_side(found, advance))
     counts = list(units.values())
     named = {"layer": np.repeat(list(units), counts), "unit": np.concatenate([np.arange(count) for count in counts])}
     write_table(arguments.output, {**named, "mean": mean, "std": std})
+
+
+def side_by_side(batches: Iterable[dict[str, np.ndarray]], advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+    """Yield the activations of all layers as one array (images, units) a batch, and say how many images are done."""
+    for layers in batches:
+        values = np.concatenate(list(layers.values()), 1)
+        yield values
+        advance(len(values))
 
 
 if __name__ == "__main__":

@@ -15,18 +15,8 @@ from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 WITH_TORCH = (
-    *(
-        "taps",
-        "checkpoint",
-        "moments",
-        "activations",
-        "images",
-        "images_block",
-        "images_joined",
-        "substitute_images",
-        "ablation",
-    ),
-    *("scale", "predictors", "joint", "cumulative", "cumulative_together"),
+    *("taps", "checkpoint", "moments", "activations", "images", "images_block", "images_joined", "substitute_images"),
+    *("ablation", "scale", "predictors", "joint", "cumulative", "cumulative_together"),
 )
 FLOW = (
     *("counted", "dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers"),
@@ -176,7 +166,7 @@ def of_experiment(
         size = calibration.activations_bytes(list(settings["layers"]))
         add(costs, "activations", calibration.activations(settings["activations"]), size)
     for readout in {"mean", settings["readout"]}:
-        if f"results/{name}/moments.{readout}.csv" in pending:
+        if f"results/{name}/moments/{readout}.csv" in pending:
             add(costs, "moments", calibration.moments(settings["activations"]), 0)
     images = {key: settings[key] for key in ("seeds", "readout")} | settings["images"]
 

@@ -12,7 +12,7 @@ import jinja2
 from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
 from unitscope.tables import method_name, methods_of
 
-MEASURED = ("activations", "images", "ablation", "scale", "joint", "cumulative", "cumulative_together")
+MEASURED = ("moments", "activations", "images", "ablation", "scale", "joint", "cumulative", "cumulative_together")
 """Rules with benchmark files, as folders or files of an experiment's logs."""
 
 

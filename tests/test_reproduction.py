@@ -77,7 +77,12 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
             assert copied == (finished.folder / "results" / name / table).read_bytes()
     record = artifacts.read_json(finished.folder / "data/checkpoints/small-seed1.json")
     assert f"{record['test']['accuracy']:.1%}" in text
-    for measured in ("dataset | digits | 1", "checkpoint | small-seed1 | 1", "images | small-seed0 | 6"):
+    for measured in (
+        "dataset | digits | 1",
+        "checkpoint | small-seed1 | 1",
+        "moments | small-seed0 | 1",
+        "images | small-seed0 | 6",
+    ):
         assert f"| {measured} |" in text
 
 

@@ -24,7 +24,7 @@ ALL_BUT_DATASET = (
     | ASCENTS
     | TABLES
     | {
-        "small/moments.mean",
+        "small/moments/mean",
         "small/activations",
         "small/selectivity",
         "small/exemplars",

@@ -17,6 +17,7 @@ from unitscope.activations import activations
 from unitscope.artifacts import read_json, read_table, sha256_of
 from unitscope.datasets import open_dataset
 from unitscope.networks import load_checkpoint
+from unitscope.removal import removal
 from unitscope.sampling import halves
 from unitscope.summaries import moments_of
 
@@ -144,17 +145,20 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
                 }
             },
             "experiments": {
-                "small": {"network": "small", "layers": ["conv2"], "methods": {"iam_z": QUICK}, "readout": "max"}
+                "small": {
+                    **{"network": "small", "layers": ["conv2"], "methods": {"iam_z": QUICK}, "readout": "max"},
+                    **{"analyses": ["cumulative"], "cumulative": {"clamps": ["mean"], "images": None, "points": 5}},
+                }
             },
         }
     )
     results = project.folder / "results/small"
-    project.snakemake("results/small/ablation/conv2.csv", "results/small/images/conv2.iam_z.h5")
+    project.snakemake("results/small/ablation/conv2.csv", "results/small/cumulative/conv2.csv")
     module, _ = load_checkpoint(project.folder / "data/checkpoints/small.pt", torch.device("cpu"))
     layers = {"conv1": 3, "conv2": 4, "hidden": 5, "logits": 10}
     with open_dataset(project.folder / "data/datasets/digits.h5") as dataset:
         for readout in ("mean", "max"):
-            moments = read_table(results / f"moments.{readout}.csv")
+            moments = read_table(results / f"moments/{readout}.csv")
             assert moments["layer"].tolist() == np.repeat(list(layers), list(layers.values())).tolist()
             assert moments["unit"].tolist() == [unit for count in layers.values() for unit in range(count)]
             batches = activations(module, list(layers), dataset.batches("train", 100), readout)
@@ -163,14 +167,20 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
             np.testing.assert_allclose(moments["std"], values.std(0, dtype=np.float64), rtol=1e-5)
         labels = dataset.labels("test")
         images = [(dataset.take("test", np.arange(len(labels))), labels)]
-        means, _ = moments_of(read_table(results / "moments.mean.csv"), "conv2")
+        means, _ = moments_of(read_table(results / "moments/mean.csv"), "conv2")
         clamps = {"": np.zeros(4), "_mean": means}
         lost = ablation(module, "conv2", "conv", images, clamps, len(dataset.classes), halves(labels))
+        without = removal(module, "conv2", "conv", images, means, [[], range(4)]).loss.mean(1)
     found = read_table(results / "ablation/conv2.csv")
     for clamp, values in lost.items():
         np.testing.assert_allclose(found[f"ablation_loss{clamp}"], values.loss, atol=1e-6)
+    curves = read_table(results / "cumulative/conv2.csv")
+    for removed, loss in zip((0, 4), without, strict=True):
+        orders = (curves["score"] == "random") & (curves["removed"] == removed)
+        assert orders.sum() == 10
+        np.testing.assert_allclose(curves["loss"][orders], loss, rtol=1e-5)
     with h5py.File(results / "images/conv2.iam_z.h5") as file:
-        assert file.attrs["moments_sha256"] == sha256_of(results / "moments.max.csv")
+        assert file.attrs["moments_sha256"] == sha256_of(results / "moments/max.csv")
 
 
 def test_the_plan_counts_jobs_and_bytes(project):
@@ -180,16 +190,18 @@ def test_the_plan_counts_jobs_and_bytes(project):
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
     del rows["rule"]
     assert {rule: int(row[0]) for rule, row in rows.items()} == {
+        **{"checkpoint": 1, "moments": 1, "activations": 1, "selectivity": 1, "images": 2, "substitution": 2},
         **{
-            "checkpoint": 1,
-            "moments": 1,
-            "activations": 1,
-            "selectivity": 1,
-            "images": 2,
-            "substitution": 2,
             "ablation": 1,
+            "units": 1,
+            "layers": 1,
+            "figures": 1,
+            "sheets": 2,
+            "exemplars": 1,
+            "atlas": 1,
+            "metrics": 1,
+            "all": 17,
         },
-        **{"units": 1, "layers": 1, "figures": 1, "sheets": 2, "exemplars": 1, "atlas": 1, "metrics": 1, "all": 17},
     }
     sizes = {
         "checkpoint": ["data/checkpoints/small.pt"],
