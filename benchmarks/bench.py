@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -249,15 +250,10 @@ def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, Recipe]) 
 
 def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
-    both = {
-        "settled: 4": Recipe(points=33, settled=4),
-        "bfloat16, settled: 4": Recipe(points=33, settled=4, precision="bfloat16"),
-    }
-    alone = {
-        "bfloat16": Recipe(precision="bfloat16"),
-        "bfloat16 from the first step": Recipe(precision="bfloat16", float32_steps=0),
-        ANOTHER_SEED: Recipe(),
-    }
+    early: dict[str, Any] = {"points": 33, "settled": 4, "unsettled": 0.2}
+    half: dict[str, Any] = {"precision": "bfloat16", "float32_steps": 32}
+    both = {"bfloat16, settled": Recipe(**early, **half)}
+    alone = {"settled": Recipe(**early), "bfloat16": Recipe(**half), ANOTHER_SEED: Recipe()}
     less("shallow-cpu-seed0", 64, 32, both | alone)
     less("vgg16-cifar10-cpu", 32, 16, both)
 

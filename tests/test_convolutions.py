@@ -9,8 +9,6 @@ from torch.nn import functional as F
 
 from unitscope.convolutions import (
     FEWEST_FILTERS,
-    PRODUCT,
-    WINOGRAD,
     LightConv2d,
     convolved,
     lightened,
@@ -23,18 +21,17 @@ from unitscope.visualization import Recipe, activation_maximization, passes
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 4), (5, 5), (1, 1), (7, 4), (3, 8)])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("way", [WINOGRAD, PRODUCT], ids=["winograd", "product"])
-def test_equals_the_direct_convolution_forward_and_backward(height, width, bias, way):
+def test_equals_the_direct_convolution_forward_and_backward(height, width, bias):
     torch.manual_seed(0)
     module = nn.Conv2d(6, 10, 3, padding=1, bias=bias).double()
     images = torch.randn(3, 6, height, width, dtype=torch.float64, requires_grad=True)
     ahead = torch.randn(3, 10, height, width, dtype=torch.float64)
-    found, expected = LightConv2d(module, way)(images), module(images)
+    found, expected = LightConv2d(module)(images), module(images)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     (gradient,), (plain,) = (torch.autograd.grad(maps, images, ahead, retain_graph=True) for maps in (found, expected))
     torch.testing.assert_close(gradient, plain, rtol=1e-12, atol=1e-12)
     # Whatever lies how in memory.
-    last = LightConv2d(module, way)(images.contiguous(memory_format=torch.channels_last))
+    last = LightConv2d(module)(images.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(last, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -44,6 +41,13 @@ def test_rounding_is_that_of_float32():
     exact = F.conv2d(images.double(), weight.double(), padding=1)
     error = (convolved(images, transformed(weight), None) - exact).abs().max() / exact.std()
     assert error < 3e-5
+    # In bfloat16, whose numbers are rounded before anything is computed, some twice that of the direct convolution.
+    images, weight = images.bfloat16(), weight.bfloat16()
+    light, direct = (
+        (found - exact).abs().mean() / exact.std()
+        for found in (convolved(images, transformed(weight), None), F.conv2d(images, weight, padding=1))
+    )
+    assert 0 < light < 3 * direct < 0.02
 
 
 def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():

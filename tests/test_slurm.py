@@ -28,7 +28,7 @@ THROUGH_SLURM = [
     *("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "11"),
 ]
 
-ON_GPUS = {"checkpoint": 1, "activations": 1, "images_block": 3, "ablation": 1}
+ON_GPUS = {"checkpoint": 1, "moments": 1, "activations": 1, "images_block": 3, "ablation": 1}
 """Jobs that ask for a GPU, by rule; the layer has 12 units."""
 
 ABLATION = "results/small/ablation/hidden1.csv"

@@ -256,6 +256,21 @@ def test_a_race_is_settled_where_nobody_can_change_places():
     assert not race.settled(1, np.array([1.0, 1.5]), 0, 30)
 
 
+def test_a_race_is_settled_where_few_of_those_ahead_can_change_places():
+    strict, lenient = (Race(replace(FEW, steps=100, points=11, settled=2, unsettled=share), 1) for share in (0.2, 0.25))
+    # Four are ahead, and one of them, or the one behind, may still change places.
+    for moving in ([1.53, 2, 2, 2, 0.5], [1.6, 2, 2, 2, 0.92]):
+        then, now = [1.0, *moving], [1.0, 1.5 if moving[0] == 1.53 else 1.6, 2, 2, 2, moving[-1] - 0.02]
+        for race, expected in ((strict, False), (lenient, True)):
+            race.forget(0)
+            assert not race.settled(0, np.array(then), 0, 0)
+            assert race.settled(0, np.array(now), 0, 10) == expected
+    # Where nobody is ahead, nobody may come.
+    lenient.forget(0)
+    assert not lenient.settled(0, np.array([1.0, 0.9]), 0, 0)
+    assert not lenient.settled(0, np.array([1.0, 0.93]), 0, 10)
+
+
 def test_bfloat16_begins_in_float32_and_is_scored_in_float32():
     recipe = replace(FEW, steps=60)
     whole, half = made(recipe), made(replace(recipe, precision="bfloat16", float32_steps=20))

@@ -1,25 +1,20 @@
 """3x3 convolutions of many channels as products of matrices, for ascents on a CPU. On a GPU cuDNN chooses by itself.
 
-In float32, Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016): four outputs of a tile cost 16
-multiplications, not 36. Its transforms add and subtract only, and halve filters, so that the result differs from the
-direct one by rounding. They go through memory once more than the direct way, which pays where there are many channels.
-
-In bfloat16, where multiplying is cheap and what Winograd subtracts would be too coarse, one product of all
-neighbourhoods with all filters. oneDNN's own convolution puts the filters in another order at every call, which takes
-most of its time where maps are small.
+Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016): four outputs of a tile cost 16 multiplications, not 36.
+Its transforms add and subtract only, and halve filters, so that the result differs from the direct one by rounding: in
+bfloat16 by about twice as much as the direct one differs from the exact. They go through memory once more than the
+direct way, which pays where there are many channels.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
 FEWEST_FILTERS = 256 * 512
-"""Pairs of channels, in and out, below which either way costs more than it saves."""
+"""Pairs of channels, in and out, below which it costs more than it saves."""
 
 
 def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,7 +25,7 @@ def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(part, fx.GraphModule):
         for name, module in list(part.named_modules()):
             if suits(module):
-                part.set_submodule(name, LightConv2d(module, WAYS[module.weight.dtype]))
+                part.set_submodule(name, LightConv2d(module))
     return part
 
 
@@ -44,31 +39,16 @@ def suits(module: nn.Module) -> TypeGuard[nn.Conv2d]:
         and module.padding_mode == "zeros"
         and module.groups == 1
         and module.in_channels * module.out_channels >= FEWEST_FILTERS
-        and module.weight.dtype in WAYS
+        and module.weight.dtype in (torch.float32, torch.bfloat16)
         and module.weight.device.type == "cpu"
     )
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a convolution is computed.
-
-    Attributes:
-        prepared: Makes what is multiplied with from filters (filters, channels, 3, 3), once.
-        convolved: Convolves images (n, channels, height, width) with that, and adds a bias (filters,) if there is one.
-            Its maps are no view: autograd does not let a view that a function gives be rectified in place.
-    """
-
-    prepared: Callable[[Tensor], Tensor]
-    convolved: Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class LightConv2d(nn.Module):
     """A frozen 3x3 convolution with stride 1 and padding 1; its backward pass reaches the inputs alone."""
 
-    def __init__(self, module: nn.Conv2d, way: Way) -> None:
+    def __init__(self, module: nn.Conv2d) -> None:
         super().__init__()
-        self.way = way
         self.weight = module.weight.detach()
         self.bias = None if module.bias is None else module.bias.detach()
 
@@ -76,40 +56,38 @@ class LightConv2d(nn.Module):
     def filters(self) -> tuple[Tensor, Tensor]:
         """Filters of the forward and of the backward pass; of a part of a network that never runs there are none."""
         # The gradient of a convolution is one with the filters turned round and the channels exchanged.
-        return self.way.prepared(self.weight), self.way.prepared(self.weight.flip(2, 3).transpose(0, 1))
+        return transformed(self.weight), transformed(self.weight.flip(2, 3).transpose(0, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps (images, filters, height, width) of images (images, channels, height, width)."""
-        return _Convolution.apply(images, *self.filters, self.bias, self.way.convolved)
+        return _Convolution.apply(images, *self.filters, self.bias)
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None, convolved: Callable[..., Tensor]
-    ) -> Tensor:
+    def forward(ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(back)
-        ctx.convolved = convolved
         return convolved(images, there, bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (back,) = ctx.saved_tensors
-        return ctx.convolved(gradients[0], back, None), None, None, None, None
-
-
-# --- Winograd's way --------------------------------------------------------------------------------------------------
+        return convolved(gradients[0], back, None), None, None, None
 
 
 def transformed(weight: Tensor) -> Tensor:
     """Return filters (filters, channels, 3, 3) as G g G^T, (16, channels, filters)."""
-    half = 0.5
-    matrix = weight.new_tensor([[1, 0, 0], [half, half, half], [half, -half, half], [0, 0, 1]])
-    return torch.einsum("ik,fckl,jl->ijcf", matrix, weight, matrix).reshape(16, weight.shape[1], -1).contiguous()
+    half, exact = 0.5, torch.promote_types(weight.dtype, torch.float32)
+    matrix = weight.new_tensor([[1, 0, 0], [half, half, half], [half, -half, half], [0, 0, 1]], dtype=exact)
+    tiles = torch.einsum("ik,fckl,jl->ijcf", matrix, weight.to(exact), matrix)
+    return tiles.reshape(16, weight.shape[1], -1).to(weight.dtype).contiguous()
 
 
 def convolved(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
-    """Return images (n, channels, height, width) convolved with transformed filters, channels last."""
+    """Return images (n, channels, height, width) convolved with transformed filters, channels last.
+
+    No view: autograd does not let a view that a function gives be rectified in place.
+    """
     number, channels, height, width = images.shape
     high, wide = -(-height // 2), -(-width // 2)
     # One pixel around, and where a side is odd one more, so that tiles of 4 that overlap by 2 cover all.
@@ -140,34 +118,3 @@ def _tile(out: Tensor, lines: list[Tensor]) -> None:
 def _untiled(products: Tensor) -> tuple[Tensor, Tensor]:
     """Return A^T m, the two lines that four combinations come from."""
     return (products[0] + products[1]).add_(products[2]), (products[1] - products[2]).sub_(products[3])
-
-
-# --- one product -----------------------------------------------------------------------------------------------------
-
-
-def flattened(weight: Tensor) -> Tensor:
-    """Return filters (filters, channels, 3, 3) as (9 channels, filters)."""
-    return weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
-
-
-def multiplied(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
-    """Return images (n, channels, height, width) convolved with filters (9 channels, filters), channels last."""
-    number, channels, height, width = images.shape
-    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-    image, row, pixel, _ = padded.stride()
-    near = padded.as_strided((number, height, width, 3, 3 * channels), (image, row, pixel, row, 1))
-    lines = near.reshape(-1, 9 * channels)
-    size = (number, filters.shape[1], height, width)
-    maps = torch.empty(size, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
-    flat = maps.permute(0, 2, 3, 1).view(-1, filters.shape[1])
-    if bias is None:
-        torch.mm(lines, filters, out=flat)
-    else:
-        torch.addmm(bias, lines, filters, out=flat)
-    return maps
-
-
-WINOGRAD = Way(transformed, convolved)
-PRODUCT = Way(flattened, multiplied)
-WAYS = {torch.float32: WINOGRAD, torch.bfloat16: PRODUCT}
-"""How a convolution of each precision is computed."""

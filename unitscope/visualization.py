@@ -48,6 +48,8 @@ class Recipe:
         settled: An ascent ends early where RS is settled: where no other unit would come to answer more strongly than
             the target, or no longer do so, if it went on to the last step at this many times the pace between the last
             two recorded points. 0 takes all steps.
+        unsettled: How many units may still change places when an ascent ends early, as a share of those that are ahead
+            of the target: RS moves by no more than this share of itself.
         precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
         float32_steps: First steps that are float32 where the precision is bfloat16. In them it is decided to which of
             many maxima the way leads; what is rounded later hardly moves the end.
@@ -72,6 +74,7 @@ class Recipe:
     total_variation: float = 0.0
     points: int = 17
     settled: float = 0.0
+    unsettled: float = 0.0
     precision: str = "float32"
     float32_steps: int = 64
     minimize: bool = False
@@ -518,7 +521,7 @@ class Race:
         self._before[slot] = None
 
     def settled(self, slot: int, answers: np.ndarray, target: int, step: int) -> bool:
-        """Take note of what the layer answers (units,) before a step; return whether nobody will change places.
+        """Take note of what the layer answers (units,) before a step; return whether too few to matter change places.
 
         How far another unit lies ahead is measured as a share of the target's answer. Where the target is silent,
         nothing is settled.
@@ -532,7 +535,8 @@ class Race:
         if before is None:
             return False
         left = (self._recipe.steps - step) / (step - before[0])
-        return bool((np.abs(ahead) >= self._recipe.settled * left * np.abs(ahead - before[1])).all())
+        undecided = np.abs(ahead) < self._recipe.settled * left * np.abs(ahead - before[1])
+        return bool(undecided.sum() <= self._recipe.unsettled * (ahead > 0).sum())
 
 
 def _shifted(images: Tensor, shifts: Sequence[np.ndarray]) -> Tensor:
