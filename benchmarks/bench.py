@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +64,9 @@ TOGETHER, EACH = "lucent, batch=", "lucent, a unit at a time"
 ALONE = 2
 """Units that lucent is given one by one; the others would take as long."""
 ANOTHER_SEED = "another seed"
+CLIMBING, SLOTS = 64, 16
+"""Units of a layer that get an image with less arithmetic, and how many climb together: so few that most of them are
+followed by another, as in a layer of which all units do."""
 SAMPLED = 2, 64
 """Units whose ablation is timed, at least and at most, so many that they take about as long as what a layer's units
 share; the others of the layer take as long."""
@@ -202,13 +204,13 @@ def ascents() -> None:
                 row(what, totals["ours"], other, totals[other], totals["floor"])
 
 
-def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, Recipe]) -> None:
+def less(checkpoint: str, compared: int, changes: dict[str, Recipe]) -> None:
     """Run ascents with less arithmetic on a trained network: how much sooner, and whether RS stays what it was.
 
     Args:
         checkpoint: Name of the network.
-        sampled: Units of each layer that get an image.
-        batch: Images that climb together; few enough that most of them are followed by another.
+        compared: Units of each layer whose images are made with all steps, too. Those take as long a unit, however many
+            there are.
         changes: Recipes by name; the default one is run beside them, and under `ANOTHER_SEED` from another start.
     """
     path = ROOT / "data" / "checkpoints" / f"{checkpoint}.pt"
@@ -222,7 +224,7 @@ def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, Recipe]) 
     for method in ("am", "iam"):
         totals: dict[str, float] = {}
         for tap in taps(module, shape):
-            units = select_units({"sample": sampled, "seed": 0}, tap.units)
+            units = select_units({"sample": CLIMBING, "seed": 0}, tap.units)
             call = units[:BATCH].tolist()
             lucent = lucent_ascent(module, tap, call, 4, True, method)
             theirs = alternating({"": lucent}, runs=3)[""] / 4 * Recipe().steps * len(units) / len(call)
@@ -231,13 +233,14 @@ def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, Recipe]) 
             for name, recipe in {"all steps": Recipe(), **changes}.items():
                 recipe = dataclasses.replace(recipe, objective=method)
                 seed = int(name == ANOTHER_SEED)
+                some = units if recipe.settled else units[:compared]
                 started = time.perf_counter()
                 made = activation_maximization(
-                    module, tap.layer, shape, units, recipe, batch=min(batch, len(units)), seeds=(seed,)
+                    module, tap.layer, shape, some, recipe, batch=min(SLOTS, len(units)), seeds=(seed,)
                 )
-                seconds[name] = time.perf_counter() - started
+                seconds[name] = (time.perf_counter() - started) * len(units) / len(some)
                 totals[name] = totals.get(name, 0.0) + seconds[name]
-                scores[name] = representative_substitution(made.responses, units)[0]
+                scores[name] = representative_substitution(made.responses, some)[0][:compared]
             whole = scores["all steps"]
             for name in changes:
                 used = ~np.isnan(whole) & ~np.isnan(scores[name])
@@ -250,12 +253,11 @@ def less(checkpoint: str, sampled: int, batch: int, changes: dict[str, Recipe]) 
 
 def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
-    early: dict[str, Any] = {"points": 33, "settled": 4, "unsettled": 0.2}
-    half: dict[str, Any] = {"precision": "bfloat16", "float32_steps": 32}
-    both = {"bfloat16, settled": Recipe(**early, **half)}
-    alone = {"settled": Recipe(**early), "bfloat16": Recipe(**half), ANOTHER_SEED: Recipe()}
-    less("shallow-cpu-seed0", 64, 32, both | alone)
-    less("vgg16-cifar10-cpu", 32, 16, both)
+    early = Recipe(settled=2, unsettled=0.2)
+    half = Recipe(precision="bfloat16")
+    both = {"bfloat16, settled": dataclasses.replace(early, precision="bfloat16"), ANOTHER_SEED: Recipe()}
+    less("shallow-cpu-seed0", 64, both | {"settled": early, "bfloat16": half})
+    less("vgg16-cifar10-cpu", 32, both)
 
 
 # --- extraction ------------------------------------------------------------------------------------------------------
