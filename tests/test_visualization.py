@@ -259,12 +259,14 @@ def test_a_race_is_settled_where_nobody_can_change_places():
 def test_a_race_is_settled_where_few_of_those_ahead_can_change_places():
     strict, lenient = (Race(replace(FEW, steps=100, points=11, settled=2, unsettled=share), 1) for share in (0.2, 0.25))
     # Four are ahead, and one of them, or the one behind, may still change places.
-    for moving in ([1.53, 2, 2, 2, 0.5], [1.6, 2, 2, 2, 0.92]):
-        then, now = [1.0, *moving], [1.0, 1.5 if moving[0] == 1.53 else 1.6, 2, 2, 2, moving[-1] - 0.02]
+    now = np.array([1.0, 1.5, 2.0, 2.0, 2.0, 0.9])
+    for moving, before in ((1, 1.53), (5, 0.89)):
+        then = now.copy()
+        then[moving] = before
         for race, expected in ((strict, False), (lenient, True)):
             race.forget(0)
-            assert not race.settled(0, np.array(then), 0, 0)
-            assert race.settled(0, np.array(now), 0, 10) == expected
+            assert not race.settled(0, then, 0, 0)
+            assert race.settled(0, now, 0, 10) == expected
     # Where nobody is ahead, nobody may come.
     lenient.forget(0)
     assert not lenient.settled(0, np.array([1.0, 0.9]), 0, 0)

@@ -49,7 +49,7 @@ class Recipe:
             the target, or no longer do so, if it went on to the last step at this many times the pace between the last
             two recorded points. 0 takes all steps.
         unsettled: How many units may still change places when an ascent ends early, as a share of those that are ahead
-            of the target: RS moves by no more than this share of itself.
+            of the target: RS moves by no more than this share of itself if `settled` is right about the pace.
         precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
         float32_steps: First steps that are float32 where the precision is bfloat16. In them it is decided to which of
             many maxima the way leads; what is rounded later hardly moves the end.
