@@ -1,5 +1,6 @@
 """Training: what it promises of seeds and interruptions, linear heads, evaluation, and the script around them."""
 
+import gc
 import io
 import json
 import math
@@ -181,6 +182,18 @@ def test_images_decoded_on_the_way_train_the_same_network(tmp_path):
         write_dataset(tmp_path / f"{store}.h5", collect(settings), settings)
         states.append(trained(tmp_path / f"{store}.h5"))
     assert states[0] == states[1]
+
+
+def test_no_step_leaves_a_tensor_behind(few_digits):
+    # Small ones between a step's large ones cost the training of a wide network 2 GiB an epoch.
+    module, alive = network(), []
+    module.register_forward_pre_hook(
+        lambda *_: alive.append(sum(issubclass(type(held), torch.Tensor) for held in gc.get_objects()))
+    )
+    with open_dataset(few_digits) as dataset:
+        train(module, dataset, {**TRAINING, "stop_after": 1, "batch": 10}, 0, Scratch(None, None), CPU)
+    # Behind the training's 9 steps comes the evaluation's one.
+    assert len(alive) == 10 and len(set(alive[1:9])) == 1
 
 
 def test_a_training_that_diverges_says_what_to_do(few_digits):

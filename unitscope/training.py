@@ -139,9 +139,11 @@ def _epoch(
     def read(rows: Tensor) -> np.ndarray:
         return augmented(images(rows.numpy()), settings["crop"], settings["flip"], random)
 
-    losses, hits = [], []
+    # Left on the device until the epoch is done, so that no step waits for another; and made beforehand: a small tensor
+    # that stays behind each step keeps malloc from joining what the step's large ones leave free (2 GiB more by an epoch).
+    losses, hits = torch.empty(len(order), device=device), torch.empty(len(order), dtype=torch.int64, device=device)
     module.train()
-    for rows, batch in zip(order, ahead(read, order), strict=True):
+    for step, (rows, batch) in enumerate(zip(order, ahead(read, order), strict=True)):
         target = labels[rows].to(device)
         with autocast(device, settings["precision"]):
             logits = module(pixels(batch, device))
@@ -150,10 +152,9 @@ def _epoch(
         loss.backward()
         optimizer.step()
         schedule.step()
-        # Left on the device until the epoch is done, so that no step waits for another.
-        losses.append(loss.detach() * len(rows))
-        hits.append((logits.argmax(1) == target).sum())
-    total, right = float(torch.stack(losses).sum()), int(torch.stack(hits).sum())
+        losses[step] = loss.detach() * len(rows)
+        hits[step] = (logits.argmax(1) == target).sum()
+    total, right = float(losses.sum()), int(hits.sum())
     if not np.isfinite(total):
         raise UserError(
             f"The training has diverged in epoch {name[1] + 1}: its loss is {total / len(labels)}. Lower "
