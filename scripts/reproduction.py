@@ -84,6 +84,8 @@ def main(arguments: argparse.Namespace) -> None:
         reductions=arguments.reductions,
         networks=reproduction.network_rows(every),
         claims=claims,
+        verdicts=reproduction.verdict_rows(claims),
+        other=reproduction.OTHER_SCORES,
         figures=[
             reproduction.caption(figure, results[name], claims) for figure, name in sorted(arguments.figures.items())
         ],

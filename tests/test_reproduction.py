@@ -13,7 +13,7 @@ from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
 from unitscope.effects import interquartile_range
-from unitscope.reproduction import number
+from unitscope.reproduction import OTHER_SCORES, number, verdict_rows
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 
@@ -84,6 +84,11 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
         "images | small-seed0 | 6",
     ):
         assert f"| {measured} |" in text
+    verdicts = {line.split(" | ")[0]: line for line in text.splitlines() if line.count(" | ") == 4}
+    for name in ("small-seed0", "small-seed1"):
+        claims = artifacts.read_table(finished.folder / "results" / name / "claims.csv")
+        (found,) = set(claims["verdict"][(claims["claim"] == "C13") & (claims["score"] == "rs")])
+        assert "C13" in verdicts[f"| {found}"] or "C13" in verdicts["| trainings differ"]
 
 
 def test_the_page_shows_what_depends_on_choices(finished):
@@ -182,6 +187,33 @@ def test_figures_follow_the_claims():
     assert numbered(resolved) == dict.fromkeys(("fig1", "fig2", "fig3", "fig5"), "small-seed0")
     assert resolved.entries == {"small-seed0": "small", "small-seed1": "small", "choices-seed0": "choices-seed0"}
     assert reductions(resolved, resolved) == []
+
+
+def test_verdicts_at_a_glance():
+    def row(claim, verdict, rs_z="", rs_q="", entry="a", layer=""):
+        others = {"rs_z": rs_z, "rs_q": rs_q}
+        return {"claim": claim, "entry": entry, "layer": layer, "verdict": verdict, "others": others}
+
+    rows = verdict_rows(
+        [
+            row("C1", "supported", "contradicted", "supported (2 of 3), inconclusive (1 of 3)"),
+            row("C6", "supported"),
+            row("C7", "contradicted", "contradicted", "contradicted", layer="hidden"),
+            row("C7", "inconclusive", "inconclusive", "contradicted", layer="logits"),
+            row("C18", "supported", entry="a"),
+            row("C18", "supported (2 of 3), contradicted (1 of 3)", entry="b"),
+        ]
+    )
+    assert {row["verdict"]: row["claims"] for row in rows} == {
+        "supported": {"rs": ["C1", "C6"], OTHER_SCORES: ["C18 (a)"]},
+        "contradicted": {
+            "rs": ["C7 (a, hidden)"],
+            "rs_z": ["C1", "C7 (a, hidden)"],
+            "rs_q": ["C7 (a, hidden)", "C7 (a, logits)"],
+        },
+        "inconclusive": {"rs": ["C7 (a, logits)"], "rs_z": ["C7 (a, logits)"]},
+        "trainings differ": {"rs_q": ["C1"], OTHER_SCORES: ["C18 (b)"]},
+    }
 
 
 def test_a_value_stays_in_its_cell():

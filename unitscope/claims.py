@@ -163,20 +163,23 @@ def within(found: Interval, bounds: tuple[float, float]) -> str:
     return "no" if found.low > high or found.high < low else "open"
 
 
+VERDICTS = SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
+
+
 def all_hold(parts: Sequence[Part]) -> str:
     """Return the verdict of a claim that says something of every layer named."""
     holds = [part.holds for part in parts]
     if "no" in holds:
-        return "contradicted"
-    return "supported" if holds and set(holds) == {"yes"} else "inconclusive"
+        return CONTRADICTED
+    return SUPPORTED if holds and set(holds) == {"yes"} else INCONCLUSIVE
 
 
 def any_holds(parts: Sequence[Part]) -> str:
     """Return the verdict of a claim that something exists."""
     holds = [part.holds for part in parts]
     if "yes" in holds:
-        return "supported"
-    return "contradicted" if holds and set(holds) == {"no"} else "inconclusive"
+        return SUPPORTED
+    return CONTRADICTED if holds and set(holds) == {"no"} else INCONCLUSIVE
 
 
 # --- tests -----------------------------------------------------------------------------------------------------------
@@ -344,9 +347,9 @@ def irregular_verdict(parts: Sequence[Part]) -> str:
     """Return the verdict on C15: either of its two readings supports it; a correlation of one sign contradicts it."""
     *layers, common = parts
     if common.holds == "yes" or all(part.holds == "yes" for part in layers):
-        return "supported"
+        return SUPPORTED
     one_sign = all(part.found.low > 0 for part in layers) or all(part.found.high < 0 for part in layers)
-    return "contradicted" if one_sign else "inconclusive"
+    return CONTRADICTED if one_sign else INCONCLUSIVE
 
 
 def generalizes_worse(asked: Asked) -> list[Part]:

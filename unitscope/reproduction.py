@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unitscope import figures, image_figures, score_figures
-from unitscope.claims import CLAIMS
+from unitscope.claims import CLAIMS, VERDICTS
 from unitscope.figures import Style
 from unitscope.image_figures import UnitImages
 from unitscope.tables import (
@@ -115,8 +115,9 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return a row a claim and entry of the config: what it says, what was found, and the verdicts of all trainings.
 
     Returns:
-        For each: claim, source, text, entry, statistic, found (the parts of the first training), verdict (under the
-        claim's own score) and others (the verdicts under the scale-free scores, by score).
+        For each: claim, source, text, entry, layer (where each layer is a reading of its own), statistic, found (the
+        parts of the first training), verdict (under the claim's own score) and others (the verdicts under the
+        scale-free scores, by score).
     """
     rows = []
     for name, claim in CLAIMS.items():
@@ -134,6 +135,7 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
                         "source": claim.source,
                         "text": claim.text + (f" ({layer})" if layer else ""),
                         "entry": entry,
+                        "layer": layer or "",
                         "statistic": list(dict.fromkeys(part["statistic"] for part in own)),
                         "found": _found(own),
                         "verdict": verdicts[claim.scores[0]],
@@ -151,6 +153,32 @@ def _verdicts(group: Sequence[Result], claim: str, score: str, layer: str | None
     if len(found) == 1:
         return next(iter(found))
     return ", ".join(f"{verdict} ({count} of {len(group)})" for verdict, count in found.most_common())
+
+
+DIVIDED = "trainings differ"
+OTHER_SCORES = "other scores"
+
+
+def verdict_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row a verdict: the claims that came to it by score of RS, and those that are about other scores.
+
+    Args:
+        claims: As `claim_rows` gives them. A claim of several entries or layers is named with each of them.
+
+    Returns:
+        For each: verdict, and claims by score (`OTHER_SCORES` for the last).
+    """
+    asked = Counter(row["claim"] for row in claims)
+    rows: dict[str, dict[str, list[str]]] = {}
+    for row in claims:
+        where = ", ".join(filter(None, [row["entry"], row["layer"]])) if asked[row["claim"]] > 1 else ""
+        name = f"{row['claim']} ({where})" if where else row["claim"]
+        own = CLAIMS[row["claim"]].scores[0]
+        for score, verdict in {own if own in RS_SCORES else OTHER_SCORES: row["verdict"], **row["others"]}.items():
+            if verdict:
+                verdict = verdict if verdict in VERDICTS else DIVIDED
+                rows.setdefault(verdict, {}).setdefault(score, []).append(name)
+    return [{"verdict": verdict, "claims": rows[verdict]} for verdict in (*VERDICTS, DIVIDED) if verdict in rows]
 
 
 def sensitivity_rows(compared: Sequence[Mapping[str, str]], layers: Mapping[str, Table]) -> list[dict[str, Any]]:

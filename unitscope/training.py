@@ -139,8 +139,8 @@ def _epoch(
     def read(rows: Tensor) -> np.ndarray:
         return augmented(images(rows.numpy()), settings["crop"], settings["flip"], random)
 
-    # Left on the device until the epoch is done, so that no step waits for another; and made beforehand: a small tensor
-    # that stays behind each step keeps malloc from joining what the step's large ones leave free (2 GiB more by an epoch).
+    # Left on the device until the epoch is done, so that no step waits for another. Made beforehand: small tensors that
+    # stay behind each step keep malloc from joining what the step's large ones leave free, GiB by an epoch.
     losses, hits = torch.empty(len(order), device=device), torch.empty(len(order), dtype=torch.int64, device=device)
     module.train()
     for step, (rows, batch) in enumerate(zip(order, ahead(read, order), strict=True)):
