@@ -255,7 +255,11 @@ def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
     early = Recipe(settled=2, unsettled=0.2)
     half = Recipe(precision="bfloat16")
-    both = {"bfloat16, settled": dataclasses.replace(early, precision="bfloat16"), ANOTHER_SEED: Recipe()}
+    both = {
+        "bfloat16, settled": dataclasses.replace(early, precision="bfloat16"),
+        "bfloat16 behind 32 steps, settled": dataclasses.replace(early, precision="bfloat16", float32_steps=32),
+        ANOTHER_SEED: Recipe(),
+    }
     less("shallow-cpu-seed0", 64, both | {"settled": early, "bfloat16": half})
     less("vgg16-cifar10-cpu", 32, both)
 
