@@ -156,7 +156,9 @@ def _verdicts(group: Sequence[Result], claim: str, score: str, layer: str | None
 
 
 DIVIDED = "trainings differ"
+"""In place of a verdict, where trainings of one network came to different ones."""
 OTHER_SCORES = "other scores"
+"""In place of a score of RS, for claims that are not about RS."""
 
 
 def verdict_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
