@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         "--sensitivity",
         type=json.loads,
         default=[],
-        help='JSON: [{"experiment", "method", "objective", "variant"}, ...]',
+        help='JSON: [{"experiment", "method", "objective", "variant", "steps"}, ...]',
     )
     result.add_argument("--config", required=True, help="how the config is called")
     result.add_argument(
@@ -69,7 +69,7 @@ def main(arguments: argparse.Namespace) -> None:
         },
     )
     if sensitivity:
-        table = {key: [row[key] for row in sensitivity] for key in sensitivity[0]}
+        table = {key: [row[key] for row in sensitivity] for key in sensitivity[0] if key != "steps"}
         artifacts.write_table(arguments.output_dir / "sensitivity.csv", table)
         figure = score_figures.sensitivity(figures.Style(dpi=130), sensitivity)
         artifacts.write_bytes(
@@ -90,6 +90,8 @@ def main(arguments: argparse.Namespace) -> None:
             reproduction.caption(figure, results[name], claims) for figure, name in sorted(arguments.figures.items())
         ],
         sensitivity=reproduction.sensitivity_ranges(sensitivity),
+        lengths=reproduction.by_steps(sensitivity),
+        trainings=reproduction.training_ranges(every),
         methods=list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         layers=reproduction.layer_rows(every),
         memory=memory(arguments.logs, every, {one["name"]: one["network"] for one in arguments.experiments}),

@@ -13,7 +13,8 @@ from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
 from unitscope.effects import interquartile_range
-from unitscope.reproduction import DIVIDED, OTHER_SCORES, number, verdict_rows
+from unitscope.reproduction import DIVIDED, OTHER_SCORES, by_steps, number, verdict_rows
+from unitscope.tables import RS_SCORES, correlation_of
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 
@@ -105,8 +106,22 @@ def test_the_page_shows_what_depends_on_choices(finished):
         ]
         np.testing.assert_equal(found, expected)
     assert "](sensitivity.png)" in page(finished) and "| hidden1 | AM | rs\\_z |" in page(finished)
+    expected = [
+        table["spearman"][(table["variant"] == name) & (table["score"] == "rs_q")] for name in ("steps2", "default")
+    ]
+    assert f"| hidden1 | AM | rs\\_q | {' | '.join(number(value.item()) for value in expected)} |" in page(finished)
+    assert "| layer | objective | score | 2 steps | 4 steps |\n|---|---|---|---|---|\n| hidden1 |" in page(finished)
     # Not an experiment of the paper: no claims, no copies.
     assert not (finished.folder / "results/page/choices-seed0").exists()
+
+
+def test_the_page_shows_how_far_trainings_differ(finished):
+    tables = [artifacts.read_table(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
+    ranges = []
+    for score in RS_SCORES:
+        values = [correlation_of(table, "hidden2", "iam", "selectivity", score)["spearman"] for table in tables]
+        ranges.append(f"{number(min(values))} to {number(max(values))}")
+    assert f"| small | hidden2 | IAM | 2 | {' | '.join(ranges)} |\n" in page(finished)
 
 
 def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
@@ -129,10 +144,13 @@ def test_variants_are_named_by_what_differs():
     config["experiments"]["choices-max-seed1"] = {**choices, "network": "small-seed1", "methods": ["iam"]}
     rows = variants(resolve(config, SCHEMA, "config"))
     assert [tuple(row.values()) for row in rows] == [
-        ("choices-seed0", "am", "am", "default"),
-        ("choices-seed0", "am-steps2", "am", "steps2"),
-        ("choices-max-seed1", "iam", "iam", "max"),
+        ("choices-seed0", "am", "am", "default", 4),
+        ("choices-seed0", "am-steps2", "am", "steps2", 2),
+        ("choices-max-seed1", "iam", "iam", "max", None),
     ]
+    # What differs in more than its length is no longer ascent.
+    choices["methods"]["am-steps2"]["learning_rate"] = 0.2
+    assert [row["steps"] for row in variants(resolve(config, SCHEMA, "config"))] == [4, None, None]
     config["reproduction"] = None
     assert variants(resolve(config, SCHEMA, "config")) == []
 
@@ -189,6 +207,21 @@ def test_figures_follow_the_claims():
     assert numbered(resolved) == dict.fromkeys(("fig1", "fig2", "fig3", "fig5"), "small-seed0")
     assert resolved.entries == {"small-seed0": "small", "small-seed1": "small", "choices-seed0": "choices-seed0"}
     assert reductions(resolved, resolved) == []
+
+
+def test_lengths_of_an_ascent_stand_side_by_side():
+    def row(steps, spearman, score="rs"):
+        return {"layer": "conv1", "objective": "am", "score": score, "steps": steps, "spearman": spearman}
+
+    rows = [row(256, 0.2), row(16, 0.5), row(256, 0.4), row(None, 0.9), row(16, float("nan"), "rs_z")]
+    assert by_steps(rows) == {
+        "steps": [16, 256],
+        "rows": [
+            {"layer": "conv1", "objective": "am", "score": "rs", "means": ["0.50", "0.30"]},
+            {"layer": "conv1", "objective": "am", "score": "rs_z", "means": ["undefined", "-"]},
+        ],
+    }
+    assert by_steps([row(None, 0.9)]) == {"steps": [], "rows": []}
 
 
 def test_verdicts_at_a_glance():

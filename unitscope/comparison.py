@@ -57,26 +57,32 @@ def reductions(study: Study, full: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def variants(study: Study) -> list[dict[str, str]]:
-    """Return what a sensitivity study compares: experiment, method, objective, variant.
+def variants(study: Study) -> list[dict[str, Any]]:
+    """Return what a sensitivity study compares: experiment, method, objective, variant, steps.
 
     A variant is what differs from the default, by the names of experiment and method; several trainings share one.
+    Steps are given where an ascent differs from the default in its length alone, or not at all, and None elsewhere.
 
     Args:
         study: Its `reproduction.sensitivity` is how the experiments' names begin; their trainings' seeds end them.
     """
     prefix = (study.reproduction or {}).get("sensitivity")
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, Any]] = []
     if not prefix:
         return rows
     for name, experiment in study.experiments.items():
         if not name.startswith(prefix):
             continue
         own = re.sub(r"-?seed[0-9]+$", "", name.removeprefix(prefix)).strip("-")
-        for method in experiment["methods"]:
+        for method, recipe in experiment["methods"].items():
             objective, _, changed = method.partition("-")
             variant = " ".join(filter(None, [own, changed])) or "default"
-            rows.append({"experiment": name, "method": method, "objective": objective, "variant": variant})
+            default = experiment["methods"].get(objective, {})
+            same = not own and all(recipe[key] == default.get(key) for key in recipe.keys() - {"steps", "points"})
+            steps = recipe["steps"] if same else None
+            rows.append(
+                {"experiment": name, "method": method, "objective": objective, "variant": variant, "steps": steps}
+            )
     return rows
 
 

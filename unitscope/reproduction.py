@@ -226,6 +226,59 @@ def sensitivity_ranges(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     return found
 
 
+def by_steps(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how Spearman of RS and selectivity goes on with the length of an ascent.
+
+    Args:
+        rows: As `sensitivity_rows` gives them; those whose `steps` is None differ in more than the length.
+
+    Returns:
+        steps: the lengths, ascending; rows: a row a layer, objective and score, with its mean over the trainings at
+        each length, as text.
+    """
+    own = [row for row in rows if row["steps"] is not None]
+    lengths = sorted({row["steps"] for row in own})
+    found: dict[tuple[str, str, str], dict[int, list[float]]] = {}
+    for row in own:
+        key = (row["layer"], row["objective"], row["score"])
+        found.setdefault(key, {}).setdefault(row["steps"], []).append(row["spearman"])
+    return {
+        "steps": lengths,
+        "rows": [
+            {
+                **dict(zip(("layer", "objective", "score"), key, strict=True)),
+                "means": [number(float(np.mean(values[steps]))) if steps in values else "-" for steps in lengths],
+            }
+            for key, values in found.items()
+        ],
+    }
+
+
+def training_ranges(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return how far trainings of one network differ in Spearman of RS and selectivity.
+
+    Returns:
+        A row a layer and method of each entry with several: entry, layer, method, trainings (how many), and ranges, the
+        lowest and the highest by score, as text.
+    """
+    rows = []
+    for entry in dict.fromkeys(result.entry for result in results):
+        group = [result for result in results if result.entry == entry]
+        if len(group) < 2:
+            continue
+        units = group[0].units
+        for layer, method in ((layer, method) for layer in layers_of(units) for method in methods_of(units)):
+            ranges = {}
+            for score in RS_SCORES:
+                values = [
+                    float(correlation_of(one.layers, layer, method, "selectivity", score)["spearman"]) for one in group
+                ]
+                known = [value for value in values if np.isfinite(value)]
+                ranges[score] = f"{number(min(known))} to {number(max(known))}" if known else "undefined"
+            rows.append({"entry": entry, "layer": layer, "method": method, "trainings": len(group), "ranges": ranges})
+    return rows
+
+
 MOST_PARTS = 8
 """Parts of a claim that are listed one by one; of more, the range is given."""
 
