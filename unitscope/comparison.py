@@ -19,13 +19,17 @@ NOT_REDUCED = {
     "dataset",
     "threads",
     "path",
+    "folder",
     "source",
+    "store",
+    "mode",
+    "test_fraction",
     "file",
     "sha256",
     "torchvision",
     "seed",
 }
-"""Keys of settings that name things or places, which say nothing about the size of a study."""
+"""Keys of settings that say where things are and how they are kept, not how large a study is."""
 
 
 def numbered(study: Study) -> dict[str, str]:
