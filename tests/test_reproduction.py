@@ -13,7 +13,7 @@ from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
 from unitscope.effects import interquartile_range
-from unitscope.reproduction import DIVIDED, OTHER_SCORES, by_steps, number, verdict_rows
+from unitscope.reproduction import DIVIDED, OTHER_SCORES, Result, by_steps, number, training_ranges, verdict_rows
 from unitscope.tables import RS_SCORES, correlation_of
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
@@ -209,6 +209,16 @@ def test_figures_follow_the_claims():
     assert reductions(resolved, resolved) == []
 
 
+def test_where_the_images_lie_is_no_reduction():
+    config = study()
+    resolved = resolve(config, SCHEMA, "config")
+    folder = {"source": "image_folder", "path": "data/there", "store": "index", "resize": 8}
+    config["datasets"]["digits"] = folder
+    there = reductions(resolved, resolve(config, SCHEMA, "config"))
+    assert "dataset.resize" in [row["setting"] for row in there]
+    assert not {"dataset.path", "dataset.store", "dataset.source"} & {row["setting"] for row in there}
+
+
 def test_lengths_of_an_ascent_stand_side_by_side():
     def row(steps, spearman, score="rs"):
         return {"layer": "conv1", "objective": "am", "score": score, "steps": steps, "spearman": spearman}
@@ -222,6 +232,26 @@ def test_lengths_of_an_ascent_stand_side_by_side():
         ],
     }
     assert by_steps([row(None, 0.9)]) == {"steps": [], "rows": []}
+
+
+def test_a_range_says_where_trainings_are_undefined():
+    def training(spearman):
+        rows = {"layer": ["a"], "method": ["am"], "x": ["selectivity"]}
+        layers = {
+            name: np.array(values * len(RS_SCORES))
+            for name, values in {**rows, "spearman": [spearman], "reason": [""]}.items()
+        }
+        units = {"layer": np.array(["a"]), "seeds_am": np.array([1])}
+        return Result("", "net", units, {**layers, "y": np.array(RS_SCORES)}, {}, {}, {})
+
+    def found(*values):
+        (row,) = training_ranges([training(value) for value in values])
+        return row["ranges"]["rs_z"]
+
+    assert found(0.3, -0.1, 0.2) == "-0.10 to 0.30"
+    assert found(0.3, np.nan, 0.2) == "0.20 to 0.30 (defined in 2)"
+    assert found(np.nan, np.nan) == "undefined"
+    assert training_ranges([training(0.3)]) == []
 
 
 def test_verdicts_at_a_glance():

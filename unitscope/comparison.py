@@ -22,8 +22,6 @@ NOT_REDUCED = {
     "folder",
     "source",
     "store",
-    "mode",
-    "test_fraction",
     "file",
     "sha256",
     "torchvision",

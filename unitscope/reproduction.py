@@ -108,6 +108,14 @@ def draw(
     return figures.stacked(style, parts)
 
 
+def _by_entry(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return the trainings of each entry of the config."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.entry, []).append(result)
+    return found
+
+
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
@@ -121,9 +129,7 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """
     rows = []
     for name, claim in CLAIMS.items():
-        answering = [result for result in results if result.answers(name)]
-        for entry in dict.fromkeys(result.entry for result in answering):
-            group = [result for result in answering if result.entry == entry]
+        for entry, group in _by_entry([result for result in results if result.answers(name)]).items():
             parts = group[0].rows(name, claim.scores[0])
             readings = dict.fromkeys(part["layer"] for part in parts) if claim.by_layer else [None]
             for layer in readings:
@@ -204,19 +210,14 @@ def sensitivity_rows(compared: Sequence[Mapping[str, str]], layers: Mapping[str,
 def sensitivity_ranges(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return a row a layer, objective and score: the default's mean over trainings, and the variants' extremes."""
     found = []
-    for key in dict.fromkeys((row["layer"], row["objective"], row["score"]) for row in rows):
-        means: dict[str, float] = {}
-        own = [row for row in rows if (row["layer"], row["objective"], row["score"]) == key]
-        for variant in dict.fromkeys(row["variant"] for row in own):
-            values = np.array([row["spearman"] for row in own if row["variant"] == variant], dtype=float)
-            if np.isfinite(values).all():
-                means[variant] = float(values.mean())
+    for place, every in _means_over_trainings(rows, "variant").items():
+        means = {variant: mean for variant, mean in every.items() if np.isfinite(mean)}
         if not means:
             continue
         lowest, highest = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
         found.append(
             {
-                **dict(zip(("layer", "objective", "score"), key, strict=True)),
+                **dict(zip(PLACE, place, strict=True)),
                 "default": number(means.get("default", np.nan)),
                 "lowest": f"{number(means[lowest])} ({lowest})",
                 "highest": f"{number(means[highest])} ({highest})",
@@ -238,20 +239,29 @@ def by_steps(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     own = [row for row in rows if row["steps"] is not None]
     lengths = sorted({row["steps"] for row in own})
-    found: dict[tuple[str, str, str], dict[int, list[float]]] = {}
-    for row in own:
-        key = (row["layer"], row["objective"], row["score"])
-        found.setdefault(key, {}).setdefault(row["steps"], []).append(row["spearman"])
     return {
         "steps": lengths,
         "rows": [
             {
-                **dict(zip(("layer", "objective", "score"), key, strict=True)),
-                "means": [number(float(np.mean(values[steps]))) if steps in values else "-" for steps in lengths],
+                **dict(zip(PLACE, place, strict=True)),
+                "means": [number(means[steps]) if steps in means else "-" for steps in lengths],
             }
-            for key, values in found.items()
+            for place, means in _means_over_trainings(own, "steps").items()
         ],
     }
+
+
+PLACE = ("layer", "objective", "score")
+"""Where the variants of a sensitivity study are compared."""
+
+
+def _means_over_trainings(rows: Sequence[Mapping[str, Any]], key: str) -> dict[tuple[str, ...], dict[Any, float]]:
+    """Return the mean Spearman by place and then by a key of the rows; NaN where a training's is undefined."""
+    values: dict[tuple[str, ...], dict[Any, list[float]]] = {}
+    for row in rows:
+        place = tuple(row[name] for name in PLACE)
+        values.setdefault(place, {}).setdefault(row[key], []).append(float(row["spearman"]))
+    return {place: {name: float(np.mean(own)) for name, own in by_name.items()} for place, by_name in values.items()}
 
 
 def training_ranges(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -262,21 +272,31 @@ def training_ranges(results: Sequence[Result]) -> list[dict[str, Any]]:
         lowest and the highest by score, as text.
     """
     rows = []
-    for entry in dict.fromkeys(result.entry for result in results):
-        group = [result for result in results if result.entry == entry]
+    for entry, group in _by_entry(results).items():
         if len(group) < 2:
             continue
         units = group[0].units
         for layer, method in ((layer, method) for layer in layers_of(units) for method in methods_of(units)):
-            ranges = {}
-            for score in RS_SCORES:
-                values = [
-                    float(correlation_of(one.layers, layer, method, "selectivity", score)["spearman"]) for one in group
-                ]
-                known = [value for value in values if np.isfinite(value)]
-                ranges[score] = f"{number(min(known))} to {number(max(known))}" if known else "undefined"
+            ranges = {
+                score: _range_text(
+                    [
+                        float(correlation_of(one.layers, layer, method, "selectivity", score)["spearman"])
+                        for one in group
+                    ]
+                )
+                for score in RS_SCORES
+            }
             rows.append({"entry": entry, "layer": layer, "method": method, "trainings": len(group), "ranges": ranges})
     return rows
+
+
+def _range_text(values: Sequence[float]) -> str:
+    """Return the lowest and the highest of those that are defined, and how many those are where some are not."""
+    known = [value for value in values if np.isfinite(value)]
+    if not known:
+        return "undefined"
+    text = f"{number(min(known))} to {number(max(known))}"
+    return text if len(known) == len(values) else f"{text} (defined in {len(known)})"
 
 
 MOST_PARTS = 8
@@ -325,8 +345,7 @@ def number(value: float) -> str:
 def network_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return a row an entry of the config: its network, how it was trained, and its test accuracy or accuracies."""
     rows = []
-    for entry in dict.fromkeys(result.entry for result in results):
-        group = [result for result in results if result.entry == entry]
+    for entry, group in _by_entry(results).items():
         settings = group[0].record["settings"]
         training = settings["training"]
         accuracies = [result.record.get("test", {}).get("accuracy", np.nan) for result in group]
@@ -346,8 +365,8 @@ def network_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
 def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return a row a layer of each entry's first training: units, dead ones, medians, correlations."""
     rows = []
-    for entry in dict.fromkeys(result.entry for result in results):
-        own = next(result for result in results if result.entry == entry)
+    for entry, group in _by_entry(results).items():
+        own = group[0]
         methods = methods_of(own.units)
         for layer in layers_of(own.units):
             units = rows_of(own.units, layer)
