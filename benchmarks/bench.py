@@ -64,6 +64,9 @@ TOGETHER, EACH = "lucent, batch=", "lucent, a unit at a time"
 ALONE = 2
 """Units that lucent is given one by one; the others would take as long."""
 ANOTHER_SEED = "another seed"
+ROUNDING = "start + 1e-7"
+"""All steps in float32 again, from a start that differs by the rounding of its pixels: no ascent that is not the same
+bit for bit can be asked to give the RS of another more exactly than this one does."""
 CLIMBING, SLOTS = 64, 16
 """Units of a layer that get an image with less arithmetic, and how many climb together: so few that most of them are
 followed by another, as in a layer of which all units do."""
@@ -204,14 +207,19 @@ def ascents() -> None:
                 row(what, totals["ours"], other, totals[other], totals["floor"])
 
 
-def less(checkpoint: str, compared: int, changes: dict[str, Recipe]) -> None:
+def less(checkpoint: str, method: str, compared: int, changes: dict[str, Recipe]) -> None:
     """Run ascents with less arithmetic on a trained network: how much sooner, and whether RS stays what it was.
+
+    Beside each stands Spearman with the RS of all steps and, in brackets, the largest number of units of the layer by
+    which a unit's RS moved.
 
     Args:
         checkpoint: Name of the network.
+        method: "am" or "iam".
         compared: Units of each layer whose images are made with all steps, too. Those take as long a unit, however many
             there are.
-        changes: Recipes by name; the default one is run beside them, and under `ANOTHER_SEED` from another start.
+        changes: Recipes by name; the default one is run beside them, and so are `ROUNDING` and `ANOTHER_SEED`, from
+            other starts.
     """
     path = ROOT / "data" / "checkpoints" / f"{checkpoint}.pt"
     if not path.exists():
@@ -221,47 +229,44 @@ def less(checkpoint: str, compared: int, changes: dict[str, Recipe]) -> None:
         return
     module, record = load_checkpoint(path, torch.device("cpu"))
     shape = record["input"]
-    for method in ("am", "iam"):
-        totals: dict[str, float] = {}
-        for tap in taps(module, shape):
-            units = select_units({"sample": CLIMBING, "seed": 0}, tap.units)
-            call = units[:BATCH].tolist()
-            lucent = lucent_ascent(module, tap, call, 4, True, method)
-            theirs = alternating({"": lucent}, runs=3)[""] / 4 * Recipe().steps * len(units) / len(call)
-            totals["lucent"] = totals.get("lucent", 0.0) + theirs
-            scores, seconds = {}, {}
-            for name, recipe in {"all steps": Recipe(), **changes}.items():
-                recipe = dataclasses.replace(recipe, objective=method)
-                seed = int(name == ANOTHER_SEED)
-                some = units if recipe.settled else units[:compared]
-                started = time.perf_counter()
-                made = activation_maximization(
-                    module, tap.layer, shape, some, recipe, batch=min(SLOTS, len(units)), seeds=(seed,)
-                )
-                seconds[name] = (time.perf_counter() - started) * len(units) / len(some)
-                totals[name] = totals.get(name, 0.0) + seconds[name]
-                scores[name] = representative_substitution(made.responses, some)[0][:compared]
-            whole = scores["all steps"]
-            for name in changes:
-                used = ~np.isnan(whole) & ~np.isnan(scores[name])
-                spread = used.any() and np.ptp(whole[used]) and np.ptp(scores[name][used])
-                same = f"{spearmanr(whole[used], scores[name][used])[0]:.3f}" if spread else "no spread"
-                row(f"{checkpoint} {tap.layer} {method}, {name}: {same}", seconds[name], TOGETHER, theirs)
-        for name in ("all steps", *changes):
-            row(f"{checkpoint}, all layers, {method}, {name}", totals[name], TOGETHER, totals["lucent"])
+    changes = changes | {ROUNDING: Recipe(noise=Recipe().noise * (1 + 1e-6)), ANOTHER_SEED: Recipe()}
+    totals: dict[str, float] = {}
+    for tap in taps(module, shape):
+        units = select_units({"sample": CLIMBING, "seed": 0}, tap.units)
+        call = units[:BATCH].tolist()
+        lucent = lucent_ascent(module, tap, call, 4, True, method)
+        theirs = alternating({"": lucent}, runs=3)[""] / 4 * Recipe().steps * len(units) / len(call)
+        totals["lucent"] = totals.get("lucent", 0.0) + theirs
+        scores, seconds = {}, {}
+        for name, recipe in {"all steps": Recipe(), **changes}.items():
+            recipe = dataclasses.replace(recipe, objective=method)
+            seed = int(name == ANOTHER_SEED)
+            some = units if recipe.settled else units[:compared]
+            started = time.perf_counter()
+            made = activation_maximization(
+                module, tap.layer, shape, some, recipe, batch=min(SLOTS, len(units)), seeds=(seed,)
+            )
+            seconds[name] = (time.perf_counter() - started) * len(units) / len(some)
+            totals[name] = totals.get(name, 0.0) + seconds[name]
+            scores[name] = representative_substitution(made.responses, some)[0][:compared]
+        whole = scores["all steps"]
+        for name in changes:
+            used = ~np.isnan(whole) & ~np.isnan(scores[name])
+            spread = used.any() and np.ptp(whole[used]) and np.ptp(scores[name][used])
+            rank = f"{spearmanr(whole[used], scores[name][used])[0]:.3f}" if spread else "no spread"
+            places = round(float(np.abs(whole - scores[name])[used].max(initial=0.0)) * tap.units)
+            row(f"{checkpoint} {tap.layer} {method}, {name}: {rank} ({places})", seconds[name], TOGETHER, theirs)
+    for name in ("all steps", *changes):
+        row(f"{checkpoint}, all layers, {method}, {name}", totals[name], TOGETHER, totals["lucent"])
 
 
 def less_arithmetic() -> None:
     """Run the ascents with less arithmetic on the networks of paper/cpu.yaml."""
     early = Recipe(settled=2, unsettled=0.2)
-    half = Recipe(precision="bfloat16")
-    both = {
-        "bfloat16, settled": dataclasses.replace(early, precision="bfloat16"),
-        "bfloat16 behind 32 steps, settled": dataclasses.replace(early, precision="bfloat16", float32_steps=32),
-        ANOTHER_SEED: Recipe(),
-    }
-    less("shallow-cpu-seed0", 64, both | {"settled": early, "bfloat16": half})
-    less("vgg16-cifar10-cpu", 32, both)
+    half = {"bfloat16, settled": dataclasses.replace(early, precision="bfloat16")}
+    for method in ("am", "iam"):
+        less("shallow-cpu-seed0", method, 64, {"settled": dataclasses.replace(early, settled=3), **half})
+        less("vgg16-cifar10-cpu", method, 32, half)
 
 
 # --- extraction ------------------------------------------------------------------------------------------------------

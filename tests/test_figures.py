@@ -183,6 +183,19 @@ def test_points_are_where_the_scores_are():
     np.testing.assert_array_equal(line.get_ydata(), units["rs_am"])
 
 
+def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
+    _, units, layers = by_hand.experiment({"a": 12, "b": 12, "c": 12})
+    for name, (am, iam) in {"a": (0.04, 0.004), "b": (0.6, 0.6), "c": (0.0, 0.0)}.items():
+        own = units["layer"] == name
+        units["rs_am"][own], units["rs_iam"][own] = 0.0, 0.0
+        units["rs_am"][np.flatnonzero(own)[3:]], units["rs_iam"][np.flatnonzero(own)[3:]] = am, iam
+    drawn = score_figures.selectivity_rs(STYLE, units, layers).axes
+    assert [axes.get_yticks().tolist() for axes in drawn] == [[0, 0.05]] * 2 + [[0, 1]] * 4
+    (axes,) = score_figures.spread(STYLE, tables.subset(units, ("a", "c"), ("am", "iam"))).axes
+    assert axes.get_yticks().tolist() == [0, 0.025, 0.05]
+    assert axes.get_ylim()[1] == pytest.approx(0.052)
+
+
 # --- images ----------------------------------------------------------------------------------------------------------
 
 

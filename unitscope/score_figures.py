@@ -35,6 +35,8 @@ SCORE_MEANINGS = {
 def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs") -> Figure:
     """Draw RS against class selectivity (as Chen et al. 2018, Fig. 1): a panel a layer and method.
 
+    The methods of a layer share a scale: in a large layer RS may lie within a hundredth of its range.
+
     Args:
         style: How it looks.
         units: Table of units.
@@ -56,11 +58,13 @@ def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs")
         ]
     figure, grid = scatter_grid(style, groups, "class selectivity", SCORE_MEANINGS[score], _selectivity_footer(units))
     for layer, row in zip(layers_of(units), grid, strict=True):
-        chance = _living_mean(rows_of(units, layer), "selectivity_permuted")
+        own = rows_of(units, layer)
+        chance = _living_mean(own, "selectivity_permuted")
+        top = _share_scale([own[f"{score}_{method}"] for method in methods_of(units)])
         for axes in row:
-            axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+            axes.set(xlim=(-0.04, 1.04), ylim=(-0.04 * top, 1.04 * top))
             axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
-            axes.set_yticks((0, 0.5, 1), ("0", "0.5", "1"))
+            axes.set_yticks((0, top), ("0", f"{top:g}"))
             if math.isfinite(chance):
                 axes.axvline(chance, color=GREY, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
     return figure
@@ -126,6 +130,7 @@ def spread(style: Style, units: Table, score: str = "rs") -> Figure:
     total = 1.9 + 0.7 * longest
     figure = Figure(figsize=(style.width, total))
     axes = figure.add_axes(relative_box((0.6, 0.35 + 0.7 * longest, style.width - 0.7, 1.2), style.width, total))
+    highest = []
     for number, method in enumerate(methods):
         color, marker = style.look(number)
         for place, layer in enumerate(names):
@@ -136,9 +141,12 @@ def spread(style: Style, units: Table, score: str = "rs") -> Figure:
                 continue
             x = place + (number - (len(methods) - 1) / 2) * 0.25
             low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+            highest.append(high)
             axes.plot([x, x], [low, high], color=color, linewidth=3, alpha=0.45, solid_capstyle="butt")
             axes.plot(x, middle, color=color, marker=marker, markersize=4.5, linestyle="none")
-    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04, 1.04), ylabel=f"{SCORE_NAMES[score]}")
+    top = _share_scale([np.array(highest)])
+    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04 * top, 1.04 * top), ylabel=f"{SCORE_NAMES[score]}")
+    axes.set_yticks((0, top / 2, top), ("0", f"{top / 2:g}", f"{top:g}"))
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     handles = [
         Line2D([], [], color=color, marker=marker, linewidth=3, markersize=4.5)
@@ -343,7 +351,7 @@ def _unscored_text(own: Table, column: str) -> str:
 
 
 def _selectivity_footer(units: Table) -> str:
-    texts = ["Darker marks: several units at one place."]
+    texts = ["RS has a scale of its own in every layer.", "Darker marks: several units at one place."]
     if np.isfinite(units["selectivity_permuted"]).any():
         texts.append("Dashed: mean selectivity under permuted labels.")
     texts.append("Unscored: without RS or without selectivity.")
@@ -354,6 +362,13 @@ def _living_mean(own: Table, column: str) -> float:
     values = own[column][~own["dead"]]
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else math.nan
+
+
+def _share_scale(columns: Sequence[np.ndarray]) -> float:
+    """Return a round share that no value is above, at least 0.01; 1 where there is nothing but 0."""
+    values = np.concatenate(columns)
+    largest = values[np.isfinite(values)].max(initial=0.0)
+    return next(top for top in (0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0) if largest <= top) if largest else 1.0
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
