@@ -8,7 +8,6 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from unitscope.convolutions import (
-    FEWEST_FILTERS,
     LightConv2d,
     convolved,
     lightened,
@@ -57,9 +56,11 @@ def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
     class Own(nn.Conv2d):
         pass
 
-    assert suits(conv()) and suits(conv(256)) and suits(conv(512, 256, bias=False)) and suits(conv().bfloat16())
+    assert suits(conv()) and suits(conv(256, 256)) and suits(conv(512, 128, bias=False))
+    assert suits(conv().bfloat16()) and suits(conv(256).bfloat16())
     others = [
-        conv(256, 256),
+        conv(256, 128),
+        conv(256, 256).bfloat16(),
         conv(size=5),
         conv(stride=2),
         conv(padding=0),
@@ -72,7 +73,6 @@ def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
         nn.Linear(512, 512),
     ]
     assert not any(map(suits, others))
-    assert FEWEST_FILTERS == 256 * 512
 
 
 class Deep(nn.Module):
@@ -131,11 +131,11 @@ def test_in_bfloat16_the_objective_is_as_near_as_the_direct_convolution_brings_i
         assert 0 < off < 1.5 * allowed < 0.2
 
 
-def test_half_of_vgg16s_convolutions_are_replaced():
+def test_most_of_vgg16s_convolutions_are_replaced():
     module = freeze(build({"source": "built_in", "model": "vgg16", "options": {}, "seed": 0}, (3, 32, 32), 10))
     part = lightened(fx.symbolic_trace(module))
     replaced = [name for name, found in part.named_modules() if isinstance(found, LightConv2d)]
-    assert len(replaced) == 6
+    assert len(replaced) == 8
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(part(images), module(images), rtol=1e-4, atol=1e-4)
     # What is no traced part stays what it is.
