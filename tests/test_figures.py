@@ -194,6 +194,9 @@ def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
     (axes,) = score_figures.spread(STYLE, tables.subset(units, ("a", "c"), ("am", "iam"))).axes
     assert axes.get_yticks().tolist() == [0, 0.025, 0.05]
     assert axes.get_ylim()[1] == pytest.approx(0.052)
+    # The longest number stands beside a label of two lines.
+    units["rs_am"], units["rs_iam"] = units["rs_am"] / 10, units["rs_iam"] / 100
+    assert_readable(score_figures.selectivity_rs(STYLE, tables.subset(units, ("a",), ("am", "iam")), layers))
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

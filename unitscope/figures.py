@@ -219,7 +219,7 @@ def scatter_grid(
     most_titles = int(style.width / (max(map(len, groups), default=1) * 0.7 * style.small / 72))
     abreast = 1 if len(groups) <= 4 and columns > 1 else max(1, min(most // columns, len(groups), most_titles))
     lines = math.ceil(len(groups) / abreast)
-    gap, wide_gap, left, right = 0.12, 0.55 if room_for_scales else 0.4, 0.85 if room_for_scales else 0.62, 0.1
+    gap, wide_gap, left, right = 0.12, 0.55 if room_for_scales else 0.4, 0.85 if room_for_scales else 0.72, 0.1
     width = (style.width - left - right - abreast * (columns - 1) * gap - (abreast - 1) * wide_gap) / (
         abreast * columns
     )
