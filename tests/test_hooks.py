@@ -11,7 +11,7 @@ from unitscope import hooks, layers
 from unitscope.ablation import ablation
 from unitscope.errors import UserError
 from unitscope.targets import own_unit, whole_layer
-from unitscope.visualization import Recipe, activation_maximization
+from unitscope.visualization import Recipe, activation_maximization, share_of_multiplications
 
 NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Varied: 8, Tokens: 8}
 LAYERS = [
@@ -167,3 +167,5 @@ def test_a_network_that_cannot_be_traced_is_analysed_all_the_same(caplog):
             for module in (branching, straight)
         )
         np.testing.assert_allclose(made.responses, same.responses, rtol=1e-3, atol=1e-3)
+        shares = [share_of_multiplications(module, layer, (3, 8, 8)) for module in (branching, straight)]
+        assert 0 < shares[0] == shares[1] <= 1

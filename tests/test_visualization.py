@@ -12,7 +12,16 @@ from unitscope.artifacts import Scratch
 from unitscope.errors import UserError
 from unitscope.layers import prefix
 from unitscope.substitution import representative_substitution
-from unitscope.visualization import Race, Recipe, activation_maximization, objective, select_units, start_image
+from unitscope.visualization import (
+    Race,
+    Recipe,
+    activation_maximization,
+    objective,
+    select_units,
+    share_of_multiplications,
+    stages,
+    start_image,
+)
 
 SHAPE = (3, 8, 8)
 FEW = Recipe(steps=12, points=4)
@@ -291,11 +300,29 @@ def test_bfloat16_begins_in_float32_and_is_scored_in_float32():
         np.testing.assert_allclose(found.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_light_layers_stay_in_float32():
+    """Of the multiplications, the stem takes 3 x 6 channels, conv1 6 x 6 and conv2, in two groups, 6 x 3."""
+    module = quiet(Residual())
+    convolutions = {"stem": 18, "conv1": 36, "conv2": 18}
+    whole = 8 * 8 * 9 * sum(convolutions.values()) + 6 * 4
+    taken = 0
+    for layer, pairs in convolutions.items():
+        taken += 8 * 8 * 9 * pairs
+        assert share_of_multiplications(module, layer, SHAPE) == pytest.approx(taken / whole)
+    assert share_of_multiplications(module, "fc", SHAPE) == 1
+    half = replace(FEW, precision="bfloat16", float32_steps=5, float32_share=0.3)
+    exact = replace(half, precision="float32")
+    for layer, expected in {"stem": [(exact, 12)], "conv1": [(exact, 5), (half, 12)]}.items():
+        assert stages(module, layer, SHAPE, half) == expected
+    assert same(made(replace(half, float32_share=0.9)), made(FEW))
+    assert not same(made(half), made(FEW))
+
+
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "normalized_gradient"}, {"parametrization": "fourier"}])
 def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypatch):
     recipe = replace(FEW, **changes)
     whole = made(recipe, units=range(6), batch=2)
-    monkeypatch.setattr("unitscope.visualization.stages", lambda recipe: [(recipe, 5), (recipe, recipe.steps)])
+    monkeypatch.setattr("unitscope.visualization.stages", lambda *_: [(recipe, 5), (recipe, recipe.steps)])
     assert same(made(recipe, units=range(6), batch=2), whole)
 
 

@@ -184,7 +184,7 @@ class Calibration:
         batch = min(settings["batch"], units)
         batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
         seconds, taken = 0.0, 0
-        for stage, until in stages(Recipe(**recipe)):
+        for stage, until in stages(self.module, layer, self.data.shape, Recipe(**recipe)):
             short = replace(stage, steps=2, points=2, start="grey")
             forward = passes(self.module, layer, short, settings["readout"], scale)
             space = Parametrization(short, self.data.shape[1:], self.device)

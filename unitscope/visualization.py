@@ -53,6 +53,8 @@ class Recipe:
         precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
         float32_steps: First steps that are float32 where the precision is bfloat16. In them it is decided to which of
             many maxima the way leads; what is rounded later hardly moves the end.
+        float32_share: Share of the network's multiplications below which a layer's passes stay in float32 to the end:
+            such a layer takes little time either way.
         minimize: Whether the way goes down: the image that makes the objective as small as may be (the ascent with its
             sign turned). The total variation is a cost either way. A unit that has fallen silent has no gradient left
             and goes on by its pre-activation, as one that is still silent does on the way up.
@@ -77,6 +79,7 @@ class Recipe:
     unsettled: float = 0.0
     precision: str = "float32"
     float32_steps: int = 64
+    float32_share: float = 0.2
     minimize: bool = False
 
     def __post_init__(self) -> None:
@@ -500,13 +503,27 @@ def ascend(
         yield from leave([slot for slot, row in enumerate(rows) if row is not None and steps[slot] == until], False)
 
 
-def stages(recipe: Recipe) -> list[tuple[Recipe, int]]:
+def stages(module: nn.Module, layer: str, shape: Sequence[int], recipe: Recipe) -> list[tuple[Recipe, int]]:
     """Return the recipes by which an ascent is climbed one after the other, and the step up to which each is."""
-    if recipe.precision == "float32":
-        return [(recipe, recipe.steps)]
+    if recipe.precision == "float32" or share_of_multiplications(module, layer, shape) < recipe.float32_share:
+        return [(replace(recipe, precision="float32"), recipe.steps)]
     exact = min(recipe.float32_steps, recipe.steps)
     both = [(replace(recipe, precision="float32"), exact), (recipe, recipe.steps)]
     return [stage for stage, before in zip(both, (0, exact), strict=True) if stage[1] > before]
+
+
+def share_of_multiplications(module: nn.Module, layer: str, shape: Sequence[int]) -> float:
+    """Return the share of a network's multiplications that the way to a layer takes; shape is an image's."""
+    # Here, because it imports triton.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    image = torch.zeros(1, *shape, device=next(module.parameters()).device)
+    counts = []
+    for function in (prefix(module, layer, "mean"), module):
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            function(image)
+        counts.append(counter.get_total_flops())
+    return counts[0] / counts[1]
 
 
 class Race:
@@ -636,7 +653,7 @@ def activation_maximization(
     space = Parametrization(recipe, shape[1:], device)
     climbs: Iterator[Climb] = (begin(space, row, start(row)) for row in left)
     shifts = jitter if recipe.jitter else None
-    for stage, until in stages(recipe):
+    for stage, until in stages(module, layer, shape, recipe):
         ahead = passes(module, layer, stage, readout, scales, compile)
         climbs = ascend(ahead, space, climbs, targets, batch, until, shifts, lambda images: forward(images)[1])
     with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
