@@ -67,9 +67,9 @@ ANOTHER_SEED = "another seed"
 ROUNDING = "start + 1e-7"
 """All steps in float32 again, from a start that differs by the rounding of its pixels: no ascent that is not the same
 bit for bit can be asked to give the RS of another more exactly than this one does."""
-CLIMBING, SLOTS = 64, 16
-"""Units of a layer that get an image with less arithmetic, and how many climb together: so few that most of them are
-followed by another, as in a layer of which all units do."""
+CLIMBING = 4 * BATCH
+"""Units of a layer that get an image with less arithmetic: so many that most of those who leave the batch are followed
+by another, as in a layer of which all units climb."""
 SAMPLED = 2, 64
 """Units whose ablation is timed, at least and at most, so many that they take about as long as what a layer's units
 share; the others of the layer take as long."""
@@ -244,7 +244,7 @@ def less(checkpoint: str, method: str, compared: int, changes: dict[str, Recipe]
             some = units if recipe.settled else units[:compared]
             started = time.perf_counter()
             made = activation_maximization(
-                module, tap.layer, shape, some, recipe, batch=min(SLOTS, len(units)), seeds=(seed,)
+                module, tap.layer, shape, some, recipe, batch=min(BATCH, len(units)), seeds=(seed,)
             )
             seconds[name] = (time.perf_counter() - started) * len(units) / len(some)
             totals[name] = totals.get(name, 0.0) + seconds[name]

@@ -223,12 +223,12 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
             **{"network": "net", "layers": ["hidden1"], "methods": {"am": QUICK, "iam": QUICK}},
             **{"images": {"block": 5}, "analyses": ["scale", "joint", "cumulative", "importance"]},
             # So many that every step takes longer than the start of its program.
-            **{name: {"images": 10**8} for name in ("scale", "cumulative")},
+            **{name: {"images": 10**10} for name in ("scale", "cumulative")},
         }
     }
     project.write_config(config)
     plan = ["python", "scripts/plan.py", "--seconds", "1", "--images"]
-    said = project.run(*plan, "large=100000000,100000000,10", PYTHONPATH=str(project.folder))
+    said = project.run(*plan, "large=10000000000,10000000000,10", PYTHONPATH=str(project.folder))
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
     # Twelve units in blocks of five, by two methods.
     assert (rows["images_block"][0], rows["images_joined"][0]) == ("6", "2")
