@@ -8,11 +8,11 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from unitscope.convolutions import (
+    Filters,
     LightConv2d,
     convolved,
     lightened,
     suits,
-    transformed,
 )
 from unitscope.networks import build, freeze
 from unitscope.visualization import Recipe, activation_maximization, passes
@@ -38,13 +38,13 @@ def test_rounding_is_that_of_float32():
     torch.manual_seed(0)
     weight, images = torch.randn(512, 512, 3, 3) / 68, torch.randn(4, 512, 4, 4)
     exact = F.conv2d(images.double(), weight.double(), padding=1)
-    error = (convolved(images, transformed(weight), None) - exact).abs().max() / exact.std()
+    error = (convolved(images, Filters(weight), None) - exact).abs().max() / exact.std()
     assert error < 3e-5
     # In bfloat16, whose numbers are rounded before anything is computed, some twice that of the direct convolution.
     images, weight = images.bfloat16(), weight.bfloat16()
     light, direct = (
         (found - exact).abs().mean() / exact.std()
-        for found in (convolved(images, transformed(weight), None), F.conv2d(images, weight, padding=1))
+        for found in (convolved(images, Filters(weight), None), F.conv2d(images, weight, padding=1))
     )
     assert 0 < light < 3 * direct < 0.02
 

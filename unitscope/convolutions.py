@@ -6,7 +6,7 @@ bfloat16 by about twice as much as the direct one differs from the exact. They g
 direct way, which pays where there are many channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeGuard
 
@@ -53,10 +53,10 @@ class LightConv2d(nn.Module):
         self.bias = None if module.bias is None else module.bias.detach()
 
     @cached_property
-    def filters(self) -> tuple[Tensor, Tensor]:
+    def filters(self) -> tuple["Filters", "Filters"]:
         """Filters of the forward and of the backward pass; of a part of a network that never runs there are none."""
         # The gradient of a convolution is one with the filters turned round and the channels exchanged.
-        return transformed(self.weight), transformed(self.weight.flip(2, 3).transpose(0, 1))
+        return Filters(self.weight), Filters(self.weight.flip(2, 3).transpose(0, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps (images, filters, height, width) of images (images, channels, height, width)."""
@@ -65,26 +65,45 @@ class LightConv2d(nn.Module):
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, there: Tensor, back: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(back)
+    def forward(ctx: Any, images: Tensor, there: "Filters", back: "Filters", bias: Tensor | None) -> Tensor:
+        ctx.back = back
         return convolved(images, there, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (back,) = ctx.saved_tensors
-        return convolved(gradients[0], back, None), None, None, None
+        return convolved(gradients[0], ctx.back, None), None, None, None
 
 
-def transformed(weight: Tensor) -> Tensor:
-    """Return filters (filters, channels, 3, 3) as G g G^T, (16, channels, filters)."""
-    half, exact = 0.5, torch.promote_types(weight.dtype, torch.float32)
-    matrix = weight.new_tensor([[1, 0, 0], [half, half, half], [half, -half, half], [0, 0, 1]], dtype=exact)
-    tiles = torch.einsum("ik,fckl,jl->ijcf", matrix, weight.to(exact), matrix)
-    return tiles.reshape(16, weight.shape[1], -1).to(weight.dtype).contiguous()
+class Filters:
+    """Filters as the sixteen matrices G g G^T of F(2x2, 3x3), and the products with them.
+
+    In float32 oneDNN makes these, from matrices in an order of its own: PyTorch's own product is MKL's, which leaves
+    half of the arithmetic of some processors unused. Where PyTorch comes without oneDNN, its own does it.
+
+    Args:
+        weight: (filters, channels, 3, 3).
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        half, exact = 0.5, torch.promote_types(weight.dtype, torch.float32)
+        matrix = weight.new_tensor([[1, 0, 0], [half, half, half], [half, -half, half], [0, 0, 1]], dtype=exact)
+        tiles = torch.einsum("ik,fckl,jl->ijfc", matrix, weight.to(exact), matrix).to(weight.dtype)
+        self.matrices = tiles.reshape(16, *weight.shape[:2])
+        self.packed = None
+        if weight.dtype is torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+            self.packed = [torch.ops.mkldnn._reorder_linear_weight(each.clone()) for each in self.matrices]
+            self.matrices = self.matrices[:, :, :0]
+
+    def products(self, tiles: Tensor) -> Sequence[Tensor]:
+        """Return the sixteen products (rows, filters) with tiles (16, rows, channels)."""
+        if self.packed is None:
+            return torch.bmm(tiles, self.matrices.transpose(1, 2)).unbind()
+        multiply = torch.ops.mkldnn._linear_pointwise
+        return [multiply(each, packed, None, "none", [], "") for each, packed in zip(tiles, self.packed, strict=True)]
 
 
-def convolved(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
-    """Return images (n, channels, height, width) convolved with transformed filters, channels last.
+def convolved(images: Tensor, filters: Filters, bias: Tensor | None) -> Tensor:
+    """Return images (n, channels, height, width) convolved with filters, channels last.
 
     No view: autograd does not let a view that a function gives be rectified in place.
     """
@@ -97,12 +116,13 @@ def convolved(images: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
     _tile(rows, [padded[:, first : first + 2 * high : 2] for first in range(4)])
     tiles = images.new_empty(4, 4, number, high, wide, channels)
     _tile(tiles.transpose(0, 1), [rows[:, :, :, first : first + 2 * wide : 2] for first in range(4)])
-    products = torch.bmm(tiles.view(16, -1, channels), filters).view(4, 4, number, high, wide, -1)
-    size = (number, filters.shape[2], 2 * high, 2 * wide)
+    products = filters.products(tiles.view(16, -1, channels))
+    columns = [_untiled(products[column::4]) for column in range(4)]
+    size = (number, products[0].shape[1], 2 * high, 2 * wide)
     maps = torch.empty(size, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
-    for row, sums in enumerate(_untiled(products)):
+    for row, sums in enumerate(zip(*columns, strict=True)):
         for column, values in enumerate(_untiled(sums)):
-            maps.permute(0, 2, 3, 1)[:, row::2, column::2] = values
+            maps.permute(0, 2, 3, 1)[:, row::2, column::2] = values.view(number, high, wide, -1)
     maps = maps if maps.shape[2:] == images.shape[2:] else maps[:, :, :height, :width].clone()
     return maps if bias is None else maps.add_(bias[:, None, None])
 
@@ -115,6 +135,6 @@ def _tile(out: Tensor, lines: list[Tensor]) -> None:
     torch.sub(lines[1], lines[3], out=out[3])
 
 
-def _untiled(products: Tensor) -> tuple[Tensor, Tensor]:
+def _untiled(products: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return A^T m, the two lines that four combinations come from."""
     return (products[0] + products[1]).add_(products[2]), (products[1] - products[2]).sub_(products[3])
