@@ -20,18 +20,23 @@ from unitscope.visualization import Recipe, activation_maximization, passes
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 4), (5, 5), (1, 1), (7, 4), (3, 8)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_equals_the_direct_convolution_forward_and_backward(height, width, bias):
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_equals_the_direct_convolution_forward_and_backward(height, width, bias, dtype, near):
     torch.manual_seed(0)
-    module = nn.Conv2d(6, 10, 3, padding=1, bias=bias).double()
-    images = torch.randn(3, 6, height, width, dtype=torch.float64, requires_grad=True)
-    ahead = torch.randn(3, 10, height, width, dtype=torch.float64)
-    found, expected = LightConv2d(module)(images), module(images)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    module = nn.Conv2d(6, 10, 3, padding=1, bias=bias).to(dtype)
+    images = torch.randn(3, 6, height, width, dtype=dtype, requires_grad=True)
+    ahead = torch.randn(3, 10, height, width, dtype=dtype)
+    light = LightConv2d(module)
+    # Each dtype has its way to the products.
+    packed = dtype is torch.float32 and torch.backends.mkldnn.is_available()
+    assert {type(each.matrices) for each in light.filters} == {list if packed else torch.Tensor}
+    found, expected = light(images), module(images)
+    torch.testing.assert_close(found, expected, rtol=near, atol=near)
     (gradient,), (plain,) = (torch.autograd.grad(maps, images, ahead, retain_graph=True) for maps in (found, expected))
-    torch.testing.assert_close(gradient, plain, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, plain, rtol=near, atol=near)
     # Whatever lies how in memory.
     last = LightConv2d(module)(images.contiguous(memory_format=torch.channels_last))
-    torch.testing.assert_close(last, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(last, expected, rtol=near, atol=near)
 
 
 def test_rounding_is_that_of_float32():

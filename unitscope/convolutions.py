@@ -87,19 +87,17 @@ class Filters:
     def __init__(self, weight: Tensor) -> None:
         half, exact = 0.5, torch.promote_types(weight.dtype, torch.float32)
         matrix = weight.new_tensor([[1, 0, 0], [half, half, half], [half, -half, half], [0, 0, 1]], dtype=exact)
-        tiles = torch.einsum("ik,fckl,jl->ijfc", matrix, weight.to(exact), matrix).to(weight.dtype)
-        self.matrices = tiles.reshape(16, *weight.shape[:2])
-        self.packed = None
+        matrices = torch.einsum("ik,fckl,jl->ijcf", matrix, weight.to(exact), matrix).to(weight.dtype).flatten(0, 1)
+        self.matrices: Tensor | list[Tensor] = matrices.contiguous()
         if weight.dtype is torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-            self.packed = [torch.ops.mkldnn._reorder_linear_weight(each.clone()) for each in self.matrices]
-            self.matrices = self.matrices[:, :, :0]
+            self.matrices = [torch.ops.mkldnn._reorder_linear_weight(each.T.contiguous()) for each in matrices]
 
     def products(self, tiles: Tensor) -> Sequence[Tensor]:
         """Return the sixteen products (rows, filters) with tiles (16, rows, channels)."""
-        if self.packed is None:
-            return torch.bmm(tiles, self.matrices.transpose(1, 2)).unbind()
+        if isinstance(self.matrices, Tensor):
+            return torch.bmm(tiles, self.matrices).unbind()
         multiply = torch.ops.mkldnn._linear_pointwise
-        return [multiply(each, packed, None, "none", [], "") for each, packed in zip(tiles, self.packed, strict=True)]
+        return [multiply(each, matrix, None, "none", [], "") for each, matrix in zip(tiles, self.matrices, strict=True)]
 
 
 def convolved(images: Tensor, filters: Filters, bias: Tensor | None) -> Tensor:

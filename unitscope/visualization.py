@@ -210,9 +210,9 @@ def passes(
     """
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
     cut = tapped(copied(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
-    cut = replace(
-        cut, inputs=compiled(lightened(cut.inputs), compile), outputs=compiled(lightened(cut.outputs), compile)
-    )
+    # torch.compile orders filters by itself, and traces plain convolutions alone.
+    inputs, outputs = (compiled(part, True) if compile else lightened(part) for part in (cut.inputs, cut.outputs))
+    cut = replace(cut, inputs=inputs, outputs=outputs)
     if recipe.objective == "am":
         own_alone = own_unit(cut, readout)
 
