@@ -345,6 +345,11 @@ def reduced():
     return reductions(STUDY, load_study(ROOT / PAPER["full"], ROOT))
 
 
+def compared_trainings():
+    """Return the networks that the page compares by the length of their training."""
+    return sorted({one["network"] for one in PAPER_VARIANTS if one["epochs"] is not None})
+
+
 def shown_images():
     """Return the images that Figure 2 shows."""
     name = PAPER_FIGURES.get("fig2")

@@ -7,6 +7,7 @@ rule reproduction:
         layers=[f"results/{one['name']}/layers.csv" for one in PAPER_EXPERIMENTS],
         claims=[f"results/{one['name']}/claims.csv" for one in PAPER_EXPERIMENTS],
         records=[f"data/checkpoints/{one['network']}.json" for one in PAPER_EXPERIMENTS],
+        trained=expand("data/checkpoints/{network}.json", network=compared_trainings()),
         images=shown_images(),
         sensitivity=expand("results/{name}/layers.csv", name=sorted({one["experiment"] for one in PAPER_VARIANTS})),
         template="paper/README.md.jinja",

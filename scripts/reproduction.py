@@ -16,6 +16,10 @@ MEASURED = ("moments", "activations", "images", "ablation", "scale", "joint", "c
 """Rules with benchmark files, as folders or files of an experiment's logs."""
 
 
+LENGTHS = ("network", "steps", "epochs")
+"""Of a compared variant, what the page alone asks for: its name says the same."""
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
     result = console.parser(__doc__)
@@ -36,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "--sensitivity",
         type=json.loads,
         default=[],
-        help='JSON: [{"experiment", "method", "objective", "variant", "steps"}, ...]',
+        help='JSON: [{"experiment", "network", "method", "objective", "variant", "steps", "epochs"}, ...]',
     )
     result.add_argument("--config", required=True, help="how the config is called")
     result.add_argument(
@@ -69,7 +73,7 @@ def main(arguments: argparse.Namespace) -> None:
         },
     )
     if sensitivity:
-        table = {key: [row[key] for row in sensitivity] for key in sensitivity[0] if key != "steps"}
+        table = {key: [row[key] for row in sensitivity] for key in sensitivity[0] if key not in LENGTHS}
         artifacts.write_table(arguments.output_dir / "sensitivity.csv", table)
         figure = score_figures.sensitivity(figures.Style(dpi=130), sensitivity)
         artifacts.write_bytes(
@@ -90,7 +94,16 @@ def main(arguments: argparse.Namespace) -> None:
             reproduction.caption(figure, results[name], claims) for figure, name in sorted(arguments.figures.items())
         ],
         sensitivity=reproduction.sensitivity_ranges(sensitivity),
-        lengths=reproduction.by_steps(sensitivity),
+        ascents=reproduction.by_length(sensitivity, "steps"),
+        schedules=reproduction.by_length(sensitivity, "epochs"),
+        reached=reproduction.accuracies_by_epochs(
+            arguments.sensitivity,
+            {
+                one["network"]: artifacts.read_json(arguments.checkpoints / f"{one['network']}.json")
+                for one in arguments.sensitivity
+                if one["epochs"] is not None
+            },
+        ),
         trainings=reproduction.training_ranges(every),
         methods=list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         layers=reproduction.layer_rows(every),

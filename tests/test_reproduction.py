@@ -13,7 +13,7 @@ from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
 from unitscope.effects import interquartile_range
-from unitscope.reproduction import DIVIDED, OTHER_SCORES, Result, by_steps, number, training_ranges, verdict_rows
+from unitscope.reproduction import DIVIDED, OTHER_SCORES, Result, by_length, number, training_ranges, verdict_rows
 from unitscope.tables import RS_SCORES, correlation_of
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
@@ -21,7 +21,9 @@ SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 
 def study():
     config = copy.deepcopy(SMALL)
-    config["networks"]["small"]["seeds"] = [0, 1]
+    network = config["networks"]["small"]
+    config["networks"]["longer"] = {**network, "training": {**network["training"], "epochs": 3}}
+    network["seeds"] = [0, 1]
     small = config["experiments"]["small"]
     small["layers"] = ["hidden1", "hidden2", "logits"]
     hidden = {"layers": ["hidden1", "hidden2"]}
@@ -38,6 +40,11 @@ def study():
         "ablation": {"units": "targets", "images": 100},
         "methods": {"am": {"steps": 4, "points": 2}, "am-steps2": {"objective": "am", **short}},
         "statistics": small["statistics"],
+    }
+    config["experiments"]["choices-epochs3"] = {
+        **config["experiments"]["choices-seed0"],
+        "network": "longer",
+        "methods": {"am": {"steps": 4, "points": 2}},
     }
     config["reproduction"] = {"folder": "results/page", "full": "full.yaml", "sensitivity": "choices"}
     return config
@@ -97,8 +104,8 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
 def test_the_page_shows_what_depends_on_choices(finished):
     table = artifacts.read_table(finished.folder / "results/page/sensitivity.csv")
     layers = artifacts.read_table(finished.folder / "results/choices-seed0/layers.csv")
-    assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3
-    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] * 2
+    assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3 + ["epochs3"] * 3
+    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] * 3
     for variant, method in (("default", "am"), ("steps2", "am-steps2")):
         (found,) = table["spearman"][(table["variant"] == variant) & (table["score"] == "rs_z")]
         (expected,) = layers["spearman"][
@@ -111,6 +118,18 @@ def test_the_page_shows_what_depends_on_choices(finished):
     ]
     assert f"| hidden1 | AM | rs\\_q | {' | '.join(number(value.item()) for value in expected)} |" in page(finished)
     assert "| layer | objective | score | 2 steps | 4 steps |\n|---|---|---|---|---|\n| hidden1 |" in page(finished)
+    expected = [
+        table["spearman"][(table["variant"] == name) & (table["score"] == "rs_z")] for name in ("default", "epochs3")
+    ]
+    assert f"| hidden1 | AM | rs\\_z | {' | '.join(number(value.item()) for value in expected)} |" in page(finished)
+    reached = [
+        f"{artifacts.read_json(finished.folder / f'data/checkpoints/{name}.json')['test']['accuracy']:.1%}"
+        for name in ("small-seed0", "longer")
+    ]
+    assert reached[0] != reached[1]
+    assert f"{reached[0]} after 1 epoch; {reached[1]} after 3 epochs.\n\n| layer |" in page(finished)
+    assert "| layer | objective | score | 1 epoch | 3 epochs |\n|---|---|---|---|---|\n| hidden1 |" in page(finished)
+    assert "not compared" not in page(finished)
     # Not an experiment of the paper: no claims, no copies.
     assert not (finished.folder / "results/page/choices-seed0").exists()
 
@@ -145,16 +164,25 @@ def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
 def test_variants_are_named_by_what_differs():
     config = study()
     choices = config["experiments"]["choices-seed0"]
-    config["experiments"]["choices-max-seed1"] = {**choices, "network": "small-seed1", "methods": ["iam"]}
+    config["experiments"]["choices-max-seed1"] = {
+        **choices,
+        "network": "small-seed1",
+        "readout": "max",
+        "methods": ["iam"],
+    }
     rows = variants(resolve(config, SCHEMA, "config"))
     assert [tuple(row.values()) for row in rows] == [
-        ("choices-seed0", "am", "am", "default", 4),
-        ("choices-seed0", "am-steps2", "am", "steps2", 2),
-        ("choices-max-seed1", "iam", "iam", "max", None),
+        ("choices-seed0", "small-seed0", "am", "am", "default", 4, 1),
+        ("choices-seed0", "small-seed0", "am-steps2", "am", "steps2", 2, None),
+        ("choices-epochs3", "longer", "am", "am", "epochs3", None, 3),
+        ("choices-max-seed1", "small-seed1", "iam", "iam", "max", None, None),
     ]
     # What differs in more than its length is no longer ascent.
     choices["methods"]["am-steps2"]["learning_rate"] = 0.2
-    assert [row["steps"] for row in variants(resolve(config, SCHEMA, "config"))] == [4, None, None]
+    assert [row["steps"] for row in variants(resolve(config, SCHEMA, "config"))] == [4, None, None, None]
+    # So is what differs in more than the length of its training.
+    config["networks"]["longer"]["training"]["momentum"] = 0.5
+    assert [row["epochs"] for row in variants(resolve(config, SCHEMA, "config"))] == [1, None, None, None]
     config["reproduction"] = None
     assert variants(resolve(config, SCHEMA, "config")) == []
 
@@ -209,7 +237,11 @@ def test_figures_follow_the_claims():
     config = study()
     resolved = resolve(config, SCHEMA, "config")
     assert numbered(resolved) == dict.fromkeys(("fig1", "fig2", "fig3", "fig5"), "small-seed0")
-    assert resolved.entries == {"small-seed0": "small", "small-seed1": "small", "choices-seed0": "choices-seed0"}
+    assert resolved.entries == {
+        "small-seed0": "small",
+        "small-seed1": "small",
+        **{name: name for name in ("choices-seed0", "choices-epochs3")},
+    }
     assert reductions(resolved, resolved) == []
 
 
@@ -223,19 +255,20 @@ def test_where_the_images_lie_is_no_reduction():
     assert not {"dataset.path", "dataset.store", "dataset.source"} & {row["setting"] for row in there}
 
 
-def test_lengths_of_an_ascent_stand_side_by_side():
-    def row(steps, spearman, score="rs"):
-        return {"layer": "conv1", "objective": "am", "score": score, "steps": steps, "spearman": spearman}
+@pytest.mark.parametrize("key", ["steps", "epochs"])
+def test_lengths_stand_side_by_side(key):
+    def row(length, spearman, score="rs"):
+        return {"layer": "conv1", "objective": "am", "score": score, key: length, "spearman": spearman}
 
     rows = [row(256, 0.2), row(16, 0.5), row(256, 0.4), row(None, 0.9), row(16, float("nan"), "rs_z")]
-    assert by_steps(rows) == {
-        "steps": [16, 256],
+    assert by_length(rows, key) == {
+        "lengths": [16, 256],
         "rows": [
             {"layer": "conv1", "objective": "am", "score": "rs", "means": ["0.50", "0.30"]},
             {"layer": "conv1", "objective": "am", "score": "rs_z", "means": ["undefined", "-"]},
         ],
     }
-    assert by_steps([row(None, 0.9)]) == {"steps": [], "rows": []}
+    assert by_length([row(None, 0.9)], key) == {"lengths": [], "rows": []}
 
 
 def test_a_range_says_where_trainings_are_undefined():

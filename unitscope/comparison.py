@@ -60,10 +60,11 @@ def reductions(study: Study, full: Study) -> list[dict[str, Any]]:
 
 
 def variants(study: Study) -> list[dict[str, Any]]:
-    """Return what a sensitivity study compares: experiment, method, objective, variant, steps.
+    """Return what a sensitivity study compares: experiment, network, method, objective, variant, steps, epochs.
 
     A variant is what differs from the default, by the names of experiment and method; several trainings share one.
-    Steps are given where an ascent differs from the default in its length alone, or not at all, and None elsewhere.
+    Steps are given where an ascent differs from the default in its length alone, or not at all, and None elsewhere;
+    epochs likewise where the training does.
 
     Args:
         study: Its `reproduction.sensitivity` is how the experiments' names begin; their trainings' seeds end them.
@@ -72,20 +73,43 @@ def variants(study: Study) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     if not prefix:
         return rows
-    for name, experiment in study.experiments.items():
-        if not name.startswith(prefix):
-            continue
-        own = re.sub(r"-?seed[0-9]+$", "", name.removeprefix(prefix)).strip("-")
+    names = {
+        name: re.sub(r"-?seed[0-9]+$", "", name.removeprefix(prefix)).strip("-")
+        for name in study.experiments
+        if name.startswith(prefix)
+    }
+    untouched = next((study.experiments[name] for name, own in names.items() if not own), None)
+    for name, own in names.items():
+        experiment = study.experiments[name]
+        epochs = _epochs_alone(experiment, untouched, study) if untouched else None
         for method, recipe in experiment["methods"].items():
             objective, _, changed = method.partition("-")
-            variant = " ".join(filter(None, [own, changed])) or "default"
             default = experiment["methods"].get(objective, {})
             same = not own and all(recipe[key] == default.get(key) for key in recipe.keys() - {"steps", "points"})
-            steps = recipe["steps"] if same else None
             rows.append(
-                {"experiment": name, "method": method, "objective": objective, "variant": variant, "steps": steps}
+                {
+                    "experiment": name,
+                    "network": experiment["network"],
+                    "method": method,
+                    "objective": objective,
+                    "variant": " ".join(filter(None, [own, changed])) or "default",
+                    "steps": recipe["steps"] if same else None,
+                    "epochs": None if changed else epochs,
+                }
             )
     return rows
+
+
+def _epochs_alone(experiment: Mapping[str, Any], other: Mapping[str, Any], study: Study) -> int | None:
+    """Return the epochs of an experiment's training where it differs from another in these alone, or not at all."""
+
+    def rest(one: Mapping[str, Any]) -> Any:
+        network = study.networks[one["network"]]
+        training = _without(network["training"] or {}, "epochs")
+        return _without(one, "network", "methods"), _without(network, "seed", "training"), training
+
+    training = study.networks[experiment["network"]]["training"]
+    return training["epochs"] if training and rest(experiment) == rest(other) else None
 
 
 def _settings(experiment: Mapping[str, Any], study: Study) -> Iterator[tuple[str, Any]]:

@@ -227,28 +227,43 @@ def sensitivity_ranges(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     return found
 
 
-def by_steps(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return how Spearman of RS and selectivity goes on with the length of an ascent.
+def by_length(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
+    """Return how Spearman of RS and selectivity goes on with the length of an ascent, or of a training.
 
     Args:
-        rows: As `sensitivity_rows` gives them; those whose `steps` is None differ in more than the length.
+        rows: As `sensitivity_rows` gives them.
+        key: "steps" or "epochs"; rows in which it is None differ in more than the length.
 
     Returns:
-        steps: the lengths, ascending; rows: a row a layer, objective and score, with its mean over the trainings at
-        each length, as text.
+        lengths: ascending; rows: a row a layer, objective and score, with its mean over the trainings at each
+        length, as text.
     """
-    own = [row for row in rows if row["steps"] is not None]
-    lengths = sorted({row["steps"] for row in own})
+    own = [row for row in rows if row[key] is not None]
+    lengths = sorted({row[key] for row in own})
     return {
-        "steps": lengths,
+        "lengths": lengths,
         "rows": [
             {
                 **dict(zip(PLACE, place, strict=True)),
-                "means": [number(means[steps]) if steps in means else "-" for steps in lengths],
+                "means": [number(means[length]) if length in means else "-" for length in lengths],
             }
-            for place, means in _means_over_trainings(own, "steps").items()
+            for place, means in _means_over_trainings(own, key).items()
         ],
     }
+
+
+def accuracies_by_epochs(compared: Sequence[Mapping[str, Any]], records: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Return the test accuracies that trainings of each length reached, as text.
+
+    Args:
+        compared: As `comparison.variants` gives it.
+        records: The training record of each network of which `epochs` is known.
+    """
+    networks = {one["network"]: one["epochs"] for one in compared if one["epochs"] is not None}
+    found: dict[int, list[str]] = {}
+    for network, epochs in networks.items():
+        found.setdefault(epochs, []).append(f"{records[network]['test']['accuracy']:.1%}")
+    return found
 
 
 PLACE = ("layer", "objective", "score")
