@@ -25,7 +25,7 @@ os.environ.update(
 
 from unitscope.artifacts import canonical_json, read_json
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs
+from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest
@@ -332,7 +332,7 @@ PAPER = STUDY.reproduction or {}
 PAPER_VARIANTS = variants(STUDY)
 PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
 PAPER_EXPERIMENTS = [
-    {"name": name, "entry": STUDY.entries[name], "network": chosen["network"], "claims": chosen["claims"]}
+    {"name": name, "entry": recipe_of(STUDY, name), "network": chosen["network"], "claims": chosen["claims"]}
     for name, chosen in STUDY.experiments.items()
     if chosen["claims"] and STUDY.reproduction
 ]

@@ -49,12 +49,30 @@ def main(arguments: argparse.Namespace) -> None:
         code["rules"] = flow if section == "experiments" else networks
         for name, settings in getattr(study, section).items():
             network = study.networks[settings["network"]] if section == "experiments" else settings
-            if section != "datasets" and network["source"] == "python":
-                code = {**code, "own": own_code_digest(network["model"], ROOT)}
             content = {"device": study.device, "settings": settings, "code": code}
+            if section != "datasets" and network["source"] == "python":
+                content["code"] = {**code, "own": own_code_digest(network["model"], ROOT)}
+            if section == "experiments":
+                content["compared"] = {other: made_from(study, other) for other in compared(settings)}
             if "path" in settings:
                 content["source"] = listing_digest(Path(settings["path"]))
             write_json(arguments.output / section / f"{name}.json", content)
+
+
+def compared(experiment: dict[str, Any]) -> list[str]:
+    """Return the experiments whose tables an experiment's claims and nulls are made from, beside its own."""
+    others = [other for claim in experiment["claims"].values() for other in claim["experiments"]]
+    return sorted({*others, experiment["reliability"]["untrained"]} - {None})
+
+
+def made_from(study: Study, experiment: str) -> dict[str, Any]:
+    """Return the settings that an experiment's tables follow from, and the code of its data set and its network."""
+    settings = study.experiments[experiment]
+    network = study.networks[settings["network"]]
+    code = {script: digest(script) for scripts in SCRIPTS.values() for script in scripts}
+    if network["source"] == "python":
+        code["own"] = own_code_digest(network["model"], ROOT)
+    return {"settings": settings, "network": network, "dataset": study.datasets[network["dataset"]], "code": code}
 
 
 def check(config: dict[str, Any], study: Study, name: str) -> None:

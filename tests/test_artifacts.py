@@ -177,7 +177,9 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     assert found["top_class"].tolist() == ["3", "5"]
 
 
-@pytest.mark.parametrize(("reader", "content"), [(read_table, "a,b\n1\n"), (read_json, '{"a": ')])
+@pytest.mark.parametrize(
+    ("reader", "content"), [(read_table, "a,b\n1\n"), (read_table, 'a\n"' + "1\n" * 2**17), (read_json, '{"a": ')]
+)
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path, reader, content):
     path = tmp_path / "damaged"
     path.write_text(content)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unitscope.config import iam_methods, resolve
+from unitscope.config import iam_methods, recipe_of, resolve
 from unitscope.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -150,6 +150,25 @@ def test_claims_name_layers_and_trainings():
     assert found.reproduction is None
 
 
+def test_checkpoints_of_one_training_are_no_sample_of_trainings():
+    found = study(
+        networks__small__seeds=[0, 7],
+        networks__small__epochs=[1, 5],
+        networks__lone={"model": "mlp", "dataset": "digits"},
+        experiments__first__claims={"C9": {}, "C16": {"experiments": ["other"]}},
+        experiments__other={"network": "lone", "layers": ["hidden1"], "claims": {"C16": {"experiments": ["first"]}}},
+    )
+    compared = {name: one["claims"]["C9"]["experiments"] for name, one in found.experiments.items() if name != "other"}
+    assert compared == {
+        f"first-seed{seed}-epoch{epoch}": [f"first-seed0-epoch{epoch}", f"first-seed7-epoch{epoch}"]
+        for seed in (0, 7)
+        for epoch in (1, 5)
+    }
+    # Beside another network stand those that were trained the longest.
+    assert found.experiments["other"]["claims"]["C16"]["experiments"] == ["first-seed0-epoch5", "first-seed7-epoch5"]
+    assert recipe_of(found, "first-seed7-epoch5") == "first-epoch5" and recipe_of(found, "other") == "other"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -224,6 +243,34 @@ def test_claims_name_layers_and_trainings():
         ),
         ({"experiments__first__claims": {"C8": {"experiments": ["first"]}}}, ["C8", "C9, C16, C19"]),
         ({"experiments__first__claims": {"C16": {"experiments": ["fist"]}}}, ["'fist'", "Did you mean 'first'?"]),
+        ({"experiments__first__claims": {"C16": {}}}, ["C16", "another network", "{experiments: [NAME]}"]),
+        (
+            {"networks__small__seeds": [0, 1], "experiments__first__claims": {"C16": {"experiments": ["first"]}}},
+            ["C16", "another network", "{experiments: [NAME]}"],
+        ),
+        (
+            {
+                "experiments__other": {**STUDY["experiments"]["first"], "methods": ["am"]},
+                "experiments__first__claims": {"C9": {"experiments": ["other"]}},
+            },
+            ["C9", "'iam'", "methods of other", "Add it"],
+        ),
+        (
+            {
+                "experiments__other": {**STUDY["experiments"]["first"], "layers": ["hidden1"]},
+                "experiments__first__claims": {"C19": {"experiments": ["other"]}},
+            },
+            ["C19", "'logits'", "layers of other", "C19: {layers: [...]}"],
+        ),
+        (
+            {
+                "networks__bare": {"model": "mlp", "input": [1, 8, 8], "weights": {"file": "x.pt", "sha256": "0" * 64}}
+                | {"normalization": {"mean": [0.5], "std": [0.25]}},
+                "experiments__other": {**STUDY["experiments"]["first"], "network": "bare"},
+                "experiments__first__claims": {"C16": {"experiments": ["other"]}},
+            },
+            ["C16", "real images", "other names no dataset"],
+        ),
         ({"reproduction": {"folder": "page", "sensitivity": "chioces"}}, ["'chioces'", "begins so", "first"]),
         ({"reproduction": {"folder": "../elsewhere"}}, ["reproduction.folder", "match"]),
     ],

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import time
 import zipfile
 
 import pytest
@@ -205,6 +206,22 @@ def test_an_expression_is_not_evaluated(tmp_path):
     with pytest.raises(UserError, match=r"computes a size by .__import__"):
         read_exported(program(changed(content, in_graph(edit))), SIZE)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("text", ["1" * 60 + "!", "s1" * 40 + "!", "Symbol('s0'" + ", a=True" * 40])
+def test_an_expression_that_could_be_read_in_many_ways_is_refused_at_once(residual, text):
+    content = exported(quiet(Tokens()))
+
+    def edit(model):
+        written = json.dumps(model)
+        first = written.index('"expr_str": "') + len('"expr_str": "')
+        model.clear()
+        model.update(json.loads(written[:first] + text + written[written.index('"', first) :]))
+
+    started = time.monotonic()
+    with pytest.raises(UserError, match="computes a size by"):
+        read_exported(program(changed(content, in_graph(edit))), SIZE)
+    assert time.monotonic() - started < 5
 
 
 def test_nothing_is_unpickled(residual, tmp_path):

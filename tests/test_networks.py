@@ -20,6 +20,7 @@ from torch import nn
 from unitscope.errors import UserError
 from unitscope.layers import taps
 from unitscope.networks import (
+    _with_outputs,
     accept_pixels,
     build,
     classifier,
@@ -394,6 +395,12 @@ def test_a_new_last_layer_takes_the_place_of_the_networks_own():
     ):
         module = freeze(build({**network, "head": head}, shape, 7))
         assert classifier(module, shape) == path and module(torch.rand(2, *shape)).shape == (2, 7)
+
+
+def test_a_last_layer_without_bias_is_given_one():
+    # As many outputs as there are classes: it would be kept otherwise, and the fitted mean has to go somewhere.
+    module = _with_outputs(nn.Sequential(nn.Flatten(), nn.Linear(784, 4, bias=False)), GREY, 4)
+    assert module[1].bias is not None and module(torch.rand(2, *GREY)).shape == (2, 4)
 
 
 def test_a_network_that_ends_with_no_linear_layer_gets_no_new_one():

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import io
 import sys
 
 import numpy as np
@@ -13,7 +14,19 @@ from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
 from unitscope.effects import interquartile_range
-from unitscope.reproduction import DIVIDED, OTHER_SCORES, Result, by_length, number, training_ranges, verdict_rows
+from unitscope.figures import Style
+from unitscope.reproduction import (
+    DIVIDED,
+    OTHER_SCORES,
+    Result,
+    _found,
+    by_length,
+    draw,
+    network_rows,
+    number,
+    training_ranges,
+    verdict_rows,
+)
 from unitscope.tables import RS_SCORES, correlation_of
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
@@ -31,7 +44,7 @@ def study():
         **dict.fromkeys(("C1", "C6", "C8", "C13", "C18"), hidden),
         "C7": {"layers": ["hidden2", "logits"]},
         "C9": {},
-        "C16": {},
+        "C16": {"experiments": ["choices-epochs3"]},
     }
     short = {"steps": 2, "points": 2}
     config["experiments"]["choices-seed0"] = {
@@ -147,6 +160,26 @@ def test_the_page_shows_how_far_trainings_differ(finished):
     assert f"| small | hidden2 | IAM | 2 | {' | '.join(ranges)} |\n" in page(finished)
 
 
+def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
+    folder = finished.folder / "results/small-seed0"
+    tables = [artifacts.read_table(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
+    heights = []
+    for asked in ({"C8": ["hidden1", "hidden2"]}, {"C8": ["hidden1", "hidden2"], "C7": ["hidden2", "logits"]}):
+        own = Result("small-seed0", "small", *tables, {}, asked)
+        with Image.open(io.BytesIO(draw(Style(dpi=50), "fig3", own, [own], {}))) as picture:
+            heights.append(picture.height)
+    assert 0 < heights[0] < heights[1]
+
+
+def test_a_network_says_how_far_it_was_trained():
+    def trained(**training):
+        settings = {"model": "mlp", "dataset": "digits", "training": training, "head": None}
+        return Result("e", "e", {}, {}, {}, {"settings": settings, "test": {"accuracy": 0.5}}, {})
+
+    whole, cut = trained(epochs=16, stop_after=None), trained(epochs=16, stop_after=1)
+    assert [network_rows([one])[0]["training"] for one in (whole, cut)] == ["16 epochs", "1 of 16 epochs"]
+
+
 def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
     table = artifacts.read_table(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert table["unit"].tolist() == [1, 4, 5, 9]
@@ -245,6 +278,25 @@ def test_figures_follow_the_claims():
     assert reductions(resolved, resolved) == []
 
 
+def test_methods_of_several_recipes_are_compared_one_by_one():
+    config, full = study(), study()
+    small, whole = (one["experiments"]["small"] for one in (config, full))
+    config["reproduction"]["full"] = None
+    whole["methods"] = {"am": {"steps": 256}, "iam": {"steps": 256}, "iam-lr": {"objective": "iam", "steps": 256}}
+    small["methods"] = {
+        **{"am": {"steps": 64}, "iam": {"steps": 64}},
+        **{"iam-lr": {"objective": "iam", "steps": 64, "learning_rate": 0.2}},
+        **{"am-long": {"objective": "am", "steps": 1024}},
+    }
+    found = reductions(*(resolve(one, SCHEMA, "config") for one in (config, full)))
+    ascents = {row["setting"]: (row["here"], row["full"]) for row in found if row["setting"].startswith("ascent")}
+    assert ascents == {
+        "ascent.steps": (64, 256),
+        "ascent.steps of am-long": (1024, None),
+        "ascent.learning_rate of iam-lr": (0.2, None),
+    }
+
+
 def test_where_the_images_lie_is_no_reduction():
     config = study()
     resolved = resolve(config, SCHEMA, "config")
@@ -269,6 +321,17 @@ def test_lengths_stand_side_by_side(key):
         ],
     }
     assert by_length([row(None, 0.9)], key) == {"lengths": [], "rows": []}
+
+
+def test_a_range_says_what_it_is_over():
+    def part(layer, method):
+        return {"layer": layer, "method": method, "statistic": "s", "effect": 0.5, "holds": "yes"}
+
+    layers = [f"conv{number}" for number in range(9)]
+    assert _found([part(layer, "iam") for layer in layers]) == ["9 layers: 0.50 to 0.50; yes in 9"]
+    both = [part(layer, method) for layer in layers[:6] for method in ("am", "iam")]
+    assert _found(both) == ["6 layers, AM, IAM: 0.50 to 0.50; yes in 12"]
+    assert _found([part("", "") for _ in layers]) == ["9 comparisons: 0.50 to 0.50; yes in 9"]
 
 
 def test_a_range_says_where_trainings_are_undefined():

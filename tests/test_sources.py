@@ -146,6 +146,43 @@ def test_functions_that_do_not_fit(model, options, message):
         build(settings("python", model, **options), (1, 28, 28), 3)
 
 
+OWN = """
+import torch
+from torch import nn
+
+def misspelt(classes): return nn.Lineer(3, classes)
+def undefined(classes): return nn.Linear(3, clases)
+
+class Broken(nn.Module):
+    def forward(self, x): return {}["logits"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "function", "message"),
+    [
+        (OWN, "misspelt", "AttributeError: .*Lineer"),
+        (OWN, "undefined", "NameError: .*clases"),
+        (OWN + "misspelled = nn.Lineer", "Broken", "cannot be imported.*AttributeError: .*Lineer"),
+        (OWN + "1 / 0", "Broken", "cannot be imported.*ZeroDivisionError"),
+        ("def f(: pass", "f", "cannot be imported.*SyntaxError"),
+    ],
+)
+def test_mistakes_in_a_file_of_ones_own_are_told_as_such(tmp_path, monkeypatch, source, function, message):
+    name = f"own_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=message):
+        build(settings("python", f"{name}:{function}"), (1, 28, 28), 3)
+
+
+def test_a_network_that_raises_on_an_image_is_told_as_such(tmp_path, monkeypatch):
+    (tmp_path / "own_broken.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"Broken does not accept images of 28x28.*KeyError: 'logits'"):
+        build(settings("python", "own_broken:Broken"), (1, 28, 28), 3)
+
+
 def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):
     network = settings("python", "configs.own_network:network", channels=4)
     shape = (1, 28, 28)

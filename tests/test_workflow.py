@@ -1,5 +1,6 @@
 """The workflow as a whole: what every config plans, what the README draws, what the jobs import."""
 
+import copy
 import re
 import subprocess
 import sys
@@ -102,6 +103,40 @@ def test_dvc_has_a_stage_for_each_thing_in_the_config(clone):
     edges = set(re.findall(r'"([^"]+)" -> "([^"]+)"', graph))
     assert {("study", "dataset@digits"), ("dataset@digits", "checkpoint@digits-convnet")} <= edges
     assert ("checkpoint@digits-convnet", "analysis@digits") in edges
+
+
+def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
+    def files(config):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+        output = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
+        asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(output))
+        clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+        return {str(path.relative_to(output)): path.read_text() for path in output.rglob("*.json")}
+
+    config = copy.deepcopy(SMALL)
+    # The order is that of the config: what belongs to the first is none of the others'.
+    small = config["networks"].pop("small")
+    config["networks"]["own"] = {"source": "python", "model": "configs.own_network:network", "dataset": "digits"}
+    config["networks"] |= {"small": small, "null": {**small, "training": {"epochs": 0}}}
+    config["experiments"]["null"] = {**config["experiments"]["small"], "network": "null"}
+    config["experiments"]["alone"] = {**config["experiments"]["small"]}
+    config["experiments"]["small"] |= {
+        "claims": {"C16": {"experiments": ["null"]}},
+        "reliability": {"untrained": "null"},
+    }
+    before = files(config)
+    assert '"own"' in before["networks/own.json"]
+    assert '"own"' not in "".join(text for name, text in before.items() if name != "networks/own.json")
+    config["experiments"]["null"]["methods"] = {"am": {"steps": 9, "points": 2}, "iam": {"steps": 4, "points": 2}}
+    recipe = files(config)
+    assert {name for name in before if before[name] != recipe[name]} == {
+        "experiments/null.json",
+        "experiments/small.json",
+    }
+    config["networks"]["null"]["training"]["epochs"] = 2
+    network = files(config)
+    moved = {name for name in before if recipe[name] != network[name]}
+    assert moved == {"networks/null.json", "experiments/small.json"}
 
 
 def diagrams() -> list[str]:
@@ -248,7 +283,6 @@ def test_nothing_is_imported_from_a_floor_above():
             "exported",
             "layers",
             "hooks",
-            "rescaling",
             "targets",
             "convolutions",
             "sampling",
@@ -273,6 +307,7 @@ def test_nothing_is_imported_from_a_floor_above():
         },
     ]
     floor = {module: number for number, modules in enumerate(floors) for module in modules}
+    assert len(floor) == sum(map(len, floors))
     for path in (ROOT / "unitscope").glob("*.py"):
         if path.stem == "__init__":
             continue

@@ -302,7 +302,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
         return {name: _typed(name, column) for name, column in zip(header, columns, strict=True)}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, csv.Error) as error:
         raise UserError(f"{path} is not a whole table ({error}). Delete it and run again.") from error
 
 

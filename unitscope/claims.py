@@ -395,7 +395,8 @@ def selective_trainings(asked: Asked) -> list[Part]:
     shares = []
     for training in asked.others:
         values = np.concatenate([rows_of(training.units, layer)["selectivity"] for layer in asked.layers])
-        shares.append(float((values[np.isfinite(values)] > SELECTIVE).mean()))
+        known = values[np.isfinite(values)]
+        shares.append(float((known > SELECTIVE).mean()) if known.size else np.nan)
     accuracies = np.array([training.accuracy for training in asked.others])
     text = f"Spearman of the share of units with selectivity > {SELECTIVE} and test accuracy < 0"
     found = bootstrapped(
@@ -405,8 +406,9 @@ def selective_trainings(asked: Asked) -> list[Part]:
         resamples=asked.resamples,
         seed=asked.generator(text),
     )
-    note = f"{len(shares)} trainings of one recipe: too few for an interval" if np.isnan(found.low) else ""
-    return [Part("", "", text, found, len(shares), below(found), note=note)]
+    n = int((np.isfinite(shares) & np.isfinite(accuracies)).sum())
+    note = f"{n} trainings of one recipe: too few for an interval" if np.isnan(found.low) else ""
+    return [Part("", "", text, found, n, below(found), note=note)]
 
 
 def fades_with_depth(asked: Asked) -> list[Part]:

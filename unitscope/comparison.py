@@ -119,19 +119,23 @@ def _settings(experiment: Mapping[str, Any], study: Study) -> Iterator[tuple[str
     yield from _flat("", own)
     yield "methods", list(experiment["methods"])
     recipes = {
-        tuple(sorted(_flat("ascent", _without(recipe, "objective")))) for recipe in experiment["methods"].values()
+        name: dict(_flat("ascent", _without(recipe, "objective"))) for name, recipe in experiment["methods"].items()
     }
-    for recipe in recipes:
-        yield from recipe
+    for key in dict.fromkeys(key for recipe in recipes.values() for key in recipe):
+        yield from _by_what(key, {name: recipe.get(key) for name, recipe in recipes.items()})
     yield "layers", list(experiment["layers"])
-    wanted = list(experiment["layers"].items())
-    most = Counter(str(units) for _, units in wanted).most_common(1)[0][0]
-    yield "units", next(units for _, units in wanted if str(units) == most)
-    for layer, units in wanted:
-        if str(units) != most:
-            yield f"units of {layer}", units
+    yield from _by_what("units", experiment["layers"])
     yield from _flat("network", network)
     yield from _flat("dataset", study.datasets[network["dataset"]])
+
+
+def _by_what(key: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the value that most have (of several, the first), and each that differs from it under a key of its own."""
+    most = Counter(map(str, values.values())).most_common(1)[0][0]
+    yield key, next(value for value in values.values() if str(value) == most)
+    for name, value in values.items():
+        if str(value) != most:
+            yield f"{key} of {name}", value
 
 
 def _without(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:

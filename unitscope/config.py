@@ -27,6 +27,9 @@ CLAIM_METHODS = {
 }
 """Methods whose scores a claim of the paper is about; the tests are in `unitscope.claims`."""
 
+TRAININGS_CLAIMS = ("C9", "C19")
+"""Claims about all trainings of a network."""
+
 COMPARING_CLAIMS = ("C9", "C16", "C19")
 """Claims about several experiments: all trainings of a network, or another network."""
 
@@ -81,6 +84,13 @@ def trained_epochs(network: Mapping[str, Any]) -> int:
     """Return how many epochs a network is trained for."""
     training = network["training"]
     return int(training["epochs"] if training["stop_after"] is None else training["stop_after"])
+
+
+def recipe_of(study: Study, experiment: str) -> str:
+    """Return the name that an experiment shares with those of its recipe's other seeds, and with no other epoch."""
+    training = study.networks[study.experiments[experiment]["network"]]["training"]
+    epoch = None if training is None else training["stop_after"]
+    return study.entries[experiment] + ("" if epoch is None else f"-epoch{epoch}")
 
 
 def over_epochs(study: Study) -> dict[str, list[str]]:
@@ -155,9 +165,7 @@ def resolve(
     for entry, trainings in entries.items():
         for experiment in trainings:
             settings = experiments[experiment]
-            settings["claims"] = _claims(
-                settings, networks[settings["network"]], trainings, entries, experiments, f"{name}: experiments.{entry}"
-            )
+            settings["claims"] = _claims(experiment, entry, entries, experiments, networks, name)
             settings["reliability"]["untrained"] = _untrained(
                 settings, experiment.removeprefix(entry), experiment, experiments, f"{name}: experiments.{entry}"
             )
@@ -389,36 +397,85 @@ def _matched(wanted: Mapping[str, Any], known: Sequence[str], where: str) -> dic
 
 
 def _claims(
-    experiment: Mapping[str, Any],
-    network: Mapping[str, Any],
-    trainings: list[str],
+    name: str,
+    entry: str,
     entries: Mapping[str, list[str]],
-    experiments: Iterable[str],
-    where: str,
+    experiments: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Any]],
+    config: str,
 ) -> dict[str, dict[str, list[str]]]:
     """Return the claims of an experiment, each with its layers and the experiments it compares, by their own names."""
-    claims = {}
-    for claim, asked in experiment["claims"].items():
-        if network["dataset"] is None:
-            raise UserError(f"{where}.claims: {claim} needs real images, but the network names no dataset.")
-        if missing := [method for method in CLAIM_METHODS.get(claim, ()) if method not in experiment["methods"]]:
-            raise UserError(
-                f"{where}.claims: {claim} is about the method {missing[0]!r}, which is not among the experiment's "
-                "methods. Add it there."
-            )
-        layers = asked.get("layers", list(experiment["layers"]))
+    where, claims = f"{config}: experiments.{entry}", {}
+    for claim, asked in experiments[name]["claims"].items():
+        layers = asked.get("layers", list(experiments[name]["layers"]))
         for layer in layers:
-            _known(where, f"claims.{claim}.layers", layer, experiment["layers"], "layers of the experiment")
-        compared = asked.get("experiments", trainings if claim in COMPARING_CLAIMS else [])
-        if compared and claim not in COMPARING_CLAIMS:
+            _known(where, f"claims.{claim}.layers", layer, experiments[name]["layers"], "layers of the experiment")
+        if "experiments" in asked and claim not in COMPARING_CLAIMS:
             raise UserError(
                 f"{where}.claims: {claim} is about one experiment; only {', '.join(COMPARING_CLAIMS)} compare several."
             )
-        for other in compared:
+        # What is said of trainings is asked of the own network's, unless others are named.
+        others = asked.get("experiments", [entry] if claim in TRAININGS_CLAIMS else [])
+        for other in others:
             _known(where, f"claims.{claim}.experiments", other, [*entries, *experiments], "experiments")
-        members = [member for other in compared for member in entries.get(other, [other])]
+        own = networks[experiments[name]["network"]]
+        members = [
+            member
+            for other in others
+            for member in _one_a_training(entries.get(other, [other]), own, experiments, networks)
+        ]
+        if claim == "C16" and set(members) <= set(entries[entry]):
+            raise UserError(
+                f"{where}.claims: C16 compares the test accuracy with that of another network. Name its experiment: "
+                "C16: {experiments: [NAME]}."
+            )
+        for member in dict.fromkeys([name, *members]):
+            _check_answers(claim, layers, member, experiments[member], networks, where)
         claims[claim] = {"layers": layers, "experiments": list(dict.fromkeys(members))}
     return claims
+
+
+def _one_a_training(
+    group: list[str],
+    own: Mapping[str, Any],
+    experiments: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Return those of a group's experiments that are after as many epochs as a network, or else after the most.
+
+    Checkpoints of one training are no sample of trainings.
+    """
+    epochs = {
+        name: trained_epochs(network) if (network := networks[experiments[name]["network"]])["training"] else 0
+        for name in group
+    }
+    wanted = trained_epochs(own) if own["training"] else 0
+    wanted = wanted if wanted in epochs.values() else max(epochs.values())
+    return [name for name in group if epochs[name] == wanted]
+
+
+def _check_answers(
+    claim: str,
+    layers: Sequence[str],
+    name: str,
+    experiment: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]],
+    where: str,
+) -> None:
+    """Refuse a claim about an experiment that lacks the images, methods or layers that it is about."""
+    if networks[experiment["network"]]["dataset"] is None:
+        raise UserError(f"{where}.claims: {claim} needs real images, but the network of {name} names no dataset.")
+    if missing := [method for method in CLAIM_METHODS.get(claim, ()) if method not in experiment["methods"]]:
+        raise UserError(
+            f"{where}.claims: {claim} is about the method {missing[0]!r}, which is not among the methods of {name}. "
+            "Add it there."
+        )
+    # Accuracies have no layers.
+    if missing := [layer for layer in layers if layer not in experiment["layers"] and claim != "C16"]:
+        raise UserError(
+            f"{where}.claims: {claim} compares the layer {missing[0]!r}, which is not among the layers of {name}. "
+            f"Add it there, or name the layers that both have: {claim}: {{layers: [...]}}."
+        )
 
 
 def _untrained(

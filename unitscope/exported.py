@@ -24,9 +24,10 @@ _RECORDS = re.compile(
     r"|constants/(model_constants_config\.json|tensor_\d+))"
 )
 _SYMBOLIC = re.compile(
-    r"(Symbol\('[su]\d+'(, [a-z]+=(True|False))*\)|[su]\d+|Integer|Rational|Add|Mul|Pow|Max|Min|(Python)?Mod"
-    r"|(Floor|Ceil|Clean)Div|-?\d+|[\s+\-*(),])*"
+    r"(Symbol\('[su]\d+'(, [a-z]+=(True|False))*\)|[su]\d|Integer|Rational|Add|Mul|Pow|Max|Min|(Python)?Mod"
+    r"|(Floor|Ceil|Clean)Div|[\d\s+\-*(),])*"
 )
+"""No text can be taken in two ways: what is refused would be tried in all of them."""
 _OPERATORS = re.compile(
     r"torch\.ops\.aten\.(?!from_file)[a-z0-9_]+\.[A-Za-z0-9_]+|_operator\.(add|sub|mul|floordiv|mod|neg|getitem)"
     r"|torch\.sym_(int|max|min)"

@@ -39,6 +39,9 @@ def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.get("seed") or 0)
         module = make(settings, shape, classes)
+        if settings["source"] == "python":
+            # Its mistakes are told here, as its own, before anything is computed.
+            _on_grey(module, shape)
         if head is None:
             return module
         if head["replaces"] == "classifier":
@@ -56,10 +59,10 @@ def _headed(model: str, module: nn.Module, shape: Sequence[int], classes: int) -
 
 
 def _with_outputs(module: nn.Module, shape: Sequence[int], classes: int) -> nn.Module:
-    """Give a network as many outputs as there are classes, if it has not."""
+    """Give a network as many outputs as there are classes, and a bias to fit, if it has not."""
     path = classifier(module, shape)
     own = module.get_submodule(path)
-    if own.out_features != classes:
+    if own.out_features != classes or own.bias is None:
         module.set_submodule(path, nn.Linear(int(own.in_features), classes))  # type: ignore[arg-type]
     return module
 
@@ -105,10 +108,11 @@ def _on_grey(module: nn.Module, shape: Sequence[int]) -> Any:
     try:
         with torch.no_grad():
             return module.eval()(torch.zeros(1, *shape, device=device))
-    except RuntimeError as error:
+    except Exception as error:
+        # A network of the user's own may raise anything.
         raise UserError(
             f"{type(module).__name__} does not accept images of {shape[1]}x{shape[2]} pixels with {shape[0]} channels: "
-            f"{error}"
+            f"{type(error).__name__}: {error}"
         ) from error
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from unitscope import figures, image_figures, score_figures
 from unitscope.claims import CLAIMS, VERDICTS
+from unitscope.config import trained_epochs
 from unitscope.figures import Style
 from unitscope.image_figures import UnitImages
 from unitscope.tables import (
@@ -34,7 +35,7 @@ class Result:
 
     Attributes:
         name: Name of the experiment.
-        entry: Its name in the config, the same for several trainings of one network.
+        entry: Its name in the config, the same for several trainings of one recipe.
         units: Table of units.
         layers: Table of correlations.
         claims: Table of claims.
@@ -83,7 +84,11 @@ def draw(
     """
 
     def scatter(methods: Sequence[str], *claims: str) -> list[Any]:
-        table = subset(own.units, own.layers_named(*claims), methods)
+        layers = own.layers_named(*claims)
+        if not layers:
+            # A figure answers to several claims, and the experiment is asked for others of them.
+            return []
+        table = subset(own.units, layers, methods)
         return [score_figures.selectivity_rs(style, table, own.layers, score) for score in RS_SCORES]
 
     def by_depth(claim: str) -> Any:
@@ -331,8 +336,17 @@ def _found(parts: Sequence[Mapping[str, Any]]) -> list[str]:
         held = Counter(part["holds"] for part in group)
         counts = ", ".join(f"{word} in {held[word]}" for word in ("yes", "no", "open") if held[word])
         range_text = f"{number(min(effects))} to {number(max(effects))}" if effects else "undefined"
-        texts.append(f"{len(group)} layers: {range_text}; {counts}")
+        texts.append(f"{_of_what(group)}: {range_text}; {counts}")
     return texts
+
+
+def _of_what(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return what parts of one statistic are about: how many layers, and of which methods where those are several."""
+    layers = {part["layer"] for part in parts}
+    methods = list(dict.fromkeys(part["method"] for part in parts))
+    if len(layers) * len(methods) != len(parts):
+        return f"{len(parts)} comparisons"
+    return f"{len(layers)} layers" + (f", {', '.join(map(method_name, methods))}" if len(methods) > 1 else "")
 
 
 def _part_text(part: Mapping[str, Any]) -> str:
@@ -362,19 +376,25 @@ def network_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     rows = []
     for entry, group in _by_entry(results).items():
         settings = group[0].record["settings"]
-        training = settings["training"]
         accuracies = [result.record.get("test", {}).get("accuracy", np.nan) for result in group]
         rows.append(
             {
                 "entry": entry,
                 "model": settings["model"],
                 "dataset": settings["dataset"],
-                "training": f"{training['epochs']} epochs" if training else "given weights",
+                "training": _training_text(settings),
                 "head": "a linear head fitted here" if settings["head"] else "",
                 "accuracies": [f"{accuracy:.1%}" for accuracy in accuracies],
             }
         )
     return rows
+
+
+def _training_text(network: Mapping[str, Any]) -> str:
+    if not network["training"]:
+        return "given weights"
+    epochs, all_epochs = trained_epochs(network), network["training"]["epochs"]
+    return f"{epochs} epochs" if epochs == all_epochs else f"{epochs} of {all_epochs} epochs"
 
 
 def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -110,14 +110,16 @@ def _python(model: str, options: Mapping[str, Any], shape: Sequence[int], classe
 def _function(model: str) -> Callable[..., Any]:
     path, _, name = model.partition(":")
     try:
-        return getattr(importlib.import_module(path), name)
-    except ModuleNotFoundError as error:
+        module = importlib.import_module(path)
+    except Exception as error:
+        # Whatever it is: the module is the user's own.
         raise UserError(
-            f"model: {model} cannot be imported ({error}). Name it package.module:function; the module lies in the "
-            "project's folder, or is installed."
+            f"model: {model} cannot be imported ({_told(error)}). Name it package.module:function; the module lies in "
+            "the project's folder, or is installed."
         ) from error
-    except AttributeError as error:
-        raise UserError(f"model: the module {path} has no {name!r}. Name a function that returns a module.") from error
+    if not hasattr(module, name):
+        raise UserError(f"model: the module {path} has no {name!r}. Name a function that returns a module.")
+    return getattr(module, name)
 
 
 def _made(
@@ -130,13 +132,18 @@ def _made(
     """Return a network; where it does not take its options, tell those that it is described by."""
     try:
         return function(**own, **options)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+    except Exception as error:
+        # A function of the user's own may raise anything.
         parameters = inspect.signature(described).parameters.values()
         allowed = [each.name for each in parameters if each.default is not each.empty and each.name not in own]
         raise UserError(
-            f"The model {model} does not take the options {dict(options)} ({error}). It has the options "
+            f"The model {model} does not take the options {dict(options)} ({_told(error)}). It has the options "
             f"{', '.join(allowed)}."
         ) from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 # --- weights that come with an architecture --------------------------------------------------------------------------
