@@ -12,6 +12,8 @@ PYTHON ?= python3
 CONFIG ?= config.yaml
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# The library beside this file, whatever is installed elsewhere.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 # Passive waiting and memory that is kept: as, and why, in rules/common.smk.
 export OMP_WAIT_POLICY := PASSIVE
 export MALLOC_MMAP_THRESHOLD_ := 1073741824
@@ -21,7 +23,7 @@ STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
 
 .PHONY: run test plan bench report restore faults fuzz lock
 run: $(VENV)/run.installed
-	@test -f $(CONFIG) || { echo "There is no config $(CONFIG)."; exit 1; }
+	@for file in $(CONFIG); do test -f $$file || { echo "There is no config $$file."; exit 1; }; done
 	@python scripts/unlock.py
 	snakemake --cores 8 --resources gpu=1 $(STUDY)
 	@python scripts/summary.py --config $(CONFIG)

@@ -332,7 +332,11 @@ PAPER = STUDY.reproduction or {}
 PAPER_VARIANTS = variants(STUDY)
 PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
 PAPER_EXPERIMENTS = [
-    {"name": name, "entry": recipe_of(STUDY, name), "network": chosen["network"], "claims": chosen["claims"]}
+    {
+        **{"name": name, "entry": recipe_of(STUDY, name)},
+        **{key: chosen[key] for key in ("network", "claims", "readout", "analyses")},
+        **{key: list(chosen[key]) for key in ("layers", "methods")},
+    }
     for name, chosen in STUDY.experiments.items()
     if chosen["claims"] and STUDY.reproduction
 ]
@@ -342,7 +346,7 @@ def reduced():
     """Return the settings of this study that differ from those of the full one."""
     if not PAPER.get("full"):
         return []
-    return reductions(STUDY, load_study(ROOT / PAPER["full"], ROOT))
+    return reductions(STUDY, load_study(ROOT, ROOT / PAPER["full"]))
 
 
 def compared_trainings():
@@ -426,7 +430,7 @@ def interactions(wildcards):
     return across(wildcards, pattern, methods=iam_methods(experiment(wildcards)))
 
 
-def joined(wildcards):
+def jointly_removed(wildcards):
     """Return the settings of a joint ablation: its own, and the images of the ablation."""
     chosen = experiment(wildcards)
     own = {key: value for key, value in chosen["joint"].items() if key != "threads"}

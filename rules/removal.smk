@@ -19,7 +19,7 @@ rule joint:
     resources:
         gpu=GPU,
     params:
-        settings=joined,
+        settings=jointly_removed,
         code=code_and_network("joint"),
         python=own,
         device=STUDY.device,

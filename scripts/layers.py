@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Build the network without training it, and print a table of its layers."""
-    study = load_study(arguments.config, ROOT)
+    study = load_study(ROOT, arguments.config)
     if arguments.experiment not in study.experiments:
         raise UserError(
             f"{arguments.config} has no experiment {arguments.experiment!r}; it has {', '.join(study.experiments)}."

@@ -31,7 +31,13 @@ FLOW = (
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
-    result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
+    result.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[Path("config.yaml")],
+        help="the config (.yaml), and others that are laid over it",
+    )
     result.add_argument("--seconds", type=float, default=30.0, help="how long the calibration may take, about")
     result.add_argument(
         "--images",
@@ -62,22 +68,22 @@ class Cost:
 
 def main(arguments: argparse.Namespace) -> None:
     """Ask Snakemake what is to be done, calibrate, and print a table."""
-    study = load_study(arguments.config, ROOT)
+    study = load_study(ROOT, *arguments.config)
     jobs, pending = to_be_done(arguments.config)
     if not jobs:
-        print(f"Nothing to be done for {arguments.config}: everything is there and up to date.")
+        print(f"Nothing to be done for {' '.join(map(str, arguments.config))}: everything is there and up to date.")
         return
     costs = estimate(study, pending, arguments.seconds, outlines(study, dict(arguments.images)))
     jobs += Counter({rule: cost.jobs for rule, cost in costs.items() if rule not in jobs})
     print(table(jobs, costs))
 
 
-def to_be_done(config: Path) -> tuple[Counter[str], set[str]]:
+def to_be_done(config: list[Path]) -> tuple[Counter[str], set[str]]:
     """Return the number of jobs of each rule, and the files that are to be made."""
-    command = ["snakemake", "--configfile", str(config), "--summary"]
+    command = ["snakemake", "--configfile", *map(str, config), "--summary"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"Snakemake cannot plan {config}: {done.stderr.strip().splitlines()[-1]}")
+        raise UserError(f"Snakemake cannot plan {' '.join(map(str, config))}: {done.stderr.strip().splitlines()[-1]}")
     header, *rows = done.stdout.splitlines()
     names = header.split("\t")
     files = [dict(zip(names, row.split("\t"), strict=False)) for row in rows]
@@ -92,7 +98,11 @@ def job_of(file: dict[str, str]) -> str:
     path = Path(file["output_file"])
     whole = {
         **dict.fromkeys(("figures", "natural_figures", "importance", "reliability"), path.parent),
-        **dict.fromkeys(("graphs", "inhibition"), Path(*path.parts[:2])),
+        **dict.fromkeys(("graphs", "inhibition", "cumulative_together"), Path(*path.parts[:2])),
+        "metrics": path.with_name(path.name.removesuffix(".metrics.json").removesuffix(".depth.csv")),
+        "cumulative": path.parents[1] / path.name if len(path.parts) > 2 else path,
+        # One page a study.
+        "reproduction": Path(),
         "sheets": path.parent / ".".join(path.name.split(".")[:-2]),
         "graph": path.with_name(path.name.replace(".degrees.csv", ".csv")).with_suffix(""),
     }

@@ -12,8 +12,9 @@ import jinja2
 from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
 from unitscope.tables import method_name, methods_of
 
-MEASURED = ("moments", "activations", "images", "ablation", "scale", "joint", "cumulative", "cumulative_together")
-"""Rules with benchmark files, as folders or files of an experiment's logs."""
+ANALYSES = ("scale", "joint", "cumulative", "cumulative_together")
+MEASURED = ("moments", "activations", "images", "substitute_images", "ablation", *ANALYSES)
+"""Rules with benchmark files; some are run where an analysis asks for them."""
 
 
 LENGTHS = ("network", "steps", "epochs")
@@ -27,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--experiments",
         type=json.loads,
         required=True,
-        help='JSON: [{"name", "entry", "network", "claims"}, ...], in order',
+        help='JSON: [{"name", "entry", "network", "claims", "readout", "layers", "methods", "analyses"}, ...]',
     )
     result.add_argument("--results", type=Path, required=True, help="folder of the experiments' results")
     result.add_argument("--checkpoints", type=Path, required=True, help="folder of the networks' records")
@@ -107,7 +108,7 @@ def main(arguments: argparse.Namespace) -> None:
         trainings=reproduction.training_ranges(every),
         methods=list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         layers=reproduction.layer_rows(every),
-        memory=memory(arguments.logs, every, {one["name"]: one["network"] for one in arguments.experiments}),
+        memory=memory(arguments.logs, every, arguments.experiments),
     )
     artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
 
@@ -126,21 +127,23 @@ def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> reproductio
     )
 
 
-def memory(logs: Path, results: Iterable[reproduction.Result], networks: Mapping[str, str]) -> list[dict[str, Any]]:
+def memory(
+    logs: Path, results: Iterable[reproduction.Result], experiments: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Return the peak memory and longest time of the heavy rules' jobs that were measured here.
 
     Args:
         logs: Folder of the benchmark files.
         results: The experiments.
-        networks: Name of each experiment's network.
+        experiments: As the command line gives them, in the same order.
     """
     jobs: dict[tuple[str, str], list[Path]] = {}
-    for one in results:
-        dataset, network, folder = one.record["settings"]["dataset"], networks[one.name], logs / one.name
+    for one, asked in zip(results, experiments, strict=True):
+        dataset, network = one.record["settings"]["dataset"], asked["network"]
         jobs["dataset", dataset] = [logs / f"datasets/{dataset}.tsv"]
         jobs["checkpoint", network] = [logs / f"checkpoints/{network}.tsv"]
         for rule in MEASURED:
-            jobs[rule, one.name] = [folder / f"{rule}.tsv", *(folder / rule).glob("*.tsv")]
+            jobs[rule, one.name] = benchmarks(logs / one.name, rule, asked)
     rows = []
     for (rule, name), paths in jobs.items():
         measured = [row for path in paths if path.exists() for row in csv.DictReader(path.open(), delimiter="\t")]
@@ -149,6 +152,23 @@ def memory(logs: Path, results: Iterable[reproduction.Result], networks: Mapping
             seconds = max(float(job["s"]) for job in measured)
             rows.append({"rule": rule, "of": name, "jobs": len(peaks), "peak": max(peaks), "seconds": seconds})
     return sorted(rows, key=lambda row: row["rule"])
+
+
+def benchmarks(folder: Path, rule: str, asked: Mapping[str, Any]) -> list[Path]:
+    """Return the benchmark files of a rule's jobs that an experiment asks for; others may have been run before."""
+    if rule in ANALYSES and rule.removesuffix("_together") not in asked["analyses"]:
+        return []
+    if rule in ("activations", "cumulative_together"):
+        return [folder / f"{rule}.tsv"]
+    if rule == "moments":
+        return [folder / f"moments/{readout}.tsv" for readout in dict.fromkeys(("mean", asked["readout"]))]
+    if rule in ("ablation", "scale", "cumulative"):
+        return [folder / f"{rule}/{layer}.tsv" for layer in asked["layers"]]
+    pairs = [f"{layer}.{method}" for layer in asked["layers"] for method in asked["methods"]]
+    if rule == "substitute_images":
+        return [folder / f"images/{pair}.substitutes.tsv" for pair in pairs]
+    blocks = [path for pair in pairs for path in folder.glob(f"images/{pair}.[0-9]*.tsv")]
+    return [*(folder / f"{rule}/{pair}.tsv" for pair in pairs), *(blocks if rule == "images" else [])]
 
 
 def environment() -> jinja2.Environment:

@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Resolve the config and write a file for each thing that it names."""
-    study = load_study(arguments.config, ROOT)
+    study = load_study(ROOT, arguments.config)
     if not arguments.whole:
         check(read(arguments.config), study, str(arguments.config))
     networks = rules_digest([ROOT / "rules/networks.smk"])

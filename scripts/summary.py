@@ -16,14 +16,20 @@ BY_LAYER = (".sheet", ".responses")
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = console.parser(__doc__)
-    result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
+    result.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[Path("config.yaml")],
+        help="the config (.yaml), and others that are laid over it",
+    )
     result.add_argument("--results", type=Path, default=Path("results"), help="folder of the experiments' results")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Print a table for each experiment of the config."""
-    for experiment in load_study(arguments.config, ROOT).experiments:
+    for experiment in load_study(ROOT, *arguments.config).experiments:
         folder = arguments.results / experiment
         units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")

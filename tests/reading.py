@@ -26,7 +26,7 @@ MEMORY = 8 * 2**30
 
 def config(path: Path) -> None:
     """Read a study."""
-    load_study(path, ROOT)
+    load_study(ROOT, path)
 
 
 def hdf5(path: Path) -> None:

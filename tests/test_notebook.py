@@ -15,11 +15,12 @@ def finished(tmp_path_factory):
     return project
 
 
-def test_the_notebook_reads_the_artifacts(finished, monkeypatch):
+@pytest.mark.parametrize("started", ["", "docs"])
+def test_the_notebook_reads_the_artifacts(finished, monkeypatch, started):
     monkeypatch.setenv("EXPERIMENT", "small")
     notebook = nbformat.read(ROOT / "docs/artifacts.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "committed with outputs"
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(finished.folder)}})
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(finished.folder / started)}})
     client.execute(env={**os.environ})
     texts = [str(cell.outputs) for cell in notebook.cells if cell.cell_type == "code"]
     assert all("Error" not in text for text in texts)

@@ -20,7 +20,7 @@ def calibration(project) -> Calibration:
     """Return a calibration of an MLP for 40 test images, on which every image takes one second wherever it passes."""
     from unitscope.study import load_study
 
-    network = load_study(project.folder / "config.yaml", project.folder).networks["small"]
+    network = load_study(project.folder, project.folder / "config.yaml").networks["small"]
     found = Calibration(network, Outline(100, 40, [1, 28, 28], 10), torch.device("cpu"), 0.01)
     found.per_image = lambda step, rows: 1.0
     return found

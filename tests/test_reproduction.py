@@ -1,15 +1,14 @@
 """The page with the paper's figures and claims, written by the real flow from the tables and from nothing else."""
 
 import copy
-import importlib.util
 import io
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from workflow import ROOT, SMALL, Project
 
+from scripts.reproduction import benchmarks, cell
 from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
@@ -381,13 +380,31 @@ def test_verdicts_at_a_glance():
     }
 
 
+def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
+    asked = {"layers": ["a", "b.0"], "methods": ["am"], "readout": "max", "analyses": ["scale"]}
+    for name in ("moments/mean", "images/a.am", "images/b.0.am", "images/b.0.am.3", "scale/a"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.tsv").touch()
+    # Of other settings that were run here before.
+    for name in ("images/a.iam", "images/c.am", "images/a.am.substitutes"):
+        (tmp_path / f"{name}.tsv").touch()
+
+    def found(rule):
+        return {
+            str(path.relative_to(tmp_path).with_suffix(""))
+            for path in benchmarks(tmp_path, rule, asked)
+            if path.exists()
+        }
+
+    assert found("images") == {"images/a.am", "images/b.0.am", "images/b.0.am.3"}
+    assert found("substitute_images") == {"images/a.am.substitutes"}
+    assert found("moments") == {"moments/mean"} and found("scale") == {"scale/a"}
+    assert not benchmarks(tmp_path, "joint", asked) and not benchmarks(tmp_path, "cumulative_together", asked)
+
+
 def test_a_value_stays_in_its_cell():
-    spec = importlib.util.spec_from_file_location("reproduction_script", ROOT / "scripts/reproduction.py")
-    script = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = script
-    spec.loader.exec_module(script)
-    assert script.cell("a|b\n<script>") == "a\\|b &lt;script&gt;"
-    assert script.cell("[x](http://y)") == "\\[x\\](http://y)"
+    assert cell("a|b\n<script>") == "a\\|b &lt;script&gt;"
+    assert cell("[x](http://y)") == "\\[x\\](http://y)"
 
 
 def test_numbers_for_people():

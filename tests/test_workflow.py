@@ -10,6 +10,9 @@ import pytest
 import yaml
 from workflow import ROOT, SMALL, Project
 
+from scripts.plan import FLOW
+from unitscope.study import load_study
+
 PLANNED = {
     "config.yaml": {"digits"},
     "configs/analyses.yaml": {"analyses", "analyses-untrained"},
@@ -79,6 +82,13 @@ def test_the_papers_study_may_be_in_bfloat16(clone):
     assert recipes and all('"precision":"bfloat16"' in recipe for recipe in recipes)
     trained = [text for text in re.findall(r"checkpoint.py .*--settings '([^']+)'", said) if '"epochs":' in text]
     assert len(trained) == 11 and all('"precision":"bfloat16"' in text for text in trained)
+
+
+def test_configs_that_are_laid_over_one_another_are_read_as_snakemake_reads_them():
+    study = load_study(ROOT, *(ROOT / f"paper/{name}.yaml" for name in ("cpu", "bfloat16", "folders")))
+    training = study.networks["shallow-cpu-seed3"]["training"]
+    assert training["precision"] == "bfloat16" and training["crop"] == 4
+    assert study.datasets["cifar10"]["path"] == "data/sources/cifar10"
 
 
 def test_the_papers_study_goes_on_beyond_it(clone):
@@ -158,6 +168,8 @@ def test_the_diagrams_in_the_readme_show_the_rules(clone):
     assert set(re.findall(r"\w+", named("".join(diagrams())))) == rules - {"all"}
     readme = (ROOT / "README.md").read_text()
     assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == rules - {"all"}
+    # The plan prints them in this order.
+    assert sorted(FLOW) == sorted(rules - {"all"})
 
 
 def test_mermaid_can_read_the_diagrams():
@@ -166,6 +178,13 @@ def test_mermaid_can_read_the_diagrams():
     assert len(diagrams()) == 2
     for diagram in diagrams():
         assert not reserved & set(re.findall(r"\w+", re.sub(r"\[\w+\]", "", diagram)))
+
+
+def test_the_setting_that_the_readme_tries_is_one_of_the_config():
+    (path,) = re.findall(r"dvc exp run -S 'config\.yaml:([^=]+)=", (ROOT / "README.md").read_text())
+    place = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for key in path.split("."):
+        place = place[key]
 
 
 def test_the_diagrams_show_what_depends_on_what(clone):

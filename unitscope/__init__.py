@@ -9,11 +9,13 @@ from types import ModuleType
 from typing import Any
 
 _HOME = {
+    "Recipe": "visualization",
     "ablation": "ablation",
     "activation_maximization": "visualization",
     "activations": "activations",
     "class_means": "summaries",
     "class_selectivity": "selectivity",
+    "freeze": "networks",
     "representative_substitution": "substitution",
     "spearman": "statistics",
     "taps": "layers",

@@ -138,7 +138,7 @@ def resolve(
     whole = _filled(config, schema, schema)
     defaults = config.get("defaults", {})
     members = {
-        entry: _networks(entry, _merged({"training": defaults.get("training", {})}, settings), schema, name)
+        entry: _networks(entry, merged({"training": defaults.get("training", {})}, settings), schema, name)
         for entry, settings in config["networks"].items()
     }
     networks: dict[str, dict[str, Any]] = {}
@@ -345,7 +345,7 @@ def _experiment(
     settings: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mapping[str, Any], name: str
 ) -> dict[str, Any]:
     shared = {key: value for key, value in defaults.items() if key in STEPS}
-    whole = _filled(_merged(shared, settings), schema["$defs"]["experiment"], schema)
+    whole = _filled(merged(shared, settings), schema["$defs"]["experiment"], schema)
     layers = ["*"] if settings["layers"] == "auto" else settings["layers"]
     layers = layers if isinstance(layers, Mapping) else {layer: {} for layer in layers}
     whole["layers"] = {
@@ -499,7 +499,7 @@ def _untrained(
 def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     recipe: dict[str, Any] = {"objective": method} if method in OBJECTIVES else {}
     for layer in settings:
-        recipe = _merged(recipe, layer)
+        recipe = merged(recipe, layer)
     if "objective" not in recipe:
         raise UserError(
             f"{name}: the method {method!r} has no objective. Give it one under defaults.methods.{method}.objective, "
@@ -508,12 +508,12 @@ def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[
     return _filled(recipe, schema["$defs"]["ascent"], schema)
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with the values of `over`, merged through nested mappings."""
     result = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
+        result[key] = merged(result[key], value) if both else value
     return result
 
 

@@ -90,7 +90,7 @@ def _imported_timm() -> ModuleType:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
         raise UserError(
-            "source: timm needs the package timm, which is not installed. Install it: pip install unitscope[timm]."
+            "source: timm needs the package timm, which is not installed. Install it: pip install timm."
         ) from error
 
 

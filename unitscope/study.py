@@ -2,28 +2,31 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from unitscope.config import Study, read, resolve
+from unitscope.config import Study, merged, read, resolve
 
 SCHEMA = Path("schemas/config.schema.yaml")
 DATASETS = Path("data/datasets")
 
 
-def load_study(path: Path, root: Path) -> Study:
-    """Return the study that a config file describes.
+def load_study(root: Path, *paths: Path) -> Study:
+    """Return the study that a config describes.
 
     Args:
-        path: The config.
         root: The project's folder.
+        paths: The config, and others that are laid over it, as Snakemake's --configfile takes them.
 
     Raises:
-        UserError: The config cannot be read, or does not describe a study.
+        UserError: A config cannot be read, or they do not describe a study.
     """
-    return complete(read(path), str(path), root)
+    configs = [read(path) for path in paths]
+    whole = reduce(merged, configs) if all(isinstance(config, Mapping) for config in configs) else configs[0]
+    return complete(whole, " and ".join(map(str, paths)), root)
 
 
 def complete(config: Mapping[str, Any], name: str, root: Path) -> Study:

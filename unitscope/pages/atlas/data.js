@@ -6,7 +6,6 @@ const UNITS = DATA.units;
 const LAYERS = DATA.layers;
 const METHODS = DATA.methods;
 const MINUS = "\u2212";
-const DASH = "\u2013";
 
 // The first row of each layer.
 const FIRST = LAYERS.map((_, layer) => UNITS.layer.indexOf(layer));
