@@ -63,6 +63,38 @@ class InPlace(nn.Module):
         return self.last(x.mean((2, 3)))
 
 
+class Discarding(nn.Module):
+    """What a ReLU gives in place is read through the tensor that it was given; one ReLU serves several layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.third, self.relu, self.last = nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(inplace=True), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        self.relu(x)
+        y = self.second(x)
+        z = self.third(self.relu(y)) + y
+        z *= 2
+        F.relu(z, True)
+        return self.last(z.mean((2, 3)))
+
+
+class Views(nn.Module):
+    """A view is changed in place, and read through the tensor that it is of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        half, _ = x.chunk(2, 1)
+        half.relu_()
+        return self.last(x.mean((2, 3)))
+
+
 class Varied(nn.Module):
     """Convolutions of every kind that a short way could get wrong, poolings between them, and a flattening."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,7 +13,7 @@ from unitscope.errors import UserError
 from unitscope.targets import own_unit, whole_layer
 from unitscope.visualization import Recipe, activation_maximization, share_of_multiplications
 
-NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Varied: 8, Tokens: 8}
+NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Discarding: 8, Varied: 8, Tokens: 8}
 LAYERS = [
     (network, found.layer)
     for network, size in NETWORKS.items()

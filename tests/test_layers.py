@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, Windows, quiet
+from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Varied, Views, Windows, quiet
 from torch import nn
 from torchvision import models
 
 from unitscope import hooks
 from unitscope.errors import UserError
-from unitscope.layers import prefix, read_out, readouts, split, tap, taps, unit_axis
+from unitscope.layers import prefix, read_out, readouts, split, tap, taps, trace, unit_axis
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 SMALL = IMAGES[:, :, :2, :2]
@@ -160,16 +160,27 @@ def test_the_suffix_starts_behind_the_layer_that_alone_reads_the_units():
     assert [starts_behind(Tokens, layer) for layer in ("patches", "up", "down", "mixed")] == [False, True, False, True]
 
 
-def test_nothing_is_done_in_place():
-    module = quiet(InPlace())
+@pytest.mark.parametrize(
+    ("network", "signed"),
+    [(InPlace, [False, False, True, True]), (Discarding, [False, False, True, True]), (Views, [True, True])],
+)
+def test_nothing_is_done_in_place(network, signed):
+    module = quiet(network())
     expected = module(IMAGES)
-    assert [found.signed for found in taps(module, (3, 8, 8))] == [False, False, True, True]
+    assert [found.signed for found in taps(module, (3, 8, 8))] == signed
     for found in taps(module, (3, 8, 8)):
         cut = split(module, found.layer)
         middle = cut.prefix(IMAGES)
         before = [value.clone() for value in middle]
         torch.testing.assert_close(cut.suffix(*middle[1:]), expected)
         assert all(torch.equal(*pair) for pair in zip(middle, before, strict=True))
+
+
+def test_a_tensor_that_is_changed_in_place_is_read_as_changed():
+    # Traced, so that an ablation need not be a full pass; through a view that cannot be told.
+    traced = trace(quiet(Discarding()))
+    torch.testing.assert_close(traced(IMAGES), quiet(Discarding())(IMAGES))
+    assert trace(quiet(Views())) is None
 
 
 def test_tracing_leaves_the_network_as_it_was():

@@ -46,7 +46,31 @@ SIGNED: tuple[Any, ...] = (
     *(F.gelu, F.silu, F.mish, F.hardswish, torch.tanh, F.tanh, F.elu, F.celu, F.selu, F.leaky_relu, F.prelu),
     *("tanh",),
 )
-_IN_PLACE = {operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul}
+_IN_PLACE = {
+    getattr(operator, f"i{name}"): getattr(operator, name)
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
+}
+_SHARING = {
+    *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand"),
+    *("expand_as", "transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "t", "diagonal", "narrow"),
+    *(
+        "select",
+        "chunk",
+        "split",
+        "tensor_split",
+        "unbind",
+        "getitem",
+        "getattr",
+        "contiguous",
+        "to",
+        "type",
+        "type_as",
+    ),
+    *("float", "detach", "dropout", "dropout2d", "alpha_dropout", "feature_alpha_dropout"),
+}
+"""Names of methods and functions that may return memory of what they are given."""
+_PASSED_ON = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+"""Modules that do."""
 
 
 @dataclass(frozen=True)
@@ -342,7 +366,7 @@ def _hooks() -> ModuleType:
 def trace(module: nn.Module) -> fx.GraphModule | None:
     """Trace a network into a graph in which nothing is done in place; the module given is left as it is.
 
-    None where torch.fx cannot trace it.
+    None where torch.fx cannot trace it, or where it does not show who reads what was changed in place.
     """
     try:
         traced = fx.GraphModule(module, _Tracer().trace(module))
@@ -351,7 +375,20 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
         _say_untraceable(type(module).__name__, str(error).partition("\n")[0])
         return None
     _open_norms(traced)
+    changing = _into_new_tensors(traced)
+    if not _later_readers_see(traced, changing):
+        _say_untraceable(type(module).__name__, "it changes a tensor in place that is read through a view of it")
+        return None
+    traced.recompile()
+    return traced
+
+
+def _into_new_tensors(traced: fx.GraphModule) -> set[fx.Node]:
+    """Let nothing be done in place; return the nodes that did."""
+    changing = set()
+    flagged = set()
     for node in traced.graph.nodes:
+        before = node.target, node.args, node.kwargs
         if node.op == "call_module":
             target: Any = traced.get_submodule(node.target)
             if getattr(target, "inplace", False):
@@ -359,13 +396,46 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
                 target = copy.copy(target)
                 target.inplace = False
                 traced.set_submodule(node.target, target)
+                flagged.add(node.target)
+            # A module may be called several times.
+            if node.target in flagged:
+                changing.add(node)
         elif node.op == "call_function":
             node.target = _out_of_place(node.target)
             node.args, node.kwargs = _without_flag(node)
         elif node.op == "call_method" and node.target.endswith("_") and not node.target.endswith("__"):
             node.target = node.target.removesuffix("_")
-    traced.recompile()
-    return traced
+        if (node.target, node.args, node.kwargs) != before:
+            changing.add(node)
+    return changing
+
+
+def _later_readers_see(traced: fx.GraphModule, changing: set[fx.Node]) -> bool:
+    """Let who reads a tensor after a change in place read what the change gave; False where that cannot be told."""
+    place = {node: number for number, node in enumerate(traced.graph.nodes)}
+    sharing: dict[fx.Node, set[fx.Node]] = {}
+    for node in traced.graph.nodes:
+        given = next(iter(node.all_input_nodes), None)
+        sharing[node] = {node}
+        if node in changing and given is not None:
+            for other in sharing[given]:
+                late = [user for user in other.users if place[user] > place[node]]
+                if late and other is not given:
+                    return False
+                for user in late:
+                    user.replace_input_with(other, node)
+        if given is not None and (node in changing or _shares(node, traced)):
+            sharing[node] = sharing[given]
+            sharing[node].add(node)
+    return True
+
+
+def _shares(node: fx.Node, traced: fx.GraphModule) -> bool:
+    """Return whether what a node gives may lie in the memory of what it is given."""
+    if node.op == "call_module":
+        return isinstance(traced.get_submodule(str(node.target)), _PASSED_ON)
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return node.op in ("call_function", "call_method") and name in _SHARING
 
 
 def _open_norms(traced: fx.GraphModule) -> None:
