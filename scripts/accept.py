@@ -7,6 +7,7 @@ is that of today's settings, code and data set; only then is it taken.
 
 import argparse
 import hashlib
+import json
 import os
 import subprocess
 import tempfile
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
         files = [
             str(Path("data/checkpoints", f"{name}{ending}"))
             for name in arguments.network
-            if vouched(stages.get(f"checkpoint@{name}", {}), Path(folder))
+            if all(vouched(stages.get(stage, {}), Path(folder)) for stage in made_by(name, Path(folder)))
             for ending in (".pt", ".json")
         ]
     if files:
@@ -43,6 +44,12 @@ def main(arguments: argparse.Namespace) -> None:
         # As within a stage of DVC, where nothing is in question.
         within = {**os.environ, "DVC_STAGE": "accept"}
         subprocess.run([*command, "--", *files], env=within, capture_output=True, check=False)
+
+
+def made_by(network: str, study: Path) -> list[str]:
+    """Return the stages of a checkpoint and of its data set: Snakemake takes both for finished, or neither."""
+    settings = json.loads((study / f"networks/{network}.json").read_text())["settings"]
+    return [f"checkpoint@{network}", f"dataset@{settings['dataset']}"]
 
 
 def vouched(stage: dict[str, Any], study: Path) -> bool:

@@ -57,6 +57,10 @@ def main(arguments: argparse.Namespace) -> None:
             if "path" in settings:
                 content["source"] = listing_digest(Path(settings["path"]))
             write_json(arguments.output / section / f"{name}.json", content)
+        # What the config no longer names is part of no study.
+        for path in (arguments.output / section).glob("*.json"):
+            if path.name.removesuffix(".json") not in getattr(study, section):
+                path.unlink()
 
 
 def compared(experiment: dict[str, Any]) -> list[str]:

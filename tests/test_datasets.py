@@ -242,6 +242,12 @@ def test_an_index_notices_files_that_changed_or_went(tmp_path, tree):
         [dataset.images(split) for split in ("train", "test")]
 
 
+def test_images_beside_folders_of_images_are_not_left_out_without_a_word(tmp_path, tree):
+    write_images(tree, 5, 1)
+    with pytest.raises(UserError, match=r"tree holds images \(000\.png\) beside the folder one"):
+        made(tmp_path / "x.h5", **folder(tree))
+
+
 def test_classes_without_images_are_named(tmp_path, tree, split_tree):
     (tree / "three").mkdir()
     with pytest.raises(UserError, match="three holds no images"):

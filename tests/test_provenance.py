@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from unitscope.errors import UserError
@@ -144,6 +146,24 @@ def test_a_listing_sees_names_and_sizes(tmp_path):
     more = listing_digest(tmp_path)
     (tmp_path / "cat/2.png").write_bytes(b"longer")
     assert len({before, more, listing_digest(tmp_path), listing_digest(tmp_path / "missing")}) == 4
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5"])
+def test_other_labels_are_seen_though_a_file_is_as_large(tmp_path, kind):
+    def digest(label):
+        path = tmp_path / f"images.{kind}"
+        arrays = {"images": np.zeros((9, 8, 8, 1), np.uint8), "labels": np.full(9, label)}
+        if kind == "npz":
+            np.savez(path, **arrays)
+        else:
+            with h5py.File(path, "w") as file:
+                for name, values in arrays.items():
+                    file[name] = values
+        os.utime(path, (label, label))
+        return path.stat().st_size, listing_digest(path)
+
+    first, again, other = digest(1), digest(1), digest(2)
+    assert first == again and first[0] == other[0] and first[1] != other[1]
 
 
 # --- a network of the user's own -------------------------------------------------------------------------------------

@@ -145,15 +145,20 @@ def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(sharing):
     assert sharing.hashes()[checkpoint] == other[checkpoint]
 
 
-def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(sharing):
+@pytest.mark.parametrize("changed", ["code", "data set"])
+def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(sharing, changed):
     sharing.dvc_repro()
     sharing.change("networks.small.training.learning_rate", 0.02)
     sharing.run("dvc", "repro", "checkpoint@small")
     sharing.change("networks.small.training.learning_rate", 0.03)
     sharing.run("dvc", "repro", "checkpoint@small")
-    # The code of the training has changed since.
-    sharing.edit("unitscope/training.py", "def train(", "TIMES = 2\n\n\ndef train(")
-    assert "checkpoints/small" in sharing.executed("snakemake")
+    if changed == "code":
+        sharing.edit("unitscope/training.py", "def train(", "TIMES = 2\n\n\ndef train(")
+        assert "checkpoints/small" in sharing.executed("snakemake")
+    else:
+        # The file that lies there is that of the other setting, and would be taken along with the checkpoint.
+        sharing.change("datasets.digits.test_fraction", 0.2)
+        assert {"datasets/digits", "checkpoints/small"} <= sharing.executed("snakemake")
 
 
 def test_two_commits_are_compared(sharing):

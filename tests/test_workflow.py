@@ -143,6 +143,12 @@ def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
         "experiments/null.json",
         "experiments/small.json",
     }
+    # What is no longer named is gone, wherever the files went before.
+    asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "kept"))
+    clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+    (tmp_path / "kept/experiments/old.name.json").write_text("{}")
+    clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+    assert {path.stem for path in (tmp_path / "kept/experiments").iterdir()} == set(config["experiments"])
     config["networks"]["null"]["training"]["epochs"] = 2
     network = files(config)
     moved = {name for name in before if recipe[name] != network[name]}

@@ -239,6 +239,12 @@ def _listed(root: Path) -> tuple[list[str], list[str], np.ndarray | None]:
 def _classes(folder: Path, root: Path) -> tuple[list[str], list[str]]:
     """Return the images of a folder of classes, or of a folder without classes; in the order of their names."""
     subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    beside = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    if subfolders and beside:
+        raise UserError(
+            f"{folder} holds images ({min(beside).name}) beside the folder {subfolders[0].name}. Give every class a "
+            "folder of its own, or, without classes, put all images into one folder."
+        )
     places = [(path, path.name) for path in subfolders] or [(folder, "")]
     files, names = [], []
     for place, name in places:

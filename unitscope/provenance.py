@@ -10,6 +10,7 @@ import hashlib
 import io
 import sys
 import tokenize
+import zipfile
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -102,12 +103,21 @@ def _all_imported(source: str, package: str) -> set[str]:
 
 
 def listing_digest(path: Path) -> str:
-    """Return a digest of the names and sizes of a file, or of all files below a folder; of nothing, where it is not.
+    """Return a digest of a file's content, or of the names and sizes of all files below a folder.
 
-    Time stamps are left out: they differ from clone to clone.
+    Time stamps are left out: they differ from clone to clone. A folder may hold a million images, each of a size of its
+    own; in a file of arrays other labels take the same room. A ZIP archive, as an .npz is, tells checksums of its own.
     """
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return _digest(f"{file.relative_to(path.parent)} {file.stat().st_size}" for file in files if file.is_file())
+    if path.is_dir():
+        files = (file for file in sorted(path.rglob("*")) if file.is_file())
+        return _digest(f"{file.relative_to(path.parent)} {file.stat().st_size}" for file in files)
+    if not path.is_file():
+        return _digest([])
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return _digest(f"{part.filename} {part.CRC} {part.file_size}" for part in archive.infolist())
+    with open(path, "rb") as handle:
+        return _digest([hashlib.file_digest(handle, "sha256").hexdigest()])
 
 
 def rules_digest(files: Iterable[Path]) -> str:
