@@ -54,6 +54,8 @@ for name in STUDY.experiments:
 onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
+    # For scripts/unlock.py: on a shared file system the lock may be another machine's.
+    Path(".snakemake/unitscope_host").write_text(platform.node())
 
 
 onsuccess:

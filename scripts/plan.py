@@ -198,6 +198,10 @@ def of_experiment(
                     add(costs, "images_joined", 0.0, size)
                 else:
                     add(costs, "images", seconds, size)
+            if f"results/{name}/images/{layer}.{method}.substitutes.h5" in pending:
+                most = calibration.substitutes(layer, wanted)
+                seconds = calibration.ascent(layer, recipe, most, images) if most["sample"] else 0.0
+                add(costs, "substitute_images", seconds, calibration.images_bytes(layer, recipe, most, images))
             if f"results/{name}/joint/{layer}.{method}.csv" in pending:
                 add(costs, "joint", calibration.joint(layer, wanted, settings["joint"], settings["ablation"]), 0)
         if f"results/{name}/ablation/{layer}.csv" in pending:

@@ -1,14 +1,19 @@
 """Print the short table at the end of a run, and where the figures are."""
 
 import argparse
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unitscope import artifacts, console, tables
+from unitscope.answers import compared
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
+ANSWERS = ("responses", "preactivations")
 BY_LAYER = (".sheet", ".responses")
 """Endings of figures that show one layer and method."""
 
@@ -29,24 +34,27 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Print a table for each experiment of the config."""
-    for experiment in load_study(ROOT, *arguments.config).experiments:
+    for experiment, settings in load_study(ROOT, *arguments.config).experiments.items():
         folder = arguments.results / experiment
         units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")
         print(tables.summary(units, layers))
-        print(rounding(folder / "images"))
+        print(rounding(folder / "images", settings))
         print("\nFigures (each beside its PDF):")
         for line in figures(folder / "figures"):
             print(f"  {line}")
         print(f"\nEvery unit, to look at in a browser: {folder / 'atlas.html'}")
 
 
-def rounding(folder: Path) -> str:
-    """Say how far the rounding of images to 8 bits has moved RS."""
+def rounding(folder: Path, experiment: Mapping[str, Any]) -> str:
+    """Say how far the rounding of images to 8 bits has moved RS; a unit that is silent on its image has none."""
     moved = []
-    for path in sorted(folder.glob("*.h5")):
-        with artifacts.open_hdf5(path) as file:
-            moved.append(np.abs(file["rounding"][:]).ravel())
+    for layer, (method, recipe) in product(experiment["layers"], experiment["methods"].items()):
+        with artifacts.open_hdf5(folder / f"{layer}.{method}.h5") as file:
+            units = file["units"][:]
+            answers = compared({name: file[name][:] for name in ANSWERS}, recipe["minimize"])
+            own = answers[:, np.arange(len(units)), units]
+            moved.append(np.abs(file["rounding"][:])[own > 0])
     shifts = np.concatenate(moved) if moved else np.zeros(0)
     return (
         f"Rounding the images to 8 bits moved the RS of {(shifts > 0).sum()} of {len(shifts)} images, "

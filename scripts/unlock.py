@@ -6,6 +6,7 @@ that one lives; the processes that work in this folder do.
 
 import argparse
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from unitscope import console
 from unitscope.errors import UserError
 
 LOCKS = Path(".snakemake/locks")
+HOST = Path(".snakemake/unitscope_host")
+"""Name of the machine on which jobs were started last, as the Snakefile writes it."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +29,11 @@ def main(arguments: argparse.Namespace) -> None:
     """Refuse where another Snakemake lives, wait for the jobs of a dead one, unlock."""
     if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
         return
+    if HOST.is_file() and (host := HOST.read_text()) != platform.node():
+        raise UserError(
+            f"A Snakemake on {host} has locked this folder, and whether it lives cannot be seen from here. Run "
+            "`make run` there, or, when you know that it has ended, `snakemake --unlock`."
+        )
     if alive := working_here("snakemake"):
         raise UserError(
             f"Another Snakemake (process {alive[0].pid}) works in this folder. Wait for its end, or end it with "
@@ -40,6 +48,16 @@ def main(arguments: argparse.Namespace) -> None:
         subprocess.run(["snakemake", "--unlock", "--quiet", "all"], check=True)
 
 
+def may_work_in(folder: str, process: psutil.Process) -> bool:
+    """Return whether a process works in a folder, or whether, as somebody else's, it does not say."""
+    try:
+        return process.cwd() == folder
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+
+
 def working_here(program: str) -> list[psutil.Process]:
     """Return the processes in this folder whose command line names Snakemake, or a script of a folder."""
     here, found = os.getcwd(), []
@@ -49,11 +67,11 @@ def working_here(program: str) -> list[psutil.Process]:
             named = any(
                 word.startswith(program) if program.endswith("/") else Path(word).name == program for word in words[:3]
             )
-            if named and process.cwd() == here and process.pid != os.getpid():
-                found.append(process)
         except psutil.Error:
-            # It has ended, or belongs to somebody else.
+            # It has ended, or is hidden.
             continue
+        if named and process.pid != os.getpid() and may_work_in(here, process):
+            found.append(process)
     return found
 
 

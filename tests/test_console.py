@@ -27,6 +27,17 @@ console.run(console.parser("A test."), main)
 """
 
 
+HELD = """
+from unitscope import console
+
+def main(arguments):
+    print("working", flush=True)
+    input()
+
+console.run(console.parser("x"), main)
+"""
+
+
 def command(tmp_path, ending="pass"):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(ending=ending))
@@ -95,3 +106,16 @@ def test_ctrl_c_says_that_nothing_is_lost(tmp_path):
     done = run(tmp_path, "raise KeyboardInterrupt")
     assert done.returncode == 130
     assert "goes on from there" in done.stderr
+
+
+def test_two_processes_of_one_job_work_one_after_the_other(tmp_path):
+    path = tmp_path / "x.log"
+    command = [sys.executable, "-c", HELD, "--log", str(path)]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "working\n"
+    # So does Snakemake before it starts a job.
+    path.unlink()
+    second = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "Another process does the same job" in second.stderr.readline()
+    first.communicate("\n")
+    assert second.communicate("\n")[0] == "working\n" and second.returncode == 0

@@ -56,6 +56,20 @@ def test_other_scales_take_passes_and_ascents(calibration):
     assert calibration.scale("hidden1", recipes, "all", own, images) == passes + 2 * 2 * 4
 
 
+def test_methods_that_minimize_are_made_under_no_other_scales(calibration):
+    recipes = {"down": {"objective": "am", "steps": 4, "points": 2, "minimize": True}}
+    own = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1]}
+    images = {"seeds": [0], "batch": 4, "readout": "mean"}
+    assert calibration.scale("hidden1", recipes, "all", own, images) == 6 * (12 + 30)
+
+
+def test_substitutes_are_at_most_five_a_target_and_no_targets(calibration):
+    found = [
+        calibration.substitutes("hidden1", wanted)["sample"] for wanted in ({"sample": 1, "seed": 0}, [0, 1, 2], "all")
+    ]
+    assert found == [5, 9, 0]
+
+
 @pytest.mark.parametrize("store", ["images", "index"])
 def test_a_data_set_is_as_large_as_planned(tmp_path, store):
     (tmp_path / "images/class").mkdir(parents=True)

@@ -1,12 +1,15 @@
 """Small studies of other kinds, end to end: images without classes, no images at all, a model of torchvision."""
 
 import json
+import os
+import platform
 import re
 import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -14,7 +17,7 @@ from workflow import SMALL, Project
 
 from unitscope.ablation import ablation
 from unitscope.activations import activations
-from unitscope.artifacts import read_json, read_table, sha256_of
+from unitscope.artifacts import FORMAT_VERSION, read_json, read_table, sha256_of
 from unitscope.datasets import open_dataset
 from unitscope.networks import load_checkpoint
 from unitscope.removal import removal
@@ -373,3 +376,43 @@ def test_an_exported_network_with_a_new_head(project):
     # Ten digits where the program knew three classes; better than chance.
     assert list(units["layer"]).count("6") == 10
     assert read_json(project.folder / "data/checkpoints/own.json")["test"]["accuracy"] > 0.3
+
+
+def test_images_of_silent_units_are_not_counted_as_moved(tmp_path):
+    from scripts.summary import rounding
+
+    for method in ("am", "dropped"):
+        with h5py.File(tmp_path / f"hidden1.{method}.h5", "w") as file:
+            file.attrs["format_version"] = FORMAT_VERSION
+            file["units"] = [0, 2]
+            # The second unit is silent on its image: it has no RS that could be moved.
+            file["responses"] = np.array([[[1, 2, 0], [3, 1, 0]]], np.float32)
+            file["preactivations"] = file["responses"][:]
+            file["rounding"] = np.array([[0.25, 0.5]], np.float32)
+    experiment = {"layers": {"hidden1": "all"}, "methods": {"am": {"minimize": False}}}
+    assert "RS of 1 of 1 images, by 0.250 at most" in rounding(tmp_path, experiment)
+
+
+def test_a_lock_of_another_machine_is_left_alone(project):
+    locks = project.folder / ".snakemake/locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    (locks / "0.input.lock").write_text("x")
+    (project.folder / ".snakemake/unitscope_host").write_text("elsewhere")
+    refused = project.try_to_run("python", "scripts/unlock.py", PYTHONPATH=str(project.folder))
+    assert refused.returncode == 1 and "on elsewhere" in " ".join(refused.stdout.split())
+    assert list(locks.iterdir())
+    # The name is that of the machine that has started jobs last.
+    (locks / "0.input.lock").unlink()
+    project.snakemake("--forcerun", "units")
+    assert (project.folder / ".snakemake/unitscope_host").read_text() == platform.node()
+
+
+def test_a_process_of_somebody_else_may_work_here():
+    from scripts.unlock import may_work_in
+
+    class Hidden:
+        def cwd(self):
+            raise psutil.AccessDenied(1)
+
+    assert may_work_in("/here", Hidden())
+    assert may_work_in(os.getcwd(), psutil.Process()) and not may_work_in("/here", psutil.Process())

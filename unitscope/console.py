@@ -90,10 +90,9 @@ def _open_log(path: Path | None) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")
-        stream = handler.stream
-        assert stream is not None
-        _have_alone(stream, path)
-        stream.truncate(0)
+        _have_alone(path)
+        assert handler.stream is not None
+        handler.stream.truncate(0)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         log.addHandler(handler)
     screen = logging.StreamHandler()
@@ -101,17 +100,25 @@ def _open_log(path: Path | None) -> None:
     log.addHandler(screen)
 
 
-def _have_alone(file: IO[str], path: Path) -> None:
-    """Wait while another process has this log: one that a killed Snakemake left behind still does the same job."""
+_held: list[IO[str]] = []
+"""Locks that last as long as the process."""
+
+
+def _have_alone(path: Path) -> None:
+    """Wait while another process writes this log: one that a killed Snakemake left behind still does the same job.
+
+    The lock is a file beside the log, which Snakemake takes away before it starts a job.
+    """
     import fcntl
 
     # Some network file systems know no locks.
     with contextlib.suppress(OSError):
+        _held.append(open(path.with_name(f".{path.name}.lock"), "a"))
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"Another process does the same job ({path}). Waiting for its end.", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(_held[-1], fcntl.LOCK_EX)
 
 
 def _fault(error: Exception) -> str:

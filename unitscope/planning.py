@@ -21,6 +21,7 @@ from unitscope.layers import Tap, split, taps
 from unitscope.networks import build, freeze, read_program
 from unitscope.predictors import redundancy
 from unitscope.rescaling import recipes_to_remake
+from unitscope.substitution import MAX_SUBSTITUTES
 from unitscope.visualization import Parametrization, Recipe, ascend, begin, passes, select_units, stages
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -280,6 +281,11 @@ class Calibration:
     def targets(self, layer: str, wanted: Any) -> int:
         """Return how many units of a layer are targets."""
         return len(select_units(wanted, self.taps[layer].units))
+
+    def substitutes(self, layer: str, wanted: Any) -> dict[str, int]:
+        """Return as many units as can be substitutes of targets and no targets themselves: an upper bound."""
+        targets = self.targets(layer, wanted)
+        return {"sample": min(MAX_SUBSTITUTES * targets, self.taps[layer].units - targets), "seed": 0}
 
     def checkpoint_bytes(self) -> int:
         """Return the size of the checkpoint."""

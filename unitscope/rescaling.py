@@ -67,11 +67,13 @@ def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | Non
     out: a unit is silent on its image by them.
 
     Args:
-        recipes: The experiment's methods by name, one of which maximizes at least.
+        recipes: The experiment's methods by name; where none of them maximizes, there is nothing to be made.
         steps: After how many steps an ascent ends at the latest; None leaves the methods' own. Whether an image depends
             on scales shows long before it is finished.
     """
     maximizing = {name: recipe for name, recipe in recipes.items() if not recipe.get("minimize")}
+    if not maximizing:
+        return {}
     chosen = {name: recipe for name, recipe in maximizing.items() if recipe["objective"] in ("iam", "iam_z")}
     if all(recipe["objective"] != "iam_z" for recipe in chosen.values()):
         model = recipes[min(chosen or maximizing)]

@@ -74,7 +74,11 @@ function substitutesPart(row, method, name, made, target) {
     return [heading, element("p", { class: "note" }, "Not a target: the image was made because the unit is a substitute, and RS was not computed.")];
   }
   const others = made.substitutes[target];
-  if (!others.length) return [heading, element("p", { class: "note" }, "None: no other unit answers this image more strongly.")];
+  if (!others.length) {
+    const nobody = score(`rs_${method}`, row) === 0;
+    const why = nobody ? "no other unit answers this image more strongly" : "no other unit exceeds it in more than half of the seeds";
+    return [heading, element("p", { class: "note" }, `None: ${why}.`)];
+  }
   const cards = others.map((unit, place) => {
     const other = rowOf(UNITS.layer[row], unit);
     const own = targetOf(other, method);
