@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -83,8 +84,15 @@ def joined(paths: Sequence[Path], album: atlas.Album) -> atlas.Made:
             len(files[0]["units"]),
             json.loads(files[0].attrs["seeds"]),
             place,
-            np.concatenate([compared(file, bool(file.attrs.get("minimize", False))) for file in files], axis=1),
+            partial(responses, paths),
         )
+
+
+def responses(paths: Sequence[Path]) -> np.ndarray:
+    """Return what the layer answers to the images of several artifacts, (seeds, units with an image, units)."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(artifacts.open_hdf5(path)) for path in paths]
+        return np.concatenate([compared(file, bool(file.attrs.get("minimize", False))) for file in files], axis=1)
 
 
 def sheets_of(files: Sequence[h5py.Dataset]) -> Iterator[np.ndarray]:

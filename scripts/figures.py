@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = figures.Style(**arguments.settings)
     units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
-    images = image_figures.read_images(arguments.images)
+    images = image_figures.read_images(image_figures.shown(units, arguments.images))
     drawn = {
         "selectivity_rs": lambda: score_figures.selectivity_rs(style, units, layers, "rs"),
         "selectivity_rs_z": lambda: score_figures.selectivity_rs(style, units, layers, "rs_z"),

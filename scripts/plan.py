@@ -59,10 +59,18 @@ def promised(text: str) -> tuple[str, tuple[int, int, int]]:
 
 @dataclass
 class Cost:
-    """Processor-seconds and bytes of the jobs of a rule, and how many of these jobs Snakemake learns of later."""
+    """What the jobs of a rule take.
+
+    Attributes:
+        seconds: Of a processor.
+        bytes: Of the artifacts that stay.
+        scratch: Bytes beside one job's artifact until it ends, the most of any job.
+        jobs: How many of the jobs Snakemake learns of later.
+    """
 
     seconds: float = 0.0
     bytes: int = 0
+    scratch: int = 0
     jobs: int = 0
 
 
@@ -175,6 +183,8 @@ def of_experiment(
     if f"results/{name}/activations.h5" in pending:
         size = calibration.activations_bytes(list(settings["layers"]))
         add(costs, "activations", calibration.activations(settings["activations"]), size)
+        scratch = calibration.scratch_bytes(list(settings["layers"]))
+        costs["activations"].scratch = max(costs["activations"].scratch, scratch)
     for readout in {"mean", settings["readout"]}:
         if f"results/{name}/moments/{readout}.csv" in pending:
             add(costs, "moments", calibration.moments(settings["activations"]), 0)
@@ -239,6 +249,11 @@ def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:
         f"Hours are of one processor, by a calibration with random weights on this machine, which has "
         f"{console.processors()}: jobs run side by side. Tables, figures and the atlas, some MB, are not in the bytes."
     )
+    if scratch := max(costs.get(rule, Cost()).scratch for rule in jobs):
+        lines.append(
+            f"The activations of all training images lie beside the artifact until they are summarized: a job of "
+            f"activations takes up to {scratch / 1e6:.1f} MB more while it runs."
+        )
     return "\n".join(lines)
 
 

@@ -57,7 +57,7 @@ def made(tap, album, targets=None, side=6, seeds=2):
     flat = images.images.reshape(-1, *images.images.shape[2:])
     blocks = [flat[first : first + pictures.PER_SHEET] for first in range(0, len(flat), pictures.PER_SHEET)]
     return atlas.Made(
-        images.units, len(images.units), range(seeds), album.add(blocks, made=True), images.responses
+        images.units, len(images.units), range(seeds), album.add(blocks, made=True), lambda: images.responses
     ), images.images
 
 

@@ -308,6 +308,17 @@ def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
+    paths = write(tmp_path)
+    units = artifacts.read_table(tmp_path / "units.csv")
+    chosen = image_figures.shown(units, paths)
+    assert len(chosen) == 1
+    few, every = (image_figures.substitutes(STYLE, units, image_figures.read_images(some)) for some in (chosen, paths))
+    assert all_texts(few) == all_texts(every) and "No unit" not in all_texts(few)
+    units["substitutes_am"][:] = units["substitutes_iam"][:] = ""
+    assert image_figures.shown(units, paths) == []
+
+
 def write(folder, layers=FEW):
     records, units, correlations = by_hand.experiment(layers)
     artifacts.write_table(folder / "units.csv", units)

@@ -211,6 +211,8 @@ def test_the_plan_counts_jobs_and_bytes(project):
         "activations": ["results/small/activations.h5"],
         "images": [f"results/small/images/hidden1.{method}.h5" for method in ("am", "iam")],
     }
+    # What is kept of 4,500 training images for 12 units.
+    assert "up to 0.2 MB more" in " ".join(said.split())
     for rule, files in sizes.items():
         real = sum((project.folder / file).stat().st_size for file in files) / 1e6
         assert float(rows[rule][2]) == pytest.approx(real, abs=0.1)

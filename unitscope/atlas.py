@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -96,14 +96,14 @@ class Made:
         targets: How many of them are targets.
         seeds: Numbers of the noise that an image was made from, in the order of the images.
         place: Where the images lie, as `Album.add` returned it: all units of the first seed, then of the next.
-        responses: (seeds, units with an image, units), R.
+        responses: Reads (seeds, units with an image, units), R: those of all layers at once may be too many.
     """
 
     units: np.ndarray
     targets: int
     seeds: Sequence[int]
     place: Mapping[str, Any]
-    responses: np.ndarray
+    responses: Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -347,7 +347,7 @@ def _method(own: Table, method: str, made: Made) -> dict[str, Any]:
         "seeds": list(made.seeds),
         "place": dict(made.place),
         "substitutes": listed,
-        "strength": [plain(np.array(row)) for row in relative_strength(made.responses, made.units, listed)],
+        "strength": [plain(np.array(row)) for row in relative_strength(made.responses(), made.units, listed)],
     }
 
 

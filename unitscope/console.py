@@ -113,7 +113,7 @@ def _have_alone(path: Path) -> None:
 
     # Some network file systems know no locks.
     with contextlib.suppress(OSError):
-        _held.append(open(path.with_name(f".{path.name}.lock"), "a"))
+        _held.append(path.with_name(f".{path.name}.lock").open("a"))
         try:
             fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -26,7 +26,8 @@ class UnitImages:
 
     Attributes:
         units: (targets,).
-        images: (seeds, targets, height, width, channels), uint8, or float in [0, 1].
+        images: (seeds, targets, height, width, channels), uint8, or float in [0, 1]; of the first seed at least, which
+            is what figures show.
         responses: (seeds, targets, units), R, or what stands for it where the images minimize.
     """
 
@@ -63,16 +64,36 @@ def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
     for path in paths:
         with artifacts.open_hdf5(path) as handle:
             answers = compared(handle, bool(handle.attrs.get("minimize", False)))
-            made = UnitImages(handle["units"][:], handle["images"][:], answers)
-            found.setdefault((str(handle.attrs["layer"]), str(handle.attrs["method"])), []).append(made)
+            made = UnitImages(handle["units"][:], handle["images"][:1], answers)
+            found.setdefault(_of(handle), []).append(made)
     return {
-        key: UnitImages(
+        key: several[0]
+        if len(several) == 1
+        else UnitImages(
             np.concatenate([made.units for made in several]),
             np.concatenate([made.images for made in several], axis=1),
             np.concatenate([made.responses for made in several], axis=1),
         )
         for key, several in found.items()
     }
+
+
+def shown(units: Table, paths: Iterable[Path]) -> list[Path]:
+    """Return the artifacts of images that `substitutes` needs, those of one layer and method: all may be too many."""
+    files: dict[tuple[str, str], list[Path]] = {}
+    made: dict[tuple[str, str], np.ndarray] = {}
+    for path in paths:
+        with artifacts.open_hdf5(path) as handle:
+            key = _of(handle)
+            files.setdefault(key, []).append(path)
+            made[key] = np.concatenate([made.get(key, np.empty(0, int)), handle["units"][:]])
+    found = _chosen(units, made)
+    return files[found[:2]] if found else []
+
+
+def _of(handle: Any) -> tuple[str, str]:
+    """Return layer and method of an artifact of images."""
+    return str(handle.attrs["layer"]), str(handle.attrs["method"])
 
 
 @styled
@@ -85,8 +106,7 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
         images: The images of each layer and method. The method "iam" is preferred, then the others in the order of the
             table; a figure without any such unit says so.
     """
-    methods = sorted(methods_of(units), key=lambda method: method != "iam")
-    found = next(filter(None, (_with_substitutes(units, images, method) for method in methods)), None)
+    found = _chosen(units, {key: made.units for key, made in images.items()})
     if found is None:
         figure = Figure(figsize=(style.width, 0.8))
         figure.text(0.5, 0.5, "No unit of this experiment is exceeded by two others on its own image.", ha="center")
@@ -125,23 +145,33 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
     return figure
 
 
+def _chosen(units: Table, targets: Mapping[tuple[str, str], np.ndarray]) -> tuple[str, str, int, list[int]] | None:
+    """Return layer, method, unit and two substitutes of the unit that `substitutes` draws.
+
+    Args:
+        units: Table of units.
+        targets: The units that have an image, of each layer and method.
+    """
+    methods = sorted(methods_of(units), key=lambda method: method != "iam")
+    return next(filter(None, (_with_substitutes(units, targets, method) for method in methods)), None)
+
+
 def _with_substitutes(
-    units: Table, images: Mapping[tuple[str, str], UnitImages], method: str
+    units: Table, targets: Mapping[tuple[str, str], np.ndarray], method: str
 ) -> tuple[str, str, int, list[int]] | None:
     """Return layer, method, unit and two substitutes of the most selective unit that has them."""
     several = np.array([len(text.split()) >= 2 for text in units[f"substitutes_{method}"]], dtype=bool)
-    shown = np.array([(layer, method) in images for layer in units["layer"].tolist()], dtype=bool)
-    rows = np.flatnonzero(several & shown & ~units["dead"]).tolist()
+    made = np.array([(layer, method) in targets for layer in units["layer"].tolist()], dtype=bool)
+    rows = np.flatnonzero(several & made & ~units["dead"]).tolist()
     if not rows:
         return None
 
     def two(row: int) -> list[int]:
         """Return two substitutes, those with images first: of sampled targets not every substitute has one."""
-        made = images[units["layer"][row], method].units
         found = [int(number) for number in units[f"substitutes_{method}"][row].split()]
-        return sorted(found, key=lambda number: number not in made)[:2]
+        return sorted(found, key=lambda number: number not in targets[units["layer"][row], method])[:2]
 
-    seen = [row for row in rows if np.isin(two(row), images[units["layer"][row], method].units).all()]
+    seen = [row for row in rows if np.isin(two(row), targets[units["layer"][row], method]).all()]
     row = max(seen or rows, key=lambda row: np.nan_to_num(units["selectivity"][row], nan=-1.0))
     return str(units["layer"][row]), method, int(units["unit"][row]), two(row)
 
@@ -206,7 +236,7 @@ def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages)
         y = head + (place // columns * step_down + high) * pixel + 0.02
         axes.text(x, y, label, ha="center", va="top", size=style.small, linespacing=1.1)
     part = f"all {count}" if count == len(own["unit"]) else f"{count} of {len(own['unit'])}"
-    seeds = f", first of {len(made.images)} seeds" if len(made.images) > 1 else ""
+    seeds = f", first of {len(made.responses)} seeds" if len(made.responses) > 1 else ""
     title = f"{layer} · {method_name(method)}: {part} units, most selective (sel) first{seeds}"
     axes.text(margin, 0.08, title, va="top", weight="bold")
     return figure

@@ -296,6 +296,10 @@ class Calibration:
         units = sum(self.taps[layer].units for layer in layers)
         return units * (4 * self.data.test + 8 * (self.data.classes + 5))
 
+    def scratch_bytes(self, layers: list[str]) -> int:
+        """Return the size of what is kept of the training images while activations.h5 is made."""
+        return 4 * self.data.train * sum(self.taps[layer].units for layer in layers)
+
     def images_bytes(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> int:
         """Return the size of a layer's images by one method."""
         rows = self.targets(layer, wanted) * len(settings["seeds"])

@@ -43,13 +43,13 @@ def unit_blocks(values: Any, block: int = BLOCK) -> Iterator[np.ndarray]:
     """Yield activations (images, units) by blocks of units, each with about `block` numbers.
 
     Args:
-        values: An array, or a data set of an HDF5 file, of which whole chunks are read at once where that is possible.
+        values: An array, or a data set of an HDF5 file, of which whole chunks are read, each once.
         block: How many numbers.
     """
     images, units = values.shape
     width = max(1, block // images)
     chunk = (getattr(values, "chunks", None) or (1, 1))[1]
-    width -= width % chunk if width > chunk else 0
+    width = max(chunk, width - width % chunk)
     for first in range(0, units, width):
         yield values[:, first : first + width]
 
