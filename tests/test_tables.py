@@ -235,6 +235,8 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
         (folder / "figures" / f"{name}.png").touch()
     for method, shift in (("am", 0.0), ("iam", -0.25)):
         with artifacts.create_hdf5(folder / f"images/conv1.{method}.h5", {}) as file:
+            file["units"] = np.arange(3)
+            file["responses"] = file["preactivations"] = np.ones((1, 3, 12), np.float32)
             file["rounding"] = np.array([[0.0, shift, 0.0]], np.float32)
     done = run("summary", "--config", ROOT / "config.yaml", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
