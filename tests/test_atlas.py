@@ -890,6 +890,22 @@ def alone(tmp_path, **options):
 
 
 @in_browser
+def test_a_unit_without_substitutes_may_be_exceeded_in_a_seed(opened_at, tmp_path):
+    told, sheets, _ = whole()
+    layer = next(number for number, one in enumerate(told["layers"]) if one["name"] == "hidden")
+    first = told["units"]["layer"].index(layer)
+    for unit, rs in ((3, 0.0), (4, 0.125)):
+        told["units"]["scores"]["rs_iam"][first + unit] = rs
+        for made in told["layers"][layer]["methods"].values():
+            made["substitutes"][made["units"].index(unit)] = []
+            made["strength"][made["units"].index(unit)] = []
+    path = write(tmp_path / "atlas.html", told, sheets)
+    said = [opened_at(f"#hidden/{unit}", path=path).page.inner_text("#unit-body") for unit in (3, 4)]
+    assert "no other unit answers this image more strongly" in said[0]
+    assert "in more than half of the seeds" in said[1] and "more strongly" not in said[1]
+
+
+@in_browser
 def test_without_a_data_set(opened_at, tmp_path):
     opened = opened_at("#hidden/3", path=alone(tmp_path, data=False))
     assert "There is no data set" in opened.page.inner_text("header")
