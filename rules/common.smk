@@ -1,6 +1,7 @@
 # What the rules share: the study that the config describes, and small helpers that look things up in it.
 
 import os
+import platform
 import re
 import shutil
 import subprocess

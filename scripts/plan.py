@@ -30,14 +30,7 @@ FLOW = (
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
-    result.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("config.yaml")],
-        help="the config (.yaml), and others that are laid over it",
-    )
+    result = console.study_parser(__doc__)
     result.add_argument("--seconds", type=float, default=30.0, help="how long the calibration may take, about")
     result.add_argument(
         "--images",

@@ -20,14 +20,7 @@ BY_LAYER = (".sheet", ".responses")
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
-    result.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("config.yaml")],
-        help="the config (.yaml), and others that are laid over it",
-    )
+    result = console.study_parser(__doc__)
     result.add_argument("--results", type=Path, default=Path("results"), help="folder of the experiments' results")
     return result
 

@@ -11,6 +11,7 @@ import yaml
 from workflow import ROOT, SMALL, Project
 
 from scripts.plan import FLOW
+from unitscope.errors import UserError
 from unitscope.study import load_study
 
 PLANNED = {
@@ -89,6 +90,12 @@ def test_configs_that_are_laid_over_one_another_are_read_as_snakemake_reads_them
     training = study.networks["shallow-cpu-seed3"]["training"]
     assert training["precision"] == "bfloat16" and training["crop"] == 4
     assert study.datasets["cifar10"]["path"] == "data/sources/cifar10"
+
+
+def test_a_config_that_is_no_mapping_is_laid_over_nothing(tmp_path):
+    (tmp_path / "odd.yaml").write_text("- a list\n")
+    with pytest.raises(UserError, match=r"odd\.yaml"):
+        load_study(ROOT, ROOT / "config.yaml", tmp_path / "odd.yaml")
 
 
 def test_the_papers_study_goes_on_beyond_it(clone):

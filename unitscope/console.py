@@ -55,6 +55,19 @@ def network_parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def study_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return such a parser with the option of programs that look at a whole study."""
+    result = parser(description)
+    result.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[Path("config.yaml")],
+        help="the config (.yaml), and others that are laid over it",
+    )
+    return result
+
+
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> NoReturn:
     """Parse the command line, run `main`, and exit: 0 when done, 1 with a paragraph on stderr when not."""
     arguments = parser.parse_args()

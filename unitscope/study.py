@@ -25,8 +25,9 @@ def load_study(root: Path, *paths: Path) -> Study:
         UserError: A config cannot be read, or they do not describe a study.
     """
     configs = [read(path) for path in paths]
-    whole = reduce(merged, configs) if all(isinstance(config, Mapping) for config in configs) else configs[0]
-    return complete(whole, " and ".join(map(str, paths)), root)
+    # One that is no mapping can be laid over nothing: it is refused for what it is.
+    odd = [config for config in configs if not isinstance(config, Mapping)]
+    return complete(odd[0] if odd else reduce(merged, configs), " and ".join(map(str, paths)), root)
 
 
 def complete(config: Mapping[str, Any], name: str, root: Path) -> Study:
