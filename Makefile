@@ -19,7 +19,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export MALLOC_MMAP_THRESHOLD_ := 1073741824
 export MALLOC_TRIM_THRESHOLD_ := 1073741824
 # The default config is read without being named, as by a plain `snakemake`.
-STUDY := $(if $(filter config.yaml,$(CONFIG)),,--configfile $(CONFIG))
+STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
 .PHONY: run test plan bench report restore faults fuzz lock
 run: $(VENV)/run.installed

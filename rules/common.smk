@@ -30,6 +30,7 @@ from unitscope.config import iam_methods, maximizing_methods, one_training, over
 from unitscope.console import processors
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest
+from unitscope.sampling import select_units
 from unitscope.study import complete, load_study
 
 try:
@@ -43,7 +44,10 @@ if workflow.local_exec and workflow.global_resources["_cores"].value is not None
 
 # Where there is no GPU, a job must not ask for one: --resources gpu=1 would let one job run at a time. What this machine
 # has says nothing of a cluster's; there --resources gpu=0 takes the wish back. Only an executor for one has --jobs.
-MAY_HAVE_GPU = shutil.which("nvidia-smi") is not None or workflow.global_resources["_nodes"].value is not None
+APPLE = sys.platform == "darwin" and platform.machine() == "arm64"
+MAY_HAVE_GPU = (
+    any(map(shutil.which, ("nvidia-smi", "rocm-smi"))) or APPLE or workflow.global_resources["_nodes"].value is not None
+)
 GPU = int(STUDY.device in ("cuda", "mps") or (STUDY.device == "auto" and MAY_HAVE_GPU))
 
 
@@ -205,8 +209,7 @@ def blocks(wildcards):
     taps = Path(checkpoints.counted.get(experiment=wildcards.experiment).output[0])
     units = {tap["layer"]: tap["units"] for tap in read_json(taps)}[wildcards.layer]
     wanted = experiment(wildcards)["layers"][wildcards.layer]
-    targets = units if wanted == "all" else min(wanted["sample"], units) if isinstance(wanted, dict) else len(wanted)
-    number = -(-targets // experiment(wildcards)["images"]["block"])
+    number = -(-len(select_units(wanted, units)) // experiment(wildcards)["images"]["block"])
     pattern = "results/{experiment}/blocks/{layer}.{method}.{block}.h5"
     return expand(pattern, **wildcards, block=range(number))
 
@@ -353,6 +356,11 @@ def reduced():
 def compared_trainings():
     """Return the networks that the page compares by the length of their training."""
     return sorted({one["network"] for one in PAPER_VARIANTS if one["epochs"] is not None})
+
+
+def datasets_of_the_paper():
+    """Return the data sets of the networks that the page shows."""
+    return sorted({STUDY.networks[one["network"]]["dataset"] for one in PAPER_EXPERIMENTS} - {None})
 
 
 def shown_images():

@@ -6,6 +6,7 @@ rule joint:
         checkpoint=checkpoint,
         dataset=dataset,
         activations="results/{experiment}/activations.h5",
+        images="results/{experiment}/images/{layer}.{method}.h5",
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
     output:
         "results/{experiment}/joint/{layer}.{method}.csv",
@@ -25,8 +26,8 @@ rule joint:
         device=STUDY.device,
     shell:
         "python scripts/joint.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --activations {input.activations:q} --substitution {input.substitution:q} --layer {wildcards.layer:q}"
-        " --method {wildcards.method:q} --settings {params.settings:q} --device {params.device:q}"
+        " --activations {input.activations:q} --images {input.images:q} --substitution {input.substitution:q}"
+        " --layer {wildcards.layer:q} --method {wildcards.method:q} --settings {params.settings:q} --device {params.device:q}"
         " --output {output:q} --log {log:q}"
 
 

@@ -8,6 +8,7 @@ rule reproduction:
         claims=[f"results/{one['name']}/claims.csv" for one in PAPER_EXPERIMENTS],
         records=[f"data/checkpoints/{one['network']}.json" for one in PAPER_EXPERIMENTS],
         trained=expand("data/checkpoints/{network}.json", network=compared_trainings()),
+        datasets=expand("data/datasets/{dataset}.h5", dataset=datasets_of_the_paper()),
         images=shown_images(),
         sensitivity=expand("results/{name}/layers.csv", name=sorted({one["experiment"] for one in PAPER_VARIANTS})),
         template="paper/README.md.jinja",
@@ -38,6 +39,6 @@ rule reproduction:
         code=code("reproduction"),
     shell:
         "python scripts/reproduction.py --experiments {params.experiments:q} --results results"
-        " --checkpoints data/checkpoints --images {input.images:q} --figures {params.figures:q}"
+        " --checkpoints data/checkpoints --datasets {input.datasets:q} --images {input.images:q} --figures {params.figures:q}"
         " --reductions {params.reductions:q} --sensitivity {params.sensitivity:q} --config {params.config:q} --full {params.full:q} --logs logs"
         " --template {input.template:q} --output-dir {params.folder:q} --log {log:q}"

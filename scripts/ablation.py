@@ -12,9 +12,8 @@ from unitscope.artifacts import read_table, write_table
 from unitscope.datasets import open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
-from unitscope.sampling import balanced_sample, halves
+from unitscope.sampling import balanced_sample, halves, select_units
 from unitscope.summaries import moments_of
-from unitscope.visualization import select_units
 
 SCORES = ("loss", "accuracy", "worst_class")
 CLAMPS = ("", "_mean")

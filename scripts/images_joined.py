@@ -1,6 +1,7 @@
 """Join the images of blocks of units, as one job would have written them, byte for byte."""
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import h5py
 import numpy as np
 
 from unitscope import console
+from unitscope.answers import Generated
 from unitscope.artifacts import create_hdf5, open_hdf5
 from unitscope.errors import UserError
-from unitscope.visualization import Generated
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,20 +23,31 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Read all blocks, and write them as one."""
-    origins, blocks = [], []
-    for path in arguments.blocks:
-        with open_hdf5(path) as file:
-            origins.append(origin(file))
-            blocks.append({field.name: file[field.name][:] for field in fields(Generated)})
-    for path, found in zip(arguments.blocks, origins, strict=True):
-        if found != origins[0]:
-            raise UserError(f"{path} was made otherwise than {arguments.blocks[0]}. Delete both and run again.")
-    with create_hdf5(arguments.output, origins[0]) as out:
-        for name in blocks[0]:
-            parts = [block[name] for block in blocks]
-            # The steps are those of the recipe; all else is (targets, ...) or (seeds, targets, ...).
-            out[name] = parts[0] if name == "steps" else np.concatenate(parts, 0 if name == "units" else 1)
+    """Read the blocks one by one, and write them as one."""
+    with ExitStack() as opened:
+        blocks = [opened.enter_context(open_hdf5(path)) for path in arguments.blocks]
+        origins = [origin(file) for file in blocks]
+        for path, found in zip(arguments.blocks, origins, strict=True):
+            if found != origins[0]:
+                raise UserError(f"{path} was made otherwise than {arguments.blocks[0]}. Delete both and run again.")
+        with create_hdf5(arguments.output, origins[0]) as out:
+            for field in fields(Generated):
+                join(out, field.name, blocks)
+
+
+def join(out: h5py.File, name: str, blocks: list[h5py.File]) -> None:
+    """Write one array of all blocks; no more than a block's is held."""
+    parts = [block[name] for block in blocks]
+    if name == "steps":
+        # Those of the recipe; all else is (targets, ...) or (seeds, targets, ...).
+        out[name] = parts[0][:]
+        return
+    axis = 0 if name == "units" else 1
+    ends = np.cumsum([part.shape[axis] for part in parts]).tolist()
+    shape = (*parts[0].shape[:axis], ends[-1], *parts[0].shape[axis + 1 :])
+    whole = out.create_dataset(name, shape, parts[0].dtype)
+    for start, end, part in zip([0, *ends], ends, parts, strict=False):
+        whole[(slice(None),) * axis + (slice(start, end),)] = part[:]
 
 
 def origin(file: h5py.File) -> dict[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console, devices
+from unitscope.answers import compared
 from unitscope.artifacts import open_hdf5, read_table, write_table
 from unitscope.datasets import open_dataset
 from unitscope.layers import tap
@@ -14,6 +15,8 @@ from unitscope.networks import load_checkpoint
 from unitscope.randomness import generator
 from unitscope.removal import removal
 from unitscope.sampling import balanced_sample, halves
+from unitscope.selectivity import dead_units
+from unitscope.substitution import exceeding
 from unitscope.tables import columns
 from unitscope.understudies import COLUMNS, interaction_rows, needed_sets, plans
 
@@ -23,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     result = console.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--activations", type=Path, required=True, help="activations on real images (.h5)")
+    result.add_argument("--images", type=Path, required=True, help="the images and what answers them (.h5)")
     result.add_argument("--substitution", type=Path, required=True, help="RS and substitutes (.csv)")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--method", required=True, help="name of the method")
@@ -41,7 +45,8 @@ def main(arguments: argparse.Namespace) -> None:
     scales, dead = scales_of(arguments.activations, layer)
     substitutes = [[int(number) for number in text.split()] for text in table["substitutes"].tolist()]
     listed = dict(zip(table["unit"].tolist(), substitutes, strict=True))
-    chosen = plans(listed, scales, settings["controls"], (settings["seed"], layer, method))
+    exceeding = exceeding_each(arguments.images)
+    chosen = plans(listed, exceeding, scales, settings["controls"], (settings["seed"], layer, method))
     sets = needed_sets(chosen)
     rises, half, without = losses(arguments, list(sets))
     silent = dict(zip(table["unit"].tolist(), np.isnan(table["rs"].astype(float)).tolist(), strict=True))
@@ -69,16 +74,24 @@ def sample(table: dict[str, np.ndarray], settings: dict[str, object]) -> dict[st
     return {name: column[kept] for name, column in table.items()}
 
 
+def exceeding_each(path: Path) -> dict[int, list[int]]:
+    """Return all units that exceed each target on its own image, by its number."""
+    with open_hdf5(path) as images:
+        units, answers = images["units"][:], compared(images, bool(images.attrs.get("minimize", False)))
+    speaks = answers[:, np.arange(len(units)), units] > 0
+    found = exceeding(answers, units, speaks)
+    return {int(unit): np.flatnonzero(row).tolist() for unit, row in zip(units, found, strict=True)}
+
+
 def scales_of(path: Path, layer: str) -> tuple[np.ndarray, np.ndarray]:
     """Return each unit's activation scale over the training split, and whether it is dead, (units,).
 
-    The scale is the mean positive activation; of a signed layer, whose mean is none, the standard deviation.
+    The scale is the mean activation; of a signed layer, whose mean is none, the standard deviation.
     """
     with open_hdf5(path) as activations:
         group = activations[f"layers/{layer}"]
         scales = group["std"][:] if group.attrs["signed"] else group["mean"][:]
-        most = np.maximum(group["max"][:], group["activations"][:].max(0, initial=-np.inf))
-    return scales.astype(np.float64), most <= 0
+        return scales.astype(np.float64), dead_units(group["max"][:], group["activations"][:])
 
 
 def losses(arguments: argparse.Namespace, sets: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
+from unitscope.datasets import SPLITS, open_dataset
 from unitscope.tables import method_name, methods_of
 
 ANALYSES = ("scale", "joint", "cumulative", "cumulative_together")
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--results", type=Path, required=True, help="folder of the experiments' results")
     result.add_argument("--checkpoints", type=Path, required=True, help="folder of the networks' records")
+    result.add_argument("--datasets", type=Path, nargs="*", default=[], help="the networks' data sets (.h5)")
     result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 that are shown")
     result.add_argument("--figures", type=json.loads, required=True, help='JSON: {"fig1": experiment, ...}')
     result.add_argument(
@@ -57,10 +59,11 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw the figures, copy the small tables, and write the page."""
     results = {one["name"]: read(arguments, one) for one in arguments.experiments}
     images = image_figures.read_images(arguments.images)
-    for figure, experiment in arguments.figures.items():
-        own = results[experiment]
-        trainings = [result for result in results.values() if result.entry == own.entry]
-        picture = reproduction.draw(figures.Style(dpi=130), figure, own, trainings, images)
+    trainings = {
+        name: [result for result in results.values() if result.entry == own.entry] for name, own in results.items()
+    }
+    for figure, name in arguments.figures.items():
+        picture = reproduction.draw(figures.Style(dpi=130), figure, results[name], trainings[name], images)
         artifacts.write_bytes(arguments.output_dir / f"{figure}.png", picture)
     for name in results:
         for table in ("units.csv", "layers.csv", "claims.csv"):
@@ -87,12 +90,13 @@ def main(arguments: argparse.Namespace) -> None:
         config=arguments.config,
         full=arguments.full,
         reductions=arguments.reductions,
-        networks=reproduction.network_rows(every),
+        networks=reproduction.network_rows(every, {path.stem: sizes(path) for path in arguments.datasets}),
         claims=claims,
         verdicts=reproduction.verdict_rows(claims),
         other=reproduction.OTHER_SCORES,
         figures=[
-            reproduction.caption(figure, results[name], claims) for figure, name in sorted(arguments.figures.items())
+            reproduction.caption(figure, results[name], trainings[name], claims)
+            for figure, name in sorted(arguments.figures.items())
         ],
         sensitivity=reproduction.sensitivity_ranges(sensitivity),
         ascents=reproduction.by_length(sensitivity, "steps"),
@@ -125,6 +129,12 @@ def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> reproductio
         artifacts.read_json(arguments.checkpoints / f"{named['network']}.json"),
         {claim: where["layers"] for claim, where in named["claims"].items()},
     )
+
+
+def sizes(path: Path) -> dict[str, int]:
+    """Return how many classes a data set has, and how many images each of its splits."""
+    with open_dataset(path) as dataset:
+        return {"classes": len(dataset.classes), **{split: dataset.count(split) for split in SPLITS}}
 
 
 def memory(
@@ -179,7 +189,9 @@ def environment() -> jinja2.Environment:
         "lines": lambda texts: "<br>".join(map(cell, texts)),
         "value": lambda value: cell(json.dumps(value)) if value is not None else "-",
         "method_name": method_name,
-        "by_score": lambda values, score: ", ".join(text for (_, own), text in values.items() if own == score),
+        "by_method": lambda values, methods, score=None: ", ".join(
+            values.get((method, score) if score else method, "-") for method in methods
+        ),
     }
     return made
 

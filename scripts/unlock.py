@@ -59,13 +59,16 @@ def may_work_in(folder: str, process: psutil.Process) -> bool:
 
 
 def working_here(program: str) -> list[psutil.Process]:
-    """Return the processes in this folder whose command line names Snakemake, or a script of a folder."""
+    """Return the processes in this folder that are Snakemake, or that run a script of a folder."""
     here, found = os.getcwd(), []
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
+            # An editor that holds a script open runs none.
+            python = bool(words) and Path(words[0]).name.startswith("python")
             named = any(
-                word.startswith(program) if program.endswith("/") else Path(word).name == program for word in words[:3]
+                python and word.startswith(program) if program.endswith("/") else Path(word).name == program
+                for word in words[:3]
             )
         except psutil.Error:
             # It has ended, or is hidden.

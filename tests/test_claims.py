@@ -7,7 +7,12 @@ import scores_by_hand as by_hand
 from unitscope import tables
 from unitscope.claims import CLAIMS, COLUMNS, Evidence, answers
 from unitscope.config import CLAIM_METHODS, COMPARING_CLAIMS
-from unitscope.effects import difference_of_proportions, proportion
+from unitscope.effects import (
+    difference_of_proportions,
+    proportion,
+    quadrant_difference,
+    quadrant_difference_by_chance,
+)
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
 THREE = ["one", "two", "three"]
@@ -63,10 +68,6 @@ def falling(selectivity, depth, draws):
 
 def constant(value):
     return lambda selectivity, depth, draws: np.full(len(selectivity), value)
-
-
-def noise(selectivity, depth, draws):
-    return draws.random(len(selectivity))
 
 
 def turning(selectivity, depth, draws):
@@ -185,7 +186,7 @@ def test_layers_are_taken_in_the_order_of_the_network():
         ]
         assert repr(tables[0]) == repr(tables[1])
     assert (
-        "best step: before four"
+        "best step: before four; the estimate decides, not the interval"
         in answers(
             {"C12": {"layers": ["six", "five", "four", "one", "two", "three"], "experiments": []}},
             {"own": own},
@@ -243,6 +244,61 @@ def test_a_score_and_a_loss_from_the_same_images_do_not_count():
     assert verdict("C18", evidence(shared)) != "contradicted"
     swapped = shared | {f"ablation_loss_half{n}": half(1 - n) for n in (0, 1)}
     assert verdict("C18", evidence(swapped)) == "contradicted"
+
+
+def test_a_relation_within_what_counts_as_none_does_not_contradict_that_there_is_none():
+    own = evidence(losses(lambda s, depth, draws: noisy(s, draws, 1.5)), seed=2)
+    table = answers({"C18": {"layers": ["one"], "experiments": []}}, {"own": own}, "own", 500, 0)
+    assert 0.1 < table["effect"][0] < 0.3 and table["ci_low"][0] > 0
+    assert table["verdict"] == ["inconclusive"] and table["level"] == [0.9]
+    # What decides is what is shown.
+    for known, level in ((falling, 0.95), (rising, 0.95)):
+        own = evidence(losses(known))
+        table = answers({"C18": {"layers": ["one"], "experiments": []}}, {"own": own}, "own", 200, 0)
+        assert table["level"] == [level]
+
+
+def test_layers_without_a_correlation_are_not_counted():
+    names, sparse = tuple(LAYERS), {"three", "four"}
+
+    def undefined(known):
+        return lambda s, depth, draws: np.zeros(len(s)) if names[depth - 1] in sparse else known(s, depth, draws)
+
+    asked = {claim: {"layers": list(names), "experiments": ["own"]} for claim in ("C15", "C20")}
+    own = evidence({"rs_iam": undefined(turning)} | losses(undefined(fading)))
+    table = answers(asked, {"own": own}, "own", 50, 0)
+    of_all = [row for row, layer in enumerate(table["layer"]) if not layer]
+    of_own = [row for row in of_all if table["score"][row] in ("rs", "selectivity")]
+    assert [table["claim"][row] for row in of_own] == ["C15", "C20"]
+    for row in of_own:
+        assert table["n"][row] == len(names) - 2
+        assert f"defined in {len(names) - 2} of {len(names)} layers" in table["note"][row]
+    # A slope over the layers that are left would be one of other layers.
+    trainings = [evidence({"rs_iam": undefined(fading)}, f"t{seed}", seed=seed) for seed in range(6)]
+    everything = {one.name: one for one in trainings}
+    asked = {"C9": {"layers": list(names), "experiments": list(everything)}}
+    table = answers(asked, everything, "t0", 50, 0)
+    assert table["n"][0] == 0 and table["verdict"][0] == "inconclusive"
+    assert "6 of 6 trainings have an undefined layer" in table["note"][0]
+
+
+def test_many_trainings_without_a_selective_unit_are_not_called_few():
+    trainings = [
+        evidence({"selectivity": constant(0.1)}, f"t{seed}", accuracy=0.5 + seed / 100, seed=seed) for seed in range(12)
+    ]
+    everything = {one.name: one for one in trainings}
+    table = answers({"C19": {"layers": ["one"], "experiments": list(everything)}}, everything, "t0", 50, 0)
+    assert table["verdict"] == ["inconclusive"] and "few" not in table["note"][0] and "same" in table["note"][0]
+
+
+def test_what_quadrants_hold_by_chance_is_what_they_hold_without_a_relation():
+    # Eleven units with RS 0: six are low in both, five are not, and nothing is related to anything.
+    selectivity = np.arange(11.0)
+    assert quadrant_difference(np.zeros(11), selectivity) == pytest.approx(6 / 11)
+    assert quadrant_difference_by_chance(np.zeros(11), selectivity) == pytest.approx(6 / 11)
+    # Ties at the median are low.
+    tied = np.array([0, 1, 1, 1, 1, 1, 1, 2, 2, 3.0])
+    assert quadrant_difference_by_chance(np.zeros(10), tied) == quadrant_difference(np.zeros(10), tied)
 
 
 def test_undefined_is_said_and_not_decided():

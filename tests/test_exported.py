@@ -128,6 +128,30 @@ class Viewing(nn.Module):
         return self.last(x.view(x.shape[0], -1))
 
 
+class Placed(nn.Module):
+    """Makes tensors of its own, and says of what kind they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, images):
+        maps = torch.relu(self.conv(images.float()))
+        places = torch.arange(maps.shape[-1], device=maps.device, dtype=torch.float32)
+        ones = torch.ones(maps.shape[-2], 1)
+        return self.last((maps * places * ones).mean((2, 3)))
+
+
+def test_tensors_of_a_program_are_made_where_its_weights_are():
+    module = quiet(Placed())
+    found, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
+    torch.testing.assert_close(found(images), module(images))
+    elsewhere = found.to("meta")
+    assert elsewhere(images.to("meta")).device.type == "meta"
+    (tapped, *_) = taps(elsewhere, SIZE)
+    assert split(elsewhere, tapped.layer).prefix(images.to("meta"))[0].device.type == "meta"
+
+
 def test_a_program_for_one_number_of_images():
     assert read_exported(program(exported(Viewing())), SIZE)(torch.rand(4, *SIZE)).shape == (4, 3)
     with pytest.raises(UserError, match="without dynamic_shapes"):

@@ -30,7 +30,7 @@ def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
     units, noise = calibration.taps["hidden1"].units, np.random.default_rng(0)
     # Substitutes that no two units share.
     substitutes = {unit: [(unit + 1) % units, (unit + 3) % units] for unit in range(units)}
-    chosen = plans(substitutes, noise.random(units) + 0.5, 4, (0,))
+    chosen = plans(substitutes, substitutes, noise.random(units) + 0.5, 4, (0,))
     seconds = calibration.joint("hidden1", "all", {"controls": 4, "most_units": None}, ABLATION)
     assert 0.7 * seconds < 20 * len(needed_sets(chosen)) <= seconds
     assert calibration.joint("hidden1", "all", {"controls": 4, "most_units": 3}, ABLATION) == seconds * 3 / units

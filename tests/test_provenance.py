@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from unitscope import provenance
 from unitscope.errors import UserError
 from unitscope.provenance import code_digest, listing_digest, own_code_digest, rules_digest
 
@@ -24,10 +25,14 @@ def project(tmp_path):
     return tmp_path
 
 
-def digests(project):
-    from unitscope import provenance
+def forget():
+    """Let files be read anew, which a process does once."""
+    for read in (provenance._tree, provenance._plain, provenance._imported):
+        read.cache_clear()
 
-    provenance._plain.cache_clear()
+
+def digests(project):
+    forget()
     return {path.stem: code_digest(path, project) for path in sorted((project / "scripts").glob("*.py"))}
 
 
@@ -55,7 +60,7 @@ def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
     found = changed(project, "unitscope/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
     # The plan counts images of substitutes, and what reads a whole study hangs on it; no rule runs these.
     found -= {"layers", "plan", "study", "summary"}
-    assert found == {"substitution", "scale", "natural", "reliability", "graph"}
+    assert found == {"substitution", "scale", "natural", "reliability", "graph", "joint"}
 
 
 def test_imports_are_followed_through_other_modules(project):
@@ -121,8 +126,6 @@ def test_a_name_that_is_no_module_is_refused(project):
 
 
 def test_the_digest_covers_what_python_loads(project):
-    from unitscope import provenance
-
     for script in (project / "scripts").glob("*.py"):
         code = (
             f"import runpy, sys; sys.argv = ['x']; runpy.run_path({str(script)!r}, run_name='x'); "
@@ -132,7 +135,7 @@ def test_the_digest_covers_what_python_loads(project):
         said = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
         followed, waiting = set(), [script]
         while waiting:
-            for module in provenance._imported(provenance._plain(waiting.pop())) - followed:
+            for module in provenance._imported(waiting.pop()) - followed:
                 followed.add(module)
                 waiting.append(project / f"unitscope/{module}.py")
         assert set(said.stdout.split()) <= followed, script.name
@@ -168,6 +171,21 @@ def test_other_labels_are_seen_though_a_file_is_as_large(tmp_path, kind):
     assert first == again and first[0] == other[0] and first[1] != other[1]
 
 
+def test_another_version_of_python_changes_no_digest(tmp_path):
+    # In 3.12 trees got other fields and f-strings other words: these digests are those of 3.11, 3.12 and 3.13.
+    (tmp_path / "code.py").write_text(
+        "def told(x: int, *, y=None) -> str:\n"
+        '    """Say it."""\n'
+        "    return f'{x!r:>{y}} \"{x}\"' \"'s\" f\"{f'{y:.2f}'}\" + ', '.join(f\"{one}{f'{y}'}\" for one in 'ab')\n"
+        "class Empty: pass\n"
+    )
+    (tmp_path / "rule.smk").write_text(
+        'rule one:  # a comment\n    output: f"{x!r}/{{layer}}.{f\'{y}\'}" "beside"\n    shell: """a\n  {output:q}"""\n'
+    )
+    assert provenance._digest([provenance._plain(tmp_path / "code.py")]) == "04e3eb7213afdef4"
+    assert rules_digest([tmp_path / "rule.smk"]) == "133fe141f3e69440"
+
+
 # --- a network of the user's own -------------------------------------------------------------------------------------
 
 
@@ -183,9 +201,7 @@ def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatc
     write("unrelated.py", "x = 1\n")
 
     def digest():
-        from unitscope import provenance
-
-        provenance._plain.cache_clear()
+        forget()
         return own_code_digest("mine.nets:network", tmp_path)
 
     before = digest()

@@ -14,7 +14,7 @@ from unitscope.reliability import (
     spearman_brown,
 )
 from unitscope.selectivity import class_selectivity, permuted_selectivity
-from unitscope.substitution import by_seed, substitution
+from unitscope.substitution import Exceeding, by_seed, substitution
 from unitscope.summaries import class_means
 
 UNITS = 40
@@ -99,7 +99,13 @@ def answers(made, start=None, units=None, minimized=False):
     """Return answers of which raw RS is known; RS (z) is nowhere defined, RS (q) 0 everywhere."""
     units = np.arange(made.shape[1]) if units is None else units
     start = made if start is None else start
-    scores = [{"rs": one, "rs_z": np.full(one.shape, np.nan), "rs_q": np.zeros(one.shape)} for one in (made, start)]
+    scores = [
+        {
+            score: Exceeding(values, 1)
+            for score, values in {"rs": one, "rs_z": np.full(one.shape, np.nan), "rs_q": np.zeros(one.shape)}.items()
+        }
+        for one in (made, start)
+    ]
     return {("3", "am"): Answers(units, minimized, *scores)}
 
 
@@ -168,18 +174,19 @@ def test_seeds_average_to_the_scores_of_the_table():
     scales = {"mean": draws(1).random(12), "std": draws(2).random(12), "quantile": draws(3).random(12)}
     whole, seeds = substitution(responses, np.arange(12), **scales), by_seed(responses, np.arange(12), **scales)
     for score in ("rs", "rs_z", "rs_q"):
-        np.testing.assert_allclose(np.nanmean(seeds[score], axis=0), getattr(whole, score), rtol=1e-12)
-    assert np.isnan(seeds["rs"]).sum() == 4 * 12 - whole.seeds.sum() > 0
+        shares = seeds[score].counts / seeds[score].competitors
+        np.testing.assert_allclose(np.nanmean(shares, axis=0), getattr(whole, score), rtol=1e-12)
+    assert np.isnan(seeds["rs"].counts).sum() == 4 * 12 - whole.seeds.sum() > 0
 
 
 def test_images_that_minimize_are_scored_by_who_goes_lower():
     preactivations = np.array([[[-3.0, -4.0, 1.0], [-5.0, -2.0, -1.0], [0.0, 0.0, 0.5]]])
     nothing = np.zeros((1, 3, 3))
     found = Answers.of(np.arange(3), nothing, nothing, {}, preactivations)
-    assert found.minimized and found.made["rs"][0, :2].tolist() == [1 / 3, 1 / 3]
+    assert found.minimized and found.made["rs"].counts[0, :2].tolist() == [1, 1]
     # Never below 0: it is silent, as a unit is that no image excites.
-    assert np.isnan(found.made["rs"][0, 2])
-    assert np.isnan(found.start["rs"]).all() and np.isnan(found.made["rs_z"]).all()
+    assert np.isnan(found.made["rs"].counts[0, 2])
+    assert np.isnan(found.start["rs"].counts).all() and np.isnan(found.made["rs_z"].counts).all()
     assert not Answers.of(np.arange(3), nothing, nothing, {}).minimized
 
 

@@ -144,22 +144,29 @@ def draws(number):
 
 def test_control_sets_have_the_size_and_the_scale_and_none_of_the_substitutes():
     scales = np.concatenate([np.full(30, 0.01), np.full(30, 1.0), [0.0]])
-    sets = control_sets(0, [31, 32, 1], scales, draws(4))
+    sets = control_sets(0, [31, 32, 1], [1, 31, 32, 33], scales, draws(4))
     assert len(sets) == 4
     for found in sets:
         assert len(set(found)) == 3
-        assert not {0, 31, 32, 1, 60} & set(found)
+        assert not {0, 31, 32, 33, 1, 60} & set(found)
         assert sorted(scales[found]) == [0.01, 1.0, 1.0]
     assert len({tuple(found) for found in sets}) > 1
     assert scale_ratio([31, 32, 1], sets, scales) == pytest.approx(1)
     assert scale_ratio([31, 32], [[2, 3], [4, 5]], scales) == pytest.approx(0.01)
     assert np.isnan(scale_ratio([60], [[1]], scales))
-    assert sets == control_sets(0, [31, 32, 1], scales, draws(4))
+    assert sets == control_sets(0, [31, 32, 1], [1, 31, 32, 33], scales, draws(4))
 
 
 def test_a_layer_too_small_has_no_controls():
-    assert control_sets(0, [1, 2], np.ones(5), draws(3)) == []
-    assert control_sets(0, [], np.ones(50), draws(3)) == []
+    assert control_sets(0, [1, 2], [1, 2], np.ones(5), draws(3)) == []
+    assert control_sets(0, [], [], np.ones(50), draws(3)) == []
+
+
+def test_what_exceeds_a_unit_is_no_control_of_it_however_many_that_are():
+    # Forty of fifty units exceed it, of which the five strongest are removed.
+    sets = control_sets(0, [1, 2, 3, 4, 5], range(1, 41), np.ones(50), draws(20))
+    assert {member for found in sets for member in found} == set(range(41, 50))
+    assert control_sets(0, [1, 2, 3, 4, 5], range(1, 45), np.ones(50), draws(3)) == []
 
 
 def test_rank_of_an_interaction_among_its_controls():

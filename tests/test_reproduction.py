@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from workflow import ROOT, SMALL, Project
 
-from scripts.reproduction import benchmarks, cell
+from scripts.reproduction import benchmarks, cell, environment
 from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
@@ -21,8 +21,10 @@ from unitscope.reproduction import (
     _found,
     by_length,
     draw,
+    layer_rows,
     network_rows,
     number,
+    sensitivity_ranges,
     training_ranges,
     verdict_rows,
 )
@@ -95,6 +97,7 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
         for table in ("units.csv", "layers.csv", "claims.csv"):
             copied = (finished.folder / "results/page" / name / table).read_bytes()
             assert copied == (finished.folder / "results" / name / table).read_bytes()
+    assert "| small | mlp | digits: 10 classes, 400 + 200 images | 1 epoch |" in text
     record = artifacts.read_json(finished.folder / "data/checkpoints/small-seed1.json")
     assert f"{record['test']['accuracy']:.1%}" in text
     for measured in (
@@ -176,7 +179,7 @@ def test_a_network_says_how_far_it_was_trained():
         return Result("e", "e", {}, {}, {}, {"settings": settings, "test": {"accuracy": 0.5}}, {})
 
     whole, cut = trained(epochs=16, stop_after=None), trained(epochs=16, stop_after=1)
-    assert [network_rows([one])[0]["training"] for one in (whole, cut)] == ["16 epochs", "1 of 16 epochs"]
+    assert [network_rows([one], {})[0]["training"] for one in (whole, cut)] == ["16 epochs", "1 of 16 epochs"]
 
 
 def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
@@ -306,6 +309,55 @@ def test_where_the_images_lie_is_no_reduction():
     assert not {"dataset.path", "dataset.store", "dataset.source"} & {row["setting"] for row in there}
 
 
+def test_other_images_and_other_weights_are_said():
+    config, full = study(), study()
+    full["datasets"]["more_digits"] = full["datasets"]["digits"]
+    full["networks"]["small"]["dataset"] = "more_digits"
+    own = {"file": "data/own.safetensors", "sha256": "0" * 64}
+    scales = {"mean": [0.5], "std": [0.5]}
+    for one, weights in ((config, own), (full, {"torchvision": "IMAGENET1K_V1"})):
+        network = one["networks"]["small"]
+        del network["training"]
+        network |= {"source": "torchvision", "model": "vgg16", "weights": weights, "normalization": scales}
+    found = {
+        row["setting"]: (row["here"], row["full"])
+        for row in reductions(*(resolve(one, SCHEMA, "config") for one in (config, full)))
+    }
+    assert found["network.dataset"] == ("digits", "more_digits")
+    assert found["network.weights.file"] == ("data/own.safetensors", None)
+    assert found["network.weights.torchvision"] == (None, "IMAGENET1K_V1")
+
+
+def test_variants_that_are_undefined_in_a_training_are_counted_apart():
+    def row(variant, spearman, score="rs"):
+        return {"layer": "conv1", "objective": "am", "score": score, "variant": variant, "spearman": spearman}
+
+    rows = [row("default", 0.2), row("default", 0.4), row("max", -0.9), row("max", np.nan), row("grey", 0.1)]
+    found = sensitivity_ranges([*rows, row("default", np.nan, "rs_q")])
+    assert [(one["default"], one["lowest"], one["highest"], one["positive"]) for one in found] == [
+        ("0.30", "0.10 (grey)", "0.30 (default)", "2 of 2, 1 undefined"),
+        ("undefined", "-", "-", "0 of 0, 1 undefined"),
+    ]
+
+
+def test_layers_say_what_they_hold_by_method():
+    units = {
+        "layer": np.array(["a", "a", "a"]),
+        "unit": np.arange(3),
+        "dead": np.array([False, False, True]),
+        "selectivity": np.array([0.5, 0.5, np.nan]),
+        # The made image excites a unit that no real one does.
+        "seeds_iam": np.array([1, 0, 1]),
+        **{f"{score}_iam": np.array([0.25, np.nan, 0.75]) for score in RS_SCORES},
+    }
+    layers = {"layer": ["a"] * 3, "method": ["iam"] * 3, "x": ["selectivity"] * 3, "y": list(RS_SCORES)}
+    layers = {name: np.array(column) for name, column in {**layers, "spearman": [0.1, 0.2, 0.3]}.items()}
+    (row,) = layer_rows([Result("e", "e", units, layers, {}, {}, {})])
+    assert row["scored"] == {"iam": "1"} and row["rs"]["iam", "rs"] == "0.25"
+    shown = environment().from_string("{{ row.rs | by_method(methods, 'rs') }}; {{ row.scored | by_method(methods) }}")
+    assert shown.render(row=row, methods=["am", "iam"]) == "-, 0.25; -, 1"
+
+
 @pytest.mark.parametrize("key", ["steps", "epochs"])
 def test_lengths_stand_side_by_side(key):
     def row(length, spearman, score="rs"):
@@ -331,6 +383,9 @@ def test_a_range_says_what_it_is_over():
     both = [part(layer, method) for layer in layers[:6] for method in ("am", "iam")]
     assert _found(both) == ["6 layers, AM, IAM: 0.50 to 0.50; yes in 12"]
     assert _found([part("", "") for _ in layers]) == ["9 comparisons: 0.50 to 0.50; yes in 9"]
+    one = {**part("conv9", "iam"), "effect": np.nan, "holds": "open"}
+    ten = [*(part(layer, "iam") for layer in layers), one]
+    assert _found(ten) == ["10 layers: 0.50 to 0.50 (defined in 9); yes in 9, open in 1"]
 
 
 def test_a_range_says_where_trainings_are_undefined():

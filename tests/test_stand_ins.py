@@ -16,6 +16,7 @@ from torch import nn
 from unitscope import graphs, scale, statistics, tables
 from unitscope.ablation import ablation
 from unitscope.activations import activations
+from unitscope.answers import Generated
 from unitscope.cumulative import areas, fractions
 from unitscope.importance import importance_table, partial_table
 from unitscope.information import class_information
@@ -31,7 +32,7 @@ from unitscope.substitution import Substitution, scales_of, substitution
 from unitscope.summaries import class_means, unit_statistics
 from unitscope.training_time import training_rows
 from unitscope.understudies import interaction_rows, needed_sets, plans
-from unitscope.visualization import Generated, Recipe, activation_maximization
+from unitscope.visualization import Recipe, activation_maximization
 
 KINDS = ("alone", "duplicate", "louder", "dead")
 CLASSES = ["left", "middle", "right"]
@@ -246,7 +247,7 @@ def test_what_too_few_units_foretell_is_undefined_and_said(kind):
 def test_a_unit_and_its_duplicate_cost_together_what_the_unit_costs_where_it_is_alone():
     found = known("louder")
     listed = dict(enumerate(found.scores["iam"].substitutes))
-    chosen = plans(listed, found.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
+    chosen = plans(listed, listed, found.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
     sets = needed_sets(chosen)
     lost = rises(found, [list(one) for one in sets])
     rows = list(
@@ -267,7 +268,8 @@ def test_a_unit_and_its_duplicate_cost_together_what_the_unit_costs_where_it_is_
 def test_without_substitutes_there_is_no_interaction(kind):
     found = known(kind)
     scales = found.values.mean(0).astype(np.float64)
-    chosen = plans(dict(enumerate(found.scores["iam"].substitutes)), scales, 6, (0, "units", "iam"))
+    listed = dict(enumerate(found.scores["iam"].substitutes))
+    chosen = plans(listed, listed, scales, 6, (0, "units", "iam"))
     lost = rises(found, [list(one) for one in needed_sets(chosen)])
     why = {unit: "dead" * bool(found.dead[unit]) for unit in found.units}
     rows = list(interaction_rows(chosen, lambda members: lost[tuple(members)], HALVES, scales, why.__getitem__))
@@ -319,7 +321,7 @@ def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(
 def test_nulls_leave_the_dead_out_and_tie_a_duplicate(kind):
     found = known(kind)
     made = {("units", method): answers(found, method) for method in ("am", "am-minimum")}
-    start = made["units", "am"].start["rs"]
+    start = made["units", "am"].start["rs"].counts
     if kind == "dead":
         assert np.isnan(start[:, 3]).all()
     # On noise around grey any unit may exceed any other, but a duplicate never its original.

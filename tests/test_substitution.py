@@ -86,6 +86,17 @@ def test_units_without_a_scale_leave_the_count_and_the_number():
     assert (found.left_out_z, found.left_out_q) == (1, 1)
 
 
+def test_units_that_are_exceeded_as_often_tie_whatever_the_seeds():
+    # Of ten units the first is exceeded once and twice, the second three times and never: 3/20 each.
+    responses = np.zeros((2, 2, 10))
+    responses[:, 0, 0] = responses[:, 1, 1] = 1
+    responses[0, 0, 2] = 2
+    responses[1, 0, 2:4] = 2
+    responses[0, 1, 2:5] = 2
+    assert (1 / 10 + 2 / 10) / 2 != (3 / 10 + 0) / 2
+    assert substitution(responses, np.arange(2)).rs.tolist() == [3 / 20, 3 / 20]
+
+
 def test_without_real_images_raw_rs_stands_alone():
     found = score([[1, 2], [1, 3]])
     assert found.rs.tolist() == [0.5, 0]

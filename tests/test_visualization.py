@@ -11,13 +11,13 @@ from networks_by_hand import Residual, linear, quiet
 from unitscope.artifacts import Scratch
 from unitscope.errors import UserError
 from unitscope.layers import prefix
+from unitscope.sampling import select_units
 from unitscope.substitution import representative_substitution
 from unitscope.visualization import (
     Race,
     Recipe,
     activation_maximization,
     objective,
-    select_units,
     share_of_multiplications,
     stages,
     start_image,

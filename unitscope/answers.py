@@ -1,12 +1,40 @@
-"""What a layer answers to the images made for its units: which of the stored numbers are compared.
+"""What is stored of the images made for a layer's units: the layer's answers to them, and which of these are compared.
 
-Stands apart from `unitscope.substitution`, so that figures and pages do not hang on how RS is scored.
+Stands apart from `unitscope.visualization` and `unitscope.substitution`, so that what reads images does not hang on how
+they are made, nor figures and pages on how RS is scored.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Images made for units, and how the whole layer answers them.
+
+    Attributes:
+        units: (targets,) the units.
+        images: (seeds, targets, height, width, channels), uint8, or float32 where pixels are free.
+        responses: (seeds, targets, units): activation of each unit on the image as stored.
+        start_responses: The same on the start image.
+        preactivations: (seeds, targets, units): as `responses`, before the nonlinearity.
+        objective: (seeds, targets, points): course of what was maximized, or minimized: that falls.
+        steps: (points,): the steps at which it was recorded.
+        rounding: (seeds, targets): how far RS moves when the image is rounded to 8 bits; the RS of the minimum, over
+            pre-activations, where the recipe minimizes.
+    """
+
+    units: np.ndarray
+    images: np.ndarray
+    responses: np.ndarray
+    start_responses: np.ndarray
+    preactivations: np.ndarray
+    objective: np.ndarray
+    steps: np.ndarray
+    rounding: np.ndarray
 
 
 def compared(made: Mapping[str, Any], minimize: bool) -> np.ndarray:

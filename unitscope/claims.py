@@ -17,7 +17,7 @@ import numpy as np
 from unitscope import effects
 from unitscope.effects import Interval, bootstrapped
 from unitscope.randomness import generator
-from unitscope.statistics import holm
+from unitscope.statistics import FEWEST_FOR_INTERVAL, holm
 from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, rows_of
 
 FEWEST_TRAININGS = 5
@@ -78,6 +78,11 @@ class Asked:
         rows = rows_of(self.own.units, layer)
         return [rows[name][~rows["dead"]] for name in names]
 
+    def scored(self, layer: str, *names: str) -> np.ndarray:
+        """Return columns (columns, units) of those living units of a layer that have a number in all of them."""
+        scores = np.stack(self.columns(layer, *names))
+        return scores[:, np.isfinite(scores).all(0)]
+
     def generator(self, *names: str) -> np.random.Generator:
         """Return the draws of a test, which no other test's influence."""
         return generator(self.seed, "claims", self.score, *names)
@@ -96,7 +101,7 @@ class Asked:
         scores = self.columns(layer, *columns)
         seed = self.generator(statistic, layer, method)
         found = bootstrapped(effect, *scores, level=level, resamples=self.resamples, seed=seed)
-        n = int(np.isfinite(np.stack(scores)).all(0).sum())
+        n = self.scored(layer, *columns).shape[1]
         return Part(layer, method, statistic, found, n, rule(found), level=level)
 
 
@@ -209,16 +214,16 @@ def lower_quartile(asked: Asked, methods: Sequence[str]) -> list[Part]:
 def quadrants(asked: Asked, methods: Sequence[str]) -> list[Part]:
     """C3, C14: units low in selectivity and RS are many, units high in both are few.
 
-    Where RS is low for most units this holds without any relation; what it would be then, is noted.
+    Where RS is low for most units this holds without any relation; what it would be then, is noted: the same shares of
+    units are low in each, and fall together by chance.
     """
     text = "share low in both - share high in both > 0"
     parts = []
     for layer, method in product(asked.layers, methods):
         part = asked.part(layer, method, text, effects.quadrant_difference, (asked.rs(method), "selectivity"), above)
         if part.n:
-            rs, selectivity = asked.columns(layer, asked.rs(method), "selectivity")
-            low = (rs[np.isfinite(rs + selectivity)] < 0.5).mean()
-            part = replace(part, note=f"without any relation it would be {low - 0.5:.2f}")
+            by_chance = effects.quadrant_difference_by_chance(*asked.scored(layer, asked.rs(method), "selectivity"))
+            part = replace(part, note=f"without any relation it would be {by_chance:.2f}")
         parts.append(part)
     return parts
 
@@ -273,17 +278,22 @@ def selective_and_unexceeded(asked: Asked) -> list[Part]:
 
 
 def falls_with_depth(asked: Asked) -> list[Part]:
-    """C9: over trainings, Fisher's z of the correlation of RS and selectivity falls from layer to layer."""
+    """C9: over trainings, Fisher's z of the correlation of RS and selectivity falls from layer to layer.
+
+    A training in which a layer has no correlation has no slope: it would be one over other layers.
+    """
     slopes = []
     for training in asked.others:
         rows = [correlation_of(training.layers, layer, "iam", "selectivity", asked.score) for layer in asked.layers]
-        slopes.append(slope_of_z(np.array([row["spearman"] for row in rows], dtype=float)))
+        values = np.array([row["spearman"] for row in rows], dtype=float)
+        slopes.append(slope_of_z(values) if np.isfinite(values).all() else np.nan)
     found = effects.over_trainings(np.array(slopes))
     n = int(np.isfinite(slopes).sum())
     enough = n >= FEWEST_TRAININGS
-    note = "" if enough else f"{n} trainings; at least {FEWEST_TRAININGS} are needed"
+    notes = [] if n == len(slopes) else [f"{len(slopes) - n} of {len(slopes)} trainings have an undefined layer"]
+    notes += [] if enough else [f"{n} trainings; at least {FEWEST_TRAININGS} are needed"]
     text = "slope of Fisher's z on depth < 0"
-    return [Part("", "iam", text, found, n, below(found) if enough else "open", note=note)]
+    return [Part("", "iam", text, found, n, below(found) if enough else "open", note="; ".join(notes))]
 
 
 def small_without_diversity(asked: Asked) -> list[Part]:
@@ -310,8 +320,9 @@ def one_step(asked: Asked) -> list[Part]:
     holds, note = "open", "too few layers, or a layer without RS"
     if np.isfinite(found.effect):
         holds = "yes" if found.effect > 6 else "no" if found.effect < -6 else "open"
-        medians = np.array([effects.median(values[np.isfinite(values)]) for (values,) in scores])
-        note = f"best step: before {asked.layers[effects.step_over_line(medians)[1]]}"
+        medians = np.array([effects.median(*asked.scored(layer, asked.rs("iam"))) for layer in asked.layers])
+        step = asked.layers[effects.step_over_line(medians)[1]]
+        note = f"best step: before {step}; the estimate decides, not the interval"
     return [Part("", "iam", text, found, len(asked.layers), holds, note=note)]
 
 
@@ -338,9 +349,16 @@ def irregular(asked: Asked) -> list[Part]:
     q, p = effects.cochran_q(correlations, np.array([part.n for part in parts]))
     changes = (correlations > 0).any() and (correlations < 0).any()
     holds = "open" if not np.isfinite(q) else "yes" if changes and p < 0.05 else "no" if not changes else "open"
-    note = "signs change" if changes else "one sign"
+    n = int(np.isfinite(correlations).sum())
+    note = _of_layers("signs change" if changes else "one sign", n, parts)
     text = "Cochran's Q of the layers' correlations, p < 0.05 and changing signs"
-    return [*parts, Part("", "iam", text, Interval(q, np.nan, np.nan), len(parts), holds, p_value=p, note=note)]
+    return [*parts, Part("", "iam", text, Interval(q, np.nan, np.nan), n, holds, p_value=p, note=note)]
+
+
+def _of_layers(note: str, defined: int, layers: Sequence[Any]) -> str:
+    """Return a note, and how many layers a statistic rests on where it rests on some of them alone."""
+    rest = "" if defined == len(layers) else f"defined in {defined} of {len(layers)} layers"
+    return "; ".join(filter(None, [note, rest]))
 
 
 def irregular_verdict(parts: Sequence[Part]) -> str:
@@ -380,13 +398,22 @@ def matters_less(asked: Asked) -> list[Part]:
 
 
 def not_critical(asked: Asked) -> list[Part]:
-    """C18: selectivity does not predict the loss of an ablation, or selective units lose less."""
+    """C18: selectivity does not predict the loss of an ablation, or selective units lose less.
+
+    The 90 % interval says that there is no relation; the one of 95 % that it is negative or, above what counts as none,
+    that the claim is wrong. The part is the one that decides.
+    """
     text = f"Spearman of selectivity and the rise of the loss within {NO_RELATION} or negative"
+
+    def negative(found: Interval) -> str:
+        return "yes" if below(found) == "yes" else "no" if above(found, NO_RELATION) == "yes" else "open"
+
     parts = []
     for layer in asked.layers:
-        narrow = asked.part(layer, "", text, effects.across_halves, HALVES, no_relation, level=0.9)
-        wide = asked.part(layer, "", text, effects.across_halves, HALVES, below)
-        parts.append(narrow if narrow.holds == "yes" else replace(narrow, holds=wide.holds))
+        none = asked.part(layer, "", text, effects.across_halves, HALVES, no_relation, level=0.9)
+        sign = asked.part(layer, "", text, effects.across_halves, HALVES, negative)
+        undecided = none.holds != "yes" and sign.holds == "open"
+        parts.append(replace(none, holds="open") if undecided else none if none.holds == "yes" else sign)
     return parts
 
 
@@ -407,7 +434,7 @@ def selective_trainings(asked: Asked) -> list[Part]:
         seed=asked.generator(text),
     )
     n = int((np.isfinite(shares) & np.isfinite(accuracies)).sum())
-    note = f"{n} trainings of one recipe: too few for an interval" if np.isnan(found.low) else ""
+    note = f"{n} trainings of one recipe: too few for an interval" if n < FEWEST_FOR_INTERVAL else ""
     return [Part("", "", text, found, n, below(found), note=note)]
 
 
@@ -422,14 +449,17 @@ def fades_with_depth(asked: Asked) -> list[Part]:
     related = "yes" if above(shallow.found) == "yes" or below(shallow.found) == "yes" else "open"
     turned = np.sign(shallow.found.effect)
     text = "slope of Fisher's z on depth towards 0"
+    scores = [list(asked.scored(layer, *HALVES)) for layer in asked.layers]
+    defined = sum(len(own[0]) > 0 and bool(np.isfinite(effects.across_halves(*own))) for own in scores)
     slope = effects.bootstrapped_layers(
         lambda correlations: slope_of_z(turned * correlations),
         effects.across_halves,
-        [asked.columns(layer, *HALVES) for layer in asked.layers],
+        scores,
         resamples=asked.resamples,
         seed=asked.generator(text),
     )
-    return [replace(shallow, holds=related), Part("", "", text, slope, len(asked.layers), below(slope))]
+    note = _of_layers("", defined, asked.layers)
+    return [replace(shallow, holds=related), Part("", "", text, slope, defined, below(slope), note=note)]
 
 
 def slope_of_z(correlations: np.ndarray) -> float:

@@ -16,15 +16,12 @@ FIGURES = {"fig1": "C1", "fig2": "C6", "fig3": "C8", "fig4": "C12", "fig5": "C13
 NOT_REDUCED = {
     "experiments",
     "network",
-    "dataset",
     "threads",
     "path",
     "folder",
     "source",
     "store",
-    "file",
     "sha256",
-    "torchvision",
     "seed",
 }
 """Keys of settings that say where things are and how they are kept, not how large a study is."""

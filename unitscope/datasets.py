@@ -384,10 +384,12 @@ class Dataset:
     Attributes:
         classes: Names of the classes; none where the images have no labels.
         shape: (channels, height, width) of an image.
+        settings: What it was made by.
     """
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
+        self.settings: dict[str, Any] = json.loads(file.attrs["settings"])
         split = file["split"][:]
         self._rows = {name: np.flatnonzero(split == number) for name, number in SPLITS.items()}
         self._decode: Decoder | None = None
@@ -425,7 +427,11 @@ class Dataset:
 
     def images(self, split: str) -> np.ndarray:
         """Return all images of a split at once."""
-        return np.concatenate(list(self.batches(split, ROWS)))
+        channels, height, width = self.shape
+        images = np.empty((self.count(split), height, width, channels), np.uint8)
+        for number, batch in enumerate(self.batches(split, ROWS)):
+            images[number * ROWS : number * ROWS + len(batch)] = batch
+        return images
 
     def random_access(self, split: str) -> Callable[[np.ndarray], np.ndarray]:
         """Return `take` of a split, from memory where its images are stored and not too many."""

@@ -38,7 +38,10 @@ def pick(name: str) -> torch.device:
     torch.backends.cudnn.deterministic = True
     if name == "cuda" and torch.cuda.device_count() > 1:
         cards = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
-        return torch.device(name, lease(cards, Path(tempfile.gettempdir()) / f"unitscope-gpus-{os.getuid()}"))
+        number = lease(cards, Path(tempfile.gettempdir()) / f"unitscope-gpus-{os.getuid()}")
+        # What asks for no card by its number, asks for this one.
+        torch.cuda.set_device(number)
+        return torch.device(name, number)
     return torch.device(name)
 
 
@@ -67,7 +70,7 @@ def lease(names: Sequence[str], folder: Path) -> int:
             else:
                 return number
         if not told:
-            log.info("all %d devices are in use; waiting for one", len(names))
+            log.warning("All %d GPUs are in use by other jobs. Waiting for one.", len(names))
             told = True
         time.sleep(0.2)
 
@@ -78,9 +81,22 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done what it was given: a GPU's calls return before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
-    """Return the context of mixed-precision training: "float32", "bfloat16", or "auto", bfloat16 on a GPU."""
-    half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    """Return the context of mixed-precision training: "float32", "bfloat16", or "auto".
+
+    "auto" is bfloat16 on a GPU that computes in it; older ones emulate it, and take longer than in float32.
+    """
+    half = precision == "bfloat16" or (
+        precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
     return torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()
 
 

@@ -133,6 +133,12 @@ def quadrant_difference(rs: np.ndarray, selectivity: np.ndarray, border: float =
     return float((~selective & ~exceeded).mean() - (selective & exceeded).mean())
 
 
+def quadrant_difference_by_chance(rs: np.ndarray, selectivity: np.ndarray, border: float = 0.5) -> float:
+    """Return what `quadrant_difference` would be if both were as often low, and knew nothing of one another."""
+    selective, exceeded = (selectivity > np.median(selectivity)).mean(), (rs >= border).mean()
+    return float((1 - selective) * (1 - exceeded) - selective * exceeded)
+
+
 def hodges_lehmann(differences: np.ndarray) -> float:
     """Return the shift of paired values from their differences (pairs,): the median of all pairwise means."""
     if not len(differences):

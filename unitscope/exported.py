@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -172,6 +173,26 @@ def _first_line(error: Exception) -> str:
 # --- as modules ------------------------------------------------------------------------------------------------------
 
 
+class _Exported(fx.GraphModule):
+    """A program that makes tensors where its weights lie, whatever device it names: that is where it was exported."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> nn.Module:
+        moved: nn.Module = super()._apply(fn, recurse)
+        self.follow_weights()
+        return moved
+
+    def follow_weights(self) -> None:
+        """Name the device of the weights in place of any other."""
+        weights = next(chain(self.parameters(), self.buffers()), None)
+        if weights is None:
+            return
+        for node in self.graph.nodes:
+            node.args, node.kwargs = fx.node.map_aggregate(
+                (node.args, node.kwargs), lambda value: weights.device if isinstance(value, torch.device) else value
+            )
+        self.recompile()
+
+
 class _Rebuilt:
     """A graph of modules, while it is made node by node from the flat one of an exported program."""
 
@@ -192,9 +213,9 @@ class _Rebuilt:
 
     def module(self) -> nn.Module:
         """Return the whole."""
-        module = fx.GraphModule(self.root, self.graph, "Exported")
+        module = _Exported(self.root, self.graph, "Exported")
         module.graph.eliminate_dead_code()
-        module.recompile()
+        module.follow_weights()
         return module.eval()
 
     def _add(self, node: fx.Node) -> None:
@@ -205,6 +226,9 @@ class _Rebuilt:
             self.graph.output(self._value(node.args[0][0]))  # type: ignore[index,arg-type]
         else:
             operator, overload = _operator(node)
+            if operator == "_assert_tensor_metadata":
+                # It holds on the device that the program was exported on.
+                return
             build = _LAYERS.get(operator)
             made = build(self, node, overload) if build else None
             self.values[node] = made or self._function(node, operator, overload)

@@ -16,9 +16,18 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from unitscope.errors import UserError
-from unitscope.layers import POSITIVE, SIGNED, Split, Tap, Tapped, hold, read_out, unit_axis
-
-PASSING: tuple[Any, ...] = (F.dropout, F.dropout1d, F.dropout2d)
+from unitscope.layers import (
+    POSITIVE,
+    SIGNED,
+    TRANSPARENT,
+    Split,
+    Tap,
+    Tapped,
+    hold,
+    out_of_place,
+    read_out,
+    unit_axis,
+)
 
 
 def _functions(operations: Iterable[Any]) -> tuple[Any, ...]:
@@ -28,6 +37,7 @@ def _functions(operations: Iterable[Any]) -> tuple[Any, ...]:
 
 
 NONLINEARITIES = _functions(POSITIVE + SIGNED)
+PASSING = _functions(TRANSPARENT)
 
 
 @dataclass
@@ -83,7 +93,7 @@ class _Watch(TorchFunctionMode):
         name, stage = self._place.get(id(source), ("", "")) if isinstance(source, Tensor) else ("", "")
         if not name:
             return func(*args, **kwargs)
-        site, before, plain = self.sites[name], source, _out_of_place(func)
+        site, before, plain = self.sites[name], source, out_of_place(func)
         if _may_be_in_place(func, args, kwargs):
             before = source.clone()
             site.tap, site.activation = (before if value is source else value for value in (site.tap, site.activation))
@@ -150,16 +160,6 @@ class _Until(_Watch):
         self.wanted.discard(name)
         if not self.wanted:
             raise _Seen
-
-
-def _out_of_place(function: Any) -> Any:
-    """Return the function that does the same into a new tensor."""
-    name = getattr(function, "__name__", "")
-    if name.endswith("_") and not name.endswith("__"):
-        for home in (torch, F, Tensor):
-            if getattr(home, name, None) is function and hasattr(home, name[:-1]):
-                return getattr(home, name[:-1])
-    return function
 
 
 def _may_be_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -25,8 +25,11 @@ from unitscope import console
 from unitscope.errors import UserError
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
-"""Modules that pass their input on in eval mode, and so do not separate a layer from its nonlinearity."""
+TRANSPARENT: tuple[Any, ...] = (
+    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout),
+    *(F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout),
+)
+"""What passes its input on in eval mode, and so does not separate a layer from its nonlinearity."""
 
 POOLINGS: tuple[Any, ...] = (
     *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
@@ -66,10 +69,10 @@ _SHARING = {
         "type",
         "type_as",
     ),
-    *("float", "detach", "dropout", "dropout2d", "alpha_dropout", "feature_alpha_dropout"),
+    *("float", "detach", *(kind.__name__ for kind in TRANSPARENT if not isinstance(kind, type))),
 }
 """Names of methods and functions that may return memory of what they are given."""
-_PASSED_ON = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+_PASSED_ON = (nn.Flatten, nn.Unflatten, *(kind for kind in TRANSPARENT if isinstance(kind, type)))
 """Modules that do."""
 
 
@@ -401,7 +404,7 @@ def _into_new_tensors(traced: fx.GraphModule) -> set[fx.Node]:
             if node.target in flagged:
                 changing.add(node)
         elif node.op == "call_function":
-            node.target = _out_of_place(node.target)
+            node.target = out_of_place(node.target)
             node.args, node.kwargs = _without_flag(node)
         elif node.op == "call_method" and node.target.endswith("_") and not node.target.endswith("__"):
             node.target = node.target.removesuffix("_")
@@ -473,11 +476,11 @@ def _open_norms(traced: fx.GraphModule) -> None:
             user.replace_input_with(node, last)
 
 
-def _out_of_place(function: Any) -> Any:
+def out_of_place(function: Any) -> Any:
     """Return what a function does, done into a new tensor: `torch.relu` for `torch.relu_`."""
     name = getattr(function, "__name__", "")
     if name.endswith("_") and not name.endswith("__"):
-        for home in (torch, F):
+        for home in (torch, F, Tensor):
             if getattr(home, name, None) is function and hasattr(home, name[:-1]):
                 return getattr(home, name[:-1])
     return _IN_PLACE.get(function, function)
@@ -512,7 +515,7 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
 
 
 def _follow(node: fx.Node, modules: dict[str, nn.Module], wanted: Callable[[fx.Node, Any], bool]) -> fx.Node | None:
-    """Return the wanted operation that alone uses `node`, looking through modules that pass their input on."""
+    """Return the wanted operation that alone uses `node`, looking through what passes its input on."""
     while len(node.users) == 1:
         (node,) = node.users
         kind = kind_of(node, modules)

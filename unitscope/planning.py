@@ -17,12 +17,14 @@ from torch.nn import functional as F
 
 from unitscope.cumulative import DIRECTIONS
 from unitscope.datasets import collect, open_dataset
+from unitscope.devices import wait_for
 from unitscope.layers import Tap, split, taps
 from unitscope.networks import build, freeze, read_program
 from unitscope.predictors import redundancy
 from unitscope.rescaling import recipes_to_remake
+from unitscope.sampling import select_units
 from unitscope.substitution import MAX_SUBSTITUTES
-from unitscope.visualization import Parametrization, Recipe, ascend, begin, passes, select_units, stages
+from unitscope.visualization import Parametrization, Recipe, ascend, begin, passes, stages
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 """Data sets that are not downloaded to be planned for."""
@@ -89,17 +91,26 @@ def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any
         UserError: The architecture or the data set is not there, or they do not fit together.
     """
     classes = 10
+    known = _known(stored, dataset) if dataset is not None and stored.exists() else None
     if dataset is None:
         shape = network["input"]
-    elif stored.exists():
-        with open_dataset(stored) as known:
-            shape, classes = known.shape, len(known.classes) or classes
+    elif known is not None:
+        shape, classes = known[0], known[1] or classes
     elif dataset.get("crop"):
         shape, classes = cropped(dataset), _class_count(Path(dataset["path"])) or classes
     else:
         found = outline(dataset)
         shape, classes = found.shape, found.classes or classes
     return taps(_untrained(network, shape, classes), shape)
+
+
+def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | None:
+    """Return the shape of an image and the number of classes of a stored data set; None where it is of other settings.
+
+    Such a one will be made anew, and does not say what the next one will be like.
+    """
+    with open_dataset(stored) as known:
+        return (known.shape, len(known.classes)) if known.settings == dataset else None
 
 
 def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
@@ -147,12 +158,10 @@ class Calibration:
         return min(self._seconds(step, rows), self._seconds(step, rows)) / rows
 
     def _seconds(self, step: Callable[[int], None], rows: int) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        wait_for(self.device)
         started = time.perf_counter()
         step(rows)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        wait_for(self.device)
         return time.perf_counter() - started
 
     # --- seconds -----------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """Digests of code, so that a workflow knows when a result was made by other code than today's.
 
 A digest covers a script and the modules of this package that it imports, followed through imports, over their syntax
-trees without docstrings: a comment never retrains a network. The files in `unitscope/pages/{module}/` belong to the
-module of that name, as they are.
+trees without docstrings: a comment never retrains a network, and neither does another version of Python, which would
+write the same tree in other words. The files in `unitscope/pages/{module}/` belong to the module of that name, as they
+are.
 """
 
 import ast
@@ -11,9 +12,10 @@ import io
 import sys
 import tokenize
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from unitscope.errors import UserError
 
@@ -34,7 +36,7 @@ def code_digest(script: Path, root: Path) -> str:
     waiting = [script]
     while waiting:
         importing = waiting.pop()
-        for module in _imported(_plain(importing)):
+        for module in _imported(importing):
             path = folder / f"{module}.py"
             if not path.is_file():
                 raise UserError(
@@ -76,7 +78,7 @@ def own_code_digest(function: str, root: Path) -> str:
         if path is not None:
             found[name] = _plain(path)
             package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            waiting |= _all_imported(found[name], package) - found.keys()
+            waiting |= _all_imported(path, package) - found.keys()
             # The files of the packages that it lies in are run as well.
             waiting |= {name[:end] for end, letter in enumerate(name) if letter == "."} - found.keys()
     return _digest(f"{name}\n{text}" for name, text in sorted(found.items()))
@@ -88,10 +90,10 @@ def _file_of(folder: Path, module: str) -> Path | None:
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
-def _all_imported(source: str, package: str) -> set[str]:
-    """Return what a source may import, by full names: modules, and names that may be modules of a package."""
+def _all_imported(path: Path, package: str) -> set[str]:
+    """Return what a module may import, by full names: modules, and names that may be modules of a package."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -130,14 +132,32 @@ def _digest(texts: Iterable[str]) -> str:
 
 
 @cache
-def _plain(path: Path) -> str:
-    """Return a module's source as its syntax tree tells it: no comments, no docstrings, one way to lay it out."""
+def _tree(path: Path) -> ast.Module:
+    """Return a module's syntax tree without docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # A string that stands alone does nothing, wherever it stands.
             node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
-    return ast.unparse(tree)
+    return tree
+
+
+@cache
+def _plain(path: Path) -> str:
+    """Return what a module's syntax tree says: no comments, no docstrings, one way to lay it out."""
+    return _told(_tree(path))
+
+
+def _told(node: Any) -> str:
+    """Return a syntax tree as text, without what is empty: there versions of Python differ."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_told, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.JoinedStr):
+        node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+    return f"{type(node).__name__}({','.join(f'{name}={_told(value)}' for name, value in fields)})"
 
 
 def _is_text(line: ast.stmt) -> bool:
@@ -145,10 +165,10 @@ def _is_text(line: ast.stmt) -> bool:
 
 
 @cache
-def _imported(source: str) -> frozenset[str]:
-    """Return the modules of this package that a source imports, wherever in it."""
+def _imported(path: Path) -> frozenset[str]:
+    """Return the modules of this package that a module imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom):
             parts = ([PACKAGE] if node.level else []) + (node.module.split(".") if node.module else [])
             if parts == [PACKAGE]:
@@ -161,7 +181,25 @@ def _imported(source: str) -> frozenset[str]:
 
 
 def _tokens(path: Path) -> Iterator[str]:
-    reader = io.StringIO(path.read_text(encoding="utf-8")).readline
-    for token in tokenize.generate_tokens(reader):
-        if token.type not in (tokenize.COMMENT, tokenize.NL):
+    """Yield the words of a rule file. From Python 3.12 on the parts of an f-string come one by one: it is one word."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    begun: list[tuple[int, int]] = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind == "FSTRING_START":
+            begun.append(token.start)
+        elif kind == "FSTRING_END":
+            start = begun.pop()
+            if not begun:
+                yield _between(lines, start, token.end)
+        elif not begun and token.type not in (tokenize.COMMENT, tokenize.NL):
             yield token.string
+
+
+def _between(lines: Sequence[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+    """Return the text between two places (line from 1, column)."""
+    own = list(lines[start[0] - 1 : end[0]])
+    own[-1] = own[-1][: end[1]]
+    own[0] = own[0][start[1] :]
+    return "".join(own)

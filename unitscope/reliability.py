@@ -6,7 +6,7 @@ and arrays in, tables out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from unitscope.randomness import generator
 from unitscope.resampling import Estimate, estimate, rank_correlations
 from unitscope.selectivity import class_selectivity
 from unitscope.statistics import why_undefined
-from unitscope.substitution import by_seed
+from unitscope.substitution import Exceeding, by_seed
 from unitscope.summaries import group_means
 from unitscope.tables import MINIMIZED, PERMUTED, REAL, RS_SCORES, START, UNTRAINED, Table, layers_of, rows_of
 
@@ -37,14 +37,14 @@ class Answers:
     Attributes:
         units: (targets,).
         minimized: Whether the images minimize.
-        made: (seeds, targets) by score; NaN where a unit is silent or has no scale.
-        start: The same on the start images.
+        made: Of the images, by score.
+        start: The same of the start images.
     """
 
     units: np.ndarray
     minimized: bool
-    made: Mapping[str, np.ndarray]
-    start: Mapping[str, np.ndarray]
+    made: Mapping[str, Exceeding]
+    start: Mapping[str, Exceeding]
 
     @classmethod
     def of(
@@ -69,7 +69,7 @@ class Answers:
             made, start = (by_seed(found, units, **scales) for found in (responses, start_responses))
             return cls(units, False, made, start)
         made = by_seed(-preactivations, units)
-        return cls(units, True, made, {score: np.full(found.shape, np.nan) for score, found in made.items()})
+        return cls(units, True, made, {score: replace(one, counts=one.counts * np.nan) for score, one in made.items()})
 
 
 # --- reliability -----------------------------------------------------------------------------------------------------
@@ -161,11 +161,10 @@ def reliability_table(
     return {name: [row[name] for row in rows] for name in RELIABILITY_COLUMNS}
 
 
-def _reliability(
-    own: Table, made: np.ndarray, name: str, resamples: int, seed: tuple[int | str, ...]
-) -> dict[str, Any]:
-    seeds = len(made)
-    scores = np.concatenate([[own["selectivity_half0"], own["selectivity_half1"], own["selectivity"]], made])
+def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: tuple[int | str, ...]) -> dict[str, Any]:
+    seeds = len(made.counts)
+    # Counts for RS, whose share they are: sums of them tie where RS does.
+    scores = np.concatenate([[own["selectivity_half0"], own["selectivity_half1"], own["selectivity"]], made.counts])
     scores = scores[:, ~own["dead"] & np.isfinite(scores).all(0)]
     used = scores.shape[1]
     reasons = []
@@ -182,7 +181,7 @@ def _reliability(
         corrected = estimate(_corrected, scores, resamples, generator(*seed))
         if not np.isfinite(plain.value):
             mean = scores[3:].mean(0)
-            which = (name, mean[0]) if np.ptp(mean) == 0 else ("selectivity", scores[2, 0])
+            which = (name, mean[0] / made.competitors) if np.ptp(mean) == 0 else ("selectivity", scores[2, 0])
             plain = plain._replace(reason=f"{which[0]} is {which[1]:.4g} for all {used} units")
         reasons.append(plain.reason)
         if seeds < 2:
@@ -264,7 +263,7 @@ def nulls_table(
             column, draws = f"{score}_{method}", (seed, "nulls", layer, method, score)
             real = np.where(alive, own[column], np.nan)
             start = np.full(len(alive), np.nan)
-            start[found.units] = _mean_over_seeds(found.start[score])
+            start[found.units] = found.start[score].mean()
             kinds = {
                 MINIMIZED if found.minimized else REAL: _relation(real, selectivity, column, resamples, draws),
                 PERMUTED: _under_permuted(real, permuted.get(layer), column),
@@ -321,14 +320,6 @@ def _untrained(
         return {**nothing, "reason": f"experiment {name} has no {column} of {units} units"}
     rs = np.where(own["dead"], np.nan, own[column])
     return _relation(rs, own["selectivity"], column, resamples, (*seed, UNTRAINED))
-
-
-def _mean_over_seeds(scores: np.ndarray) -> np.ndarray:
-    """Return the mean (targets,) over the seeds in which a score (seeds, targets) is defined; NaN where it never is."""
-    known = np.isfinite(scores)
-    count = known.sum(0)
-    total = np.where(known, scores, 0.0).sum(0)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def _in_order(

@@ -213,20 +213,23 @@ def sensitivity_rows(compared: Sequence[Mapping[str, str]], layers: Mapping[str,
 
 
 def sensitivity_ranges(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row a layer, objective and score: the default's mean over trainings, and the variants' extremes."""
+    """Return a row a layer, objective and score: the default's mean over trainings, and the variants' extremes.
+
+    A variant whose correlation is undefined in a training has no mean: it is counted apart, and is neither extreme.
+    """
     found = []
     for place, every in _means_over_trainings(rows, "variant").items():
         means = {variant: mean for variant, mean in every.items() if np.isfinite(mean)}
-        if not means:
-            continue
-        lowest, highest = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+        lowest, highest = (choose(means, key=means.__getitem__, default=None) for choose in (min, max))
+        undefined = len(every) - len(means)
         found.append(
             {
                 **dict(zip(PLACE, place, strict=True)),
                 "default": number(means.get("default", np.nan)),
-                "lowest": f"{number(means[lowest])} ({lowest})",
-                "highest": f"{number(means[highest])} ({highest})",
-                "positive": f"{sum(value > 0 for value in means.values())} of {len(means)}",
+                "lowest": f"{number(means[lowest])} ({lowest})" if lowest else "-",
+                "highest": f"{number(means[highest])} ({highest})" if highest else "-",
+                "positive": f"{sum(value > 0 for value in means.values())} of {len(means)}"
+                + (f", {undefined} undefined" if undefined else ""),
             }
         )
     return found
@@ -332,11 +335,9 @@ def _found(parts: Sequence[Mapping[str, Any]]) -> list[str]:
         if len(group) <= MOST_PARTS:
             texts += [_part_text(part) for part in group]
             continue
-        effects = [part["effect"] for part in group if np.isfinite(part["effect"])]
         held = Counter(part["holds"] for part in group)
         counts = ", ".join(f"{word} in {held[word]}" for word in ("yes", "no", "open") if held[word])
-        range_text = f"{number(min(effects))} to {number(max(effects))}" if effects else "undefined"
-        texts.append(f"{_of_what(group)}: {range_text}; {counts}")
+        texts.append(f"{_of_what(group)}: {_range_text([part['effect'] for part in group])}; {counts}")
     return texts
 
 
@@ -371,8 +372,13 @@ def number(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def network_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return a row an entry of the config: its network, how it was trained, and its test accuracy or accuracies."""
+def network_rows(results: Sequence[Result], datasets: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:
+    """Return a row an entry of the config: its network, how it was trained, and its test accuracy or accuracies.
+
+    Args:
+        results: The experiments.
+        datasets: Of each data set, the number of its "classes", and of its "train" and "test" images.
+    """
     rows = []
     for entry, group in _by_entry(results).items():
         settings = group[0].record["settings"]
@@ -382,6 +388,7 @@ def network_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
                 "entry": entry,
                 "model": settings["model"],
                 "dataset": settings["dataset"],
+                "images": datasets.get(settings["dataset"]),
                 "training": _training_text(settings),
                 "head": "a linear head fitted here" if settings["head"] else "",
                 "accuracies": [f"{accuracy:.1%}" for accuracy in accuracies],
@@ -394,11 +401,15 @@ def _training_text(network: Mapping[str, Any]) -> str:
     if not network["training"]:
         return "given weights"
     epochs, all_epochs = trained_epochs(network), network["training"]["epochs"]
-    return f"{epochs} epochs" if epochs == all_epochs else f"{epochs} of {all_epochs} epochs"
+    length = str(epochs) if epochs == all_epochs else f"{epochs} of {all_epochs}"
+    return f"{length} epoch" + "s" * (all_epochs != 1)
 
 
 def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return a row a layer of each entry's first training: units, dead ones, medians, correlations."""
+    """Return a row a layer of each entry's first training: units, those with RS, dead ones, medians, correlations.
+
+    Of what depends on the method, values by method (and score).
+    """
     rows = []
     for entry, group in _by_entry(results).items():
         own = group[0]
@@ -415,7 +426,9 @@ def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
                     "entry": entry,
                     "layer": layer,
                     "units": len(units["unit"]),
-                    "targets": int((units[f"seeds_{methods[0]}"] > 0).sum()),
+                    "scored": {
+                        method: str(int(((units[f"seeds_{method}"] > 0) & ~units["dead"]).sum())) for method in methods
+                    },
                     "dead": int(units["dead"].sum()),
                     "selectivity": number(median_of(units, "selectivity")),
                     "rs": {
@@ -435,7 +448,7 @@ CAPTIONS = {
         ("C1", "C2", "C3", "C4", "C5"),
     ),
     "fig2": (
-        "A selective unit's IAM image beside those of two units that answer it more strongly.",
+        "The IAM image of the most selective unit that two others exceed on it, beside theirs.",
         "their images show what the unit looks for, and more.",
         ("C6",),
     ),
@@ -465,8 +478,17 @@ CAPTIONS = {
 """What a figure shows, what the paper leads to expect, and the claims that answer to it."""
 
 
-def caption(figure: str, own: Result, claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is said below a figure: number, name, shows, expected, experiment, claims with their verdicts."""
+BY_TRAINING = ("fig3", "fig4", "fig6")
+"""Figures whose course over depth has a line for each training, where there are several."""
+
+
+def caption(
+    figure: str, own: Result, trainings: Sequence[Result], claims: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what is said below a figure: number, name, shows, expected, experiment, claims with their verdicts.
+
+    The arguments are those of `draw`, and what `claim_rows` gives.
+    """
     shows, expected, answered = CAPTIONS[figure]
     rows = [row for row in claims if row["claim"] in answered]
     return {
@@ -475,6 +497,7 @@ def caption(figure: str, own: Result, claims: Sequence[Mapping[str, Any]]) -> di
         "shows": shows,
         "expected": expected,
         "experiment": own.name,
+        "trainings": len(trainings) if figure in BY_TRAINING else 1,
         "claims": rows,
         "several": len({row["entry"] for row in rows}) > 1,
     }

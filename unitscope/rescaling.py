@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
 from unitscope.errors import UserError
 from unitscope.layers import (
@@ -29,9 +28,6 @@ from unitscope.layers import (
     trace,
 )
 from unitscope.visualization import Recipe
-
-PASSING: tuple[Any, ...] = (*TRANSPARENT, F.dropout, F.dropout1d, F.dropout2d)
-"""What hands an activation on as it is, in eval mode."""
 
 FLATTENINGS: tuple[Any, ...] = (nn.Flatten, torch.flatten, "flatten")
 MEANS: tuple[Any, ...] = (torch.mean, "mean")
@@ -194,7 +190,7 @@ def _readers(traced: fx.GraphModule, modules: dict[str, Any], site: Site, units:
         node, flat = waiting.pop(0)
         kind = kind_of(node, modules)
         maps = site.kind == "conv" and not flat
-        if kind in PASSING or (maps and kind in POOLINGS):
+        if kind in TRANSPARENT or (maps and kind in POOLINGS):
             waiting += [(user, flat) for user in node.users]
         elif (kind in FLATTENINGS and flattens_units(node, modules)) or (maps and _averages_space(node, kind)):
             waiting += [(user, True) for user in node.users]

@@ -1,12 +1,36 @@
-"""Which images of a test split are looked at, and which half of them each belongs to: by class, and the same each time.
+"""Which units of a layer and which images of a test split are looked at, and which half each image belongs to.
 
-Only numpy is needed. A score that is to predict another is taken on one half of the images and the other score on the
-other, or noise that both share would look like a relation.
+Only numpy is needed. Images are taken by class, and the same ones each time. A score that is to predict another is
+taken on one half of the images and the other score on the other, or noise that both share would look like a relation.
 """
+
+from typing import Any
 
 import numpy as np
 
+from unitscope.errors import UserError
 from unitscope.randomness import generator
+
+
+def select_units(wanted: Any, units: int) -> np.ndarray:
+    """Return the target units, ascending.
+
+    Args:
+        wanted: "all", a list of unit numbers, or {"sample": how many, "seed": number}.
+        units: Number of units of the layer.
+
+    Raises:
+        UserError: A unit that the layer does not have.
+    """
+    if wanted == "all":
+        return np.arange(units)
+    if isinstance(wanted, dict):
+        count = min(wanted["sample"], units)
+        return np.sort(generator("sample", wanted["seed"]).choice(units, count, replace=False))
+    chosen = np.unique(np.asarray(wanted, dtype=np.int64))
+    if len(chosen) == 0 or chosen[0] < 0 or chosen[-1] >= units:
+        raise UserError(f"units is {wanted}; this layer has the units 0 to {units - 1}.")
+    return chosen
 
 
 def balanced_sample(labels: np.ndarray, images: int | None) -> np.ndarray:

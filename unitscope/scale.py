@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from unitscope.answers import Generated
 from unitscope.layers import prefix, readouts
 from unitscope.networks import pixels
 from unitscope.randomness import generator
@@ -21,7 +22,7 @@ from unitscope.selectivity import class_selectivity
 from unitscope.statistics import spearman
 from unitscope.substitution import Substitution, substitution
 from unitscope.summaries import group_means
-from unitscope.visualization import Generated, Recipe, activation_maximization
+from unitscope.visualization import Recipe, activation_maximization
 
 SCORES = ("rs", "rs_z", "rs_q")
 NUMBERS = (

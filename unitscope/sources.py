@@ -7,6 +7,7 @@ with random weights that takes normalized pixels; an exported program brings its
 import importlib
 import importlib.util
 import inspect
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
@@ -132,6 +133,8 @@ def _made(
     """Return a network; where it does not take its options, tell those that it is described by."""
     try:
         return function(**own, **options)
+    except UserError:
+        raise
     except Exception as error:
         # A function of the user's own may raise anything.
         parameters = inspect.signature(described).parameters.values()
@@ -167,7 +170,13 @@ def torchvision_weights(model: str, name: str) -> Pretrained:
     target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, HTTPException, RuntimeError) as error:
+    except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        if target.is_file():
+            # A download is put there when it is whole and its hash is right.
+            raise UserError(
+                f"{target} does not hold the weights {name} of {model} ({_first_line(error)}): it is cut off, or "
+                f"something else. Delete it; without a network, put the file {weights.url} there."
+            ) from error
         raise UserError(
             f"torchvision could not download the weights {name} of {model} ({error}). Without a network, put the file "
             f"{weights.url} at {target}."
@@ -181,6 +190,8 @@ def timm_weights(model: str, tag: str, options: Mapping[str, Any]) -> Pretrained
     known = [name.partition(".")[2] for name in timm.list_pretrained(f"{model}.*")]
     if tag not in known:
         raise UserError(f"timm has no weights {tag!r} for {model}; it has {', '.join(known) or 'none'}.")
+    # Options that it does not take are told before anything is fetched.
+    _made(model, timm.create_model, timm.create_model, options, model_name=model)
     try:
         module = timm.create_model(f"{model}.{tag}", pretrained=True, **options)
     # Whatever the hub's client raises without a network.

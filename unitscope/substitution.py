@@ -43,6 +43,28 @@ class Substitution:
     left_out_q: int
 
 
+@dataclass(frozen=True)
+class Exceeding:
+    """How many units exceed each target, seed by seed; RS is their share.
+
+    Attributes:
+        counts: (seeds, targets) number of units; NaN where the unit is silent or has no scale.
+        competitors: N, the number of units that have a scale.
+    """
+
+    counts: np.ndarray
+    competitors: int
+
+    def mean(self) -> np.ndarray:
+        """Return RS (targets,), the mean over the seeds in which it is defined; NaN where it never is.
+
+        Counts are added and divided once, so that units that are exceeded as often have the same RS to the last bit.
+        """
+        known = np.isfinite(self.counts)
+        total, seeds = np.where(known, self.counts, 0).sum(0), known.sum(0)
+        return np.divide(total, seeds * self.competitors, out=np.full(len(seeds), np.nan), where=seeds > 0)
+
+
 def representative_substitution(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Return RS(i) = #{j : R[i, j] > R[i, i]} / N (Eq. 4), strict, so that RS lies in [0, (N - 1) / N].
 
@@ -59,11 +81,9 @@ def representative_substitution(responses: np.ndarray, units: np.ndarray) -> np.
         >>> representative_substitution(responses, units=np.arange(4))
         array([0. , 0.5, 0. , 0. ])
     """
-    own = _own(responses, units)
     competing = ~np.isnan(responses)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = (responses > own[..., None]).sum(-1) / competing.sum(-1)
-    return np.where(np.isnan(own), np.nan, share)
+    with np.errstate(divide="ignore"):
+        return _counts(responses, units) / competing.sum(-1)
 
 
 def substitution(
@@ -83,23 +103,19 @@ def substitution(
         quantile: (units,) 99th percentile of the positive activations, NaN where there is none; without it, or where
             activations are signed, `rs_q` is NaN.
     """
-    scales = _scales(responses.shape[-1], mean, std, quantile)
     exact = responses.astype(np.float64)
     own = _own(exact, units)
+    found = by_seed(exact, units, mean, std, quantile)
     speaks = own > 0
     seeds = speaks.sum(0)
-
-    def over_seeds(values: np.ndarray) -> np.ndarray:
-        total = np.where(speaks, values, 0.0).sum(0)
-        return np.divide(total, seeds, out=np.full(len(units), np.nan), where=seeds > 0)
-
+    ties = np.where(speaks, (exact == own[..., None]).sum(-1) - 1, 0).sum(0)
     return Substitution(
-        **{score: over_seeds(values) for score, values in _unmasked(exact, units, scales).items()},
-        ties=over_seeds((exact == own[..., None]).sum(-1) - 1.0),
+        **{score: exceeding.mean() for score, exceeding in found.items()},
+        ties=np.divide(ties, seeds, out=np.full(len(units), np.nan), where=seeds > 0),
         seeds=seeds,
         substitutes=substitutes(exact, units),
-        left_out_z=int(np.isnan(scales[1]).sum()),
-        left_out_q=int(np.isnan(scales[2]).sum()),
+        left_out_z=responses.shape[-1] - found["rs_z"].competitors,
+        left_out_q=responses.shape[-1] - found["rs_q"].competitors,
     )
 
 
@@ -109,15 +125,23 @@ def by_seed(
     mean: np.ndarray | None = None,
     std: np.ndarray | None = None,
     quantile: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
-    """Return "rs", "rs_z" and "rs_q" of every target unit in each seed, (seeds, targets), NaN where it is silent.
+) -> dict[str, Exceeding]:
+    """Return how many units exceed every target in each seed, by the score: "rs", "rs_z" and "rs_q".
 
-    The mean over the seeds is what `substitution` gives; the arguments are the same.
+    The arguments are those of `substitution`, which gives the means over the seeds.
     """
     exact = responses.astype(np.float64)
     speaks = _own(exact, units) > 0
-    found = _unmasked(exact, units, _scales(responses.shape[-1], mean, std, quantile))
-    return {score: np.where(speaks, values, np.nan) for score, values in found.items()}
+    center, spread, top = _scales(responses.shape[-1], mean, std, quantile)
+    on_scales = {
+        "rs": (exact, np.ones(responses.shape[-1])),
+        "rs_z": ((exact - center) / spread, spread),
+        "rs_q": (exact / top, top),
+    }
+    return {
+        score: Exceeding(np.where(speaks, _counts(values, units), np.nan), int(np.isfinite(scale).sum()))
+        for score, (values, scale) in on_scales.items()
+    }
 
 
 def scales_of(summary: Mapping[str, Any], signed: bool) -> dict[str, np.ndarray]:
@@ -182,16 +206,11 @@ def _scales(
     )
 
 
-def _unmasked(
-    exact: np.ndarray, units: np.ndarray, scales: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Return the scores (seeds, targets) by name, those of silent units as well."""
-    mean, std, quantile = scales
-    return {
-        "rs": representative_substitution(exact, units),
-        "rs_z": representative_substitution((exact - mean) / std, units),
-        "rs_q": representative_substitution(exact / quantile, units),
-    }
+def _counts(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return by how many units each target is exceeded, (..., targets); NaN where its own answer is."""
+    own = _own(responses, units)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(own), np.nan, (responses > own[..., None]).sum(-1))
 
 
 def _own(responses: np.ndarray, units: np.ndarray) -> np.ndarray:

@@ -146,7 +146,7 @@ def _epoch(
     for step, (rows, batch) in enumerate(zip(order, ahead(read, order), strict=True)):
         target = labels[rows].to(device)
         with autocast(device, settings["precision"]):
-            logits = module(pixels(batch, device))
+            logits = logits_of(module(pixels(batch, device)))
             loss = F.cross_entropy(logits.float(), target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -161,6 +161,21 @@ def _epoch(
             "networks.NAME.training.learning_rate."
         )
     return {"train_loss": total / len(labels), "train_accuracy": right / len(labels)}
+
+
+def logits_of(output: Any) -> Tensor:
+    """Return the logits (images, classes) of what a network returns while it is trained.
+
+    torchvision's googlenet and inception_v3 return those of auxiliary heads beside them, which are not trained here:
+    neither tap nor ablation asks them.
+    """
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, Tensor):
+        raise UserError(
+            f"While it is trained the network returns {type(output).__name__}; it has to return logits (images, "
+            "classes), or a named tuple with logits."
+        )
+    return logits
 
 
 def augmented(batch: np.ndarray, crop: int, flip: bool, random: np.random.Generator) -> np.ndarray:
@@ -188,21 +203,27 @@ def fit_linear_head(module: nn.Module, path: str, dataset: Dataset, weight_decay
         device: Where it runs.
     """
     module.eval().requires_grad_(False)
-    inputs: list[Tensor] = []
     head: Any = module.get_submodule(path)
-    handle = head.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    # Once, and standardized in place: of a million images they are gigabytes.
+    features = torch.empty(dataset.count("train"), head.in_features, device=device)
+    seen = 0
+
+    def keep(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        features[seen : seen + len(arguments[0])] = arguments[0]
+
+    handle = head.register_forward_pre_hook(keep)
     try:
-        with torch.no_grad(), progress(dataset.count("train"), "features", "images") as advance:
+        with torch.no_grad(), progress(len(features), "features", "images") as advance:
             for batch in dataset.batches("train", EVALUATION_BATCH):
                 module(pixels(batch, device))
+                seen += len(batch)
                 advance(len(batch))
     finally:
         handle.remove()
-    features = torch.cat(inputs)
     labels = torch.from_numpy(dataset.labels("train")).to(device)
     # On standardized features L-BFGS takes tens of steps instead of thousands; folded into the weights behind it.
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
-    standardized = (features - mean) / std
+    standardized = features.sub_(mean).div_(std)
     weight = torch.zeros_like(head.weight, requires_grad=True)
     bias = torch.zeros_like(head.bias, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")

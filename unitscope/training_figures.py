@@ -33,9 +33,8 @@ def training_time(style: Style, training: Table) -> Figure:
     line, gap, left = 1.3 * style.small / 72, 0.42, 0.52
     width = (style.width - left - 0.1 - 2 * gap) / 3
     head, between, rows = 1.4 * line, 0.22, 1 + 2 * len(methods)
-    words = (
-        "Medians over living units, 95 % intervals. Where there is no mark the correlation is undefined: see the table."
-    )
+    words = "Medians over living units. Where there is no mark the correlation is undefined: see the table."
+    words += " Upright lines: 95 % intervals." * (seeds == 1)
     notes = wrapped(words + f" A line a training, of {seeds} trainings." * (seeds > 1), int(style.width * 72 / 4.2))
     foot = 0.42 + (notes.count("\n") + 1) * line
     total = rows * (ROW_HEIGHT + head + between) - between + foot

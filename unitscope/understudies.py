@@ -6,7 +6,7 @@ the loss, as the interaction of two factors is defined; for the players of a gam
 Roubens 1999).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,25 +63,29 @@ def interaction(unit: np.ndarray, others: np.ndarray, both: np.ndarray) -> np.nd
     return both - unit - others
 
 
-def control_sets(unit: int, chosen: list[int], scales: np.ndarray, draws: list[np.random.Generator]) -> list[list[int]]:
+def control_sets(
+    unit: int, chosen: list[int], exceeding: Collection[int], scales: np.ndarray, draws: list[np.random.Generator]
+) -> list[list[int]]:
     """Draw random sets that have the size and the activation scale of a unit's substitutes.
 
     For each member of the set in turn, a unit is drawn from those nearest to it in the logarithm of the scale, the unit
-    itself, all its substitutes, and what was drawn before left out: nearest-neighbour matching without replacement
-    (Stuart 2010, section 3), at random among the nearest. Substitutes are often the strongest units of a layer, and a
-    small layer may have no others of their scale; `scale_ratio` says how well they are matched.
+    itself, all that could stand in for it, and what was drawn before left out: nearest-neighbour matching without
+    replacement (Stuart 2010, section 3), at random among the nearest. Substitutes are often the strongest units of a
+    layer, and a small layer may have no others of their scale; `scale_ratio` says how well they are matched.
 
     Args:
         unit: The target unit.
-        chosen: Its substitutes.
+        chosen: Its strongest substitutes, which are removed.
+        exceeding: All units that exceed it, of which there may be many more: a set of them would be no control.
         scales: (units,) activation scale on real images; a unit whose scale is not above 0 is in no control set.
         draws: A generator for each set.
 
     Returns:
-        The sets; none where the layer has fewer units with a scale than a set needs, or where no set could differ from
-        another.
+        The sets; none where the layer has fewer such units with a scale than a set needs, or where no set could differ
+        from another.
     """
-    others = [number for number in np.flatnonzero(scales > 0).tolist() if number != unit and number not in chosen]
+    taken = {unit, *chosen, *exceeding}
+    others = [number for number in np.flatnonzero(scales > 0).tolist() if number not in taken]
     if not chosen or len(others) <= len(chosen):
         return []
     logs = np.full(len(scales), -np.inf)
@@ -148,12 +152,17 @@ def high(rs: np.ndarray, defined: np.ndarray) -> dict[str, tuple[float, np.ndarr
 
 
 def plans(
-    substitutes: Mapping[int, list[int]], scales: np.ndarray, controls: int, seed: tuple[int | str, ...]
+    substitutes: Mapping[int, list[int]],
+    exceeding: Mapping[int, Collection[int]],
+    scales: np.ndarray,
+    controls: int,
+    seed: tuple[int | str, ...],
 ) -> list[Plan]:
     """Return what is removed for each target unit.
 
     Args:
-        substitutes: Those of each target unit.
+        substitutes: Those of each target unit that are removed, the strongest.
+        exceeding: All units that exceed it.
         scales: (units,), as `control_sets` takes them.
         controls: Number of control sets of a unit.
         seed: Name that their draws belong to.
@@ -161,7 +170,7 @@ def plans(
     found = []
     for unit, chosen in substitutes.items():
         draws = [generator("joint", *seed, unit, draw) for draw in range(controls)]
-        found.append(Plan(unit, chosen, control_sets(unit, chosen, scales, draws)))
+        found.append(Plan(unit, chosen, control_sets(unit, chosen, exceeding[unit], scales, draws)))
     return found
 
 
@@ -217,5 +226,5 @@ def _why_unmatched(substitutes: list[int], ratio: float) -> str:
     if not substitutes:
         return "no substitutes"
     if np.isnan(ratio):
-        return "no control: too few other units in the layer, or a substitute is silent on real images"
+        return "no control: too few units that do not exceed it, or a substitute is silent on real images"
     return "" if 1 / MATCHED <= ratio <= MATCHED else "no units of the substitutes' scale for a control"

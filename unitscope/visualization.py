@@ -8,12 +8,12 @@ What the responses mean is told by `unitscope.substitution`.
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unitscope.answers import Generated
 from unitscope.artifacts import Scratch
 from unitscope.console import progress
 from unitscope.convolutions import lightened
@@ -92,32 +92,6 @@ class Recipe:
     def recorded_steps(self) -> np.ndarray:
         """Return the steps before which the objective is recorded; the last one is the finished image's."""
         return np.unique(np.linspace(0, self.steps, self.points).round().astype(np.int64))
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Images made for units, and how the whole layer answers them.
-
-    Attributes:
-        units: (targets,) the units.
-        images: (seeds, targets, height, width, channels), uint8, or float32 where pixels are free.
-        responses: (seeds, targets, units): activation of each unit on the image as stored.
-        start_responses: The same on the start image.
-        preactivations: (seeds, targets, units): as `responses`, before the nonlinearity.
-        objective: (seeds, targets, points): course of what was maximized, or minimized: that falls.
-        steps: (points,): the steps at which it was recorded.
-        rounding: (seeds, targets): how far RS moves when the image is rounded to 8 bits; the RS of the minimum, over
-            pre-activations, where the recipe minimizes.
-    """
-
-    units: np.ndarray
-    images: np.ndarray
-    responses: np.ndarray
-    start_responses: np.ndarray
-    preactivations: np.ndarray
-    objective: np.ndarray
-    steps: np.ndarray
-    rounding: np.ndarray
 
 
 # --- the objective ---------------------------------------------------------------------------------------------------
@@ -562,27 +536,6 @@ def _shifted(images: Tensor, shifts: Sequence[np.ndarray]) -> Tensor:
 
 
 # --- a layer's images ------------------------------------------------------------------------------------------------
-
-
-def select_units(wanted: Any, units: int) -> np.ndarray:
-    """Return the target units, ascending.
-
-    Args:
-        wanted: "all", a list of unit numbers, or {"sample": how many, "seed": number}.
-        units: Number of units of the layer.
-
-    Raises:
-        UserError: A unit that the layer does not have.
-    """
-    if wanted == "all":
-        return np.arange(units)
-    if isinstance(wanted, dict):
-        count = min(wanted["sample"], units)
-        return np.sort(generator("sample", wanted["seed"]).choice(units, count, replace=False))
-    chosen = np.unique(np.asarray(wanted, dtype=np.int64))
-    if len(chosen) == 0 or chosen[0] < 0 or chosen[-1] >= units:
-        raise UserError(f"units is {wanted}; this layer has the units 0 to {units - 1}.")
-    return chosen
 
 
 def activation_maximization(
