@@ -131,8 +131,7 @@ def ablated(wildcards):
 def rescaling(wildcards):
     """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
     chosen = experiment(wildcards)
-    own = {key: value for key, value in chosen["scale"].items() if key != "threads"}
-    return settings(**own, start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"])
+    return settings(**chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"])
 
 
 def scales(wildcards):
@@ -442,14 +441,13 @@ def interactions(wildcards):
 def jointly_removed(wildcards):
     """Return the settings of a joint ablation: its own, and the images of the ablation."""
     chosen = experiment(wildcards)
-    own = {key: value for key, value in chosen["joint"].items() if key != "threads"}
-    return settings(**own, **{key: chosen["ablation"][key] for key in ("images", "batch")})
+    return settings(**chosen["joint"], **{key: chosen["ablation"][key] for key in ("images", "batch")})
 
 
 def removed(wildcards):
     """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
     chosen = experiment(wildcards)
-    own = {key: value for key, value in chosen["cumulative"].items() if key not in ("threads", "together")}
+    own = {key: value for key, value in chosen["cumulative"].items() if key != "together"}
     own["images"] = own["images"] or chosen["ablation"]["images"]
     return settings(**own, batch=chosen["ablation"]["batch"])
 

@@ -12,7 +12,7 @@ import numpy as np
 from plotly.offline import get_plotlyjs
 
 from unitscope import analysis_claims, artifacts, atlas, claims, console
-from unitscope.answers import compared
+from unitscope.answers import compared_in
 from unitscope.datasets import open_dataset
 from unitscope.exemplars import Exemplars
 from unitscope.pictures import PER_SHEET
@@ -92,7 +92,7 @@ def responses(paths: Sequence[Path]) -> np.ndarray:
     """Return what the layer answers to the images of several artifacts, (seeds, units with an image, units)."""
     with ExitStack() as stack:
         files = [stack.enter_context(artifacts.open_hdf5(path)) for path in paths]
-        return np.concatenate([compared(file, bool(file.attrs.get("minimize", False))) for file in files], axis=1)
+        return np.concatenate([compared_in(file) for file in files], axis=1)
 
 
 def sheets_of(files: Sequence[h5py.Dataset]) -> Iterator[np.ndarray]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from unitscope import artifacts, console
-from unitscope.answers import compared
+from unitscope.answers import compared_in
 from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
 from unitscope.tables import columns
 
@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
     made = {}
     for path in arguments.images:
         with artifacts.open_hdf5(path) as file:
-            targets, answers = file["units"][:], compared(file, bool(file.attrs.get("minimize", False)))
+            targets, answers = file["units"][:], compared_in(file)
             found = inhibition(file["preactivations"][:], answers, targets)
             made[str(file.attrs["layer"]), str(file.attrs["method"])] = targets, found
     rows = columns(list(inhibition_rows(made, taps, str(units["experiment"][0]))))

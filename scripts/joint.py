@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console, devices
-from unitscope.answers import compared
+from unitscope.answers import compared_in
 from unitscope.artifacts import open_hdf5, read_table, write_table
 from unitscope.datasets import open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
 from unitscope.randomness import generator
-from unitscope.removal import removal
+from unitscope.removal import removal_by_batch
 from unitscope.sampling import balanced_sample, halves
 from unitscope.selectivity import dead_units
 from unitscope.substitution import exceeding
 from unitscope.tables import columns
-from unitscope.understudies import COLUMNS, interaction_rows, needed_sets, plans
+from unitscope.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Measure the loss without every set that is needed, once, and combine the losses."""
+    """Choose what is removed, measure the loss without it, and write a row a target unit."""
     settings, layer, method = arguments.settings, arguments.layer, arguments.method
     table = sample(read_table(arguments.substitution), settings)
     scales, dead = scales_of(arguments.activations, layer)
@@ -47,8 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
     listed = dict(zip(table["unit"].tolist(), substitutes, strict=True))
     exceeding = exceeding_each(arguments.images)
     chosen = plans(listed, exceeding, scales, settings["controls"], (settings["seed"], layer, method))
-    sets = needed_sets(chosen)
-    rises, half, without = losses(arguments, list(sets))
+    sums, images, without = measured(arguments, chosen)
     silent = dict(zip(table["unit"].tolist(), np.isnan(table["rs"].astype(float)).tolist(), strict=True))
 
     def why(unit: int) -> str:
@@ -56,7 +55,7 @@ def main(arguments: argparse.Namespace) -> None:
             return "dead: no image excites the unit"
         return "silent on its own image" if silent[unit] else without
 
-    found = interaction_rows(chosen, lambda members: rises[sets[tuple(sorted(members))]], half, scales, why)
+    found = interaction_rows(chosen, sums, images, scales, why)
     given = ("substitutes", "rs", "rs_z", "rs_q")
     rows = [
         {"layer": layer, "method": method, **{name: table[name][place] for name in given}, **row}
@@ -77,7 +76,7 @@ def sample(table: dict[str, np.ndarray], settings: dict[str, object]) -> dict[st
 def exceeding_each(path: Path) -> dict[int, list[int]]:
     """Return all units that exceed each target on its own image, by its number."""
     with open_hdf5(path) as images:
-        units, answers = images["units"][:], compared(images, bool(images.attrs.get("minimize", False)))
+        units, answers = images["units"][:], compared_in(images)
     speaks = answers[:, np.arange(len(units)), units] > 0
     found = exceeding(answers, units, speaks)
     return {int(unit): np.flatnonzero(row).tolist() for unit, row in zip(units, found, strict=True)}
@@ -94,19 +93,30 @@ def scales_of(path: Path, layer: str) -> tuple[np.ndarray, np.ndarray]:
         return scales.astype(np.float64), dead_units(group["max"][:], group["activations"][:])
 
 
-def losses(arguments: argparse.Namespace, sets: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return the rise of the loss (sets, images) without each set, the half of each image (images,), and why none."""
+def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np.ndarray], np.ndarray, str]:
+    """Return `interaction_sums` over all images, the number of images of either half (2,), and why there are none.
+
+    Every set is removed once, however many units need it.
+    """
     module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     layer = tap(module, arguments.layer, record["input"])
-    batch = arguments.settings["batch"]
+    sets = needed_sets(chosen)
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
-            return np.full((len(sets), 1), np.nan), np.zeros(1, np.int64), "the data set has no classes"
+            nothing = [np.full((4 + len(plan.controls), 2), np.nan) for plan in chosen]
+            return nothing, np.zeros(2), "the data set has no classes"
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings["images"])
-        images = dataset.labelled("test", rows, batch)
-        found = removal(module, layer.layer, layer.kind, images, np.zeros(layer.units), sets)
-    return found.loss - found.loss[0], halves(labels)[rows], ""
+        half, seen = halves(labels)[rows], 0
+        sums: list[np.ndarray] = [np.zeros((4 + len(plan.controls), 2)) for plan in chosen]
+        images = dataset.labelled("test", rows, arguments.settings["batch"])
+        for part in removal_by_batch(module, layer.layer, layer.kind, images, np.zeros(layer.units), list(sets)):
+            rises = part.loss - part.loss[0]
+            own = half[seen : seen + rises.shape[1]]
+            seen += rises.shape[1]
+            added = interaction_sums(chosen, lambda members, rises=rises: rises[sets[tuple(sorted(members))]], own)
+            sums = [before + more for before, more in zip(sums, added, strict=True)]
+    return sums, np.bincount(half, minlength=2), ""
 
 
 if __name__ == "__main__":

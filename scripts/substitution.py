@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import console
-from unitscope.answers import compared
+from unitscope.answers import compared_in
 from unitscope.artifacts import open_hdf5, write_table
 from unitscope.substitution import scales_of, substitution
 
@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     with open_hdf5(arguments.images) as images:
         layer, method = images.attrs["layer"], images.attrs["method"]
         minimize = bool(images.attrs.get("minimize", False))
-        units, responses = images["units"][:], compared(images, minimize)
+        units, responses = images["units"][:], compared_in(images)
     scales: dict[str, np.ndarray] = {}
     # Real images have told the scales of activations, not those of pre-activations.
     if arguments.activations and not minimize:

@@ -1,5 +1,7 @@
 """The paper's claims on tables made up so that each claim is true, false, or cannot be decided."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scores_by_hand as by_hand
@@ -119,6 +121,8 @@ SUPPORTED = [
     ("C13", {"rs_iam": lambda s, depth, draws: 0.8 + 0.1 * s}),
     ("C14", {"rs_iam": lambda s, depth, draws: 0.3 * s}),
     ("C15", {"rs_iam": turning}),
+    # Its other reading: no relation in any layer.
+    ("C15", {"rs_iam": lambda s, depth, draws: np.abs(s - np.median(s))}),
     ("C17", {"rs_iam": lambda s, depth, draws: s} | losses(falling)),
     ("C18", losses(falling)),
     ("C20", losses(fading)),
@@ -289,6 +293,16 @@ def test_many_trainings_without_a_selective_unit_are_not_called_few():
     everything = {one.name: one for one in trainings}
     table = answers({"C19": {"layers": ["one"], "experiments": list(everything)}}, everything, "t0", 50, 0)
     assert table["verdict"] == ["inconclusive"] and "few" not in table["note"][0] and "same" in table["note"][0]
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(-1, "supported"), (1, "contradicted")])
+def test_a_dozen_trainings_tell_whether_selective_units_go_with_generalization(sign, expected):
+    trainings = [
+        evidence({"selectivity": lambda s, depth, draws, top=0.5 + seed / 30: top * s}, f"t{seed}", seed=seed)
+        for seed in range(12)
+    ]
+    trainings = [replace(one, accuracy=0.7 + sign * seed / 100) for seed, one in enumerate(trainings)]
+    assert verdict("C19", *trainings) == expected
 
 
 def test_what_quadrants_hold_by_chance_is_what_they_hold_without_a_relation():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unitscope.config import iam_methods, recipe_of, resolve
+from unitscope.config import STEPS, iam_methods, recipe_of, resolve
 from unitscope.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +48,10 @@ def test_every_key_is_described():
     found = [name for name, described in descriptions(dict(SCHEMA)) if not described]
     # `source` is `true` in the branches of a data set and described where they meet; `if` only tests values.
     assert [name for name in found if name != "source"] == []
+
+
+def test_every_default_of_the_schema_is_known():
+    assert set(SCHEMA["$defs"]["defaults"]["properties"]) == {*STEPS, "training", "methods", "ascent"}
 
 
 def test_defaults_are_filled_in():

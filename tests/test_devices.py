@@ -48,6 +48,17 @@ def test_bfloat16_without_arithmetic_is_warned_of(caplog):
     assert [f"{slowdown:.0f} times as long" in record.message for record in caplog.records] == [True] * (slowdown > 1.5)
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bfloat16_where_a_gpu_computes_in_it(monkeypatch, native):
+    # What torch says of a card: with emulation all of them have it.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    monkeypatch.setattr(torch, "autocast", lambda kind, dtype: (kind, dtype))
+    card = torch.device("cuda")
+    assert (devices.autocast(card, "auto") == ("cuda", torch.bfloat16)) == native
+    assert devices.autocast(card, "bfloat16") == ("cuda", torch.bfloat16)
+    assert not isinstance(devices.autocast(torch.device("cpu"), "auto"), tuple)
+
+
 def test_each_job_has_a_device_of_its_own_and_a_killed_one_gives_it_back(holder):
     jobs = [holder() for _ in range(3)]
     taken = [int(job.stdout.readline()) for job in jobs]

@@ -124,6 +124,41 @@ def test_a_pass_ends_at_the_last_layer_that_is_wanted():
     hooks.prefix(quiet(Short()), "conv1", "mean")(images_for(Residual))
 
 
+class Dropping(nn.Module):
+    """Has a dropout between a layer and its nonlinearity, as a module or as a function."""
+
+    def __init__(self, drop):
+        super().__init__()
+        self.conv, self.drop = nn.Conv2d(3, 4, 3), drop() if isinstance(drop, type) else drop
+
+    def forward(self, images):
+        maps = self.conv(images)
+        dropped = self.drop(maps) if isinstance(self.drop, nn.Module) else self.drop(maps, 0.5, self.training)
+        return F.relu(dropped).mean((2, 3))
+
+
+@pytest.mark.parametrize("drop", layers.TRANSPARENT, ids=lambda drop: drop.__name__)
+def test_what_passes_its_input_on_does_so_whichever_way_a_network_is_read(drop):
+    if drop in (nn.Dropout1d, F.dropout1d):
+        pytest.skip("it takes no maps")
+    module = quiet(Dropping(drop))
+    (traced,), (hooked,) = layers.taps(module, (3, 8, 8)), hooks.taps(module, (3, 8, 8))
+    assert traced == hooked and not traced.signed
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_hook_is_left_behind(fails):
+    module = quiet(Discarding())
+    if fails:
+        with pytest.raises(UserError, match="There is no layer"):
+            hooks.prefix(module, "missing", "mean")(images_for(Discarding))
+        with pytest.raises(RuntimeError):
+            hooks.prefix(module, LAYERS[0][1], "mean")(torch.rand(1, 1, 8, 8))
+    else:
+        hooks.prefix(module, hooks.taps(module, (3, 8, 8))[0].layer, "mean")(images_for(Discarding))
+    assert not any(part._forward_hooks for part in module.modules())
+
+
 class Branching(nn.Module):
     """A network that looks at its values, which no symbol has."""
 

@@ -1,7 +1,5 @@
 """What foretells the cost of an ablation: units whose answers are known, formulas against their definitions."""
 
-import doctest
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -9,7 +7,7 @@ import torch
 from networks_by_hand import Residual, Shared, Varied, linear, quiet
 from torch import nn
 
-from unitscope import effects, information, layers, predictors
+from unitscope import effects, layers
 from unitscope.importance import (
     GIVEN,
     across_halves,
@@ -112,12 +110,6 @@ def test_weight_norms_of_every_kind_of_layer():
     assert weight_norms(shared, "shared-call2").tolist() == weight_norms(shared, "shared").tolist()
     still = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, track_running_stats=False), nn.ReLU()).eval()
     assert weight_norms(still, "0") is None
-
-
-@pytest.mark.parametrize("module", [information, predictors], ids=lambda module: module.__name__)
-def test_examples(module):
-    found = doctest.testmod(module)
-    assert found.attempted and not found.failed
 
 
 # --- correlations and their intervals --------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def test_a_network_of_torchvision():
         (settings("shallow_convnet", pool=[5]), "1 to 4"),
         (settings("shallow_convnet", pool=[0]), "1 to 4"),
         (settings("shallow_convnet", channels=[2] * 6, pool=[1, 2, 3, 4, 5, 6]), "28x28"),
-        (settings("vgg16"), "32x32 pixels or more; these are 28x28"),
+        (settings("vgg16"), "^vgg16.*32x32 pixels or more; these are 28x28"),
         (settings("resnet19", "torchvision"), "no classification model.*resnet18"),
         (settings("resnet18", "torchvision"), "3 channels, not 1"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from unitscope import planning
 from unitscope.cumulative import orders
 from unitscope.datasets import collect, write_dataset
 from unitscope.planning import Calibration, Outline, dataset_bytes, layers_before_training
@@ -90,6 +91,28 @@ def test_regressions_take_longer_in_wider_layers(calibration):
     assert len({calibration.taps[name].units for name in names}) == 2
     first, second, both = (calibration.predictors(layers) for layers in ([names[0]], [names[1]], names))
     assert 0 < second < first and both == pytest.approx(first + second)
+
+
+def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(tmp_path):
+    network = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "seed": 0}
+    for name in ("ash", "beech"):
+        (tmp_path / "trees" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (12, 12)).save(tmp_path / "trees" / name / f"{number}.png")
+    folder = {"source": "image_folder", "path": str(tmp_path / "trees"), "resize": None, "mode": "L"}
+    grey = {**folder, "crop": 8, "test_fraction": 0.5, "seed": 0, "store": "images"}
+    stored = tmp_path / "trees.h5"
+    write_dataset(stored, collect(grey), grey)
+
+    def weights(dataset):
+        (first, *_) = layers_before_training(network, dataset, stored)
+        return first.units, dataset and planning._known(stored, dataset)
+
+    assert weights(grey) == (4, ([1, 8, 8], 2))
+    # In colour: vgg16 would be told that these images are grey.
+    assert weights({**grey, "mode": "RGB"}) == (4, None)
+    vgg = {"source": "torchvision", "model": "resnet18", "options": {}, "head": None, "seed": 0}
+    assert layers_before_training(vgg, {**grey, "mode": "RGB", "crop": 32}, stored)[0].layer == "conv1"
 
 
 def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):

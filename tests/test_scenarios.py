@@ -194,15 +194,3 @@ def test_a_fresh_clone_computes_only_what_changed(project, command, tmp_path):
     for name in ("data/datasets/digits.h5", "data/checkpoints/small.pt", "results/small/images/hidden1.iam.h5"):
         assert after[name] == project.hashes()[name]
     assert clone.executed(command) == set()
-
-
-def test_a_training_that_is_set_back_is_not_repeated(project, command):
-    if command == "snakemake":
-        pytest.skip("the run cache is DVC's")
-    before = project.hashes()
-    project.dvc_repro()
-    project.change("networks.small.training.learning_rate", 0.02)
-    assert "checkpoints/small" in project.executed(command)
-    project.change("networks.small.training.learning_rate", 0.03)
-    assert "checkpoints/small" not in project.executed(command)
-    assert project.hashes() == before

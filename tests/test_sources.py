@@ -10,7 +10,7 @@ from torch import nn
 from unitscope.errors import UserError
 from unitscope.layers import prefix, split, taps
 from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, save_checkpoint
-from unitscope.sources import timm_weights
+from unitscope.sources import timm_weights, torchvision_weights
 
 COLOUR = (3, 64, 64)
 
@@ -108,6 +108,23 @@ def test_timms_weights_without_a_network(tmp_path, monkeypatch):
         timm_weights("resnet18", "a1_in1k", {})
     with pytest.raises(UserError, match=r"no weights 'best' for resnet18; it has .*a1_in1k"):
         timm_weights("resnet18", "best", {})
+
+
+def test_options_that_timm_does_not_take_are_no_matter_of_a_download(tmp_path, monkeypatch):
+    go_offline(monkeypatch)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=r"does not take the options .'colour': True"):
+        timm_weights("resnet18", "a1_in1k", {"colour": True})
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"PK\x03\x04 cut off"])
+def test_a_damaged_download_of_torchvisions_is_named(tmp_path, monkeypatch, content):
+    go_offline(monkeypatch)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/resnet18-f37072fd.pth").write_bytes(content)
+    with pytest.raises(UserError, match=r"resnet18-f37072fd\.pth does not hold the weights.*Delete it"):
+        torchvision_weights("resnet18", "IMAGENET1K_V1")
 
 
 def test_timm_that_is_not_installed(monkeypatch):

@@ -31,7 +31,7 @@ from unitscope.selectivity import class_selectivity, dead_units, selectivity_by_
 from unitscope.substitution import Substitution, scales_of, substitution
 from unitscope.summaries import class_means, unit_statistics
 from unitscope.training_time import training_rows
-from unitscope.understudies import interaction_rows, needed_sets, plans
+from unitscope.understudies import interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.visualization import Recipe, activation_maximization
 
 KINDS = ("alone", "duplicate", "louder", "dead")
@@ -250,11 +250,8 @@ def test_a_unit_and_its_duplicate_cost_together_what_the_unit_costs_where_it_is_
     chosen = plans(listed, listed, found.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
     sets = needed_sets(chosen)
     lost = rises(found, [list(one) for one in sets])
-    rows = list(
-        interaction_rows(
-            chosen, lambda members: lost[tuple(sorted(members))], HALVES, found.scales["mean"], lambda unit: ""
-        )
-    )
+    sums = interaction_sums(chosen, lambda members: lost[tuple(sorted(members))], HALVES)
+    rows = list(interaction_rows(chosen, sums, np.bincount(HALVES), found.scales["mean"], lambda unit: ""))
     (whole,) = rises(known("alone"), [[0]]).values()
     assert rows[0]["interaction"] == pytest.approx(whole.mean(), abs=1e-6) and whole.mean() > 0.1
     # Its duplicate stands by while random units are removed: nothing interacts.
@@ -272,7 +269,8 @@ def test_without_substitutes_there_is_no_interaction(kind):
     chosen = plans(listed, listed, scales, 6, (0, "units", "iam"))
     lost = rises(found, [list(one) for one in needed_sets(chosen)])
     why = {unit: "dead" * bool(found.dead[unit]) for unit in found.units}
-    rows = list(interaction_rows(chosen, lambda members: lost[tuple(members)], HALVES, scales, why.__getitem__))
+    sums = interaction_sums(chosen, lambda members: lost[tuple(members)], HALVES)
+    rows = list(interaction_rows(chosen, sums, np.bincount(HALVES), scales, why.__getitem__))
     assert np.isnan([[row["interaction"], row["p_value"]] for row in rows]).all()
     assert [row["reason"] for row in rows] == ["dead" if one else "no substitutes" for one in found.dead]
 

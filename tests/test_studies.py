@@ -5,6 +5,9 @@ import os
 import platform
 import re
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -407,6 +410,28 @@ def test_a_lock_of_another_machine_is_left_alone(project):
     (locks / "0.input.lock").unlink()
     project.snakemake("--forcerun", "units")
     assert (project.folder / ".snakemake/unitscope_host").read_text() == platform.node()
+
+
+def test_an_editor_is_no_job(tmp_path):
+    from scripts.unlock import working_here
+
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/plan.py").write_text("import time; time.sleep(60)")
+    here = os.getcwd()
+    started = []
+    try:
+        for words in (["tail", "-f", "scripts/plan.py"], [sys.executable, "scripts/plan.py"]):
+            started.append(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL))
+        os.chdir(tmp_path)
+        deadline = time.monotonic() + 20
+        while not (found := working_here("scripts/")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert [process.pid for process in found] == [started[1].pid]
+    finally:
+        os.chdir(here)
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def test_a_process_of_somebody_else_may_work_here():

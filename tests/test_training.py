@@ -23,7 +23,7 @@ from unitscope.artifacts import Scratch, read_json, sha256_of
 from unitscope.datasets import Dataset, collect, open_dataset, write_dataset
 from unitscope.errors import UserError
 from unitscope.networks import accept_pixels, build, load_checkpoint, load_weights, read_state_dict
-from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, train
+from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, logits_of, train
 
 CPU = torch.device("cpu")
 TRAINING = {
@@ -275,6 +275,16 @@ def test_a_fitted_head_is_the_optimum_of_its_penalized_loss(few_digits):
     (nn.functional.cross_entropy(logits, labels) + 1e-2 / 2 * weight.square().sum()).backward()
     assert weight.grad.abs().max() < 1e-3 and bias.grad.abs().max() < 1e-3
     assert (logits.argmax(1) == labels).float().mean() > 0.7
+
+
+def test_networks_with_auxiliary_heads_train_the_main_one():
+    from torchvision.models import GoogLeNetOutputs
+
+    logits = torch.rand(2, 3)
+    assert logits_of(GoogLeNetOutputs(logits, torch.zeros(2, 3), torch.zeros(2, 3))) is logits
+    assert logits_of(logits) is logits
+    with pytest.raises(UserError, match="returns tuple; it has to return logits"):
+        logits_of((logits, logits))
 
 
 def test_no_hook_is_left_on_a_head(few_digits):

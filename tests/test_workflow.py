@@ -239,6 +239,22 @@ def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone):
     assert f"Provided cores: {processors()}" in said
 
 
+@pytest.mark.parametrize(
+    ("chosen", "read"),
+    [
+        ("config.yaml", ""),
+        ("paper/cpu.yaml", " --configfile paper/cpu.yaml"),
+        ("paper/cpu.yaml paper/bfloat16.yaml", " --configfile paper/cpu.yaml paper/bfloat16.yaml"),
+        ("config.yaml paper/folders.yaml", " --configfile config.yaml paper/folders.yaml"),
+    ],
+)
+def test_make_reads_every_config_that_is_named(chosen, read):
+    said = subprocess.run(
+        ["make", "--dry-run", "run", f"CONFIG={chosen}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert f"snakemake --cores 8 --resources gpu=1{read}\n" in said.stdout.replace(" \n", "\n")
+
+
 def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
     config = tmp_path / "cpu.yaml"
     config.write_text(yaml.safe_dump(SMALL))

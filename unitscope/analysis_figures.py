@@ -28,7 +28,7 @@ from unitscope.figures import (
     styled,
     wrapped,
 )
-from unitscope.tables import RS_SCORES, Table, layers_of, method_name, methods_of, rows_of
+from unitscope.tables import RS_SCORES, Table, layers_of, method_name, methods_of, rows_of, two_decimals
 
 PREDICTOR_NAMES = {
     "selectivity": "selectivity",
@@ -169,7 +169,7 @@ def _heat(
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             words: dict[str, Any] = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
             if numbers:
-                text = f"{MINUS}9+" if value < -9.995 else f"{round(value, 2) + 0.0:.2f}".replace("-", MINUS)
+                text = f"{MINUS}9+" if value < -9.995 else two_decimals(value).replace("-", MINUS)
                 axes.text(position, place, text, size=style.small, weight="bold" if sure else "normal", **words)
             elif sure:
                 axes.plot(position, place, marker=".", markersize=4, color=words["color"])

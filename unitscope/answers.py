@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 
 
@@ -46,3 +47,8 @@ def compared(made: Mapping[str, Any], minimize: bool) -> np.ndarray:
             stands for R[i, j], and a unit is silent where the image does not inhibit it, P[i, i] >= 0.
     """
     return -np.asarray(made["preactivations"]) if minimize else np.asarray(made["responses"])
+
+
+def compared_in(file: h5py.File) -> np.ndarray:
+    """Return the answers that RS compares, of a file of images, which says by itself whether they minimize."""
+    return compared(file, bool(file.attrs.get("minimize", False)))

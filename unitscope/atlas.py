@@ -21,7 +21,7 @@ import numpy as np
 from unitscope.claims import place
 from unitscope.exemplars import Exemplars
 from unitscope.pictures import COLUMNS, PER_SHEET, reduced, rgb, sheets
-from unitscope.tables import Table, layers_of, method_name, methods_of, rows_of
+from unitscope.tables import Table, layers_of, method_name, methods_of, rows_of, two_decimals
 
 SCRIPTS = ("data.js", "pictures.js", "charts.js", "table.js", "unit.js", "main.js")
 """The page's own scripts, in the order in which they stand in it."""
@@ -389,11 +389,10 @@ def _cumulative(curves: Table, methods: Sequence[str]) -> list[dict[str, Any]]:
         own = measured & (curves["clamp"] == clamp) & (curves["score"] == score) & (curves["direction"] == direction)
         draws = np.unique(curves["draw"][own])
         accuracy = np.stack([curves["accuracy"][own & (curves["draw"] == draw)] for draw in draws])
-        layer = str(curves["layer"][own][0])
         found.append(
             {
-                # No layer where a layer's name is missing: all of them together.
-                "layer": "" if layer == "nan" else layer,
+                # Empty where they are removed from all layers together.
+                "layer": str(curves["layer"][own][0]),
                 "clamp": clamp,
                 "score": _score_name(score, methods),
                 "direction": direction,
@@ -511,7 +510,7 @@ def _verdicts(own: Table) -> list[dict[str, Any]]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else "undefined"
+    return two_decimals(value).replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else "undefined"
 
 
 def _interval(row: Mapping[str, Any]) -> str:

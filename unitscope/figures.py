@@ -22,7 +22,7 @@ from PIL import Image
 
 from unitscope import artifacts
 from unitscope.errors import UserError
-from unitscope.tables import RS_NAMES, Table, correlation_of
+from unitscope.tables import RS_NAMES, Table, correlation_of, two_decimals
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
@@ -174,8 +174,7 @@ def _readable(reason: str, method: str) -> str:
 
 
 def _signed(value: float) -> str:
-    # Adding 0 takes the sign from a zero.
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", MINUS)
+    return two_decimals(value).replace("-", MINUS)
 
 
 def wrapped(text: str, width: int) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from unitscope import artifacts
-from unitscope.answers import compared
+from unitscope.answers import compared_in
 from unitscope.figures import GREY, SCORE_NAMES, Style, ranks_by_selectivity, relative_box, styled, wrapped
 from unitscope.pictures import reduced, rgb
 from unitscope.tables import RS_SCORES, Table, method_name, methods_of, rows_of
@@ -63,7 +63,7 @@ def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
     found: dict[tuple[str, str], list[UnitImages]] = {}
     for path in paths:
         with artifacts.open_hdf5(path) as handle:
-            answers = compared(handle, bool(handle.attrs.get("minimize", False)))
+            answers = compared_in(handle)
             made = UnitImages(handle["units"][:], handle["images"][:1], answers)
             found.setdefault(_of(handle), []).append(made)
     return {

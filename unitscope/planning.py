@@ -56,7 +56,7 @@ def outline(settings: Mapping[str, Any]) -> Outline:
     if settings["source"] in CIFAR_CLASSES:
         return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings["source"]])
     found = collect(settings)
-    first = found.images(np.arange(1)) if callable(found.images) else found.images[:1]
+    first = found.images(np.arange(1))
     height, width, channels = first.shape[1:]
     test = int((found.split == 1).sum())
     return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))

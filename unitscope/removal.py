@@ -58,6 +58,13 @@ def removal(
         >>> found.correct.mean(1)
         array([1. , 1. , 1. , 0.5])
     """
+    return _joined(removal_by_batch(module, layer, kind, batches, values, sets))
+
+
+def removal_by_batch(
+    module: nn.Module, layer: str, kind: str, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]
+) -> Iterator[Performance]:
+    """Yield what `removal` returns, batch by batch: of many sets and images it is more than memory holds."""
     cut = split(module, layer)
 
     def logits(images: Tensor) -> Iterator[Tensor]:
@@ -65,7 +72,7 @@ def removal(
         for units in sets:
             yield _without(cut, kind, passed, units, values)
 
-    return _performance(module, layer, batches, logits, len(sets))
+    return _performances(module, layer, batches, logits, len(sets))
 
 
 def cumulative_removal(
@@ -106,7 +113,8 @@ def cumulative_removal(
                     ends |= {count: found} if count in (0, len(order)) else {}
                 yield ends.get(count, found)
 
-    return _shaped(_performance(module, layer, batches, logits, len(orders) * len(counts)), len(orders), len(counts))
+    found = _joined(_performances(module, layer, batches, logits, len(orders) * len(counts)))
+    return _shaped(found, len(orders), len(counts))
 
 
 def joint_removal(
@@ -150,7 +158,7 @@ def joint_removal(
                     ends |= {total: found} if total in (0, sum(map(len, order.values()))) else {}
                 yield ends.get(total, found)
 
-    found = _performance(module, "all layers", batches, logits, len(orders) * len(counts))
+    found = _joined(_performances(module, "all layers", batches, logits, len(orders) * len(counts)))
     return _shaped(found, len(orders), len(counts))
 
 
@@ -205,27 +213,28 @@ def _without(cut: Split, kind: str, passed: _Passed, units: Sequence[int], value
     return passed.logits.index_copy(0, rows, cut.suffix(start))
 
 
-def _performance(
+def _performances(
     module: nn.Module, name: str, batches: Batches, logits: Callable[[Tensor], Iterator[Tensor]], sets: int
-) -> Performance:
-    """Run every batch through every set and put the images together."""
+) -> Iterator[Performance]:
+    """Run every batch through every set; yield arrays (sets, images of the batch)."""
     device = next(module.parameters()).device
-    losses: list[np.ndarray] = []
-    hits: list[np.ndarray] = []
-    with torch.inference_mode():
-        for part, (batch, numbers) in enumerate(batches, 1):
-            labels = torch.from_numpy(numbers)
-            loss = np.empty((sets, len(numbers)))
-            correct = np.empty((sets, len(numbers)), dtype=bool)
-            with progress(sets, f"{name} removal, batch {part}", "sets") as advance:
-                for row, found in enumerate(logits(pixels(batch, device))):
-                    values = found.cpu().double()
-                    loss[row] = F.cross_entropy(values, labels, reduction="none").numpy()
-                    correct[row] = (values.argmax(1) == labels).numpy()
-                    advance(1)
-            losses.append(loss)
-            hits.append(correct)
-    return Performance(np.concatenate(losses, axis=1), np.concatenate(hits, axis=1))
+    for part, (batch, numbers) in enumerate(batches, 1):
+        labels = torch.from_numpy(numbers)
+        loss = np.empty((sets, len(numbers)))
+        correct = np.empty((sets, len(numbers)), dtype=bool)
+        with torch.inference_mode(), progress(sets, f"{name} removal, batch {part}", "sets") as advance:
+            for row, found in enumerate(logits(pixels(batch, device))):
+                values = found.cpu().double()
+                loss[row] = F.cross_entropy(values, labels, reduction="none").numpy()
+                correct[row] = (values.argmax(1) == labels).numpy()
+                advance(1)
+        yield Performance(loss, correct)
+
+
+def _joined(parts: Iterable[Performance]) -> Performance:
+    """Put the images of all batches together."""
+    found = list(parts)
+    return Performance(*(np.concatenate([getattr(part, name) for part in found], 1) for name in ("loss", "correct")))
 
 
 def _shaped(found: Performance, orders: int, counts: int) -> Performance:

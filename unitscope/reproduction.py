@@ -26,6 +26,7 @@ from unitscope.tables import (
     methods_of,
     rows_of,
     subset,
+    two_decimals,
 )
 
 
@@ -369,7 +370,7 @@ def number(value: float) -> str:
     """Return a number for people."""
     if not np.isfinite(value):
         return "undefined"
-    return f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    return two_decimals(value) if abs(value) < 100 else f"{value:.0f}"
 
 
 def network_rows(results: Sequence[Result], datasets: Mapping[str, Mapping[str, int]]) -> list[dict[str, Any]]:

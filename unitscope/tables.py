@@ -266,11 +266,16 @@ def summary(units: Table, layers: Table) -> str:
     return "\n".join([*rows, "", *notes])
 
 
+def two_decimals(value: float) -> str:
+    """Return a number for people, without a sign where it is rounded to zero."""
+    # Adding 0 takes the sign from a zero.
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 def _interval_text(found: Mapping[str, Any]) -> str:
     if not np.isfinite(found["spearman"]):
         return "undefined"
-    # Adding 0 takes the sign from a zero.
-    value, low, high = (f"{round(found[key], 2) + 0.0:.2f}" for key in ("spearman", "ci_low", "ci_high"))
+    value, low, high = (two_decimals(found[key]) for key in ("spearman", "ci_low", "ci_high"))
     return f"{value} [no interval]" if low == "nan" else f"{value} [{low}, {high}]"
 
 

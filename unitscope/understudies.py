@@ -184,10 +184,35 @@ def needed_sets(several: Sequence[Plan]) -> dict[tuple[int, ...], int]:
     return sets
 
 
+def interaction_sums(
+    several: Sequence[Plan], rise: Callable[[Sequence[int]], np.ndarray], half: np.ndarray
+) -> list[np.ndarray]:
+    """Return what was measured on some images, to be added to what others give.
+
+    Args:
+        several: What was removed.
+        rise: Gives the rise of the loss (images,) without a set of units.
+        half: (images,) half, 0 or 1, that each image belongs to.
+
+    Returns:
+        For each plan (4 + controls, 2), sums over the images of either half: the rise without the unit, without its
+        substitutes, and without all of them; the interaction; then that with each control. NaN where there are no
+        substitutes.
+    """
+    found = []
+    for unit, substitutes, controls in several:
+        alone, nothing = rise([unit]), np.full(len(half), np.nan)
+        others, both = (rise(substitutes), rise([unit, *substitutes])) if substitutes else (nothing, nothing)
+        random = [interaction(alone, rise(one), rise([unit, *one])) for one in controls]
+        values = np.stack([alone, others, both, interaction(alone, others, both), *random])
+        found.append(np.stack([values[:, half == number].sum(1) for number in (0, 1)], axis=1))
+    return found
+
+
 def interaction_rows(
     several: Sequence[Plan],
-    rise: Callable[[Sequence[int]], np.ndarray],
-    half: np.ndarray,
+    sums: Sequence[np.ndarray],
+    images: np.ndarray,
     scales: np.ndarray,
     why: Callable[[int], str],
 ) -> Iterator[dict[str, Any]]:
@@ -195,27 +220,20 @@ def interaction_rows(
 
     Args:
         several: What was removed.
-        rise: Gives the rise of the loss (images,) without a set of units.
-        half: (images,) half, 0 or 1, that each image belongs to.
+        sums: As `interaction_sums` gives them, over all images; NaN where none could be asked.
+        images: (2,) number of images of either half.
         scales: (units,).
         why: Says why a unit has nothing to be measured; an empty text where it has.
     """
-    for unit, substitutes, controls in several:
-        whole = rise([unit, *substitutes])
-        found = interaction(rise([unit]), rise(substitutes), whole) if substitutes else np.full(len(half), np.nan)
-        random = [float(interaction(rise([unit]), rise(one), rise([unit, *one])).mean()) for one in controls]
-        compared = against_controls(float(found.mean()), np.array(random))
+    for (unit, substitutes, controls), measured in zip(several, sums, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            alone, others, both, found, *random = (measured.sum(1) / images.sum()).tolist()
+            by_half = (measured[3] / images).tolist()
+        compared = against_controls(found, np.array(random))
         ratio = scale_ratio(substitutes, controls, scales)
         yield {
-            "unit": unit,
-            "loss_unit": float(rise([unit]).mean()),
-            "loss_set": float(rise(substitutes).mean()) if substitutes else np.nan,
-            "loss_joint": float(whole.mean()) if substitutes else np.nan,
-            "interaction": float(found.mean()),
-            **{
-                f"interaction_half{number}": float(found[half == number].mean()) if (half == number).any() else np.nan
-                for number in (0, 1)
-            },
+            **{"unit": unit, "loss_unit": alone, "loss_set": others, "loss_joint": both, "interaction": found},
+            **{f"interaction_half{number}": value for number, value in enumerate(by_half)},
             **{"controls": len(controls), "control_mean": compared.mean, "control_sd": compared.sd},
             **{"p_value": compared.p_value, "scale_ratio": ratio},
             "reason": why(unit) or _why_unmatched(substitutes, ratio),
