@@ -131,7 +131,9 @@ def ablated(wildcards):
 def rescaling(wildcards):
     """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
     chosen = experiment(wildcards)
-    return settings(**chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"])
+    return settings(
+        **chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"]
+    )
 
 
 def scales(wildcards):
