@@ -31,19 +31,12 @@ from torch import nn
 
 from unitscope.ablation import ablation
 from unitscope.activations import activations
+from unitscope.ascent import Parametrization, Recipe, ascend, begin, start_image
 from unitscope.layers import Tap, tapped, taps
 from unitscope.networks import build, freeze, load_checkpoint, pixels
+from unitscope.sampling import select_units
 from unitscope.substitution import representative_substitution
-from unitscope.visualization import (
-    Parametrization,
-    Recipe,
-    activation_maximization,
-    ascend,
-    begin,
-    passes,
-    select_units,
-    start_image,
-)
+from unitscope.visualization import activation_maximization, passes
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (3, 32, 32)

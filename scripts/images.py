@@ -8,12 +8,13 @@ import numpy as np
 
 from unitscope import console, devices
 from unitscope.artifacts import Scratch, create_hdf5, read_table, sha256_of
+from unitscope.ascent import Recipe
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.layers import tap
 from unitscope.networks import load_checkpoint
 from unitscope.sampling import select_units
 from unitscope.summaries import moments_of
-from unitscope.visualization import Recipe, activation_maximization
+from unitscope.visualization import activation_maximization
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 from test_figures import all_texts, assert_readable
-from workflow import SMALL, Project
+from workflow import SMALL, Project, undocumented
 
 from unitscope import analysis_figures, artifacts, importance, reliability, tables
 from unitscope.figures import Style
@@ -47,6 +47,10 @@ def test_all_is_there_and_nothing_is_left_to_do(analysed):
     # Of the untrained network only what is compared.
     made = {path.name for path in (analysed.folder / "results/raw").iterdir()}
     assert "units.csv" in made and not made & {"natural.csv", "layers.csv", "atlas.html"}
+
+
+def test_tables_are_as_the_readme_says(analysed):
+    assert undocumented(analysed.folder / "results") == set()
 
 
 def test_rs_on_natural_images_stands_in_the_tables(analysed):

@@ -14,9 +14,9 @@ from unitscope.analysis_claims import (
     one_random_order,
     training_answers,
 )
-from unitscope.claims import COLUMNS
 from unitscope.effects import Interval, difference
 from unitscope.scale import COLUMNS as SCALE_COLUMNS
+from unitscope.verdicts import COLUMNS
 
 LAYERS = {"one": 30, "two": 30}
 METHODS = ["am", "iam"]

@@ -7,7 +7,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from workflow import ROOT
+from workflow import ROOT, undocumented
 
 from unitscope.artifacts import (
     Scratch,
@@ -288,6 +288,10 @@ def test_columns_of_tables(finished):
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),
     ]
+
+
+def test_tables_are_as_the_readme_says(finished):
+    assert undocumented(finished.folder / "results") == set()
 
 
 def test_another_run_gives_the_same_bytes(finished, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import scores_by_hand as by_hand
 
 from unitscope import tables
-from unitscope.claims import CLAIMS, COLUMNS, Evidence, answers
+from unitscope.claims import CLAIMS, Evidence, answers
 from unitscope.config import CLAIM_METHODS, COMPARING_CLAIMS
 from unitscope.effects import (
     difference_of_proportions,
@@ -15,6 +15,7 @@ from unitscope.effects import (
     quadrant_difference,
     quadrant_difference_by_chance,
 )
+from unitscope.verdicts import COLUMNS
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
 THREE = ["one", "two", "three"]

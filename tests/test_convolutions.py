@@ -7,6 +7,7 @@ from networks_by_hand import quiet
 from torch import fx, nn
 from torch.nn import functional as F
 
+from unitscope.ascent import Recipe
 from unitscope.convolutions import (
     Filters,
     LightConv2d,
@@ -15,7 +16,7 @@ from unitscope.convolutions import (
     suits,
 )
 from unitscope.networks import build, freeze
-from unitscope.visualization import Recipe, activation_maximization, passes
+from unitscope.visualization import activation_maximization, passes
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (4, 4), (5, 5), (1, 1), (7, 4), (3, 8)])

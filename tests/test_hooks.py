@@ -9,9 +9,11 @@ from torch.nn import functional as F
 
 from unitscope import hooks, layers
 from unitscope.ablation import ablation
+from unitscope.ascent import Recipe
 from unitscope.errors import UserError
 from unitscope.targets import own_unit, whole_layer
-from unitscope.visualization import Recipe, activation_maximization, share_of_multiplications
+from unitscope.tracing import TRANSPARENT
+from unitscope.visualization import activation_maximization, share_of_multiplications
 
 NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Discarding: 8, Varied: 8, Tokens: 8}
 LAYERS = [
@@ -137,7 +139,7 @@ class Dropping(nn.Module):
         return F.relu(dropped).mean((2, 3))
 
 
-@pytest.mark.parametrize("drop", layers.TRANSPARENT, ids=lambda drop: drop.__name__)
+@pytest.mark.parametrize("drop", TRANSPARENT, ids=lambda drop: drop.__name__)
 def test_what_passes_its_input_on_does_so_whichever_way_a_network_is_read(drop):
     if drop in (nn.Dropout1d, F.dropout1d):
         pytest.skip("it takes no maps")

@@ -10,7 +10,8 @@ from torchvision import models
 
 from unitscope import hooks
 from unitscope.errors import UserError
-from unitscope.layers import prefix, read_out, readouts, split, tap, taps, trace, unit_axis
+from unitscope.layers import prefix, read_out, readouts, split, tap, taps, unit_axis
+from unitscope.tracing import trace
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 SMALL = IMAGES[:, :, :2, :2]

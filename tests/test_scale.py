@@ -10,10 +10,10 @@ from torch import nn
 from unitscope import scale, scale_figures
 from unitscope.activations import activations
 from unitscope.artifacts import read_table
+from unitscope.ascent import Recipe
 from unitscope.figures import Style
 from unitscope.rescaling import recipes_to_remake, rescaled
 from unitscope.summaries import class_means, unit_statistics
-from unitscope.visualization import Recipe
 
 GENERATOR = np.random.default_rng(0)
 REAL = GENERATOR.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)

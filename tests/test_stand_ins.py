@@ -17,6 +17,7 @@ from unitscope import graphs, scale, statistics, tables
 from unitscope.ablation import ablation
 from unitscope.activations import activations
 from unitscope.answers import Generated
+from unitscope.ascent import Recipe
 from unitscope.cumulative import areas, fractions
 from unitscope.importance import importance_table, partial_table
 from unitscope.information import class_information
@@ -32,7 +33,7 @@ from unitscope.substitution import Substitution, scales_of, substitution
 from unitscope.summaries import class_means, unit_statistics
 from unitscope.training_time import training_rows
 from unitscope.understudies import interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.visualization import Recipe, activation_maximization
+from unitscope.visualization import activation_maximization
 
 KINDS = ("alone", "duplicate", "louder", "dead")
 CLASSES = ["left", "middle", "right"]

@@ -9,19 +9,12 @@ import torch
 from networks_by_hand import Residual, linear, quiet
 
 from unitscope.artifacts import Scratch
+from unitscope.ascent import Race, Recipe, start_image
 from unitscope.errors import UserError
 from unitscope.layers import prefix
 from unitscope.sampling import select_units
 from unitscope.substitution import representative_substitution
-from unitscope.visualization import (
-    Race,
-    Recipe,
-    activation_maximization,
-    objective,
-    share_of_multiplications,
-    stages,
-    start_image,
-)
+from unitscope.visualization import activation_maximization, objective, share_of_multiplications, stages
 
 SHAPE = (3, 8, 8)
 FEW = Recipe(steps=12, points=4)

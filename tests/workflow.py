@@ -1,7 +1,9 @@
 """A copy of the project in a folder of its own, run by the real Snakemake and DVC."""
 
+import csv
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -144,3 +146,21 @@ class Project:
             for path in sorted((self.folder / top).rglob("*"))
             if path.is_file()
         }
+
+
+def undocumented(folder: Path) -> set[tuple[str, str]]:
+    """Return the tables below a folder and their columns that the README's section on artifacts does not name."""
+    section = (ROOT / "README.md").read_text().partition("\n## Artifacts\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"[\w{}]+", section))
+    # Of each method, of either half, and the ends of intervals: said once for all.
+    ends = re.compile(r"_(am|iam|iam_z)$"), re.compile(r"_(half[01]|mean|low|high)$")
+    missing = set()
+    for path in folder.rglob("*.csv"):
+        with open(path, newline="") as file:
+            header = next(csv.reader(file))
+        for column in header:
+            if not named & {column, ends[0].sub("_{m}", column), ends[1].sub("", column)}:
+                missing.add((str(path.relative_to(folder)), column))
+        if f"{path.stem}.csv" not in section and f"{path.parent.name}/" not in section:
+            missing.add((str(path.relative_to(folder)), ""))
+    return missing

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 _HOME = {
-    "Recipe": "visualization",
+    "Recipe": "ascent",
     "ablation": "ablation",
     "activation_maximization": "visualization",
     "activations": "activations",

@@ -23,12 +23,12 @@ import numpy as np
 import scipy.stats
 
 from unitscope import effects
-from unitscope.claims import COLUMNS, Part, above, all_hold, at_least, below, record
 from unitscope.cumulative import DIRECTIONS, RANDOM, areas
 from unitscope.effects import Interval, bootstrapped, difference
 from unitscope.inhibition import by_unit
 from unitscope.randomness import generator
 from unitscope.tables import MINIMIZED, REAL, RS_SCORES, Table, correlation_of, layers_of, rows_of
+from unitscope.verdicts import COLUMNS, Part, above, all_hold, at_least, below, record
 
 MOVED, KEPT = 0.9, 0.99
 """Rank correlations of a score with itself under other scales: below the one its order has moved, from the other on it

@@ -18,10 +18,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from unitscope.claims import place
 from unitscope.exemplars import Exemplars
 from unitscope.pictures import COLUMNS, PER_SHEET, reduced, rgb, sheets
 from unitscope.tables import Table, layers_of, method_name, methods_of, rows_of, two_decimals
+from unitscope.verdicts import place
 
 SCRIPTS = ("data.js", "pictures.js", "charts.js", "table.js", "unit.js", "main.js")
 """The page's own scripts, in the order in which they stand in it."""

@@ -16,18 +16,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from unitscope.errors import UserError
-from unitscope.layers import (
-    POSITIVE,
-    SIGNED,
-    TRANSPARENT,
-    Split,
-    Tap,
-    Tapped,
-    hold,
-    out_of_place,
-    read_out,
-    unit_axis,
-)
+from unitscope.layers import POSITIVE, SIGNED, Split, Tap, Tapped, hold, read_out, unit_axis
+from unitscope.tracing import TRANSPARENT, out_of_place
 
 
 def _functions(operations: Iterable[Any]) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from unitscope.ascent import Parametrization, Recipe, ascend, begin
 from unitscope.cumulative import DIRECTIONS
 from unitscope.datasets import collect, open_dataset
 from unitscope.devices import wait_for
@@ -24,7 +25,7 @@ from unitscope.predictors import redundancy
 from unitscope.rescaling import recipes_to_remake
 from unitscope.sampling import select_units
 from unitscope.substitution import MAX_SUBSTITUTES
-from unitscope.visualization import Parametrization, Recipe, ascend, begin, passes, stages
+from unitscope.visualization import passes, stages
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 """Data sets that are not downloaded to be planned for."""

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from unitscope.layers import NORMS, site_of, trace
+from unitscope.layers import site_of
 from unitscope.randomness import generator
 from unitscope.summaries import LEAST_POSITIVE
+from unitscope.tracing import NORMS, trace
 
 FOLDS = 5
 """Parts of the images; redundancy is scored on each with what was fitted on the others."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unitscope import figures, image_figures, score_figures
-from unitscope.claims import CLAIMS, VERDICTS
+from unitscope.claims import CLAIMS
 from unitscope.config import trained_epochs
 from unitscope.figures import Style
 from unitscope.image_figures import UnitImages
@@ -28,6 +28,7 @@ from unitscope.tables import (
     subset,
     two_decimals,
 )
+from unitscope.verdicts import VERDICTS
 
 
 @dataclass(frozen=True)

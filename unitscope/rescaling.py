@@ -14,20 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from unitscope.ascent import Recipe
 from unitscope.errors import UserError
-from unitscope.layers import (
-    NORMS,
-    POOLINGS,
-    RECTIFIERS,
-    TRANSPARENT,
-    Site,
-    copied,
-    flattens_units,
-    kind_of,
-    site_of,
-    trace,
-)
-from unitscope.visualization import Recipe
+from unitscope.layers import POOLINGS, RECTIFIERS, Site, copied, flattens_units, kind_of, site_of
+from unitscope.tracing import NORMS, TRANSPARENT, trace
 
 FLATTENINGS: tuple[Any, ...] = (nn.Flatten, torch.flatten, "flatten")
 MEANS: tuple[Any, ...] = (torch.mean, "mean")

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from unitscope.answers import Generated
+from unitscope.ascent import Recipe
 from unitscope.layers import prefix, readouts
 from unitscope.networks import pixels
 from unitscope.randomness import generator
@@ -22,7 +23,7 @@ from unitscope.selectivity import class_selectivity
 from unitscope.statistics import spearman
 from unitscope.substitution import Substitution, substitution
 from unitscope.summaries import group_means
-from unitscope.visualization import Recipe, activation_maximization
+from unitscope.visualization import activation_maximization
 
 SCORES = ("rs", "rs_z", "rs_q")
 NUMBERS = (
