@@ -17,6 +17,7 @@ ANALYSES = ("scale", "joint", "cumulative", "cumulative_together")
 MEASURED = ("moments", "activations", "images", "substitute_images", "ablation", *ANALYSES)
 """Rules with benchmark files; some are run where an analysis asks for them."""
 
+STYLE = figures.Style(dpi=130)
 
 LENGTHS = ("network", "steps", "epochs")
 """Of a compared variant, what the page alone asks for: its name says the same."""
@@ -58,63 +59,85 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figures, copy the small tables, and write the page."""
     results = {one["name"]: read(arguments, one) for one in arguments.experiments}
-    images = image_figures.read_images(arguments.images)
     trainings = {
         name: [result for result in results.values() if result.entry == own.entry] for name, own in results.items()
     }
+    sensitivity = sensitivity_of(arguments)
+    draw_figures(arguments, results, trainings)
+    copy_tables(arguments, results)
+    if sensitivity:
+        write_sensitivity(arguments.output_dir, sensitivity)
+    page = environment().from_string(arguments.template.read_text(encoding="utf-8"))
+    text = page.render(contents(arguments, results, trainings, sensitivity))
+    artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
+
+
+def sensitivity_of(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the correlations of each compared variant."""
+    names = dict.fromkeys(one["experiment"] for one in arguments.sensitivity)
+    layers = {name: artifacts.read_table(arguments.results / name / "layers.csv") for name in names}
+    return reproduction.sensitivity_rows(arguments.sensitivity, layers)
+
+
+def draw_figures(
+    arguments: argparse.Namespace,
+    results: Mapping[str, reproduction.Result],
+    trainings: Mapping[str, list[reproduction.Result]],
+) -> None:
+    """Draw the paper's figures that the study can show."""
+    images = image_figures.read_images(arguments.images)
     for figure, name in arguments.figures.items():
-        picture = reproduction.draw(figures.Style(dpi=130), figure, results[name], trainings[name], images)
+        picture = reproduction.draw(STYLE, figure, results[name], trainings[name], images)
         artifacts.write_bytes(arguments.output_dir / f"{figure}.png", picture)
-    for name in results:
+
+
+def copy_tables(arguments: argparse.Namespace, names: Iterable[str]) -> None:
+    """Put the small tables beside the page."""
+    for name in names:
         for table in ("units.csv", "layers.csv", "claims.csv"):
             content = (arguments.results / name / table).read_bytes()
             artifacts.write_bytes(arguments.output_dir / name / table, content)
-    sensitivity = reproduction.sensitivity_rows(
-        arguments.sensitivity,
-        {
-            name: artifacts.read_table(arguments.results / name / "layers.csv")
-            for name in dict.fromkeys(one["experiment"] for one in arguments.sensitivity)
-        },
-    )
-    if sensitivity:
-        table = {key: [row[key] for row in sensitivity] for key in sensitivity[0] if key not in LENGTHS}
-        artifacts.write_table(arguments.output_dir / "sensitivity.csv", table)
-        figure = score_figures.sensitivity(figures.Style(dpi=130), sensitivity)
-        artifacts.write_bytes(
-            arguments.output_dir / "sensitivity.png", figures.stacked(figures.Style(dpi=130), [figure])
-        )
+
+
+def write_sensitivity(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the table and the figure of the sensitivity study."""
+    table = {key: [row[key] for row in rows] for key in rows[0] if key not in LENGTHS}
+    artifacts.write_table(folder / "sensitivity.csv", table)
+    artifacts.write_bytes(folder / "sensitivity.png", figures.stacked(STYLE, [score_figures.sensitivity(STYLE, rows)]))
+
+
+def contents(
+    arguments: argparse.Namespace,
+    results: Mapping[str, reproduction.Result],
+    trainings: Mapping[str, list[reproduction.Result]],
+    sensitivity: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return what the page says, by the names that its template gives them."""
     every = list(results.values())
     claims = reproduction.claim_rows(every)
-    page = environment().from_string(arguments.template.read_text(encoding="utf-8"))
-    text = page.render(
-        config=arguments.config,
-        full=arguments.full,
-        reductions=arguments.reductions,
-        networks=reproduction.network_rows(every, {path.stem: sizes(path) for path in arguments.datasets}),
-        claims=claims,
-        verdicts=reproduction.verdict_rows(claims),
-        other=reproduction.OTHER_SCORES,
-        figures=[
+    networks = {one["network"] for one in arguments.sensitivity if one["epochs"] is not None}
+    records = {name: artifacts.read_json(arguments.checkpoints / f"{name}.json") for name in networks}
+    return {
+        "config": arguments.config,
+        "full": arguments.full,
+        "reductions": arguments.reductions,
+        "networks": reproduction.network_rows(every, {path.stem: sizes(path) for path in arguments.datasets}),
+        "claims": claims,
+        "verdicts": reproduction.verdict_rows(claims),
+        "other": reproduction.OTHER_SCORES,
+        "figures": [
             reproduction.caption(figure, results[name], trainings[name], claims)
             for figure, name in sorted(arguments.figures.items())
         ],
-        sensitivity=reproduction.sensitivity_ranges(sensitivity),
-        ascents=reproduction.by_length(sensitivity, "steps"),
-        schedules=reproduction.by_length(sensitivity, "epochs"),
-        reached=reproduction.accuracies_by_epochs(
-            arguments.sensitivity,
-            {
-                one["network"]: artifacts.read_json(arguments.checkpoints / f"{one['network']}.json")
-                for one in arguments.sensitivity
-                if one["epochs"] is not None
-            },
-        ),
-        trainings=reproduction.training_ranges(every),
-        methods=list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
-        layers=reproduction.layer_rows(every),
-        memory=memory(arguments.logs, every, arguments.experiments),
-    )
-    artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
+        "sensitivity": reproduction.sensitivity_ranges(sensitivity),
+        "ascents": reproduction.by_length(sensitivity, "steps"),
+        "schedules": reproduction.by_length(sensitivity, "epochs"),
+        "reached": reproduction.accuracies_by_epochs(arguments.sensitivity, records),
+        "trainings": reproduction.training_ranges(every),
+        "methods": list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
+        "layers": reproduction.layer_rows(every),
+        "memory": memory(arguments.logs, every, arguments.experiments),
+    }
 
 
 def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> reproduction.Result:

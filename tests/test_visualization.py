@@ -251,7 +251,7 @@ def test_a_race_is_settled_where_nobody_can_change_places():
         False,
     ]
     # What was seen of another image is forgotten; a silent target is not settled.
-    race.forget(1)
+    race.forget([1])
     assert not race.settled(1, np.array([1.0, 1.5]), 0, 0)
     assert race.settled(1, np.array([1.0, 1.5]), 0, 10)
     assert not race.settled(1, np.array([0.0, 1.5]), 0, 20)
@@ -266,11 +266,11 @@ def test_a_race_is_settled_where_few_of_those_ahead_can_change_places():
         then = now.copy()
         then[moving] = before
         for race, expected in ((strict, False), (lenient, True)):
-            race.forget(0)
+            race.forget([0])
             assert not race.settled(0, then, 0, 0)
             assert race.settled(0, now, 0, 10) == expected
     # Where nobody is ahead, nobody may come.
-    lenient.forget(0)
+    lenient.forget([0])
     assert not lenient.settled(0, np.array([1.0, 0.9]), 0, 0)
     assert not lenient.settled(0, np.array([1.0, 0.93]), 0, 10)
 

@@ -4,7 +4,7 @@ One image a row, one backward pass for all rows. The rows do not know of one ano
 layer, unit) alone; one that is done makes room for the next. What is climbed belongs to `unitscope.visualization`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -253,100 +253,152 @@ def ascend(
         Each climb, in the order in which they get there.
     """
     recipe = space.recipe
-    until = recipe.steps if until is None else until
-    coming = iter(climbs)
-    handed_on: list[Climb] = []
-
-    def following() -> Climb | None:
-        for climb in coming:
-            if climb.steps < until and not climb.settled:
-                return climb
-            handed_on.append(climb)
-        return None
-
-    begun = [following() for _ in range(batch)]
-    yield from handed_on
-    handed_on.clear()
-    if begun[0] is None:
-        return
-    # A slot without work of its own repeats the first row.
-    filled = [climb or begun[0] for climb in begun]
-    rows: list[int | None] = [climb.row if climb else None for climb in begun]
-    stacked = torch.stack([climb.values for climb in filled])
-    if stacked.dim() == 4:
-        stacked = stacked.contiguous(memory_format=torch.channels_last)
-    values = stacked.requires_grad_(True)
-    unit = torch.tensor([targets[climb.row] for climb in filled]).to(values.device)
-    repeated = begun[0].row
-    optimizer = (
-        Adam(values, recipe.learning_rate)
-        if recipe.optimizer == "adam"
-        else GradientAscent(recipe.learning_rate, recipe.optimizer == "normalized_gradient")
-    )
-    for slot, climb in enumerate(filled):
-        optimizer.put(slot, climb.memory)
-    point = {int(step): number for number, step in enumerate(recipe.recorded_steps())}
-    steps = np.array([climb.steps for climb in filled], np.int64)
-    course = np.stack([climb.course for climb in filled])
+    slots = _Slots(space, climbs, targets, batch, recipe.steps if until is None else until)
     race = Race(recipe, batch) if recipe.settled and answers is not None else None
-
-    def leave(leaving: Sequence[int], settled: bool) -> Iterator[Climb]:
-        for slot in leaving:
-            row = rows[slot]
-            assert row is not None
-            place = values[slot].detach().clone()
-            yield Climb(row, place, course[slot].copy(), int(steps[slot]), optimizer.memory(slot), settled)
-            climb = following()
-            yield from handed_on
-            handed_on.clear()
-            rows[slot] = climb.row if climb else None
-            if climb is not None:
-                with torch.no_grad():
-                    values[slot] = climb.values
-                optimizer.put(slot, climb.memory)
-                if race is not None:
-                    race.forget(slot)
-                unit[slot] = targets[climb.row]
-                steps[slot] = climb.steps
-                course[slot] = climb.course
-
-    while any(row is not None for row in rows):
-        images = space.images(values)
-        seen = images
-        if jitter is not None:
-            work = [repeated if row is None else row for row in rows]
-            seen = _shifted(images, [jitter(row, int(step)) for row, step in zip(work, steps, strict=True)])
-        value = forward(seen, unit)
-        at = [point.get(int(step)) for step in steps]
-        due = {
-            slot: number
-            for slot, (row, number) in enumerate(zip(rows, at, strict=True))
-            if row is not None and number is not None and np.isnan(course[slot, number])
-        }
+    yield from slots.handed_on()
+    while slots.busy():
+        images = space.images(slots.values)
+        value = forward(images if jitter is None else slots.shifted(images, jitter), slots.unit)
+        due = slots.due()
         if due:
-            now = value.detach().float().cpu().numpy()
-            for slot, number in due.items():
-                course[slot, number] = now[slot]
+            slots.record(due, value)
         if due and race is not None and answers is not None:
             with torch.no_grad():
                 given = answers(images).float().cpu().numpy()
-            done = [slot for slot in due if race.settled(slot, given[slot], int(unit[slot]), int(steps[slot]))]
+            done = [slot for slot in due if race.settled(slot, given[slot], *slots.place(slot))]
             if done:
                 for slot in done:
-                    course[slot, due[slot] :] = now[slot]
-                yield from leave(done, settled=True)
+                    slots.keep_to_the_end(slot, due[slot])
+                race.forget(done)
+                yield from slots.leave(done, settled=True)
                 # Again, with those that have come: all then reach their recorded points together, and the whole layer
                 # is asked only there.
                 continue
+        slots.step(value, images)
+        arrived = slots.arrived()
+        if race is not None:
+            race.forget(arrived)
+        yield from slots.leave(arrived, settled=False)
+
+
+class _Slots:
+    """The images that climb at the moment, one a slot. A slot without work of its own repeats the first image.
+
+    Attributes:
+        values: (slots, ...) what is moved, a leaf of the graph.
+        unit: (slots,) the target of each.
+    """
+
+    def __init__(
+        self, space: Parametrization, climbs: Iterable[Climb], targets: Sequence[int], batch: int, until: int
+    ) -> None:
+        self._space, self._targets, self._until = space, targets, until
+        self._coming = iter(climbs)
+        self._passed: list[Climb] = []
+        begun = [self._following() for _ in range(batch)]
+        self._rows = [climb.row if climb else None for climb in begun]
+        first = begun[0]
+        if first is None:
+            return
+        filled = [climb or first for climb in begun]
+        self._repeated = first.row
+        stacked = torch.stack([climb.values for climb in filled])
+        if stacked.dim() == 4:
+            stacked = stacked.contiguous(memory_format=torch.channels_last)
+        self.values = stacked.requires_grad_(True)
+        self.unit = torch.tensor([targets[climb.row] for climb in filled]).to(self.values.device)
+        recipe = space.recipe
+        self._optimizer: Adam | GradientAscent = (
+            Adam(self.values, recipe.learning_rate)
+            if recipe.optimizer == "adam"
+            else GradientAscent(recipe.learning_rate, recipe.optimizer == "normalized_gradient")
+        )
+        for slot, climb in enumerate(filled):
+            self._optimizer.put(slot, climb.memory)
+        self._point = {int(step): number for number, step in enumerate(recipe.recorded_steps())}
+        self._steps = np.array([climb.steps for climb in filled], np.int64)
+        self._course = np.stack([climb.course for climb in filled])
+
+    def _following(self) -> Climb | None:
+        """Return the next climb that has something left to do; those before it are handed on."""
+        for climb in self._coming:
+            if climb.steps < self._until and not climb.settled:
+                return climb
+            self._passed.append(climb)
+        return None
+
+    def handed_on(self) -> Iterator[Climb]:
+        """Yield the climbs that came with nothing left to do."""
+        passed, self._passed = self._passed, []
+        yield from passed
+
+    def busy(self) -> bool:
+        """Return whether any slot has work of its own."""
+        return any(row is not None for row in self._rows)
+
+    def shifted(self, images: Tensor, jitter: Callable[[int, int], np.ndarray]) -> Tensor:
+        """Return the images, each moved by its row's shift in its step."""
+        work = [self._repeated if row is None else row for row in self._rows]
+        shifts = [jitter(row, int(step)) for row, step in zip(work, self._steps, strict=True)]
+        moved = [image.roll(tuple(shift.tolist()), (1, 2)) for image, shift in zip(images, shifts, strict=True)]
+        return torch.stack(moved)
+
+    def place(self, slot: int) -> tuple[int, int]:
+        """Return a slot's target and how many steps it has taken."""
+        return int(self.unit[slot]), int(self._steps[slot])
+
+    def due(self) -> dict[int, int]:
+        """Return the slots whose objective is to be recorded now, each with the number of the point."""
+        at = [self._point.get(int(step)) for step in self._steps]
+        return {
+            slot: number
+            for slot, (row, number) in enumerate(zip(self._rows, at, strict=True))
+            if row is not None and number is not None and np.isnan(self._course[slot, number])
+        }
+
+    def record(self, due: Mapping[int, int], value: Tensor) -> None:
+        """Keep the objective (slots,) of those slots whose it is time to."""
+        now = value.detach().float().cpu().numpy()
+        for slot, number in due.items():
+            self._course[slot, number] = now[slot]
+
+    def keep_to_the_end(self, slot: int, number: int) -> None:
+        """Let the objective stay from a recorded point on what it is there."""
+        self._course[slot, number:] = self._course[slot, number]
+
+    def step(self, value: Tensor, images: Tensor) -> None:
+        """Take a step by the gradient of the objective (slots,), of which the images are a function."""
+        recipe = self._space.recipe
         if recipe.minimize:
             value = -value
         if recipe.total_variation:
             value = value - recipe.total_variation * total_variation(images)
-        (gradient,) = torch.autograd.grad(value.sum(), values)
-        optimizer.step(values, gradient, steps)
-        space.project(values)
-        steps += 1
-        yield from leave([slot for slot, row in enumerate(rows) if row is not None and steps[slot] == until], False)
+        (gradient,) = torch.autograd.grad(value.sum(), self.values)
+        self._optimizer.step(self.values, gradient, self._steps)
+        self._space.project(self.values)
+        self._steps += 1
+
+    def arrived(self) -> list[int]:
+        """Return the slots whose climb is at its last step."""
+        return [slot for slot, row in enumerate(self._rows) if row is not None and self._steps[slot] == self._until]
+
+    def leave(self, leaving: Sequence[int], settled: bool) -> Iterator[Climb]:
+        """Yield the climbs of some slots, and let others come in their places."""
+        for slot in leaving:
+            row = self._rows[slot]
+            assert row is not None
+            place, course = self.values[slot].detach().clone(), self._course[slot].copy()
+            yield Climb(row, place, course, int(self._steps[slot]), self._optimizer.memory(slot), settled)
+            climb = self._following()
+            yield from self.handed_on()
+            self._rows[slot] = climb.row if climb else None
+            if climb is not None:
+                with torch.no_grad():
+                    self.values[slot] = climb.values
+                self._optimizer.put(slot, climb.memory)
+                self.unit[slot] = self._targets[climb.row]
+                self._steps[slot] = climb.steps
+                self._course[slot] = climb.course
 
 
 class Race:
@@ -356,9 +408,10 @@ class Race:
         self._recipe = recipe
         self._before: list[tuple[int, np.ndarray] | None] = [None] * slots
 
-    def forget(self, slot: int) -> None:
-        """Begin a slot anew, with another image."""
-        self._before[slot] = None
+    def forget(self, slots: Iterable[int]) -> None:
+        """Begin some slots anew, with other images."""
+        for slot in slots:
+            self._before[slot] = None
 
     def settled(self, slot: int, answers: np.ndarray, target: int, step: int) -> bool:
         """Take note of what the layer answers (units,) before a step; return whether too few to matter change places.
@@ -377,11 +430,6 @@ class Race:
         left = (self._recipe.steps - step) / (step - before[0])
         undecided = np.abs(ahead) < self._recipe.settled * left * np.abs(ahead - before[1])
         return bool(undecided.sum() <= self._recipe.unsettled * (ahead > 0).sum())
-
-
-def _shifted(images: Tensor, shifts: Sequence[np.ndarray]) -> Tensor:
-    rows = [image.roll(tuple(shift.tolist()), (1, 2)) for image, shift in zip(images, shifts, strict=True)]
-    return torch.stack(rows)
 
 
 def total_variation(images: Tensor) -> Tensor:
