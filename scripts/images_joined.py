@@ -45,9 +45,11 @@ def join(out: h5py.File, name: str, blocks: list[h5py.File]) -> None:
     axis = 0 if name == "units" else 1
     ends = np.cumsum([part.shape[axis] for part in parts]).tolist()
     shape = (*parts[0].shape[:axis], ends[-1], *parts[0].shape[axis + 1 :])
-    whole = out.create_dataset(name, shape, parts[0].dtype)
+    # Named when it is full, as an array that is written at once: the file is laid out alike.
+    whole = out.create_dataset(None, shape, parts[0].dtype)
     for start, end, part in zip([0, *ends], ends, parts, strict=False):
         whole[(slice(None),) * axis + (slice(start, end),)] = part[:]
+    out[name] = whole
 
 
 def origin(file: h5py.File) -> dict[str, object]:

@@ -28,6 +28,7 @@ from unitscope.reproduction import (
     training_ranges,
     verdict_rows,
 )
+from unitscope.study import load_study
 from unitscope.tables import RS_SCORES, correlation_of
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
@@ -97,7 +98,7 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
         for table in ("units.csv", "layers.csv", "claims.csv"):
             copied = (finished.folder / "results/page" / name / table).read_bytes()
             assert copied == (finished.folder / "results" / name / table).read_bytes()
-    assert "| small | mlp | digits: 10 classes, 400 + 200 images | 1 epoch |" in text
+    assert "| small | mlp | digits: 10 classes, 4500 + 500 images | 1 epoch |" in text
     record = artifacts.read_json(finished.folder / "data/checkpoints/small-seed1.json")
     assert f"{record['test']['accuracy']:.1%}" in text
     for measured in (
@@ -310,22 +311,12 @@ def test_where_the_images_lie_is_no_reduction():
 
 
 def test_other_images_and_other_weights_are_said():
-    config, full = study(), study()
-    full["datasets"]["more_digits"] = full["datasets"]["digits"]
-    full["networks"]["small"]["dataset"] = "more_digits"
-    own = {"file": "data/own.safetensors", "sha256": "0" * 64}
-    scales = {"mean": [0.5], "std": [0.5]}
-    for one, weights in ((config, own), (full, {"torchvision": "IMAGENET1K_V1"})):
-        network = one["networks"]["small"]
-        del network["training"]
-        network |= {"source": "torchvision", "model": "vgg16", "weights": weights, "normalization": scales}
-    found = {
-        row["setting"]: (row["here"], row["full"])
-        for row in reductions(*(resolve(one, SCHEMA, "config") for one in (config, full)))
-    }
-    assert found["network.dataset"] == ("digits", "more_digits")
-    assert found["network.weights.file"] == ("data/own.safetensors", None)
-    assert found["network.weights.torchvision"] == (None, "IMAGENET1K_V1")
+    studies = (load_study(ROOT, ROOT / f"paper/{name}.yaml") for name in ("cpu", "config"))
+    found = {row["setting"]: row for row in reductions(*studies) if row["experiment"] == "vgg16-imagenet-cpu"}
+    said = {setting: (row["here"], row["full"]) for setting, row in found.items()}
+    assert said["network.dataset"] == ("imagenet20", "imagenet")
+    assert said["network.weights.torchvision"] == (None, "IMAGENET1K_V1")
+    assert said["network.weights.file"][0].endswith("vgg16_imagenet_features_fp16.safetensors")
 
 
 def test_variants_that_are_undefined_in_a_training_are_counted_apart():

@@ -74,7 +74,7 @@ def test_the_figure_shows_every_training(seeds):
     assert table["epoch"].reshape(len(seeds), 3, -1)[:, :, 0].tolist() == [[0, 3, 12]] * len(seeds)
     figure = training_figures.training_time(STYLE, table)
     assert_readable(figure)
-    assert ("2 trainings" in all_texts(figure)) == (len(seeds) > 1)
+    assert ("2 trainings" in " ".join(all_texts(figure).split())) == (len(seeds) > 1)
     accuracy = figure.axes[0].lines
     assert len(accuracy) == len(seeds)
     assert accuracy[0].get_xdata().tolist() == [0, 1, 2]

@@ -10,7 +10,6 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -173,24 +172,13 @@ def _first_line(error: Exception) -> str:
 # --- as modules ------------------------------------------------------------------------------------------------------
 
 
-class _Exported(fx.GraphModule):
-    """A program that makes tensors where its weights lie, whatever device it names: that is where it was exported."""
+def _beside(function: Any) -> Any:
+    """Return a function whose result lies where the images do: a program names the device that it was exported on."""
 
-    def _apply(self, fn: Any, recurse: bool = True) -> nn.Module:
-        moved: nn.Module = super()._apply(fn, recurse)
-        self.follow_weights()
-        return moved
+    def made(images: Tensor, *arguments: Any, **named: Any) -> Any:
+        return function(*arguments, **named, device=images.device)
 
-    def follow_weights(self) -> None:
-        """Name the device of the weights in place of any other."""
-        weights = next(chain(self.parameters(), self.buffers()), None)
-        if weights is None:
-            return
-        for node in self.graph.nodes:
-            node.args, node.kwargs = fx.node.map_aggregate(
-                (node.args, node.kwargs), lambda value: weights.device if isinstance(value, torch.device) else value
-            )
-        self.recompile()
+    return made
 
 
 class _Rebuilt:
@@ -213,15 +201,15 @@ class _Rebuilt:
 
     def module(self) -> nn.Module:
         """Return the whole."""
-        module = _Exported(self.root, self.graph, "Exported")
+        module = fx.GraphModule(self.root, self.graph, "Exported")
         module.graph.eliminate_dead_code()
-        module.follow_weights()
+        module.recompile()
         return module.eval()
 
     def _add(self, node: fx.Node) -> None:
         if node.op == "placeholder":
             if node.name not in self.names:
-                self.values[node] = self.graph.placeholder("images")
+                self.images = self.values[node] = self.graph.placeholder("images")
         elif node.op == "output":
             self.graph.output(self._value(node.args[0][0]))  # type: ignore[index,arg-type]
         else:
@@ -247,6 +235,9 @@ class _Rebuilt:
         if operator in ("dropout", "dropout_") and source is not None and node.args[2] is False:
             return self._value(source)
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
+        if "device" in kwargs:
+            rest = {name: value for name, value in kwargs.items() if name != "device"}
+            return self.graph.call_function(_beside(node.target), (self.images, *args), rest)
         plain = operator.rstrip("_")
         function, most = FUNCTIONS.get(plain, (None, 0))
         if plain == "hardtanh" and args[1:] == (0.0, 6.0):
