@@ -101,14 +101,14 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
     module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     layer = tap(module, arguments.layer, record["input"])
     sets = needed_sets(chosen)
+    # Of no image yet.
+    sums = interaction_sums(chosen, lambda members: np.zeros(0), np.zeros(0, np.int64))
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
-            nothing = [np.full((4 + len(plan.controls), 2), np.nan) for plan in chosen]
-            return nothing, np.zeros(2), "the data set has no classes"
+            return sums, np.zeros(2), "the data set has no classes"
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings["images"])
         half, seen = halves(labels)[rows], 0
-        sums: list[np.ndarray] = [np.zeros((4 + len(plan.controls), 2)) for plan in chosen]
         images = dataset.labelled("test", rows, arguments.settings["batch"])
         for part in removal_by_batch(module, layer.layer, layer.kind, images, np.zeros(layer.units), list(sets)):
             rises = part.loss - part.loss[0]

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import signal
 import zipfile
 
 import pytest
@@ -232,6 +233,10 @@ def test_an_expression_is_not_evaluated(tmp_path):
     assert not ran.exists()
 
 
+def hung(number, frame):
+    raise TimeoutError("it has not been refused at once")
+
+
 @pytest.mark.parametrize("text", ["1" * 60 + "!", "s1" * 40 + "!", "Symbol('s0'" + ", a=True" * 40])
 def test_an_expression_that_could_be_read_in_many_ways_is_refused_at_once(text):
     content = exported(quiet(Tokens()))
@@ -242,9 +247,16 @@ def test_an_expression_that_could_be_read_in_many_ways_is_refused_at_once(text):
         model.clear()
         model.update(json.loads(written[:first] + text + written[written.index('"', first) :]))
 
-    # Read in all ways that it could be, it would take longer than the suite may.
-    with pytest.raises(UserError, match="computes a size by"):
-        read_exported(program(changed(content, in_graph(edit))), SIZE)
+    # Tried in all ways, it would never end; a hang shall fail.
+    hostile = program(changed(content, in_graph(edit)))
+    previous = signal.signal(signal.SIGALRM, hung)
+    signal.alarm(5)
+    try:
+        with pytest.raises(UserError, match="computes a size by"):
+            read_exported(hostile, SIZE)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def test_nothing_is_unpickled(residual, tmp_path):

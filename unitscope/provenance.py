@@ -133,12 +133,14 @@ def _digest(texts: Iterable[str]) -> str:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    """Return a module's syntax tree without docstrings."""
+    """Return a module's syntax tree without docstrings, and without the empty texts that 3.12 puts into f-strings."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # A string that stands alone does nothing, wherever it stands.
             node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
+        elif isinstance(node, ast.JoinedStr):
+            node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
     return tree
 
 
@@ -154,8 +156,6 @@ def _told(node: Any) -> str:
         return f"[{','.join(map(_told, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    if isinstance(node, ast.JoinedStr):
-        node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
     fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
     return f"{type(node).__name__}({','.join(f'{name}={_told(value)}' for name, value in fields)})"
 

@@ -190,12 +190,12 @@ def timm_weights(model: str, tag: str, options: Mapping[str, Any]) -> Pretrained
     known = [name.partition(".")[2] for name in timm.list_pretrained(f"{model}.*")]
     if tag not in known:
         raise UserError(f"timm has no weights {tag!r} for {model}; it has {', '.join(known) or 'none'}.")
-    # Options that it does not take are told before anything is fetched.
-    _made(model, timm.create_model, timm.create_model, options, model_name=model)
     try:
         module = timm.create_model(f"{model}.{tag}", pretrained=True, **options)
     # Whatever the hub's client raises without a network.
     except Exception as error:
+        # Unless it is the options, which are told as such.
+        _made(model, timm.create_model, timm.create_model, options, model_name=model)
         raise UserError(
             f"timm could not fetch the weights {tag} of {model} ({_first_line(error)}). Without a network, bring the "
             "file and name it: weights: {file: model.safetensors, sha256: ...}, with normalization."

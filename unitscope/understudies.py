@@ -220,8 +220,8 @@ def interaction_rows(
 
     Args:
         several: What was removed.
-        sums: As `interaction_sums` gives them, over all images; NaN where none could be asked.
-        images: (2,) number of images of either half.
+        sums: As `interaction_sums` gives them, over all images.
+        images: (2,) number of images of either half; what was measured on none is NaN.
         scales: (units,).
         why: Says why a unit has nothing to be measured; an empty text where it has.
     """
