@@ -32,7 +32,8 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         style: How it looks.
         tables: The interactions of each layer and method, as `scripts/joint.py` writes them.
     """
-    figure, panels = _panels(style, len(tables) * len(RS_SCORES), right=0.75)
+    # Losses may be of any size: room for -0.00025 beside each panel.
+    figure, panels = _panels(style, len(tables) * len(RS_SCORES), right=0.75, left=0.85, gap=0.72)
     shade = ScalarMappable(Normalize(0, 1), colormaps["viridis_r"].with_extremes(bad="#CCCCCC"))
     for axes, (table, score) in zip(panels, itertools.product(tables, RS_SCORES), strict=True):
         x, y = table["control_mean"].astype(float), table["interaction"].astype(float)
@@ -141,12 +142,18 @@ def _band(axes: Axes, table: Mapping[str, np.ndarray]) -> None:
 
 
 def _panels(
-    style: Style, count: int, abreast: int = COLUMNS, right: float = 0.1, bottom: float = 0.6
+    style: Style,
+    count: int,
+    abreast: int = COLUMNS,
+    right: float = 0.1,
+    bottom: float = 0.6,
+    left: float = 0.62,
+    gap: float = 0.5,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with panels of equal size, row by row, at most so many side by side."""
     columns = min(abreast, count)
     lines = math.ceil(count / columns)
-    left, gap, head, between = 0.62, 0.5, 0.42, 0.3
+    head, between = 0.42, 0.3
     width = (style.width - left - right - (abreast - 1) * gap) / abreast
     height = 0.85 * width
     total = bottom + lines * (height + head) + (lines - 1) * between
