@@ -267,12 +267,13 @@ def test_every_clamp_has_its_panels():
     assert ends == [{0.1}] * 4 + [{1.0}] * 4
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("size", [1e-6, -2.5e-4, 3e-3, 40.0])
-def test_interactions_of_any_size_can_be_read(size):
+def test_interactions_of_any_size_can_be_read(size, layers):
     values = {"control_mean": np.linspace(-0.3, 1, 9) * size, "interaction": np.linspace(0, 1.2, 9) * size}
     names = {"layer": np.full(9, "conv1"), "method": np.full(9, "iam"), "reason": np.full(9, "")}
     scores = {score: np.linspace(0, 0.9, 9) for score in ("rs", "rs_z", "rs_q")}
-    assert_readable(removal_figures.interactions(Style(dpi=100), [{**values, **names, **scores}] * 2))
+    assert_readable(removal_figures.interactions(Style(dpi=100), [{**values, **names, **scores}] * layers))
 
 
 @pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z", "am-minimum")], ids=["one", "four"])

@@ -33,7 +33,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         tables: The interactions of each layer and method, as `scripts/joint.py` writes them.
     """
     # Losses may be of any size: room for -0.00025 beside each panel.
-    figure, panels = _panels(style, len(tables) * len(RS_SCORES), right=0.75, left=0.85, gap=0.72)
+    figure, panels = _panels(style, len(tables) * len(RS_SCORES), right=0.75, left=0.98, gap=0.7)
     shade = ScalarMappable(Normalize(0, 1), colormaps["viridis_r"].with_extremes(bad="#CCCCCC"))
     for axes, (table, score) in zip(panels, itertools.product(tables, RS_SCORES), strict=True):
         x, y = table["control_mean"].astype(float), table["interaction"].astype(float)
@@ -60,13 +60,13 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         other = shown & ~matched
         axes.scatter(x[other], y[other], c="none", s=14, edgecolors=colors[other], linewidths=0.9, zorder=2)
         axes.set(xlim=limits, ylim=limits)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(3))
+        for axis, most in ((axes.xaxis, 2), (axes.yaxis, 3)):
+            axis.set_major_locator(MaxNLocator(most))
             axis.set_major_formatter(lambda value, _: f"{value:.2g}".replace("-", MINUS))
     bar = figure.add_axes((1 - 0.6 / style.width, 0.3, 0.1 / style.width, 0.4))
     figure.colorbar(shade, cax=bar).set_label("RS", size=style.small)
     figure.supxlabel("mean interaction with random units of the same scale (nats)", size=style.font_size)
-    figure.supylabel("interaction with the substitutes (nats)", size=style.font_size)
+    figure.supylabel("interaction with\nthe substitutes (nats)", size=style.font_size)
     return figure
 
 
