@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 from networks_by_hand import quiet
-from real_images import FOLDER, ROOT, digits_file, shared, write_images
+from real_images import FOLDER, ROOT, digits_file, shared, some_digits, write_images
 from torch import nn
 
 from unitscope.architectures import Headed
 from unitscope.artifacts import Scratch, read_json, sha256_of
 from unitscope.datasets import Dataset, collect, open_dataset, write_dataset
 from unitscope.errors import UserError
-from unitscope.networks import accept_pixels, build, load_checkpoint, load_weights, read_state_dict
+from unitscope.networks import accept_pixels, build, load_checkpoint, load_weights, pixels, read_state_dict
 from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, logits_of, train
 
 CPU = torch.device("cpu")
@@ -247,6 +247,27 @@ def test_a_network_that_knows_nothing(few_digits):
         found = evaluate(module, dataset, "test", CPU)
     assert found["loss"] == pytest.approx(math.log(3))
     assert found["accuracy"] == pytest.approx(1 / 3) and found["class_accuracy"] == [1.0, 0.0, 0.0]
+
+
+def test_large_images_are_evaluated_fewer_at_a_time(tmp_path):
+    images, labels = some_digits(3, 40)
+    np.savez(tmp_path / "large.npz", images=images.repeat(10, 1).repeat(10, 2), labels=labels)
+    settings = {"source": "arrays", "path": str(tmp_path / "large.npz"), "test_fraction": 0.25, "seed": 0}
+    write_dataset(tmp_path / "large.h5", collect(settings), settings)
+    module, sizes = quiet(nn.Sequential(nn.AdaptiveAvgPool2d(14), nn.Flatten(), nn.Linear(196, 3))), []
+    module.register_forward_hook(lambda _, arguments, __: sizes.append(arguments[0].shape))
+    with open_dataset(tmp_path / "large.h5") as dataset:
+        found = evaluate(module, dataset, "test", CPU)
+        total, read = 0, sizes.copy()
+        for count, _, height, width in read:
+            assert count * height * width <= 2**20
+            total += count
+        assert len(read) > 1 and total == dataset.count("test")
+        with torch.no_grad():
+            logits = module(pixels(dataset.images("test"), CPU)).double()
+        target = torch.from_numpy(dataset.labels("test"))
+    assert found["loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, target)))
+    assert found["accuracy"] == float((logits.argmax(1) == target).double().mean())
 
 
 # --- linear heads ----------------------------------------------------------------------------------------------------

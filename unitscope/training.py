@@ -21,13 +21,21 @@ from unitscope.errors import UserError
 from unitscope.networks import pixels
 from unitscope.randomness import generator
 
-EVALUATION_BATCH = 250
+EVALUATED_IMAGES = 250
+EVALUATED_PIXELS = 2**20
+"""At once, at most: 250 images of 64 x 64, 20 of 224 x 224, of which VGG16's first maps take 250 MiB each."""
+
+
+def evaluation_batch(dataset: Dataset) -> int:
+    """Return how many images of a data set are evaluated at once, so that memory does not grow with their size."""
+    _, height, width = dataset.shape
+    return max(1, min(EVALUATED_IMAGES, EVALUATED_PIXELS // (height * width)))
 
 
 def channel_statistics(dataset: Dataset) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of each channel over the training split, of pixels in [0, 1]."""
     count, total, squares = 0, np.zeros(dataset.shape[0]), np.zeros(dataset.shape[0])
-    for batch in dataset.batches("train", EVALUATION_BATCH):
+    for batch in dataset.batches("train", evaluation_batch(dataset)):
         values = batch.reshape(-1, batch.shape[-1]).astype(np.float64) / 255
         count, total, squares = count + len(values), total + values.sum(0), squares + (values**2).sum(0)
     mean = total / count
@@ -214,7 +222,7 @@ def fit_linear_head(module: nn.Module, path: str, dataset: Dataset, weight_decay
     handle = head.register_forward_pre_hook(keep)
     try:
         with torch.no_grad(), progress(len(features), "features", "images") as advance:
-            for batch in dataset.batches("train", EVALUATION_BATCH):
+            for batch in dataset.batches("train", evaluation_batch(dataset)):
                 module(pixels(batch, device))
                 seen += len(batch)
                 advance(len(batch))
@@ -244,11 +252,10 @@ def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.devi
     """Return loss (mean cross-entropy, nats), accuracy, and accuracy by class on a split."""
     module.eval()
     labels = dataset.labels(split)
-    loss, right = 0.0, []
+    loss, right, size = 0.0, [], evaluation_batch(dataset)
     with torch.inference_mode():
-        for number, batch in enumerate(dataset.batches(split, EVALUATION_BATCH)):
-            first = number * EVALUATION_BATCH
-            target = torch.from_numpy(labels[first : first + len(batch)])
+        for number, batch in enumerate(dataset.batches(split, size)):
+            target = torch.from_numpy(labels[number * size :][: len(batch)])
             # Summed on the processor: some devices lack double precision.
             logits = module(pixels(batch, device)).cpu()
             loss += float(F.cross_entropy(logits.double(), target, reduction="sum"))
