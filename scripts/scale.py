@@ -1,6 +1,7 @@
 """Give the units of a layer other scales, which leaves the network's function as it is, and tell which scores move."""
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 
@@ -58,18 +59,15 @@ def main(arguments: argparse.Namespace) -> None:
     draws = [(draw, scale.unit_factors(*drawn, draw, units, settings["spread"])) for draw in range(settings["draws"])]
     targets = select_units(settings["units"], units)
     how = settings["readout"], settings["batch"]
-    kept = {method: images for method, images in map(stored, arguments.images) if method in maximizing}
-    found = scale.kept(module, layer, kept, scales, draws, sample, *how)
+    with contextlib.ExitStack() as opened:
+        files = [opened.enter_context(open_hdf5(path)) for path in arguments.images]
+        stored = {str(file.attrs["method"]): scale.Stored(file["units"][:], file["images"]) for file in files}
+        kept = {method: images for method, images in stored.items() if method in maximizing}
+        found = scale.kept(module, layer, kept, scales, draws, sample, *how)
     found += scale.made(
         module, layer, record["input"], targets, recipes, scales, draws[0], settings["start_seed"], *how, mean_image
     )
     write_table(arguments.output, scale.table(layer, found))
-
-
-def stored(path: Path) -> tuple[str, scale.Stored]:
-    """Return the method of an artifact of images, and the images."""
-    with open_hdf5(path) as file:
-        return str(file.attrs["method"]), scale.Stored(file["units"][:], file["images"][:])
 
 
 def scales_of(file: h5py.File, layer: str) -> scale.Scales:

@@ -1,5 +1,6 @@
 """Random scales of units: raw RS moves with them, what does not depend on scales stays, and so does the function."""
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -79,6 +80,28 @@ def test_raw_rs_follows_a_scale_and_the_others_do_not():
     assert row[1, "rs_q"]["units"] == 0
     assert "rs_q is undefined for all units" in row[1, "rs_q"]["reason"]
     assert {one["logits_change"] for one in found} == {one["selectivity_change"] for one in found} == {0.0}
+
+
+class Read:
+    """Images in a file, and how many have been read at once."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset, self.shape, self.at_once = dataset, dataset.shape, []
+
+    def __getitem__(self, which):
+        read = self.dataset[which]
+        self.at_once.append(len(read))
+        return read
+
+
+def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 1, 2, 1), dtype=np.uint8)
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        read = Read(file.create_dataset("images", data=images))
+        found = scale.answers(two_units(), "1", read, "mean", 2)
+    assert read.at_once == [2, 1, 2, 1]
+    first, second = images.reshape(2, 3, 2)[..., 0] / 255, images.reshape(2, 3, 2)[..., 1] / 255
+    np.testing.assert_allclose(found, np.stack([first, first / 2, second, 0 * first], -1), rtol=1e-6)
 
 
 def test_a_dead_unit_that_its_image_excites_is_left_out():

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from torch import nn
@@ -75,11 +76,12 @@ class Stored:
 
     Attributes:
         units: (targets,) the units that they were made for.
-        images: (seeds, targets, height, width, channels), uint8, or float in [0, 1].
+        images: (seeds, targets, height, width, channels), uint8, or float in [0, 1]; in a file, of which a batch is
+            read at a time.
     """
 
     units: np.ndarray
-    images: np.ndarray
+    images: np.ndarray | h5py.Dataset
 
 
 def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> np.ndarray:
@@ -88,7 +90,7 @@ def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> n
     return 2.0 ** exponents.astype(np.float64)
 
 
-def answers(module: nn.Module, layer: str, images: np.ndarray, readout: str, batch: int) -> np.ndarray:
+def answers(module: nn.Module, layer: str, images: np.ndarray | h5py.Dataset, readout: str, batch: int) -> np.ndarray:
     """Return how a layer answers images, (seeds, targets, units), by running the network on them.
 
     Args:
@@ -100,10 +102,14 @@ def answers(module: nn.Module, layer: str, images: np.ndarray, readout: str, bat
     """
     device = next(module.parameters()).device
     forward = prefix(module, layer, readout)
-    flat = images.reshape(-1, *images.shape[2:])
+    seeds, targets = images.shape[:2]
     with torch.inference_mode():
-        found = [forward(_seen(flat[i : i + batch], device))[1].float().cpu() for i in range(0, len(flat), batch)]
-    return torch.cat(found).numpy().reshape(*images.shape[:2], -1)
+        found = [
+            forward(_seen(images[seed, first : first + batch], device))[1].float().cpu()
+            for seed in range(seeds)
+            for first in range(0, targets, batch)
+        ]
+    return torch.cat(found).numpy().reshape(seeds, targets, -1)
 
 
 def _seen(images: np.ndarray, device: torch.device) -> torch.Tensor:
