@@ -35,7 +35,7 @@ PLANNED = {
         *(f"shallow-cpu-seed{seed}" for seed in range(5)),
         *(
             f"sensitivity-cpu{choice}-seed{seed}"
-            for choice in ("", "-readout-max", "-readout-center", "-pool", "-batchnorm")
+            for choice in ("", "-readout-max", "-readout-center", "-pool", "-epochs5", "-batchnorm")
             for seed in range(2)
         ),
     },
@@ -80,10 +80,23 @@ def test_the_papers_images_may_come_from_a_folder(clone):
 def test_the_papers_study_may_be_in_bfloat16(clone):
     said = clone.run("snakemake", "-n", "-p", "--configfile", "paper/cpu.yaml", "paper/bfloat16.yaml")
     assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED["paper/cpu.yaml"]
-    recipes = re.findall(r"--recipe '([^']+)'", said)
-    assert recipes and all('"precision":"bfloat16"' in recipe for recipe in recipes)
+    ascents = [line for line in said.splitlines() if "scripts/images.py" in line]
+    rounded = {"vgg16-cifar10-cpu", "vgg16-imagenet-cpu"}
+    for line in ascents:
+        makes = set(re.findall(r"results/([^/]+)/images/", line))
+        assert makes and ('"precision":"bfloat16"' in line) == (makes <= rounded)
+    assert rounded <= {name for line in ascents for name in re.findall(r"results/([^/]+)/images/", line)}
     trained = [text for text in re.findall(r"checkpoint.py .*--settings '([^']+)'", said) if '"epochs":' in text]
-    assert len(trained) == 11 and all('"precision":"bfloat16"' in text for text in trained)
+    assert len(trained) == 13 and all('"precision":"bfloat16"' in text for text in trained)
+
+
+def test_the_papers_study_reads_no_more_large_images_at_once_than_memory_holds():
+    # VGG16 at 224 pixels on a processor: 4.1 GB with 20 images in ablation, 3.9 GB with 16 in images, 2.9 GB with 20 in
+    # activations. All images of a job stay in memory, which a block of units bounds.
+    chosen = load_study(ROOT, ROOT / "paper/config.yaml").experiments["vgg16-imagenet"]
+    for rule, most in (("activations", 20), ("ablation", 10), ("images", 8)):
+        assert chosen[rule]["batch"] <= most
+    assert chosen["images"]["block"] <= 64
 
 
 def test_configs_that_are_laid_over_one_another_are_read_as_snakemake_reads_them():
