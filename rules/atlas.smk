@@ -21,6 +21,8 @@ rule atlas:
         "results/{experiment}/atlas.html",
     log:
         "logs/{experiment}/atlas.log",
+    benchmark:
+        "logs/{experiment}/atlas.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

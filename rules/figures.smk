@@ -23,6 +23,8 @@ rule figures:
         pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=FIGURES),
     log:
         "logs/{experiment}/figures.log",
+    benchmark:
+        "logs/{experiment}/figures.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -44,6 +46,8 @@ rule sheets:
         pdf=expand("results/{{experiment}}/figures/{{layer}}.{{method}}.{kind}.pdf", kind=["sheet", "responses"]),
     log:
         "logs/{experiment}/sheets/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/sheets/{layer}.{method}.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

@@ -15,6 +15,8 @@ rule graph:
         graphml="results/{experiment}/graph/{layer}.{method}.graphml",
     log:
         "logs/{experiment}/graph/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/graph/{layer}.{method}.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -38,6 +40,8 @@ rule graphs:
         pdf="results/{experiment}/figures/graph.pdf",
     log:
         "logs/{experiment}/graphs.log",
+    benchmark:
+        "logs/{experiment}/graphs.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -62,6 +66,8 @@ rule inhibition:
         layers=table("inhibition_layers"),
     log:
         "logs/{experiment}/inhibition.log",
+    benchmark:
+        "logs/{experiment}/inhibition.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -83,6 +89,8 @@ rule inhibition_figure:
         pdf="results/{experiment}/figures/inhibition.pdf",
     log:
         "logs/{experiment}/inhibition_figure.log",
+    benchmark:
+        "logs/{experiment}/inhibition_figure.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

@@ -13,6 +13,8 @@ rule natural:
         "results/{experiment}/natural.csv",
     log:
         "logs/{experiment}/natural.log",
+    benchmark:
+        "logs/{experiment}/natural.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -32,6 +34,8 @@ rule natural_figures:
         pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=NATURAL_FIGURES),
     log:
         "logs/{experiment}/natural_figures.log",
+    benchmark:
+        "logs/{experiment}/natural_figures.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -54,6 +58,8 @@ rule predictors:
         "results/{experiment}/predictors.csv",
     log:
         "logs/{experiment}/predictors.log",
+    benchmark:
+        "logs/{experiment}/predictors.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -74,6 +80,8 @@ rule importance:
         partial=table("partial"),
     log:
         "logs/{experiment}/importance.log",
+    benchmark:
+        "logs/{experiment}/importance.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -92,6 +100,8 @@ rule importance_figures:
         pdf="results/{experiment}/figures/importance.pdf",
     log:
         "logs/{experiment}/importance_figures.log",
+    benchmark:
+        "logs/{experiment}/importance_figures.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -120,6 +130,8 @@ rule reliability:
         nulls=table("nulls"),
     log:
         "logs/{experiment}/reliability.log",
+    benchmark:
+        "logs/{experiment}/reliability.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -139,6 +151,8 @@ rule nulls_figures:
         pdf="results/{experiment}/figures/nulls.pdf",
     log:
         "logs/{experiment}/nulls_figures.log",
+    benchmark:
+        "logs/{experiment}/nulls_figures.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

@@ -63,6 +63,8 @@ rule taps:
         "results/{experiment}/taps.json",
     log:
         "logs/{experiment}/taps.log",
+    benchmark:
+        "logs/{experiment}/taps.tsv"
     priority: 100
     conda:
         "../envs/unitscope.yaml"

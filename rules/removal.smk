@@ -43,6 +43,8 @@ rule joint_summary:
         ),
     log:
         "logs/{experiment}/joint_summary.log",
+    benchmark:
+        "logs/{experiment}/joint_summary.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -63,6 +65,8 @@ rule joint_figure:
         pdf="results/{experiment}/figures/joint.pdf",
     log:
         "logs/{experiment}/joint_figure.log",
+    benchmark:
+        "logs/{experiment}/joint_figure.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -147,6 +151,8 @@ rule cumulative_areas:
         table("cumulative_areas"),
     log:
         "logs/{experiment}/cumulative_areas.log",
+    benchmark:
+        "logs/{experiment}/cumulative_areas.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -163,6 +169,8 @@ rule cumulative_figure:
         pdf="results/{experiment}/figures/cumulative.pdf",
     log:
         "logs/{experiment}/cumulative_figure.log",
+    benchmark:
+        "logs/{experiment}/cumulative_figure.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

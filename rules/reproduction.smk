@@ -26,6 +26,8 @@ rule reproduction:
         ),
     log:
         "logs/reproduction.log",
+    benchmark:
+        "logs/reproduction.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

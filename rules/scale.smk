@@ -42,6 +42,8 @@ rule scale_figure:
         pdf="results/{experiment}/figures/scale.pdf",
     log:
         "logs/{experiment}/scale_figure.log",
+    benchmark:
+        "logs/{experiment}/scale_figure.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

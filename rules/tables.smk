@@ -18,6 +18,8 @@ rule units:
         table("units"),
     log:
         "logs/{experiment}/units.log",
+    benchmark:
+        "logs/{experiment}/units.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -37,6 +39,8 @@ rule layers:
         table("layers"),
     log:
         "logs/{experiment}/layers.log",
+    benchmark:
+        "logs/{experiment}/layers.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -57,6 +61,8 @@ rule metrics:
         plot="results/{experiment}.depth.csv",
     log:
         "logs/{experiment}/metrics.log",
+    benchmark:
+        "logs/{experiment}/metrics.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -85,6 +91,8 @@ rule claims:
         table("claims"),
     log:
         "logs/{experiment}/claims.log",
+    benchmark:
+        "logs/{experiment}/claims.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

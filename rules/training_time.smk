@@ -11,6 +11,8 @@ rule training_time:
         "results/{entry}.training/training.csv",
     log:
         "logs/{entry}.training.log",
+    benchmark:
+        "logs/{entry}.training.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -33,6 +35,8 @@ rule training_time_figure:
         pdf="results/{entry}.training/training_time.pdf",
     log:
         "logs/{entry}.training_figure.log",
+    benchmark:
+        "logs/{entry}.training_figure.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -57,6 +61,8 @@ rule training_claims:
         ),
     log:
         "logs/{entry}.training_claims.log",
+    benchmark:
+        "logs/{entry}.training_claims.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:

@@ -64,6 +64,8 @@ rule selectivity:
         "results/{experiment}/selectivity.csv",
     log:
         "logs/{experiment}/selectivity.log",
+    benchmark:
+        "logs/{experiment}/selectivity.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -82,6 +84,8 @@ rule exemplars:
         "results/{experiment}/exemplars.h5",
     log:
         "logs/{experiment}/exemplars.log",
+    benchmark:
+        "logs/{experiment}/exemplars.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
@@ -168,6 +172,8 @@ rule images_joined:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
         "logs/{experiment}/images/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/images/{layer}.{method}.joined.tsv"
     wildcard_constraints:
         experiment=alternatives(IN_BLOCKS),
     conda:
@@ -186,6 +192,8 @@ rule substitution:
         "results/{experiment}/substitution/{layer}.{method}.csv",
     log:
         "logs/{experiment}/substitution/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/substitution/{layer}.{method}.tsv"
     conda:
         "../envs/unitscope.yaml"
     params:
