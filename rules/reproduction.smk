@@ -11,9 +11,13 @@ rule reproduction:
         datasets=expand("data/datasets/{dataset}.h5", dataset=datasets_of_the_paper()),
         images=shown_images(),
         sensitivity=expand("results/{name}/layers.csv", name=sorted({one["experiment"] for one in PAPER_VARIANTS})),
+        # What jobs took is known when all are done.
+        finished=[targets(one["name"]) for one in PAPER_EXPERIMENTS],
+        sizes=[PAPER["sizes"]] if PAPER["sizes"] else [],
         template="paper/README.md.jinja",
     output:
         page=f"{PAPER['folder']}/README.md",
+        memory=f"{PAPER['folder']}/memory.csv",
         figures=expand("{folder}/{figure}.png", folder=PAPER["folder"], figure=list(PAPER_FIGURES)),
         tables=expand(
             "{folder}/{name}/{table}.csv",
@@ -43,4 +47,4 @@ rule reproduction:
         "python scripts/reproduction.py --experiments {params.experiments:q} --results results"
         " --checkpoints data/checkpoints --datasets {input.datasets:q} --images {input.images:q} --figures {params.figures:q}"
         " --reductions {params.reductions:q} --sensitivity {params.sensitivity:q} --config {params.config:q} --full {params.full:q} --logs logs"
-        " --template {input.template:q} --output-dir {params.folder:q} --log {log:q}"
+        " --sizes {input.sizes:q} --template {input.template:q} --output-dir {params.folder:q} --log {log:q}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unitscope import console, devices
+from unitscope.artifacts import canonical_json
 from unitscope.config import Study, one_training, trained_epochs
 from unitscope.errors import UserError
 from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
@@ -145,6 +146,7 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
     busy = [name for name in study.networks if working[name] or f"data/checkpoints/{name}.pt" in pending]
     measurements = sum(2 + sum(3 * len(study.experiments[e]["layers"]) for e in working[name]) for name in busy)
     data = dict(promised)
+    calibrations: dict[str, Calibration] = {}
     for name in busy:
         network = study.networks[name]
         source = network["dataset"]
@@ -152,7 +154,11 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
             data.setdefault(name, Outline(0, 0, network["input"], 1000))
         elif source not in data:
             data[source] = outline(study.datasets[source])
-        calibration = Calibration(network, data[source or name], device, budget / max(1, measurements))
+        # Trainings of one recipe take the same time.
+        recipe = canonical_json({key: value for key, value in network.items() if key != "seed"})
+        if recipe not in calibrations:
+            calibrations[recipe] = Calibration(network, data[source or name], device, budget / max(1, measurements))
+        calibration = calibrations[recipe]
         if f"data/checkpoints/{name}.pt" in pending:
             seconds = 0.0
             if network["training"]:

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,28 @@ import jinja2
 
 from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
 from unitscope.datasets import SPLITS, open_dataset
-from unitscope.tables import method_name, methods_of
+from unitscope.tables import columns, method_name, methods_of
 
-ANALYSES = ("scale", "joint", "cumulative", "cumulative_together")
-MEASURED = ("moments", "activations", "images", "substitute_images", "ablation", *ANALYSES)
-"""Rules with benchmark files; some are run where an analysis asks for them."""
+OF_ANALYSES = {
+    "scale": ("scale", "scale_figure"),
+    "natural": ("natural", "natural_figures"),
+    "importance": ("predictors", "importance", "importance_figures"),
+    "reliability": ("reliability", "nulls_figures"),
+    "joint": ("joint", "joint_summary", "joint_figure"),
+    "cumulative": ("cumulative", "cumulative_together", "cumulative_areas", "cumulative_figure"),
+    "graph": ("graph", "graphs"),
+    "inhibition": ("inhibition", "inhibition_figure"),
+}
+"""The rules of each analysis; some are run where an experiment asks for the analysis alone."""
+
+OF_ALL = (
+    *("taps", "moments", "activations", "selectivity", "exemplars", "images", "images_joined", "substitution"),
+    *("substitute_images", "ablation", "units", "layers", "metrics", "claims", "figures", "sheets", "atlas"),
+)
+"""The rules of every experiment."""
+
+MEMORY = ("rule", "experiment", "jobs", "peak_mib", "seconds")
+"""Columns of the table of what jobs took."""
 
 STYLE = figures.Style(dpi=130)
 
@@ -51,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
         "--full", nargs="?", const="", default="", help="how the config that this one reduces is called"
     )
     result.add_argument("--logs", type=Path, required=True, help="folder of the benchmark files, where there are any")
+    result.add_argument(
+        "--sizes", type=Path, nargs="?", help="memory.csv of the study at the full sizes, measured before"
+    )
     result.add_argument("--template", type=Path, required=True, help="the page without its values (.jinja)")
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
@@ -65,10 +86,12 @@ def main(arguments: argparse.Namespace) -> None:
     sensitivity = sensitivity_of(arguments)
     draw_figures(arguments, results, trainings)
     copy_tables(arguments, results)
+    measured = memory(arguments.logs, results.values(), arguments.experiments)
+    artifacts.write_table(arguments.output_dir / "memory.csv", columns(measured, MEMORY))
     if sensitivity:
         write_sensitivity(arguments.output_dir, sensitivity)
     page = environment().from_string(arguments.template.read_text(encoding="utf-8"))
-    text = page.render(contents(arguments, results, trainings, sensitivity))
+    text = page.render(contents(arguments, results, trainings, sensitivity, measured))
     artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
 
 
@@ -111,6 +134,7 @@ def contents(
     results: Mapping[str, reproduction.Result],
     trainings: Mapping[str, list[reproduction.Result]],
     sensitivity: list[dict[str, Any]],
+    measured: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return what the page says, by the names that its template gives them."""
     every = list(results.values())
@@ -136,7 +160,8 @@ def contents(
         "trainings": reproduction.training_ranges(every),
         "methods": list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         "layers": reproduction.layer_rows(every),
-        "memory": memory(arguments.logs, every, arguments.experiments),
+        "memory": reproduction.memory_table(measured),
+        "sizes": reproduction.memory_table(rows_in(arguments.sizes) if arguments.sizes else []),
     }
 
 
@@ -163,45 +188,58 @@ def sizes(path: Path) -> dict[str, int]:
 def memory(
     logs: Path, results: Iterable[reproduction.Result], experiments: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return the peak memory and longest time of the heavy rules' jobs that were measured here.
+    """Return the peak memory and the longest time of each rule's jobs that were measured here, by entry of the config.
 
     Args:
         logs: Folder of the benchmark files.
         results: The experiments.
         experiments: As the command line gives them, in the same order.
     """
-    jobs: dict[tuple[str, str], list[Path]] = {}
+    jobs: dict[tuple[str, str], set[Path]] = {}
     for one, asked in zip(results, experiments, strict=True):
-        dataset, network = one.record["settings"]["dataset"], asked["network"]
-        jobs["dataset", dataset] = [logs / f"datasets/{dataset}.tsv"]
-        jobs["checkpoint", network] = [logs / f"checkpoints/{network}.tsv"]
-        for rule in MEASURED:
-            jobs[rule, one.name] = benchmarks(logs / one.name, rule, asked)
+        found = {
+            "dataset": [logs / f"datasets/{one.record['settings']['dataset']}.tsv"],
+            "checkpoint": [logs / f"checkpoints/{asked['network']}.tsv"],
+            **{rule: benchmarks(logs / one.name, rule, asked) for rule in measured_rules(asked["analyses"])},
+        }
+        for rule, paths in found.items():
+            jobs.setdefault((rule, one.entry), set()).update(paths)
     rows = []
-    for (rule, name), paths in jobs.items():
-        measured = [row for path in paths if path.exists() for row in csv.DictReader(path.open(), delimiter="\t")]
+    for (rule, entry), paths in jobs.items():
+        files = [path.open() for path in paths if path.exists()]
+        measured = [row for file in files for row in csv.DictReader(file, delimiter="\t")]
         peaks = [float(job["max_rss"]) for job in measured if job["max_rss"] not in ("-", "NA")]
         if peaks:
-            seconds = max(float(job["s"]) for job in measured)
-            rows.append({"rule": rule, "of": name, "jobs": len(peaks), "peak": max(peaks), "seconds": seconds})
-    return sorted(rows, key=lambda row: row["rule"])
+            longest = max(float(job["s"]) for job in measured)
+            took = len(peaks), math.ceil(max(peaks)), math.ceil(longest)
+            rows.append(dict(zip(MEMORY, (rule, entry, *took), strict=True)))
+    return rows
+
+
+def measured_rules(analyses: Iterable[str]) -> list[str]:
+    """Return the rules whose jobs an experiment with these analyses has, in the order of the flow."""
+    return [*OF_ALL, *(rule for analysis in analyses for rule in OF_ANALYSES[analysis])]
 
 
 def benchmarks(folder: Path, rule: str, asked: Mapping[str, Any]) -> list[Path]:
-    """Return the benchmark files of a rule's jobs that an experiment asks for; others may have been run before."""
-    if rule in ANALYSES and rule.removesuffix("_together") not in asked["analyses"]:
-        return []
-    if rule in ("activations", "cumulative_together"):
-        return [folder / f"{rule}.tsv"]
+    """Return where the benchmark files of a rule's jobs lie; other settings may have left further ones."""
+    pairs = [f"{layer}.{method}" for layer in asked["layers"] for method in asked["methods"]]
+    if rule == "images":
+        blocks = [path for pair in pairs for path in folder.glob(f"images/{pair}.[0-9]*.tsv")]
+        return [*(folder / f"images/{pair}.tsv" for pair in pairs), *blocks]
     if rule == "moments":
         return [folder / f"moments/{readout}.tsv" for readout in dict.fromkeys(("mean", asked["readout"]))]
-    if rule in ("ablation", "scale", "cumulative"):
-        return [folder / f"{rule}/{layer}.tsv" for layer in asked["layers"]]
-    pairs = [f"{layer}.{method}" for layer in asked["layers"] for method in asked["methods"]]
-    if rule == "substitute_images":
-        return [folder / f"images/{pair}.substitutes.tsv" for pair in pairs]
-    blocks = [path for pair in pairs for path in folder.glob(f"images/{pair}.[0-9]*.tsv")]
-    return [*(folder / f"{rule}/{pair}.tsv" for pair in pairs), *(blocks if rule == "images" else [])]
+    endings = {"images_joined": "joined", "substitute_images": "substitutes"}
+    if rule in endings:
+        return [folder / f"images/{pair}.{endings[rule]}.tsv" for pair in pairs]
+    # One job an experiment, a layer, or a layer and method.
+    return [folder / f"{rule}.tsv", *(folder / f"{rule}/{part}.tsv" for part in [*asked["layers"], *pairs])]
+
+
+def rows_in(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table of what jobs took."""
+    table = artifacts.read_table(path)
+    return [dict(zip(MEMORY, row, strict=True)) for row in zip(*(table[name].tolist() for name in MEMORY), strict=True)]
 
 
 def environment() -> jinja2.Environment:

@@ -57,6 +57,22 @@ def test_other_scales_take_passes_and_ascents(calibration):
     assert calibration.scale("hidden1", recipes, "all", own, images) == passes + 2 * 2 * 4
 
 
+def test_what_has_been_measured_is_not_measured_again(calibration):
+    measured = []
+    calibration.per_image = lambda step, rows: measured.append(rows) or 2.0
+    images = {"seeds": [0, 1, 2], "batch": 4, "readout": "mean"}
+    long, short = ({"objective": "iam", "steps": steps, "points": 2} for steps in (8, 4))
+    assert calibration.ascent("hidden1", long, "all", images) == 12 * 3 * 4 * 2
+    # Images of substitutes, fewer steps, and those under other scales, which are also made by IAM.
+    assert calibration.ascent("hidden1", short, {"sample": 4, "seed": 0}, images) == 4 * 3 * 2 * 2
+    calibration.scale("hidden1", {"iam": long}, "all", {"draws": 1, "images": 5, "steps": 2, "units": [0]}, images)
+    assert calibration.activations({"batch": 4}) == 140 * 2 and calibration.moments({"batch": 4}) == 100 * 2
+    # The ascent, its standardized form, and the pass.
+    assert measured == [4, 4, 4]
+    calibration.ascent("hidden2", long, "all", images)
+    assert len(measured) == 4
+
+
 def test_methods_that_minimize_are_made_under_no_other_scales(calibration):
     recipes = {"down": {"objective": "am", "steps": 4, "points": 2, "minimize": True}}
     own = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1]}

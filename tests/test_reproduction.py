@@ -2,13 +2,14 @@
 
 import copy
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 from workflow import ROOT, SMALL, Project
 
-from scripts.reproduction import benchmarks, cell, environment
+from scripts.reproduction import OF_ANALYSES, benchmarks, cell, environment, measured_rules, rows_in
 from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
@@ -32,6 +33,12 @@ from unitscope.study import load_study
 from unitscope.tables import RS_SCORES, correlation_of
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
+
+SIZES = """rule,experiment,jobs,peak_mib,seconds
+activations,large,1,3210,62
+activations,wide,1,1234,41
+images,large,13,2345,9
+"""
 
 
 def study():
@@ -61,7 +68,12 @@ def study():
         "network": "longer",
         "methods": {"am": {"steps": 4, "points": 2}},
     }
-    config["reproduction"] = {"folder": "results/page", "full": "full.yaml", "sensitivity": "choices"}
+    config["reproduction"] = {
+        "folder": "results/page",
+        "full": "full.yaml",
+        "sensitivity": "choices",
+        "sizes": "sizes.csv",
+    }
     return config
 
 
@@ -73,6 +85,7 @@ def finished(tmp_path_factory):
     full["experiments"]["small"]["seeds"] = [0, 1, 2]
     full["reproduction"] = None
     (project.folder / "full.yaml").write_text(artifacts.canonical_json(full))
+    (project.folder / "sizes.csv").write_text(SIZES)
     project.snakemake()
     return project
 
@@ -101,13 +114,6 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
     assert "| small | mlp | digits: 10 classes, 4500 + 500 images | 1 epoch |" in text
     record = artifacts.read_json(finished.folder / "data/checkpoints/small-seed1.json")
     assert f"{record['test']['accuracy']:.1%}" in text
-    for measured in (
-        "dataset | digits | 1",
-        "checkpoint | small-seed1 | 1",
-        "moments | small-seed0 | 1",
-        "images | small-seed0 | 6",
-    ):
-        assert f"| {measured} |" in text
     found = set()
     for name in ("small-seed0", "small-seed1"):
         claims = artifacts.read_table(finished.folder / "results" / name / "claims.csv")
@@ -115,6 +121,37 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
     verdict = found.pop() if len(found) == 1 else DIVIDED
     (at_a_glance,) = (line for line in text.splitlines() if line.startswith(f"| {verdict} |"))
     assert "C13" in at_a_glance.split("|")[2].strip().split(", ")
+
+
+def test_the_page_shows_the_memory_of_every_rule(finished):
+    rows = rows_in(finished.folder / "results/page/memory.csv")
+    jobs = {row["rule"]: row["jobs"] for row in rows}
+    assert {row["experiment"] for row in rows} == {"small"} and len(jobs) == len(rows)
+    # Of two trainings; they share their data set.
+    once = {
+        "dataset": 1,
+        "checkpoint": 2,
+        "taps": 2,
+        "activations": 2,
+        "moments": 2,
+        "units": 2,
+        "claims": 2,
+        "atlas": 2,
+    }
+    methods = len(load_study(finished.folder, finished.folder / "config.yaml").experiments["small-seed0"]["methods"])
+    each = {"ablation": 6, "images": 6 * methods, "substitution": 6 * methods, "sheets": 6 * methods}
+    assert jobs.items() >= (once | each).items()
+    # PyTorch and its libraries; Snakemake may look at a shorter job before it has loaded anything.
+    assert all(row["peak_mib"] > 100 for row in rows if row["rule"] in ("checkpoint", "activations", "images"))
+    text = page(finished)
+    for row in rows:
+        assert 0 < row["peak_mib"] < 4096 and 0 < row["seconds"] < 600
+        assert f"| {row['rule'].replace('_', chr(92) + '_')} | {row['peak_mib']} ({row['seconds']} s) |" in text
+
+
+def test_the_page_shows_what_the_full_sizes_take(finished):
+    assert "| rule | large | wide |\n|---|---|---|\n" in page(finished)
+    assert "| activations | 3210 (62 s) | 1234 (41 s) |\n| images | 2345 (9 s) | - |\n" in page(finished)
 
 
 def test_the_page_shows_what_depends_on_choices(finished):
@@ -428,11 +465,14 @@ def test_verdicts_at_a_glance():
 
 def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
     asked = {"layers": ["a", "b.0"], "methods": ["am"], "readout": "max", "analyses": ["scale"]}
-    for name in ("moments/mean", "images/a.am", "images/b.0.am", "images/b.0.am.3", "scale/a"):
+    for name in (
+        *("moments/mean", "images/a.am", "images/b.0.am", "images/b.0.am.3", "images/a.am.joined", "scale/a"),
+        *("substitution/b.0.am", "units"),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.tsv").touch()
     # Of other settings that were run here before.
-    for name in ("images/a.iam", "images/c.am", "images/a.am.substitutes"):
+    for name in ("images/a.iam", "images/c.am", "images/a.am.substitutes", "substitution/a.iam", "scale/c"):
         (tmp_path / f"{name}.tsv").touch()
 
     def found(rule):
@@ -443,9 +483,21 @@ def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
         }
 
     assert found("images") == {"images/a.am", "images/b.0.am", "images/b.0.am.3"}
+    assert found("images_joined") == {"images/a.am.joined"}
     assert found("substitute_images") == {"images/a.am.substitutes"}
     assert found("moments") == {"moments/mean"} and found("scale") == {"scale/a"}
-    assert not benchmarks(tmp_path, "joint", asked) and not benchmarks(tmp_path, "cumulative_together", asked)
+    assert found("substitution") == {"substitution/b.0.am"} and found("units") == {"units"}
+    assert {"scale", "scale_figure"} <= set(measured_rules(["scale"])) - set(measured_rules([]))
+
+
+def test_the_memory_of_every_rule_is_measured():
+    files = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    rules = dict(re.findall(r"^(?:use rule \w+ as|rule) (\w+).*:\n((?:    .*\n|\n)+)", files, re.MULTILINE))
+    assert len(rules) > 30 and all("\n    benchmark:\n" in text for text in rules.values())
+    shown = {"dataset", "checkpoint", *measured_rules(OF_ANALYSES)}
+    # A block's benchmark file is one of the images'; the others are of no experiment.
+    others = {"images_block", "training_time", "training_time_figure", "training_claims", "reproduction"}
+    assert shown | others == rules.keys()
 
 
 def test_a_value_stays_in_its_cell():

@@ -127,6 +127,8 @@ class Calibration:
     Attributes:
         taps: Its layers by name.
         behind: Seconds from a layer's activation to the logits for one image, where they have been measured.
+        through: Seconds of a forward pass for one image, by the images at a time that were asked for.
+        climbing: Seconds of two steps of an ascent for one image, by layer, readout, images at a time and recipe.
     """
 
     def __init__(self, network: Mapping[str, Any], data: Outline, device: torch.device, budget: float) -> None:
@@ -144,6 +146,8 @@ class Calibration:
         self.module = _untrained(network, data.shape, max(1, data.classes)).to(device)
         self.taps: dict[str, Tap] = {tap.layer: tap for tap in taps(self.module, data.shape)}
         self.behind: dict[str, float] = {}
+        self.through: dict[int, float] = {}
+        self.climbing: dict[tuple[str, str, int, Recipe], float] = {}
 
     def images(self, rows: int) -> torch.Tensor:
         """Return random images (rows, channels, height, width)."""
@@ -182,31 +186,38 @@ class Calibration:
 
     def activations(self, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the pass over all images."""
-        return (self.data.train + self.data.test) * self._forward(self.module, settings["batch"])
+        return (self.data.train + self.data.test) * self._through(settings["batch"])
 
     def moments(self, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the pass over the training images."""
-        return self.data.train * self._forward(self.module, settings["batch"])
+        return self.data.train * self._through(settings["batch"])
 
     def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's images by one method, for all targets and seeds."""
-        units = self.taps[layer].units
-        scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
-        batch = min(settings["batch"], units)
+        batch = min(settings["batch"], self.taps[layer].units)
         batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
         seconds, taken = 0.0, 0
         for stage, until in stages(self.module, layer, self.data.shape, Recipe(**recipe)):
             short = replace(stage, steps=2, points=2, start="grey")
-            forward = passes(self.module, layer, short, settings["readout"], scale)
-            space = Parametrization(short, self.data.shape[1:], self.device)
+            seconds += (until - taken) / 2 * self._climbing(layer, settings["readout"], batch, short)
+            taken = until
+        return batches * batch * seconds
 
-            def step(rows: int, forward: Callable = forward, space: Parametrization = space) -> None:
+    def _climbing(self, layer: str, readout: str, batch: int, recipe: Recipe) -> float:
+        """Return the seconds of a short ascent for one image; substitutes' are alike, and those under other scales."""
+        key = layer, readout, batch, recipe
+        if key not in self.climbing:
+            units = self.taps[layer].units
+            scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
+            forward = passes(self.module, layer, recipe, readout, scale)
+            space = Parametrization(recipe, self.data.shape[1:], self.device)
+
+            def step(rows: int) -> None:
                 climbs = [begin(space, row, image) for row, image in enumerate(self.images(rows))]
                 list(ascend(forward, space, climbs, [0] * rows, rows))
 
-            seconds += (until - taken) / 2 * self.per_image(step, batch)
-            taken = until
-        return batches * batch * seconds
+            self.climbing[key] = self.per_image(step, batch)
+        return self.climbing[key]
 
     def ablation(self, layer: str, wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
@@ -223,7 +234,7 @@ class Calibration:
     def cumulative(self, layer: str, methods: int, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
         """Return the seconds in which ever more units are removed: of a layer, or of all where none is named."""
         batch = ablation["batch"]
-        each = self._behind(layer, batch) if layer else self._forward(self.module, batch)
+        each = self._behind(layer, batch) if layer else self._through(batch)
         by_method = sum(score != "selectivity" for score in settings["scores"])
         scores = methods * by_method + ("selectivity" in settings["scores"])
         passes = (len(DIRECTIONS) * scores + settings["orders"]) * settings["points"] * len(settings["clamps"])
@@ -235,7 +246,7 @@ class Calibration:
         """Return the seconds of a layer's rescaling: stored images by each draw, and some that are made anew, twice."""
         stored = len(recipes) * self.targets(layer, wanted) * len(images["seeds"])
         answered = (own["draws"] + 1) * (stored + min(self.data.test, own["images"]))
-        seconds = answered * self._forward(self.module, images["batch"])
+        seconds = answered * self._through(images["batch"])
         for recipe in recipes_to_remake(recipes, own["steps"]).values():
             seconds += 2 * self.ascent(layer, asdict(recipe), own["units"], {**images, "seeds": images["seeds"][:1]})
         return seconds
@@ -279,12 +290,16 @@ class Calibration:
             self.behind[layer] = self.per_image(step, batch)
         return self.behind[layer]
 
-    def _forward(self, function: Callable[[torch.Tensor], Any], batch: int) -> float:
-        def step(rows: int) -> None:
-            with torch.inference_mode():
-                function(self.images(rows))
+    def _through(self, batch: int) -> float:
+        """Return the seconds of a forward pass, for one image."""
+        if batch not in self.through:
 
-        return self.per_image(step, batch)
+            def step(rows: int) -> None:
+                with torch.inference_mode():
+                    self.module(self.images(rows))
+
+            self.through[batch] = self.per_image(step, batch)
+        return self.through[batch]
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 

@@ -442,6 +442,27 @@ def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
+def memory_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what jobs took as a table: "experiments", the columns, and "rules", each with "rule" and "cells".
+
+    Args:
+        rows: Of a rule and experiment: peak_mib, seconds (of the longest job).
+
+    Example:
+        >>> memory_table([{"rule": "atlas", "experiment": "mlp", "peak_mib": 310, "seconds": 4}])["rules"]
+        [{'rule': 'atlas', 'cells': ['310 (4 s)']}]
+    """
+    experiments = list(dict.fromkeys(row["experiment"] for row in rows))
+    took = {(row["rule"], row["experiment"]): f"{row['peak_mib']} ({row['seconds']} s)" for row in rows}
+    return {
+        "experiments": experiments,
+        "rules": [
+            {"rule": rule, "cells": [took.get((rule, experiment), "-") for experiment in experiments]}
+            for rule in dict.fromkeys(row["rule"] for row in rows)
+        ],
+    }
+
+
 CAPTIONS = {
     "fig1": (
         "RS in its three forms against class selectivity in the first and third convolution, under AM and IAM; each "
