@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 from unitscope import artifacts, figures, image_figures, score_figures, tables
 from unitscope.errors import UserError
 from unitscope.figures import Style
+from unitscope.reproduction import WIDE
 
 ROOT = Path(__file__).parent.parent
 STYLE = Style(dpi=60)
@@ -79,10 +81,12 @@ def overviews(style, records, units, layers, images=None):
         (tap["layer"], method): by_hand.images(tap) for tap in records for method in tables.methods_of(units)
     }
     yield from (score_figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
+    yield score_figures.selectivity_rs(replace(style, width=WIDE), units, layers, "rs", "rs_z", "rs_q")
     yield score_figures.depth(style, units, layers)
     yield image_figures.substitutes(style, units, images)
     yield from (score_figures.ablation(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
     yield from (score_figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
+    yield score_figures.spread(style, units, "rs", "rs_z", "rs_q")
     yield score_figures.trend(style, [layers, layers], [tap["layer"] for tap in records], tables.methods_of(units)[0])
 
 
@@ -114,10 +118,24 @@ def test_the_trend_over_trainings_shows_each_and_their_mean():
 
 def test_the_spread_is_that_of_living_units_with_a_score():
     _, units, _ = by_hand.experiment({"a": 14})
-    (axes,) = score_figures.spread(STYLE, units).axes
+    (axes,) = score_figures.spread(STYLE, units, "rs").axes
     values = units["rs_iam"][np.isfinite(units["rs_iam"])]
     ends, middle = (line.get_ydata() for line in axes.lines[2:])
     assert [*ends, *middle] == np.quantile(values, (0.25, 0.75, 0.5)).tolist()
+
+
+def test_scores_stand_side_by_side_on_one_scale():
+    _, units, layers = by_hand.experiment({"a": 14})
+    drawn = score_figures.selectivity_rs(STYLE, units, layers, "rs", "rs_q").axes
+    expected = [(score, method) for score in ("rs", "rs_q") for method in ("am", "iam")]
+    for axes, (score, method) in zip(drawn, expected, strict=True):
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), units[f"{score}_{method}"])
+    assert len({axes.get_ylim() for axes in drawn}) == 1
+    said = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs", "rs_q"))
+    assert "RS (q), IAM: ρ" in said.replace("\n", " ") and "RS, AM: ρ" in said.replace("\n", " ")
+    first, second = score_figures.spread(STYLE, units, "rs", "rs_q").axes
+    assert (first.get_ylabel(), second.get_ylabel()) == ("RS", "RS (q)")
+    assert [[text.get_text() for text in axes.get_xticklabels()] for axes in (first, second)] == [[""], ["a"]]
 
 
 def test_sensitivity_shows_every_variant_of_every_layer():
@@ -140,15 +158,15 @@ def test_sensitivity_shows_every_variant_of_every_layer():
 
 def test_figures_below_one_another_are_one_picture():
     _, units, _ = by_hand.experiment({"a": 14})
-    one, two = (figures.stacked(STYLE, [score_figures.spread(STYLE, units)] * count) for count in (1, 2))
+    one, two = (figures.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * count) for count in (1, 2))
     heights = [Image.open(io.BytesIO(content)).height for content in (one, two)]
     assert heights[1] == 2 * heights[0] + round(0.15 * STYLE.dpi)
-    assert two == figures.stacked(STYLE, [score_figures.spread(STYLE, units)] * 2)
+    assert two == figures.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * 2)
 
 
 def test_n_stands_beside_every_correlation_and_undefined_is_said():
     _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
-    said = all_texts(score_figures.selectivity_rs(STYLE, units, layers))
+    said = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs"))
     assert said.count("n = 10") == 2 and said.replace("\n", " ").count("ρ undefined, RS is 0 for all 10 units") == 2
     assert "1 dead" in said and "1 unscored" in said
     depth = all_texts(score_figures.depth(STYLE, units, layers)).splitlines()
@@ -159,7 +177,7 @@ def test_n_stands_beside_every_correlation_and_undefined_is_said():
 def test_living_units_that_are_in_no_panel_are_counted():
     _, units, layers = by_hand.experiment({"a": 14})
     units["selectivity"][5] = np.nan  # Alive in training, silent on the test images.
-    assert all_texts(score_figures.selectivity_rs(STYLE, units, layers)).count("2 unscored") == 2
+    assert all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs")).count("2 unscored") == 2
 
 
 def test_an_undefined_correlation_is_not_drawn_as_zero():
@@ -178,7 +196,7 @@ def test_methods_differ_by_colour_and_marker():
 
 def test_points_are_where_the_scores_are():
     _, units, layers = by_hand.experiment({"a": 12})
-    line = score_figures.selectivity_rs(STYLE, units, layers).axes[0].lines[0]
+    line = score_figures.selectivity_rs(STYLE, units, layers, "rs").axes[0].lines[0]
     np.testing.assert_array_equal(line.get_xdata(), units["selectivity"])
     np.testing.assert_array_equal(line.get_ydata(), units["rs_am"])
 
@@ -189,14 +207,14 @@ def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
         own = units["layer"] == name
         units["rs_am"][own], units["rs_iam"][own] = 0.0, 0.0
         units["rs_am"][np.flatnonzero(own)[3:]], units["rs_iam"][np.flatnonzero(own)[3:]] = am, iam
-    drawn = score_figures.selectivity_rs(STYLE, units, layers).axes
+    drawn = score_figures.selectivity_rs(STYLE, units, layers, "rs").axes
     assert [axes.get_yticks().tolist() for axes in drawn] == [[0, 0.05]] * 2 + [[0, 1]] * 4
-    (axes,) = score_figures.spread(STYLE, tables.subset(units, ("a", "c"), ("am", "iam"))).axes
+    (axes,) = score_figures.spread(STYLE, tables.subset(units, ("a", "c"), ("am", "iam")), "rs").axes
     assert axes.get_yticks().tolist() == [0, 0.025, 0.05]
     assert axes.get_ylim()[1] == pytest.approx(0.052)
     # The longest number stands beside a label of two lines.
     units["rs_am"], units["rs_iam"] = units["rs_am"] / 10, units["rs_iam"] / 100
-    assert_readable(score_figures.selectivity_rs(STYLE, tables.subset(units, ("a",), ("am", "iam")), layers))
+    assert_readable(score_figures.selectivity_rs(STYLE, tables.subset(units, ("a",), ("am", "iam")), layers, "rs"))
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

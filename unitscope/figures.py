@@ -133,7 +133,7 @@ def save(style: Style, figure: Figure, path: Path) -> None:
 
 @styled
 def stacked(style: Style, figures: Sequence[Figure]) -> bytes:
-    """Return figures below one another as one PNG; they are as wide as the style says."""
+    """Return figures of one width below one another as one PNG."""
     pictures = []
     for figure in figures:
         content = io.BytesIO()

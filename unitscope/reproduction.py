@@ -6,7 +6,7 @@ claims that it answers to.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,9 @@ class Result:
 
 # --- figures ---------------------------------------------------------------------------------------------------------
 
+WIDE = 9.5
+"""Inches of a figure that shows three scores by two methods side by side."""
+
 
 def draw(
     style: Style, figure: str, own: Result, trainings: Sequence[Result], images: Mapping[tuple[str, str], UnitImages]
@@ -84,6 +87,7 @@ def draw(
         trainings: It and the other trainings of its entry.
         images: Of layer and method, where the figure shows images.
     """
+    wide = replace(style, width=WIDE)
 
     def scatter(methods: Sequence[str], *claims: str) -> list[Any]:
         layers = own.layers_named(*claims)
@@ -91,13 +95,13 @@ def draw(
             # A figure answers to several claims, and the experiment is asked for others of them.
             return []
         table = subset(own.units, layers, methods)
-        return [score_figures.selectivity_rs(style, table, own.layers, score) for score in RS_SCORES]
+        return [score_figures.selectivity_rs(wide, table, own.layers, *RS_SCORES)]
 
     def by_depth(claim: str) -> Any:
         layers = own.layers_named(claim)
         if len(trainings) > 1:
-            return score_figures.trend(style, [one.layers for one in trainings], layers)
-        return score_figures.depth(style, subset(own.units, layers, methods_of(own.units)), own.layers)
+            return score_figures.trend(wide, [one.layers for one in trainings], layers)
+        return score_figures.depth(wide, subset(own.units, layers, methods_of(own.units)), own.layers)
 
     if figure == "fig1":
         parts = scatter(("am", "iam"), "C1")
@@ -106,8 +110,8 @@ def draw(
     elif figure == "fig3":
         parts = [*scatter(("iam",), "C7"), by_depth("C8")]
     elif figure == "fig4":
-        spreads = [score_figures.spread(style, own.units, score) for score in RS_SCORES]
-        parts = [*scatter(("am", "iam"), "C10", "C11"), *spreads, by_depth("C12")]
+        spread = score_figures.spread(wide, own.units, *RS_SCORES)
+        parts = [*scatter(("am", "iam"), "C10", "C11"), spread, by_depth("C12")]
     elif figure == "fig5":
         parts = scatter(("am", "iam"), "C13")
     else:

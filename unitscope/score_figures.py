@@ -32,35 +32,38 @@ SCORE_MEANINGS = {
 
 
 @styled
-def selectivity_rs(style: Style, units: Table, layers: Table, score: str = "rs") -> Figure:
-    """Draw RS against class selectivity (as Chen et al. 2018, Fig. 1): a panel a layer and method.
+def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> Figure:
+    """Draw RS against class selectivity (as Chen et al. 2018, Fig. 1): a panel a layer, score and method.
 
-    The methods of a layer share a scale: in a large layer RS may lie within a hundredth of its range.
+    The panels of a layer share a scale: in a large layer RS may lie within a hundredth of its range.
 
     Args:
         style: How it looks.
         units: Table of units.
         layers: Table of correlations.
-        score: "rs", "rs_z" or "rs_q".
+        scores: "rs", "rs_z" or "rs_q", or several of them side by side.
     """
+    columns = [(score, method, number) for score in scores for number, method in enumerate(methods_of(units))]
     groups = {}
     for layer in layers_of(units):
         own = rows_of(units, layer)
         groups[layer_title(layer, own)] = [
             Panel(
-                f"{method_name(method)}: {correlation_text(layers, layer, method, 'selectivity', score)}"
+                (f"{SCORE_NAMES[score]}, " if len(scores) > 1 else "")
+                + f"{method_name(method)}: {correlation_text(layers, layer, method, 'selectivity', score)}"
                 + _unscored_text(own, f"{score}_{method}"),
                 own["selectivity"],
                 own[f"{score}_{method}"],
                 number,
             )
-            for number, method in enumerate(methods_of(units))
+            for score, method, number in columns
         ]
-    figure, grid = scatter_grid(style, groups, "class selectivity", SCORE_MEANINGS[score], _selectivity_footer(units))
+    label = SCORE_MEANINGS[scores[0]] if len(scores) == 1 else "share of units that answer more strongly"
+    figure, grid = scatter_grid(style, groups, "class selectivity", label, _selectivity_footer(units))
     for layer, row in zip(layers_of(units), grid, strict=True):
         own = rows_of(units, layer)
         chance = _living_mean(own, "selectivity_permuted")
-        top = _share_scale([own[f"{score}_{method}"] for method in methods_of(units)])
+        top = _share_scale([own[f"{score}_{method}"] for score, method, _ in columns])
         for axes in row:
             axes.set(xlim=(-0.04, 1.04), ylim=(-0.04 * top, 1.04 * top))
             axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
@@ -117,37 +120,42 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
 
 
 @styled
-def spread(style: Style, units: Table, score: str = "rs") -> Figure:
-    """Draw the median of RS and the range between its quartiles, by layer.
+def spread(style: Style, units: Table, *scores: str) -> Figure:
+    """Draw the median of RS and the range between its quartiles, by layer, each score in a panel.
 
     Args:
         style: How it looks.
         units: Table of units.
-        score: "rs", "rs_z" or "rs_q".
+        scores: "rs", "rs_z" or "rs_q", or several of them.
     """
     names, methods = layers_of(units), methods_of(units)
-    longest = max(map(len, names)) * 0.6 * style.small / 72
-    total = 1.9 + 0.7 * longest
+    below = 0.35 + 0.7 * max(map(len, names)) * 0.6 * style.small / 72
+    panel, between, legend = 1.2, 0.12, 0.35
+    total = below + len(scores) * (panel + between) - between + legend
     figure = Figure(figsize=(style.width, total))
-    axes = figure.add_axes(relative_box((0.6, 0.35 + 0.7 * longest, style.width - 0.7, 1.2), style.width, total))
-    highest = []
-    for number, method in enumerate(methods):
-        color, marker = style.look(number)
-        for place, layer in enumerate(names):
-            own = rows_of(units, layer)
-            values = own[f"{score}_{method}"][~own["dead"]]
-            values = values[np.isfinite(values)]
-            if not len(values):
-                continue
-            x = place + (number - (len(methods) - 1) / 2) * 0.25
-            low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
-            highest.append(high)
-            axes.plot([x, x], [low, high], color=color, linewidth=3, alpha=0.45, solid_capstyle="butt")
-            axes.plot(x, middle, color=color, marker=marker, markersize=4.5, linestyle="none")
-    top = _share_scale([np.array(highest)])
-    axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04 * top, 1.04 * top), ylabel=f"{SCORE_NAMES[score]}")
-    axes.set_yticks((0, top / 2, top), ("0", f"{top / 2:g}", f"{top:g}"))
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    for row, score in enumerate(scores):
+        low = total - legend - (row + 1) * panel - row * between
+        axes = figure.add_axes(relative_box((0.6, low, style.width - 0.7, panel), style.width, total))
+        highest = []
+        for number, method in enumerate(methods):
+            color, marker = style.look(number)
+            for place, layer in enumerate(names):
+                own = rows_of(units, layer)
+                values = own[f"{score}_{method}"][~own["dead"]]
+                values = values[np.isfinite(values)]
+                if not len(values):
+                    continue
+                x = place + (number - (len(methods) - 1) / 2) * 0.25
+                first, middle, third = np.quantile(values, (0.25, 0.5, 0.75))
+                highest.append(third)
+                axes.plot([x, x], [first, third], color=color, linewidth=3, alpha=0.45, solid_capstyle="butt")
+                axes.plot(x, middle, color=color, marker=marker, markersize=4.5, linestyle="none")
+        top = _share_scale([np.array(highest)])
+        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04 * top, 1.04 * top), ylabel=f"{SCORE_NAMES[score]}")
+        axes.set_yticks((0, top / 2, top), ("0", f"{top / 2:g}", f"{top:g}"))
+        axes.set_xticks(range(len(names)), names if score == scores[-1] else [])
+        for text in axes.get_xticklabels():
+            text.set(rotation=40, ha="right", rotation_mode="anchor")
     handles = [
         Line2D([], [], color=color, marker=marker, linewidth=3, markersize=4.5)
         for color, marker in map(style.look, range(len(methods)))
