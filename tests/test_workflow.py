@@ -27,6 +27,11 @@ PLANNED = {
     "paper/config.yaml": {
         *("mlp", "vgg16-cifar10", "vgg16-imagenet"),
         *(f"shallow-seed{seed}" for seed in range(5)),
+        *(
+            f"sensitivity{choice}-seed{seed}"
+            for choice in ("", "-readout-max", "-readout-center", "-pool", "-batchnorm")
+            for seed in range(2)
+        ),
     },
     "paper/cpu.yaml": {
         "mlp-cpu",
@@ -39,6 +44,7 @@ PLANNED = {
             for seed in range(2)
         ),
     },
+    "paper/sizes.yaml": {"mlp-sizes", "shallow-sizes", "vgg16-cifar10-sizes", "vgg16-imagenet-sizes"},
 }
 """The experiments that each config of the project plans."""
 
