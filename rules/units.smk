@@ -171,7 +171,7 @@ rule images_joined:
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
-        "logs/{experiment}/images/{layer}.{method}.log",
+        "logs/{experiment}/images/{layer}.{method}.joined.log",
     benchmark:
         "logs/{experiment}/images/{layer}.{method}.joined.tsv"
     wildcard_constraints:

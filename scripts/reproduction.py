@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -206,14 +207,25 @@ def memory(
             jobs.setdefault((rule, one.entry), set()).update(paths)
     rows = []
     for (rule, entry), paths in jobs.items():
-        files = [path.open() for path in paths if path.exists()]
-        measured = [row for file in files for row in csv.DictReader(file, delimiter="\t")]
-        peaks = [float(job["max_rss"]) for job in measured if job["max_rss"] not in ("-", "NA")]
-        if peaks:
-            longest = max(float(job["s"]) for job in measured)
-            took = len(peaks), math.ceil(max(peaks)), math.ceil(longest)
-            rows.append(dict(zip(MEMORY, (rule, entry, *took), strict=True)))
+        measured = [job for path in paths if path.exists() for job in jobs_of(path)]
+        if measured:
+            peak, longest = (math.ceil(max(values)) for values in zip(*measured, strict=True))
+            rows.append(dict(zip(MEMORY, (rule, entry, len(measured), peak, longest), strict=True)))
     return rows
+
+
+def jobs_of(benchmark: Path) -> list[tuple[float, float]]:
+    """Return the peak memory in MiB and the seconds of what a benchmark file tells of.
+
+    Snakemake looks at a job now and then; what the kernel saw at most stands at the end of the job's log.
+    """
+    log = benchmark.with_suffix(".log")
+    said = re.findall(rf"{console.PEAK_MEMORY}: (\d+) MiB", log.read_text(encoding="utf-8")) if log.exists() else []
+    with benchmark.open() as file:
+        jobs = [(row["max_rss"], row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+    # Of a job that was over at once, Snakemake has seen nothing.
+    seen = [(0.0 if peak in ("-", "NA") else float(peak), float(seconds)) for peak, seconds in jobs]
+    return [(max(peak, *map(float, said), 0.0), seconds) for peak, seconds in seen]
 
 
 def measured_rules(analyses: Iterable[str]) -> list[str]:

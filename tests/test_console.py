@@ -72,9 +72,20 @@ def test_a_log_gets_plain_lines_at_intervals(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     lines = (tmp_path / "a.log").read_text().splitlines()
     assert 2 <= len(lines) <= 5
-    assert "layer conv1: 10 of 10 images" in lines[-1]
+    assert "layer conv1: 10 of 10 images" in lines[-2]
     assert "a second" in lines[0]
     assert "s left" in lines[0]
+
+
+def test_a_log_ends_with_the_peak_of_memory(tmp_path):
+    peaks = []
+    for ending in ("pass", "kept = b'x' * 200 * 2**20", "kept = b'x' * 200 * 2**20; del kept"):
+        assert run(tmp_path, ending).returncode == 0
+        (said,) = re.findall(r"peak memory: (\d+) MiB$", (tmp_path / "a.log").read_text())
+        peaks.append(int(said))
+    assert 5 < peaks[0] < 200
+    # What was given back counts as well.
+    assert all(190 < peak - peaks[0] < 220 for peak in peaks[1:])
 
 
 @pytest.mark.parametrize(

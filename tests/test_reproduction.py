@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from workflow import ROOT, SMALL, Project
 
-from scripts.reproduction import OF_ANALYSES, benchmarks, cell, environment, measured_rules, rows_in
+from scripts.reproduction import OF_ANALYSES, benchmarks, cell, environment, jobs_of, measured_rules, rows_in
 from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
@@ -141,11 +141,10 @@ def test_the_page_shows_the_memory_of_every_rule(finished):
     methods = len(load_study(finished.folder, finished.folder / "config.yaml").experiments["small-seed0"]["methods"])
     each = {"ablation": 6, "images": 6 * methods, "substitution": 6 * methods, "sheets": 6 * methods}
     assert jobs.items() >= (once | each).items()
-    # PyTorch and its libraries; Snakemake may look at a shorter job before it has loaded anything.
-    assert all(row["peak_mib"] > 100 for row in rows if row["rule"] in ("checkpoint", "activations", "images"))
     text = page(finished)
     for row in rows:
-        assert 0 < row["peak_mib"] < 4096 and 0 < row["seconds"] < 600
+        # At least Python and NumPy, however short the job was.
+        assert 20 < row["peak_mib"] < 4096 and 0 < row["seconds"] < 600
         assert f"| {row['rule'].replace('_', chr(92) + '_')} | {row['peak_mib']} ({row['seconds']} s) |" in text
 
 
@@ -488,6 +487,16 @@ def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
     assert found("moments") == {"moments/mean"} and found("scale") == {"scale/a"}
     assert found("substitution") == {"substitution/b.0.am"} and found("units") == {"units"}
     assert {"scale", "scale_figure"} <= set(measured_rules(["scale"])) - set(measured_rules([]))
+
+
+def test_a_peak_that_snakemake_did_not_see_is_in_the_log(tmp_path):
+    benchmark = tmp_path / "units.tsv"
+    benchmark.write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t80.25\n")
+    assert jobs_of(benchmark) == [(80.25, 1.5)]
+    benchmark.with_suffix(".log").write_text("10:00:00 units: 3 of 3\n10:00:01 peak memory: 93 MiB\n")
+    assert jobs_of(benchmark) == [(93.0, 1.5)]
+    benchmark.write_text("s\th:m:s\tmax_rss\n0.1\t0:00:00\tNA\n")
+    assert jobs_of(benchmark) == [(93.0, 0.1)]
 
 
 def test_the_memory_of_every_rule_is_measured():

@@ -28,6 +28,9 @@ log = logging.getLogger("unitscope")
 SECONDS_BETWEEN_LINES = 10.0
 """How often a running loop writes a line into its log file."""
 
+PEAK_MEMORY = "peak memory"
+"""How the last line of a log begins."""
+
 _DISK_ERRORS = {
     errno.ENOSPC: "There is no space left on the disk. Free some, then run again",
     errno.EDQUOT: "The disk quota is used up. Free some space, then run again",
@@ -75,6 +78,7 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     try:
         _open_log(arguments.log)
         main(arguments)
+        log.info("%s: %d MiB", PEAK_MEMORY, peak_memory())
     except UserError as error:
         _fail(str(error), arguments.log)
     except KeyboardInterrupt:
@@ -193,6 +197,14 @@ def progress(total: int, label: str, unit: str, done: int = 0) -> Iterator[Calla
                 log.info("%s: %d of %d %s, %.3g a second, %.0f s left", label, finished, total, unit, rate, left)
 
         yield advance
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory of this process so far, in MiB: the kernel's number, which misses no peak."""
+    import resource
+
+    # macOS counts bytes, Linux kibibytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def processors() -> int:
