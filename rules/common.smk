@@ -338,9 +338,10 @@ PAPER_VARIANTS = variants(STUDY)
 PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
 PAPER_EXPERIMENTS = [
     {
-        **{"name": name, "entry": recipe_of(STUDY, name)},
-        **{key: chosen[key] for key in ("network", "claims", "readout", "analyses")},
+        **{"name": name, "entry": recipe_of(STUDY, name), "dataset": STUDY.networks[chosen["network"]]["dataset"]},
+        **{key: chosen[key] for key in ("network", "claims", "readout")},
         **{key: list(chosen[key]) for key in ("layers", "methods")},
+        "analyses": list(analyses_of(name)),
     }
     for name, chosen in STUDY.experiments.items()
     if chosen["claims"] and STUDY.reproduction
@@ -361,7 +362,7 @@ def compared_trainings():
 
 def datasets_of_the_paper():
     """Return the data sets of the networks that the page shows."""
-    return sorted({STUDY.networks[one["network"]]["dataset"] for one in PAPER_EXPERIMENTS} - {None})
+    return sorted({one["dataset"] for one in PAPER_EXPERIMENTS} - {None})
 
 
 def shown_images():

@@ -1,4 +1,23 @@
-# The page that compares all experiments of a study with the paper.
+# The page that compares all experiments of a study with the paper, and what their jobs took.
+
+
+# Known when all jobs are done.
+rule memory:
+    input:
+        [targets(one["name"]) for one in PAPER_EXPERIMENTS],
+    output:
+        f"{PAPER['folder']}/memory.csv",
+    log:
+        "logs/memory.log",
+    benchmark:
+        "logs/memory.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        experiments=canonical_json(PAPER_EXPERIMENTS),
+        code=code("memory"),
+    shell:
+        "python scripts/memory.py --experiments {params.experiments:q} --logs logs --output {output:q} --log {log:q}"
 
 
 rule reproduction:
@@ -11,13 +30,11 @@ rule reproduction:
         datasets=expand("data/datasets/{dataset}.h5", dataset=datasets_of_the_paper()),
         images=shown_images(),
         sensitivity=expand("results/{name}/layers.csv", name=sorted({one["experiment"] for one in PAPER_VARIANTS})),
-        # What jobs took is known when all are done.
-        finished=[targets(one["name"]) for one in PAPER_EXPERIMENTS],
+        memory=f"{PAPER['folder']}/memory.csv",
         sizes=[PAPER["sizes"]] if PAPER["sizes"] else [],
         template="paper/README.md.jinja",
     output:
         page=f"{PAPER['folder']}/README.md",
-        memory=f"{PAPER['folder']}/memory.csv",
         figures=expand("{folder}/{figure}.png", folder=PAPER["folder"], figure=list(PAPER_FIGURES)),
         tables=expand(
             "{folder}/{name}/{table}.csv",
@@ -46,5 +63,5 @@ rule reproduction:
     shell:
         "python scripts/reproduction.py --experiments {params.experiments:q} --results results"
         " --checkpoints data/checkpoints --datasets {input.datasets:q} --images {input.images:q} --figures {params.figures:q}"
-        " --reductions {params.reductions:q} --sensitivity {params.sensitivity:q} --config {params.config:q} --full {params.full:q} --logs logs"
-        " --sizes {input.sizes:q} --template {input.template:q} --output-dir {params.folder:q} --log {log:q}"
+        " --reductions {params.reductions:q} --sensitivity {params.sensitivity:q} --config {params.config:q} --full {params.full:q}"
+        " --memory {input.memory:q} --sizes {input.sizes:q} --template {input.template:q} --output-dir {params.folder:q} --log {log:q}"

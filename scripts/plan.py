@@ -25,7 +25,7 @@ FLOW = (
     *("importance", "reliability", "joint_summary", "cumulative_areas", "figures", "sheets", "scale_figure"),
     *("natural_figures", "importance_figures", "nulls_figures", "joint_figure", "cumulative_figure", "graph"),
     *("graphs", "inhibition", "inhibition_figure", "claims", "atlas", "training_time", "training_time_figure"),
-    *("training_claims", "reproduction"),
+    *("training_claims", "memory", "reproduction"),
 )
 
 

@@ -1,10 +1,7 @@
 """The page with the paper's figures and claims, from the tables of all experiments: README.md, fig*.png, tables."""
 
 import argparse
-import csv
 import json
-import math
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,28 +10,7 @@ import jinja2
 
 from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
 from unitscope.datasets import SPLITS, open_dataset
-from unitscope.tables import columns, method_name, methods_of
-
-OF_ANALYSES = {
-    "scale": ("scale", "scale_figure"),
-    "natural": ("natural", "natural_figures"),
-    "importance": ("predictors", "importance", "importance_figures"),
-    "reliability": ("reliability", "nulls_figures"),
-    "joint": ("joint", "joint_summary", "joint_figure"),
-    "cumulative": ("cumulative", "cumulative_together", "cumulative_areas", "cumulative_figure"),
-    "graph": ("graph", "graphs"),
-    "inhibition": ("inhibition", "inhibition_figure"),
-}
-"""The rules of each analysis; some are run where an experiment asks for the analysis alone."""
-
-OF_ALL = (
-    *("taps", "moments", "activations", "selectivity", "exemplars", "images", "images_joined", "substitution"),
-    *("substitute_images", "ablation", "units", "layers", "metrics", "claims", "figures", "sheets", "atlas"),
-)
-"""The rules of every experiment."""
-
-MEMORY = ("rule", "experiment", "jobs", "peak_mib", "seconds")
-"""Columns of the table of what jobs took."""
+from unitscope.tables import method_name, methods_of
 
 STYLE = figures.Style(dpi=130)
 
@@ -49,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         "--experiments",
         type=json.loads,
         required=True,
-        help='JSON: [{"name", "entry", "network", "claims", "readout", "layers", "methods", "analyses"}, ...]',
+        help='JSON: [{"name", "entry", "network", "claims"}, ...]',
     )
     result.add_argument("--results", type=Path, required=True, help="folder of the experiments' results")
     result.add_argument("--checkpoints", type=Path, required=True, help="folder of the networks' records")
@@ -69,9 +45,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--full", nargs="?", const="", default="", help="how the config that this one reduces is called"
     )
-    result.add_argument("--logs", type=Path, required=True, help="folder of the benchmark files, where there are any")
+    result.add_argument("--memory", type=Path, required=True, help="what the jobs took (.csv)")
     result.add_argument(
-        "--sizes", type=Path, nargs="?", help="memory.csv of the study at the full sizes, measured before"
+        "--sizes", type=Path, nargs="?", help="what they took at the full sizes, measured before (.csv)"
     )
     result.add_argument("--template", type=Path, required=True, help="the page without its values (.jinja)")
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
@@ -87,12 +63,10 @@ def main(arguments: argparse.Namespace) -> None:
     sensitivity = sensitivity_of(arguments)
     draw_figures(arguments, results, trainings)
     copy_tables(arguments, results)
-    measured = memory(arguments.logs, results.values(), arguments.experiments)
-    artifacts.write_table(arguments.output_dir / "memory.csv", columns(measured, MEMORY))
     if sensitivity:
         write_sensitivity(arguments.output_dir, sensitivity)
     page = environment().from_string(arguments.template.read_text(encoding="utf-8"))
-    text = page.render(contents(arguments, results, trainings, sensitivity, measured))
+    text = page.render(contents(arguments, results, trainings, sensitivity))
     artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
 
 
@@ -135,7 +109,6 @@ def contents(
     results: Mapping[str, reproduction.Result],
     trainings: Mapping[str, list[reproduction.Result]],
     sensitivity: list[dict[str, Any]],
-    measured: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return what the page says, by the names that its template gives them."""
     every = list(results.values())
@@ -161,8 +134,8 @@ def contents(
         "trainings": reproduction.training_ranges(every),
         "methods": list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         "layers": reproduction.layer_rows(every),
-        "memory": reproduction.memory_table(measured),
-        "sizes": reproduction.memory_table(rows_in(arguments.sizes) if arguments.sizes else []),
+        "memory": reproduction.memory_table(artifacts.read_table(arguments.memory)),
+        "sizes": reproduction.memory_table(artifacts.read_table(arguments.sizes)) if arguments.sizes else None,
     }
 
 
@@ -184,74 +157,6 @@ def sizes(path: Path) -> dict[str, int]:
     """Return how many classes a data set has, and how many images each of its splits."""
     with open_dataset(path) as dataset:
         return {"classes": len(dataset.classes), **{split: dataset.count(split) for split in SPLITS}}
-
-
-def memory(
-    logs: Path, results: Iterable[reproduction.Result], experiments: Iterable[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the peak memory and the longest time of each rule's jobs that were measured here, by entry of the config.
-
-    Args:
-        logs: Folder of the benchmark files.
-        results: The experiments.
-        experiments: As the command line gives them, in the same order.
-    """
-    jobs: dict[tuple[str, str], set[Path]] = {}
-    for one, asked in zip(results, experiments, strict=True):
-        found = {
-            "dataset": [logs / f"datasets/{one.record['settings']['dataset']}.tsv"],
-            "checkpoint": [logs / f"checkpoints/{asked['network']}.tsv"],
-            **{rule: benchmarks(logs / one.name, rule, asked) for rule in measured_rules(asked["analyses"])},
-        }
-        for rule, paths in found.items():
-            jobs.setdefault((rule, one.entry), set()).update(paths)
-    rows = []
-    for (rule, entry), paths in jobs.items():
-        measured = [job for path in paths if path.exists() for job in jobs_of(path)]
-        if measured:
-            peak, longest = (math.ceil(max(values)) for values in zip(*measured, strict=True))
-            rows.append(dict(zip(MEMORY, (rule, entry, len(measured), peak, longest), strict=True)))
-    return rows
-
-
-def jobs_of(benchmark: Path) -> list[tuple[float, float]]:
-    """Return the peak memory in MiB and the seconds of what a benchmark file tells of.
-
-    Snakemake looks at a job now and then; what the kernel saw at most stands at the end of the job's log.
-    """
-    log = benchmark.with_suffix(".log")
-    said = re.findall(rf"{console.PEAK_MEMORY}: (\d+) MiB", log.read_text(encoding="utf-8")) if log.exists() else []
-    with benchmark.open() as file:
-        jobs = [(row["max_rss"], row["s"]) for row in csv.DictReader(file, delimiter="\t")]
-    # Of a job that was over at once, Snakemake has seen nothing.
-    seen = [(0.0 if peak in ("-", "NA") else float(peak), float(seconds)) for peak, seconds in jobs]
-    return [(max(peak, *map(float, said), 0.0), seconds) for peak, seconds in seen]
-
-
-def measured_rules(analyses: Iterable[str]) -> list[str]:
-    """Return the rules whose jobs an experiment with these analyses has, in the order of the flow."""
-    return [*OF_ALL, *(rule for analysis in analyses for rule in OF_ANALYSES[analysis])]
-
-
-def benchmarks(folder: Path, rule: str, asked: Mapping[str, Any]) -> list[Path]:
-    """Return where the benchmark files of a rule's jobs lie; other settings may have left further ones."""
-    pairs = [f"{layer}.{method}" for layer in asked["layers"] for method in asked["methods"]]
-    if rule == "images":
-        blocks = [path for pair in pairs for path in folder.glob(f"images/{pair}.[0-9]*.tsv")]
-        return [*(folder / f"images/{pair}.tsv" for pair in pairs), *blocks]
-    if rule == "moments":
-        return [folder / f"moments/{readout}.tsv" for readout in dict.fromkeys(("mean", asked["readout"]))]
-    endings = {"images_joined": "joined", "substitute_images": "substitutes"}
-    if rule in endings:
-        return [folder / f"images/{pair}.{endings[rule]}.tsv" for pair in pairs]
-    # One job an experiment, a layer, or a layer and method.
-    return [folder / f"{rule}.tsv", *(folder / f"{rule}/{part}.tsv" for part in [*asked["layers"], *pairs])]
-
-
-def rows_in(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table of what jobs took."""
-    table = artifacts.read_table(path)
-    return [dict(zip(MEMORY, row, strict=True)) for row in zip(*(table[name].tolist() for name in MEMORY), strict=True)]
 
 
 def environment() -> jinja2.Environment:

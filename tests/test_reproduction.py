@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from workflow import ROOT, SMALL, Project
 
-from scripts.reproduction import OF_ANALYSES, benchmarks, cell, environment, jobs_of, measured_rules, rows_in
+from scripts.memory import OF_ANALYSES, benchmarks, jobs_of, measured_rules
+from scripts.reproduction import cell, environment
 from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import read, resolve
@@ -124,7 +125,8 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
 
 
 def test_the_page_shows_the_memory_of_every_rule(finished):
-    rows = rows_in(finished.folder / "results/page/memory.csv")
+    table = artifacts.read_table(finished.folder / "results/page/memory.csv")
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*(each.tolist() for each in table.values()), strict=True)]
     jobs = {row["rule"]: row["jobs"] for row in rows}
     assert {row["experiment"] for row in rows} == {"small"} and len(jobs) == len(rows)
     # Of two trainings; they share their data set.
@@ -505,7 +507,7 @@ def test_the_memory_of_every_rule_is_measured():
     assert len(rules) > 30 and all("\n    benchmark:\n" in text for text in rules.values())
     shown = {"dataset", "checkpoint", *measured_rules(OF_ANALYSES)}
     # A block's benchmark file is one of the images'; the others are of no experiment.
-    others = {"images_block", "training_time", "training_time_figure", "training_claims", "reproduction"}
+    others = {"images_block", "training_time", "training_time_figure", "training_claims", "memory", "reproduction"}
     assert shown | others == rules.keys()
 
 

@@ -446,23 +446,27 @@ def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def memory_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what jobs took as a table: "experiments", the columns, and "rules", each with "rule" and "cells".
+def memory_table(table: Table) -> dict[str, Any]:
+    """Return what jobs took, to be printed: "experiments", the columns, and "rules", each with "rule" and "cells".
 
     Args:
-        rows: Of a rule and experiment: peak_mib, seconds (of the longest job).
+        table: A row a rule and experiment, with peak_mib and seconds (of the longest job).
 
     Example:
-        >>> memory_table([{"rule": "atlas", "experiment": "mlp", "peak_mib": 310, "seconds": 4}])["rules"]
+        >>> took = {"rule": ["atlas"], "experiment": ["mlp"], "peak_mib": [310], "seconds": [4]}
+        >>> memory_table({name: np.array(column) for name, column in took.items()})["rules"]
         [{'rule': 'atlas', 'cells': ['310 (4 s)']}]
     """
-    experiments = list(dict.fromkeys(row["experiment"] for row in rows))
-    took = {(row["rule"], row["experiment"]): f"{row['peak_mib']} ({row['seconds']} s)" for row in rows}
+    rules, experiments, peaks, seconds = (
+        table[name].tolist() for name in ("rule", "experiment", "peak_mib", "seconds")
+    )
+    texts = [f"{peak} ({longest} s)" for peak, longest in zip(peaks, seconds, strict=True)]
+    cells = dict(zip(zip(rules, experiments, strict=True), texts, strict=True))
+    names = list(dict.fromkeys(experiments))
     return {
-        "experiments": experiments,
+        "experiments": names,
         "rules": [
-            {"rule": rule, "cells": [took.get((rule, experiment), "-") for experiment in experiments]}
-            for rule in dict.fromkeys(row["rule"] for row in rows)
+            {"rule": rule, "cells": [cells.get((rule, name), "-") for name in names]} for rule in dict.fromkeys(rules)
         ],
     }
 

@@ -1,0 +1,117 @@
+"""Read from logs and benchmark files what memory and time the jobs of each rule took."""
+
+import argparse
+import csv
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unitscope import artifacts, console
+from unitscope.tables import columns
+
+OF_ANALYSES = {
+    "scale": ("scale", "scale_figure"),
+    "natural": ("natural", "natural_figures"),
+    "importance": ("predictors", "importance", "importance_figures"),
+    "reliability": ("reliability", "nulls_figures"),
+    "joint": ("joint", "joint_summary", "joint_figure"),
+    "cumulative": ("cumulative", "cumulative_together", "cumulative_areas", "cumulative_figure"),
+    "graph": ("graph", "graphs"),
+    "inhibition": ("inhibition", "inhibition_figure"),
+}
+"""The rules of each analysis; some are run where an experiment asks for the analysis alone."""
+
+OF_ALL = (
+    *("taps", "moments", "activations", "selectivity", "exemplars", "images", "images_joined", "substitution"),
+    *("substitute_images", "ablation", "units", "layers", "metrics", "claims", "figures", "sheets", "atlas"),
+)
+"""The rules of every experiment."""
+
+COLUMNS = ("rule", "experiment", "jobs", "peak_mib", "seconds")
+"""Of the table."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = console.parser(__doc__)
+    result.add_argument(
+        "--experiments",
+        type=json.loads,
+        required=True,
+        help='JSON: [{"name", "entry", "network", "dataset", "readout", "layers", "methods", "analyses"}, ...]',
+    )
+    result.add_argument("--logs", type=Path, required=True, help="folder of the logs and benchmark files")
+    result.add_argument("--output", type=Path, required=True, help="where the table goes (.csv)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Write a row a rule and entry of the config; what was not run here has none."""
+    rows = taken(arguments.logs, arguments.experiments)
+    artifacts.write_table(arguments.output, columns(rows, COLUMNS))
+
+
+def taken(logs: Path, experiments: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the peak memory and the longest time of each rule's jobs that were measured here, by entry of the config.
+
+    Args:
+        logs: Folder of the logs and benchmark files.
+        experiments: As the command line gives them.
+    """
+    jobs: dict[tuple[str, str], set[Path]] = {}
+    for one in experiments:
+        found = {
+            "dataset": [logs / f"datasets/{one['dataset']}.tsv"],
+            "checkpoint": [logs / f"checkpoints/{one['network']}.tsv"],
+            **{rule: benchmarks(logs / one["name"], rule, one) for rule in measured_rules(one["analyses"])},
+        }
+        for rule, paths in found.items():
+            jobs.setdefault((rule, one["entry"]), set()).update(paths)
+    rows = []
+    for (rule, entry), paths in jobs.items():
+        measured = [job for path in paths if path.exists() for job in jobs_of(path)]
+        if measured:
+            peak, longest = (math.ceil(max(values)) for values in zip(*measured, strict=True))
+            rows.append(dict(zip(COLUMNS, (rule, entry, len(measured), peak, longest), strict=True)))
+    return rows
+
+
+def jobs_of(benchmark: Path) -> list[tuple[float, float]]:
+    """Return the peak memory in MiB and the seconds of what a benchmark file tells of.
+
+    Snakemake looks at a job now and then; what the kernel saw at most stands at the end of the job's log.
+    """
+    log = benchmark.with_suffix(".log")
+    said = re.findall(rf"{console.PEAK_MEMORY}: (\d+) MiB", log.read_text(encoding="utf-8")) if log.exists() else []
+    with benchmark.open() as file:
+        jobs = [(row["max_rss"], row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+    # Of a job that was over at once, Snakemake has seen nothing.
+    seen = [(0.0 if peak in ("-", "NA") else float(peak), float(seconds)) for peak, seconds in jobs]
+    return [(max(peak, *map(float, said), 0.0), seconds) for peak, seconds in seen]
+
+
+def measured_rules(analyses: Iterable[str]) -> list[str]:
+    """Return the rules whose jobs an experiment with these analyses has, in the order of the flow."""
+    return [*OF_ALL, *(rule for analysis in analyses for rule in OF_ANALYSES[analysis])]
+
+
+def benchmarks(folder: Path, rule: str, asked: Mapping[str, Any]) -> list[Path]:
+    """Return where the benchmark files of a rule's jobs lie; other settings may have left further ones."""
+    pairs = [f"{layer}.{method}" for layer in asked["layers"] for method in asked["methods"]]
+    if rule == "images":
+        blocks = [path for pair in pairs for path in folder.glob(f"images/{pair}.[0-9]*.tsv")]
+        return [*(folder / f"images/{pair}.tsv" for pair in pairs), *blocks]
+    if rule == "moments":
+        return [folder / f"moments/{readout}.tsv" for readout in dict.fromkeys(("mean", asked["readout"]))]
+    endings = {"images_joined": "joined", "substitute_images": "substitutes"}
+    if rule in endings:
+        return [folder / f"images/{pair}.{endings[rule]}.tsv" for pair in pairs]
+    # One job an experiment, a layer, or a layer and method.
+    return [folder / f"{rule}.tsv", *(folder / f"{rule}/{part}.tsv" for part in [*asked["layers"], *pairs])]
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)
