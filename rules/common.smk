@@ -365,6 +365,20 @@ def datasets_of_the_paper():
     return sorted({one["dataset"] for one in PAPER_EXPERIMENTS} - {None})
 
 
+def measured_sizes():
+    """Return what jobs took at the full sizes, where the page shows that.
+
+    Snakemake would take a page that is there for a source file, and leave it as it is.
+    """
+    path = PAPER["sizes"]
+    if path and not Path(path).is_file():
+        raise WorkflowError(
+            f"reproduction.sizes is {path!r}, but there is no such file. It is the memory.csv of a study at the full "
+            "sizes (such as paper/sizes.yaml); null shows none."
+        )
+    return [path] if path else []
+
+
 def shown_images():
     """Return the images that Figure 2 shows."""
     name = PAPER_FIGURES.get("fig2")

@@ -31,7 +31,7 @@ rule reproduction:
         images=shown_images(),
         sensitivity=expand("results/{name}/layers.csv", name=sorted({one["experiment"] for one in PAPER_VARIANTS})),
         memory=f"{PAPER['folder']}/memory.csv",
-        sizes=[PAPER["sizes"]] if PAPER["sizes"] else [],
+        sizes=measured_sizes(),
         template="paper/README.md.jinja",
     output:
         page=f"{PAPER['folder']}/README.md",

@@ -155,6 +155,16 @@ def test_the_page_shows_what_the_full_sizes_take(finished):
     assert "| activations | 3210 (62 s) | 1234 (41 s) |\n| images | 2345 (9 s) | - |\n" in page(finished)
 
 
+def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finished):
+    sizes = finished.folder / "sizes.csv"
+    moved = sizes.rename(sizes.with_suffix(".away"))
+    try:
+        done = finished.try_to_run("snakemake", "-n")
+        assert done.returncode == 1 and "reproduction.sizes is 'sizes.csv', but there is no such file" in done.stdout
+    finally:
+        moved.rename(sizes)
+
+
 def test_the_page_shows_what_depends_on_choices(finished):
     table = artifacts.read_table(finished.folder / "results/page/sensitivity.csv")
     layers = artifacts.read_table(finished.folder / "results/choices-seed0/layers.csv")
