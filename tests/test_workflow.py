@@ -97,10 +97,10 @@ def test_the_papers_study_may_be_in_bfloat16(clone):
 
 
 def test_the_papers_study_reads_no_more_large_images_at_once_than_memory_holds():
-    # VGG16 at 224 pixels on a processor: 4.1 GB with 20 images in ablation, 3.9 GB with 16 in images, 2.9 GB with 20 in
+    # VGG16 at 224 pixels on a processor: 4.1 GB with 20 images in ablation, 3.9 GB with 16 in images, 3.8 GB with 20 in
     # activations. All images of a job stay in memory, which a block of units bounds.
     chosen = load_study(ROOT, ROOT / "paper/config.yaml").experiments["vgg16-imagenet"]
-    for rule, most in (("activations", 20), ("ablation", 10), ("images", 8)):
+    for rule, most in (("activations", 16), ("ablation", 10), ("images", 8)):
         assert chosen[rule]["batch"] <= most
     assert chosen["images"]["block"] <= 64
 
