@@ -1,5 +1,7 @@
 """Small networks whose answers are known, or that hold what is hard to cut: skips, in-place steps, shared modules."""
 
+import gc
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -208,3 +210,17 @@ def with_stand_in(kind: str) -> nn.Module:
     module.logits.weight.copy_(8 * torch.cat([torch.eye(3), -torch.eye(3)], 1))
     module.logits.bias.zero_()
     return module
+
+
+def tensors_alive(module: nn.Module) -> list[int]:
+    """Return a list that gets, before each pass of a module without gradients, how many tensors there are."""
+    alive: list[int] = []
+
+    def count(*_: object) -> None:
+        if not torch.is_grad_enabled():
+            # What other tests have left in cycles may go at any time.
+            gc.collect()
+            alive.append(sum(issubclass(type(held), torch.Tensor) for held in gc.get_objects()))
+
+    module.register_forward_pre_hook(count)
+    return alive

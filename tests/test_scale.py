@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import InPlace, quiet
+from networks_by_hand import InPlace, quiet, tensors_alive
 from test_figures import assert_readable
 from torch import nn
 
@@ -102,6 +102,13 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
     assert read.at_once == [2, 1, 2, 1]
     first, second = images.reshape(2, 3, 2)[..., 0] / 255, images.reshape(2, 3, 2)[..., 1] / 255
     np.testing.assert_allclose(found, np.stack([first, first / 2, second, 0 * first], -1), rtol=1e-6)
+
+
+def test_no_batch_that_is_answered_leaves_a_tensor_behind():
+    module = two_units()
+    alive = tensors_alive(module[0])
+    scale.answers(module, "1", np.zeros((2, 12, 1, 2, 1), np.uint8), "mean", 3)
+    assert len(alive) == 8 and len(set(alive[1:])) == 1
 
 
 def test_a_dead_unit_that_its_image_excites_is_left_out():

@@ -103,13 +103,17 @@ def answers(module: nn.Module, layer: str, images: np.ndarray | h5py.Dataset, re
     device = next(module.parameters()).device
     forward = prefix(module, layer, readout)
     seeds, targets = images.shape[:2]
+    found: np.ndarray | None = None
     with torch.inference_mode():
-        found = [
-            forward(_seen(images[seed, first : first + batch], device))[1].float().cpu()
-            for seed in range(seeds)
-            for first in range(0, targets, batch)
-        ]
-    return torch.cat(found).numpy().reshape(seeds, targets, -1)
+        for seed in range(seeds):
+            for first in range(0, targets, batch):
+                answer = forward(_seen(images[seed, first : first + batch], device))[1].float().cpu().numpy()
+                # Nothing of a batch stays behind: small arrays between the large ones of a pass make memory grow.
+                if found is None:
+                    found = np.empty((seeds, targets, answer.shape[1]), np.float32)
+                found[seed, first : first + batch] = answer
+    assert found is not None, "there are no images"
+    return found
 
 
 def _seen(images: np.ndarray, device: torch.device) -> torch.Tensor:

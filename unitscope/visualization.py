@@ -236,7 +236,7 @@ def activation_maximization(
         for climb in climbs:
             climbed.add(climb.row, space.images(climb.values), climb.course, batch)
             advance(1)
-    blocks = []
+    scored: dict[str, np.ndarray] = {}
     for first in range(0, len(work), batch):
         rows = list(range(first, min(first + batch, len(work))))
         padded = rows + [rows[-1]] * (batch - len(rows))
@@ -248,10 +248,13 @@ def activation_maximization(
             torch.tensor([targets[row] for row in padded], device=device),
             scales,
         )
-        blocks.append({key: value[: len(rows)] for key, value in block.items()})
-    joined = {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
-    joined["objective"] = np.concatenate([climbed.course[:, :-1], joined["objective"][:, None]], 1)
-    arrays = {key: value.reshape(len(seeds), len(units), *value.shape[1:]) for key, value in joined.items()}
+        # Nothing of a batch stays behind: small arrays between the large ones that come and go make memory grow.
+        for key, value in block.items():
+            if key not in scored:
+                scored[key] = np.empty((len(work), *value.shape[1:]), value.dtype)
+            scored[key][rows] = value[: len(rows)]
+    scored["objective"] = np.concatenate([climbed.course[:, :-1], scored["objective"][:, None]], 1)
+    arrays = {key: value.reshape(len(seeds), len(units), *value.shape[1:]) for key, value in scored.items()}
     return Generated(units=np.asarray(units, np.int64), steps=recipe.recorded_steps(), **arrays)
 
 
