@@ -24,6 +24,7 @@ from unitscope.reproduction import (
     by_length,
     draw,
     layer_rows,
+    memory_table,
     network_rows,
     number,
     sensitivity_ranges,
@@ -528,3 +529,29 @@ def test_a_value_stays_in_its_cell():
 
 def test_numbers_for_people():
     assert [number(value) for value in (0.125, -0.001, float("nan"), 1234.5)] == ["0.12", "0.00", "undefined", "1234"]
+
+
+def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
+    measured = artifacts.read_table(ROOT / "paper/sizes.csv")
+    asked = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
+    for name, one in asked.items():
+        expected = {"dataset", "checkpoint", *measured_rules(one["analyses"])} - {"images_joined", "substitute_images"}
+        assert expected <= set(measured["rule"][measured["experiment"] == name])
+    assert measured["peak_mib"].max() <= 4096
+    printed = (ROOT / "paper/README.md").read_text()
+    table = memory_table(measured)
+    for row in table["rules"]:
+        assert f"| {cell(row['rule'])} | {' | '.join(row['cells'])} |" in printed
+
+
+def test_the_papers_sizes_are_measured_at_its_sizes():
+    whole, sizes = (load_study(ROOT, ROOT / f"paper/{name}.yaml") for name in ("config", "sizes"))
+    for name in ("mlp", "shallow-seed0", "vgg16-cifar10", "vgg16-imagenet"):
+        full, own = whole.experiments[name], sizes.experiments[f"{name.removesuffix('-seed0')}-sizes"]
+        assert list(full["layers"]) == list(own["layers"]) and full["seeds"] == own["seeds"]
+        for rule, key in (("images", "batch"), ("images", "block"), ("activations", "batch"), ("ablation", "batch")):
+            assert full[rule][key] == own[rule][key]
+        built, small = whole.networks[full["network"]], sizes.networks[own["network"]]
+        assert (built["model"], built["options"]) == (small["model"], small["options"])
+        shapes = [one.datasets[each["dataset"]] for one, each in ((whole, built), (sizes, small))]
+        assert shapes[0].get("crop") == shapes[1].get("crop")
