@@ -30,6 +30,6 @@ def test_blocks_join_to_what_one_job_makes(tmp_path):
     # Of 12, 7 and 3 targets.
     numbers = {"hidden1": 3, "hidden2": 2, "logits": 1}
     blocks = {f"small/images/{layer}.iam_z.{block}" for layer, count in numbers.items() for block in range(count)}
-    joined = {f"small/images/{layer}.iam_z" for layer in numbers}
+    joined = {f"small/images/{layer}.iam_z.joined" for layer in numbers}
     assert {log for log in parted.logs() if "/images/" in log} == blocks | joined
     assert "Nothing to be done" in parted.run("snakemake", "-n", "--", *IMAGES)
