@@ -1,11 +1,13 @@
 # make run    from a fresh machine to figures: environment, flow, summary
 # make test   linters, type check, tests
 # make plan   what a run would do: jobs, hours, bytes           CONFIG=... names another study, for run and plan
+# make verify the tests that take long: sequences of thirty steps, each followed by one run
 # make bench  speed against other libraries and against the floor
 # make report the figures and tables as one page
+# make push   send the artifacts to DVC's remote, once they are vouched for and whole
 # make restore  a clone's artifacts from DVC's remote, so that there is nothing left to run
 # make faults  kill, stop and hinder a small flow in every way that a machine knows; every artifact has to come out the same
-# make fuzz   a thousand damaged files for each reader: it reads or refuses, and runs nothing
+# make fuzz   a thousand damaged files for each reader: it reads or refuses, and runs nothing; a new sequence of steps
 # make lock   resolve the dependencies anew (needs uv)
 
 PYTHON ?= python3
@@ -21,7 +23,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1073741824
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
-.PHONY: run test plan bench report restore faults fuzz lock
+.PHONY: run test plan bench report push restore verify faults fuzz lock
 run: $(VENV)/run.installed
 	@for file in $(CONFIG); do test -f $$file || { echo "There is no config $$file."; exit 1; }; done
 	@python scripts/unlock.py
@@ -35,7 +37,10 @@ test: $(VENV)/test.installed
 	snakemake --lint
 	mypy
 	# Where so many tests fail, the others would say the same.
-	pytest --numprocesses auto --dist loadfile --maxfail 20 --durations 30
+	pytest --numprocesses auto --dist loadfile --maxfail 20 --durations 30 -m "not verify and not fuzz"
+
+verify: $(VENV)/test.installed
+	pytest --numprocesses auto --dist load -m verify
 
 plan: $(VENV)/run.installed
 	@python scripts/plan.py --config $(CONFIG)
@@ -45,6 +50,10 @@ faults: $(VENV)/test.installed
 
 fuzz: $(VENV)/test.installed
 	pytest --numprocesses auto --hypothesis-profile fuzz tests/test_fuzz.py
+	pytest -m fuzz tests/test_sequences.py
+
+push: $(VENV)/run.installed
+	@python scripts/push.py
 
 restore: $(VENV)/run.installed
 	@python scripts/restore.py

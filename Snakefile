@@ -58,5 +58,7 @@ onstart:
     Path(".snakemake/unitscope_host").write_text(platform.node())
 
 
+# Called as well where there was nothing to do.
 onsuccess:
-    shell("python scripts/record.py")
+    if not is_recorded(workflow):
+        shell("python scripts/record.py")

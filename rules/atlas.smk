@@ -32,4 +32,4 @@ rule atlas:
         "python scripts/atlas.py --units {input.units:q} --layers {input.layers:q} --taps {input.taps:q}"
         " --images {input.images:q} --activations {input.activations:q} --exemplars {input.exemplars:q}"
         " --dataset {input.dataset:q} --claims {input.claims:q} --cumulative {input.cumulative:q} --settings {params.settings:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"

@@ -4,12 +4,12 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
-from base64 import urlsafe_b64encode
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 ROOT = Path(workflow.basedir)
 # The library beside this file, whatever is installed elsewhere: here for these helpers, there for the scripts.
@@ -28,9 +28,12 @@ from unitscope.artifacts import canonical_json, read_json
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of
 from unitscope.console import processors
+from unitscope.contents import Contents
 from unitscope.errors import UserError
-from unitscope.provenance import code_digest, listing_digest, own_code_digest
+from unitscope.ledger import SOURCES, source_or_recorded
+from unitscope.provenance import code_digest, own_code_digest
 from unitscope.sampling import select_units
+from unitscope.snakemake_internals import install, is_recorded
 from unitscope.study import complete, load_study
 
 try:
@@ -83,6 +86,11 @@ def own(wildcards):
     return network(wildcards)["model"] if network(wildcards)["source"] == "python" else ""
 
 
+def own_files(wildcards):
+    """Return the files that the user's own function reads."""
+    return network(wildcards)["files"]
+
+
 def code_and_network(script):
     """Return a function that gives the digest of a rule's code and of the user's own code that makes its network."""
     return lambda wildcards: code(script) + (own_code_digest(own(wildcards), ROOT) if own(wildcards) else "")
@@ -110,10 +118,35 @@ def network(wildcards):
     return STUDY.networks[getattr(wildcards, "network", None) or experiment(wildcards)["network"]]
 
 
+@cache
+def raw_data(name):
+    """Return the digest of the files that a data set is read from, or was, and whether they are here."""
+    path = STUDY.datasets[name].get("path")
+    if not path:
+        return "", True
+    digest, here = source_or_recorded(Path(path), f"data/datasets/{name}.h5", Contents(SOURCES))
+    if digest and not here and workflow.is_main_process:
+        logger.info(f"datasets.{name}.path: {path} is not here; the data set that was made from it is used.")
+    return digest, here
+
+
 def source(wildcards):
-    """Return a digest of the files that a data set is read from, so that a changed folder is noticed."""
-    path = STUDY.datasets[wildcards.dataset].get("path")
-    return listing_digest(Path(path)) if path else ""
+    """Return a digest of the content of the files that a data set is read from."""
+    return raw_data(wildcards.dataset)[0]
+
+
+def cannot_run(job):
+    """Return why a job cannot be executed here: before it takes away what it would write again."""
+    if job.rule.name != "dataset" or raw_data(job.wildcards.dataset)[1]:
+        return ""
+    name = job.wildcards.dataset
+    return (
+        f"datasets.{name}.path: there is nothing at {STUDY.datasets[name]['path']}, and {job.output[0]} has to be made "
+        "from it. Correct the path, or mount its disk, and give the same command again. Nothing has been deleted."
+    )
+
+
+install(workflow, cannot_run)
 
 
 def recipe(wildcards):
@@ -159,24 +192,6 @@ def earlier(wildcards):
     before = names[: names.index(wildcards.network)][-1:]
     # Made again, it is the same to the byte, and nothing behind it is old.
     return [ancient(f"data/checkpoints/{name}.pt") for name in before]
-
-
-def brought_back():
-    """Return the networks whose checkpoints are of today's settings by their own record, and not by Snakemake's.
-
-    So it is where DVC has restored one.
-    """
-    found = []
-    if not workflow.is_main_process or "DVC_STAGE" in os.environ:
-        return found
-    for name, chosen in STUDY.networks.items():
-        path = f"data/checkpoints/{name}"
-        known = Path(".snakemake/metadata", urlsafe_b64encode(f"{path}.pt".encode()).decode())
-        if Path(f"{path}.json").is_file() and known.is_file():
-            of_today = read_json(Path(f"{path}.json"))["settings"] == chosen
-            if of_today and repr(canonical_json(chosen)) not in read_json(known)["params"]:
-                found.append(name)
-    return found
 
 
 def dataset(wildcards):

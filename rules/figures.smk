@@ -33,7 +33,7 @@ rule figures:
         code=code("figures"),
     shell:
         "python scripts/figures.py --units {input.units:q} --layers {input.layers:q} --images {input.images:q}"
-        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
 rule sheets:
@@ -56,4 +56,4 @@ rule sheets:
         code=code("sheets"),
     shell:
         "python scripts/sheets.py --layer {wildcards.layer:q} --images {input.images:q} --units {input.units:q}"
-        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

@@ -25,7 +25,7 @@ rule graph:
     shell:
         "python scripts/graph.py --images {input.images:q} --activations {input.activations:q} --units {input.units:q}"
         " --settings {params.settings:q} --measures {output.measures:q} --degrees {output.degrees:q}"
-        " --graphml {output.graphml:q} --log {log:q}"
+        " --graphml {output.graphml:q} --code {params.code:q} --log {log:q}"
 
 
 rule graphs:
@@ -50,7 +50,7 @@ rule graphs:
     shell:
         "python scripts/graphs.py --measures {input.measures:q} --degrees {input.degrees:q} --graphml {input.graphml:q}"
         " --units {input.units:q} --settings {params.settings:q} --output {output.table:q} --figure {output.figure:q}"
-        " --log {log:q}"
+        " --code {params.code:q} --log {log:q}"
 
 
 # --- inhibition -------------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ rule inhibition:
         code=code("inhibition"),
     shell:
         "python scripts/inhibition.py --images {input.images:q} --units {input.units:q} --taps {input.taps:q}"
-        " --settings {params.settings:q} --output {output.table:q} --layers {output.layers:q} --log {log:q}"
+        " --settings {params.settings:q} --output {output.table:q} --layers {output.layers:q} --code {params.code:q} --log {log:q}"
 
 
 # A rule of its own: a verdict stands on the table, and the look of a figure must not ask for it again.
@@ -99,4 +99,4 @@ rule inhibition_figure:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of inhibition --tables {input.units:q} {input.table:q} {input.layers:q}"
-        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

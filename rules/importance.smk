@@ -20,7 +20,7 @@ rule natural:
     params:
         code=code("natural"),
     shell:
-        "python scripts/natural.py --activations {input.activations:q} --output {output:q} --log {log:q}"
+        "python scripts/natural.py --activations {input.activations:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule natural_figures:
@@ -44,7 +44,7 @@ rule natural_figures:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of natural --tables {input.units:q} {input.layers:q}"
-        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
 # --- what foretells the cost of an ablation ---------------------------------------------------------------------------
@@ -54,6 +54,7 @@ rule predictors:
     input:
         checkpoint=checkpoint,
         activations="results/{experiment}/activations.h5",
+        files=own_files,
     output:
         "results/{experiment}/predictors.csv",
     log:
@@ -67,7 +68,7 @@ rule predictors:
         python=own,
     shell:
         "python scripts/predictors.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
-        " --activations {input.activations:q} --output {output:q} --log {log:q}"
+        " --activations {input.activations:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule importance:
@@ -89,7 +90,7 @@ rule importance:
         code=code("importance"),
     shell:
         "python scripts/importance.py --units {input.units:q} --predictors {input.predictors:q} --taps {input.taps:q}"
-        " --settings {params.settings:q} --output {output.importance:q} --partial {output.partial:q} --log {log:q}"
+        " --settings {params.settings:q} --output {output.importance:q} --partial {output.partial:q} --code {params.code:q} --log {log:q}"
 
 
 rule importance_figures:
@@ -110,7 +111,7 @@ rule importance_figures:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of importance --tables {input.importance:q}"
-        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
 # --- reliability and nulls --------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ rule reliability:
     shell:
         "python scripts/reliability.py --units {input.units:q} --taps {input.taps:q} --activations {input.activations:q}"
         " --images {input.images:q} --untrained {input.untrained:q} --settings {params.settings:q}"
-        " --output {output.reliability:q} --nulls {output.nulls:q} --log {log:q}"
+        " --output {output.reliability:q} --nulls {output.nulls:q} --code {params.code:q} --log {log:q}"
 
 
 rule nulls_figures:
@@ -161,4 +162,4 @@ rule nulls_figures:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of nulls --tables {input.nulls:q}"
-        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

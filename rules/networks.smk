@@ -16,18 +16,14 @@ rule dataset:
         source=source,
         code=code("dataset"),
     shell:
-        "python scripts/dataset.py --settings {params.settings:q} --output {output:q} --log {log:q}"
-
-
-# Before Snakemake decides what to run.
-if in_question := brought_back():
-    subprocess.run(["python", "scripts/accept.py", "--network", *in_question], cwd=ROOT, check=False)
+        "python scripts/dataset.py --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule checkpoint:
     input:
         dataset=dataset,
         earlier=earlier,
+        files=own_files,
     output:
         checkpoint="data/checkpoints/{network}.pt",
         record="data/checkpoints/{network}.json",
@@ -43,12 +39,13 @@ rule checkpoint:
     params:
         settings=lambda wildcards: canonical_json(network(wildcards)),
         code=code_and_network("checkpoint"),
+        python=own,
         # The last checkpoint of a training is done with what the earlier ones have kept.
         scratch=lambda wildcards: f".resume/checkpoints/{one_training(STUDY, wildcards.network)[-1]}",
         keep=lambda wildcards: ["--keep"] * (wildcards.network != one_training(STUDY, wildcards.network)[-1]),
         device=STUDY.device,
     shell:
-        "python scripts/checkpoint.py --dataset {input.dataset:q} --settings {params.settings:q}"
+        "python scripts/checkpoint.py --dataset {input.dataset:q} --python {params.python:q} --settings {params.settings:q}"
         " --device {params.device:q} --scratch {params.scratch:q} {params.keep:q} --code {params.code:q}"
         " --output {output.checkpoint:q} --record {output.record:q} --log {log:q}"
 
@@ -59,6 +56,7 @@ rule taps:
     input:
         dataset=lambda wildcards: [] if network(wildcards)["weights"] else dataset(wildcards),
         checkpoint=lambda wildcards: checkpoint(wildcards) if network(wildcards)["weights"] else [],
+        files=own_files,
     output:
         "results/{experiment}/taps.json",
     log:
@@ -77,4 +75,4 @@ rule taps:
         python=own,
     shell:
         "python scripts/taps.py --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
-        " --network {params.network:q} --layers {params.layers:q} --output {output:q} --log {log:q}"
+        " --network {params.network:q} --layers {params.layers:q} --output {output:q} --code {params.code:q} --log {log:q}"

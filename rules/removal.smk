@@ -8,6 +8,7 @@ rule joint:
         activations="results/{experiment}/activations.h5",
         images="results/{experiment}/images/{layer}.{method}.h5",
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
+        files=own_files,
     output:
         "results/{experiment}/joint/{layer}.{method}.csv",
     log:
@@ -28,7 +29,7 @@ rule joint:
         "python scripts/joint.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --activations {input.activations:q} --images {input.images:q} --substitution {input.substitution:q}"
         " --layer {wildcards.layer:q} --method {wildcards.method:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule joint_summary:
@@ -54,7 +55,7 @@ rule joint_summary:
         ),
         code=code("joint_summary"),
     shell:
-        "python scripts/joint_summary.py --joint {input:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+        "python scripts/joint_summary.py --joint {input:q} --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule joint_figure:
@@ -75,7 +76,7 @@ rule joint_figure:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of joint --tables {input.joint:q}"
-        " --settings {params.settings:q} --output-dir {params.folder:q} --log {log:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
 rule cumulative:
@@ -85,6 +86,7 @@ rule cumulative:
         moments=means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=of_layer,
+        files=own_files,
     output:
         curves="results/{experiment}/cumulative/{layer}.csv",
         areas="results/{experiment}/cumulative_areas/{layer}.csv",
@@ -107,7 +109,7 @@ rule cumulative:
         " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
         " --substitution {input.substitution:q}"
         " --layers {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output.curves:q} --areas {output.areas:q} --log {log:q}"
+        " --output {output.curves:q} --areas {output.areas:q} --code {params.code:q} --log {log:q}"
 
 
 # Scores are not comparable between layers: all layers lose the same fraction of their units, each by its own ranks.
@@ -118,6 +120,7 @@ rule cumulative_together:
         moments=means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
+        files=own_files,
     output:
         curves="results/{experiment}/cumulative_of_all.csv",
         areas="results/{experiment}/cumulative_areas_of_all.csv",
@@ -141,7 +144,7 @@ rule cumulative_together:
         " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
         " --substitution {input.substitution:q}"
         " --layers {params.layers:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output.curves:q} --areas {output.areas:q} --log {log:q}"
+        " --output {output.curves:q} --areas {output.areas:q} --code {params.code:q} --log {log:q}"
 
 
 rule cumulative_areas:
@@ -158,7 +161,7 @@ rule cumulative_areas:
     params:
         code=code("joined"),
     shell:
-        "python scripts/joined.py --tables {input:q} --output {output:q} --log {log:q}"
+        "python scripts/joined.py --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule cumulative_figure:
@@ -179,4 +182,4 @@ rule cumulative_figure:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of cumulative --tables {input.curves:q} --settings {params.settings:q}"
-        " --output-dir {params.folder:q} --log {log:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

@@ -17,7 +17,7 @@ rule memory:
         experiments=canonical_json(PAPER_EXPERIMENTS),
         code=code("memory"),
     shell:
-        "python scripts/memory.py --experiments {params.experiments:q} --logs logs --output {output:q} --log {log:q}"
+        "python scripts/memory.py --experiments {params.experiments:q} --logs logs --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule reproduction:
@@ -64,4 +64,4 @@ rule reproduction:
         "python scripts/reproduction.py --experiments {params.experiments:q} --results results"
         " --checkpoints data/checkpoints --datasets {input.datasets:q} --images {input.images:q} --figures {params.figures:q}"
         " --reductions {params.reductions:q} --sensitivity {params.sensitivity:q} --config {params.config:q} --full {params.full:q}"
-        " --memory {input.memory:q} --sizes {input.sizes:q} --template {input.template:q} --output-dir {params.folder:q} --log {log:q}"
+        " --memory {input.memory:q} --sizes {input.sizes:q} --template {input.template:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

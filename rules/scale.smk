@@ -10,6 +10,7 @@ rule scale:
             f"results/{wildcards.experiment}/images/{wildcards.layer}.{method}.h5"
             for method in experiment(wildcards)["methods"]
         ],
+        files=own_files,
     output:
         "results/{experiment}/scale/{layer}.csv",
     log:
@@ -31,7 +32,7 @@ rule scale:
         "python scripts/scale.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --activations {input.activations:q} --images {input.images:q} --layer {wildcards.layer:q}"
         " --recipes {params.recipes:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule scale_figure:
@@ -52,4 +53,4 @@ rule scale_figure:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of scale --tables {input:q} --settings {params.settings:q}"
-        " --output-dir {params.folder:q} --log {log:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

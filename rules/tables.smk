@@ -28,7 +28,7 @@ rule units:
     shell:
         "python scripts/units.py --experiment {wildcards.experiment:q} --network {params.network:q}"
         " --taps {input.taps:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
-        " --ablation {input.ablation:q} --natural {input.natural:q} --output {output:q} --log {log:q}"
+        " --ablation {input.ablation:q} --natural {input.natural:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule layers:
@@ -48,7 +48,7 @@ rule layers:
         code=code("correlations"),
     shell:
         "python scripts/correlations.py --units {input.units:q} --taps {input.taps:q}"
-        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 # Beside the experiment's folder, which DVC tracks as one thing: its metrics and plots are files of their own.
@@ -69,7 +69,7 @@ rule metrics:
         code=code("metrics"),
     shell:
         "python scripts/metrics.py --layers {input.layers:q} --record {input.record:q}"
-        " --metrics {output.metrics:q} --plot {output.plot:q} --log {log:q}"
+        " --metrics {output.metrics:q} --plot {output.plot:q} --code {params.code:q} --log {log:q}"
 
 
 rule claims:
@@ -106,4 +106,4 @@ rule claims:
         " --analyses {params.analyses:q} --scale {input.scale:q} --importance {input.importance:q} --joint {input.joint:q}"
         " --areas {input.areas:q} --curves {input.curves:q} --reliability {input.reliability:q} --nulls {input.nulls:q}"
         " --graph {input.graph:q} --inhibition {input.inhibition:q}"
-        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"

@@ -19,7 +19,7 @@ rule training_time:
         code=code("training_time"),
     shell:
         "python scripts/training_time.py --units {input.units:q} --layers {input.layers:q} --records {input.records:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule training_time_figure:
@@ -45,7 +45,7 @@ rule training_time_figure:
         code=code("analysis_figures"),
     shell:
         "python scripts/analysis_figures.py --of training_time --tables {input:q} --settings {params.settings:q}"
-        " --output-dir {params.folder:q} --log {log:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
 # Not in the claims of an experiment: each checkpoint's would then hang on those of all others.
@@ -70,4 +70,4 @@ rule training_claims:
         code=code("training_claims"),
     shell:
         "python scripts/training_claims.py --training {input:q} --methods {params.methods:q} --output {output:q}"
-        " --log {log:q}"
+        " --code {params.code:q} --log {log:q}"

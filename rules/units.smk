@@ -6,6 +6,7 @@ rule activations:
         checkpoint=checkpoint,
         dataset=dataset,
         taps="results/{experiment}/taps.json",
+        files=own_files,
     output:
         "results/{experiment}/activations.h5",
     log:
@@ -27,7 +28,7 @@ rule activations:
     shell:
         "python scripts/activations.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --taps {input.taps:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 # Of all layers of the network: a further one in the experiment must not ablate all others again.
@@ -35,6 +36,7 @@ rule moments:
     input:
         checkpoint=checkpoint,
         dataset=dataset,
+        files=own_files,
     output:
         "results/{experiment}/moments/{readout}.csv",
     log:
@@ -54,7 +56,7 @@ rule moments:
     shell:
         "python scripts/moments.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --readout {wildcards.readout:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule selectivity:
@@ -73,7 +75,7 @@ rule selectivity:
         code=code("selectivity"),
     shell:
         "python scripts/selectivity.py --activations {input.activations:q} --settings {params.settings:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule exemplars:
@@ -92,7 +94,7 @@ rule exemplars:
         code=code("exemplars"),
     shell:
         "python scripts/exemplars.py --activations {input.activations:q} --dataset {input.dataset:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 # How images are made, whichever units they are of.
@@ -110,6 +112,7 @@ rule images:
         checkpoint=checkpoint,
         dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
         moments=scales,
+        files=own_files,
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
@@ -181,7 +184,7 @@ rule images_joined:
     params:
         code=code("images_joined"),
     shell:
-        "python scripts/images_joined.py --blocks {input:q} --output {output:q} --log {log:q}"
+        "python scripts/images_joined.py --blocks {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule substitution:
@@ -200,7 +203,7 @@ rule substitution:
         code=code("substitution"),
     shell:
         "python scripts/substitution.py --images {input.images:q} --activations {input.activations:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 # A second pass, where not all units are targets: the images of those that could stand in for a target.
@@ -210,6 +213,7 @@ use rule images as substitute_images with:
         dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
         moments=scales,
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
+        files=own_files,
     output:
         "results/{experiment}/images/{layer}.{method}.substitutes.h5",
     log:
@@ -229,6 +233,7 @@ rule ablation:
         checkpoint=checkpoint,
         dataset=dataset,
         moments="results/{experiment}/moments/mean.csv",
+        files=own_files,
     output:
         "results/{experiment}/ablation/{layer}.csv",
     log:
@@ -248,4 +253,4 @@ rule ablation:
     shell:
         "python scripts/ablation.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --moments {input.moments:q} --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"

@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
     result.add_argument("--settings", type=json.loads, required=True, help="the network's settings, as JSON")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    result.add_argument("--code", default="", help="digest of the code: other code goes on from nothing")
+    result.add_argument(
+        "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
+    )
     result.add_argument("--scratch", type=Path, help="folder for finished epochs, so that a rerun goes on from them")
     result.add_argument("--keep", action="store_true", help="leave them there: a later checkpoint goes on from them")
     result.add_argument("--output", type=Path, required=True, help="where the checkpoint goes (.pt)")

@@ -29,7 +29,6 @@ def parser() -> argparse.ArgumentParser:
         "--settings", type=json.loads, required=True, help='{"units", "seeds", "readout", "batch", "compile"}'
     )
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    result.add_argument("--code", default="", help="digest of the code: other code goes on from nothing")
     result.add_argument("--scratch", type=Path, help="folder for finished batches, so that a rerun goes on from them")
     result.add_argument(
         "--substitutes", type=Path, help="substitution/{layer}.{method}.csv: images of its substitutes, not of targets"

@@ -1,7 +1,7 @@
-"""Let DVC record what a finished run of Snakemake has made, so that `dvc repro` computes nothing of it again.
+"""Let DVC record what a finished call of Snakemake has brought up to date, and let made.lock vouch for it.
 
-Runs behind every successful Snakemake. It records nothing inside DVC (whose own stage does that), outside a DVC
-repository, or while anything of config.yaml is still to be done: a commit would bless the stale result too.
+Runs after every successful call. It records nothing inside DVC (whose own stage does that), outside a DVC repository,
+or unless every file of config.yaml is fresh: all of them are read, and no checksum of an earlier look is believed.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.console import log
+from unitscope.ledger import vouched_rows, write_lock
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,19 +23,19 @@ def main(arguments: argparse.Namespace) -> None:
     """Commit to DVC, where that is right."""
     if "DVC_STAGE" in os.environ or not Path(".dvc").is_dir() or not Path(".git").exists():
         return
-    if "Nothing to be done" not in (run("snakemake", "-n") or ""):
+    rows = vouched_rows()
+    if rows is None:
         return
-    if run("python", "scripts/study.py", "--output", "data/study"):
-        run("dvc", "commit", "--force", "dvc.yaml")
+    if ran("python", "scripts/study.py", "--output", "data/study") and ran("dvc", "commit", "--force", "dvc.yaml"):
+        write_lock(rows)
 
 
-def run(*command: str) -> str | None:
-    """Run a command and return what it says; None, and a word, where it fails: the results themselves are there."""
+def ran(*command: str) -> bool:
+    """Run a command; return whether it succeeded, and say so where it did not: the results themselves are there."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         log.warning("The results are there, but DVC has not recorded them: %s: %s", " ".join(command), done.stdout)
-        return None
-    return done.stdout or " "
+    return done.returncode == 0
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""Fetch the artifacts of this commit from DVC's remote, and give them to Snakemake as finished.
+"""Fetch the artifacts of this commit from DVC's remote.
 
-For a clone of a project whose dvc.lock is under version control. Nothing is given to Snakemake unless every artifact is
-there, is what was stored, and belongs to the code and the config beside it.
+For a clone of a project whose dvc.lock and made.lock are under version control. Every file is read, and held against
+both: it has to be what was stored, and what today's code and config ask for.
 """
 
 import argparse
-import json
+import re
 import subprocess
-import tempfile
 from pathlib import Path
 
 from unitscope import console
 from unitscope.errors import UserError
-
-STUDY = Path("data/study")
+from unitscope.ledger import LOCK, vouched_rows
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,54 +20,35 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Pull, check, and touch."""
-    if not Path("dvc.lock").is_file():
-        raise UserError(
-            "There is no dvc.lock, so nothing says which artifacts belong to this commit. Whoever has run the study "
-            "commits it: `git add dvc.lock`, beside `dvc push`."
-        )
+    """Pull and check."""
+    for lock in (Path("dvc.lock"), LOCK):
+        if not lock.is_file():
+            raise UserError(
+                f"There is no {lock}, so nothing says which artifacts belong to this commit. Whoever has run the study "
+                f"commits it: `git add dvc.lock {LOCK}`, beside `dvc push`."
+            )
     pulled = subprocess.run(["dvc", "pull"], capture_output=True, text=True, check=False)
     if pulled.returncode:
         run("python", "scripts/verify.py", "--fetched", why="The artifacts could not be fetched.")
         raise UserError(f"The artifacts could not be fetched: {(pulled.stdout + pulled.stderr).strip()}")
     run("python", "scripts/verify.py", why="The artifacts are not those that were stored.")
-    if stale := stale_stages():
+    if vouched_rows() is None:
+        planned = run("snakemake", "-n", why="Snakemake cannot plan this study.")
+        reasons = dict.fromkeys(re.findall(r"reason: Params have changed since last execution: (.*)", planned))
         raise UserError(
-            "These stages of DVC do not belong to the code and the config that are here, so nothing is given to "
-            f"Snakemake: {'; '.join(stale)}. Check out the commit that they were made with, or run `dvc repro`."
+            "The artifacts are here as they were stored, but not all are those of the code and the config that are "
+            f"here: {'; '.join(list(reasons)[:5])}. Check out the commit that they were made with, or run `snakemake` "
+            "or `dvc repro`, which make again what differs."
         )
-    run("snakemake", "--touch", "--forceall", "--cores", "1", "--quiet", "all", why="Snakemake did not take them.")
     console.log.info("everything is there: `snakemake` has nothing to do")
 
 
-def stale_stages() -> list[str]:
-    """Return the stages that `dvc repro` would run, each with what has changed."""
-    status = json.loads(run("dvc", "status", "dvc.yaml", "--json", why="DVC does not know its own state.") or "{}")
-    with tempfile.TemporaryDirectory() as folder:
-        run("python", "scripts/study.py", "--output", folder, why="The study could not be told.")
-        changed = {
-            str(path)
-            for path in {name.relative_to(top) for top in (Path(folder), STUDY) for name in top.rglob("*.json")}
-            if content(Path(folder) / path) != content(STUDY / path)
-        }
-    # A comment or a docstring changes the stage `study` and nothing else.
-    found = {stage: json.dumps(why) for stage, why in status.items() if stage != "study"}
-    for path in sorted(changed):
-        found.setdefault(f"study ({path})", "its settings or its code have changed")
-    return [f"{stage}: {why}" for stage, why in found.items()]
-
-
-def content(path: Path) -> bytes | None:
-    """Return a file's content, None where there is no such file."""
-    return path.read_bytes() if path.is_file() else None
-
-
 def run(*command: str, why: str) -> str:
-    """Run a command and return what it prints to its output; where it fails, say so in its own words."""
+    """Run a command and return what it prints; where it fails, say so in its own words."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{why} `{' '.join(command)}` says: {(done.stdout + done.stderr).strip()}")
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 if __name__ == "__main__":

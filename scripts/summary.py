@@ -10,6 +10,7 @@ import numpy as np
 
 from unitscope import artifacts, console, tables
 from unitscope.answers import compared
+from unitscope.ledger import locked_rows, other_versions
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +38,8 @@ def main(arguments: argparse.Namespace) -> None:
         for line in figures(folder / "figures"):
             print(f"  {line}")
         print(f"\nEvery unit, to look at in a browser: {folder / 'atlas.html'}")
+    for line in other_versions(locked_rows().values()):
+        print(f"\n{line}.")
 
 
 def rounding(folder: Path, experiment: Mapping[str, Any]) -> str:

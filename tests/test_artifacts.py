@@ -200,6 +200,19 @@ def test_scratch_forgets_the_pieces_of_other_settings(tmp_path):
     assert not (tmp_path / "job").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"one", b"0" * 64 + b" " + b"0" * 64 + b"\none", None])
+def test_a_damaged_piece_is_dropped_with_a_word(tmp_path, caplog, content):
+    scratch = Scratch(tmp_path, "key")
+    scratch.save("a", b"one")
+    scratch.save("b", b"two")
+    # A piece of another name and a sound checksum is what it was saved as; one of another key is not.
+    other = Scratch(tmp_path / "other", "another key")
+    other.save("a", b"one")
+    (scratch.folder / "a").write_bytes((other.folder / "a").read_bytes() if content is None else content)
+    assert scratch.load("a") is None and "a is damaged, and is dropped" in caplog.text
+    assert scratch.load("b") == b"two" and not (scratch.folder / "a").exists()
+
+
 def test_scratch_touches_nothing_that_it_has_not_made(tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work/precious").write_text("mine")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from unitscope import provenance
+from unitscope.contents import Contents
 from unitscope.errors import UserError
-from unitscope.provenance import code_digest, listing_digest, own_code_digest, rules_digest
+from unitscope.provenance import RunningCode, code_digest, own_code_digest, rules_digest, source_digest
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,8 +27,8 @@ def project(tmp_path):
 
 
 def forget():
-    """Let files be read anew, which a process does once."""
-    for read in (provenance._tree, provenance._plain, provenance._imported):
+    """Let files be read again: a second change within a kernel tick leaves the same stamp."""
+    for read in (provenance._tree_of, provenance._plain_of, provenance._imported_of):
         read.cache_clear()
 
 
@@ -141,16 +142,62 @@ def test_the_digest_covers_what_python_loads(project):
         assert set(said.stdout.split()) <= followed, script.name
 
 
-def test_a_listing_sees_names_and_sizes(tmp_path):
-    (tmp_path / "cat").mkdir()
-    (tmp_path / "cat/1.png").write_bytes(b"one")
-    before = listing_digest(tmp_path)
-    os.utime(tmp_path / "cat/1.png", (1, 1))
-    assert listing_digest(tmp_path) == before
-    (tmp_path / "cat/2.png").write_bytes(b"two")
-    more = listing_digest(tmp_path)
-    (tmp_path / "cat/2.png").write_bytes(b"longer")
-    assert len({before, more, listing_digest(tmp_path), listing_digest(tmp_path / "missing")}) == 4
+# --- raw data --------------------------------------------------------------------------------------------------------
+
+
+def digest_of(path, tmp_path):
+    """Return the digest by a process that has the checksums of earlier ones."""
+    contents = Contents(tmp_path / "sources")
+    digest = source_digest(path, contents)
+    contents.save()
+    return digest
+
+
+def test_a_folder_counts_by_names_and_contents(tmp_path):
+    folder = tmp_path / "images"
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    before = digest_of(folder, tmp_path)
+    assert len(before) == 16
+    os.utime(folder / "cat/1.png", (1, 1))
+    (folder / ".DS_Store").write_bytes(b"hidden")
+    assert digest_of(folder, tmp_path) == before
+    seen = {before}
+    for change in (
+        # Two class folders are swapped: the same names and sizes.
+        lambda: [(folder / old).rename(folder / new) for old, new in (("cat", "x"), ("dog", "cat"), ("x", "dog"))],
+        lambda: (folder / "cat/1.png").write_bytes(b"CAT/1.png"),
+        lambda: (folder / "cat/3.png").write_bytes(b"three"),
+        lambda: (folder / "cat/3.png").unlink(),
+        lambda: (folder / "dog/2.png").rename(folder / "dog/3.png"),
+    ):
+        change()
+        seen.add(digest_of(folder, tmp_path))
+    # The fourth undoes the third.
+    assert len(seen) == 5
+
+
+def test_a_link_counts_by_what_it_leads_to(tmp_path):
+    for name, content in {"one/a.png": b"one", "two/a.png": b"two"}.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "images").mkdir()
+    digests = set()
+    for target in ("one", "two"):
+        (tmp_path / "images/cat").unlink(missing_ok=True)
+        (tmp_path / "images/cat").symlink_to(tmp_path / target)
+        # In a circle.
+        (tmp_path / target / "back").symlink_to(tmp_path / "images")
+        digests.add(digest_of(tmp_path / "images", tmp_path))
+    (tmp_path / "file.png").symlink_to(tmp_path / "one/a.png")
+    digests.add(digest_of(tmp_path / "file.png", tmp_path))
+    assert len(digests) == 3 and "" not in digests
+
+
+def test_raw_data_that_are_not_here_have_no_digest(tmp_path):
+    (tmp_path / "mount").mkdir()
+    assert digest_of(tmp_path / "nowhere", tmp_path) == digest_of(tmp_path / "mount", tmp_path) == ""
 
 
 @pytest.mark.parametrize("kind", ["npz", "h5"])
@@ -165,7 +212,7 @@ def test_other_labels_are_seen_though_a_file_is_as_large(tmp_path, kind):
                 for name, values in arrays.items():
                     file[name] = values
         os.utime(path, (label, label))
-        return path.stat().st_size, listing_digest(path)
+        return path.stat().st_size, digest_of(path, tmp_path)
 
     first, again, other = digest(1), digest(1), digest(2)
     assert first == again and first[0] == other[0] and first[1] != other[1]
@@ -221,3 +268,51 @@ def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatc
 def test_own_code_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"there is no module nowhere\.nets"):
         own_code_digest("nowhere.nets:network", tmp_path)
+
+
+# --- the code that runs ----------------------------------------------------------------------------------------------
+
+
+def running(project, change="pass", change_back="pass", asked=None):
+    """Run a script that loads one module late, between two changes; return how it ends."""
+    (project / "unitscope/late.py").write_text("VALUE = 1\n")
+    script = project / "scripts/late.py"
+    script.write_text(
+        "import time\nfrom pathlib import Path\nfrom unitscope import console\n\n\ndef main(arguments):\n"
+        "    late = Path(__file__).parent.parent / 'unitscope/late.py'\n    " + change + "\n"
+        "    from unitscope.late import VALUE\n    print('value', VALUE)\n    " + change_back + "\n\n\n"
+        "if __name__ == '__main__':\n    console.run(console.parser(''), main)\n"
+    )
+    asked = code_digest(script, project) if asked is None else asked
+    command = [sys.executable, script, "--code", asked]
+    return subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(project)}, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_program_runs_the_code_that_was_asked_for_and_no_other(project):
+    assert running(project).returncode == 0
+    done = running(project, asked="0" * 16)
+    assert done.returncode == 1 and "value" not in done.stdout
+    assert "The code has changed" in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+    # Changed, loaded, and changed back: the file is the same in the end.
+    done = running(project, "late.write_text('VALUE = 2\\n')", "late.write_text('VALUE = 1\\n')")
+    assert "value 2" in done.stdout and done.returncode == 1 and "The code has changed" in " ".join(done.stderr.split())
+
+
+def test_a_comment_that_is_written_while_a_program_runs_does_not_matter(project):
+    assert running(project, "(late.parent / 'console.py').open('a').write('# A comment.\\n')").returncode == 0
+    assert running(project, "Path(__file__).open('a').write('# A comment.\\n')").returncode == 0
+
+
+def test_the_code_of_a_program_is_that_of_the_users_network_too(project):
+    (project / "mine.py").write_text("width = 3\n")
+    script = project / "scripts/images.py"
+    asked = code_digest(script, project) + own_code_digest("mine:network", project)
+    code = RunningCode(script, "mine:network", asked)
+    code.check()
+    (project / "mine.py").write_text("width = 12\n")
+    with pytest.raises(UserError, match="The code has changed"):
+        code.check()
+    with pytest.raises(UserError, match="The code has changed"):
+        RunningCode(script, "mine:network", asked)

@@ -167,7 +167,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
         planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) - {"all"}
         assert planned == {"images", "substitution", "units", "layers", "metrics", "figures", "sheets", "atlas"}
     else:
-        assert "up to date" in project.run("dvc", "repro", "--dry")
+        # The first stage looks at raw data and artifacts each time.
+        assert project.run("dvc", "repro", "--dry").count("Running stage") == 1
         project.change("experiments.small.methods.am.steps", 6)
         assert "Running stage 'study'" in project.run("dvc", "repro", "--dry")
     assert project.hashes() == before

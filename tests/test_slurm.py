@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -88,6 +89,7 @@ def test_a_job_that_fails_is_reported_and_can_be_run_again(submitted, local, tmp
     project = submitted.copy(tmp_path / "project")
     project.change("experiments.small.layers", ["hidden7"])
     (project.folder / "results/small/taps.json").unlink()
+    shutil.rmtree(project.folder / ".dvc/cache")
     done = project.try_to_run(*THROUGH_SLURM, "results/small/taps.json")
     assert done.returncode == 1 and "rule taps" in done.stdout, done.stdout
     assert "hidden7" in (project.folder / "logs/small/taps.log").read_text()
@@ -99,6 +101,8 @@ def test_a_job_that_fails_is_reported_and_can_be_run_again(submitted, local, tmp
 def test_a_job_that_is_cancelled_is_reported_and_can_be_run_again(submitted, local, tmp_path):
     project = submitted.copy(tmp_path / "project")
     (project.folder / ABLATION).unlink()
+    # It would be brought back.
+    shutil.rmtree(project.folder / ".dvc/cache")
     before = {job["JobId"] for job in cluster.jobs()}
 
     def running() -> list[str]:
@@ -115,3 +119,31 @@ def test_a_job_that_is_cancelled_is_reported_and_can_be_run_again(submitted, loc
     assert "CANCELLED" in done.stdout and not (project.folder / ABLATION).exists()
     project.run(*THROUGH_SLURM, ABLATION)
     assert project.hashes() == local
+
+
+def test_code_that_changes_while_a_job_waits_is_refused(submitted, local, tmp_path):
+    project = submitted.copy(tmp_path / "project")
+    (project.folder / ABLATION).unlink()
+    shutil.rmtree(project.folder / ".dvc/cache")
+    module = project.folder / "unitscope/ablation.py"
+    whole = module.read_text()
+    before = {job["JobId"] for job in cluster.jobs()}
+    cluster.slurm("scontrol", "update", f"PartitionName={PARTITION}", "State=DOWN")
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(project.try_to_run, *THROUGH_SLURM, ABLATION)
+            cluster.wait_until(
+                lambda: any(job["JobId"] not in before for job in cluster.jobs()), "the ablation to wait", seconds=120
+            )
+            module.write_text(whole.replace("import torch\n", "import torch\n\nOTHER = 1\n", 1))
+            cluster.slurm("scontrol", "update", f"PartitionName={PARTITION}", "State=UP")
+            done = run.result()
+    finally:
+        cluster.slurm("scontrol", "update", f"PartitionName={PARTITION}", "State=UP")
+    assert done.returncode == 1, done.stdout
+    logs = "".join(path.read_text() for path in (project.folder / ".snakemake/slurm_logs").rglob("*.log"))
+    assert "have changed since the run began" in done.stdout + logs
+    module.write_text(whole)
+    project.run(*THROUGH_SLURM, ABLATION)
+    assert project.hashes() == local
+    assert "Nothing to be done" in project.run("snakemake", "-n", "--", ABLATION)

@@ -132,7 +132,7 @@ def test_cut_off_behind_an_epoch_and_resumed_is_as_never_cut_off(tmp_path, few_d
     with pytest.raises(KeyboardInterrupt):
         trained(few_digits, Cut(tmp_path / "kept", "key", after))
     kept = Scratch(tmp_path / "kept", "key")
-    assert kept.load("epoch.pt") is not None
+    assert kept.load(f"epoch{after}.pt") is not None
     assert trained(few_digits, kept) == trained(few_digits)
 
 
@@ -142,8 +142,23 @@ def test_cut_off_within_an_epoch_and_resumed_is_as_never_cut_off(tmp_path, few_d
         dataset.__class__ = Failing
         with pytest.raises(ConnectionError):
             train(module, dataset, TRAINING, 0, kept, CPU)
-    assert len(torch.load(io.BytesIO(kept.load("epoch.pt")), weights_only=True)["history"]) == 1
+    assert len(torch.load(io.BytesIO(kept.load("epoch1.pt")), weights_only=True)["history"]) == 1
     assert trained(few_digits, kept) == trained(few_digits)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut off", "empty"])
+def test_a_damaged_epoch_is_dropped_and_the_one_before_it_taken(tmp_path, few_digits, damage, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        trained(few_digits, Cut(tmp_path / "kept", "key", 3))
+    (path,) = (tmp_path / "kept").rglob("epoch3.pt")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes({"flip": content, "cut off": content[: len(content) // 2], "empty": b""}[damage])
+    with caplog.at_level("INFO"):
+        assert trained(few_digits, Scratch(tmp_path / "kept", "key")) == trained(few_digits)
+    assert "epoch3.pt is damaged" in caplog.text and "goes on behind epoch 2" in caplog.text
+    # The last two are kept, and no more.
+    assert sorted(kept.name for kept in (tmp_path / "kept").rglob("*.pt")) == ["epoch3.pt", "epoch4.pt"]
 
 
 def test_what_was_kept_under_another_key_is_not_used(tmp_path, few_digits):
@@ -157,7 +172,7 @@ def test_checkpoints_of_one_training_go_on_from_one_another(tmp_path, few_digits
     whole = [trained(few_digits, stop_after=epoch) for epoch in (1, 3)]
     assert [trained(few_digits, kept, stop_after=epoch) for epoch in (1, 3)] == whole
     # What a later one has left is no beginning for an earlier one.
-    assert len(torch.load(io.BytesIO(kept.load("epoch.pt")), weights_only=True)["history"]) == 3
+    assert len(torch.load(io.BytesIO(kept.load("epoch3.pt")), weights_only=True)["history"]) == 3
     assert trained(few_digits, kept, stop_after=1) == whole[0]
 
 

@@ -219,6 +219,14 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
         made(units=range(6), batch=2, scratch=Interrupted(tmp_path / "scratch", "key"))
     resumed = made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key"))
     assert same(resumed, expected)
+    # A damaged piece, and what was kept after it, is made again.
+    for name in ("000001.npz", "000000.npz"):
+        (path,) = (tmp_path / "scratch").rglob(name)
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        assert same(made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key")), expected)
+    assert climbed.pop() == [0, 1, 2, 3, 4, 5] and climbed.pop() == [2, 3, 4, 5]
     # Another setting never takes what was made for the first.
     made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "other key"))
     assert climbed == [[0, 1, 2, 3, 4, 5], [4, 5], [0, 1, 2, 3, 4, 5]]

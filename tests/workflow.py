@@ -1,5 +1,6 @@
 """A copy of the project in a folder of its own, run by the real Snakemake and DVC."""
 
+import contextlib
 import csv
 import hashlib
 import os
@@ -7,11 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).parent.parent
+IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.org")
 
 SMALL = {
     "device": "cpu",
@@ -37,6 +41,17 @@ SMALL = {
 """A study that runs in seconds."""
 
 
+def flip(path: Path, place: int = -100) -> None:
+    """Change one byte of a file, whoever may write it, and keep its size, its mode and its time stamps."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.chmod(0o644)
+    with open(path, "r+b") as file:
+        file.write(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 class Project:
     """A clone of the working tree.
 
@@ -54,7 +69,8 @@ class Project:
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
         )
         for name in listed.stdout.splitlines():
-            if (ROOT / name).is_file():
+            # What a run of the default study has recorded here is none of the copy's.
+            if (ROOT / name).is_file() and name not in ("dvc.lock", "made.lock"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         project = cls(folder)
@@ -63,6 +79,16 @@ class Project:
         project.run("git", "add", "--all")
         project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "start")
         return project
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "--all")
+        self.run("git", *IDENTITY, "commit", "--quiet", "--allow-empty", "-m", message)
+
+    def clone(self, folder: Path) -> "Project":
+        """Return a clone, as a colleague has it."""
+        self.run("git", "clone", "--quiet", str(self.folder), str(folder))
+        return Project(folder)
 
     def copy(self, folder: Path) -> "Project":
         """Return a copy with all time stamps, results, records and caches."""
@@ -98,13 +124,18 @@ class Project:
 
     # --- running -----------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def environment(**more: str) -> dict[str, str]:
+        """Return the environment of every command."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return {**os.environ, "PATH": path, "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1", **more}
+
     def try_to_run(self, *command: str, **environment: str) -> subprocess.CompletedProcess:
         """Run a command in the project, its output and errors in `stdout`."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         return subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1", **environment},
+            env=self.environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -125,6 +156,38 @@ class Project:
         """Run the pipeline as users do."""
         return self.run("dvc", "repro")
 
+    def command(self, engine: str) -> list[str]:
+        """Return the command by which users bring everything up to date: "snakemake", "make run" or "dvc repro"."""
+        if engine == "make run":
+            installed = Path(sys.prefix)
+            return ["make", f"VENV={installed}", "--old-file", str(installed / "run.installed"), "run"]
+        return {"snakemake": ["snakemake", "--cores", "8", "--resources", "gpu=1"], "dvc repro": ["dvc", "repro"]}[
+            engine
+        ]
+
+    def start(self, engine: str) -> subprocess.Popen:
+        """Start such a command in a session of its own."""
+        return subprocess.Popen(
+            self.command(engine),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_for(self, script: str, seconds: float = 180.0) -> psutil.Process:
+        """Return a program of the flow as soon as it runs."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            for process in psutil.process_iter():
+                with contextlib.suppress(psutil.Error, IndexError):
+                    if process.cmdline()[1] == f"scripts/{script}.py" and process.cwd() == str(self.folder):
+                        return process
+            time.sleep(0.02)
+        raise TimeoutError(f"{script} did not run within {seconds:.0f} s")
+
     # --- what happened -----------------------------------------------------------------------------------------------
 
     def executed(self, command: str) -> set[str]:
@@ -137,6 +200,10 @@ class Project:
         """Return when each job wrote its log."""
         logs = self.folder / "logs"
         return {str(path.relative_to(logs).with_suffix("")): path.stat().st_mtime_ns for path in logs.rglob("*.log")}
+
+    def locks(self) -> list[bytes]:
+        """Return what DVC and the ledger have recorded for this commit."""
+        return [(self.folder / name).read_bytes() for name in ("dvc.lock", "made.lock")]
 
     def hashes(self) -> dict[str, str]:
         """Return the checksum of every artifact."""

@@ -22,6 +22,7 @@ from typing import IO, NoReturn
 from tqdm import tqdm
 
 from unitscope.errors import UserError
+from unitscope.provenance import RunningCode
 
 log = logging.getLogger("unitscope")
 
@@ -45,6 +46,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     result.add_argument("--log", type=Path, help="file that receives progress lines and tracebacks")
+    result.add_argument(
+        "--code", default="", help="digest of the code that is asked for: other code is refused; by default any will do"
+    )
     return result
 
 
@@ -77,7 +81,11 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     signal.signal(signal.SIGTERM, _stop)
     try:
         _open_log(arguments.log)
+        python = getattr(arguments, "python", "")
+        code = RunningCode(Path(sys.argv[0]).resolve(), python, arguments.code) if arguments.code else None
         main(arguments)
+        if code is not None:
+            code.check()
         log.info("%s: %d MiB", PEAK_MEMORY, peak_memory())
     except UserError as error:
         _fail(str(error), arguments.log)

@@ -9,19 +9,26 @@ are.
 import ast
 import hashlib
 import io
+import os
 import sys
 import tokenize
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from unitscope.contents import Contents
 from unitscope.errors import UserError
 
 PACKAGE = "unitscope"
-ONLY_SHOWN = {"console", "errors"}
-"""Modules that decide what a person sees, never what is computed."""
+ONLY_SHOWN = {"console", "errors", "provenance", "contents"}
+"""Modules that decide what a person sees, or when something is computed, never what."""
+Stamp = tuple[int, int, int]
+"""Modification and change time of a file in nanoseconds, and its size."""
+CHANGED = (
+    "The code has changed since Snakemake looked at it, so nothing was recorded. Give the same command again: it "
+    "follows the code that is there now."
+)
 
 
 def code_digest(script: Path, root: Path) -> str:
@@ -31,12 +38,18 @@ def code_digest(script: Path, root: Path) -> str:
         script: The script.
         root: Folder that holds the package.
     """
+    return _digest(
+        f"{path.name}\n{_plain(path) if path.suffix == '.py' else path.read_text(encoding='utf-8')}"
+        for path in sorted(code_files(script, root), key=lambda path: path.name)
+    )
+
+
+def code_files(script: Path, root: Path) -> list[Path]:
+    """Return a script, all modules below `root`/unitscope that it needs, and their pages."""
     folder = root / PACKAGE
-    found = {script: _plain(script)}
-    waiting = [script]
-    while waiting:
-        importing = waiting.pop()
-        for module in _imported(importing):
+    found = [script]
+    for importing in found:
+        for module in sorted(_imported(importing)):
             path = folder / f"{module}.py"
             if not path.is_file():
                 raise UserError(
@@ -44,22 +57,25 @@ def code_digest(script: Path, root: Path) -> str:
                     "its own module, so that the digest of the code can follow it."
                 )
             if module not in ONLY_SHOWN and path not in found:
-                found[path] = _plain(path)
-                waiting.append(path)
-    pages = [file for path in list(found) for file in (folder / "pages" / path.stem).glob("*") if path != script]
-    found |= {file: file.read_text(encoding="utf-8") for file in pages}
-    return _digest(f"{path.name}\n{text}" for path, text in sorted(found.items(), key=lambda item: item[0].name))
+                found.append(path)
+    return found + [file for path in found[1:] for file in sorted((folder / "pages" / path.stem).glob("*"))]
 
 
 def own_code_digest(function: str, root: Path) -> str:
     """Return a digest of the module that holds a function of the user's, and of what it imports beside itself.
 
-    Followed are the modules that lie in the folder of the first one, or, where that is a folder of installed packages,
-    those of its package.
-
     Args:
         function: `package.module:name`.
         root: Folder in which modules are looked for before the import path.
+    """
+    return _digest(f"{name}\n{_plain(path)}" for name, path in sorted(own_code_files(function, root).items()))
+
+
+def own_code_files(function: str, root: Path) -> dict[str, Path]:
+    """Return the module that holds a function of the user's, and what it imports beside itself, by name.
+
+    Followed are the modules that lie in the folder of the first one, or, where that is a folder of installed packages,
+    those of its package. Modules that are loaded by a name that is computed, as by importlib, are not.
     """
     module = function.partition(":")[0]
     top = module.split(".")[0]
@@ -70,18 +86,60 @@ def own_code_digest(function: str, root: Path) -> str:
             "installed, as Python source."
         )
     installed = home.name in ("site-packages", "dist-packages")
-    found: dict[str, str] = {}
+    found: dict[str, Path] = {}
     waiting = {module}
     while waiting:
         name = waiting.pop()
         path = _file_of(home, name) if name.split(".")[0] == top or not installed else None
         if path is not None:
-            found[name] = _plain(path)
+            found[name] = path
             package = name if path.name == "__init__.py" else name.rpartition(".")[0]
             waiting |= _all_imported(path, package) - found.keys()
             # The files of the packages that it lies in are run as well.
             waiting |= {name[:end] for end, letter in enumerate(name) if letter == "."} - found.keys()
-    return _digest(f"{name}\n{text}" for name, text in sorted(found.items()))
+    return found
+
+
+class RunningCode:
+    """The code that a program runs, to be held against the code that was asked for.
+
+    Args:
+        script: The program, in a folder beside the package.
+        python: The user's function that makes its network, or an empty text.
+        asked: The digest that was asked for.
+    """
+
+    def __init__(self, script: Path, python: str, asked: str) -> None:
+        self._script, self._root, self._python, self._asked = script, script.parent.parent, python, asked
+        self._begun = self._stamps()
+        self._loaded = set(sys.modules)
+        self._compare()
+
+    def _stamps(self) -> dict[str, Stamp]:
+        paths = code_files(self._script, self._root)
+        if self._python:
+            paths += own_code_files(self._python, self._root).values()
+        return {str(path.resolve()): _stamp(path) for path in paths}
+
+    def _compare(self) -> None:
+        own = own_code_digest(self._python, self._root) if self._python else ""
+        if code_digest(self._script, self._root) + own != self._asked:
+            raise UserError(f"{self._script.name}: {CHANGED}")
+
+    def check(self) -> None:
+        """Compare again what has been written since the program began.
+
+        Raises:
+            UserError: The code is another, or a module was loaded after its file had been changed, and changed back.
+        """
+        now = self._stamps()
+        changed = {file for file in {*now, *self._begun} if now.get(file) != self._begun.get(file)}
+        if not changed:
+            return
+        late = {getattr(module, "__file__", None) for name, module in sys.modules.items() if name not in self._loaded}
+        if changed & {str(Path(file).resolve()) for file in late if file}:
+            raise UserError(f"{self._script.name}: {CHANGED}")
+        self._compare()
 
 
 def _file_of(folder: Path, module: str) -> Path | None:
@@ -104,22 +162,42 @@ def _all_imported(path: Path, package: str) -> set[str]:
     return found
 
 
-def listing_digest(path: Path) -> str:
-    """Return a digest of a file's content, or of the names and sizes of all files below a folder.
+def source_digest(path: Path, contents: Contents) -> str:
+    """Return a digest of the content of a file, or of the names and contents of all files below a folder.
 
-    Time stamps are left out: they differ from clone to clone. A folder may hold a million images, each of a size of its
-    own; in a file of arrays other labels take the same room. A ZIP archive, as an .npz is, tells checksums of its own.
+    Links count by what they lead to. What is hidden, by a name that begins with a dot, is left out, as it is by those
+    who read such a folder.
+
+    Args:
+        path: The file or folder.
+        contents: Remembers checksums, so that a million images are read once.
+
+    Returns:
+        An empty text if there is nothing at `path`, or an empty folder, as where a disk is not mounted.
     """
     if path.is_dir():
-        files = (file for file in sorted(path.rglob("*")) if file.is_file())
-        return _digest(f"{file.relative_to(path.parent)} {file.stat().st_size}" for file in files)
-    if not path.is_file():
-        return _digest([])
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return _digest(f"{part.filename} {part.CRC} {part.file_size}" for part in archive.infolist())
-    with open(path, "rb") as handle:
-        return _digest([hashlib.file_digest(handle, "sha256").hexdigest()])
+        files = sorted(_files_below(path))
+        return _digest(f"{name} {contents.sha256(file, stat)}" for name, file, stat in files) if files else ""
+    return contents.sha256(str(path))[:16]
+
+
+def _files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Yield the files below a folder: path below it, path, and what `os.stat` returns. Links in a circle end."""
+    waiting = [(str(folder), "", frozenset({os.path.realpath(folder)}))]
+    while waiting:
+        place, name, above = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                below = f"{name}{entry.name}"
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    # A folder is its own inode; only a link can lead back.
+                    real = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                    if real not in above:
+                        waiting.append((entry.path, f"{below}/", above | {real} if real else above))
+                elif entry.is_file():
+                    yield below, entry.path, entry.stat()
 
 
 def rules_digest(files: Iterable[Path]) -> str:
@@ -131,9 +209,19 @@ def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-@cache
+def _stamp(path: Path) -> Stamp:
+    """Return when a file was changed, and its size: what was read of it under another stamp no longer counts."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
+
+
 def _tree(path: Path) -> ast.Module:
     """Return a module's syntax tree without docstrings, and without the empty texts that 3.12 puts into f-strings."""
+    return _tree_of(path, _stamp(path))
+
+
+@cache
+def _tree_of(path: Path, stamp: Stamp) -> ast.Module:
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -144,10 +232,14 @@ def _tree(path: Path) -> ast.Module:
     return tree
 
 
-@cache
 def _plain(path: Path) -> str:
     """Return what a module's syntax tree says: no comments, no docstrings, one way to lay it out."""
-    return _told(_tree(path))
+    return _plain_of(path, _stamp(path))
+
+
+@cache
+def _plain_of(path: Path, stamp: Stamp) -> str:
+    return _told(_tree_of(path, stamp))
 
 
 def _told(node: Any) -> str:
@@ -164,11 +256,15 @@ def _is_text(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
 
 
-@cache
 def _imported(path: Path) -> frozenset[str]:
     """Return the modules of this package that a module imports, wherever in it."""
+    return _imported_of(path, _stamp(path))
+
+
+@cache
+def _imported_of(path: Path, stamp: Stamp) -> frozenset[str]:
     found = set()
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(_tree_of(path, stamp)):
         if isinstance(node, ast.ImportFrom):
             parts = ([PACKAGE] if node.level else []) + (node.module.split(".") if node.module else [])
             if parts == [PACKAGE]:

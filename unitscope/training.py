@@ -88,10 +88,10 @@ def train(
         optimizer, settings["learning_rate"], total_steps=epochs * steps, cycle_momentum=False
     )
     history: list[dict[str, float]] = []
-    kept = scratch.load("epoch.pt")
-    state = None if kept is None else torch.load(io.BytesIO(kept), map_location=device, weights_only=True)
-    # A later checkpoint of the same training may have left its own behind.
-    if state is not None and len(state["history"]) <= last:
+    # The last sound one; a later checkpoint of the same training may have left its own.
+    kept = next(filter(None, (scratch.load(_state_after(epoch)) for epoch in range(last, 0, -1))), None)
+    if kept is not None:
+        state = torch.load(io.BytesIO(kept), map_location=device, weights_only=True)
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -116,9 +116,16 @@ def train(
                 "schedule": schedule.state_dict(),
             }
             torch.save({**state, "history": history}, buffer)
-            scratch.save("epoch.pt", buffer.getvalue())
+            scratch.save(_state_after(epoch + 1), buffer.getvalue())
+            # The one before it stays, in case that the disk damages this one.
+            scratch.drop(_state_after(epoch - 1))
             advance(1)
     return history
+
+
+def _state_after(epoch: int) -> str:
+    """Return the name of the piece that holds the state after so many epochs."""
+    return f"epoch{epoch}.pt"
 
 
 def _batches(count: int, size: int) -> list[int]:

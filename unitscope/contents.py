@@ -1,0 +1,123 @@
+"""Checksums of files, remembered by what the operating system reports of them, so that each content is read once.
+
+A file whose size, modification time, change time and inode are those of an earlier look has the content of that look.
+The change time is part of it because no program can set it: a byte that was changed under a kept modification time
+is noticed. What a disk loses without telling the operating system is found only by reading (`trust=False`).
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+Signature = tuple[int, int, int, int]
+"""Size in bytes, modification time and change time in nanoseconds, inode."""
+
+STEP = 20_000_000
+COARSE_STEP = 2_000_000_000
+"""Nanoseconds within which a second change may leave the times as they are: of kernel ticks, and of whole seconds."""
+
+
+class Contents:
+    """The SHA-256 of files by path, kept in a file of its own.
+
+    Args:
+        file: Where checksums are kept; None keeps none.
+        trust: Whether checksums of earlier processes are believed. Otherwise every file is read, once per process.
+    """
+
+    def __init__(self, file: Path | None, trust: bool = True) -> None:
+        self._file = file
+        self._known: dict[str, tuple[Signature, str]] = {}
+        self._new: dict[str, tuple[Signature, str]] = {}
+        lines = 0
+        for row in read_lines(file) if file and trust else ():
+            if len(row) == 3 and isinstance(row[1], list) and isinstance(row[2], str):
+                lines += 1
+                size, modified, changed, inode = row[1]
+                self._known[row[0]] = (size, modified, changed, inode), row[2]
+        if file and lines > 2 * len(self._known) + 1000:
+            self._compact(file)
+
+    def sha256(self, path: str, stat: os.stat_result | None = None) -> str:
+        """Return the hexadecimal SHA-256 of the file that a path leads to, or an empty text if there is none.
+
+        Args:
+            path: The file, or a link to it.
+            stat: What `os.stat` has just returned for it, where that is at hand.
+        """
+        try:
+            signature = _signature(stat or os.stat(path))
+            known = self._known.get(path)
+            if known is not None and known[0] == signature:
+                return known[1]
+            return self._read(path, signature, hashlib.sha256())
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return ""
+
+    def sha256_and_md5(self, path: str) -> tuple[str, str]:
+        """Return both checksums of a file, reading it once; empty texts if there is no such file."""
+        try:
+            md5 = hashlib.md5(usedforsecurity=False)
+            return self._read(path, _signature(os.stat(path)), hashlib.sha256(), md5), md5.hexdigest()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return "", ""
+
+    def _read(self, path: str, signature: Signature, sha256: Any, *others: Any) -> str:
+        with open(path, "rb", buffering=0) as file:
+            buffer = bytearray(2**18)
+            while count := file.readinto(buffer):
+                for digest in (sha256, *others):
+                    digest.update(memoryview(buffer)[:count])
+            after = _signature(os.fstat(file.fileno()))
+        changed = signature[2]
+        step = STEP if changed % 1_000_000_000 else COARSE_STEP
+        # Only if no later change can carry the same times.
+        if after == signature and time.time_ns() - changed > step:
+            self._known[path] = self._new[path] = signature, sha256.hexdigest()
+        return str(sha256.hexdigest())
+
+    def save(self) -> None:
+        """Add to the file what was read since the last call."""
+        if self._file and self._new:
+            append_lines(self._file, ([path, *entry] for path, entry in self._new.items()))
+            self._new = {}
+
+    def _compact(self, file: Path) -> None:
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        append_lines(temporary, ([path, *entry] for path, entry in self._known.items()))
+        os.replace(temporary, file)
+
+
+def _signature(stat: os.stat_result) -> Signature:
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def read_lines(path: Path) -> Iterator[list[Any]]:
+    """Yield the lists in a file of one JSON list per line; what a kill has cut off is passed over."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    for line in content.split(b"\n"):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, list):
+            yield row
+
+
+def append_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Append lists to such a file in one write, on lines of their own whatever the file ends with."""
+    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        cut_off = end and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        left = memoryview(b"\n" * bool(cut_off) + text.encode())
+        while left:
+            left = left[file.write(left) :]

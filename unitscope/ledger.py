@@ -1,0 +1,291 @@
+"""The ledger: which bytes each job has written, under a key of all that it wrote them from.
+
+Bytes that are known under today's key are fresh, whenever and wherever they were written; everything else is stale. A
+key is the SHA-256 of a job's command as the rule states it, its params, the path and content of each input, and the
+paths of its outputs. What a key is made from is decided in `unitscope.snakemake_internals`.
+
+`.snakemake/unitscope/ledger` grows with every job on this machine. `made.lock`, beside DVC's lock file and like it
+under version control, vouches for the files of one commit; it is written by the gate, once all of them are fresh.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from unitscope.contents import Contents, append_lines, read_lines
+from unitscope.provenance import source_digest
+
+FOLDER = Path(".snakemake/unitscope")
+LEDGER = FOLDER / "ledger"
+CONTENTS = FOLDER / "contents"
+SOURCES = FOLDER / "sources"
+LOCK = Path("made.lock")
+GATE = "UNITSCOPE_GATE"
+"""Environment variable with the file into which a dry run that trusts no remembered checksum writes what is fresh."""
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "h5py", "matplotlib", "pillow", "networkx", "mlxtend")
+"""Packages whose versions are recorded: those that decide what bytes come out."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a job.
+
+    Attributes:
+        key: What it was executed with.
+        outputs: SHA-256 and MD5 of each file that it wrote, by path.
+        source: Digest of the raw data that it read, where it is a job that reads some.
+        versions: Python and the packages that it ran with.
+    """
+
+    key: str
+    outputs: Mapping[str, tuple[str, str]]
+    source: str = ""
+    versions: str = ""
+
+
+@dataclass
+class Ledger:
+    """All runs that are known here.
+
+    Args:
+        file: Grows by each run on this machine.
+        lock: Runs that the commit vouches for.
+    """
+
+    file: Path = LEDGER
+    lock: Path = LOCK
+    _by_key: dict[str, list[Run]] = field(default_factory=dict)
+    _by_path: dict[str, list[Run]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # The commit's last: where several are known, they are the ones that belong to the files that came with it.
+        for run in [*runs_in(self.file), *locked_runs(self.lock)]:
+            self._take(run)
+
+    def _take(self, run: Run) -> None:
+        self._by_key.setdefault(run.key, []).append(run)
+        for path in run.outputs:
+            self._by_path.setdefault(path, []).append(run)
+
+    def runs(self, key: str) -> list[Run]:
+        """Return all runs with a key, the latest first."""
+        return self._by_key.get(key, [])[::-1]
+
+    def runs_of(self, path: str) -> list[Run]:
+        """Return all runs that wrote a path, the latest first."""
+        return self._by_path.get(path, [])[::-1]
+
+    def note(self, run: Run) -> None:
+        """Add a run."""
+        if run not in self._by_key.get(run.key, []):
+            append_runs(self.file, [run])
+            self._take(run)
+
+
+def append_runs(file: Path, runs: Iterable[Run]) -> None:
+    """Add runs to a file."""
+    append_lines(file, ([run.key, run.outputs, run.source, run.versions] for run in runs))
+
+
+def runs_in(file: Path) -> list[Run]:
+    """Return the runs in a file by `append_runs`."""
+    return [
+        Run(row[0], {path: (pair[0], pair[1]) for path, pair in row[1].items()}, row[2], row[3])
+        for row in read_lines(file)
+        if _is_run(row)
+    ]
+
+
+def _is_run(row: list[Any]) -> bool:
+    return (
+        len(row) == 4
+        and all(isinstance(row[place], str) for place in (0, 2, 3))
+        and isinstance(row[1], dict)
+        and all(isinstance(pair, list) and len(pair) == 2 for pair in row[1].values())
+    )
+
+
+@cache
+def versions() -> str:
+    """Return the versions of Python and of the packages that decide what bytes come out."""
+    found = [f"python {platform.python_version()}"]
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{package} {metadata.version(package)}")
+    return ", ".join(found)
+
+
+# --- made.lock -------------------------------------------------------------------------------------------------------
+
+
+def rows_of(run: Run) -> list[dict[str, str]]:
+    """Return a run as rows of made.lock, one per file."""
+    return [
+        {"path": path, "key": run.key, "sha256": sha256, "md5": md5, "versions": run.versions}
+        | ({"source": run.source} if run.source else {})
+        for path, (sha256, md5) in run.outputs.items()
+    ]
+
+
+def locked_rows(lock: Path = LOCK) -> dict[str, dict[str, str]]:
+    """Return the rows of made.lock by path; lines that are none, such as git's marks of a conflict, are passed over."""
+    rows = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in lock.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                rows[row["path"]] = {key: str(row[key]) for key in ("path", "key", "sha256", "md5", "versions")} | (
+                    {"source": str(row["source"])} if "source" in row else {}
+                )
+    return rows
+
+
+def locked_runs(lock: Path = LOCK) -> list[Run]:
+    """Return the runs that made.lock vouches for."""
+    by_key: dict[str, list[dict[str, str]]] = {}
+    for row in locked_rows(lock).values():
+        by_key.setdefault(row["key"], []).append(row)
+    return [
+        Run(
+            key,
+            {row["path"]: (row["sha256"], row["md5"]) for row in rows},
+            next((row["source"] for row in rows if "source" in row), ""),
+            rows[0]["versions"],
+        )
+        for key, rows in by_key.items()
+    ]
+
+
+def write_lock(rows: Iterable[Mapping[str, str]], keep: bool = False, lock: Path = LOCK) -> None:
+    """Write made.lock, sorted by path.
+
+    Args:
+        rows: Rows by `rows_of`.
+        keep: Whether rows of other paths stay.
+        lock: The file.
+    """
+    chosen = {**(locked_rows(lock) if keep else {}), **{row["path"]: dict(row) for row in rows}}
+    text = "".join(json.dumps(chosen[path]) + "\n" for path in sorted(chosen))
+    if not lock.is_file() or lock.read_text(encoding="utf-8", errors="replace") != text:
+        temporary = lock.with_name(f".{lock.name}.part")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, lock)
+
+
+def source_or_recorded(path: Path, artifact: str, contents: Contents) -> tuple[str, bool]:
+    """Return the digest of raw data, and whether they are here.
+
+    Where they are not, as on a colleague's machine, it is the digest that was recorded when the artifact was written,
+    and an empty text if none was.
+
+    Args:
+        path: The raw data.
+        artifact: The file that is written from them.
+        contents: Remembers checksums of raw data.
+    """
+    digest = source_digest(path, contents)
+    contents.save()
+    if digest:
+        return digest, True
+    present = contents.sha256(artifact)
+    runs = sorted(Ledger().runs_of(artifact), key=lambda run: run.outputs[artifact][0] != present)
+    return runs[0].source if runs else "", False
+
+
+# --- the gate --------------------------------------------------------------------------------------------------------
+
+
+def vouched_rows(*words: str) -> list[dict[str, str]] | None:
+    """Return a row for each file that a study's targets are made from, if all of them are fresh; None otherwise.
+
+    A dry run of Snakemake that reads every file and believes no checksum of an earlier look.
+
+    Args:
+        words: Of Snakemake's command line; the default study without any.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "vouched"
+        done = subprocess.run(
+            ["snakemake", "-n", *words],
+            env={**os.environ, GATE: str(file)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode or "Nothing to be done" not in done.stdout or not file.is_file():
+            return None
+        return [row for run in runs_in(file) for row in rows_of(run)]
+
+
+# --- DVC's cache -----------------------------------------------------------------------------------------------------
+
+
+@cache
+def dvc_cache() -> Path | None:
+    """Return the folder of DVC's cache; None where DVC is not used."""
+    if not Path(".dvc").is_dir() or shutil.which("dvc") is None:
+        return None
+    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    return Path(done.stdout.strip()) if done.returncode == 0 else None
+
+
+def stored(md5: str, sha256: str) -> Path | None:
+    """Return where DVC's cache holds a content, if it does and the content is undamaged."""
+    folder = dvc_cache() if md5 else None
+    if folder is None:
+        return None
+    path = folder / "files/md5" / md5[:2] / md5[2:]
+    try:
+        with open(path, "rb") as file:
+            return path if hashlib.file_digest(file, "sha256").hexdigest() == sha256 else None
+    except OSError:
+        return None
+
+
+def bring_back(places: Mapping[str, Path]) -> None:
+    """Copy files from DVC's cache to where they belong, each by path."""
+    for path, place in places.items():
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.part")
+        try:
+            shutil.copyfile(place, temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def other_versions(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return a line for each set of versions other than today's that files were made with.
+
+    Args:
+        rows: Of made.lock.
+    """
+    today = dict(word.split(" ", 1) for word in versions().split(", "))
+    counts: dict[str, int] = {}
+    for row in rows:
+        made = dict(word.split(" ", 1) for word in row["versions"].split(", ") if " " in word)
+        changed = [
+            f"{name} {made[name]} (now {today.get(name, 'absent')})" for name in made if made[name] != today.get(name)
+        ]
+        if changed:
+            counts[", ".join(changed)] = counts.get(", ".join(changed), 0) + 1
+    return [f"{count} files were made with {text}" for text, count in sorted(counts.items())]
+
+
+def recorded(runs: Sequence[Run], lock: Path = LOCK) -> bool:
+    """Return whether made.lock vouches for all of these runs."""
+    rows = locked_rows(lock)
+    return all(rows.get(row["path"]) == row for run in runs for row in rows_of(run))

@@ -1,0 +1,425 @@
+"""The one place that knows the inside of Snakemake: its persistence is asked what is fresh, and the ledger answers.
+
+Written for Snakemake 9.27. Each hook has a test in tests/test_ledger.py that fails when Snakemake no longer calls it.
+Snakemake compares a job with the metadata of the last job that wrote its outputs, whatever became of that one, and
+does not look at outputs that lie behind present ones. The ledger compares bytes (see `unitscope.ledger`).
+
+Where it cannot, Snakemake's own comparison stays: artifacts in a bucket, rules without a shell command, and calls with
+--rerun-triggers mtime.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import snakemake.workflow
+from snakemake.exceptions import WorkflowError
+from snakemake.io import _IOFile, is_flagged
+from snakemake.logging import logger
+from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange
+from snakemake.persistence.file import FilePersistence
+from snakemake.settings.types import RerunTrigger, SharedFSUsage
+from snakemake_interface_storage_plugins.io import Mtime
+
+from unitscope import ledger
+from unitscope.contents import Contents, append_lines, read_lines
+from unitscope.ledger import Ledger, Run
+
+SPECIAL = ("directory", "pipe", "service", "touch", "update", "before_update")
+"""Flags of files that are more, or less, than their bytes."""
+
+
+class Stale(ParamsChange):
+    """Why a job has to be executed, as Snakemake prints it."""
+
+    def __init__(self, why: str, known: ParamsChange, files: set[Any]) -> None:
+        super().__init__(known.only_old, known.only_new, files)
+        self._why = why
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"{self._why}. {super().__str__()}" if self.only_old or self.only_new else self._why
+
+
+class LedgerPersistence(FilePersistence):
+    """Snakemake's metadata on disk, with the ledger in the place of its comparisons."""
+
+    refuse: Callable[[Any], str] = staticmethod(lambda job: "")
+    """Returns why a job that is due cannot be executed here; an empty text for most."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._workflow = self.dag.workflow
+        self._gate = os.environ.get(ledger.GATE)
+        self.contents = Contents(ledger.CONTENTS, trust=not self._gate)
+        self.ledger = Ledger()
+        self._started: dict[Any, str | None] = {}
+        self._settled: set[Any] = set()
+        self._restored: dict[str, str] = {}
+        self._waiting: tuple[Any, set[Any]] = (None, set())
+        self._deciding = False
+        # Reached by successful jobs alone; `finished` by failed ones too.
+        self._finish, self.dag.finish = self.dag.finish, self._note_and_finish
+        self._update_needrun, self.dag.update_needrun = self.dag.update_needrun, self._decide
+        self._bfs, self.dag.bfs = self.dag.bfs, self._reached
+        self.lock: Callable[[], Any] = self._watched(self.lock)
+        # Checksums of inputs are remembered here; Snakemake would read them again after every job.
+        self.max_checksum_file_size = 0
+
+    # --- what is fresh -----------------------------------------------------------------------------------------------
+
+    @property
+    def _asked(self) -> bool:
+        """Whether Snakemake asks for more than time stamps."""
+        return RerunTrigger.PARAMS in self._workflow.rerun_triggers
+
+    def answers_for(self, job: Any) -> bool:
+        """Return whether the ledger knows of a job's outputs."""
+        files = [*job.input, *job.output]
+        plain = not any(f.is_storage or any(is_flagged(f, flag) for flag in SPECIAL) for f in files)
+        return bool(self._asked and plain and job.output and job.rule.shellcmd)
+
+    def _content(self, path: str) -> str:
+        """Return the SHA-256 of a file, in a dry run of one that would be brought back."""
+        return self._restored.get(path) or self.contents.sha256(path)
+
+    def _command(self, job: Any) -> list[Any]:
+        params = {name or str(place): value for place, (name, value) in enumerate(job.params._allitems())}
+        return [job.rule.shellcmd, params, list(map(str, job.output))]
+
+    def _inputs(self, job: Any) -> list[tuple[str, str]]:
+        """Return what each input counts by: the SHA-256 of its content, an empty text while it is not there.
+
+        A temporary input counts by the key of the job that writes it, so that it need not be there.
+        """
+        producers = {f: producer for producer, files in self._before_it(job).items() for f in files}
+        inputs = []
+        for f in job.input:
+            producer = producers.get(f)
+            if f.is_ancient:
+                continue
+            if producer is not None and f in producer.temp_output and self.fresh(producer):
+                inputs.append((str(f), self.key(producer) or ""))
+            else:
+                inputs.append((str(f), self._content(str(f))))
+        return inputs
+
+    def key(self, job: Any) -> str | None:
+        """Return the digest of all that a job's outputs are written from; None while an input is not there."""
+        inputs = self._inputs(job)
+        return _digest([*self._command(job), inputs]) if all(content for _, content in inputs) else None
+
+    def _plan(self, job: Any) -> str:
+        """Return such a digest for a process that knows this job alone: a temporary input counts by its name."""
+        temporary = [f for rule in self._workflow.rules for f in rule.output if is_flagged(f, "temp")]
+        inputs = [
+            [str(f), "" if any(pattern.match(str(f)) for pattern in temporary) else self._content(str(f))]
+            for f in job.input
+            if not f.is_ancient
+        ]
+        return _digest([*self._command(job), inputs])
+
+    def _before_it(self, job: Any) -> Mapping[Any, Any]:
+        """Return the jobs that write a job's inputs, each with the files."""
+        return self.dag.dependencies.get(job, {})
+
+    def _run(self, job: Any) -> Run | None:
+        """Return the run under today's key that wrote the bytes which lie there; temporary outputs may be gone."""
+        key = self.key(job)
+        present = {str(f): self._content(str(f)) for f in job.output}
+        expected = {path: sha256 for path, sha256 in present.items() if sha256 or path not in job.temp_output}
+        for run in self.ledger.runs(key) if key else ():
+            if all(run.outputs.get(path, ("",))[0] == sha256 != "" for path, sha256 in expected.items()):
+                return run
+        return None
+
+    def fresh(self, job: Any) -> bool:
+        """Return whether the outputs of a job are those of today's settings, code and inputs."""
+        gone = all(f in job.temp_output and not self._content(str(f)) for f in job.output)
+        return gone or self._run(job) is not None
+
+    def _why(self, job: Any) -> str:
+        """Return why a job's outputs are not fresh."""
+        for path, content in self._inputs(job):
+            if not content:
+                return f"{path}, from which it is written, is not there"
+        for f in map(str, job.output):
+            content, runs = self._content(f), self.ledger.runs_of(f)
+            if not content:
+                return f"{f} is not there" + (f" (if a colleague has stored it: dvc pull {f})" if runs else "")
+            if not any(run.outputs[f][0] == content for run in runs):
+                return (
+                    f"{f} holds bytes that no job has written here: it was edited, damaged, or brought from elsewhere"
+                )
+        return f"{job.output[0]} was written with other settings, code or inputs"
+
+    # --- Snakemake's questions ---------------------------------------------------------------------------------------
+
+    def has_metadata(self, job: Any) -> bool:
+        """Return whether a job can be compared."""
+        return True if self.answers_for(job) or not job.output else super().has_metadata(job)
+
+    def has_outdated_metadata(self, job: Any) -> bool:
+        """Return whether a job cannot be compared."""
+        return False if self.answers_for(job) else super().has_outdated_metadata(job)
+
+    def code_changed(self, job: Any, file: Any = None) -> Any:
+        """Return nothing: the command is part of the key."""
+        return self._no_change(file) if self.answers_for(job) else super().code_changed(job, file)
+
+    def input_changed(self, job: Any, file: Any = None) -> Any:
+        """Return nothing: the inputs are part of the key."""
+        return self._no_change(file) if self.answers_for(job) else super().input_changed(job, file)
+
+    def software_stack_changed(self, job: Any, file: Any = None) -> Any:
+        """Return nothing: another environment writes other bytes under the same key, and both are known."""
+        return self._no_change(file) if self.answers_for(job) else super().software_stack_changed(job, file)
+
+    @staticmethod
+    def _no_change(file: Any) -> Any:
+        return False if file is not None else iter(())
+
+    def params_changed(self, job: Any, file: Any = None) -> Any:
+        """Asked for every job that is not due for another reason: the ledger's answer."""
+        if not self.answers_for(job):
+            return super().params_changed(job, file)
+        if job in self._undetermined() or self._settle(job):
+            return NO_PARAMS_CHANGE
+        known = super().params_changed(job, file)
+        return Stale(self._why(job), known or NO_PARAMS_CHANGE, {file} if file is not None else set(job.output))
+
+    async def _decide(self, *arguments: Any, **named: Any) -> None:
+        """Let Snakemake decide what is due."""
+        self._deciding = True
+        try:
+            await self._update_needrun(*arguments, **named)
+        finally:
+            self._deciding = False
+
+    def _reached(self, direction: Any, *jobs: Any, **named: Any) -> Any:
+        """Walk through the plan. Behind a job that is due, Snakemake asks no further; behind `ancient` it has to.
+
+        It does not execute what reads a due job's output as ancient, and would not ask whether that is stale for
+        another reason.
+        """
+        return self._bfs(
+            _NotAncient(direction) if self._deciding and direction is self.dag.depending else direction, *jobs, **named
+        )
+
+    def _undetermined(self) -> set[Any]:
+        """Return the jobs behind a checkpoint that Snakemake has not looked at yet: it asks for them again."""
+        seen = (len(self._workflow.checkpoints.created_output), len(self.dag.dependencies))
+        if self._waiting[0] != seen:
+            open_jobs = [job for job in self.dag.jobs if any(f.flags.get("checkpoint_target") for f in job.input)]
+            self._waiting = seen, set(self.dag.bfs(self.dag.depending, *open_jobs)) if open_jobs else set()
+        return self._waiting[1]
+
+    async def incomplete(self, job: Any) -> list[Any]:
+        """Bring files back, before anything is decided. Whether a job was cut off does not matter: its bytes do."""
+        if not self.answers_for(job):
+            return await super().incomplete(job)
+        self._settle(job)
+        return []
+
+    # --- brought back before written again ---------------------------------------------------------------------------
+
+    def _settle(self, job: Any) -> bool:
+        """Return whether a job and all before it are fresh, after bringing back what is known and stored."""
+        if job in self._settled:
+            return True
+        if not self.answers_for(job):
+            # Snakemake decides.
+            return True
+        before = [each for each, files in self._before_it(job).items() if not all(f.is_ancient for f in files)]
+        if not all(map(self._settle, before)) or not (self.fresh(job) or self._bring_back(job)):
+            return False
+        self._settled.add(job)
+        return True
+
+    def _bring_back(self, job: Any) -> bool:
+        """Bring back a job's outputs, if DVC's cache holds those of a run under today's key."""
+        executes = self._workflow.executor_plugin is not None and self._workflow.is_main_process
+        key = self.key(job)
+        if not executes or self._workflow.touch or self._gate or key is None:
+            return False
+        for run in self.ledger.runs(key):
+            present = {path: self.contents.sha256(path) for path in run.outputs}
+            wrong = {
+                path: (sha256, md5)
+                for path, (sha256, md5) in run.outputs.items()
+                if present[path] != sha256 and (present[path] or path not in job.temp_output)
+            }
+            places = {path: ledger.stored(md5, sha256) for path, (sha256, md5) in wrong.items()}
+            found = {path: place for path, place in places.items() if place is not None}
+            if len(found) == len(wrong):
+                self._copy(job, found, {path: sha256 for path, (sha256, _) in wrong.items()})
+                return True
+        return False
+
+    def _copy(self, job: Any, places: Mapping[str, Path], checksums: Mapping[str, str]) -> None:
+        for path in places:
+            why = "was not there" if not self.contents.sha256(path) else "held other bytes"
+            if self._workflow.dryrun:
+                logger.info(f"{path} {why}: would be brought back from DVC's cache.")
+            else:
+                logger.info(f"{path} {why}: brought back from DVC's cache.")
+        if self._workflow.dryrun:
+            self._restored.update(checksums)
+        else:
+            ledger.bring_back(places)
+            for f in job.output:
+                self._unmark_incomplete(self._get_key(f))
+        # What Snakemake has seen of them so far.
+        for f in job.output:
+            if str(f) in places:
+                self._workflow.iocache.exists_local[f] = True
+                self._workflow.iocache.mtime.pop(f, None)
+                if self._workflow.dryrun:
+                    self._workflow.iocache.mtime[f] = Mtime(local=0.0)
+
+    # --- what jobs write ---------------------------------------------------------------------------------------------
+
+    def started(self, job: Any, external_jobid: str | None = None) -> None:
+        """Remember what a job is executed with."""
+        super().started(job, external_jobid)
+        if self.answers_for(job) and self._workflow.is_main_process:
+            self._started[job] = self.key(job)
+            if self._elsewhere(job):
+                append_lines(self._note(job), [[self._plan(job)]])
+
+    async def _note_and_finish(self, job: Any, *arguments: Any, **named: Any) -> Any:
+        for each in job if job.is_group() else [job]:
+            if self.answers_for(each) and self._workflow.is_main_process and not self._workflow.touch:
+                self._note_outputs(each)
+        return await self._finish(job, *arguments, **named)
+
+    def _note_outputs(self, job: Any) -> None:
+        """Take a job's outputs into the ledger, if nothing that they were written from has changed meanwhile."""
+        key, before = self.key(job), self._started.pop(job, None)
+        same = key is not None and key == before
+        if self._elsewhere(job):
+            plans = [row[0] for row in read_lines(self._note(job))]
+            self._note(job).unlink(missing_ok=True)
+            # Its own, and that of the process which executed it.
+            same = same and len(plans) > 1 and set(plans) == {self._plan(job)}
+        if key is not None and same:
+            outputs = {str(f): self.contents.sha256_and_md5(str(f)) for f in job.output}
+            source = getattr(job.params, "source", "")
+            self.ledger.note(Run(key, outputs, source if isinstance(source, str) else "", ledger.versions()))
+        else:
+            logger.warning(
+                f"What {', '.join(job.output)} was written from has changed meanwhile. It will be written again by the "
+                "next call."
+            )
+        self.contents.save()
+
+    # --- jobs in other processes -------------------------------------------------------------------------------------
+
+    def _elsewhere(self, job: Any) -> bool:
+        """Whether a job is executed by another Snakemake, on a cluster, that shares this folder."""
+        shared = SharedFSUsage.PERSISTENCE in self._workflow.storage_settings.shared_fs_usage
+        return shared and not self._workflow.local_exec and not job.is_local
+
+    def _note(self, job: Any) -> Path:
+        """Return the file in which both processes write down what a job is executed with."""
+        return ledger.FOLDER / "jobs" / _digest(list(map(str, job.output)))
+
+    # --- around a call -----------------------------------------------------------------------------------------------
+
+    def _watched(self, lock: Callable[[], Any]) -> Callable[[], Any]:
+        @contextlib.contextmanager
+        def watched() -> Iterator[None]:
+            try:
+                with lock():
+                    self._before()
+                    yield
+                self._after()
+            finally:
+                self.contents.save()
+
+        return watched
+
+    def _before(self) -> None:
+        """Stop what should not begin."""
+        if not self._workflow.is_main_process:
+            for job in filter(self.answers_for, self.dag.needrun_jobs()):
+                append_lines(self._note(job), [[self._plan(job)]])
+                if len({row[0] for row in read_lines(self._note(job))}) > 1:
+                    raise WorkflowError(
+                        f"Settings, code or inputs of {job.output[0]} have changed since the run began. Give the same "
+                        "command again: it follows them."
+                    )
+        elif not self._workflow.dryrun and not self._workflow.touch:
+            shutil.rmtree(ledger.FOLDER / "jobs", ignore_errors=True)
+            for reason in filter(None, map(self.refuse, self.dag.needrun_jobs())):
+                raise WorkflowError(reason)
+
+    def _after(self) -> None:
+        if not self._workflow.is_main_process or self._workflow.touch:
+            return
+        if self._gate:
+            ledger.append_runs(Path(self._gate), self.vouched())
+        elif not self._workflow.dryrun and not len(self.dag) and not self._workflow.execution_settings.no_hooks:
+            # Snakemake calls it after jobs alone.
+            self._workflow._onsuccess(self._workflow.logger_manager.get_logfile())
+
+    def vouched(self) -> list[Run]:
+        """Return the run that wrote the outputs of each job of the plan which need not be executed."""
+        jobs = [job for job in self.dag.jobs if self.answers_for(job)]
+        runs = [self._run(job) for job in jobs if not set(job.output) <= job.temp_output]
+        return [run for run in runs if run is not None]
+
+
+class _NotAncient:
+    """The jobs that read each job's outputs, but for those that read them as ancient."""
+
+    def __init__(self, depending: Any) -> None:
+        self._depending = depending
+
+    def __getitem__(self, job: Any) -> dict[Any, Any]:
+        readers = self._depending[job].items()
+        return {reader: files for reader, files in readers if not all(f.is_ancient for f in files)}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def install(workflow: Any, refuse: Callable[[Any], str]) -> None:
+    """Put the ledger in the place of Snakemake's comparisons.
+
+    Args:
+        workflow: The workflow whose rules are being read.
+        refuse: Returns why a job that is due cannot be executed here; an empty text for most.
+    """
+    LedgerPersistence.refuse = staticmethod(refuse)
+    snakemake.workflow.FilePersistence = LedgerPersistence
+    if not hasattr(_IOFile.is_newer, "by_ledger"):
+        _IOFile.is_newer = _by_bytes(_IOFile.is_newer)
+
+
+def _by_bytes(is_newer: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Snakemake's look at time stamps, which answers no where the ledger compares bytes."""
+
+    async def by_bytes(self: Any, time: float) -> bool:
+        persistence = self.rule.workflow.persistence
+        compared = isinstance(persistence, LedgerPersistence) and persistence._asked
+        if compared and not self.is_storage and self.rule.shellcmd:
+            return False
+        return bool(await is_newer(self, time))
+
+    by_bytes.by_ledger = True  # type: ignore[attr-defined]
+    return by_bytes
+
+
+def is_recorded(workflow: Any) -> bool:
+    """Return whether made.lock vouches for everything that a finished call has looked at."""
+    persistence = workflow.persistence
+    return isinstance(persistence, LedgerPersistence) and ledger.recorded(persistence.vouched())
