@@ -59,7 +59,7 @@ restore: $(VENV)/run.installed
 	@python scripts/restore.py
 
 report: $(VENV)/run.installed
-	snakemake --report report.html $(STUDY)
+	@python scripts/report.py --config $(CONFIG)
 
 bench: $(VENV)/bench.installed
 	env -u OMP_WAIT_POLICY -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ python benchmarks/bench.py

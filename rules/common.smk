@@ -30,7 +30,7 @@ from unitscope.config import iam_methods, maximizing_methods, one_training, over
 from unitscope.console import processors
 from unitscope.contents import Contents
 from unitscope.errors import UserError
-from unitscope.ledger import SOURCES, source_or_recorded
+from unitscope.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest
 from unitscope.sampling import select_units
 from unitscope.snakemake_internals import install, is_recorded
@@ -126,7 +126,7 @@ def raw_data(name):
         return "", True
     digest, here = source_or_recorded(Path(path), f"data/datasets/{name}.h5", Contents(SOURCES))
     if digest and not here and workflow.is_main_process:
-        logger.info(f"datasets.{name}.path: {path} is not here; the data set that was made from it is used.")
+        logger.info(not_here(name, path))
     return digest, here
 
 

@@ -14,14 +14,14 @@ from unitscope.artifacts import write_json
 from unitscope.config import Study, read
 from unitscope.contents import Contents
 from unitscope.errors import UserError
-from unitscope.ledger import CONTENTS, SOURCES, locked_rows, source_or_recorded
+from unitscope.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest, rules_digest
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
 """Scripts whose code belongs to a section; all others belong to the experiments."""
-NO_RULE = ["layers", "plan", "push", "record", "reproduce", "restore", "study", "summary", "unlock", "verify"]
+NO_RULE = ["layers", "plan", "push", "record", "report", "reproduce", "restore", "study", "summary", "unlock", "verify"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,9 +60,10 @@ def main(arguments: argparse.Namespace) -> None:
             if section == "experiments":
                 content["compared"] = {other: made_from(study, other) for other in compared(settings)}
             if "path" in settings:
-                content["source"], _ = source_or_recorded(
-                    Path(settings["path"]), f"data/datasets/{name}.h5", Contents(SOURCES)
-                )
+                artifact = f"data/datasets/{name}.h5"
+                content["source"], here = source_or_recorded(Path(settings["path"]), artifact, Contents(SOURCES))
+                if content["source"] and not here:
+                    print(not_here(name, settings["path"]))
             write_json(arguments.output / section / f"{name}.json", content)
         # What the config no longer names is part of no study.
         for path in (arguments.output / section).glob("*.json"):

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,7 +148,8 @@ class Flow:
             time.sleep(0.05)
 
     def forget(self, *artifacts: str) -> None:
-        """Delete artifacts, so that their programs run again."""
+        """Delete artifacts, and DVC's copies of them, so that their programs run again."""
+        shutil.rmtree(self.project.folder / ".dvc/cache", ignore_errors=True)
         for artifact in artifacts:
             (self.project.folder / artifact).unlink(missing_ok=True)
 

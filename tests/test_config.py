@@ -192,6 +192,7 @@ def test_checkpoints_of_one_training_are_no_sample_of_trainings():
             ["networks.small", "input beside a dataset"],
         ),
         ({"networks__small__head": {"fit": "linear"}}, ["networks.small", "head", "no weights"]),
+        ({"networks__small__files": ["graph.json"]}, ["networks.small.files", "'built_in'", "source: python"]),
         (
             {"networks__small__seeds": [0], "networks__small-seed0": STUDY["networks"]["small"]},
             ["networks.small-seed0", "'small-seed0'", "another entry"],

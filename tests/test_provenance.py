@@ -30,6 +30,7 @@ def forget():
     """Let files be read again: a second change within a kernel tick leaves the same stamp."""
     for read in (provenance._tree_of, provenance._plain_of, provenance._imported_of):
         read.cache_clear()
+    provenance._remembered().clear()
 
 
 def digests(project):

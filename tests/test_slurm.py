@@ -135,7 +135,7 @@ def test_code_that_changes_while_a_job_waits_is_refused(submitted, local, tmp_pa
             cluster.wait_until(
                 lambda: any(job["JobId"] not in before for job in cluster.jobs()), "the ablation to wait", seconds=120
             )
-            module.write_text(whole.replace("import torch\n", "import torch\n\nOTHER = 1\n", 1))
+            module.write_text(whole + "\n\nOTHER = 1\n")
             cluster.slurm("scontrol", "update", f"PartitionName={PARTITION}", "State=UP")
             done = run.result()
     finally:

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 import subprocess
 import sys
 
@@ -242,12 +243,22 @@ def test_the_caption_of_every_figure_says_what_was_expected():
 
 
 def test_the_report_holds_figures_and_tables_with_their_captions(project):
-    project.run("snakemake", "--report", "report.html")
+    # As on another machine, where Snakemake has no records of its own.
+    shutil.rmtree(project.folder / ".snakemake/metadata")
+    said = project.run("python", "scripts/report.py", PYTHONPATH=str(project.folder))
+    assert "Missing metadata" not in said
     page = (project.folder / "report.html").read_text()
     for name in ("units.csv", "layers.csv", "selectivity_rs.png", "hidden1.am.sheet.png"):
         assert f"results/small/{name}" in page or f"results/small/figures/{name}" in page
     for caption in ("A mark is a unit", "Every correlation, a row a layer", "too large to stand in this one"):
         assert caption in page
+
+
+def test_nothing_stale_is_reported(project):
+    project.change("experiments.small.methods.am.steps", 6)
+    done = project.try_to_run("python", "scripts/report.py", PYTHONPATH=str(project.folder))
+    assert done.returncode == 1 and "no report is written" in " ".join(done.stdout.split())
+    assert not (project.folder / "report.html").exists()
 
 
 def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone):
@@ -288,7 +299,7 @@ def test_every_step_can_be_run_by_hand(clone, script):
 
 LIGHT = {
     *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
-    *("metrics", "restore", "unlock", "verify", "push", "images_joined"),
+    *("metrics", "restore", "unlock", "verify", "push", "report", "images_joined"),
     *("natural", "importance", "reliability", "graph", "joined", "inhibition", "training_time"),
 }
 """Scripts that need no tensors."""

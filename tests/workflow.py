@@ -201,9 +201,10 @@ class Project:
         logs = self.folder / "logs"
         return {str(path.relative_to(logs).with_suffix("")): path.stat().st_mtime_ns for path in logs.rglob("*.log")}
 
-    def locks(self) -> list[bytes]:
-        """Return what DVC and the ledger have recorded for this commit."""
-        return [(self.folder / name).read_bytes() for name in ("dvc.lock", "made.lock")]
+    def locks(self) -> tuple[str, dict]:
+        """Return which artifacts made.lock and DVC have recorded."""
+        stages = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+        return (self.folder / "made.lock").read_text(), {name: stages[name] for name in stages if name != "study"}
 
     def hashes(self) -> dict[str, str]:
         """Return the checksum of every artifact."""

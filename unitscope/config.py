@@ -306,6 +306,11 @@ def _networks(
         raise UserError(f"{where} lacks the key 'model': the name of its architecture.")
     if whole["source"] == "python" and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", whole["model"]):
         raise UserError(f"{where}.model is {whole['model']!r}; a python source is named package.module:function.")
+    if whole["files"] and whole["source"] != "python":
+        raise UserError(
+            f"{where}.files are read by a function of yours, but the source is {whole['source']!r}. Set source: "
+            "python, or leave files out."
+        )
     for source in ("torchvision", "timm"):
         if source in (whole["weights"] or {}) and whole["source"] != source:
             raise UserError(

@@ -73,10 +73,7 @@ class Contents:
                 for digest in (sha256, *others):
                     digest.update(memoryview(buffer)[:count])
             after = _signature(os.fstat(file.fileno()))
-        changed = signature[2]
-        step = STEP if changed % 1_000_000_000 else COARSE_STEP
-        # Only if no later change can carry the same times.
-        if after == signature and time.time_ns() - changed > step:
+        if after == signature and settled(signature[2]):
             self._known[path] = self._new[path] = signature, sha256.hexdigest()
         return str(sha256.hexdigest())
 
@@ -90,6 +87,11 @@ class Contents:
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
         append_lines(temporary, ([path, *entry] for path, entry in self._known.items()))
         os.replace(temporary, file)
+
+
+def settled(changed: int) -> bool:
+    """Return whether no later change can carry the change time of a file (nanoseconds)."""
+    return time.time_ns() - changed > (STEP if changed % 1_000_000_000 else COARSE_STEP)
 
 
 def _signature(stat: os.stat_result) -> Signature:

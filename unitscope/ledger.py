@@ -11,6 +11,7 @@ under version control, vouches for the files of one commit; it is written by the
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
@@ -25,6 +26,8 @@ from typing import Any
 
 from unitscope.contents import Contents, append_lines, read_lines
 from unitscope.provenance import source_digest
+
+log = logging.getLogger("unitscope")
 
 FOLDER = Path(".snakemake/unitscope")
 LEDGER = FOLDER / "ledger"
@@ -203,13 +206,19 @@ def source_or_recorded(path: Path, artifact: str, contents: Contents) -> tuple[s
     return runs[0].source if runs else "", False
 
 
+def not_here(name: str, path: str) -> str:
+    """Return the line that says that raw data of a data set are not here."""
+    return f"datasets.{name}.path: {path} is not here; the data set that was made from it is used."
+
+
 # --- the gate --------------------------------------------------------------------------------------------------------
 
 
 def vouched_rows(*words: str) -> list[dict[str, str]] | None:
     """Return a row for each file that a study's targets are made from, if all of them are fresh; None otherwise.
 
-    A dry run of Snakemake that reads every file and believes no checksum of an earlier look.
+    A dry run of Snakemake that reads every file and believes no checksum of an earlier look. A file of earlier settings
+    that has changed since is named, and stands in the way as well.
 
     Args:
         words: Of Snakemake's command line; the default study without any.
@@ -226,7 +235,27 @@ def vouched_rows(*words: str) -> list[dict[str, str]] | None:
         )
         if done.returncode or "Nothing to be done" not in done.stdout or not file.is_file():
             return None
-        return [row for run in runs_in(file) for row in rows_of(run)]
+        rows = [row for run in runs_in(file) for row in rows_of(run)]
+    leftovers = altered_leftovers(rows)
+    for path in leftovers:
+        log.warning("%s belongs to earlier settings, and has changed since a job wrote it. Delete it.", path)
+    return None if leftovers else rows
+
+
+def altered_leftovers(rows: Iterable[Mapping[str, str]], results: Path = Path("results")) -> list[str]:
+    """Return files of earlier settings that lie beside today's and have changed since a job wrote them.
+
+    DVC records the folder of an experiment as a whole; what no job ever wrote there is the user's own.
+    """
+    known, vouched, contents = Ledger(), {row["path"] for row in rows}, Contents(None)
+    folders = {Path(*Path(path).parts[:2]) for path in vouched if Path(path).is_relative_to(results)}
+    return sorted(
+        path
+        for path in (str(file) for folder in folders if folder.is_dir() for file in folder.rglob("*") if file.is_file())
+        if path not in vouched
+        and (runs := known.runs_of(path))
+        and contents.sha256(path) not in {run.outputs[path][0] for run in runs}
+    )
 
 
 # --- DVC's cache -----------------------------------------------------------------------------------------------------

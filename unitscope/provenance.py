@@ -7,6 +7,7 @@ are.
 """
 
 import ast
+import contextlib
 import hashlib
 import io
 import os
@@ -15,9 +16,9 @@ import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from unitscope.contents import Contents
+from unitscope.contents import Contents, append_lines, read_lines, settled
 from unitscope.errors import UserError
 
 PACKAGE = "unitscope"
@@ -25,6 +26,8 @@ ONLY_SHOWN = {"console", "errors", "provenance", "contents"}
 """Modules that decide what a person sees, or when something is computed, never what."""
 Stamp = tuple[int, int, int]
 """Modification and change time of a file in nanoseconds, and its size."""
+MODULES = Path(".snakemake/unitscope/code")
+"""File, below the folder that the workflow runs in, that remembers what digests take from each module."""
 CHANGED = (
     "The code has changed since Snakemake looked at it, so nothing was recorded. Give the same command again: it "
     "follows the code that is there now."
@@ -38,10 +41,8 @@ def code_digest(script: Path, root: Path) -> str:
         script: The script.
         root: Folder that holds the package.
     """
-    return _digest(
-        f"{path.name}\n{_plain(path) if path.suffix == '.py' else path.read_text(encoding='utf-8')}"
-        for path in sorted(code_files(script, root), key=lambda path: path.name)
-    )
+    files = sorted(code_files(script, root), key=lambda path: path.name)
+    return _digest(f"{path.name}\n{_module(path).digest}" for path in files)
 
 
 def code_files(script: Path, root: Path) -> list[Path]:
@@ -49,7 +50,7 @@ def code_files(script: Path, root: Path) -> list[Path]:
     folder = root / PACKAGE
     found = [script]
     for importing in found:
-        for module in sorted(_imported(importing)):
+        for module in _module(importing).imported:
             path = folder / f"{module}.py"
             if not path.is_file():
                 raise UserError(
@@ -207,6 +208,45 @@ def rules_digest(files: Iterable[Path]) -> str:
 
 def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+class Module(NamedTuple):
+    """What a digest of code takes from a file: a digest of its own, and the modules of this package that it imports."""
+
+    digest: str
+    imported: tuple[str, ...]
+
+
+def _module(path: Path) -> Module:
+    """Return what a digest takes from a file, remembered from call to call: parsing all of them takes a second."""
+    stamp = _stamp(path)
+    known = _remembered().get(str(path.resolve()))
+    if known is None or known[0] != stamp:
+        if path.suffix == ".py":
+            known = stamp, Module(_digest([_plain(path)]), tuple(sorted(_imported(path))))
+        else:
+            known = stamp, Module(_digest([path.read_text(encoding="utf-8")]), ())
+        if _stamp(path) == stamp and settled(stamp[1]):
+            _remembered()[str(path.resolve())] = known
+            with contextlib.suppress(OSError):
+                append_lines(MODULES, [[_algorithm(), str(path.resolve()), *known]])
+    return known[1]
+
+
+@cache
+def _remembered() -> dict[str, tuple[Stamp, Module]]:
+    found = {}
+    for row in read_lines(MODULES):
+        if len(row) == 4 and row[0] == _algorithm():
+            (modified, changed, size), (digest, imported) = row[2:]
+            found[row[1]] = (modified, changed, size), Module(digest, tuple(imported))
+    return found
+
+
+@cache
+def _algorithm() -> str:
+    """Return a digest of this module: by other rules other digests come out."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
 
 
 def _stamp(path: Path) -> Stamp:

@@ -21,7 +21,7 @@ import snakemake.workflow
 from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile, is_flagged
 from snakemake.logging import logger
-from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange
+from snakemake.persistence import NO_PARAMS_CHANGE, MetadataRecord, ParamsChange
 from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import RerunTrigger, SharedFSUsage
 from snakemake_interface_storage_plugins.io import Mtime
@@ -70,7 +70,7 @@ class LedgerPersistence(FilePersistence):
         self._update_needrun, self.dag.update_needrun = self.dag.update_needrun, self._decide
         self._bfs, self.dag.bfs = self.dag.bfs, self._reached
         self.lock: Callable[[], Any] = self._watched(self.lock)
-        # Checksums of inputs are remembered here; Snakemake would read them again after every job.
+        # Snakemake would read all inputs of every job once more; `finished` writes down what is remembered here.
         self.max_checksum_file_size = 0
 
     # --- what is fresh -----------------------------------------------------------------------------------------------
@@ -159,6 +159,16 @@ class LedgerPersistence(FilePersistence):
                     f"{f} holds bytes that no job has written here: it was edited, damaged, or brought from elsewhere"
                 )
         return f"{job.output[0]} was written with other settings, code or inputs"
+
+    def metadata(self, target: Any) -> MetadataRecord | None:
+        """Return what Snakemake has written down of a file, or, as for one that came from elsewhere, what it would."""
+        known = super().metadata(target)
+        if known is None and self.contents.sha256(str(target)):
+            writers = (job for job in self.dag.jobs if target in job.output and self.answers_for(job))
+            for job in filter(self.fresh, writers):
+                time = os.stat(target).st_mtime
+                return MetadataRecord(rule=job.rule.name, job_hash=hash(job), starttime=time, endtime=time)
+        return known
 
     # --- Snakemake's questions ---------------------------------------------------------------------------------------
 
@@ -293,6 +303,17 @@ class LedgerPersistence(FilePersistence):
             self._started[job] = self.key(job)
             if self._elsewhere(job):
                 append_lines(self._note(job), [[self._plan(job)]])
+
+    async def finished(self, job: Any) -> None:
+        """Write Snakemake's own record, with the checksums by which calls that look at time stamps are spared work."""
+        await super().finished(job)
+        self._clear_cache()
+        if self._workflow.is_main_process and self.answers_for(job):
+            checksums = {str(f): f"sha256:{self.contents.sha256(str(f))}" for f in job.input}
+            for key in map(self._get_key, job.output):
+                if record := self._read_record(key):
+                    record.input_checksums = checksums
+                    self._write_record(key, record)
 
     async def _note_and_finish(self, job: Any, *arguments: Any, **named: Any) -> Any:
         for each in job if job.is_group() else [job]:
