@@ -29,6 +29,7 @@ from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of
 from unitscope.console import processors
 from unitscope.contents import Contents
+from unitscope.datasets import IMAGE_SUFFIXES
 from unitscope.errors import UserError
 from unitscope.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest
@@ -88,7 +89,11 @@ def own(wildcards):
 
 def own_files(wildcards):
     """Return the files that the user's own function reads."""
-    return network(wildcards)["files"]
+    files = network(wildcards)["files"]
+    # Snakemake would take what is made from a file that is missing for a source file.
+    if lost := [file for file in files if not Path(file).is_file()]:
+        raise WorkflowError(f"networks: files lists {lost[0]!r}, which is no file. Correct the path, or leave it out.")
+    return files
 
 
 def code_and_network(script):
@@ -118,15 +123,24 @@ def network(wildcards):
     return STUDY.networks[getattr(wildcards, "network", None) or experiment(wildcards)["network"]]
 
 
+def read_raw_data(name):
+    """Return the digest of the files that a data set is read from, or was, and whether they are here."""
+    chosen = STUDY.datasets[name]
+    if "path" not in chosen:
+        return "", True
+    suffixes = IMAGE_SUFFIXES if chosen["source"] == "image_folder" else ()
+    try:
+        return source_or_recorded(Path(chosen["path"]), f"data/datasets/{name}.h5", Contents(SOURCES), suffixes)
+    except UserError as error:
+        raise WorkflowError(f"datasets.{name}.path: {error}") from None
+
+
 @cache
 def raw_data(name):
-    """Return the digest of the files that a data set is read from, or was, and whether they are here."""
-    path = STUDY.datasets[name].get("path")
-    if not path:
-        return "", True
-    digest, here = source_or_recorded(Path(path), f"data/datasets/{name}.h5", Contents(SOURCES))
+    """Return the same, as it was when the run began."""
+    digest, here = read_raw_data(name)
     if digest and not here and workflow.is_main_process:
-        logger.info(not_here(name, path))
+        logger.info(not_here(name, STUDY.datasets[name]["path"]))
     return digest, here
 
 
@@ -135,18 +149,36 @@ def source(wildcards):
     return raw_data(wildcards.dataset)[0]
 
 
+def source_now(job):
+    """Return the same, as it is when a job has ended; an empty text for a job that reads no raw data."""
+    return read_raw_data(job.wildcards.dataset)[0] if job.rule.name == "dataset" else ""
+
+
+NOTHING_DELETED = "Correct the path, or mount its disk, and give the same command again. Nothing has been deleted."
+
+
 def cannot_run(job):
     """Return why a job cannot be executed here: before it takes away what it would write again."""
-    if job.rule.name != "dataset" or raw_data(job.wildcards.dataset)[1]:
-        return ""
-    name = job.wildcards.dataset
-    return (
-        f"datasets.{name}.path: there is nothing at {STUDY.datasets[name]['path']}, and {job.output[0]} has to be made "
-        "from it. Correct the path, or mount its disk, and give the same command again. Nothing has been deleted."
-    )
+    if job.rule.name == "dataset":
+        name = job.wildcards.dataset
+    else:
+        # An index holds the paths of images alone; the layers of a network need no image.
+        reads = bool(job.input.get("dataset")) and job.rule.name != "taps"
+        name = network(job.wildcards)["dataset"] if reads else None
+        name = name if name and STUDY.datasets[name].get("store") == "index" else None
+    if name and not raw_data(name)[1]:
+        path = STUDY.datasets[name]["path"]
+        return f"datasets.{name}.path: there is nothing at {path}, which {job.output[0]} needs. {NOTHING_DELETED}"
+    weights = (network(job.wildcards)["weights"] or {}) if job.rule.name == "checkpoint" else {}
+    if "file" in weights and Contents(SOURCES).sha256(weights["file"]) != weights["sha256"]:
+        return (
+            f"networks.{job.wildcards.network}.weights: {weights['file']} is not there, or its SHA-256 is not "
+            f"{weights['sha256']}, and {job.output[0]} needs it. {NOTHING_DELETED}"
+        )
+    return ""
 
 
-install(workflow, cannot_run)
+install(workflow, cannot_run, source_now)
 
 
 def recipe(wildcards):

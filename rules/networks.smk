@@ -45,7 +45,8 @@ rule checkpoint:
         keep=lambda wildcards: ["--keep"] * (wildcards.network != one_training(STUDY, wildcards.network)[-1]),
         device=STUDY.device,
     shell:
-        "python scripts/checkpoint.py --dataset {input.dataset:q} --python {params.python:q} --settings {params.settings:q}"
+        "python scripts/checkpoint.py --dataset {input.dataset:q} --python {params.python:q} --files {input.files:q}"
+        " --settings {params.settings:q}"
         " --device {params.device:q} --scratch {params.scratch:q} {params.keep:q} --code {params.code:q}"
         " --output {output.checkpoint:q} --record {output.record:q} --log {log:q}"
 

@@ -131,7 +131,8 @@ rule images:
         scratch=".resume/{experiment}/images/{layer}.{method}",
         part=[],
     shell:
-        "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        "python scripts/images.py --checkpoint {input.checkpoint:q} --python {params.python:q} --files {input.files:q}"
+        " --dataset {input.dataset:q}"
         " --moments {input.moments:q} --layer {wildcards.layer:q} --method {wildcards.method:q} --recipe {params.recipe:q}"
         " --settings {params.settings:q} --device {params.device:q} --scratch {params.scratch:q} --code {params.code:q}"
         " {params.part:q} --output {output:q} --log {log:q}"

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     result = console.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
     result.add_argument("--settings", type=json.loads, required=True, help="the network's settings, as JSON")
+    result.add_argument("--files", type=Path, nargs="*", default=[], help="files that your function reads, if any")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument(
         "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
@@ -53,7 +54,8 @@ def main(arguments: argparse.Namespace) -> None:
     with open_dataset(arguments.dataset) as dataset:
         checksum = sha256_of(arguments.dataset)
         training = {**arguments.settings, "training": {**(arguments.settings["training"] or {}), "stop_after": None}}
-        scratch = Scratch(arguments.scratch, [training, checksum, device.type, arguments.code])
+        files = [sha256_of(file) for file in arguments.files]
+        scratch = Scratch(arguments.scratch, [training, checksum, device.type, arguments.code, files])
         if arguments.settings["weights"] is None:
             module, description = new_network(arguments.settings, dataset)
             module.to(device)

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--settings", type=json.loads, required=True, help='{"units", "seeds", "readout", "batch", "compile"}'
     )
+    result.add_argument("--files", type=Path, nargs="*", default=[], help="files that your function reads, if any")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--scratch", type=Path, help="folder for finished batches, so that a rerun goes on from them")
     result.add_argument(
@@ -68,7 +69,8 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.block:
         number, size = made_from["block"] = arguments.block
         units = units[number * size : (number + 1) * size]
-    scratch = Scratch(arguments.scratch, [made_from, arguments.code, device.type])
+    files = [sha256_of(file) for file in arguments.files]
+    scratch = Scratch(arguments.scratch, [made_from, arguments.code, device.type, files])
     generated = activation_maximization(
         module,
         arguments.layer,

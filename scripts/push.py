@@ -9,8 +9,8 @@ import subprocess
 
 from unitscope import console
 from unitscope.errors import UserError
-from unitscope.ledger import locked_rows, vouched_rows
-from unitscope.store import Recorded, unsound_in_cache, unsound_in_store
+from unitscope.ledger import gate, locked_rows
+from unitscope.store import Recorded, agrees, unsound_in_cache, unsound_in_store
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,11 +20,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Look, send, look again."""
-    rows, locked = vouched_rows(), locked_rows()
-    if rows is None or any(locked.get(row["path"]) != row for row in rows):
+    looked, locked = gate(), locked_rows()
+    reasons = looked.reasons or [
+        f"{row['path']} is not recorded" for row in looked.rows if locked.get(row["path"]) != row
+    ]
+    if not reasons and not agrees(looked.rows):
+        reasons = ["dvc.lock and made.lock differ"]
+    if reasons:
         raise UserError(
-            "Not all artifacts are those of the config and the code that are here, or DVC has not recorded them. Run "
-            "`make run` first, and commit dvc.lock and made.lock."
+            f"Nothing is sent: {'; '.join(reasons[:5])}. Run `make run` first, and commit dvc.lock and made.lock."
         )
     recorded = Recorded()
     if problems := unsound_in_cache(recorded, repair=True):

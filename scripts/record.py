@@ -11,7 +11,8 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.console import log
-from unitscope.ledger import vouched_rows, write_lock
+from unitscope.ledger import gate, write_lock
+from unitscope.store import agrees
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,11 +24,19 @@ def main(arguments: argparse.Namespace) -> None:
     """Commit to DVC, where that is right."""
     if "DVC_STAGE" in os.environ or not Path(".dvc").is_dir() or not Path(".git").exists():
         return
-    rows = vouched_rows()
-    if rows is None:
+    # What DVC follows first, so that a config which is edited meanwhile closes the gate.
+    if not ran("python", "scripts/study.py", "--output", "data/study"):
         return
-    if ran("python", "scripts/study.py", "--output", "data/study") and ran("dvc", "commit", "--force", "dvc.yaml"):
-        write_lock(rows)
+    looked = gate()
+    for reason in looked.reasons:
+        if "belongs to earlier settings" in reason:
+            log.warning("%s.", reason)
+    if looked.reasons or not ran("dvc", "commit", "--force", "dvc.yaml"):
+        return
+    if agrees(looked.rows):
+        write_lock(looked.rows)
+    else:
+        log.warning("Something has changed while DVC recorded it. The next call records it again.")
 
 
 def ran(*command: str) -> bool:

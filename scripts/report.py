@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.errors import UserError
-from unitscope.ledger import vouched_rows
+from unitscope.ledger import gate
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,11 +21,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Look, then let Snakemake write."""
     default = arguments.config == [Path("config.yaml")]
     study = [] if default else ["--configfile", *map(str, arguments.config)]
-    if vouched_rows(*study) is None:
-        raise UserError(
-            "Not all artifacts are those of the config and the code that are here, so no report is written. Run "
-            "`make run` first."
-        )
+    if reasons := gate(*study).reasons:
+        raise UserError(f"No report is written of what is not fresh: {'; '.join(reasons[:5])}. Run `make run` first.")
     sys.exit(subprocess.run(["snakemake", *study, "--report", str(arguments.output)], check=False).returncode)
 
 

@@ -5,13 +5,12 @@ both: it has to be what was stored, and what today's code and config ask for.
 """
 
 import argparse
-import re
 import subprocess
 from pathlib import Path
 
 from unitscope import console
 from unitscope.errors import UserError
-from unitscope.ledger import LOCK, vouched_rows
+from unitscope.ledger import LOCK, gate
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,13 +31,11 @@ def main(arguments: argparse.Namespace) -> None:
         run("python", "scripts/verify.py", "--fetched", why="The artifacts could not be fetched.")
         raise UserError(f"The artifacts could not be fetched: {(pulled.stdout + pulled.stderr).strip()}")
     run("python", "scripts/verify.py", why="The artifacts are not those that were stored.")
-    if vouched_rows() is None:
-        planned = run("snakemake", "-n", why="Snakemake cannot plan this study.")
-        reasons = dict.fromkeys(re.findall(r"reason: Params have changed since last execution: (.*)", planned))
+    if reasons := gate().reasons:
         raise UserError(
             "The artifacts are here as they were stored, but not all are those of the code and the config that are "
-            f"here: {'; '.join(list(reasons)[:5])}. Check out the commit that they were made with, or run `snakemake` "
-            "or `dvc repro`, which make again what differs."
+            f"here: {'; '.join(reasons[:5])}. Check out the commit that they were made with, or run `snakemake` or "
+            "`dvc repro`, which make again what differs."
         )
     console.log.info("everything is there: `snakemake` has nothing to do")
 

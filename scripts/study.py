@@ -13,6 +13,7 @@ from unitscope import console
 from unitscope.artifacts import write_json
 from unitscope.config import Study, read
 from unitscope.contents import Contents
+from unitscope.datasets import IMAGE_SUFFIXES
 from unitscope.errors import UserError
 from unitscope.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest, rules_digest
@@ -61,7 +62,10 @@ def main(arguments: argparse.Namespace) -> None:
                 content["compared"] = {other: made_from(study, other) for other in compared(settings)}
             if "path" in settings:
                 artifact = f"data/datasets/{name}.h5"
-                content["source"], here = source_or_recorded(Path(settings["path"]), artifact, Contents(SOURCES))
+                suffixes = IMAGE_SUFFIXES if settings["source"] == "image_folder" else ()
+                content["source"], here = source_or_recorded(
+                    Path(settings["path"]), artifact, Contents(SOURCES), suffixes
+                )
                 if content["source"] and not here:
                     print(not_here(name, settings["path"]))
             write_json(arguments.output / section / f"{name}.json", content)

@@ -192,7 +192,7 @@ def test_a_changed_file_is_never_recorded(project):
         assert project.locks() == locks
         shutil.copy(project.folder / "results/small/selectivity.csv", project.folder / UNITS)
         done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
-        assert done.returncode == 1 and "Not all artifacts are those" in " ".join(done.stdout.split())
+        assert done.returncode == 1 and "Nothing is sent" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -392,6 +392,26 @@ def test_raw_images_are_not_here(own, engine, gone, tmp_path):
     assert "Traceback" not in done.stdout and colleague.hashes() == after
 
 
+def test_a_file_that_the_network_reads_is_missing(own):
+    before = own.hashes()
+    (own.folder / "own.txt").rename(own.folder / "elsewhere")
+    own.change("networks.small.training.epochs", 2)
+    done = own.try_to_run(*own.command("snakemake"))
+    assert done.returncode and "files lists 'own.txt', which is no file" in done.stdout and own.hashes() == before
+
+
+def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
+    own.change("datasets.digits.store", "index")
+    own.snakemake()
+    before = own.hashes()
+    (tmp_path / "images").rename(tmp_path / "unmounted")
+    assert "Nothing to be done" in own.snakemake()
+    own.change("networks.small.training.epochs", 2)
+    done = own.try_to_run(*own.command("snakemake"))
+    assert done.returncode and "there is nothing at raw, which data/checkpoints/small.pt needs" in done.stdout
+    assert own.hashes() == before
+
+
 # --- work that was cut off -------------------------------------------------------------------------------------------
 
 
@@ -433,6 +453,30 @@ def test_a_run_that_has_nothing_to_do_records_as_well(project):
     assert "up to date" in project.run("dvc", "status", "dataset@digits", "checkpoint@small", "analysis@small")
 
 
+def test_a_lock_file_of_another_commit_is_noticed(project):
+    lock = project.folder / "dvc.lock"
+    older = lock.read_bytes()
+    project.change("experiments.small.figures", {"dpi": 60})
+    project.snakemake()
+    newer = project.locks()
+    # As where somebody has killed DVC before it could write, or has taken one of the two files from an older commit.
+    lock.write_bytes(older)
+    done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    assert done.returncode == 1 and "dvc.lock and made.lock differ" in done.stdout
+    assert "Nothing to be done" in project.snakemake()
+    assert project.locks() == newer
+
+
+def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile(project):
+    (followed,) = (project.folder / "data/study/experiments").glob("*.json")
+    followed.write_text(followed.read_text().replace('"steps": 4', '"steps": 5'))
+    locks = project.locks()
+    target = ("--target", "experiment_small")
+    done = project.try_to_run("python", "scripts/reproduce.py", *target, PYTHONPATH=str(project.folder))
+    assert done.returncode == 1 and "has changed while the stage ran" in " ".join(done.stdout.split())
+    assert project.locks() == locks
+
+
 def test_files_of_earlier_settings_are_recorded_only_as_jobs_wrote_them(project):
     project.change("experiments.small.methods", {"am": {"steps": 4, "points": 2}})
     project.snakemake()
@@ -446,7 +490,7 @@ def test_files_of_earlier_settings_are_recorded_only_as_jobs_wrote_them(project)
     flip(project.folder / left)
     project.change("experiments.small.figures", {"dpi": 70})
     recorded = project.locks()
-    assert f"{left} belongs to earlier settings, and has changed" in project.snakemake()
+    assert f"{left} belongs to earlier settings, and has changed" in " ".join(project.snakemake().split())
     done = project.try_to_run("dvc", "repro")
     assert done.returncode and project.locks() == recorded
     (project.folder / left).unlink()

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from unitscope import contents, ledger
+from unitscope import contents, ledger, store
 from unitscope.contents import Contents, append_lines, read_lines
+from unitscope.errors import UserError
 from unitscope.ledger import Ledger, Run, locked_rows, other_versions, rows_of, source_or_recorded, write_lock
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -29,9 +30,9 @@ class Counting(Contents):
 
     read = 0
 
-    def _read(self, *arguments):
+    def _read(self, *arguments, **named):
         self.read += 1
-        return super()._read(*arguments)
+        return super()._read(*arguments, **named)
 
 
 # --- checksums -------------------------------------------------------------------------------------------------------
@@ -115,7 +116,8 @@ def test_lines_that_a_kill_has_cut_off_are_passed_over(tmp_path):
 
 def test_lines_of_something_else_are_passed_over(tmp_path):
     file = tmp_path / "ledger"
-    file.write_text('{"a": 1}\n["k"]\n[1, {}, "", ""]\n["k", [], "", ""]\n["k", {"p": ["s"]}, "", ""]\nnull\n\x00\n')
+    lines = ['["a",[1,2],"x"]', '["a",["x",1,1,1],3]', '{"a": 1}', '["k"]', '[1, {}, "", ""]', '["k", [], "", ""]']
+    file.write_text("\n".join([*lines, '["k", {"p": ["s"]}, "", ""]', "null", "\x00", ""]))
     Contents(file)
     assert Ledger(file, tmp_path / "none").runs("k") == []
 
@@ -184,18 +186,18 @@ def test_other_versions_are_counted(monkeypatch):
 
 
 def test_what_is_brought_back_is_what_was_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger, "dvc_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
     place = tmp_path / "cache/files/md5/ab/cdef"
     place.parent.mkdir(parents=True)
     place.write_bytes(b"whole")
     sha256 = Contents(None).sha256(str(place))
-    assert ledger.stored("abcdef", sha256) == place
+    assert store.stored("abcdef", sha256) == place
     assert (
-        ledger.stored("abcdef", ONE) is None
-        and ledger.stored("0123", sha256) is None
-        and ledger.stored("", sha256) is None
+        store.stored("abcdef", ONE) is None
+        and store.stored("0123", sha256) is None
+        and store.stored("", sha256) is None
     )
-    ledger.bring_back({"results/a": place})
+    store.bring_back("results/a", place)
     assert (tmp_path / "results/a").read_bytes() == b"whole" and len(list((tmp_path / "results").iterdir())) == 1
 
 
@@ -205,7 +207,8 @@ SNAKEFILE = """
 import sys
 sys.path.insert(0, {root!r})
 from unitscope.snakemake_internals import install
-install(workflow, lambda job: "no disk" if job.rule.name == "refused" else "")
+install(workflow, lambda job: "no disk" if job.rule.name == "refused" else "",
+        lambda job: open("images").read() if job.rule.name == "e" else "")
 
 WORD = open("word").read()
 NUMBER = int(open("number").read())
@@ -234,6 +237,11 @@ rule d:
     output: "d"
     shell: "echo d >> log; cat raw > d; test ! -e fail"
 
+rule e:
+    output: "e"
+    params: source=open("images").read()
+    shell: "echo e >> log; cat images > e; test ! -e change || echo changed > images"
+
 rule refused:
     output: "refused"
     shell: "touch refused"
@@ -251,7 +259,7 @@ class Flow:
 
         self.folder = folder
         (folder / "Snakefile").write_text(SNAKEFILE.format(root=str(ROOT)))
-        for name, text in {"word": "one", "number": "2", "raw": "raw"}.items():
+        for name, text in {"word": "one", "number": "2", "raw": "raw", "images": "images"}.items():
             (folder / name).write_text(text)
 
     def run(self, *words):
@@ -312,6 +320,8 @@ def test_bytes_that_are_known_are_fresh_whenever_they_were_written(flow):
         ("c", None, "b0b1c"),
         ("d", None, "d"),
         ("beside", "edited", "ab0b1c"),
+        # Written again, it is as it was, and what reads it as ancient is fresh.
+        ("a", None, "ab0b1c"),
     ],
 )
 def test_what_differs_is_executed_and_what_follows(flow, name, text, expected):
@@ -320,8 +330,9 @@ def test_what_differs_is_executed_and_what_follows(flow, name, text, expected):
     else:
         (flow.folder / name).write_text(text)
     planned = flow.run("-n")[2]
-    assert "Nothing to be done" not in planned
-    assert flow.run()[:2] == (expected, 0)
+    assert "Nothing to be done" not in planned and "has changed meanwhile" not in planned
+    jobs, code, said = flow.run()
+    assert (jobs, code) == (expected, 0) and "has changed meanwhile" not in said
     assert flow.run()[:2] == ("", 0)
 
 
@@ -387,6 +398,98 @@ def test_a_job_whose_inputs_change_meanwhile_is_not_noted(flow):
     assert "d" in flow.run("-n", "d")[2] and "Nothing to be done" not in flow.run("-n", "d")[2]
 
 
+def test_an_input_that_is_changed_and_set_back_meanwhile_is_noticed(flow):
+    text = (flow.folder / "Snakefile").read_text()
+    change = "cp raw kept; echo changed > raw; cat raw > d; cat kept > raw"
+    (flow.folder / "Snakefile").write_text(text.replace("cat raw > d; test ! -e fail", change))
+    _, code, said = flow.run("d")
+    assert code == 0 and (flow.folder / "d").read_text() == "changed\n" and "has changed meanwhile" in said
+    assert "d" in flow.run("d")[0]
+
+
+def test_raw_data_that_change_meanwhile_are_noticed(flow):
+    (flow.folder / "change").touch()
+    assert "has changed meanwhile" in flow.run("e")[2]
+    (flow.folder / "images").write_text("images")
+    (flow.folder / "change").unlink()
+    assert flow.run("e")[0] == "e" and flow.run("e")[0] == ""
+
+
+def test_what_lies_behind_a_missing_source_is_not_taken_for_a_source(flow):
+    (flow.folder / "raw").rename(flow.folder / "elsewhere")
+    (flow.folder / "a").write_text("edited")
+    for words in ((), ("-n",)):
+        jobs, code, said = flow.run(*words)
+        assert code == 1 and jobs == "" and "a is there, but a file that rule a would write it from is missing" in said
+    (flow.folder / "elsewhere").rename(flow.folder / "raw")
+    assert flow.run()[:2] == ("ab0b1c", 0)
+
+
+def test_jobs_that_were_due_by_time_stamps_are_noted_as_well(flow):
+    (flow.folder / "raw").write_text("other")
+    assert flow.run("--rerun-triggers", "mtime")[0] == "ab0b1cd"
+    assert flow.run()[:2] == ("", 0)
+
+
+def with_cache(flow, *names):
+    """Let a cache of DVC's hold files."""
+    import hashlib
+    import shutil
+
+    (flow.folder / ".dvc/cache").mkdir(parents=True)
+    for name in names:
+        md5 = hashlib.md5((flow.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        place = flow.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(flow.folder / name, place)
+
+
+def test_nothing_is_brought_back_while_somebody_else_works_here(flow):
+    with_cache(flow, "c")
+    (flow.folder / "c").unlink()
+    (flow.folder / ".snakemake/locks").mkdir(exist_ok=True)
+    (flow.folder / ".snakemake/locks/0.output.lock").write_text("d\n")
+    (flow.folder / "d").unlink()
+    assert flow.run()[1] == 1 and not (flow.folder / "c").exists()
+    (flow.folder / ".snakemake/locks/0.output.lock").unlink()
+    assert flow.run()[:2] == ("d", 0) and (flow.folder / "c").exists()
+
+
+def test_what_is_replaced_is_kept_if_a_job_has_written_it(flow):
+    with_cache(flow, "a", "beside", "c")
+    (flow.folder / "word").write_text("two")
+    assert flow.run()[0] == "ab0b1c"
+    two = (flow.folder / "c").read_bytes()
+    for word in ("one", "two"):
+        (flow.folder / "word").write_text(word)
+        assert flow.run()[:2] == ("", 0)
+    assert (flow.folder / "c").read_bytes() == two
+
+
+def test_a_damaged_copy_is_not_brought_back(flow):
+    with_cache(flow, "c")
+    (copy,) = (path for path in (flow.folder / ".dvc/cache").rglob("*") if path.is_file())
+    copy.write_bytes(b"damaged")
+    (flow.folder / "c").unlink()
+    assert flow.run()[0] == "b0b1c"
+
+
+def test_the_gate_looks_at_bytes_whatever_a_profile_says(flow, monkeypatch):
+    import sys
+    from pathlib import Path
+
+    monkeypatch.chdir(flow.folder)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    (flow.folder / "profiles/default").mkdir(parents=True)
+    (flow.folder / "profiles/default/config.yaml").write_text("rerun-triggers: [mtime]\n")
+    looked = ledger.gate()
+    assert not looked.reasons and sorted(row["path"] for row in looked.rows) == ["a", "beside", "c", "d"]
+    (flow.folder / "c").write_text("edited")
+    (reason,) = ledger.gate().reasons
+    assert reason.startswith("c holds bytes that no job has written here")
+    assert ledger.gate("nothing").reasons[0].startswith("Snakemake cannot plan")
+
+
 def test_a_job_that_cannot_be_executed_here_is_refused_before_anything_is_deleted(flow):
     (flow.folder / "refused").write_text("mine")
     jobs, code, said = flow.run("refused", "c", "--forcerun", "refused", "c")
@@ -418,6 +521,29 @@ def test_interrupted_between_a_temporary_file_and_what_is_made_from_it(flow):
     (flow.folder / "b.0").write_text("edited")
     (flow.folder / "c").unlink()
     assert flow.run()[0] == "b0c"
+
+
+def test_records_that_cannot_be_read_or_written_stop_nothing(flow):
+    import shutil
+
+    for name in ("ledger", "contents"):
+        shutil.rmtree(flow.folder / ".snakemake/unitscope", ignore_errors=True)
+        (flow.folder / ".snakemake/unitscope" / name).mkdir(parents=True)
+        jobs, code, said = flow.run()
+        assert (jobs, code) == ("ab0b1cd", 0) and "Traceback" not in said
+        assert ("cannot be written" in said) == (name == "ledger")
+
+
+def test_links_in_a_circle_and_files_that_may_not_be_read(tmp_path, monkeypatch):
+    (tmp_path / "circle").symlink_to("circle")
+    assert Contents(None).sha256("circle") == ""
+
+    def refused(path):
+        raise PermissionError(13, "denied", path)
+
+    monkeypatch.setattr(contents.os, "stat", refused)
+    with pytest.raises(UserError, match=r"a: permission denied\. Fix"):
+        Contents(None).sha256("a")
 
 
 def test_a_dry_run_of_the_gate_tells_what_is_fresh_and_reads_everything(flow):

@@ -127,6 +127,17 @@ def test_a_damaged_download_of_torchvisions_is_named(tmp_path, monkeypatch, cont
         torchvision_weights("resnet18", "IMAGENET1K_V1")
 
 
+def test_other_weights_under_the_name_of_torchvisions_are_refused(tmp_path, monkeypatch):
+    from torchvision import models
+
+    go_offline(monkeypatch)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(models.squeezenet1_1().state_dict(), tmp_path / "checkpoints/squeezenet1_1-b8a52dc0.pth")
+    with pytest.raises(UserError, match="its SHA-256 does not begin with b8a52dc0"):
+        torchvision_weights("squeezenet1_1", "IMAGENET1K_V1")
+
+
 def test_timm_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match="pip install timm"):

@@ -391,6 +391,16 @@ def test_the_script_trains_and_records(tmp_path, few_digits):
         assert description["classes"] == dataset.classes and description["input"] == dataset.shape
 
 
+def test_the_script_goes_on_from_nothing_that_other_files_were_read_for(tmp_path, few_digits):
+    file, log = tmp_path / "own.txt", tmp_path / "log"
+    kept = ("--scratch", str(tmp_path / "kept"), "--keep", "--files", str(file), "--log", str(log))
+    for content, goes_on in (("a", False), ("a", True), ("b", False)):
+        file.write_text(content)
+        done = script(NETWORK, tmp_path / "x.pt", few_digits, *kept)
+        assert done.returncode == 0, done.stderr
+        assert ("goes on behind epoch" in log.read_text()) == goes_on
+
+
 def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits):
     state = build(NETWORK, (1, 28, 28), 3).state_dict()
     torch.save(state, tmp_path / "w.pt")

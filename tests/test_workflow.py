@@ -257,7 +257,7 @@ def test_the_report_holds_figures_and_tables_with_their_captions(project):
 def test_nothing_stale_is_reported(project):
     project.change("experiments.small.methods.am.steps", 6)
     done = project.try_to_run("python", "scripts/report.py", PYTHONPATH=str(project.folder))
-    assert done.returncode == 1 and "no report is written" in " ".join(done.stdout.split())
+    assert done.returncode == 1 and "No report is written" in " ".join(done.stdout.split())
     assert not (project.folder / "report.html").exists()
 
 

@@ -5,6 +5,8 @@ The change time is part of it because no program can set it: a byte that was cha
 is noticed. What a disk loses without telling the operating system is found only by reading (`trust=False`).
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +14,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from unitscope.errors import UserError
 
 Signature = tuple[int, int, int, int]
 """Size in bytes, modification time and change time in nanoseconds, inode."""
@@ -35,10 +39,11 @@ class Contents:
         self._new: dict[str, tuple[Signature, str]] = {}
         lines = 0
         for row in read_lines(file) if file and trust else ():
-            if len(row) == 3 and isinstance(row[1], list) and isinstance(row[2], str):
+            # What is no such row was damaged, or is of another edition.
+            with contextlib.suppress(ValueError, TypeError):
+                path, (size, modified, changed, inode), sha256 = row
+                self._known[path] = (size, modified, changed, inode), sha256
                 lines += 1
-                size, modified, changed, inode = row[1]
-                self._known[row[0]] = (size, modified, changed, inode), row[2]
         if file and lines > 2 * len(self._known) + 1000:
             self._compact(file)
 
@@ -48,45 +53,50 @@ class Contents:
         Args:
             path: The file, or a link to it.
             stat: What `os.stat` has just returned for it, where that is at hand.
+
+        Raises:
+            UserError: The file may not be read.
         """
         try:
-            signature = _signature(stat or os.stat(path))
+            seen = signature(stat or os.stat(path))
             known = self._known.get(path)
-            if known is not None and known[0] == signature:
-                return known[1]
-            return self._read(path, signature, hashlib.sha256())
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return ""
+            return known[1] if known is not None and known[0] == seen else self._read(path, seen, hashlib.sha256())
+        except OSError as error:
+            return _absent(path, error)
 
     def sha256_and_md5(self, path: str) -> tuple[str, str]:
         """Return both checksums of a file, reading it once; empty texts if there is no such file."""
+        md5 = hashlib.md5(usedforsecurity=False)
         try:
-            md5 = hashlib.md5(usedforsecurity=False)
-            return self._read(path, _signature(os.stat(path)), hashlib.sha256(), md5), md5.hexdigest()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return "", ""
+            return self._read(path, signature(os.stat(path)), hashlib.sha256(), md5), md5.hexdigest()
+        except OSError as error:
+            return _absent(path, error), ""
 
-    def _read(self, path: str, signature: Signature, sha256: Any, *others: Any) -> str:
+    def _read(self, path: str, seen: Signature, sha256: Any, *others: Any) -> str:
+        # Only if no later change can carry the same times.
+        may_remember = settled(seen[2])
         with open(path, "rb", buffering=0) as file:
             buffer = bytearray(2**18)
             while count := file.readinto(buffer):
                 for digest in (sha256, *others):
                     digest.update(memoryview(buffer)[:count])
-            after = _signature(os.fstat(file.fileno()))
-        if after == signature and settled(signature[2]):
-            self._known[path] = self._new[path] = signature, sha256.hexdigest()
+            after = signature(os.fstat(file.fileno()))
+        if after == seen and may_remember:
+            self._known[path] = self._new[path] = seen, sha256.hexdigest()
         return str(sha256.hexdigest())
 
     def save(self) -> None:
-        """Add to the file what was read since the last call."""
+        """Add to the file what was read since the last call, if it can be written: what is forgotten is read again."""
         if self._file and self._new:
-            append_lines(self._file, ([path, *entry] for path, entry in self._new.items()))
+            with contextlib.suppress(OSError):
+                append_lines(self._file, ([path, *entry] for path, entry in self._new.items()))
             self._new = {}
 
     def _compact(self, file: Path) -> None:
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        append_lines(temporary, ([path, *entry] for path, entry in self._known.items()))
-        os.replace(temporary, file)
+        with contextlib.suppress(OSError):
+            append_lines(temporary, ([path, *entry] for path, entry in self._known.items()))
+            os.replace(temporary, file)
 
 
 def settled(changed: int) -> bool:
@@ -94,15 +104,30 @@ def settled(changed: int) -> bool:
     return time.time_ns() - changed > (STEP if changed % 1_000_000_000 else COARSE_STEP)
 
 
-def _signature(stat: os.stat_result) -> Signature:
+def _absent(path: str, error: OSError) -> str:
+    """Return the checksum of no file where an error says that there is none.
+
+    Raises:
+        UserError: The file may not be read.
+    """
+    # Links in a circle lead to no file either.
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or error.errno == errno.ELOOP:
+        return ""
+    if isinstance(error, PermissionError):
+        raise UserError(f"{path}: permission denied. Fix the permissions and rerun.") from None
+    raise error
+
+
+def signature(stat: os.stat_result) -> Signature:
+    """Return what the operating system tells of a file's content."""
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def read_lines(path: Path) -> Iterator[list[Any]]:
-    """Yield the lists in a file of one JSON list per line; what a kill has cut off is passed over."""
+    """Yield the lists in a file of one JSON list per line, if there is one; what a kill has cut off is passed over."""
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return
     for line in content.split(b"\n"):
         try:
@@ -117,7 +142,11 @@ def append_lines(path: Path, rows: Iterable[Any]) -> None:
     """Append lists to such a file in one write, on lines of their own whatever the file ends with."""
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
     with open(path, "ab+", buffering=0) as file:
+        if is_new:
+            # As Snakemake's own records: a group may share the folder.
+            os.fchmod(file.fileno(), 0o664)
         end = file.seek(0, os.SEEK_END)
         cut_off = end and os.pread(file.fileno(), 1, end - 1) != b"\n"
         left = memoryview(b"\n" * bool(cut_off) + text.encode())

@@ -9,25 +9,21 @@ under version control, vouches for the files of one commit; it is written by the
 """
 
 import contextlib
-import hashlib
 import json
-import logging
 import os
 import platform
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from unitscope.artifacts import write_bytes
 from unitscope.contents import Contents, append_lines, read_lines
 from unitscope.provenance import source_digest
-
-log = logging.getLogger("unitscope")
 
 FOLDER = Path(".snakemake/unitscope")
 LEDGER = FOLDER / "ledger"
@@ -181,12 +177,12 @@ def write_lock(rows: Iterable[Mapping[str, str]], keep: bool = False, lock: Path
     chosen = {**(locked_rows(lock) if keep else {}), **{row["path"]: dict(row) for row in rows}}
     text = "".join(json.dumps(chosen[path]) + "\n" for path in sorted(chosen))
     if not lock.is_file() or lock.read_text(encoding="utf-8", errors="replace") != text:
-        temporary = lock.with_name(f".{lock.name}.part")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, lock)
+        write_bytes(lock, text.encode())
 
 
-def source_or_recorded(path: Path, artifact: str, contents: Contents) -> tuple[str, bool]:
+def source_or_recorded(
+    path: Path, artifact: str, contents: Contents, suffixes: Collection[str] = ()
+) -> tuple[str, bool]:
     """Return the digest of raw data, and whether they are here.
 
     Where they are not, as on a colleague's machine, it is the digest that was recorded when the artifact was written,
@@ -196,8 +192,9 @@ def source_or_recorded(path: Path, artifact: str, contents: Contents) -> tuple[s
         path: The raw data.
         artifact: The file that is written from them.
         contents: Remembers checksums of raw data.
+        suffixes: Of the files in a folder that are read.
     """
-    digest = source_digest(path, contents)
+    digest = source_digest(path, contents, suffixes)
     contents.save()
     if digest:
         return digest, True
@@ -214,8 +211,21 @@ def not_here(name: str, path: str) -> str:
 # --- the gate --------------------------------------------------------------------------------------------------------
 
 
-def vouched_rows(*words: str) -> list[dict[str, str]] | None:
-    """Return a row for each file that a study's targets are made from, if all of them are fresh; None otherwise.
+@dataclass(frozen=True)
+class Gate:
+    """What a look at everything has come to.
+
+    Attributes:
+        rows: A row of made.lock for each file of the study that is fresh.
+        reasons: Why the gate is closed; none if it is open.
+    """
+
+    rows: list[dict[str, str]]
+    reasons: list[str]
+
+
+def gate(*words: str) -> Gate:
+    """Look whether all files that a study's targets are made from are fresh.
 
     A dry run of Snakemake that reads every file and believes no checksum of an earlier look. A file of earlier settings
     that has changed since is named, and stands in the way as well.
@@ -226,20 +236,23 @@ def vouched_rows(*words: str) -> list[dict[str, str]] | None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "vouched"
         done = subprocess.run(
-            ["snakemake", "-n", *words],
+            # Whatever a profile says.
+            ["snakemake", "-n", "--rerun-triggers", "code", "input", "mtime", "params", "software-env", *words],
             env={**os.environ, GATE: str(file)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        if done.returncode or "Nothing to be done" not in done.stdout or not file.is_file():
-            return None
+        if done.returncode or not file.is_file():
+            return Gate([], [f"Snakemake cannot plan the study: {' '.join(done.stdout.split()[-100:])}"])
         rows = [row for run in runs_in(file) for row in rows_of(run)]
-    leftovers = altered_leftovers(rows)
-    for path in leftovers:
-        log.warning("%s belongs to earlier settings, and has changed since a job wrote it. Delete it.", path)
-    return None if leftovers else rows
+        reasons = [row[1] for row in read_lines(file) if len(row) == 2 and row[0] == "stale"]
+    reasons += [
+        f"{path} belongs to earlier settings, and has changed since a job wrote it: delete it"
+        for path in altered_leftovers(rows)
+    ]
+    return Gate(rows, reasons or [] if rows else ["there is nothing to look at"])
 
 
 def altered_leftovers(rows: Iterable[Mapping[str, str]], results: Path = Path("results")) -> list[str]:
@@ -258,42 +271,7 @@ def altered_leftovers(rows: Iterable[Mapping[str, str]], results: Path = Path("r
     )
 
 
-# --- DVC's cache -----------------------------------------------------------------------------------------------------
-
-
-@cache
-def dvc_cache() -> Path | None:
-    """Return the folder of DVC's cache; None where DVC is not used."""
-    if not Path(".dvc").is_dir() or shutil.which("dvc") is None:
-        return None
-    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
-    return Path(done.stdout.strip()) if done.returncode == 0 else None
-
-
-def stored(md5: str, sha256: str) -> Path | None:
-    """Return where DVC's cache holds a content, if it does and the content is undamaged."""
-    folder = dvc_cache() if md5 else None
-    if folder is None:
-        return None
-    path = folder / "files/md5" / md5[:2] / md5[2:]
-    try:
-        with open(path, "rb") as file:
-            return path if hashlib.file_digest(file, "sha256").hexdigest() == sha256 else None
-    except OSError:
-        return None
-
-
-def bring_back(places: Mapping[str, Path]) -> None:
-    """Copy files from DVC's cache to where they belong, each by path."""
-    for path, place in places.items():
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.part")
-        try:
-            shutil.copyfile(place, temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+# --- what stands beside it -------------------------------------------------------------------------------------------
 
 
 def other_versions(rows: Iterable[Mapping[str, str]]) -> list[str]:

@@ -9,11 +9,12 @@ are.
 import ast
 import contextlib
 import hashlib
+import importlib.util
 import io
 import os
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,7 +164,7 @@ def _all_imported(path: Path, package: str) -> set[str]:
     return found
 
 
-def source_digest(path: Path, contents: Contents) -> str:
+def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = ()) -> str:
     """Return a digest of the content of a file, or of the names and contents of all files below a folder.
 
     Links count by what they lead to. What is hidden, by a name that begins with a dot, is left out, as it is by those
@@ -172,12 +173,14 @@ def source_digest(path: Path, contents: Contents) -> str:
     Args:
         path: The file or folder.
         contents: Remembers checksums, so that a million images are read once.
+        suffixes: Of the files in a folder that are read, in small letters; by default all are.
 
     Returns:
         An empty text if there is nothing at `path`, or an empty folder, as where a disk is not mounted.
     """
     if path.is_dir():
-        files = sorted(_files_below(path))
+        found = _files_below(path)
+        files = sorted(each for each in found if not suffixes or os.path.splitext(each[0])[1].lower() in suffixes)
         return _digest(f"{name} {contents.sha256(file, stat)}" for name, file, stat in files) if files else ""
     return contents.sha256(str(path))[:16]
 
@@ -235,11 +238,13 @@ def _module(path: Path) -> Module:
 
 @cache
 def _remembered() -> dict[str, tuple[Stamp, Module]]:
-    found = {}
+    found: dict[str, tuple[Stamp, Module]] = {}
     for row in read_lines(MODULES):
-        if len(row) == 4 and row[0] == _algorithm():
-            (modified, changed, size), (digest, imported) = row[2:]
-            found[row[1]] = (modified, changed, size), Module(digest, tuple(imported))
+        # What is no such row was damaged, or is of other rules.
+        with contextlib.suppress(ValueError, TypeError):
+            algorithm, path, (modified, changed, size), (digest, imported) = row
+            if algorithm == _algorithm():
+                found[path] = (modified, changed, size), Module(digest, tuple(imported))
     return found
 
 
@@ -262,6 +267,9 @@ def _tree(path: Path) -> ast.Module:
 
 @cache
 def _tree_of(path: Path, stamp: Stamp) -> ast.Module:
+    # Python takes what it has compiled for that of the file by whole seconds and size alone.
+    with contextlib.suppress(OSError, NotImplementedError):
+        Path(importlib.util.cache_from_source(str(path))).unlink()
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -12,7 +12,8 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+import platform
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from snakemake.persistence.file import FilePersistence
 from snakemake.settings.types import RerunTrigger, SharedFSUsage
 from snakemake_interface_storage_plugins.io import Mtime
 
-from unitscope import ledger
-from unitscope.contents import Contents, append_lines, read_lines
+from unitscope import ledger, store
+from unitscope.contents import Contents, append_lines, read_lines, signature
+from unitscope.errors import UserError
 from unitscope.ledger import Ledger, Run
 
 SPECIAL = ("directory", "pipe", "service", "touch", "update", "before_update")
@@ -39,13 +41,13 @@ class Stale(ParamsChange):
 
     def __init__(self, why: str, known: ParamsChange, files: set[Any]) -> None:
         super().__init__(known.only_old, known.only_new, files)
-        self._why = why
+        self.why = why
 
     def __bool__(self) -> bool:
         return True
 
     def __str__(self) -> str:
-        return f"{self._why}. {super().__str__()}" if self.only_old or self.only_new else self._why
+        return f"{self.why}. {super().__str__()}" if self.only_old or self.only_new else self.why
 
 
 class LedgerPersistence(FilePersistence):
@@ -53,6 +55,8 @@ class LedgerPersistence(FilePersistence):
 
     refuse: Callable[[Any], str] = staticmethod(lambda job: "")
     """Returns why a job that is due cannot be executed here; an empty text for most."""
+    source: Callable[[Any], str] = staticmethod(lambda job: "")
+    """Returns the digest of the raw data that a job reads, as they are now."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -60,15 +64,14 @@ class LedgerPersistence(FilePersistence):
         self._gate = os.environ.get(ledger.GATE)
         self.contents = Contents(ledger.CONTENTS, trust=not self._gate)
         self.ledger = Ledger()
-        self._started: dict[Any, str | None] = {}
-        self._settled: set[Any] = set()
-        self._restored: dict[str, str] = {}
-        self._waiting: tuple[Any, set[Any]] = (None, set())
-        self._deciding = False
+        self._started: dict[Any, Any] = {}
+        self._settled: dict[Any, bool] = {}
+        self._restored: dict[str, tuple[str, Path]] = {}
+        self._undetermined: set[Any] = set()
+        self._locked = False
         # Reached by successful jobs alone; `finished` by failed ones too.
         self._finish, self.dag.finish = self.dag.finish, self._note_and_finish
         self._update_needrun, self.dag.update_needrun = self.dag.update_needrun, self._decide
-        self._bfs, self.dag.bfs = self.dag.bfs, self._reached
         self.lock: Callable[[], Any] = self._watched(self.lock)
         # Snakemake would read all inputs of every job once more; `finished` writes down what is remembered here.
         self.max_checksum_file_size = 0
@@ -76,19 +79,25 @@ class LedgerPersistence(FilePersistence):
     # --- what is fresh -----------------------------------------------------------------------------------------------
 
     @property
-    def _asked(self) -> bool:
+    def compares(self) -> bool:
         """Whether Snakemake asks for more than time stamps."""
         return RerunTrigger.PARAMS in self._workflow.rerun_triggers
 
-    def answers_for(self, job: Any) -> bool:
-        """Return whether the ledger knows of a job's outputs."""
+    def _has_key(self, job: Any) -> bool:
         files = [*job.input, *job.output]
         plain = not any(f.is_storage or any(is_flagged(f, flag) for flag in SPECIAL) for f in files)
-        return bool(self._asked and plain and job.output and job.rule.shellcmd)
+        return bool(plain and job.output and job.rule.shellcmd)
+
+    def answers_for(self, job: Any) -> bool:
+        """Return whether the ledger decides about a job."""
+        return self.compares and self._has_key(job)
 
     def _content(self, path: str) -> str:
-        """Return the SHA-256 of a file, in a dry run of one that would be brought back."""
-        return self._restored.get(path) or self.contents.sha256(path)
+        """Return the SHA-256 of a file, or of what is about to be brought back to its place."""
+        try:
+            return self._restored[path][0] if path in self._restored else self.contents.sha256(path)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
 
     def _command(self, job: Any) -> list[Any]:
         params = {name or str(place): value for place, (name, value) in enumerate(job.params._allitems())}
@@ -115,16 +124,6 @@ class LedgerPersistence(FilePersistence):
         """Return the digest of all that a job's outputs are written from; None while an input is not there."""
         inputs = self._inputs(job)
         return _digest([*self._command(job), inputs]) if all(content for _, content in inputs) else None
-
-    def _plan(self, job: Any) -> str:
-        """Return such a digest for a process that knows this job alone: a temporary input counts by its name."""
-        temporary = [f for rule in self._workflow.rules for f in rule.output if is_flagged(f, "temp")]
-        inputs = [
-            [str(f), "" if any(pattern.match(str(f)) for pattern in temporary) else self._content(str(f))]
-            for f in job.input
-            if not f.is_ancient
-        ]
-        return _digest([*self._command(job), inputs])
 
     def _before_it(self, job: Any) -> Mapping[Any, Any]:
         """Return the jobs that write a job's inputs, each with the files."""
@@ -160,6 +159,14 @@ class LedgerPersistence(FilePersistence):
                 )
         return f"{job.output[0]} was written with other settings, code or inputs"
 
+    def vouched(self) -> list[Run]:
+        """Return the run that wrote the outputs of each job of the plan which need not be executed."""
+        jobs = [job for job in self.dag.jobs if self.answers_for(job)]
+        runs = [self._run(job) for job in jobs if not set(job.output) <= job.temp_output]
+        return [run for run in runs if run is not None]
+
+    # --- Snakemake's questions ---------------------------------------------------------------------------------------
+
     def metadata(self, target: Any) -> MetadataRecord | None:
         """Return what Snakemake has written down of a file, or, as for one that came from elsewhere, what it would."""
         known = super().metadata(target)
@@ -169,8 +176,6 @@ class LedgerPersistence(FilePersistence):
                 time = os.stat(target).st_mtime
                 return MetadataRecord(rule=job.rule.name, job_hash=hash(job), starttime=time, endtime=time)
         return known
-
-    # --- Snakemake's questions ---------------------------------------------------------------------------------------
 
     def has_metadata(self, job: Any) -> bool:
         """Return whether a job can be compared."""
@@ -200,39 +205,34 @@ class LedgerPersistence(FilePersistence):
         """Asked for every job that is not due for another reason: the ledger's answer."""
         if not self.answers_for(job):
             return super().params_changed(job, file)
-        if job in self._undetermined() or self._settle(job):
+        if job in self._undetermined or self._settle(job):
             return NO_PARAMS_CHANGE
         known = super().params_changed(job, file)
         return Stale(self._why(job), known or NO_PARAMS_CHANGE, {file} if file is not None else set(job.output))
 
     async def _decide(self, *arguments: Any, **named: Any) -> None:
-        """Let Snakemake decide what is due."""
-        self._deciding = True
+        """Let Snakemake decide what is due.
+
+        Behind a job that is due it asks no further, though it does not execute what reads that job's output as ancient
+        and may be stale for another reason. So it is shown a plan without these edges.
+        """
+        whole = self.dag.depending
+        self.dag.depending = defaultdict(dict)
+        for job, readers in whole.items():
+            self.dag.depending[job] = {
+                reader: files for reader, files in readers.items() if not all(f.is_ancient for f in files)
+            }
+        self._settled = {job: True for job, settled in self._settled.items() if settled}
+        # Behind a checkpoint that Snakemake has not looked at yet, inputs are not known; it decides once more.
+        waiting = [job for job in self.dag.jobs if any(f.flags.get("checkpoint_target") for f in job.input)]
+        self._undetermined = set(self.dag.bfs(self.dag.depending, *waiting)) if waiting else set()
         try:
             await self._update_needrun(*arguments, **named)
         finally:
-            self._deciding = False
-
-    def _reached(self, direction: Any, *jobs: Any, **named: Any) -> Any:
-        """Walk through the plan. Behind a job that is due, Snakemake asks no further; behind `ancient` it has to.
-
-        It does not execute what reads a due job's output as ancient, and would not ask whether that is stale for
-        another reason.
-        """
-        return self._bfs(
-            _NotAncient(direction) if self._deciding and direction is self.dag.depending else direction, *jobs, **named
-        )
-
-    def _undetermined(self) -> set[Any]:
-        """Return the jobs behind a checkpoint that Snakemake has not looked at yet: it asks for them again."""
-        seen = (len(self._workflow.checkpoints.created_output), len(self.dag.dependencies))
-        if self._waiting[0] != seen:
-            open_jobs = [job for job in self.dag.jobs if any(f.flags.get("checkpoint_target") for f in job.input)]
-            self._waiting = seen, set(self.dag.bfs(self.dag.depending, *open_jobs)) if open_jobs else set()
-        return self._waiting[1]
+            self.dag.depending = whole
 
     async def incomplete(self, job: Any) -> list[Any]:
-        """Bring files back, before anything is decided. Whether a job was cut off does not matter: its bytes do."""
+        """Look for files to bring back, before anything is decided. Whether a job was cut off, its bytes tell."""
         if not self.answers_for(job):
             return await super().incomplete(job)
         self._settle(job)
@@ -242,16 +242,13 @@ class LedgerPersistence(FilePersistence):
 
     def _settle(self, job: Any) -> bool:
         """Return whether a job and all before it are fresh, after bringing back what is known and stored."""
-        if job in self._settled:
-            return True
         if not self.answers_for(job):
             # Snakemake decides.
             return True
-        before = [each for each, files in self._before_it(job).items() if not all(f.is_ancient for f in files)]
-        if not all(map(self._settle, before)) or not (self.fresh(job) or self._bring_back(job)):
-            return False
-        self._settled.add(job)
-        return True
+        if job not in self._settled:
+            before = [each for each, files in self._before_it(job).items() if not all(f.is_ancient for f in files)]
+            self._settled[job] = all(map(self._settle, before)) and (self.fresh(job) or self._bring_back(job))
+        return self._settled[job]
 
     def _bring_back(self, job: Any) -> bool:
         """Bring back a job's outputs, if DVC's cache holds those of a run under today's key."""
@@ -259,56 +256,71 @@ class LedgerPersistence(FilePersistence):
         key = self.key(job)
         if not executes or self._workflow.touch or self._gate or key is None:
             return False
+        present = {path: self._content(path) for path in map(str, job.output)}
         for run in self.ledger.runs(key):
-            present = {path: self.contents.sha256(path) for path in run.outputs}
             wrong = {
-                path: (sha256, md5)
+                path: (sha256, store.stored(md5, sha256))
                 for path, (sha256, md5) in run.outputs.items()
-                if present[path] != sha256 and (present[path] or path not in job.temp_output)
+                if present.get(path) != sha256 and (present.get(path) or path not in job.temp_output)
             }
-            places = {path: ledger.stored(md5, sha256) for path, (sha256, md5) in wrong.items()}
-            found = {path: place for path, place in places.items() if place is not None}
-            if len(found) == len(wrong):
-                self._copy(job, found, {path: sha256 for path, (sha256, _) in wrong.items()})
+            places = {path: (sha256, place) for path, (sha256, place) in wrong.items() if place is not None}
+            if len(places) == len(wrong):
+                self._restored.update(places)
+                for path in places:
+                    why = "held other bytes" if present[path] else "was not there"
+                    logger.info(f"{path} {why}: {'would be ' * self._workflow.dryrun}brought back from DVC's cache.")
+                self._seen_by_snakemake(job, places)
+                if self._locked:
+                    self._copy_back()
                 return True
         return False
 
-    def _copy(self, job: Any, places: Mapping[str, Path], checksums: Mapping[str, str]) -> None:
-        for path in places:
-            why = "was not there" if not self.contents.sha256(path) else "held other bytes"
-            if self._workflow.dryrun:
-                logger.info(f"{path} {why}: would be brought back from DVC's cache.")
-            else:
-                logger.info(f"{path} {why}: brought back from DVC's cache.")
-        if self._workflow.dryrun:
-            self._restored.update(checksums)
-        else:
-            ledger.bring_back(places)
-            for f in job.output:
-                self._unmark_incomplete(self._get_key(f))
-        # What Snakemake has seen of them so far.
+    def _seen_by_snakemake(self, job: Any, places: Mapping[str, Any]) -> None:
+        """Let Snakemake take files for there before they are: it has looked already."""
         for f in job.output:
             if str(f) in places:
                 self._workflow.iocache.exists_local[f] = True
-                self._workflow.iocache.mtime.pop(f, None)
-                if self._workflow.dryrun:
-                    self._workflow.iocache.mtime[f] = Mtime(local=0.0)
+                self._workflow.iocache.mtime[f] = Mtime(local=0.0)
+
+    def _copy_back(self) -> None:
+        """Bring files back, once nobody else works here. What they replace is kept, if a job has written it."""
+        for path, (_, place) in self._restored.items():
+            content = self.contents.sha256(path)
+            try:
+                for run in self.ledger.runs_of(path) if content else ():
+                    if run.outputs[path][0] == content:
+                        store.keep(path, run.outputs[path][1])
+                store.bring_back(path, place)
+            except OSError as error:
+                raise WorkflowError(
+                    f"{path} cannot be brought back from DVC's cache ({error.strerror or error}). Fix that, and "
+                    "give the same command again."
+                ) from None
+        self._restored.clear()
 
     # --- what jobs write ---------------------------------------------------------------------------------------------
 
     def started(self, job: Any, external_jobid: str | None = None) -> None:
         """Remember what a job is executed with."""
         super().started(job, external_jobid)
-        if self.answers_for(job) and self._workflow.is_main_process:
-            self._started[job] = self.key(job)
+        if not self._has_key(job):
+            return
+        if not self._workflow.is_main_process:
+            self._write_note(job, f"{platform.node()}-{os.getpid()}")
+        elif (key := self.key(job)) is not None:
+            self._started[job] = key, self._signatures(job)
             if self._elsewhere(job):
-                append_lines(self._note(job), [[self._plan(job)]])
+                self._write_note(job, "planned")
+
+    def _signatures(self, job: Any) -> list[Any]:
+        """Return what the system tells of a job's inputs: a change that is set back shows in it."""
+        return [signature(os.stat(f)) for f in job.input if not f.is_ancient and os.path.exists(f)]
 
     async def finished(self, job: Any) -> None:
         """Write Snakemake's own record, with the checksums by which calls that look at time stamps are spared work."""
         await super().finished(job)
         self._clear_cache()
-        if self._workflow.is_main_process and self.answers_for(job):
+        if self._workflow.is_main_process and self._has_key(job):
             checksums = {str(f): f"sha256:{self.contents.sha256(str(f))}" for f in job.input}
             for key in map(self._get_key, job.output):
                 if record := self._read_record(key):
@@ -316,28 +328,37 @@ class LedgerPersistence(FilePersistence):
                     self._write_record(key, record)
 
     async def _note_and_finish(self, job: Any, *arguments: Any, **named: Any) -> Any:
-        for each in job if job.is_group() else [job]:
-            if self.answers_for(each) and self._workflow.is_main_process and not self._workflow.touch:
+        executed = self._workflow.is_main_process and not self._workflow.touch and not self._workflow.dryrun
+        for each in (job if job.is_group() else [job]) if executed else ():
+            if self._has_key(each):
                 self._note_outputs(each)
         return await self._finish(job, *arguments, **named)
 
     def _note_outputs(self, job: Any) -> None:
         """Take a job's outputs into the ledger, if nothing that they were written from has changed meanwhile."""
-        key, before = self.key(job), self._started.pop(job, None)
-        same = key is not None and key == before
+        key = self.key(job)
         if self._elsewhere(job):
-            plans = [row[0] for row in read_lines(self._note(job))]
-            self._note(job).unlink(missing_ok=True)
-            # Its own, and that of the process which executed it.
-            same = same and len(plans) > 1 and set(plans) == {self._plan(job)}
-        if key is not None and same:
-            outputs = {str(f): self.contents.sha256_and_md5(str(f)) for f in job.output}
-            source = getattr(job.params, "source", "")
-            self.ledger.note(Run(key, outputs, source if isinstance(source, str) else "", ledger.versions()))
+            notes = self._notes(job)
+            # Of a job whose inputs came after it had been submitted, that of the process which executed it alone.
+            same = any(name != "planned" for name in notes) and set(notes.values()) == {self._plan(job)}
+            same = same and self._started.get(job, (key,))[0] == key
+            self._drop_notes(job)
         else:
+            same = self._started.get(job) == (key, self._signatures(job))
+        self._started.pop(job, None)
+        source = getattr(job.params, "source", "")
+        if key is None or not same or source != self.source(job):
             logger.warning(
                 f"What {', '.join(job.output)} was written from has changed meanwhile. It will be written again by the "
                 "next call."
+            )
+            return
+        try:
+            outputs = {str(f): self.contents.sha256_and_md5(str(f)) for f in job.output}
+            self.ledger.note(Run(key, outputs, source, ledger.versions()))
+        except OSError as error:
+            logger.warning(
+                f"{ledger.LEDGER} cannot be written ({error}): the next call will write {job.output[0]} again."
             )
         self.contents.save()
 
@@ -348,9 +369,30 @@ class LedgerPersistence(FilePersistence):
         shared = SharedFSUsage.PERSISTENCE in self._workflow.storage_settings.shared_fs_usage
         return shared and not self._workflow.local_exec and not job.is_local
 
+    def _plan(self, job: Any) -> str:
+        """Return a digest like the key, for a process that knows this job alone: temporary inputs count by name."""
+        temporary = [f for rule in self._workflow.rules for f in rule.output if is_flagged(f, "temp")]
+        inputs = [
+            [str(f), "" if any(pattern.match(str(f)) for pattern in temporary) else self._content(str(f))]
+            for f in job.input
+            if not f.is_ancient
+        ]
+        return _digest([*self._command(job), inputs])
+
     def _note(self, job: Any) -> Path:
-        """Return the file in which both processes write down what a job is executed with."""
+        """Return the folder in which both processes write down what a job is executed with, each in its own file."""
         return ledger.FOLDER / "jobs" / _digest(list(map(str, job.output)))
+
+    def _write_note(self, job: Any, name: str) -> None:
+        append_lines(self._note(job) / name, [[self._plan(job)]])
+
+    def _notes(self, job: Any) -> dict[str, str]:
+        files = self._note(job).iterdir() if self._note(job).is_dir() else ()
+        return {file.name: row[0] for file in files for row in read_lines(file)}
+
+    def _drop_notes(self, job: Any) -> None:
+        for name in self._notes(job):
+            (self._note(job) / name).unlink(missing_ok=True)
 
     # --- around a call -----------------------------------------------------------------------------------------------
 
@@ -359,6 +401,7 @@ class LedgerPersistence(FilePersistence):
         def watched() -> Iterator[None]:
             try:
                 with lock():
+                    self._locked = True
                     self._before()
                     yield
                 self._after()
@@ -369,58 +412,74 @@ class LedgerPersistence(FilePersistence):
 
     def _before(self) -> None:
         """Stop what should not begin."""
+        due = list(self.dag.needrun_jobs())
         if not self._workflow.is_main_process:
-            for job in filter(self.answers_for, self.dag.needrun_jobs()):
-                append_lines(self._note(job), [[self._plan(job)]])
-                if len({row[0] for row in read_lines(self._note(job))}) > 1:
-                    raise WorkflowError(
-                        f"Settings, code or inputs of {job.output[0]} have changed since the run began. Give the same "
-                        "command again: it follows them."
-                    )
-        elif not self._workflow.dryrun and not self._workflow.touch:
-            shutil.rmtree(ledger.FOLDER / "jobs", ignore_errors=True)
-            for reason in filter(None, map(self.refuse, self.dag.needrun_jobs())):
+            for job in filter(self._has_key, due):
+                if all(os.path.exists(f) for f in job.input):
+                    self._write_note(job, f"{platform.node()}-{os.getpid()}")
+                    if len(set(self._notes(job).values())) > 1:
+                        raise WorkflowError(
+                            f"Settings, code or inputs of {job.output[0]} have changed since the run began. Give the "
+                            "same command again: it follows them."
+                        )
+            return
+        self._refuse_cut_off_plans()
+        if not self._workflow.dryrun and not self._workflow.touch:
+            for reason in filter(None, map(self.refuse, due)):
                 raise WorkflowError(reason)
+            for job in filter(self._has_key, due):
+                self._drop_notes(job)
+            self._copy_back()
+
+    def _refuse_cut_off_plans(self) -> None:
+        """Refuse to take for a source file what a rule writes.
+
+        Snakemake does so where an input of the job that would write it is missing.
+        """
+        if self._workflow.dag_settings.allowed_rules:
+            return
+        patterns = [(rule.name, f) for rule in self._workflow.rules for f in rule.output]
+        cut_off = set()
+        for job in self.dag.jobs:
+            written = {f for files in self._before_it(job).values() for f in files}
+            leaves = [f for f in job.input if f not in written and not f.is_storage]
+            cut_off |= {(str(f), name) for f in leaves for name, pattern in patterns if pattern.match(str(f))}
+        for path, rule in sorted(cut_off)[:1]:
+            raise WorkflowError(
+                f"{path} is there, but a file that rule {rule} would write it from is missing, so that nothing tells "
+                "whether it is fresh. Bring that file back, or correct its path."
+            )
 
     def _after(self) -> None:
         if not self._workflow.is_main_process or self._workflow.touch:
             return
         if self._gate:
             ledger.append_runs(Path(self._gate), self.vouched())
+            append_lines(Path(self._gate), (["stale", why] for why in self._reasons()))
         elif not self._workflow.dryrun and not len(self.dag) and not self._workflow.execution_settings.no_hooks:
             # Snakemake calls it after jobs alone.
             self._workflow._onsuccess(self._workflow.logger_manager.get_logfile())
 
-    def vouched(self) -> list[Run]:
-        """Return the run that wrote the outputs of each job of the plan which need not be executed."""
-        jobs = [job for job in self.dag.jobs if self.answers_for(job)]
-        runs = [self._run(job) for job in jobs if not set(job.output) <= job.temp_output]
-        return [run for run in runs if run is not None]
-
-
-class _NotAncient:
-    """The jobs that read each job's outputs, but for those that read them as ancient."""
-
-    def __init__(self, depending: Any) -> None:
-        self._depending = depending
-
-    def __getitem__(self, job: Any) -> dict[Any, Any]:
-        readers = self._depending[job].items()
-        return {reader: files for reader, files in readers if not all(f.is_ancient for f in files)}
+    def _reasons(self) -> list[str]:
+        """Return why jobs are due, those that are due only because of others left out where there are any."""
+        reasons = {job: self.dag.reason(job) for job in self.dag.needrun_jobs()}
+        own = [reason.params_changed.why for reason in reasons.values() if isinstance(reason.params_changed, Stale)]
+        return own or [f"{job.rule.name}: {reason}" for job, reason in reasons.items()]
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def install(workflow: Any, refuse: Callable[[Any], str]) -> None:
+def install(workflow: Any, refuse: Callable[[Any], str], source: Callable[[Any], str]) -> None:
     """Put the ledger in the place of Snakemake's comparisons.
 
     Args:
         workflow: The workflow whose rules are being read.
         refuse: Returns why a job that is due cannot be executed here; an empty text for most.
+        source: Returns the digest of the raw data that a job reads, as they are now; an empty text for most.
     """
-    LedgerPersistence.refuse = staticmethod(refuse)
+    LedgerPersistence.refuse, LedgerPersistence.source = staticmethod(refuse), staticmethod(source)
     snakemake.workflow.FilePersistence = LedgerPersistence
     if not hasattr(_IOFile.is_newer, "by_ledger"):
         _IOFile.is_newer = _by_bytes(_IOFile.is_newer)
@@ -431,7 +490,7 @@ def _by_bytes(is_newer: Callable[..., Any]) -> Callable[..., Any]:
 
     async def by_bytes(self: Any, time: float) -> bool:
         persistence = self.rule.workflow.persistence
-        compared = isinstance(persistence, LedgerPersistence) and persistence._asked
+        compared = isinstance(persistence, LedgerPersistence) and persistence.compares
         if compared and not self.is_storage and self.rule.shellcmd:
             return False
         return bool(await is_newer(self, time))
@@ -441,6 +500,9 @@ def _by_bytes(is_newer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_recorded(workflow: Any) -> bool:
-    """Return whether made.lock vouches for everything that a finished call has looked at."""
+    """Return whether made.lock and dvc.lock hold everything that a finished call has looked at."""
     persistence = workflow.persistence
-    return isinstance(persistence, LedgerPersistence) and ledger.recorded(persistence.vouched())
+    if not isinstance(persistence, LedgerPersistence):
+        return False
+    runs = persistence.vouched()
+    return ledger.recorded(runs) and store.agrees([row for run in runs for row in ledger.rows_of(run)])

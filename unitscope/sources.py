@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unitscope.architectures import BUILT_IN
+from unitscope.artifacts import sha256_of
 from unitscope.errors import UserError
 
 TIMM_REFUSED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable")
@@ -181,6 +182,13 @@ def torchvision_weights(model: str, name: str) -> Pretrained:
             f"torchvision could not download the weights {name} of {model} ({error}). Without a network, put the file "
             f"{weights.url} at {target}."
         ) from error
+    # torchvision checks what it downloads, and not what is there already. Its names end in the checksum's first digits.
+    expected = target.stem.rpartition("-")[2]
+    if target.is_file() and not sha256_of(target).startswith(expected):
+        raise UserError(
+            f"{target} does not hold the weights {name} of {model}: its SHA-256 does not begin with {expected}. Delete "
+            f"it; without a network, put the file {weights.url} there."
+        )
     return dict(state), list(transforms.mean), list(transforms.std), list(weights.meta["categories"])
 
 

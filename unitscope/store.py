@@ -8,13 +8,17 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
+from unitscope.artifacts import replacing
 from unitscope.errors import UserError
+
+LOCK = Path("dvc.lock")
 
 REMEDY = (
     "Delete it here and from the cache (.dvc/cache/files/md5) and fetch it anew from a store that holds it whole, or "
@@ -29,11 +33,10 @@ class Recorded:
         cache: Folder of DVC's cache.
     """
 
-    def __init__(self, lock: Path = Path("dvc.lock")) -> None:
-        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
+    def __init__(self, lock: Path = LOCK) -> None:
         # Stages that have been taken out of the config stay in the lock file.
         names = told("dvc", "stage", "list", "--name-only").split()
-        self._outs = [out for name in names for out in stages.get(name, {}).get("outs", [])]
+        self._outs = [out for name, outs in locked_outs(lock).items() if name in names for out in outs]
         self.cache = Path(told("dvc", "cache", "dir").strip())
 
     def files(self) -> Iterator[tuple[Path, str]]:
@@ -44,7 +47,7 @@ class Recorded:
         """
         for out in self._outs:
             if out["md5"].endswith(".dir"):
-                for entry in self._listing(out):
+                for entry in listing(out, self.cache):
                     yield Path(out["path"], entry["relpath"]), entry["md5"]
             else:
                 yield Path(out["path"]), out["md5"]
@@ -55,17 +58,49 @@ class Recorded:
             out["md5"]: Path(out["path"]) for out in self._outs if out["md5"].endswith(".dir")
         }
 
-    def _listing(self, out: dict[str, Any]) -> list[dict[str, str]]:
-        path = place(self.cache, out["md5"])
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"The list of the files in {out['path']} is not in DVC's cache ({error}). {REMEDY}"
-            ) from None
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != out["md5"].removesuffix(".dir"):
-            raise UserError(f"The list of the files in {out['path']} is damaged in DVC's cache ({path}). {REMEDY}")
-        return list(json.loads(content))
+
+def locked_outs(lock: Path = LOCK) -> dict[str, list[dict[str, Any]]]:
+    """Return the outputs of each stage that a lock file of DVC's records."""
+    if not lock.is_file():
+        return {}
+    stages = yaml.load(lock.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
+    return {name: stage.get("outs", []) for name, stage in stages.items()}
+
+
+def listing(out: Mapping[str, Any], folder: Path) -> list[dict[str, str]]:
+    """Return the files of a folder that is an output, as the cache lists them.
+
+    Raises:
+        UserError: The list is not in the cache, or damaged.
+    """
+    path = place(folder, out["md5"])
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"The list of the files in {out['path']} is not in DVC's cache ({error}). {REMEDY}") from None
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != out["md5"].removesuffix(".dir"):
+        raise UserError(f"The list of the files in {out['path']} is damaged in DVC's cache ({path}). {REMEDY}")
+    return list(json.loads(content))
+
+
+def agrees(rows: Iterable[Mapping[str, str]], lock: Path = LOCK) -> bool:
+    """Return whether dvc.lock records the same contents as rows of made.lock, of those files that it records at all."""
+    outs = [out for each in locked_outs(lock).values() for out in each]
+    if not outs:
+        return False
+    recorded: dict[str, str] = {out["path"]: out["md5"] for out in outs}
+    folders = [out for out in outs if out["md5"].endswith(".dir") and out["path"].startswith("results/")]
+    try:
+        for out in folders:
+            recorded |= {f"{out['path']}/{entry['relpath']}": entry["md5"] for entry in listing(out, cache_folder())}
+    except UserError:
+        return False
+    covered = tuple(f"{out['path']}/" for out in folders)
+    return all(
+        recorded.get(row["path"]) == row["md5"]
+        for row in rows
+        if row["path"] in recorded or row["path"].startswith(covered)
+    )
 
 
 def told(*command: str) -> str:
@@ -73,9 +108,50 @@ def told(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def place(cache: Path, md5: str) -> Path:
+# --- DVC's cache -----------------------------------------------------------------------------------------------------
+
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder of DVC's cache, asking DVC only where it is not the usual one."""
+    usual = Path(".dvc/cache")
+    if usual.is_dir() or not Path(".dvc").is_dir() or shutil.which("dvc") is None:
+        return usual
+    done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    return Path(done.stdout.strip()) if done.returncode == 0 else usual
+
+
+def place(folder: Path, md5: str) -> Path:
     """Return where a cache keeps a content."""
-    return cache / "files/md5" / md5[:2] / md5[2:]
+    return folder / "files/md5" / md5[:2] / md5[2:]
+
+
+def stored(md5: str, sha256: str) -> Path | None:
+    """Return where DVC's cache holds a content, if it does and the content is undamaged."""
+    path = place(cache_folder(), md5)
+    try:
+        with open(path, "rb") as file:
+            return path if hashlib.file_digest(file, "sha256").hexdigest() == sha256 else None
+    except OSError:
+        return None
+
+
+def bring_back(path: str, stored: Path) -> None:
+    """Copy a file from DVC's cache to where it belongs."""
+    with replacing(Path(path)) as temporary:
+        shutil.copyfile(stored, temporary)
+
+
+def keep(path: str, md5: str) -> None:
+    """Put a file into DVC's cache, as DVC does, if it is not there."""
+    target = place(cache_folder(), md5)
+    if not target.exists() and Path(".dvc").is_dir():
+        with replacing(target) as temporary:
+            shutil.copyfile(path, temporary)
+        target.chmod(0o444)
+
+
+# --- what is whole ---------------------------------------------------------------------------------------------------
 
 
 def is_sound(file: IO[bytes], md5: str) -> bool:
