@@ -170,10 +170,14 @@ def cannot_run(job):
         path = STUDY.datasets[name]["path"]
         return f"datasets.{name}.path: there is nothing at {path}, which {job.output[0]} needs. {NOTHING_DELETED}"
     weights = (network(job.wildcards)["weights"] or {}) if job.rule.name == "checkpoint" else {}
-    if "file" in weights and Contents(SOURCES).sha256(weights["file"]) != weights["sha256"]:
+    found = Contents(SOURCES).sha256(weights["file"]) if "file" in weights else ""
+    if "file" in weights and found != weights["sha256"]:
+        where = f"networks.{job.wildcards.network}.weights"
         return (
-            f"networks.{job.wildcards.network}.weights: {weights['file']} is not there, or its SHA-256 is not "
-            f"{weights['sha256']}, and {job.output[0]} needs it. {NOTHING_DELETED}"
+            f"{where}.file: there is no file {weights['file']}, which {job.output[0]} needs. {NOTHING_DELETED}"
+            if not found
+            else f"{where}.sha256 of {weights['file']} is {weights['sha256']}, but the file has {found}. If the file is the "
+            "one that you mean, write that into the config. Nothing has been deleted."
         )
     return ""
 

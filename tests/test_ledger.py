@@ -455,6 +455,15 @@ def test_nothing_is_brought_back_while_somebody_else_works_here(flow):
     assert flow.run()[:2] == ("d", 0) and (flow.folder / "c").exists()
 
 
+def test_results_of_which_nothing_is_known_are_named_before_they_are_computed_again(flow):
+    import shutil
+
+    shutil.rmtree(flow.folder / ".snakemake/unitscope")
+    for words in (("-n",), ()):
+        assert "Results of 3 jobs are here, and nothing is known" in flow.run(*words)[2]
+    assert "nothing is known" not in flow.run()[2]
+
+
 def test_what_is_replaced_is_kept_if_a_job_has_written_it(flow):
     with_cache(flow, "a", "beside", "c")
     (flow.folder / "word").write_text("two")

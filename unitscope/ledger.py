@@ -72,6 +72,9 @@ class Ledger:
         for run in [*runs_in(self.file), *locked_runs(self.lock)]:
             self._take(run)
 
+    def __bool__(self) -> bool:
+        return bool(self._by_key)
+
     def _take(self, run: Run) -> None:
         self._by_key.setdefault(run.key, []).append(run)
         for path in run.outputs:

@@ -424,6 +424,12 @@ class LedgerPersistence(FilePersistence):
                         )
             return
         self._refuse_cut_off_plans()
+        there = [job for job in due if self._has_key(job) and all(os.path.exists(f) for f in job.output)]
+        if there and not self.ledger:
+            logger.info(
+                f"Results of {len(there)} jobs are here, and nothing is known of who wrote them, as after an upgrade: "
+                "they are computed again. `make plan` says how long that takes."
+            )
         if not self._workflow.dryrun and not self._workflow.touch:
             for reason in filter(None, map(self.refuse, due)):
                 raise WorkflowError(reason)
@@ -462,7 +468,7 @@ class LedgerPersistence(FilePersistence):
 
     def _reasons(self) -> list[str]:
         """Return why jobs are due, those that are due only because of others left out where there are any."""
-        reasons = {job: self.dag.reason(job) for job in self.dag.needrun_jobs()}
+        reasons = {job: self.dag.reason(job) for job in self.dag.needrun_jobs(exclude_finished=False)}
         own = [reason.params_changed.why for reason in reasons.values() if isinstance(reason.params_changed, Stale)]
         return own or [f"{job.rule.name}: {reason}" for job, reason in reasons.items()]
 
