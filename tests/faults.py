@@ -255,10 +255,12 @@ def snakemake_killed(flow: Flow) -> Iterator[tuple[str, ...]]:
     started = flow.start("--", IMAGES)
     orphan = flow.wait_for("images")
     started.kill()
-    assert orphan.is_running()
+    # Held, so that it still works when the next one has looked around: what it writes is known, and would be fresh.
+    orphan.suspend()
     refused = flow.start("--", IMAGES)
     said, _ = refused.communicate(timeout=300)
     assert refused.returncode and "--unlock" in said, said
+    orphan.resume()
     # What `make run` does waits for the orphan.
     flow.run("--", IMAGES)
     assert not orphan.is_running()
