@@ -60,5 +60,5 @@ onstart:
 
 # Called as well where there was nothing to do.
 onsuccess:
-    if not is_recorded(workflow):
+    if is_to_be_recorded(workflow):
         shell("python scripts/record.py")

@@ -34,7 +34,7 @@ from unitscope.errors import UserError
 from unitscope.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest
 from unitscope.sampling import select_units
-from unitscope.snakemake_internals import install, is_recorded
+from unitscope.snakemake_internals import install, is_to_be_recorded
 from unitscope.study import complete, load_study
 
 try:

@@ -505,10 +505,12 @@ def _by_bytes(is_newer: Callable[..., Any]) -> Callable[..., Any]:
     return by_bytes
 
 
-def is_recorded(workflow: Any) -> bool:
-    """Return whether made.lock and dvc.lock hold everything that a finished call has looked at."""
+def is_to_be_recorded(workflow: Any) -> bool:
+    """Return whether a finished call of the default study has looked at something that the lock files do not hold."""
     persistence = workflow.persistence
-    if not isinstance(persistence, LedgerPersistence):
-        return False
+    default = [Path(file).resolve() for file in workflow.configfiles] == [Path("config.yaml").resolve()]
+    if not default or not isinstance(persistence, LedgerPersistence):
+        return default
     runs = persistence.vouched()
-    return ledger.recorded(runs) and store.agrees([row for run in runs for row in ledger.rows_of(run)])
+    rows = [row for run in runs for row in ledger.rows_of(run)]
+    return not ledger.recorded(runs) or not store.agrees(rows)
