@@ -89,11 +89,13 @@ def own(wildcards):
 
 def own_files(wildcards):
     """Return the files that the user's own function reads."""
-    files = network(wildcards)["files"]
-    # Snakemake would take what is made from a file that is missing for a source file.
-    if lost := [file for file in files if not Path(file).is_file()]:
-        raise WorkflowError(f"networks: files lists {lost[0]!r}, which is no file. Correct the path, or leave it out.")
-    return files
+    return network(wildcards)["files"]
+
+
+# Snakemake would take what is made from a file that is missing for a source file.
+for name, chosen in STUDY.networks.items():
+    if lost := [file for file in chosen["files"] if not Path(file).is_file()]:
+        raise WorkflowError(f"networks.{name}.files: {lost[0]!r} is no file. Correct the path, or leave it out.")
 
 
 def code_and_network(script):

@@ -397,7 +397,7 @@ def test_a_file_that_the_network_reads_is_missing(own):
     (own.folder / "own.txt").rename(own.folder / "elsewhere")
     own.change("networks.small.training.epochs", 2)
     done = own.try_to_run(*own.command("snakemake"))
-    assert done.returncode and "files lists 'own.txt', which is no file" in done.stdout and own.hashes() == before
+    assert done.returncode and "networks.small.files: 'own.txt' is no file" in done.stdout and own.hashes() == before
 
 
 def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
@@ -408,7 +408,9 @@ def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
     assert "Nothing to be done" in own.snakemake()
     own.change("networks.small.training.epochs", 2)
     done = own.try_to_run(*own.command("snakemake"))
-    assert done.returncode and "there is nothing at raw, which data/checkpoints/small.pt needs" in done.stdout
+    assert done.returncode and "there is nothing at raw, which data/checkpoints/small.pt needs" in done.stdout, (
+        done.stdout
+    )
     assert own.hashes() == before
 
 

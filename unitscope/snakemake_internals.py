@@ -431,7 +431,7 @@ class LedgerPersistence(FilePersistence):
                 "they are computed again. `make plan` says how long that takes."
             )
         if not self._workflow.dryrun and not self._workflow.touch:
-            for reason in filter(None, map(self.refuse, due)):
+            for reason in sorted(filter(None, map(self.refuse, due)))[:1]:
                 raise WorkflowError(reason)
             for job in filter(self._has_key, due):
                 self._drop_notes(job)
