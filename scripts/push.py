@@ -31,12 +31,12 @@ def main(arguments: argparse.Namespace) -> None:
             f"Nothing is sent: {'; '.join(reasons[:5])}. Run `make run` first, and commit dvc.lock and made.lock."
         )
     recorded = Recorded()
-    if problems := unsound_in_cache(recorded, repair=True):
+    if problems := unsound_in_cache(recorded, repair=True).left:
         raise UserError(f"In DVC's cache {', '.join(problems)}. Run `dvc commit` or `make run`, which put it there.")
     done = subprocess.run(["dvc", "push"], check=False)
     if done.returncode:
         raise UserError("`dvc push` has failed; its own words are above.")
-    if problems := unsound_in_store(recorded, repair=True, read=False):
+    if problems := unsound_in_store(recorded, repair=True, read=False).left:
         raise UserError(f"In the store {', '.join(problems)}, and could not be put back.")
 
 

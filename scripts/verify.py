@@ -31,11 +31,12 @@ def main(arguments: argparse.Namespace) -> None:
     elif arguments.cache or arguments.store:
         look = unsound_in_cache if arguments.cache else unsound_in_store
         name, source = ("DVC's cache", "this folder") if arguments.cache else ("the store", "DVC's cache")
-        before = look(recorded, False) if arguments.repair else []
-        if problems := look(recorded, arguments.repair):
+        unsound = look(recorded, arguments.repair)
+        for problem in unsound.repaired:
+            print(f"In {name} {problem}: put back from {source}.")
+        if unsound.left:
             remedy = f"{source} does not hold it either" if arguments.repair else "--repair puts back what is here"
-            raise UserError(f"In {name} {', '.join(problems)}; {remedy}.")
-        print(*(f"In {name} {problem}: put back from {source}." for problem in before), sep="\n", end="")
+            raise UserError(f"In {name} {', '.join(unsound.left)}; {remedy}.")
     else:
         for path, md5 in recorded.files():
             compare(path, md5)

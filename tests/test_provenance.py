@@ -28,8 +28,7 @@ def project(tmp_path):
 
 def forget():
     """Let files be read again: a second change within a kernel tick leaves the same stamp."""
-    for read in (provenance._tree_of, provenance._plain_of, provenance._imported_of):
-        read.cache_clear()
+    provenance._tree_of.cache_clear()
     provenance._remembered().clear()
 
 

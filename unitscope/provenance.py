@@ -70,7 +70,7 @@ def own_code_digest(function: str, root: Path) -> str:
         function: `package.module:name`.
         root: Folder in which modules are looked for before the import path.
     """
-    return _digest(f"{name}\n{_plain(path)}" for name, path in sorted(own_code_files(function, root).items()))
+    return _digest(f"{name}\n{_module(path).digest}" for name, path in sorted(own_code_files(function, root).items()))
 
 
 def own_code_files(function: str, root: Path) -> dict[str, Path]:
@@ -282,12 +282,7 @@ def _tree_of(path: Path, stamp: Stamp) -> ast.Module:
 
 def _plain(path: Path) -> str:
     """Return what a module's syntax tree says: no comments, no docstrings, one way to lay it out."""
-    return _plain_of(path, _stamp(path))
-
-
-@cache
-def _plain_of(path: Path, stamp: Stamp) -> str:
-    return _told(_tree_of(path, stamp))
+    return _told(_tree(path))
 
 
 def _told(node: Any) -> str:
@@ -306,13 +301,8 @@ def _is_text(line: ast.stmt) -> bool:
 
 def _imported(path: Path) -> frozenset[str]:
     """Return the modules of this package that a module imports, wherever in it."""
-    return _imported_of(path, _stamp(path))
-
-
-@cache
-def _imported_of(path: Path, stamp: Stamp) -> frozenset[str]:
     found = set()
-    for node in ast.walk(_tree_of(path, stamp)):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom):
             parts = ([PACKAGE] if node.level else []) + (node.module.split(".") if node.module else [])
             if parts == [PACKAGE]:

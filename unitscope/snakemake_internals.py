@@ -288,8 +288,9 @@ class LedgerPersistence(FilePersistence):
             content = self.contents.sha256(path)
             try:
                 for run in self.ledger.runs_of(path) if content else ():
-                    if run.outputs[path][0] == content:
-                        store.keep(path, run.outputs[path][1])
+                    kept = store.place(store.cache_folder(), run.outputs[path][1])
+                    if run.outputs[path][0] == content and not kept.exists():
+                        store.keep(Path(path), kept)
                 store.bring_back(path, place)
             except OSError as error:
                 raise WorkflowError(

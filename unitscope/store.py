@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -142,13 +143,11 @@ def bring_back(path: str, stored: Path) -> None:
         shutil.copyfile(stored, temporary)
 
 
-def keep(path: str, md5: str) -> None:
-    """Put a file into DVC's cache, as DVC does, if it is not there."""
-    target = place(cache_folder(), md5)
-    if not target.exists() and Path(".dvc").is_dir():
-        with replacing(target) as temporary:
-            shutil.copyfile(path, temporary)
-        target.chmod(0o444)
+def keep(path: Path, target: Path) -> None:
+    """Put a file into DVC's cache, as DVC does."""
+    with replacing(target) as temporary:
+        shutil.copyfile(path, temporary)
+    target.chmod(0o444)
 
 
 # --- what is whole ---------------------------------------------------------------------------------------------------
@@ -176,25 +175,36 @@ def compare(path: Path, md5: str) -> None:
         raise UserError(f"{path} is damaged: its MD5 is {found}, dvc.lock says {md5}. {REMEDY}")
 
 
-def unsound_in_cache(recorded: Recorded, repair: bool) -> list[str]:
-    """Return what DVC's cache lacks or holds damaged, as "PATH is missing" or "PATH is damaged".
+@dataclass
+class Unsound:
+    """What a place lacks or holds damaged, as "PATH is missing" or "PATH is damaged".
+
+    Attributes:
+        repaired: What has been put back.
+        left: What has not.
+    """
+
+    repaired: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+def unsound_in_cache(recorded: Recorded, repair: bool) -> Unsound:
+    """Look whether DVC's cache holds what is recorded.
 
     Args:
         recorded: What it should hold.
-        repair: Whether it is put back from this folder, where that has it; what is put back is not returned.
+        repair: Whether what it does not hold is put back from this folder, where that has it.
     """
-    problems = []
+    unsound = Unsound()
     for md5, path in recorded.objects().items():
         stored = place(recorded.cache, md5)
         problem = _problem(stored, md5)
-        if problem and repair and not _problem(path, md5):
-            stored.parent.mkdir(parents=True, exist_ok=True)
-            stored.unlink(missing_ok=True)
-            shutil.copyfile(path, stored)
-            stored.chmod(0o444)
-        elif problem:
-            problems.append(f"{path} {problem}")
-    return problems
+        mends = bool(problem) and repair and not _problem(path, md5)
+        if mends:
+            keep(path, stored)
+        if problem:
+            (unsound.repaired if mends else unsound.left).append(f"{path} {problem}")
+    return unsound
 
 
 def _problem(path: Path, md5: str) -> str:
@@ -205,18 +215,18 @@ def _problem(path: Path, md5: str) -> str:
         return "is missing"
 
 
-def unsound_in_store(recorded: Recorded, repair: bool, read: bool = True) -> list[str]:
-    """Return what the default remote lacks or holds damaged, in the words of `unsound_in_cache`.
+def unsound_in_store(recorded: Recorded, repair: bool, read: bool = True) -> Unsound:
+    """Look whether the default remote holds what is recorded.
 
     Args:
         recorded: What it should hold.
-        repair: Whether it is put back from DVC's cache, where that has it; what is put back is not returned.
+        repair: Whether what it does not hold is put back from DVC's cache, where that has it.
         read: Whether contents are read; otherwise it is only looked whether they are there.
     """
     # It takes a second to import.
     from dvc.repo import Repo
 
-    problems = []
+    unsound = Unsound()
     with Repo() as repo:
         store = repo.cloud.get_remote_odb(None, "verify")
         for md5, path in recorded.objects().items():
@@ -225,15 +235,16 @@ def unsound_in_store(recorded: Recorded, repair: bool, read: bool = True) -> lis
             if read and not problem:
                 with store.fs.open(remote, "rb") as file:
                     problem = "" if is_sound(file, md5) else "is damaged"
-            if problem and repair and not _problem(local, md5):
+            mends = bool(problem) and repair and not _problem(local, md5)
+            if mends:
                 # A store on a disk keeps its files read-only.
-                if store.fs.exists(remote):
+                if problem == "is damaged":
                     store.fs.remove(remote)
                 store.fs.makedirs(store.fs.parent(remote), exist_ok=True)
                 store.fs.put_file(str(local), remote)
-            elif problem:
-                problems.append(f"{path} {problem}")
-    return problems
+            if problem:
+                (unsound.repaired if mends else unsound.left).append(f"{path} {problem}")
+    return unsound
 
 
 def missing(recorded: Iterable[tuple[Path, str]], cache: Path) -> list[str]:
