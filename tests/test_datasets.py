@@ -137,6 +137,15 @@ def test_an_artifact_cut_off_is_told_by_name(tmp_path, share):
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("value", [7, "{", "[]", np.zeros(2), h5py.Empty("f")])
+def test_settings_that_cannot_be_read_are_told(tmp_path, value):
+    path = digits_file(tmp_path / "digits.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["settings"] = value
+    with pytest.raises(UserError, match=r"digits\.h5 is no data set: its attribute settings"), open_dataset(path):
+        pass
+
+
 def test_a_folder_with_its_own_split(tmp_path, split_tree):
     found = made(tmp_path / "x.h5", **folder(split_tree))
     assert found["classes"] == ["one", "two"] and found["shape"] == [3, 28, 28]

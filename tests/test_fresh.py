@@ -8,6 +8,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -260,6 +261,28 @@ def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, en
     again(project, engine, oracle)
 
 
+def test_what_other_code_is_the_reason_for_is_told_before_it_begins(project):
+    total = "total = largest + others"
+    project.edit("unitscope/selectivity.py", total, "total = 2 * largest + others")
+    # As by a version that did not write down which code it ran: of everything.
+    shutil.copytree(project.folder, other := project.folder.with_name("other"), symlinks=True)
+    told = " ".join(project.run("snakemake", "-n").split())
+    assert re.search(
+        r"Other code than today's wrote the results of selectivity \(1\)\. With what is made from them, "
+        r"8 jobs are computed again: the last time these took \d+ s, one after another\.",
+        told,
+    )
+    said = project.snakemake()
+    assert said.index("Other code than today's") < said.index("rule selectivity:")
+    assert "Other code" not in project.run("snakemake", "-n")
+    shutil.rmtree(other / ".snakemake/unitscope")
+    (other / "made.lock").unlink()
+    told = " ".join(Project(other).run("snakemake", "-n").split())
+    assert "checkpoint (1)" in told and "images (2)" in told and "the last time these took" in told
+    shutil.rmtree(other / ".snakemake/metadata")
+    assert "`make plan` says how long" in " ".join(Project(other).run("snakemake", "-n").split())
+
+
 # --- a folder of images, and a network of the user's own -------------------------------------------------------------
 
 OWN = """from pathlib import Path
@@ -350,21 +373,21 @@ CHANGES = [swap_the_classes, overwrite_images, point_the_link_elsewhere, edit_th
 def test_what_a_study_is_read_from_is_changed(own, change, tmp_path):
     before = own.hashes()
     change(own)
-    other = own.copy(tmp_path / "another")
+    others = {engine: own.copy(tmp_path / engine) for engine in ENGINES[1:]}
     scratch = Project.create(tmp_path / "scratch", own.config())
     for file in ("own.py", "own.txt"):
         shutil.copy(own.folder / file, scratch.folder / file)
     (scratch.folder / "raw").symlink_to((own.folder / "raw").resolve())
     scratch.run("snakemake", "--cores", "8", "--no-hooks")
     assert scratch.hashes() != before
-    for project, engine in ((own, "snakemake"), (other, "dvc repro")):
+    for engine, project in {"snakemake": own, **others}.items():
         project.run(*project.command(engine))
         assert project.hashes() == scratch.hashes()
         assert "Nothing to be done" in project.run("snakemake", "-n")
         assert project.run("dvc", "repro").count("Running stage") == 1
 
 
-@pytest.mark.parametrize("engine", ["snakemake", "dvc repro"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("gone", ["nothing there", "an empty folder"])
 def test_raw_images_are_not_here(own, engine, gone, tmp_path):
     before = own.hashes()
@@ -417,7 +440,7 @@ def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
 # --- work that was cut off -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["snakemake", "dvc repro"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("damage", ["cut off", "flipped"])
 def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, damage, tmp_path):
     project.change("networks.small.training.epochs", 6)

@@ -4,11 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from test_syntax import told
+from workflow import move_module
 
 from unitscope import provenance
 from unitscope.contents import Contents
@@ -28,8 +31,8 @@ def project(tmp_path):
 
 def forget():
     """Let files be read again: a second change within a kernel tick leaves the same stamp."""
-    provenance._tree_of.cache_clear()
-    provenance._remembered().clear()
+    for remembered in (provenance._read, provenance._packages, provenance._remembered, provenance._algorithm):
+        remembered.cache_clear()
 
 
 def digests(project):
@@ -78,6 +81,68 @@ def test_a_page_belongs_to_the_module_of_its_name(project):
         assert changed(project, file, first, f" {first}") == {"atlas"}
 
 
+WORDS = {
+    "unitscope/datasets.py": ("has no classes: what needs labels is left out", "has no classes"),
+    "unitscope/devices.py": ("GPUs are in use by other jobs. Waiting for one.", "GPUs are in use."),
+    "unitscope/networks.py": ("raise UserError(", "raise UserError(f'{1 + 1}' + "),
+    "unitscope/training.py": ('"training", "epochs"', '"epochs of training", "epochs"'),
+    "scripts/images.py": ('help="', 'help="Of one layer: '),
+}
+
+
+@pytest.mark.parametrize("file", WORDS)
+def test_other_words_of_a_message_change_nothing(project, file):
+    assert changed(project, file, *WORDS[file]) == set()
+
+
+def test_a_module_in_another_folder_changes_nothing(project):
+    before = digests(project)
+    for module in ("layers", "datasets", "substitution", "sources"):
+        move_module(project, module, {"layers": "probing", "substitution": "scores"}.get(module, "data"))
+    assert digests(project) == before
+    # And it is followed there.
+    assert changed(project, "unitscope/scores/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
+    found = changed(project, "unitscope/probing/layers.py", 'if readout == "mean"', 'if "mean" == readout')
+    assert {"images", "activations", "ablation", "taps"} <= found and "selectivity" not in found
+
+
+def test_what_a_package_runs_counts(project):
+    move_module(project, "substitution", "scores")
+    package = "unitscope/scores/__init__.py"
+    (project / package).write_text("# Nothing.\n")
+    assert changed(project, package, "# Nothing.", "from unitscope import scale") >= {"substitution", "scale"}
+
+
+def test_names_of_modules_are_unique():
+    """A module counts by its name without its folders."""
+    names = Counter(path.stem for path in (ROOT / "unitscope").rglob("*.py") if path.name != "__init__.py")
+    packages = Counter(path.parent.name for path in (ROOT / "unitscope").rglob("__init__.py"))
+    assert max((names + packages).values()) == 1
+
+
+def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/nets.py").write_text("import torch\nfrom . import a, b, c\nfrom .d import e\nimport other\n")
+    for name in "abcd":
+        (tmp_path / f"mine/{name}.py").write_text(f"{name} = 1\n")
+    code = (
+        "from pathlib import Path\n"
+        "from unitscope.provenance import code_digest, own_code_digest\n"
+        f"root = Path({str(ROOT)!r})\n"
+        "print([code_digest(path, root) for path in sorted((root / 'scripts').glob('*.py'))])\n"
+        "print(own_code_digest('mine.nets:network', Path('.').resolve()))\n"
+    )
+    said = set()
+    for seed in ("0", "1", "2"):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+        shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        )
+        said.add(done.stdout)
+    assert len(said) == 1
+
+
 def test_a_script_changes_itself_alone(project):
     assert changed(project, "scripts/images.py", "out[name] = array", "out[name] = array[:]") == {"images"}
 
@@ -119,27 +184,45 @@ def test_every_form_of_import_is_followed(project, line):
     assert (digests(project)["dataset"] != before) == ("layers" in line)
 
 
-def test_a_name_that_is_no_module_is_refused(project):
+@pytest.mark.parametrize("line", ["from unitscope import class_selectivity", "import unitscope"])
+def test_a_name_that_is_no_module_is_refused(project, line):
     path = project / "scripts/images.py"
-    path.write_text("from unitscope import class_selectivity\n" + path.read_text())
-    with pytest.raises(UserError, match="class_selectivity"):
+    path.write_text(f"{line}\n" + path.read_text())
+    with pytest.raises(UserError, match=f"imports '{line.split()[-1]}' from unitscope"):
         digests(project)
 
 
 def test_the_digest_covers_what_python_loads(project):
-    for script in (project / "scripts").glob("*.py"):
-        code = (
-            f"import runpy, sys; sys.argv = ['x']; runpy.run_path({str(script)!r}, run_name='x'); "
-            "print(*(name.split('.')[1] for name in sys.modules if name.startswith('unitscope.')))"
-        )
-        environment = {**os.environ, "PYTHONPATH": str(project)}
-        said = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-        followed, waiting = set(), [script]
-        while waiting:
-            for module in provenance._imported(waiting.pop()) - followed:
-                followed.add(module)
-                waiting.append(project / f"unitscope/{module}.py")
-        assert set(said.stdout.split()) <= followed, script.name
+    # Each script in a copy of a process that has loaded what is not ours: that takes a second every time.
+    code = (
+        "import os, pathlib, runpy, sys\n"
+        "import h5py, jinja2, matplotlib.figure, networkx, scipy.stats, torch.export, torchvision, yaml\n"
+        "for script in sys.argv[1:]:\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        sys.argv = ['x']\n"
+        "        runpy.run_path(script, run_name='x')\n"
+        "        print(script, *(name.partition('.')[2] for name in sys.modules if name.startswith('unitscope.')))\n"
+        "        sys.stdout.flush()\n"
+        "        os._exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0, script\n"
+    )
+    scripts = sorted((project / "scripts").glob("*.py"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *scripts],
+        env={**os.environ, "PYTHONPATH": str(project)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    loaded = {Path(script): modules for script, *modules in map(str.split, done.stdout.splitlines())}
+    assert list(loaded) == scripts and all(loaded.values())
+    for script in scripts:
+        followed = [script]
+        for path in followed:
+            followed += [file for file in provenance.imported(path, project) if file not in followed]
+        modules = {path.relative_to(project / "unitscope").with_suffix("") for path in followed[1:]}
+        assert set(loaded[script]) <= {".".join(module.parts) for module in modules}, script.name
 
 
 # --- raw data --------------------------------------------------------------------------------------------------------
@@ -229,7 +312,7 @@ def test_another_version_of_python_changes_no_digest(tmp_path):
     (tmp_path / "rule.smk").write_text(
         'rule one:  # a comment\n    output: f"{x!r}/{{layer}}.{f\'{y}\'}" "beside"\n    shell: """a\n  {output:q}"""\n'
     )
-    assert provenance._digest([provenance._plain(tmp_path / "code.py")]) == "04e3eb7213afdef4"
+    assert provenance._digest([told((tmp_path / "code.py").read_text(), head="")]) == "04e3eb7213afdef4"
     assert rules_digest([tmp_path / "rule.smk"]) == "133fe141f3e69440"
 
 

@@ -8,9 +8,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from workflow import Project
+from workflow import Project, move_module
 
 pytestmark = pytest.mark.parametrize("command", ["snakemake", "dvc repro"])
 
@@ -148,14 +149,52 @@ def test_a_line_of_the_selectivity_module(project, command):
     )
 
 
+def modules(project: Project) -> list[Path]:
+    """Return the files of the library, but those that hold nothing."""
+    return [path for path in (project.folder / "unitscope").rglob("*.py") if path.read_text()]
+
+
 def test_comments_and_docstrings_of_the_library(project, command):
     def comment() -> None:
-        for module in (project.folder / "unitscope").glob("*.py"):
+        for module in modules(project):
             text = module.read_text()
             assert text.startswith('"""')
             module.write_text('"""Another docstring. ' + text[3:] + "\n# A comment at the end.\n")
 
     check(project, command, comment, set(), {""})
+
+
+def test_messages_in_other_words(project, command):
+    def reword() -> None:
+        project.edit("unitscope/datasets.py", "has no classes: what needs labels is left out", "has no labels")
+        project.edit("unitscope/networks.py", "raise UserError(", 'raise UserError("Sorry: " + ')
+        project.edit("unitscope/training.py", "the training goes on behind epoch %d", "going on after epoch %d")
+        project.edit("unitscope/training.py", '"training", "epochs"', '"the training", "passes"')
+        project.edit("unitscope/tracing.py", "console.log.warning(\n", 'console.log.warning("Note: "\n')
+        project.edit("scripts/checkpoint.py", 'help="', 'help="See the config: ')
+
+    check(project, command, reword, set(), {""})
+
+
+def test_modules_in_other_folders(project, command):
+    def move() -> None:
+        for module, package in (("datasets", "data"), ("layers", "probing"), ("substitution", "scores")):
+            move_module(project.folder, module, package)
+
+    check(project, command, move, set(), {""})
+
+
+def test_one_more_column_of_a_table(project, command):
+    write = "    artifacts.write_table(arguments.output, table)\n"
+    more = '    table["doubled"] = [2 * value for value in table["selectivity"]]\n'
+    check(
+        project,
+        command,
+        lambda: project.edit("scripts/units.py", write, more + write),
+        TABLES,
+        {"data", "results/small/images", "results/small/activations.h5", "results/small/selectivity.csv"},
+    )
+    assert "doubled" in (project.folder / "results/small/units.csv").read_text().partition("\n")[0]
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):

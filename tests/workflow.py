@@ -52,6 +52,23 @@ def flip(path: Path, place: int = -100) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def move_module(root: Path, module: str, package: str) -> None:
+    """Move a module of the library into a package below it, and sort the imports anew, as people do."""
+    folder = root / "unitscope" / package
+    folder.mkdir(exist_ok=True)
+    (folder / "__init__.py").touch()
+    (root / f"unitscope/{module}.py").rename(folder / f"{module}.py")
+    for top in ("unitscope", "scripts", "rules"):
+        for path in (path for path in (root / top).rglob("*") if path.suffix in (".py", ".smk")):
+            text = path.read_text()
+            moved = re.sub(rf"from unitscope\.{module} ", f"from unitscope.{package}.{module} ", text)
+            moved = re.sub(rf"(?m)from unitscope import {module}$", f"from unitscope.{package} import {module}", moved)
+            if moved != text:
+                path.write_text(moved)
+    command = ["ruff", "check", "--quiet", "--fix", "--select", "I", "--config", str(ROOT / "pyproject.toml")]
+    subprocess.run([*command, "unitscope", "scripts"], cwd=root, check=True)
+
+
 class Project:
     """A clone of the working tree.
 

@@ -389,7 +389,7 @@ class Dataset:
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self.settings: dict[str, Any] = json.loads(file.attrs["settings"])
+        self.settings: dict[str, Any] = json.loads(str(file.attrs["settings"]))
         split = file["split"][:]
         self._rows = {name: np.flatnonzero(split == number) for name, number in SPLITS.items()}
         self._decode: Decoder | None = None
@@ -494,6 +494,12 @@ def _problem(file: h5py.File) -> str:
             return f"{name} is {found.dtype} of shape {found.shape}"
     if stored and (arrays["images"].dtype != np.uint8 or not arrays["images"].size):
         return f"images is {arrays['images'].dtype} of shape {arrays['images'].shape}"
+    try:
+        settings = json.loads(str(file.attrs["settings"]))
+    except (KeyError, ValueError, RecursionError) as error:
+        return f"its attribute settings cannot be read ({error})"
+    if not isinstance(settings, dict):
+        return f"its attribute settings is {settings!r}"
     labels, classes = arrays["labels"][:], file.attrs.get("classes")
     if not isinstance(classes, np.ndarray) or classes.ndim != 1 or not all(isinstance(name, str) for name in classes):
         return "its attribute classes is no list of names"

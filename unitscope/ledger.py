@@ -45,12 +45,14 @@ class Run:
         outputs: SHA-256 and MD5 of each file that it wrote, by path.
         source: Digest of the raw data that it read, where it is a job that reads some.
         versions: Python and the packages that it ran with.
+        code: Digest of the code that it ran.
     """
 
     key: str
     outputs: Mapping[str, tuple[str, str]]
     source: str = ""
     versions: str = ""
+    code: str = ""
 
 
 @dataclass
@@ -97,13 +99,13 @@ class Ledger:
 
 def append_runs(file: Path, runs: Iterable[Run]) -> None:
     """Add runs to a file."""
-    append_lines(file, ([run.key, run.outputs, run.source, run.versions] for run in runs))
+    append_lines(file, ([run.key, run.outputs, run.source, run.versions, run.code] for run in runs))
 
 
 def runs_in(file: Path) -> list[Run]:
     """Return the runs in a file by `append_runs`."""
     return [
-        Run(row[0], {path: (pair[0], pair[1]) for path, pair in row[1].items()}, row[2], row[3])
+        Run(row[0], {path: (pair[0], pair[1]) for path, pair in row[1].items()}, *row[2:])
         for row in read_lines(file)
         if _is_run(row)
     ]
@@ -111,8 +113,9 @@ def runs_in(file: Path) -> list[Run]:
 
 def _is_run(row: list[Any]) -> bool:
     return (
-        len(row) == 4
-        and all(isinstance(row[place], str) for place in (0, 2, 3))
+        # Without the code, which earlier versions did not write down.
+        len(row) in (4, 5)
+        and all(isinstance(row[place], str) for place in range(len(row)) if place != 1)
         and isinstance(row[1], dict)
         and all(isinstance(pair, list) and len(pair) == 2 for pair in row[1].values())
     )
@@ -133,9 +136,9 @@ def versions() -> str:
 
 def rows_of(run: Run) -> list[dict[str, str]]:
     """Return a run as rows of made.lock, one per file."""
+    more = {"versions": run.versions, "code": run.code} | ({"source": run.source} if run.source else {})
     return [
-        {"path": path, "key": run.key, "sha256": sha256, "md5": md5, "versions": run.versions}
-        | ({"source": run.source} if run.source else {})
+        {"path": path, "key": run.key, "sha256": sha256, "md5": md5, **more}
         for path, (sha256, md5) in run.outputs.items()
     ]
 
@@ -147,9 +150,10 @@ def locked_rows(lock: Path = LOCK) -> dict[str, dict[str, str]]:
         for line in lock.read_text(encoding="utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 row = json.loads(line)
-                rows[row["path"]] = {key: str(row[key]) for key in ("path", "key", "sha256", "md5", "versions")} | (
-                    {"source": str(row["source"])} if "source" in row else {}
-                )
+                wanted = ("path", "key", "sha256", "md5", "versions")
+                rows[row["path"]] = {key: str(row[key]) for key in wanted} | {
+                    key: str(row[key]) for key in ("code", "source") if key in row
+                }
     return rows
 
 
@@ -164,6 +168,7 @@ def locked_runs(lock: Path = LOCK) -> list[Run]:
             {row["path"]: (row["sha256"], row["md5"]) for row in rows},
             next((row["source"] for row in rows if "source" in row), ""),
             rows[0]["versions"],
+            rows[0].get("code", ""),
         )
         for key, rows in by_key.items()
     ]

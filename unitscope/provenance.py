@@ -1,12 +1,11 @@
 """Digests of code, so that a workflow knows when a result was made by other code than today's.
 
-A digest covers a script and the modules of this package that it imports, followed through imports, over their syntax
-trees without docstrings: a comment never retrains a network, and neither does another version of Python, which would
-write the same tree in other words. The files in `unitscope/pages/{module}/` belong to the module of that name, as they
-are.
+A digest covers a script and the modules of this package that it imports, followed through imports, by what they mean
+(`unitscope.syntax`): a comment, another version of Python, a message in other words or a module in another folder never
+retrains a network. A module enters by its name without its folders, which no other may bear. The files in
+`unitscope/pages/{module}/` belong to the module of that name, as they are.
 """
 
-import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -17,13 +16,15 @@ import tokenize
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from unitscope import syntax
 from unitscope.contents import Contents, append_lines, read_lines, settled
 from unitscope.errors import UserError
+from unitscope.syntax import Import, imports, meaning, parse
 
 PACKAGE = "unitscope"
-ONLY_SHOWN = {"console", "errors", "provenance", "contents"}
+ONLY_SHOWN = {"console", "errors", "provenance", "syntax", "contents"}
 """Modules that decide what a person sees, or when something is computed, never what."""
 Stamp = tuple[int, int, int]
 """Modification and change time of a file in nanoseconds, and its size."""
@@ -42,25 +43,36 @@ def code_digest(script: Path, root: Path) -> str:
         script: The script.
         root: Folder that holds the package.
     """
-    files = sorted(code_files(script, root), key=lambda path: path.name)
-    return _digest(f"{path.name}\n{_module(path).digest}" for path in files)
+    return _digest(sorted(f"{_title(path)}\n{_digest_of(path, root)}" for path in code_files(script, root)))
 
 
 def code_files(script: Path, root: Path) -> list[Path]:
     """Return a script, all modules below `root`/unitscope that it needs, and their pages."""
-    folder = root / PACKAGE
     found = [script]
     for importing in found:
-        for module in _module(importing).imported:
-            path = folder / f"{module}.py"
-            if not path.is_file():
-                raise UserError(
-                    f"{importing} imports {module!r} from {PACKAGE}, which is no module of it. Import a name from "
-                    "its own module, so that the digest of the code can follow it."
-                )
-            if module not in ONLY_SHOWN and path not in found:
-                found.append(path)
-    return found + [file for path in found[1:] for file in sorted((folder / "pages" / path.stem).glob("*"))]
+        new = imported(importing, root)
+        found += [path for path in new if path.stem not in ONLY_SHOWN and path not in found]
+    pages = root / PACKAGE / "pages"
+    return found + [file for path in found[1:] for file in sorted((pages / path.stem).glob("*"))]
+
+
+def imported(path: Path, root: Path) -> list[Path]:
+    """Return the modules below `root`/unitscope that a file imports, and what their packages run."""
+    found = []
+    for each in _module(path, _package_of(path, root), root).imported:
+        if each.module.split(".")[0] != PACKAGE:
+            continue
+        name = f"{each.module}.{each.name}" if each.name and each.module in _packages(root) else each.module
+        module = _file_of(root, name)
+        if module is None or name == PACKAGE:
+            raise UserError(
+                f"{path} imports {each.name or name!r} from {each.module}, which is no module of it. Import a name "
+                "from its own module, so that the digest of the code can follow it."
+            )
+        parts = name.split(".")
+        above = [_file_of(root, ".".join(parts[:end])) for end in range(2, len(parts))]
+        found += [module, *(file for file in above if file is not None and _digest_of(file, root) != NOTHING)]
+    return list(dict.fromkeys(found))
 
 
 def own_code_digest(function: str, root: Path) -> str:
@@ -70,7 +82,8 @@ def own_code_digest(function: str, root: Path) -> str:
         function: `package.module:name`.
         root: Folder in which modules are looked for before the import path.
     """
-    return _digest(f"{name}\n{_module(path).digest}" for name, path in sorted(own_code_files(function, root).items()))
+    files = sorted(own_code_files(function, root).items())
+    return _digest(f"{name}\n{_module(path, _package_in(name, path), root).digest}" for name, path in files)
 
 
 def own_code_files(function: str, root: Path) -> dict[str, Path]:
@@ -95,8 +108,9 @@ def own_code_files(function: str, root: Path) -> dict[str, Path]:
         path = _file_of(home, name) if name.split(".")[0] == top or not installed else None
         if path is not None:
             found[name] = path
-            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            waiting |= _all_imported(path, package) - found.keys()
+            for each in _module(path, _package_in(name, path), root).imported:
+                # A name that is taken from a package may be a module of it.
+                waiting |= {each.module, f"{each.module}.{each.name}".strip(".")} - found.keys() - {""}
             # The files of the packages that it lies in are run as well.
             waiting |= {name[:end] for end, letter in enumerate(name) if letter == "."} - found.keys()
     return found
@@ -106,13 +120,14 @@ class RunningCode:
     """The code that a program runs, to be held against the code that was asked for.
 
     Args:
-        script: The program, in a folder beside the package.
+        script: The program, in a folder beside the package, or in one below that.
         python: The user's function that makes its network, or an empty text.
         asked: The digest that was asked for.
     """
 
     def __init__(self, script: Path, python: str, asked: str) -> None:
-        self._script, self._root, self._python, self._asked = script, script.parent.parent, python, asked
+        self._script, self._python, self._asked = script, python, asked
+        self._root = next(folder for folder in script.parents if (folder / PACKAGE).is_dir())
         self._begun = self._stamps()
         self._loaded = set(sys.modules)
         self._compare()
@@ -150,18 +165,30 @@ def _file_of(folder: Path, module: str) -> Path | None:
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
-def _all_imported(path: Path, package: str) -> set[str]:
-    """Return what a module may import, by full names: modules, and names that may be modules of a package."""
-    found = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".") if package else []
-            base = parts[: len(parts) - node.level + 1] if node.level else []
-            name = ".".join([*base, *([node.module] if node.module else [])])
-            found |= {name, *(f"{name}.{alias.name}".lstrip(".") for alias in node.names)} - {""}
-    return found
+def _package_of(path: Path, root: Path) -> str:
+    """Return the package that a file of the library lies in; an empty text for a script."""
+    library = root / PACKAGE
+    return ".".join(path.relative_to(root).parent.parts) if path.is_relative_to(library) else ""
+
+
+def _package_in(name: str, path: Path) -> str:
+    """Return the package that a module lies in, by its full name."""
+    return name if path.name == "__init__.py" else name.rpartition(".")[0]
+
+
+@cache
+def _packages(root: Path) -> frozenset[str]:
+    """Return the full names of the library's packages."""
+    return frozenset(
+        ".".join(Path(folder).relative_to(root).parts)
+        for folder, _, files in os.walk(root / PACKAGE)
+        if any(file.endswith(".py") for file in files)
+    )
+
+
+def _title(path: Path) -> str:
+    """Return by what name a file counts: a module's without its folders, so that it may be moved."""
+    return path.name if path.suffix != ".py" else path.parent.name if path.name == "__init__.py" else path.stem
 
 
 def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = ()) -> str:
@@ -213,105 +240,87 @@ def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
+NOTHING = _digest([meaning(parse("", ""), "", lambda each: None)])
+"""The digest of a file that holds nothing, as those of most packages do."""
+
+
 class Module(NamedTuple):
-    """What a digest of code takes from a file: a digest of its own, and the modules of this package that it imports."""
+    """What a digest of code takes from a file: a digest of its own, and what it imports."""
 
     digest: str
-    imported: tuple[str, ...]
+    imported: tuple[Import, ...]
 
 
-def _module(path: Path) -> Module:
-    """Return what a digest takes from a file, remembered from call to call: parsing all of them takes a second."""
-    stamp = _stamp(path)
-    known = _remembered().get(str(path.resolve()))
+def _digest_of(path: Path, root: Path) -> str:
+    """Return the digest of a file of the library by itself."""
+    if path.suffix != ".py":
+        return _digest([path.read_text(encoding="utf-8")])
+    return _module(path, _package_of(path, root), root).digest
+
+
+def _module(path: Path, package: str, root: Path) -> Module:
+    """Return what a digest takes from a file, remembered from call to call: parsing all of them takes a second.
+
+    Args:
+        path: The file.
+        package: The package that it lies in.
+        root: Folder that holds the library.
+    """
+    stamp, key = _stamp(path), (str(path.resolve()), package)
+    known = _remembered(root).get(key)
     if known is None or known[0] != stamp:
-        if path.suffix == ".py":
-            known = stamp, Module(_digest([_plain(path)]), tuple(sorted(_imported(path))))
-        else:
-            known = stamp, Module(_digest([path.read_text(encoding="utf-8")]), ())
+        known = stamp, _read(path, package, root, stamp)
         if _stamp(path) == stamp and settled(stamp[1]):
-            _remembered()[str(path.resolve())] = known
+            _remembered(root)[key] = known
             with contextlib.suppress(OSError):
-                append_lines(MODULES, [[_algorithm(), str(path.resolve()), *known]])
+                append_lines(MODULES, [[_algorithm(root), *key, *known]])
     return known[1]
 
 
 @cache
-def _remembered() -> dict[str, tuple[Stamp, Module]]:
-    found: dict[str, tuple[Stamp, Module]] = {}
+def _read(path: Path, package: str, root: Path, stamp: Stamp) -> Module:
+    """Return what a digest takes from a file, once for each time that it was written."""
+    # Python takes what it has compiled for that of the file by whole seconds and size alone.
+    with contextlib.suppress(OSError, NotImplementedError):
+        Path(importlib.util.cache_from_source(str(path))).unlink()
+    tree = parse(path.read_text(encoding="utf-8"), str(path))
+    imported = tuple(sorted(set(imports(tree, package))))
+    return Module(_digest([meaning(tree, package, lambda each: _place(each, root))]), imported)
+
+
+def _place(each: Import, root: Path) -> str | None:
+    """Return what an import brings from the library, wherever that lies there; None for another import."""
+    if each.module.split(".")[0] != PACKAGE:
+        return None
+    if each.name and each.module in _packages(root):
+        return each.name
+    return ".".join(filter(None, [each.module.rpartition(".")[2], each.name]))
+
+
+@cache
+def _remembered(root: Path) -> dict[tuple[str, str], tuple[Stamp, Module]]:
+    found: dict[tuple[str, str], tuple[Stamp, Module]] = {}
     for row in read_lines(MODULES):
         # What is no such row was damaged, or is of other rules.
         with contextlib.suppress(ValueError, TypeError):
-            algorithm, path, (modified, changed, size), (digest, imported) = row
-            if algorithm == _algorithm():
-                found[path] = (modified, changed, size), Module(digest, tuple(imported))
+            algorithm, path, package, (modified, changed, size), (digest, imported) = row
+            if algorithm == _algorithm(root):
+                module = Module(digest, tuple(Import(*each) for each in imported))
+                found[path, package] = (modified, changed, size), module
     return found
 
 
 @cache
-def _algorithm() -> str:
-    """Return a digest of this module: by other rules other digests come out."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+def _algorithm(root: Path) -> str:
+    """Return a digest of what decides how a file is read: by other rules, other digests come out."""
+    rules = [Path(file).read_text(encoding="utf-8") for file in (__file__, syntax.__file__)]
+    return _digest([*rules, *sorted(_packages(root))])
 
 
 def _stamp(path: Path) -> Stamp:
     """Return when a file was changed, and its size: what was read of it under another stamp no longer counts."""
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
-
-
-def _tree(path: Path) -> ast.Module:
-    """Return a module's syntax tree without docstrings, and without the empty texts that 3.12 puts into f-strings."""
-    return _tree_of(path, _stamp(path))
-
-
-@cache
-def _tree_of(path: Path, stamp: Stamp) -> ast.Module:
-    # Python takes what it has compiled for that of the file by whole seconds and size alone.
-    with contextlib.suppress(OSError, NotImplementedError):
-        Path(importlib.util.cache_from_source(str(path))).unlink()
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            # A string that stands alone does nothing, wherever it stands.
-            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
-        elif isinstance(node, ast.JoinedStr):
-            node.values = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
-    return tree
-
-
-def _plain(path: Path) -> str:
-    """Return what a module's syntax tree says: no comments, no docstrings, one way to lay it out."""
-    return _told(_tree(path))
-
-
-def _told(node: Any) -> str:
-    """Return a syntax tree as text, without what is empty: there versions of Python differ."""
-    if isinstance(node, list):
-        return f"[{','.join(map(_told, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
-    return f"{type(node).__name__}({','.join(f'{name}={_told(value)}' for name, value in fields)})"
-
-
-def _is_text(line: ast.stmt) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
-
-
-def _imported(path: Path) -> frozenset[str]:
-    """Return the modules of this package that a module imports, wherever in it."""
-    found = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ImportFrom):
-            parts = ([PACKAGE] if node.level else []) + (node.module.split(".") if node.module else [])
-            if parts == [PACKAGE]:
-                found |= {alias.name for alias in node.names}
-            elif parts[0] == PACKAGE:
-                found.add(parts[1])
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{PACKAGE}.")}
-    return frozenset(found)
 
 
 def _tokens(path: Path) -> Iterator[str]:

@@ -13,8 +13,8 @@ import hashlib
 import json
 import os
 import platform
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -356,7 +356,7 @@ class LedgerPersistence(FilePersistence):
             return
         try:
             outputs = {str(f): self.contents.sha256_and_md5(str(f)) for f in job.output}
-            self.ledger.note(Run(key, outputs, source, ledger.versions()))
+            self.ledger.note(Run(key, outputs, source, ledger.versions(), getattr(job.params, "code", "")))
         except OSError as error:
             logger.warning(
                 f"{ledger.LEDGER} cannot be written ({error}): the next call will write {job.output[0]} again."
@@ -425,18 +425,42 @@ class LedgerPersistence(FilePersistence):
                         )
             return
         self._refuse_cut_off_plans()
-        there = [job for job in due if self._has_key(job) and all(os.path.exists(f) for f in job.output)]
-        if there and not self.ledger:
-            logger.info(
-                f"Results of {len(there)} jobs are here, and nothing is known of who wrote them, as after an upgrade: "
-                "they are computed again. `make plan` says how long that takes."
-            )
+        self._tell_of_other_code(due)
         if not self._workflow.dryrun and not self._workflow.touch:
             for reason in sorted(filter(None, map(self.refuse, due)))[:1]:
                 raise WorkflowError(reason)
             for job in filter(self._has_key, due):
                 self._drop_notes(job)
             self._copy_back()
+
+    def _tell_of_other_code(self, due: Collection[Any]) -> None:
+        """Say what is computed again because the code has changed, and how long that took, before it begins."""
+        due = [job for job in due if job.output]
+        other = Counter(job.rule.name for job in due if self._has_key(job) and self._is_of_other_code(job))
+        if not other:
+            return
+        records = [super(LedgerPersistence, self).metadata(f) for job in due for f in list(job.output)[:1]]
+        times = [record.endtime - record.starttime for record in records if record and record.endtime]
+        took = (
+            f"the last time these took {_duration(sum(times))}, one after another"
+            if len(times) == len(records)
+            else "`make plan` says how long that takes"
+        )
+        what = ", ".join(f"{rule} ({count})" for rule, count in sorted(other.items()))
+        logger.info(
+            f"Other code than today's wrote the results of {what}. With what is made from them, {len(due)} jobs are "
+            f"computed again: {took}."
+        )
+
+    def _is_of_other_code(self, job: Any) -> bool:
+        """Return whether what lies there is of other code than today's; before there was a ledger, all is."""
+        contents = {str(f): self._content(str(f)) for f in job.output}
+        if not all(contents.values()):
+            return False
+        runs = [run for f, sha256 in contents.items() for run in self.ledger.runs_of(f) if run.outputs[f][0] == sha256]
+        if not self.ledger:
+            return True
+        return bool(runs) and getattr(job.params, "code", "") not in {run.code for run in runs}
 
     def _refuse_cut_off_plans(self) -> None:
         """Refuse to take for a source file what a rule writes.
@@ -476,6 +500,13 @@ class LedgerPersistence(FilePersistence):
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _duration(seconds: float) -> str:
+    for length, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def install(workflow: Any, refuse: Callable[[Any], str], source: Callable[[Any], str]) -> None:
