@@ -26,7 +26,7 @@ os.environ.update(
 
 from unitscope.artifacts import canonical_json, read_json
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of
+from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
 from unitscope.console import processors
 from unitscope.contents import Contents
 from unitscope.datasets import IMAGE_SUFFIXES
@@ -184,7 +184,36 @@ def cannot_run(job):
     return ""
 
 
-install(workflow, cannot_run, source_now)
+# Which setting a job's memory grows with, where one does.
+BATCHES = {
+    "checkpoint": "training",
+    **dict.fromkeys(["activations", "moments"], "activations"),
+    **dict.fromkeys(["images", "images_block", "substitute_images", "scale"], "images"),
+    **dict.fromkeys(["ablation", "joint", "cumulative", "cumulative_together"], "ablation"),
+}
+
+
+def to_lower(job):
+    """Return the sentence that names the setting to lower where a job runs out of memory."""
+    section, layer = BATCHES.get(job.rule.name), job.wildcards.get("layer")
+    if section is None:
+        return ""
+    if section == "training":
+        entry = max((name for name in config["networks"] if job.wildcards.network.startswith(name)), key=len)
+        return f"Lower networks.{entry}.training.batch ({network(job.wildcards)['training']['batch']} now)."
+    written = experiment(job.wildcards)[section]
+    batch, where = with_batch(written, layer)["batch"], f"experiments.{STUDY.entries[job.wildcards.experiment]}"
+    if batch == 1:
+        return f"Its batch is 1 already: take fewer {'images' if section == 'ablation' else 'units'} in {where}."
+    now = f"Lower {where}.{section}.batch ({batch} now)"
+    if section == "activations" or layer is None:
+        return f"{now}."
+    # The other layers keep theirs, and what they have computed.
+    others = {"*": batch} if isinstance(written["batch"], int) else {}
+    return f"{now}, for this layer alone by {canonical_json(others | {layer: batch // 2})}."
+
+
+install(workflow, cannot_run, source_now, to_lower)
 
 
 def recipe(wildcards):
@@ -196,15 +225,15 @@ def ablated(wildcards):
     """Return the settings of an ablation, with the units that are clamped in place of what they are called."""
     chosen = experiment(wildcards)
     every = chosen["ablation"]["units"] == "all"
-    return settings(**{**chosen["ablation"], "units": "all" if every else chosen["layers"][wildcards.layer]})
+    own = with_batch(chosen["ablation"], wildcards.layer)
+    return settings(**{**own, "units": "all" if every else chosen["layers"][wildcards.layer]})
 
 
 def rescaling(wildcards):
     """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
     chosen = experiment(wildcards)
-    return settings(
-        **chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=chosen["images"]["batch"]
-    )
+    batch = with_batch(chosen["images"], wildcards.layer)["batch"]
+    return settings(**chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=batch)
 
 
 def scales(wildcards):
@@ -253,7 +282,8 @@ def across(wildcards, pattern, layers=None, methods=None):
 def making(wildcards):
     """Return the settings by which images are made."""
     chosen = experiment(wildcards)
-    cut = {key: value for key, value in chosen["images"].items() if key not in ("substitutes", "block")}
+    images = with_batch(chosen["images"], wildcards.layer)
+    cut = {key: value for key, value in images.items() if key not in ("substitutes", "block")}
     units = chosen["layers"][wildcards.layer]
     return settings(units=units, seeds=chosen["seeds"], readout=chosen["readout"], **cut)
 
@@ -510,16 +540,15 @@ def interactions(wildcards):
 
 def jointly_removed(wildcards):
     """Return the settings of a joint ablation: its own, and the images of the ablation."""
-    chosen = experiment(wildcards)
-    return settings(**chosen["joint"], **{key: chosen["ablation"][key] for key in ("images", "batch")})
+    ablation = with_batch(experiment(wildcards)["ablation"], wildcards.layer)
+    return settings(**experiment(wildcards)["joint"], **{key: ablation[key] for key in ("images", "batch")})
 
 
 def removed(wildcards):
     """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
-    chosen = experiment(wildcards)
-    own = {key: value for key, value in chosen["cumulative"].items() if key != "together"}
-    own["images"] = own["images"] or chosen["ablation"]["images"]
-    return settings(**own, batch=chosen["ablation"]["batch"])
+    ablation = with_batch(experiment(wildcards)["ablation"], wildcards.get("layer"))
+    own = {key: value for key, value in experiment(wildcards)["cumulative"].items() if key != "together"}
+    return settings(**{**own, "images": own["images"] or ablation["images"]}, batch=ablation["batch"])
 
 
 def of_layer(wildcards):

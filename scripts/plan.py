@@ -9,7 +9,7 @@ from typing import Any
 
 from unitscope import console, devices
 from unitscope.artifacts import canonical_json
-from unitscope.config import Study, one_training, trained_epochs
+from unitscope.config import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
 from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
 from unitscope.study import load_study
@@ -187,10 +187,10 @@ def of_experiment(
     for readout in {"mean", settings["readout"]}:
         if f"results/{name}/moments/{readout}.csv" in pending:
             add(costs, "moments", calibration.moments(settings["activations"]), 0)
-    images = {key: settings[key] for key in ("seeds", "readout")} | settings["images"]
 
     def removed(layer: str) -> float:
-        return calibration.cumulative(layer, len(settings["methods"]), settings["cumulative"], settings["ablation"])
+        clamped = with_batch(settings["ablation"], layer or None)
+        return calibration.cumulative(layer, len(settings["methods"]), settings["cumulative"], clamped)
 
     for layer, wanted in settings["layers"].items():
         if layer not in calibration.taps:
@@ -198,6 +198,8 @@ def of_experiment(
                 f"experiments.{name}.layers names {layer!r}, which the network does not have. Its layers are: "
                 f"{', '.join(calibration.taps)}."
             )
+        images = {key: settings[key] for key in ("seeds", "readout")} | with_batch(settings["images"], layer)
+        ablation = with_batch(settings["ablation"], layer)
         for method, recipe in settings["methods"].items():
             if f"results/{name}/images/{layer}.{method}.h5" in pending:
                 seconds = calibration.ascent(layer, recipe, wanted, images)
@@ -212,9 +214,9 @@ def of_experiment(
                 seconds = calibration.ascent(layer, recipe, most, images) if most["sample"] else 0.0
                 add(costs, "substitute_images", seconds, calibration.images_bytes(layer, recipe, most, images))
             if f"results/{name}/joint/{layer}.{method}.csv" in pending:
-                add(costs, "joint", calibration.joint(layer, wanted, settings["joint"], settings["ablation"]), 0)
+                add(costs, "joint", calibration.joint(layer, wanted, settings["joint"], ablation), 0)
         if f"results/{name}/ablation/{layer}.csv" in pending:
-            add(costs, "ablation", calibration.ablation(layer, wanted, settings["ablation"]), 0)
+            add(costs, "ablation", calibration.ablation(layer, wanted, ablation), 0)
         if f"results/{name}/scale/{layer}.csv" in pending:
             seconds = calibration.scale(layer, settings["methods"], wanted, settings["scale"], images)
             add(costs, "scale", seconds, 0)

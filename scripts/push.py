@@ -10,7 +10,7 @@ import subprocess
 from unitscope import console
 from unitscope.errors import UserError
 from unitscope.ledger import gate, locked_rows
-from unitscope.store import Recorded, agrees, unsound_in_cache, unsound_in_store
+from unitscope.store import MENDED, Recorded, agrees, mend_lock, unsound_in_cache, unsound_in_store
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +20,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Look, send, look again."""
+    if mend_lock():
+        print(MENDED)
     looked, locked = gate(), locked_rows()
     reasons = looked.reasons or [
         f"{row['path']} is not recorded" for row in looked.rows if locked.get(row["path"]) != row

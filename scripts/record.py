@@ -11,8 +11,9 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.console import log
+from unitscope.contents import append_lines
 from unitscope.ledger import gate, write_lock
-from unitscope.store import agrees
+from unitscope.store import TOLD, agrees, links_out, stages, untold
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,12 +32,30 @@ def main(arguments: argparse.Namespace) -> None:
     for reason in looked.reasons:
         if "belongs to earlier settings" in reason:
             log.warning("%s.", reason)
-    if looked.reasons or not ran("dvc", "commit", "--force", "dvc.yaml"):
+    if looked.reasons:
         return
-    if agrees(looked.rows):
-        write_lock(looked.rows)
+    links = links_out([*(row["path"] for row in looked.rows), "data/study/x"])
+    rows = [row for row in looked.rows if not links_out([row["path"]])] if links else looked.rows
+    tell(untold(links))
+    here = [name for name, path in stages().items() if not links_out([path])] if links else ["dvc.yaml"]
+    if not here or not ran("dvc", "commit", "--force", *here):
+        return
+    if agrees(rows):
+        write_lock(rows)
     else:
         log.warning("Something has changed while DVC recorded it. The next call records it again.")
+
+
+def tell(links: dict[str, str]) -> None:
+    """Say what DVC cannot record because it lies behind a link."""
+    for link, target in sorted(links.items()):
+        append_lines(TOLD, [[link, target]])
+        log.warning(
+            "%s is a link to %s, outside of this folder. DVC records nothing that lies there, so it can be neither "
+            "restored nor pushed. To have it recorded, make %s a folder again, and let DVC keep its copies on the "
+            "other disk: dvc cache dir --local %s",
+            *(link, target, link, Path(target).parent / "dvc-cache"),
+        )
 
 
 def ran(*command: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from unitscope import console
 from unitscope.errors import UserError
 from unitscope.ledger import LOCK, gate
+from unitscope.store import MENDED, mend_lock
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Pull and check."""
+    if mend_lock():
+        print(MENDED)
     for lock in (Path("dvc.lock"), LOCK):
         if not lock.is_file():
             raise UserError(

@@ -1,4 +1,4 @@
-"""Take away the lock of a Snakemake that was killed, once nothing of it runs any more.
+"""Take away the locks of a Snakemake and a DVC that were killed, once nothing of them runs any more.
 
 A Snakemake that dies without a word leaves its lock, and its jobs run on. The lock says neither whose it is nor whether
 that one lives; the processes that work in this folder do.
@@ -14,6 +14,7 @@ import psutil
 
 from unitscope import console
 from unitscope.errors import UserError
+from unitscope.store import MENDED, mend_lock
 
 LOCKS = Path(".snakemake/locks")
 HOST = Path(".snakemake/unitscope_host")
@@ -27,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Refuse where another Snakemake lives, wait for the jobs of a dead one, unlock."""
+    if mend_lock():
+        print(MENDED)
     if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
         return
     if HOST.is_file() and (host := HOST.read_text()) != platform.node():

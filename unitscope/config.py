@@ -158,6 +158,11 @@ def resolve(
             if any(_is_pattern(layer) for layer in complete["layers"]) and layers_of is not None:
                 known = layers_of(network, networks[network], whole["datasets"].get(networks[network]["dataset"]))
                 complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
+            for section in ("images", "ablation"):
+                usual = schema["$defs"][section]["properties"]["batch"]["default"]
+                where = f"{name}: experiments.{experiment}.{section}.batch"
+                if layers_of is not None:
+                    complete[section]["batch"] = _batches(complete[section]["batch"], complete["layers"], usual, where)
             _check_methods(complete, networks[network], f"{name}: experiments.{experiment}")
             _check_analyses(complete, f"{name}: experiments.{experiment}")
             _add(experiments, {experiment + suffix: complete}, name, f"experiments.{experiment}")
@@ -399,6 +404,32 @@ def _matched(wanted: Mapping[str, Any], known: Sequence[str], where: str) -> dic
         )
     places = {layer: place for place, layer in enumerate(known)}
     return dict(sorted(found.items(), key=lambda item: places.get(item[0], len(places))))
+
+
+def _batches(batch: Any, layers: Iterable[str], usual: int, where: str) -> Any:
+    """Return how many images are computed at once: a number for all layers, or one for each."""
+    if not isinstance(batch, Mapping):
+        return batch
+    found: dict[str, int] = {}
+    for pattern, count in sorted(batch.items(), key=lambda item: not _is_pattern(item[0])):
+        matches = fnmatch.filter(layers, pattern) if _is_pattern(pattern) else [pattern] if pattern in layers else []
+        if not matches:
+            raise UserError(f"{where}: no layer is {pattern!r}. The experiment's layers are: {', '.join(layers)}.")
+        found |= dict.fromkeys(matches, count)
+    return {layer: found.get(layer, usual) for layer in layers}
+
+
+def with_batch(section: Mapping[str, Any], layer: str | None = None) -> dict[str, Any]:
+    """Return a section of an experiment with how many images are computed at once as one number.
+
+    Args:
+        section: `images` or `ablation`.
+        layer: The layer that is computed; None where all are at once, which the least of them allows.
+    """
+    batch = section["batch"]
+    if isinstance(batch, Mapping):
+        batch = min(batch.values()) if layer is None else batch[layer]
+    return {**section, "batch": batch}
 
 
 def _claims(

@@ -32,6 +32,8 @@ SECONDS_BETWEEN_LINES = 10.0
 PEAK_MEMORY = "peak memory"
 """How the last line of a log begins."""
 
+_NO_MEMORY = "There was not enough memory. Lower how many images are computed at once (batch), then run again."
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "bad_alloc", "Cannot allocate memory")
 _DISK_ERRORS = {
     errno.ENOSPC: "There is no space left on the disk. Free some, then run again",
     errno.EDQUOT: "The disk quota is used up. Free some space, then run again",
@@ -96,13 +98,25 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
         # Whoever read what is printed, such as `head`, has seen enough.
         os._exit(0)
     except OSError as error:
+        if is_out_of_memory(error):
+            _fail(_NO_MEMORY, arguments.log)
         if error.errno not in _DISK_ERRORS:
             _fail(_fault(error), arguments.log)
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{_DISK_ERRORS[error.errno]}{where} ({error.strerror or error}).", arguments.log)
     except Exception as error:
-        _fail(_fault(error), arguments.log)
+        _fail(_NO_MEMORY if is_out_of_memory(error) else _fault(error), arguments.log)
     sys.exit(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory has run out, of the machine or of a device."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # PyTorch tells it in words where there is no device.
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

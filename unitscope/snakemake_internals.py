@@ -30,6 +30,7 @@ from snakemake_interface_storage_plugins.io import Mtime
 from unitscope import ledger, store
 from unitscope.contents import Contents, append_lines, read_lines, signature
 from unitscope.errors import UserError
+from unitscope.failures import Failure, told
 from unitscope.ledger import Ledger, Run
 
 SPECIAL = ("directory", "pipe", "service", "touch", "update", "before_update")
@@ -57,6 +58,8 @@ class LedgerPersistence(FilePersistence):
     """Returns why a job that is due cannot be executed here; an empty text for most."""
     source: Callable[[Any], str] = staticmethod(lambda job: "")
     """Returns the digest of the raw data that a job reads, as they are now."""
+    lower: Callable[[Any], str] = staticmethod(lambda job: "")
+    """Returns the sentence that names the setting to lower where a job runs out of memory."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -406,6 +409,9 @@ class LedgerPersistence(FilePersistence):
                     self._before()
                     yield
                 self._after()
+            except WorkflowError:
+                self._tell_of_failures()
+                raise
             finally:
                 self.contents.save()
 
@@ -431,6 +437,8 @@ class LedgerPersistence(FilePersistence):
                 raise WorkflowError(reason)
             for job in filter(self._has_key, due):
                 self._drop_notes(job)
+            if store.mend_lock():
+                logger.info(store.MENDED)
             self._copy_back()
 
     def _tell_of_other_code(self, due: Collection[Any]) -> None:
@@ -481,6 +489,23 @@ class LedgerPersistence(FilePersistence):
                 "whether it is fresh. Bring that file back, or correct its path."
             )
 
+    def _tell_of_failures(self) -> None:
+        """List what failed, behind all that Snakemake has printed meanwhile."""
+        scheduler = getattr(self._workflow, "scheduler", None)
+        if scheduler is None or not scheduler.failed or scheduler._user_kill or not self._workflow.is_main_process:
+            return
+        failed = [job for group in scheduler.failed for job in (group if group.is_group() else [group])]
+        failures = [
+            Failure(
+                " ".join([job.rule.name, *(f"{name}={value}" for name, value in job.wildcards.items())]),
+                Path(job.log[0]) if job.log else None,
+                self.lower(job),
+            )
+            for job in sorted(failed, key=lambda job: str(job.output))
+        ]
+        unfinished = [job for job in self.dag.needrun_jobs() if job.output and job not in failed]
+        logger.error(told(failures, len(unfinished)))
+
     def _after(self) -> None:
         if not self._workflow.is_main_process or self._workflow.touch:
             return
@@ -509,15 +534,22 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def install(workflow: Any, refuse: Callable[[Any], str], source: Callable[[Any], str]) -> None:
+def install(
+    workflow: Any,
+    refuse: Callable[[Any], str],
+    source: Callable[[Any], str],
+    lower: Callable[[Any], str] = lambda job: "",
+) -> None:
     """Put the ledger in the place of Snakemake's comparisons.
 
     Args:
         workflow: The workflow whose rules are being read.
         refuse: Returns why a job that is due cannot be executed here; an empty text for most.
         source: Returns the digest of the raw data that a job reads, as they are now; an empty text for most.
+        lower: Returns the sentence that names the setting to lower where a job runs out of memory; may be empty.
     """
     LedgerPersistence.refuse, LedgerPersistence.source = staticmethod(refuse), staticmethod(source)
+    LedgerPersistence.lower = staticmethod(lower)
     snakemake.workflow.FilePersistence = LedgerPersistence
     if not hasattr(_IOFile.is_newer, "by_ledger"):
         _IOFile.is_newer = _by_bytes(_IOFile.is_newer)
@@ -543,6 +575,8 @@ def is_to_be_recorded(workflow: Any) -> bool:
     default = [Path(file).resolve() for file in workflow.configfiles] == [Path("config.yaml").resolve()]
     if not default or not isinstance(persistence, LedgerPersistence):
         return default
-    runs = persistence.vouched()
+    vouched = persistence.vouched()
+    links = store.links_out([path for run in vouched for path in run.outputs])
+    runs = [run for run in vouched if not links or not store.links_out(run.outputs)]
     rows = [row for run in runs for row in ledger.rows_of(run)]
-    return not ledger.recorded(runs) or not store.agrees(rows)
+    return bool(store.untold(links)) or not ledger.recorded(runs) or not store.agrees(rows)

@@ -6,6 +6,8 @@ has changed, or a file that somebody has deleted there, would pass for a result.
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,14 +19,48 @@ from typing import IO, Any
 import yaml
 
 from unitscope.artifacts import replacing
+from unitscope.contents import read_lines
 from unitscope.errors import UserError
 
 LOCK = Path("dvc.lock")
+TOLD = Path(".snakemake/unitscope/links")
+"""File with the links out of this folder that were told of."""
 
+MENDED = "DVC was killed while it wrote .dvc/tmp/rwlock, and would fail at it: the file is removed."
 REMEDY = (
     "Delete it here and from the cache (.dvc/cache/files/md5) and fetch it anew from a store that holds it whole, or "
     "run `dvc repro --force` for the stage that makes it."
 )
+
+
+def mend_lock(folder: Path = Path(".dvc/tmp")) -> bool:
+    """Take away what a DVC that was killed has left of its list of locks; return whether there was such a rest.
+
+    DVC empties the file before it writes it, and every later call fails at an empty one. Whoever holds the lock beside
+    it knows that no DVC is writing.
+    """
+    if not _is_cut_off(folder / "rwlock"):
+        return False
+    from dvc.lock import LockError, make_lock
+
+    try:
+        with make_lock(str(folder / "rwlock.lock"), tmp_dir=str(folder)):
+            if _is_cut_off(folder / "rwlock"):
+                (folder / "rwlock").unlink()
+                return True
+    except LockError:
+        pass
+    return False
+
+
+def _is_cut_off(file: Path) -> bool:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 class Recorded:
@@ -36,7 +72,7 @@ class Recorded:
 
     def __init__(self, lock: Path = LOCK) -> None:
         # Stages that have been taken out of the config stay in the lock file.
-        names = told("dvc", "stage", "list", "--name-only").split()
+        names = stages()
         self._outs = [out for name, outs in locked_outs(lock).items() if name in names for out in outs]
         self.cache = Path(told("dvc", "cache", "dir").strip())
 
@@ -104,6 +140,30 @@ def agrees(rows: Iterable[Mapping[str, str]], lock: Path = LOCK) -> bool:
     )
 
 
+def links_out(paths: Iterable[str]) -> dict[str, str]:
+    """Return the links by which paths lead out of this folder, each with its target.
+
+    DVC records nothing behind them.
+    """
+    here, found = Path.cwd().resolve(), {}
+    for folder in {parent for path in paths for parent in Path(path).parents}:
+        if folder.is_symlink() and not (target := folder.resolve()).is_relative_to(here):
+            found[str(folder)] = str(target)
+    return found
+
+
+def untold(links: Mapping[str, str]) -> dict[str, str]:
+    """Return those links that nobody was told of yet."""
+    return {link: target for link, target in links.items() if [link, target] not in read_lines(TOLD)}
+
+
+def stages() -> dict[str, str]:
+    """Return the stages of dvc.yaml, each with a path of what it writes."""
+    kinds = {"study": "data/study/x", "dataset": "data/datasets/x", "checkpoint": "data/checkpoints/x"}
+    names = told("dvc", "stage", "list", "--name-only").split()
+    return {name: kinds.get(name.partition("@")[0], f"results/{name.partition('@')[2]}/x") for name in names}
+
+
 def told(*command: str) -> str:
     """Return what a command prints."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -114,12 +174,25 @@ def told(*command: str) -> str:
 
 @cache
 def cache_folder() -> Path:
-    """Return the folder of DVC's cache, asking DVC only where it is not the usual one."""
+    """Return the folder of DVC's cache, asking DVC, which takes a second, only where it may not be the usual one."""
     usual = Path(".dvc/cache")
-    if usual.is_dir() or not Path(".dvc").is_dir() or shutil.which("dvc") is None:
+    if not Path(".dvc").is_dir() or not _names_a_cache() or shutil.which("dvc") is None:
         return usual
     done = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=False)
     return Path(done.stdout.strip()) if done.returncode == 0 else usual
+
+
+def _names_a_cache() -> bool:
+    """Return whether one of the files that DVC reads its settings from names a folder for the cache."""
+    import platformdirs
+
+    folders = (
+        os.getenv("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative"),
+        os.getenv("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative"),
+    )
+    files = [Path(".dvc/config"), Path(".dvc/config.local"), *(Path(folder, "config") for folder in folders)]
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
+    return any(re.search(r"(?m)^\s*dir\s*=", text) for text in texts)
 
 
 def place(folder: Path, md5: str) -> Path:

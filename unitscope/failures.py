@@ -1,0 +1,54 @@
+"""What is said of jobs that failed: which, why, and what to lower where memory ran out."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+KILLED = "It was killed without a message, as happens where memory runs out."
+NO_MEMORY = "not enough memory"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed.
+
+    Attributes:
+        job: Its rule, and what it was about.
+        log: Its log file; None if it has none.
+        lower: The sentence that names the setting to lower where memory ran out; may be empty.
+    """
+
+    job: str
+    log: Path | None
+    lower: str
+
+
+def reason(log: Path | None) -> str:
+    """Return why a job failed, by the message that ends its log."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace") if log else ""
+    except OSError:
+        text = ""
+    # At the start of a line: a traceback follows, whose last line names an error as well.
+    message = f"\n{text}".partition("\nError: ")[2]
+    return " ".join(message.partition("\n\n")[0].split()) or KILLED
+
+
+def told(failures: Sequence[Failure], waiting: int) -> str:
+    """Return the last lines of a call in which jobs failed.
+
+    Args:
+        failures: The jobs.
+        waiting: How many jobs depend on them and were not started.
+    """
+    count = "1 job failed" if len(failures) == 1 else f"{len(failures)} jobs failed"
+    behind = f", {waiting} that depend on that were not started" if waiting else ""
+    lines = [f"{count}{behind}. Everything else is done and kept."]
+    for failure in failures:
+        why = reason(failure.log)
+        memory = why == KILLED or NO_MEMORY in why
+        where = f"The log is {failure.log}." if failure.log else ""
+        text = " ".join(filter(None, [f"{failure.job}:", why, failure.lower if memory else "", where]))
+        lines += textwrap.wrap(text, 100, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join([*lines, "Then give the same command again: it does what is left."])
