@@ -21,12 +21,16 @@ def test_a_function_is_there_whichever_module_was_loaded_first(name):
         assert done.returncode == 0, first
 
 
-WITH_EXAMPLES = sorted(path.stem for path in (ROOT / "unitscope").glob("*.py") if ">>>" in path.read_text())
+WITH_EXAMPLES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "unitscope").rglob("*.py")
+    if ">>>" in path.read_text()
+)
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples(name):
-    found = doctest.testmod(importlib.import_module(f"unitscope.{name}"))
+    found = doctest.testmod(importlib.import_module(name))
     assert found.attempted and not found.failed
 
 
