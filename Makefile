@@ -46,11 +46,11 @@ plan: $(VENV)/run.installed
 	@python scripts/plan.py --config $(CONFIG)
 
 faults: $(VENV)/test.installed
-	@python tests/faults.py
+	@python tests/faults/faults.py
 
 fuzz: $(VENV)/test.installed
-	pytest --numprocesses auto --hypothesis-profile fuzz tests/test_fuzz.py
-	pytest -m fuzz tests/test_sequences.py
+	pytest --numprocesses auto --hypothesis-profile fuzz tests/fuzz/test_fuzz.py
+	pytest -m fuzz tests/fuzz/test_sequences.py
 
 push: $(VENV)/run.installed
 	@python scripts/push.py

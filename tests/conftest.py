@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Helpers of the tests, and the example of a network of one's own in configs/.
-sys.path.insert(0, str(Path(__file__).parent.parent))
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from workflow import SMALL, Project
+from projects import SMALL, Project
 
 # How much is tried where examples are drawn: `make test` tries the same few each time, `make fuzz` many new ones. How
 # long one takes is no mistake.

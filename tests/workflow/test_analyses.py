@@ -1,0 +1,212 @@
+"""The analyses natural, importance and reliability through the real Snakemake, on a small study; and their figures."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+import scores_by_hand as by_hand
+from figure_texts import all_texts, assert_readable
+from projects import SMALL, Project, undocumented
+
+from unitscope import analysis_figures, artifacts, importance, reliability, tables
+from unitscope.figures import Style
+
+STYLE = Style(dpi=60)
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory) -> Project:
+    """Return a project with a trained and an untrained network, all three analyses of the first done."""
+    study = copy.deepcopy(SMALL)
+    study["networks"]["raw"] = {**study["networks"]["small"], "training": {"epochs": 0}}
+    small = study["experiments"]["small"]
+    study["experiments"]["raw"] = {**copy.deepcopy(small), "network": "raw"}
+    small |= {
+        "layers": ["hidden1", "logits"],
+        "seeds": [0, 1],
+        "analyses": ["natural", "importance", "reliability"],
+        "reliability": {"untrained": "raw", "permutations": 20},
+        "figures": {"dpi": 60},
+    }
+    project = Project.create(tmp_path_factory.mktemp("analysed") / "project", study)
+    project.run("snakemake", "--cores", "1", "experiment_small")
+    return project
+
+
+def table(project, name):
+    return artifacts.read_table(project.folder / "results/small" / name)
+
+
+def test_all_is_there_and_nothing_is_left_to_do(analysed):
+    folder = analysed.folder / "results/small"
+    for name in ("natural", "natural_z", "natural_q", "importance", "nulls"):
+        for kind in ("png", "pdf"):
+            assert (folder / f"figures/{name}.{kind}").stat().st_size > 1000
+    assert "Nothing to be done" in analysed.run("snakemake", "-n", "experiment_small")
+    # Of the untrained network only what is compared.
+    made = {path.name for path in (analysed.folder / "results/raw").iterdir()}
+    assert "units.csv" in made and not made & {"natural.csv", "layers.csv", "atlas.html"}
+
+
+def test_tables_are_as_the_readme_says(analysed):
+    assert undocumented(analysed.folder / "results") == set()
+
+
+def test_rs_on_natural_images_stands_in_the_tables(analysed):
+    units, natural, layers = (table(analysed, name) for name in ("units.csv", "natural.csv", "layers.csv"))
+    assert list(units)[-3:] == list(tables.NATURAL_SCORES)
+    np.testing.assert_array_equal(units["rs_z_natural"], natural["rs_z_natural"])
+    assert np.isfinite(natural["rs_natural"]).sum() > 15 and natural["images_natural"].max() == 9
+    found = tables.correlation_of(layers, "hidden1", "iam", "rs_z_natural", "rs_z")
+    assert np.isfinite(found["spearman"])
+    assert "rs_natural" not in artifacts.read_table(analysed.folder / "results/raw/units.csv")
+
+
+def test_importance_asks_every_layer(analysed):
+    assert tuple(table(analysed, "importance.csv")) == importance.IMPORTANCE_COLUMNS
+    assert tuple(table(analysed, "partial.csv")) == importance.PARTIAL_COLUMNS
+    found, units = table(analysed, "importance.csv"), table(analysed, "units.csv")
+    # Six predictors, three forms of RS by two methods, and two sets for each.
+    assert len(found["layer"]) == 2 * (6 + 6 + 4)
+    own = tables.rows_of(units, "hidden1")
+    row = (found["layer"] == "hidden1") & (found["predictor"] == "selectivity")
+    from unitscope.effects import across_halves
+
+    halves = np.array([own[f"{name}_half{half}"] for name in ("selectivity", "ablation_loss") for half in (0, 1)])
+    # A unit that is silent on one half of the images has no selectivity there.
+    scored = ~own["dead"] & np.isfinite(halves).all(0)
+    assert found["used"][row] == scored.sum() > 3
+    assert found["spearman"][row] == pytest.approx(across_halves(*halves[:, scored]))
+    measured = table(analysed, "predictors.csv")
+    assert np.isfinite(measured["weight_norm"]).all()
+    half = measured["mean_half0"] * 0.5 + measured["mean_half1"] * 0.5
+    assert measured["mean"] == pytest.approx(half, rel=1e-6)
+
+
+def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
+    found = table(analysed, "reliability.csv")
+    assert tuple(found) == reliability.RELIABILITY_COLUMNS and set(found["seeds"].tolist()) == {2}
+    # Raw RS is 0 for all in a network that has hardly learnt.
+    scored = (found["layer"] == "hidden1") & (found["score"] == "rs_z")
+    assert np.isfinite(found["icc"][scored]).all() and np.isfinite(found["split_half"][scored]).all()
+    undefined = np.isnan(found["disattenuated"])
+    assert (found["reason"][undefined] != "").all()
+    nulls = table(analysed, "nulls.csv")
+    assert tuple(nulls) == reliability.NULLS_COLUMNS
+    assert len(nulls["layer"]) == 2 * 2 * 3 * 4
+    assert set(nulls["null"].tolist()) == {"none", "start", "permuted", "untrained"}
+    other = (nulls["layer"] == "logits") & (nulls["null"] == "untrained")
+    assert set(nulls["reason"][other].tolist()) == {"experiment raw has no layer logits"}
+    scored = (nulls["layer"] == "hidden1") & (nulls["score"] == "rs_z")
+    assert np.isfinite(nulls["spearman"][scored & (nulls["null"] != "untrained")]).all()
+    raw = tables.rows_of(artifacts.read_table(analysed.folder / "results/raw/units.csv"), "hidden1")
+    for method in ("am", "iam"):
+        row = scored & (nulls["null"] == "untrained") & (nulls["method"] == method)
+        kept = ~raw["dead"] & np.isfinite(raw[f"rs_z_{method}"] + raw["selectivity"])
+        assert nulls["used"][row] == kept.sum() > 0
+        assert nulls["rs"][row] == pytest.approx(raw[f"rs_z_{method}"][kept].mean())
+    undefined = np.isnan(nulls["spearman"])
+    assert (nulls["reason"][undefined] != "").all()
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (("experiments.small.importance", {"folds": 4}), {"importance", "importance_figures", "claims", "atlas"}),
+        (
+            ("experiments.small.reliability", {"untrained": "raw", "permutations": 9}),
+            {"reliability", "nulls_figures", "claims", "atlas"},
+        ),
+        (
+            ("experiments.small.figures", {"dpi": 50}),
+            {"figures", "sheets", "natural_figures", "importance_figures", "nulls_figures"},
+        ),
+    ],
+    ids=["folds", "permutations", "figures"],
+)
+def test_a_setting_computes_again_what_depends_on_it(analysed, tmp_path, change, again):
+    project = analysed.copy(tmp_path / "project")
+    project.change(*change)
+    said = project.run("snakemake", "-n", "experiment_small")
+    planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
+    assert {rule for rule in planned if not rule.startswith("experiment_")} == again
+
+
+def test_every_analysis_has_its_verdicts(analysed):
+    found = table(analysed, "claims.csv")
+    assert list(dict.fromkeys(found["claim"].tolist())) == ["A2", "A5", "A6"]
+    assert set(zip(found["claim"].tolist(), found["source"].tolist(), strict=True)) == {
+        ("A2", "importance"),
+        ("A5", "reliability"),
+        ("A6", "natural"),
+    }
+    nulls = table(analysed, "nulls.csv")
+    assert (found["claim"] == "A5").sum() == 2 * 2 * 3 + (nulls["null"] != "none").sum()
+    importance_row = tables.rows_of(table(analysed, "importance.csv"), "hidden1")
+    own = (importance_row["method"] == "iam") & (importance_row["predictor"] == "rs_z")
+    row = (
+        (found["claim"] == "A2")
+        & (found["layer"] == "hidden1")
+        & (found["method"] == "iam")
+        & (found["score"] == "rs_z")
+    )
+    assert found["effect"][row] == pytest.approx(importance_row["spearman"][own])
+    # What is undefined says why.
+    assert (found["note"][np.isnan(found["effect"])] != "").all()
+
+
+def test_without_the_analysis_its_columns_are_not_there(analysed, tmp_path):
+    project = analysed.copy(tmp_path / "project")
+    project.change("experiments.small.analyses", [])
+    project.run("snakemake", "--cores", "1", "results/small/layers.csv")
+    assert "rs_natural" not in table(project, "units.csv")
+    assert "rs_natural" not in table(project, "layers.csv")["x"].tolist()
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+LAYERS = [{"conv1": 30, "hidden": 30}, {f"features.{number}": 12 for number in range(16)}]
+
+
+@pytest.mark.parametrize("layers", LAYERS, ids=["few", "many"])
+@pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z")], ids=["one", "three"])
+def test_figures_can_be_read(layers, methods):
+    _, units, correlations = by_hand.experiment(layers, methods, permutations=9, resamples=20, on_natural=True)
+    for score in tables.RS_SCORES:
+        assert_readable(analysis_figures.natural(STYLE, units, correlations, score))
+    rows = [
+        {"layer": layer, "method": method, "predictor": predictor}
+        for layer in layers
+        for method, names in [("", ("selectivity", "weight_norm"))]
+        + [(method, ("rs", "rs_z", "rs_q", "all_but_rs", "all")) for method in methods]
+        for predictor in names
+    ]
+    random = np.random.default_rng(0)
+    values = random.uniform(-1, 1, len(rows))
+    values[::7] = np.nan
+    found = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    found |= {"spearman": values, "ci_low": values - 0.3, "ci_high": values + 0.3, "r2": values * 20}
+    figure = analysis_figures.importance(STYLE, found)
+    assert_readable(figure)
+    assert "RS (z), AM" in all_texts(figure)
+    nulls = [
+        {"layer": layer, "method": method, "score": score, "null": null}
+        for layer in layers
+        for method in methods
+        for score in tables.RS_SCORES
+        for null in ("none", "start", "permuted", "untrained")
+    ]
+    values = random.uniform(-1, 1, len(nulls))
+    values[::5] = np.nan
+    found = {key: np.array([row[key] for row in nulls]) for key in nulls[0]}
+    found |= {"spearman": values, "ci_low": values - 0.1, "ci_high": np.where(values > 0.8, np.nan, values + 0.1)}
+    assert_readable(analysis_figures.nulls(STYLE, found))
+
+
+def test_what_is_undefined_is_said_in_words():
+    records, units, _ = by_hand.experiment({"a": 14}, permutations=9, resamples=20, on_natural=True)
+    units["rs_natural"][:] = 0
+    layers = tables.layer_correlations(units, records, 9, 20, seed=0)
+    figure = analysis_figures.natural(STYLE, units, {name: np.array(column) for name, column in layers.items()})
+    assert "RS on test images is 0 for all" in all_texts(figure).replace("\n", " ")

@@ -1,0 +1,284 @@
+"""Bad input ends in a paragraph, not a traceback: exit code 1, file and key named, what was finished still there.
+
+The mistakes of a config are in test_config.py; here the real Snakemake and the real scripts meet real damage.
+"""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from projects import SMALL, Project
+
+from unitscope.artifacts import sha256_of
+
+BY_TIME = ("--rerun-triggers", "mtime")
+"""By its bytes a damaged artifact would be brought back or computed again; by time stamps it is read."""
+
+
+def fails(project: Project, *targets: str, words: list[str], log: str | None = None, same: bool = True) -> str:
+    """Run Snakemake, which has to fail with one paragraph that holds these words; return what it said.
+
+    Args:
+        project: Where.
+        targets: What to make.
+        words: What the paragraph has to hold.
+        log: Log of the failing job, which has to hold the traceback; None where no job gets that far.
+        same: Whether all that was finished has to be there as before.
+    """
+    before = project.hashes()
+    done = project.try_to_run("snakemake", "--cores", "2", *targets)
+    assert done.returncode == 1, done.stdout
+    assert "Traceback" not in done.stdout
+    for word in words:
+        assert word in re.sub(r"\s+", " ", done.stdout), done.stdout
+    if log is not None:
+        assert "Traceback (most recent call last)" in (project.folder / "logs" / log).read_text()
+    if same:
+        assert project.hashes() == before
+    assert not list(project.folder.rglob(".*.part"))
+    return done.stdout
+
+
+# --- the config ------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_key(project):
+    project.change("experiments.small.lyers", ["hidden1"])
+    fails(project, words=["config.yaml", "experiments.small", "'lyers'", "Did you mean 'layers'?"])
+
+
+def test_a_network_and_a_data_set_that_are_not_there(project):
+    project.change("experiments.small.network", "smal")
+    fails(project, words=["experiments.small.network is 'smal'", "Did you mean 'small'?"])
+    project.change("experiments.small.network", "small")
+    project.change("networks.small.dataset", "cifar")
+    fails(project, words=["networks.small.dataset is 'cifar'", "There are: digits"])
+
+
+def test_a_layer_that_does_not_exist_is_found_out_before_the_training(project):
+    project.change("experiments.small.layers", ["hidden1", "hidden9"])
+    project.change("networks.small.training.epochs", 2)
+    # On one processor, what is first is alone.
+    before = project.hashes()
+    done = project.try_to_run("snakemake", "--cores", "1")
+    assert done.returncode == 1
+    said = re.sub(r"\s+", " ", done.stdout)
+    assert "'hidden9'" in said
+    assert "Its layers are: hidden1, hidden2, logits." in said
+    assert "rule checkpoint" not in done.stdout
+    kept = {name: value for name, value in project.hashes().items() if "taps.json" not in name}
+    assert kept == {name: value for name, value in before.items() if "taps.json" not in name}
+
+
+def test_a_unit_that_does_not_exist(project):
+    project.change("experiments.small.layers", {"hidden1": {"units": [3, 99]}})
+    # Snakemake takes away what a job is about to make anew.
+    (project.folder / "results/small/images/hidden1.iam.h5").unlink()
+    fails(
+        project,
+        "results/small/images/hidden1.iam.h5",
+        words=["99", "units 0 to 11"],
+        log="small/images/hidden1.iam.log",
+    )
+
+
+# --- weights ---------------------------------------------------------------------------------------------------------
+
+
+def state_dict(project: Project) -> dict[str, torch.Tensor]:
+    return torch.load(project.folder / "data/checkpoints/small.pt", weights_only=True)["state_dict"]
+
+
+def give_weights(project: Project, state: object, sha256: str | None = None) -> None:
+    """Save weights and name them in the config, under a second network."""
+    path = project.folder / "weights.pt"
+    torch.save(state, path)
+    network = {
+        "model": "mlp",
+        "options": {"widths": [12, 10]},
+        "dataset": "digits",
+        "normalization": {"mean": [0.13], "std": [0.31]},
+        "weights": {"file": "weights.pt", "sha256": sha256 or sha256_of(path)},
+    }
+    project.change("networks.given", network)
+
+
+def test_given_weights_work(project):
+    give_weights(project, state_dict(project))
+    project.snakemake("data/checkpoints/given.pt")
+    assert (project.folder / "data/checkpoints/given.json").is_file()
+
+
+def test_a_wrong_checksum(project):
+    give_weights(project, state_dict(project), "0" * 64)
+    found = sha256_of(project.folder / "weights.pt")
+    fails(
+        project,
+        "data/checkpoints/given.pt",
+        words=["weights.pt", "weights.sha256", "0" * 64, found, "Nothing has been deleted"],
+    )
+
+
+def test_a_checkpoint_of_another_architecture(project):
+    state = state_dict(project)
+    state["conv1.weight"] = torch.zeros(4, 1, 3, 3)
+    state["hidden2.weight"] = torch.zeros(7, 12)
+    give_weights(project, state)
+    fails(
+        project,
+        "data/checkpoints/given.pt",
+        words=["weights.pt", "another network", "conv1.weight", "hidden2.weight is (7, 12), not (10, 12)"],
+        log="checkpoints/given.log",
+    )
+
+
+def test_a_checkpoint_with_nan(project):
+    state = state_dict(project)
+    state["hidden1.weight"][0, 0] = float("nan")
+    give_weights(project, state)
+    fails(
+        project,
+        "data/checkpoints/given.pt",
+        words=["weights.pt", "hidden1.weight", "not finite"],
+        log="checkpoints/given.log",
+    )
+
+
+class Evil:
+    """Something whose unpickling runs a command."""
+
+    def __reduce__(self) -> tuple:
+        return (Path("evil").mkdir, ())
+
+
+def test_no_code_is_run_from_a_checkpoint(project):
+    give_weights(project, {"hidden1.weight": Evil()})
+    fails(project, "data/checkpoints/given.pt", words=["weights.pt", "nothing here runs code"])
+    assert not (project.folder / "evil").exists()
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def folder_of_images(project: Project) -> Path:
+    """Write a folder with two classes and name it in the config."""
+    noise = np.random.default_rng(0)
+    root = project.folder / "images"
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(3):
+                pixels = noise.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    project.change("datasets.folder", {"source": "image_folder", "path": "images"})
+    return root
+
+
+def test_a_folder_of_images_works(project):
+    folder_of_images(project)
+    project.snakemake("data/datasets/folder.h5")
+
+
+def test_a_class_without_images(project):
+    root = folder_of_images(project)
+    for path in (root / "test/dog").iterdir():
+        path.unlink()
+    said = fails(project, "data/datasets/folder.h5", words=["dog"], log="datasets/folder.log")
+    assert str(Path("images/test/dog")) in said or "class 'dog'" in said
+
+
+def test_a_corrupt_image(project):
+    root = folder_of_images(project)
+    path = root / "train/cat/1.png"
+    path.write_bytes(path.read_bytes()[:60])
+    fails(project, "data/datasets/folder.h5", words=["images/train/cat/1.png", "image"], log="datasets/folder.log")
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_hdf5_file_cut_in_half(project):
+    path = project.folder / "results/small/images/hidden1.am.h5"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (project.folder / "results/small/substitution/hidden1.am.csv").unlink()
+    fails(
+        project,
+        "results/small/substitution/hidden1.am.csv",
+        *BY_TIME,
+        words=["results/small/images/hidden1.am.h5", "cut off or damaged", "Delete it and run again"],
+        log="small/substitution/hidden1.am.log",
+    )
+    # And what the message says to do helps.
+    path.unlink()
+    project.snakemake("results/small/substitution/hidden1.am.csv")
+
+
+def test_a_table_that_is_not_whole(project):
+    path = project.folder / "results/small/substitution/hidden1.am.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[-1][: len(lines[-1]) // 2].rpartition(",")[0]]))
+    (project.folder / "results/small/units.csv").unlink()
+    words = ["hidden1.am.csv", "not a whole table"]
+    fails(project, "results/small/units.csv", *BY_TIME, words=words, log="small/units.log")
+
+
+def test_another_format_version(project):
+    path = project.folder / "data/datasets/digits.h5"
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 99
+    fails(
+        project,
+        "results/small/taps.json",
+        "--forcerun",
+        "taps",
+        *BY_TIME,
+        words=["data/datasets/digits.h5", "format_version 99"],
+        same=False,
+    )
+
+
+@pytest.fixture
+def full_project(project):
+    """Return a project whose folder of data sets has 2 MB: less than the data set needs, so a write breaks off."""
+    folder = project.folder / "data/datasets"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"mounting a small file system needs root: {mounted.stderr.decode().strip()}")
+    # What is finished already; also, Snakemake takes away folders that an error leaves empty, but cannot a mounted one.
+    (folder / "finished.h5").write_bytes(b"finished")
+    yield project
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_no_space_left(full_project):
+    words = ["digits.h5 cannot be brought back", "No space left", "give the same command again"]
+    fails(full_project, "data/datasets/digits.h5", words=words)
+    shutil.rmtree(full_project.folder / ".dvc/cache")
+    words = ["no space left on the disk", "run again", "data/datasets"]
+    fails(full_project, "data/datasets/digits.h5", words=words, log="datasets/digits.log")
+    assert [path.name for path in (full_project.folder / "data/datasets").iterdir()] == ["finished.h5"]
+
+
+def test_a_config_that_is_not_yaml(project):
+    (project.folder / "config.yaml").write_text("experiments: [")
+    done = project.try_to_run("snakemake", "-n")
+    assert done.returncode == 1
+    assert "not valid JSON or YAML" in done.stdout
+
+
+def test_a_study_without_what_it_needs(project):
+    project.write_config(
+        {key: value for key, value in yaml.safe_load(yaml.safe_dump(SMALL)).items() if key != "networks"}
+    )
+    fails(project, words=["config.yaml", "lacks the key 'networks'"])

@@ -1,0 +1,160 @@
+"""A run that nobody watches: what can be done is done, and the last lines say what failed, why, and what to lower."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from projects import KILL_AT, SMALL, Project, write_two_classes
+
+from unitscope.failures import KILLED, Failure, reason, told
+
+WIDE = """from torch import nn
+
+
+def network(shape, classes):
+    conv = nn.Conv2d(shape[0], 16, 3, padding=1)
+    return nn.Sequential(
+        nn.Upsample(scale_factor=28), conv, nn.ReLU(), nn.AvgPool2d(56), nn.Flatten(), nn.Linear(16 * 16, classes)
+    )
+"""
+"""Small images, large activations."""
+
+
+@pytest.fixture
+def wide(tmp_path) -> Project:
+    """Return a study of two layers, whose images take 3 MiB for each feature map and image."""
+    write_two_classes(tmp_path / "images")
+    config = copy.deepcopy(SMALL)
+    config["datasets"] = {
+        "digits": {"source": "image_folder", "path": str(tmp_path / "images"), "test_fraction": 0.25, "mode": "L"}
+    }
+    config["networks"]["small"] |= {"source": "python", "model": "wide:network", "options": {}}
+    config["experiments"]["small"] |= {"layers": ["1", "5"], "images": {"batch": 16}}
+    project = Project.create(tmp_path / "project", config)
+    (project.folder / "wide.py").write_text(WIDE)
+    return project
+
+
+def last_lines(said: str) -> str:
+    """Return what stands behind all that Snakemake prints while it works."""
+    return " ".join(said.rpartition("jobs failed")[2].partition("WorkflowError")[0].split())
+
+
+@pytest.mark.parametrize("how", ["memory", "killed"])
+def test_a_layer_that_takes_too_much_memory_takes_nothing_else_down(wide, how, tmp_path):
+    harmed = {"PYTHONPATH": KILL_AT}
+    if how == "memory":
+        harmed["LIMIT_AT"] = "images --layer 1|activation_maximization|100"
+    else:
+        harmed["KILL_AT"] = "images --layer 1|activation_maximization|1|"
+    done = wide.try_to_run("snakemake", "--cores", "8", "--resources", "gpu=1", **harmed)
+    assert done.returncode == 1
+    end = last_lines(done.stdout)
+    assert end.startswith(", "), done.stdout
+    for method in ("am", "iam"):
+        assert f"images experiment=small layer=1 method={method}: " in end
+        assert f"The log is logs/small/images/1.{method}.log." in end
+    assert ("There was not enough memory." if how == "memory" else KILLED) in end
+    assert 'Lower experiments.small.images.batch (16 now), for this layer alone by {"*":16,"1":8}.' in end
+    assert "Give the same command again" not in end and "Then give the same command again" in end
+    # Everything else is there.
+    results = wide.folder / "results/small"
+    there = {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
+    for method in ("am", "iam"):
+        assert {f"images/5.{method}.h5", f"substitution/5.{method}.csv"} <= there
+        assert f"images/1.{method}.h5" not in there
+    assert {"ablation/1.csv", "ablation/5.csv", "activations.h5", "selectivity.csv"} <= there
+    assert "units.csv" not in there
+    # What the line says is enough, and only what is left is done.
+    batch = yaml.safe_load(end.partition("alone by ")[2].partition("}")[0] + "}")
+    wide.change("experiments.small.images", {"batch": batch | {"1": 1 if how == "memory" else batch["1"]}})
+    before = wide.logs()
+    harmed.pop("KILL_AT", None)
+    wide.run("snakemake", "--cores", "8", "--resources", "gpu=1", **harmed)
+    executed = {log for log, written in wide.logs().items() if before.get(log) != written}
+    left = {f"small/{rule}/1.{method}" for rule in ("images", "substitution", "sheets") for method in ("am", "iam")}
+    tables = {f"small/{name}" for name in ("units", "layers", "metrics", "figures", "atlas")}
+    assert executed == left | {f"small/sheets/5.{method}" for method in ("am", "iam")} | tables
+
+
+def test_why_a_job_failed_is_what_its_log_says(tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text("12:00:00 epoch 1\nError: The training\ndiverged. Lower it.\n\nTraceback\nValueError: x\n")
+    assert reason(log) == "The training diverged. Lower it."
+    log.write_text("12:00:00 epoch 1\n")
+    assert reason(log) == reason(None) == reason(tmp_path / "none.log") == KILLED
+
+
+def test_what_to_lower_is_said_where_memory_ran_out_alone(tmp_path):
+    diverged, full = tmp_path / "a.log", tmp_path / "b.log"
+    diverged.write_text("Error: The training diverged.\n\n")
+    full.write_text("Error: There was not enough memory.\n\n")
+    failures = [Failure(job, log, "Lower it.") for job, log in (("a", diverged), ("b", full), ("c", None))]
+    said = told(failures, 3).splitlines()
+    assert said[0] == "3 jobs failed, 3 that depend on that were not started. Everything else is done and kept."
+    assert said[1].startswith("- a: The training diverged. The log is")
+    text = " ".join(" ".join(said).split())
+    assert text.count("Lower it.") == 2 and f"- c: {KILLED} Lower it." in text
+    assert told(failures[:1], 0).startswith("1 job failed. Everything else is done and kept.")
+
+
+# --- what DVC cannot do ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_killed_dvc_leaves_does_not_stop_the_next_call(project):
+    rest = project.folder / ".dvc/tmp/rwlock"
+    scripts = {"PYTHONPATH": str(project.folder)}
+    for command in (["snakemake", "--cores", "8"], ["python", "scripts/unlock.py"], ["python", "scripts/push.py"]):
+        # DVC opens it, which empties it, and is killed before it has written.
+        rest.write_text("")
+        assert "rwlock" in project.try_to_run("dvc", "commit", "--force", "dvc.yaml").stdout
+        said = project.try_to_run(*command, **scripts).stdout
+        assert "DVC was killed while it wrote .dvc/tmp/rwlock" in " ".join(said.split())
+        assert not rest.exists() or rest.read_text()
+        project.run("dvc", "commit", "--force", "dvc.yaml")
+
+
+def test_the_lock_of_a_living_dvc_stays(project):
+    """Nobody else writes the file while DVC's own lock beside it is held."""
+    rest = project.folder / ".dvc/tmp/rwlock"
+    rest.write_text("")
+    held = (
+        "from dvc.lock import make_lock\n"
+        "import subprocess, sys\n"
+        "with make_lock('.dvc/tmp/rwlock.lock', tmp_dir='.dvc/tmp'):\n"
+        "    sys.exit(subprocess.run([sys.executable, 'scripts/unlock.py']).returncode)\n"
+    )
+    said = project.run("python", "-c", held, PYTHONPATH=str(project.folder))
+    assert rest.exists() and "DVC was killed" not in said
+
+
+@pytest.mark.parametrize("link", ["results", "data/checkpoints"])
+def test_artifacts_on_another_disk(project, tmp_path, link):
+    disk = tmp_path / "disk"
+    place = project.folder / link
+    shutil.move(place, disk / link)
+    place.symlink_to(disk / link)
+    assert "Nothing to be done" in project.run("snakemake", "-n")
+    told = f"{link} is a link to {disk / link}, outside of this folder"
+    way = ""
+    for dpi, times in ((60, 1), (70, 0)):
+        project.change("experiments.small.figures", {"dpi": dpi})
+        said = " ".join(project.snakemake().split())
+        assert said.count(told) == times and "has not recorded them" not in said
+        way = way or said.partition("dvc cache dir --local ")[2].split()[0]
+        assert place.is_symlink() and "Nothing to be done" in project.run("snakemake", "-n")
+    rows = (project.folder / "made.lock").read_text()
+    assert f'"path": "{link}/' not in rows and '"path": "data/datasets/digits.h5"' in rows
+    done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    assert done.returncode == 1 and "Nothing is sent" in done.stdout
+    # The way that the line names.
+    place.unlink()
+    shutil.move(disk / link, place)
+    project.run("dvc", "cache", "dir", "--local", way)
+    project.change("experiments.small.figures", {"dpi": 80})
+    project.snakemake()
+    assert f'"path": "{link}/' in (project.folder / "made.lock").read_text()
+    project.run("python", "scripts/verify.py", "--cache", PYTHONPATH=str(project.folder))
+    assert Path(way).is_relative_to(disk) and list(Path(way).glob("files/md5/*/*"))

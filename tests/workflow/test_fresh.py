@@ -1,0 +1,598 @@
+"""Nothing stale is ever taken for fresh: what people do, by each command that they use, against a run from scratch.
+
+Each test does something to a finished study, gives the command again, and compares every artifact byte by byte with
+those of the same config computed from nothing; then the next call has nothing to do. The real Snakemake, make and DVC.
+"""
+
+import copy
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from projects import KILL_AT, SMALL, Project, flip, write_two_classes
+
+ENGINES = ("snakemake", "make run", "dvc repro")
+CHECKPOINT, RECORD = "data/checkpoints/small.pt", "data/checkpoints/small.json"
+IMAGES, ABLATION, UNITS = (
+    f"results/small/{name}" for name in ("images/hidden1.am.h5", "ablation/hidden1.csv", "units.csv")
+)
+
+
+class Oracle:
+    """Checksums of what a config gives when it is computed from nothing, once for each config."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, dict[str, str]] = {}
+
+    def __call__(self, project: Project) -> dict[str, str]:
+        name = json.dumps(project.config())
+        if name not in self._known:
+            scratch = Project.create(self._folder / str(len(self._known)), project.config())
+            scratch.run("snakemake", "--cores", "8", "--no-hooks")
+            self._known[name] = scratch.hashes()
+            shutil.rmtree(scratch.folder)
+        return self._known[name]
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory) -> Oracle:
+    return Oracle(tmp_path_factory.mktemp("scratch"))
+
+
+def again(project: Project, engine: str, oracle: Oracle) -> str:
+    """Give the command again; hold every artifact against a run from scratch; return what was said."""
+    said = project.run(*project.command(engine))
+    found, expected = project.hashes(), oracle(project)
+    different = {name for name in {**found, **expected} if found.get(name) != expected.get(name)}
+    assert not different, f"not those of a run from scratch: {sorted(different)}\n{said}"
+    assert "Nothing to be done" in project.run("snakemake", "-n")
+    return said
+
+
+def restored_by_a_colleague(project: Project, tmp_path: Path) -> None:
+    """Let a clone fetch what was recorded, and compare."""
+    project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
+    project.commit("results")
+    project.run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    colleague = project.clone(tmp_path / "colleague")
+    colleague.run("python", "scripts/restore.py", PYTHONPATH=str(colleague.folder))
+    assert colleague.hashes() == project.hashes()
+    assert "Nothing to be done" in colleague.run("snakemake", "-n")
+
+
+# --- jobs that fail, and files that are gone or changed --------------------------------------------------------------
+
+
+def test_a_job_fails_after_a_setting_was_changed(project, oracle, tmp_path):
+    for engine, rate in zip(ENGINES, (0.02, 0.03, 0.02), strict=True):
+        project.change("networks.small.training.learning_rate", 1e9)
+        for _ in range(2):
+            done = project.try_to_run(*project.command(engine))
+            assert done.returncode and "diverged" in done.stdout and "Nothing to be done" not in done.stdout
+        assert "Nothing to be done" not in project.run("snakemake", "-n")
+        locks = project.locks()
+        project.run("python", "scripts/record.py", PYTHONPATH=str(project.folder))
+        assert project.locks() == locks
+        project.change("networks.small.training.learning_rate", rate)
+        again(project, engine, oracle)
+    restored_by_a_colleague(project, tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["job", "everything"])
+def test_a_job_is_killed_after_a_setting_was_changed(project, oracle, victim):
+    for engine, steps in zip(ENGINES, (6, 4, 6), strict=True):
+        # The second and third time, the results are known, and would be brought back.
+        shutil.rmtree(project.folder / ".dvc/cache")
+        project.change("experiments.small.methods.am.steps", steps)
+        running = project.start(engine)
+        job = project.wait_for("images")
+        if victim == "job":
+            job.kill()
+        else:
+            # As where the power fails.
+            os.killpg(running.pid, signal.SIGKILL)
+            psutil.wait_procs([job])
+        running.communicate()
+        if engine != "make run" and victim != "job":
+            project.run("snakemake", "--unlock")
+        assert "Nothing to be done" not in project.run("snakemake", "-n")
+        again(project, engine, oracle)
+
+
+def test_intermediate_files_are_deleted(project, oracle):
+    for engine in ENGINES:
+        for name in (CHECKPOINT, IMAGES, ABLATION):
+            (project.folder / name).unlink()
+        logs = project.logs()
+        said = again(project, engine, oracle)
+        # No job was executed, and a line says so; DVC has already brought back what is a stage's own.
+        assert project.logs() == logs
+        for name in (CHECKPOINT, IMAGES, ABLATION)[engine == "dvc repro" :]:
+            assert f"{name} was not there: brought back from DVC's cache" in said
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_intermediate_files_are_deleted_and_nowhere_else(project, oracle, engine):
+    for name in (CHECKPOINT, ABLATION):
+        (project.folder / name).unlink()
+    shutil.rmtree(project.folder / ".dvc/cache")
+    again(project, engine, oracle)
+
+
+def test_an_older_commit_is_looked_at_and_left_with_git_alone(project, oracle, tmp_path):
+    project.commit("results")
+    project.change("experiments.small.methods.am.steps", 6)
+    project.snakemake()
+    project.commit("more steps")
+    new = project.hashes()
+    for engine in ENGINES:
+        project.run("git", "checkout", "--quiet", "HEAD~1")
+        project.run("dvc", "checkout")
+        assert project.hashes()[IMAGES] != new[IMAGES]
+        project.run("git", "checkout", "--quiet", "main")
+        said = again(project, engine, oracle)
+        assert project.hashes() == new
+        assert f"{IMAGES} held other bytes: brought back from DVC's cache" in said
+    restored_by_a_colleague(project, tmp_path)
+
+
+def edit_a_score(project: Project) -> None:
+    path = project.folder / UNITS
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    cells = first.split(",")
+    cells[header.split(",").index("selectivity")] = "0.999"
+    path.write_text("".join([header, ",".join(cells), *rest]))
+
+
+def flip_a_bit(project: Project) -> None:
+    flip(project.folder / IMAGES, 3000)
+
+
+def put_another_checkpoint_there(project: Project) -> None:
+    import torch
+
+    path = project.folder / CHECKPOINT
+    content = torch.load(path, weights_only=True)
+    for tensor in content["state_dict"].values():
+        tensor += 0.01
+    torch.save(content, path)
+
+
+def test_files_are_changed_by_hand(project, oracle, tmp_path):
+    before = project.hashes()
+    for engine in ENGINES:
+        for change, name in {edit_a_score: UNITS, flip_a_bit: IMAGES, put_another_checkpoint_there: CHECKPOINT}.items():
+            change(project)
+            assert project.hashes()[name] != before[name]
+        again(project, engine, oracle)
+        assert project.hashes() == before
+    restored_by_a_colleague(project, tmp_path)
+
+
+def test_a_changed_file_is_never_recorded(project):
+    """Not even where it cannot be brought back and the job that would write it fails."""
+    shutil.rmtree(project.folder / ".dvc/cache")
+    start = "def main(arguments: argparse.Namespace) -> None:\n"
+    project.edit("scripts/units.py", start, start + '    raise MemoryError("killed")\n')
+    locks = project.locks()
+    for engine in ENGINES:
+        edit_a_score(project)
+        assert project.try_to_run(*project.command(engine)).returncode
+        assert project.locks() == locks
+        shutil.copy(project.folder / "results/small/selectivity.csv", project.folder / UNITS)
+        done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+        assert done.returncode == 1 and "Nothing is sent" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, oracle, engine, tmp_path):
+    project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
+    project.commit("results")
+    project.run("dvc", "push")
+    clone = project.clone(tmp_path / "clone")
+    clone.run("dvc", "pull", "checkpoint@small")
+    clone.change("networks.small.training.learning_rate", 0.02)
+    again(clone, engine, oracle)
+    record = json.loads((clone.folder / RECORD).read_text())
+    assert record["settings"]["training"]["learning_rate"] == 0.02
+    # And without a change, what was pulled is taken.
+    other = project.clone(tmp_path / "other")
+    other.run("dvc", "pull", "dataset@digits", "checkpoint@small")
+    other.run("snakemake", "--cores", "8", "--", CHECKPOINT)
+    assert not (other.folder / "logs/checkpoints").exists()
+
+
+def test_touching_vouches_for_nothing(project, oracle):
+    project.change("experiments.small.methods.am.steps", 6)
+    project.run("snakemake", "--touch", "--cores", "1", "--forceall")
+    assert "Nothing to be done" not in project.run("snakemake", "-n")
+    again(project, "snakemake", oracle)
+
+
+def test_a_plain_change_set_back_comes_from_the_cache(project, oracle):
+    """Checkpoint, images and tables of a setting that was tried before are not computed again."""
+    before = project.hashes()
+    project.change("networks.small.training.learning_rate", 0.02)
+    project.snakemake()
+    assert project.hashes() != before
+    project.change("networks.small.training.learning_rate", 0.03)
+    logs = project.logs()
+    again(project, "snakemake", oracle)
+    assert project.hashes() == before and project.logs() == logs
+
+
+def test_a_dry_run_says_what_would_be_brought_back_and_brings_nothing(project):
+    for name in (IMAGES, UNITS):
+        (project.folder / name).unlink()
+    said = project.run("snakemake", "-n")
+    assert f"{IMAGES} was not there: would be brought back from DVC's cache" in said and "Nothing to be done" in said
+    assert not (project.folder / IMAGES).exists() and not (project.folder / UNITS).exists()
+    assert f"{UNITS} was not there: would be brought back" in project.run("snakemake", "-n", "--", UNITS)
+
+
+# --- code ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, engine):
+    project.change("experiments.small.methods.am.steps", 400)
+    project.change("experiments.small.layers", ["hidden1", "hidden2"])
+    module = project.folder / "unitscope/tables.py"
+    whole = module.read_text()
+    running = project.start(engine)
+    # Snakemake has planned; the job that needs the module comes later.
+    project.wait_for("taps")
+    module.write_text(whole + "\n\nOTHER = 1\n")
+    said, _ = running.communicate()
+    module.write_text(whole)
+    assert running.returncode and "The code has changed" in " ".join(said.split()), said
+    again(project, engine, oracle)
+
+
+def test_what_other_code_is_the_reason_for_is_told_before_it_begins(project):
+    total = "total = largest + others"
+    project.edit("unitscope/selectivity.py", total, "total = 2 * largest + others")
+    # As by a version that did not write down which code it ran: of everything.
+    shutil.copytree(project.folder, other := project.folder.with_name("other"), symlinks=True)
+    told = " ".join(project.run("snakemake", "-n").split())
+    assert re.search(
+        r"Other code than today's wrote the results of selectivity \(1\)\. With what is made from them, "
+        r"8 jobs are computed again: the last time these took \d+ s, one after another\.",
+        told,
+    )
+    said = project.snakemake()
+    assert said.index("Other code than today's") < said.index("rule selectivity:")
+    assert "Other code" not in project.run("snakemake", "-n")
+    shutil.rmtree(other / ".snakemake/unitscope")
+    (other / "made.lock").unlink()
+    told = " ".join(Project(other).run("snakemake", "-n").split())
+    assert "checkpoint (1)" in told and "images (2)" in told and "the last time these took" in told
+    shutil.rmtree(other / ".snakemake/metadata")
+    assert "`make plan` says how long" in " ".join(Project(other).run("snakemake", "-n").split())
+
+
+# --- a folder of images, and a network of the user's own -------------------------------------------------------------
+
+OWN = """from pathlib import Path
+
+from torch import nn
+
+
+def network(shape, classes):
+    width = int(Path(__file__).with_name("own.txt").read_text())
+    first = nn.Linear(shape[0] * shape[1] * shape[2], width)
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Linear(width, classes))
+"""
+
+
+@pytest.fixture(scope="module")
+def own_finished(tmp_path_factory) -> Project:
+    """Return a finished study of a folder of images and a network of the user's own. Not to be changed."""
+    folder = tmp_path_factory.mktemp("own")
+    write_two_classes(folder / "images")
+    config = copy.deepcopy(SMALL)
+    config["datasets"] = {"digits": {"source": "image_folder", "path": "raw", "test_fraction": 0.25, "mode": "L"}}
+    config["networks"]["small"] |= {"source": "python", "model": "own:network", "options": {}, "files": ["own.txt"]}
+    config["experiments"]["small"]["layers"] = ["1"]
+    project = Project.create(folder / "project", config)
+    (project.folder / "own.py").write_text(OWN)
+    (project.folder / "own.txt").write_text("6")
+    ignored = project.folder / ".gitignore"
+    ignored.write_text(ignored.read_text() + "/raw\n")
+    (project.folder / "raw").symlink_to(folder / "images")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def own(own_finished, tmp_path) -> Project:
+    """Return a copy whose images lie beside it, behind a link."""
+    project = own_finished.copy(tmp_path / "project")
+    shutil.copytree(own_finished.folder.parent / "images", tmp_path / "images")
+    (project.folder / "raw").unlink()
+    (project.folder / "raw").symlink_to(tmp_path / "images")
+    return project
+
+
+def swap_the_classes(project: Project) -> None:
+    raw = (project.folder / "raw").resolve()
+    for old, new in (("cat", "x"), ("dog", "cat"), ("x", "dog")):
+        (raw / old).rename(raw / new)
+
+
+def overwrite_images(project: Project) -> None:
+    path = (project.folder / "raw").resolve() / "cat/3.bmp"
+    content = bytearray(path.read_bytes())
+    content[-8:] = bytes(255 - byte for byte in content[-8:])
+    path.write_bytes(content)
+
+
+def point_the_link_elsewhere(project: Project) -> None:
+    other = project.folder.parent / "other"
+    shutil.copytree((project.folder / "raw").resolve(), other)
+    (project.folder / "raw").unlink()
+    (project.folder / "raw").symlink_to(other)
+    overwrite_images(project)
+
+
+def edit_the_network(project: Project) -> None:
+    project.edit("own.py", "nn.ReLU()", "nn.Tanh()")
+
+
+def edit_what_the_network_reads(project: Project) -> None:
+    (project.folder / "own.txt").write_text("7")
+
+
+CHANGES = [swap_the_classes, overwrite_images, point_the_link_elsewhere, edit_the_network, edit_what_the_network_reads]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_study_is_read_from_is_changed(own, change, tmp_path):
+    before = own.hashes()
+    change(own)
+    others = {engine: own.copy(tmp_path / engine) for engine in ENGINES[1:]}
+    scratch = Project.create(tmp_path / "scratch", own.config())
+    for file in ("own.py", "own.txt"):
+        shutil.copy(own.folder / file, scratch.folder / file)
+    (scratch.folder / "raw").symlink_to((own.folder / "raw").resolve())
+    scratch.run("snakemake", "--cores", "8", "--no-hooks")
+    assert scratch.hashes() != before
+    for engine, project in {"snakemake": own, **others}.items():
+        project.run(*project.command(engine))
+        assert project.hashes() == scratch.hashes()
+        assert "Nothing to be done" in project.run("snakemake", "-n")
+        assert project.run("dvc", "repro").count("Running stage") == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("gone", ["nothing there", "an empty folder"])
+def test_raw_images_are_not_here(own, engine, gone, tmp_path):
+    before = own.hashes()
+    own.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
+    own.commit("results")
+    own.run("python", "scripts/push.py", PYTHONPATH=str(own.folder))
+    (tmp_path / "images").rename(tmp_path / "unmounted")
+    if gone == "an empty folder":
+        (tmp_path / "images").mkdir()
+    said = own.run(*own.command(engine))
+    assert own.hashes() == before and "is not here; the data set that was made from it is used" in said
+    # A colleague has never had them.
+    colleague = own.clone(tmp_path / "colleague")
+    colleague.run("python", "scripts/restore.py", PYTHONPATH=str(colleague.folder))
+    assert colleague.hashes() == before
+    colleague.change("experiments.small.methods.am.steps", 6)
+    colleague.run(*colleague.command(engine))
+    after = colleague.hashes()
+    assert after["results/small/images/1.am.h5"] != before["results/small/images/1.am.h5"]
+    assert after["data/datasets/digits.h5"] == before["data/datasets/digits.h5"]
+    # What needs them is refused before anything is deleted.
+    colleague.change("datasets.digits.test_fraction", 0.5)
+    done = colleague.try_to_run(*colleague.command("snakemake"))
+    assert done.returncode and "datasets.digits.path: there is nothing at raw" in done.stdout, done.stdout
+    assert "Traceback" not in done.stdout and colleague.hashes() == after
+
+
+def test_a_file_that_the_network_reads_is_missing(own):
+    before = own.hashes()
+    (own.folder / "own.txt").rename(own.folder / "elsewhere")
+    own.change("networks.small.training.epochs", 2)
+    done = own.try_to_run(*own.command("snakemake"))
+    assert done.returncode and "networks.small.files: 'own.txt' is no file" in done.stdout and own.hashes() == before
+
+
+def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
+    own.change("datasets.digits.store", "index")
+    own.snakemake()
+    before = own.hashes()
+    (tmp_path / "images").rename(tmp_path / "unmounted")
+    assert "Nothing to be done" in own.snakemake()
+    own.change("networks.small.training.epochs", 2)
+    done = own.try_to_run(*own.command("snakemake"))
+    assert done.returncode and "there is nothing at raw, which data/checkpoints/small.pt needs" in done.stdout, (
+        done.stdout
+    )
+    assert own.hashes() == before
+
+
+# --- work that was cut off -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("damage", ["cut off", "flipped"])
+def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, damage, tmp_path):
+    project.change("networks.small.training.epochs", 6)
+    project.change("experiments.small.methods.am.steps", 64)
+    project.change("experiments.small.images", {"batch": 2})
+    kills = {"checkpoint|augmented": "checkpoints/small/*/epoch*.pt", "images|Adam.step": "small/images/*/*/*.npz"}
+    for killed, pieces in kills.items():
+        armed = tmp_path / "armed"
+        armed.touch()
+        watched = {
+            "PYTHONPATH": KILL_AT,
+            "KILL_AT": f"{killed}|300|{armed}",
+        }
+        project.try_to_run("snakemake", "--cores", "8", "--keep-going", **watched)
+        kept = sorted((project.folder / ".resume").glob(pieces))
+        assert not armed.exists() and kept, f"nothing was kept: {killed}"
+        if damage == "cut off":
+            kept[-1].write_bytes(kept[-1].read_bytes()[:-50])
+        else:
+            flip(kept[-1], -50)
+    again(project, engine, oracle)
+    assert "is damaged, and is dropped" in "".join(
+        path.read_text() for path in (project.folder / "logs").rglob("*.log")
+    )
+
+
+# --- what is recorded ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_has_nothing_to_do_records_as_well(project):
+    for name in ("dvc.lock", "made.lock"):
+        (project.folder / name).unlink()
+    assert "Nothing to be done" in project.snakemake()
+    assert (project.folder / "dvc.lock").is_file() and (project.folder / "made.lock").is_file()
+    assert "up to date" in project.run("dvc", "status", "dataset@digits", "checkpoint@small", "analysis@small")
+
+
+def test_a_lock_file_of_another_commit_is_noticed(project):
+    lock = project.folder / "dvc.lock"
+    older = lock.read_bytes()
+    project.change("experiments.small.figures", {"dpi": 60})
+    project.snakemake()
+    newer = project.locks()
+    # As where somebody has killed DVC before it could write, or has taken one of the two files from an older commit.
+    lock.write_bytes(older)
+    done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    assert done.returncode == 1 and "dvc.lock and made.lock differ" in done.stdout
+    assert "Nothing to be done" in project.snakemake()
+    assert project.locks() == newer
+
+
+def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile(project):
+    (followed,) = (project.folder / "data/study/experiments").glob("*.json")
+    followed.write_text(followed.read_text().replace('"steps": 4', '"steps": 5'))
+    locks = project.locks()
+    target = ("--target", "experiment_small")
+    done = project.try_to_run("python", "scripts/reproduce.py", *target, PYTHONPATH=str(project.folder))
+    assert done.returncode == 1 and "has changed while the stage ran" in " ".join(done.stdout.split())
+    assert project.locks() == locks
+
+
+def test_files_of_earlier_settings_are_recorded_only_as_jobs_wrote_them(project):
+    project.change("experiments.small.methods", {"am": {"steps": 4, "points": 2}})
+    project.snakemake()
+    left = "results/small/images/hidden1.iam.h5"
+    assert (project.folder / left).is_file()
+    (project.folder / "results/small/notes.txt").write_text("mine")
+    project.change("experiments.small.figures", {"dpi": 60})
+    recorded = project.locks()
+    project.snakemake()
+    assert project.locks() != recorded
+    flip(project.folder / left)
+    project.change("experiments.small.figures", {"dpi": 70})
+    recorded = project.locks()
+    assert f"{left} belongs to earlier settings, and has changed" in " ".join(project.snakemake().split())
+    done = project.try_to_run("dvc", "repro")
+    assert done.returncode and project.locks() == recorded
+    (project.folder / left).unlink()
+    project.snakemake()
+    assert project.locks() != recorded
+
+
+def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tmp_path):
+    environment = {"PYTHONPATH": str(project.folder)}
+    project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
+    project.commit("results")
+    project.run("python", "scripts/push.py", **environment)
+    objects = {path.name: path for path in (tmp_path / "store/files/md5").rglob("*") if path.is_file()}
+
+    def stored(name: str) -> Path:
+        md5 = hashlib.md5((project.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        return objects[md5[2:]]
+
+    stored(CHECKPOINT).unlink()
+    flip(stored(UNITS), 40)
+    done = project.try_to_run("python", "scripts/verify.py", "--store", **environment)
+    text = " ".join(done.stdout.split())
+    assert done.returncode == 1 and f"{CHECKPOINT} is missing" in text and f"{UNITS} is damaged" in text
+    said = project.run("python", "scripts/verify.py", "--store", "--repair", **environment)
+    assert f"{CHECKPOINT} is missing: put back" in said
+    project.run("python", "scripts/verify.py", "--store", **environment)
+    colleague = project.clone(tmp_path / "colleague")
+    colleague.run("python", "scripts/restore.py", PYTHONPATH=str(colleague.folder))
+    assert colleague.hashes() == project.hashes()
+    # The cache is looked at before anything is sent, and mended from here.
+    cached = project.folder / ".dvc/cache/files/md5" / stored(UNITS).relative_to(tmp_path / "store/files/md5")
+    flip(cached, 40)
+    done = project.try_to_run("python", "scripts/verify.py", "--cache", **environment)
+    assert done.returncode == 1 and f"{UNITS} is damaged" in " ".join(done.stdout.split())
+    project.run("python", "scripts/push.py", **environment)
+    project.run("python", "scripts/verify.py", "--cache", **environment)
+
+
+def test_other_versions_are_told_once(project):
+    lock = project.folder / "made.lock"
+    lock.write_text(lock.read_text().replace('"versions": "python ', '"versions": "python 2.7, formerly '))
+    said = project.run("python", "scripts/verify.py", PYTHONPATH=str(project.folder))
+    assert said.count("were made with python 2.7 (now ") == 1
+    said = project.run("python", "scripts/summary.py", PYTHONPATH=str(project.folder))
+    assert said.count("were made with python 2.7 (now ") == 1
+
+
+def test_snakemake_decides_by_time_stamps_where_it_is_told_to(project):
+    by_time = ("snakemake", "-n", "--rerun-triggers", "mtime")
+    os.utime(project.folder / IMAGES)
+    assert "Nothing to be done" in project.run(*by_time)
+    (project.folder / IMAGES).write_bytes(b"other")
+    assert "Nothing to be done" not in project.run(*by_time)
+    project.snakemake()
+    project.change("experiments.small.methods.am.steps", 6)
+    assert "Nothing to be done" in project.run(*by_time)
+    assert "Nothing to be done" not in project.run("snakemake", "-n")
+
+
+def test_nothing_is_imported_that_a_plan_does_not_need(project):
+    """A normal parse starts no process and imports no torch."""
+    code = (
+        "import subprocess, sys\n"
+        "from snakemake.cli import main\n"
+        "class Refused(subprocess.Popen):\n"
+        "    def __init__(self, words, *more, **named):\n"
+        # What importing h5py asks.
+        "        assert words == ['uname', '-p'], words\n"
+        "        super().__init__(words, *more, **named)\n"
+        "subprocess.Popen = Refused\n"
+        "try: main(['-n'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'dvc', 'matplotlib'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.folder,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_config_of_its_own_is_not_recorded_as_the_default_one(project, tmp_path):
+    other = tmp_path / "other.yaml"
+    config = copy.deepcopy(SMALL)
+    config["experiments"]["small"]["methods"]["am"]["steps"] = 6
+    other.write_text(yaml.safe_dump(config))
+    locks = project.locks()
+    project.run("snakemake", "--cores", "8", "--configfile", str(other))
+    assert project.locks() == locks

@@ -1,0 +1,570 @@
+"""The ledger and what it stands on: checksums that are remembered, lines that a kill has cut off, Snakemake's hooks."""
+
+import json
+import os
+import time
+
+import pytest
+
+from unitscope import contents, ledger, store
+from unitscope.contents import Contents, append_lines, read_lines
+from unitscope.errors import UserError
+from unitscope.ledger import Ledger, Run, locked_rows, other_versions, rows_of, source_or_recorded, write_lock
+
+ONE, TWO = "1" * 64, "2" * 64
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def settled(path):
+    """Let the clock go on, so that no second change can carry the same times."""
+    while time.time_ns() - path.stat().st_ctime_ns <= contents.STEP:
+        time.sleep(0.01)
+
+
+class Counting(Contents):
+    """Counts how many files it reads."""
+
+    read = 0
+
+    def _read(self, *arguments, **named):
+        self.read += 1
+        return super()._read(*arguments, **named)
+
+
+# --- checksums -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_read_once(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    settled(path)
+    first = Counting(tmp_path / "contents")
+    digest = first.sha256("a")
+    assert first.sha256("a") == digest and first.read == 1
+    first.save()
+    later = Counting(tmp_path / "contents")
+    assert later.sha256("a") == digest and later.read == 0
+    # Each process that believes nothing reads, once.
+    strict = Counting(tmp_path / "contents", trust=False)
+    assert strict.sha256("a") == strict.sha256("a") == digest and strict.read == 1
+
+
+def test_a_byte_that_changes_under_kept_times_is_seen(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    settled(path)
+    known = Contents(None)
+    before, stat = known.sha256("a"), path.stat()
+    with open(path, "r+b") as file:
+        file.write(b"two")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    assert known.sha256("a") != before
+
+
+def test_a_file_that_was_just_written_is_not_remembered(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    known = Counting(None)
+    # As where clock and change fall into one tick.
+    monkeypatch.setattr(contents.time, "time_ns", lambda: path.stat().st_ctime_ns)
+    known.sha256("a")
+    known.sha256("a")
+    assert known.read == 2
+
+
+def test_what_is_no_file_has_no_checksum(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    known = Contents(None)
+    assert {known.sha256(name) for name in ("nothing", "folder", "link", "folder/x/y")} == {""}
+    assert known.sha256_and_md5("nothing") == ("", "")
+
+
+def test_names_of_any_bytes_are_kept(tmp_path):
+    name = os.fsdecode(b"\xff\xfe \n\t\xe2\x82\xac")
+    (tmp_path / name).write_bytes(b"one")
+    settled(tmp_path / name)
+    known = Contents(tmp_path / "contents")
+    known.sha256(name)
+    known.save()
+    assert Counting(tmp_path / "contents")._known[name][1] == known.sha256(name)
+
+
+def test_the_file_of_checksums_does_not_grow_for_ever(tmp_path):
+    file = tmp_path / "contents"
+    append_lines(file, (["a", [number, 1, 1, 1], ONE] for number in range(5000)))
+    assert Contents(file)._known == {"a": ((4999, 1, 1, 1), ONE)}
+    assert len(list(read_lines(file))) == 1
+
+
+def test_lines_that_a_kill_has_cut_off_are_passed_over(tmp_path):
+    file = tmp_path / "lines"
+    append_lines(file, [["one", 1], ["two", 2]])
+    for length in range(len(file.read_bytes()) + 1):
+        cut = tmp_path / f"cut{length}"
+        cut.write_bytes(file.read_bytes()[:length])
+        whole = list(read_lines(cut))
+        append_lines(cut, [["three", 3]])
+        assert list(read_lines(cut)) == [*whole, ["three", 3]]
+
+
+def test_lines_of_something_else_are_passed_over(tmp_path):
+    file = tmp_path / "ledger"
+    lines = ['["a",[1,2],"x"]', '["a",["x",1,1,1],3]', '{"a": 1}', '["k"]', '[1, {}, "", ""]', '["k", [], "", ""]']
+    file.write_text("\n".join([*lines, '["k", {"p": ["s"]}, "", ""]', "null", "\x00", ""]))
+    Contents(file)
+    assert Ledger(file, tmp_path / "none").runs("k") == []
+
+
+# --- the ledger ------------------------------------------------------------------------------------------------------
+
+
+def test_all_that_was_ever_written_under_a_key_is_known(tmp_path):
+    runs = [Run("key", {"a": (content, "md5")}, "", "torch 1") for content in (ONE, TWO)]
+    known = Ledger(tmp_path / "ledger", tmp_path / "lock")
+    for run in [*runs, *runs]:
+        known.note(run)
+    later = Ledger(tmp_path / "ledger", tmp_path / "lock")
+    assert later.runs("key") == later.runs_of("a") == runs[::-1]
+    assert later.runs("other") == later.runs_of("b") == []
+    assert len((tmp_path / "ledger").read_text().splitlines()) == 2
+
+
+def test_the_lock_vouches_like_the_ledger_and_is_sorted(tmp_path):
+    runs = [
+        Run("k2", {"c": (ONE, "m"), "a": (TWO, "n")}, "", "torch 1"),
+        Run("k1", {"b": (ONE, "m")}, "raw", "torch 1"),
+    ]
+    write_lock([row for run in runs for row in rows_of(run)])
+    text = (tmp_path / "made.lock").read_text()
+    assert [json.loads(line)["path"] for line in text.splitlines()] == ["a", "b", "c"]
+    known = Ledger()
+    assert known.runs("k1") == [runs[1]] and dict(known.runs("k2")[0].outputs) == dict(runs[0].outputs)
+    assert ledger.recorded(runs)
+    assert not ledger.recorded([Run("k1", {"b": (TWO, "m")}, "raw", "torch 1")])
+    # One stage of DVC knows its own files alone.
+    write_lock(rows_of(Run("k3", {"b": (TWO, "m")})), keep=True)
+    assert [row["key"] for row in locked_rows().values()] == ["k2", "k3", "k2"]
+    write_lock(rows_of(runs[1]))
+    assert list(locked_rows()) == ["b"]
+
+
+def test_marks_of_a_conflict_in_the_lock_are_passed_over(tmp_path):
+    write_lock(rows_of(Run("key", {"a": (ONE, "m")})))
+    lock = tmp_path / "made.lock"
+    lock.write_text(f'<<<<<<< HEAD\n{lock.read_text()}=======\n{{"path": 1}}\n[]\n>>>>>>> other\n')
+    assert [run.key for run in Ledger().runs_of("a")] == ["key"]
+
+
+def test_raw_data_that_are_not_here_count_as_when_they_were_read(tmp_path):
+    (tmp_path / "raw").write_bytes(b"raw")
+    (tmp_path / "data.h5").write_bytes(b"data")
+    known = Contents(tmp_path / "sources")
+    digest, here = source_or_recorded(tmp_path / "raw", "data.h5", known)
+    assert here
+    sha256 = Contents(None).sha256("data.h5")
+    for source, content in (("older", TWO), (digest, sha256), ("newer", ONE)):
+        Ledger().note(Run(f"key of {source}", {"data.h5": (content, "m")}, source))
+    (tmp_path / "raw").unlink()
+    # What was read for the file that lies there, not what was read last.
+    assert source_or_recorded(tmp_path / "raw", "data.h5", known) == (digest, False)
+    assert source_or_recorded(tmp_path / "raw", "other.h5", known) == ("", False)
+
+
+def test_other_versions_are_counted(monkeypatch):
+    monkeypatch.setattr(ledger, "versions", lambda: "python 3.11.7, torch 2.14.1")
+    made = ["python 3.11.7, torch 2.14.1", "python 3.11.7, torch 2.13.0", "python 3.11.7, torch 2.13.0", ""]
+    assert other_versions({"versions": text} for text in made) == [
+        "2 files were made with torch 2.13.0 (now 2.14.1)",
+    ]
+
+
+def test_what_is_brought_back_is_what_was_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
+    place = tmp_path / "cache/files/md5/ab/cdef"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"whole")
+    sha256 = Contents(None).sha256(str(place))
+    assert store.stored("abcdef", sha256) == place
+    assert (
+        store.stored("abcdef", ONE) is None
+        and store.stored("0123", sha256) is None
+        and store.stored("", sha256) is None
+    )
+    store.bring_back("results/a", place)
+    assert (tmp_path / "results/a").read_bytes() == b"whole" and len(list((tmp_path / "results").iterdir())) == 1
+
+
+# --- Snakemake's hooks -----------------------------------------------------------------------------------------------
+
+SNAKEFILE = """
+import sys
+sys.path.insert(0, {root!r})
+from unitscope.snakemake_internals import install
+install(workflow, lambda job: "no disk" if job.rule.name == "refused" else "",
+        lambda job: open("images").read() if job.rule.name == "e" else "")
+
+WORD = open("word").read()
+NUMBER = int(open("number").read())
+
+rule all:
+    input: "c", "d"
+
+rule a:
+    input: "raw"
+    output: "a", "beside"
+    params: word=WORD
+    shell: "echo a >> log; cat raw > a; echo {{params.word}} >> a; echo beside > beside"
+
+rule b:
+    input: "a"
+    output: temp("b.{{number}}")
+    shell: "echo b{{wildcards.number}} >> log; cat a > {{output}}; echo {{wildcards.number}} >> {{output}}"
+
+rule c:
+    input: expand("b.{{number}}", number=range(NUMBER))
+    output: "c"
+    shell: "echo c >> log; cat {{input}} > c"
+
+rule d:
+    input: a=ancient("a"), raw="raw"
+    output: "d"
+    shell: "echo d >> log; cat raw > d; test ! -e fail"
+
+rule e:
+    output: "e"
+    params: source=open("images").read()
+    shell: "echo e >> log; cat images > e; test ! -e change || echo changed > images"
+
+rule refused:
+    output: "refused"
+    shell: "touch refused"
+
+onsuccess:
+    shell("echo success >> hooks")
+"""
+
+
+class Flow:
+    """A flow of four rules, one of them with temporary outputs."""
+
+    def __init__(self, folder):
+        from projects import ROOT
+
+        self.folder = folder
+        (folder / "Snakefile").write_text(SNAKEFILE.format(root=str(ROOT)))
+        for name, text in {"word": "one", "number": "2", "raw": "raw", "images": "images"}.items():
+            (folder / name).write_text(text)
+
+    def run(self, *words):
+        """Run Snakemake; return the jobs that it executed, its exit code and what it said."""
+        import subprocess
+        import sys
+
+        (self.folder / "log").unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        log = self.folder / "log"
+        jobs = "".join(sorted(log.read_text().split())) if log.exists() else ""
+        return jobs, done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished_flow(tmp_path_factory):
+    flow = Flow(tmp_path_factory.mktemp("flow"))
+    assert flow.run()[:2] == ("ab0b1cd", 0)
+    return flow.folder
+
+
+@pytest.fixture
+def flow(finished_flow, tmp_path):
+    import shutil
+
+    shutil.copytree(finished_flow, tmp_path / "flow")
+    flow = Flow(tmp_path / "flow")
+    return flow
+
+
+def test_bytes_that_are_known_are_fresh_whenever_they_were_written(flow):
+    assert flow.run()[:2] == ("", 0)
+    for name in ("raw", "a", "c"):
+        os.utime(flow.folder / name)
+    assert flow.run()[:2] == ("", 0)
+    # Not even without Snakemake's own records.
+    import shutil
+
+    shutil.rmtree(flow.folder / ".snakemake/metadata")
+    assert flow.run()[:2] == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        # `ancient` keeps d from being executed again after a; c follows.
+        ("word", "two", "ab0b1c"),
+        ("raw", "other", "ab0b1cd"),
+        ("number", "3", "b0b1b2c"),
+        ("a", "edited", "ab0b1c"),
+        ("c", "edited", "b0b1c"),
+        ("c", None, "b0b1c"),
+        ("d", None, "d"),
+        ("beside", "edited", "ab0b1c"),
+        # Written again, it is as it was, and what reads it as ancient is fresh.
+        ("a", None, "ab0b1c"),
+    ],
+)
+def test_what_differs_is_executed_and_what_follows(flow, name, text, expected):
+    if text is None:
+        (flow.folder / name).unlink()
+    else:
+        (flow.folder / name).write_text(text)
+    planned = flow.run("-n")[2]
+    assert "Nothing to be done" not in planned and "has changed meanwhile" not in planned
+    jobs, code, said = flow.run()
+    assert (jobs, code) == (expected, 0) and "has changed meanwhile" not in said
+    assert flow.run()[:2] == ("", 0)
+
+
+def test_the_reason_is_told(flow):
+    (flow.folder / "c").write_text("edited")
+    assert "c holds bytes that no job has written here" in flow.run("-n")[2]
+    (flow.folder / "c").unlink()
+    assert "c is not there" in flow.run("-n")[2]
+    flow.run()
+    (flow.folder / "word").write_text("two")
+    said = flow.run("-n")[2]
+    assert "a was written with other settings, code or inputs" in said and "before: 'one'" in said
+
+
+def test_the_order_of_inputs_and_outputs_counts(flow):
+    flow_text = (flow.folder / "Snakefile").read_text()
+    (flow.folder / "Snakefile").write_text(flow_text.replace("range(NUMBER)", "range(NUMBER)[::-1]"))
+    assert flow.run()[:2] == ("b0b1c", 0)
+
+
+def test_a_failed_job_has_written_nothing(flow):
+    (flow.folder / "raw").write_text("other")
+    (flow.folder / "fail").touch()
+    for _ in range(2):
+        done = flow.run("--keep-going", "--keep-incomplete")
+        assert "d" in done[0] and done[1] == 1
+    # Its output lies there as a whole, and is not taken.
+    assert (flow.folder / "d").read_text() == "other"
+    (flow.folder / "fail").unlink()
+    assert flow.run()[:2] == ("d", 0)
+    assert flow.run()[:2] == ("", 0)
+
+
+def test_a_setting_set_back_needs_no_job_where_the_bytes_are_there(flow):
+    kept = {name: (flow.folder / name).read_bytes() for name in ("a", "beside", "c", "d")}
+    (flow.folder / "word").write_text("two")
+    flow.run()
+    (flow.folder / "word").write_text("one")
+    for name, content in kept.items():
+        (flow.folder / name).write_bytes(content)
+    assert flow.run()[:2] == ("", 0)
+
+
+def test_outputs_of_two_runs_are_not_mixed(flow):
+    """The checkpoint of one training beside the record of another: each is known, together they are not."""
+    text = (flow.folder / "Snakefile").read_text()
+    flaky = text.replace("echo beside > beside", "date +%N > beside; cat beside >> a")
+    (flow.folder / "Snakefile").write_text(flaky)
+    flow.run()
+    first = (flow.folder / "beside").read_bytes()
+    flow.run("--forcerun", "a")
+    second = (flow.folder / "beside").read_bytes()
+    assert first != second and flow.run()[0] == ""
+    (flow.folder / "beside").write_bytes(first)
+    assert flow.run()[0] == "ab0b1c"
+
+
+def test_a_job_whose_inputs_change_meanwhile_is_not_noted(flow):
+    text = (flow.folder / "Snakefile").read_text()
+    (flow.folder / "Snakefile").write_text(text.replace("test ! -e fail", "sleep 1; echo changed > raw"))
+    _, code, said = flow.run("d", "--forcerun", "d")
+    assert code == 0 and "has changed meanwhile" in said
+    assert "d" in flow.run("-n", "d")[2] and "Nothing to be done" not in flow.run("-n", "d")[2]
+
+
+def test_an_input_that_is_changed_and_set_back_meanwhile_is_noticed(flow):
+    text = (flow.folder / "Snakefile").read_text()
+    change = "cp raw kept; echo changed > raw; cat raw > d; cat kept > raw"
+    (flow.folder / "Snakefile").write_text(text.replace("cat raw > d; test ! -e fail", change))
+    _, code, said = flow.run("d")
+    assert code == 0 and (flow.folder / "d").read_text() == "changed\n" and "has changed meanwhile" in said
+    assert "d" in flow.run("d")[0]
+
+
+def test_raw_data_that_change_meanwhile_are_noticed(flow):
+    (flow.folder / "change").touch()
+    assert "has changed meanwhile" in flow.run("e")[2]
+    (flow.folder / "images").write_text("images")
+    (flow.folder / "change").unlink()
+    assert flow.run("e")[0] == "e" and flow.run("e")[0] == ""
+
+
+def test_what_lies_behind_a_missing_source_is_not_taken_for_a_source(flow):
+    (flow.folder / "raw").rename(flow.folder / "elsewhere")
+    (flow.folder / "a").write_text("edited")
+    for words in ((), ("-n",)):
+        jobs, code, said = flow.run(*words)
+        assert code == 1 and jobs == "" and "a is there, but a file that rule a would write it from is missing" in said
+    (flow.folder / "elsewhere").rename(flow.folder / "raw")
+    assert flow.run()[:2] == ("ab0b1c", 0)
+
+
+def test_jobs_that_were_due_by_time_stamps_are_noted_as_well(flow):
+    (flow.folder / "raw").write_text("other")
+    assert flow.run("--rerun-triggers", "mtime")[0] == "ab0b1cd"
+    assert flow.run()[:2] == ("", 0)
+
+
+def with_cache(flow, *names):
+    """Let a cache of DVC's hold files."""
+    import hashlib
+    import shutil
+
+    (flow.folder / ".dvc/cache").mkdir(parents=True)
+    for name in names:
+        md5 = hashlib.md5((flow.folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        place = flow.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(flow.folder / name, place)
+
+
+def test_nothing_is_brought_back_while_somebody_else_works_here(flow):
+    with_cache(flow, "c")
+    (flow.folder / "c").unlink()
+    (flow.folder / ".snakemake/locks").mkdir(exist_ok=True)
+    (flow.folder / ".snakemake/locks/0.output.lock").write_text("d\n")
+    (flow.folder / "d").unlink()
+    assert flow.run()[1] == 1 and not (flow.folder / "c").exists()
+    (flow.folder / ".snakemake/locks/0.output.lock").unlink()
+    assert flow.run()[:2] == ("d", 0) and (flow.folder / "c").exists()
+
+
+def test_results_of_which_nothing_is_known_are_named_before_they_are_computed_again(flow):
+    import shutil
+
+    shutil.rmtree(flow.folder / ".snakemake/unitscope")
+    for words in (("-n",), ()):
+        told = " ".join(flow.run(*words)[2].split())
+        assert "Other code than today's wrote the results of a (1), c (1), d (1)." in told
+    assert "Other code" not in flow.run()[2]
+
+
+def test_what_is_replaced_is_kept_if_a_job_has_written_it(flow):
+    with_cache(flow, "a", "beside", "c")
+    (flow.folder / "word").write_text("two")
+    assert flow.run()[0] == "ab0b1c"
+    two = (flow.folder / "c").read_bytes()
+    for word in ("one", "two"):
+        (flow.folder / "word").write_text(word)
+        assert flow.run()[:2] == ("", 0)
+    assert (flow.folder / "c").read_bytes() == two
+
+
+def test_a_damaged_copy_is_not_brought_back(flow):
+    with_cache(flow, "c")
+    (copy,) = (path for path in (flow.folder / ".dvc/cache").rglob("*") if path.is_file())
+    copy.write_bytes(b"damaged")
+    (flow.folder / "c").unlink()
+    assert flow.run()[0] == "b0b1c"
+
+
+def test_the_gate_looks_at_bytes_whatever_a_profile_says(flow, monkeypatch):
+    import sys
+    from pathlib import Path
+
+    monkeypatch.chdir(flow.folder)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    (flow.folder / "profiles/default").mkdir(parents=True)
+    (flow.folder / "profiles/default/config.yaml").write_text("rerun-triggers: [mtime]\n")
+    looked = ledger.gate()
+    assert not looked.reasons and sorted(row["path"] for row in looked.rows) == ["a", "beside", "c", "d"]
+    (flow.folder / "c").write_text("edited")
+    (reason,) = ledger.gate().reasons
+    assert reason.startswith("c holds bytes that no job has written here")
+    assert ledger.gate("nothing").reasons[0].startswith("Snakemake cannot plan")
+
+
+def test_a_job_that_cannot_be_executed_here_is_refused_before_anything_is_deleted(flow):
+    (flow.folder / "refused").write_text("mine")
+    jobs, code, said = flow.run("refused", "c", "--forcerun", "refused", "c")
+    assert code == 1 and jobs == "" and "no disk" in said and "Traceback" not in said
+    assert (flow.folder / "refused").read_text() == "mine"
+
+
+def test_success_is_told_where_there_was_nothing_to_do(flow):
+    count = len((flow.folder / "hooks").read_text().split())
+    flow.run()
+    assert len((flow.folder / "hooks").read_text().split()) == count + 1
+    flow.run("-n")
+    flow.run("--no-hooks")
+    assert len((flow.folder / "hooks").read_text().split()) == count + 1
+
+
+def test_interrupted_between_a_temporary_file_and_what_is_made_from_it(flow):
+    (flow.folder / "word").write_text("two")
+    assert flow.run("b.0", "b.1")[0] == "ab0b1"
+    assert (flow.folder / "b.0").exists()
+    # Both are known under today's key, and are taken.
+    assert flow.run()[0] == "c"
+    (flow.folder / "word").write_text("three")
+    flow.run("b.0", "b.1")
+    (flow.folder / "word").write_text("four")
+    assert flow.run()[0] == "ab0b1c"
+    flow.run("b.0", "b.1", "--forcerun", "b")
+    (flow.folder / "b.0").write_text("edited")
+    (flow.folder / "c").unlink()
+    assert flow.run()[0] == "b0c"
+
+
+def test_records_that_cannot_be_read_or_written_stop_nothing(flow):
+    import shutil
+
+    for name in ("ledger", "contents"):
+        shutil.rmtree(flow.folder / ".snakemake/unitscope", ignore_errors=True)
+        (flow.folder / ".snakemake/unitscope" / name).mkdir(parents=True)
+        jobs, code, said = flow.run()
+        assert (jobs, code) == ("ab0b1cd", 0) and "Traceback" not in said
+        assert ("cannot be written" in said) == (name == "ledger")
+
+
+def test_links_in_a_circle_and_files_that_may_not_be_read(tmp_path, monkeypatch):
+    (tmp_path / "circle").symlink_to("circle")
+    assert Contents(None).sha256("circle") == ""
+
+    def refused(path):
+        raise PermissionError(13, "denied", path)
+
+    monkeypatch.setattr(contents.os, "stat", refused)
+    with pytest.raises(UserError, match=r"a: permission denied\. Fix"):
+        Contents(None).sha256("a")
+
+
+def test_a_dry_run_of_the_gate_tells_what_is_fresh_and_reads_everything(flow):
+    vouched = flow.folder / "vouched"
+    os.environ[ledger.GATE] = str(vouched)
+    try:
+        assert "Nothing to be done" in flow.run("-n")[2]
+        paths = sorted(path for run in ledger.runs_in(vouched) for path in run.outputs)
+        assert paths == ["a", "beside", "c", "d"]
+        # A checksum that lies is not believed.
+        seen = flow.folder / ".snakemake/unitscope/contents"
+        seen.write_text(seen.read_text().replace(Contents(None).sha256(str(flow.folder / "c")), ONE))
+        assert "Nothing to be done" in flow.run("-n")[2]
+    finally:
+        del os.environ[ledger.GATE]

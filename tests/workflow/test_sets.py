@@ -1,0 +1,59 @@
+"""Joint and cumulative ablation in a small study, end to end."""
+
+import copy
+
+import numpy as np
+import pytest
+from projects import SMALL, undocumented
+
+from unitscope.artifacts import read_table
+
+POINTS = 4
+
+
+@pytest.fixture
+def results(project):
+    """Return the results of a small study with both analyses."""
+    study = copy.deepcopy(SMALL)
+    study["experiments"]["small"] |= {
+        "layers": ["hidden1", "hidden2"],
+        "analyses": ["joint", "cumulative"],
+        "joint": {"controls": 3},
+        "cumulative": {"orders": 2, "points": POINTS, "clamps": ["zero", "mean"], "images": 60, "resamples": 50},
+    }
+    project.write_config(study)
+    project.snakemake()
+    return project.folder / "results/small"
+
+
+def test_joint_and_cumulative_ablation(results):
+    for layer in ("hidden1", "hidden2"):
+        found, rs = (read_table(results / f"{folder}/{layer}.iam.csv") for folder in ("joint", "substitution"))
+        ablation = read_table(results / f"ablation/{layer}.csv")
+        assert np.array_equal(found["unit"], rs["unit"])
+        np.testing.assert_allclose(found["loss_unit"], ablation["ablation_loss"], atol=1e-6)
+        whole = found["loss_joint"] - found["loss_unit"] - found["loss_set"]
+        np.testing.assert_allclose(found["interaction"], whole, atol=1e-12)
+        # Whatever is not there is explained.
+        assert (found["reason"][np.isnan(found["control_mean"])] != "").all()
+        matched = (found["scale_ratio"] >= 0.5) & (found["scale_ratio"] <= 2)
+        assert np.array_equal(matched, found["reason"] == "")
+        assert np.array_equal(np.isnan(found["interaction"]), rs["substitutes"] == "")
+        curves = read_table(results / f"cumulative/{layer}.csv")
+        drawn = np.isfinite(curves["fraction"])
+        assert set(curves["fraction"][drawn & (curves["removed"] == 0)]) == {0.0}
+        for clamp in ("zero", "mean"):
+            own = drawn & (curves["clamp"] == clamp)
+            for end in (0.0, 1.0):
+                # All curves begin with the intact network and end without the layer.
+                assert len(set(curves["loss"][own & (curves["fraction"] == end)])) == 1
+    assert set(read_table(results / "joint.csv")["high"]) == {"median", "half"}
+    assert undocumented(results.parent) == set()
+    areas = read_table(results / "cumulative_areas.csv")
+    assert set(areas["layer"]) == {"hidden1", "hidden2", ""}
+    known = areas["reason"] == ""
+    assert (areas["accuracy_area_low"] <= areas["accuracy_area"])[known].all()
+    assert (areas["accuracy_area"] <= areas["accuracy_area_high"])[known].all()
+    assert {"selectivity", "random"} <= set(areas["score"][known])
+    for name in ("joint", "cumulative"):
+        assert (results / f"figures/{name}.png").stat().st_size > 10_000

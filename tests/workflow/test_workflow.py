@@ -1,0 +1,403 @@
+"""The workflow as a whole: what every config plans, what the README draws, what the jobs import."""
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+
+import networkx as nx
+import pytest
+import yaml
+from projects import ROOT, SMALL, Project
+
+from scripts.plan import FLOW
+from unitscope import provenance
+from unitscope.errors import UserError
+from unitscope.study import load_study
+
+PLANNED = {
+    "config.yaml": {"digits"},
+    "configs/analyses.yaml": {"analyses", "analyses-untrained"},
+    "configs/cifar10.yaml": {"cifar10"},
+    "configs/imagenet.yaml": {"resnet50", "vit-b"},
+    "configs/own_network.yaml": {"own-residual"},
+    "configs/resnet18.yaml": {"my-resnet18"},
+    "configs/timm.yaml": {"my-mobilenet"},
+    "configs/training_time.yaml": {f"growing-epoch{epoch}" for epoch in (0, 1, 3, 12)},
+    "paper/config.yaml": {
+        *("mlp", "vgg16-cifar10", "vgg16-imagenet"),
+        *(f"shallow-seed{seed}" for seed in range(5)),
+        *(
+            f"sensitivity{choice}-seed{seed}"
+            for choice in ("", "-readout-max", "-readout-center", "-pool", "-batchnorm")
+            for seed in range(2)
+        ),
+    },
+    "paper/cpu.yaml": {
+        "mlp-cpu",
+        "vgg16-cifar10-cpu",
+        "vgg16-imagenet-cpu",
+        *(f"shallow-cpu-seed{seed}" for seed in range(5)),
+        *(
+            f"sensitivity-cpu{choice}-seed{seed}"
+            for choice in ("", "-readout-max", "-readout-center", "-pool", "-epochs5", "-batchnorm")
+            for seed in range(2)
+        ),
+    },
+    "paper/sizes.yaml": {"mlp-sizes", "shallow-sizes", "vgg16-cifar10-sizes", "vgg16-imagenet-sizes"},
+}
+"""The experiments that each config of the project plans."""
+
+DRAWN = ("paper/cpu.yaml", "configs/analyses.yaml", "configs/training_time.yaml")
+"""Configs that have a job of every rule between them."""
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Project:
+    """Return a clone in which nothing has been run."""
+    return Project.create(
+        tmp_path_factory.mktemp("clone") / "project", yaml.safe_load((ROOT / "config.yaml").read_text())
+    )
+
+
+def test_every_config_is_listed_here():
+    there = [*ROOT.glob("configs/*.yaml"), *ROOT.glob("paper/*.yaml")]
+    others = {"paper/folders.yaml", "paper/bfloat16.yaml", "paper/beyond.yaml", "paper/dvc.yaml"}
+    assert set(PLANNED) | others == {"config.yaml", *(str(path.relative_to(ROOT)) for path in there)}
+
+
+@pytest.mark.parametrize("config", PLANNED)
+def test_dry_run_plans_these_experiments_and_no_others(clone, config):
+    (clone.folder / "data/own/images").mkdir(parents=True, exist_ok=True)
+    chosen = [] if config == "config.yaml" else ["--configfile", config]
+    said = clone.run("snakemake", "-n", *chosen)
+    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED[config]
+    assert "rule checkpoint" in said
+
+
+def test_the_papers_images_may_come_from_a_folder(clone):
+    study = ["--configfile", "paper/cpu.yaml"]
+    downloaded, own = (clone.run("snakemake", "-n", "-p", *study, *more) for more in ([], ["paper/folders.yaml"]))
+    assert set(re.findall(r"results/([^/]+)/units\.csv", own)) == PLANNED["paper/cpu.yaml"]
+    assert "data/sources/cifar10" in own
+    assert "data/sources/cifar10" not in downloaded
+
+
+def test_the_papers_study_may_be_in_bfloat16(clone):
+    said = clone.run("snakemake", "-n", "-p", "--configfile", "paper/cpu.yaml", "paper/bfloat16.yaml")
+    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED["paper/cpu.yaml"]
+    ascents = [line for line in said.splitlines() if "scripts/images.py" in line]
+    rounded = {"vgg16-cifar10-cpu", "vgg16-imagenet-cpu"}
+    for line in ascents:
+        makes = set(re.findall(r"results/([^/]+)/images/", line))
+        assert makes and ('"precision":"bfloat16"' in line) == (makes <= rounded)
+    assert rounded <= {name for line in ascents for name in re.findall(r"results/([^/]+)/images/", line)}
+    trained = [text for text in re.findall(r"checkpoint.py .*--settings '([^']+)'", said) if '"epochs":' in text]
+    assert len(trained) == 13 and all('"precision":"bfloat16"' in text for text in trained)
+
+
+def test_the_papers_study_reads_no_more_large_images_at_once_than_memory_holds():
+    # VGG16 at 224 pixels on a processor: 4.1 GB with 20 images in ablation, 3.9 GB with 16 in images, 3.8 GB with 20 in
+    # activations. All images of a job stay in memory, which a block of units bounds.
+    chosen = load_study(ROOT, ROOT / "paper/config.yaml").experiments["vgg16-imagenet"]
+    for rule, most in (("activations", 16), ("ablation", 10), ("images", 8)):
+        assert chosen[rule]["batch"] <= most
+    assert chosen["images"]["block"] <= 64
+
+
+def test_configs_that_are_laid_over_one_another_are_read_as_snakemake_reads_them():
+    study = load_study(ROOT, *(ROOT / f"paper/{name}.yaml" for name in ("cpu", "bfloat16", "folders")))
+    training = study.networks["shallow-cpu-seed3"]["training"]
+    assert training["precision"] == "bfloat16" and training["crop"] == 4
+    assert study.datasets["cifar10"]["path"] == "data/sources/cifar10"
+
+
+def test_a_config_that_is_no_mapping_is_laid_over_nothing(tmp_path):
+    (tmp_path / "odd.yaml").write_text("- a list\n")
+    with pytest.raises(UserError, match=r"odd\.yaml"):
+        load_study(ROOT, ROOT / "config.yaml", tmp_path / "odd.yaml")
+
+
+def test_the_papers_study_goes_on_beyond_it(clone):
+    said = clone.run("snakemake", "-n", "--configfile", "paper/cpu.yaml", "paper/beyond.yaml")
+    planned = PLANNED["paper/cpu.yaml"] | {"shallow-untrained-cpu"}
+    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == planned
+    for seed in range(5):
+        for made in ("graph", "inhibition.csv", "importance.csv", "images/conv1.iam_z.h5"):
+            assert f"results/shallow-cpu-seed{seed}/{made}" in said
+
+
+@pytest.mark.parametrize("config", PLANNED)
+def test_lint(clone, config):
+    chosen = [] if config == "config.yaml" else ["--configfile", config]
+    assert "Congratulations" in clone.run("snakemake", "--lint", *chosen)
+
+
+def test_dvc_has_a_stage_for_each_thing_in_the_config(clone):
+    stages = clone.run("dvc", "stage", "list", "--name-only").split()
+    assert stages == ["study", "dataset@digits", "checkpoint@digits-convnet", "analysis@digits"]
+    graph = clone.run("dvc", "dag", "--dot")
+    edges = set(re.findall(r'"([^"]+)" -> "([^"]+)"', graph))
+    assert {("study", "dataset@digits"), ("dataset@digits", "checkpoint@digits-convnet")} <= edges
+    assert ("checkpoint@digits-convnet", "analysis@digits") in edges
+
+
+def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
+    def files(config):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+        output = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
+        asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(output))
+        clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+        return {str(path.relative_to(output)): path.read_text() for path in output.rglob("*.json")}
+
+    config = copy.deepcopy(SMALL)
+    # The order is that of the config: what belongs to the first is none of the others'.
+    small = config["networks"].pop("small")
+    config["networks"]["own"] = {"source": "python", "model": "configs.own_network:network", "dataset": "digits"}
+    config["networks"] |= {"small": small, "null": {**small, "training": {"epochs": 0}}}
+    config["experiments"]["null"] = {**config["experiments"]["small"], "network": "null"}
+    config["experiments"]["alone"] = {**config["experiments"]["small"]}
+    config["experiments"]["small"] |= {
+        "claims": {"C16": {"experiments": ["null"]}},
+        "reliability": {"untrained": "null"},
+    }
+    before = files(config)
+    assert '"own"' in before["networks/own.json"]
+    assert '"own"' not in "".join(text for name, text in before.items() if name != "networks/own.json")
+    config["experiments"]["null"]["methods"] = {"am": {"steps": 9, "points": 2}, "iam": {"steps": 4, "points": 2}}
+    recipe = files(config)
+    assert {name for name in before if before[name] != recipe[name]} == {
+        "experiments/null.json",
+        "experiments/small.json",
+    }
+    # What is no longer named is gone, wherever the files went before.
+    asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "kept"))
+    clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+    (tmp_path / "kept/experiments/old.name.json").write_text("{}")
+    clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+    assert {path.stem for path in (tmp_path / "kept/experiments").iterdir()} == set(config["experiments"])
+    config["networks"]["null"]["training"]["epochs"] = 2
+    network = files(config)
+    moved = {name for name in before if recipe[name] != network[name]}
+    assert moved == {"networks/null.json", "experiments/small.json"}
+
+
+def diagrams() -> list[str]:
+    """Return the README's diagrams, a rule by its name where it stands as a label."""
+    readme = (ROOT / "README.md").read_text()
+    return re.findall(r"```mermaid\nflowchart LR\n(.*?)```", readme, re.DOTALL)
+
+
+def named(diagram: str) -> str:
+    """Return a diagram with labels in place of the names of nodes."""
+    labels = dict(re.findall(r"(\w+)\[(\w+)\]", diagram))
+    return re.sub(r"(\w+)(\[\w+\])?", lambda node: labels.get(node[1], node[1]), diagram)
+
+
+def test_the_diagrams_in_the_readme_show_the_rules(clone):
+    said = clone.run("snakemake", "--list-rules", "--configfile", "paper/cpu.yaml")
+    rules = {line.strip() for line in said.splitlines() if re.fullmatch(r"\s*\w+\s*", line)}
+    rules = {rule for rule in rules if not rule.startswith("experiment_")}
+    assert set(re.findall(r"\w+", named("".join(diagrams())))) == rules - {"all"}
+    readme = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == rules - {"all"}
+    # The plan prints them in this order.
+    assert sorted(FLOW) == sorted(rules - {"all"})
+
+
+def test_mermaid_can_read_the_diagrams():
+    """A node of these names is a syntax error, and the page shows nothing else."""
+    reserved = {"graph", "subgraph", "flowchart", "end", "direction", "class", "style", "click", "default"}
+    assert len(diagrams()) == 2
+    for diagram in diagrams():
+        assert not reserved & set(re.findall(r"\w+", re.sub(r"\[\w+\]", "", diagram)))
+
+
+def test_the_setting_that_the_readme_tries_is_one_of_the_config():
+    (path,) = re.findall(r"dvc exp run -S 'config\.yaml:([^=]+)=", (ROOT / "README.md").read_text())
+    place = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for key in path.split("."):
+        place = place[key]
+
+
+def test_the_diagrams_show_what_depends_on_what(clone):
+    """All but what a longer way implies."""
+    edges = set()
+    for config in DRAWN:
+        graph = clone.run("snakemake", "--rulegraph", "--configfile", config)
+        names = dict(re.findall(r'(\d+)\[label = "(\w+)"', graph))
+        edges |= {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
+    edges = {edge for edge in edges if "all" not in edge}
+    again = {(a, b) for a, b in edges if a == b}
+    drawn = {edge for diagram in diagrams() for edge in re.findall(r"(?=\b(\w+) --> (\w+))", named(diagram))}
+    assert drawn == again | set(nx.transitive_reduction(nx.DiGraph(edges - again)).edges)
+
+
+def test_the_caption_of_every_figure_says_what_was_expected():
+    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    figures = {name.rpartition(".")[2] for name in re.findall(r'[=\s]figure\("([^"]+)"', rules)}
+    assert len(figures) >= 20
+    captions = {name: (ROOT / f"rules/captions/{name}.rst").read_text() for name in figures}
+    assert not [name for name, caption in captions.items() if "Chen et al. (2018)" not in caption]
+
+
+def test_the_report_holds_figures_and_tables_with_their_captions(project):
+    # As on another machine, where Snakemake has no records of its own.
+    shutil.rmtree(project.folder / ".snakemake/metadata")
+    said = project.run("python", "scripts/report.py", PYTHONPATH=str(project.folder))
+    assert "Missing metadata" not in said
+    page = (project.folder / "report.html").read_text()
+    for name in ("units.csv", "layers.csv", "selectivity_rs.png", "hidden1.am.sheet.png"):
+        assert f"results/small/{name}" in page or f"results/small/figures/{name}" in page
+    for caption in ("A mark is a unit", "Every correlation, a row a layer", "too large to stand in this one"):
+        assert caption in page
+
+
+def test_nothing_stale_is_reported(project):
+    project.change("experiments.small.methods.am.steps", 6)
+    done = project.try_to_run("python", "scripts/report.py", PYTHONPATH=str(project.folder))
+    assert done.returncode == 1 and "No report is written" in " ".join(done.stdout.split())
+    assert not (project.folder / "report.html").exists()
+
+
+def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone):
+    from unitscope.console import processors
+
+    said = clone.run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
+    assert f"Provided cores: {processors()}" in said
+
+
+@pytest.mark.parametrize(
+    ("chosen", "read"),
+    [
+        ("config.yaml", ""),
+        ("paper/cpu.yaml", " --configfile paper/cpu.yaml"),
+        ("paper/cpu.yaml paper/bfloat16.yaml", " --configfile paper/cpu.yaml paper/bfloat16.yaml"),
+        ("config.yaml paper/folders.yaml", " --configfile config.yaml paper/folders.yaml"),
+    ],
+)
+def test_make_reads_every_config_that_is_named(chosen, read):
+    said = subprocess.run(
+        ["make", "--dry-run", "run", f"CONFIG={chosen}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert f"snakemake --cores 8 --resources gpu=1{read}\n" in said.stdout.replace(" \n", "\n")
+
+
+def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
+    config = tmp_path / "cpu.yaml"
+    config.write_text(yaml.safe_dump(SMALL))
+    assert "gpu=1" not in clone.run("snakemake", "-n", "--configfile", str(config))
+    config.write_text(yaml.safe_dump({**SMALL, "device": "cuda"}))
+    assert "gpu=1" in clone.run("snakemake", "-n", "--configfile", str(config))
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+def test_every_step_can_be_run_by_hand(clone, script):
+    assert "usage:" in clone.run("python", f"scripts/{script}.py", "--help", PYTHONPATH=str(clone.folder))
+
+
+LIGHT = {
+    *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
+    *("metrics", "restore", "unlock", "verify", "push", "report", "images_joined"),
+    *("natural", "importance", "reliability", "graph", "joined", "inhibition", "training_time"),
+}
+"""Scripts that need no tensors."""
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+def test_a_script_imports_nothing_that_it_does_not_use(script):
+    listed = subprocess.run(
+        [sys.executable, "-X", "importtime", f"scripts/{script}.py", "--help"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    imported = {line.rpartition("|")[2].strip() for line in listed.splitlines()}
+    assert "unitscope.console" in imported
+    never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
+    if script in LIGHT:
+        never |= {"torch", "matplotlib", "scipy.stats"}
+    if script in ("dataset", "atlas", "joint_summary", "claims", "training_claims"):
+        never |= {"torch", "matplotlib"}
+    if script in ("figures", "sheets", "analysis_figures", "graphs"):
+        never |= {"torch", "scipy.stats", "matplotlib.pyplot"}
+    assert not imported & never
+
+
+def test_the_conda_environment_follows_the_lock_file():
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    wanted = yaml.safe_load((ROOT / "envs/unitscope.yaml").read_text())["dependencies"][-1]["pip"]
+    project = (ROOT / "pyproject.toml").read_text()
+    pairs = dict(line.split("==") for line in wanted)
+    # A package has two versions in the lock where Python's own version decides; the first is that of the oldest.
+    first: dict[str, str] = {}
+    for name, version in re.findall(
+        r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    ):
+        first.setdefault(name, version)
+    assert locked
+    assert pairs == {name: first[name] for name in pairs}
+    needed = set(re.findall(r'^  "([a-z0-9-]+)>=', project.partition("[project.optional")[0], re.MULTILINE))
+    assert set(pairs) == needed - {"dvc", "platformdirs", "psutil", "snakemake", "pandas"}
+
+
+def test_lock_files_agree():
+    # Versions, not the platforms they are for: what the tests need may need a package everywhere.
+    def pins(name):
+        return set(re.findall(r"^([a-z0-9-]+==[^ ;\n]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    assert pins("requirements.lock") <= pins("requirements-test.lock")
+
+
+def test_nothing_is_imported_from_a_floor_above():
+    floors = [
+        {"errors"},
+        {"contents", "syntax", "failures", "provenance"},
+        {"artifacts", "console", "randomness", "config", "comparison", "ledger", "store"},
+        {
+            "architectures",
+            "devices",
+            "exported",
+            *("tracing", "layers", "ascent", "verdicts"),
+            "hooks",
+            "targets",
+            "convolutions",
+            "sampling",
+            "summaries",
+            "pictures",
+            "substitution",
+            "statistics",
+            "effects",
+            *("information", "resampling", "graphs", "answers", "understudies", "cumulative"),
+        },
+        {"datasets", "sources", "networks"},
+        {
+            *("activations", "selectivity", "exemplars", "natural", "visualization", "ablation", "training"),
+            *("predictors", "rescaling", "scale", "removal"),
+        },
+        {
+            *("tables", "atlas", "claims", "analysis_claims", "planning", "reproduction", "study"),
+            *("figures", "score_figures", "image_figures"),
+            *("importance", "reliability", "analysis_figures", "scale_figures"),
+            *("inhibition", "training_time", "graph_figures", "inhibition_figures", "training_figures"),
+            *("removal_figures", "snakemake_internals"),
+        },
+    ]
+    floor = {module: number for number, modules in enumerate(floors) for module in modules}
+    assert len(floor) == sum(map(len, floors))
+    for path in (path for path in (ROOT / "unitscope").rglob("*.py") if path.stem != "__init__"):
+        engines = {"snakemake_internals": "scripts|dvc", "store": "scripts|snakemake"}.get(
+            path.stem, "scripts|snakemake|dvc"
+        )
+        assert not re.search(rf"^\s*(from|import) ({engines})", path.read_text(), re.MULTILINE), path
+        for module in provenance.imported(path, ROOT):
+            assert floor[module.stem] <= floor[path.stem], f"{path.stem} imports {module.stem}"
+
+
+def test_snakemake_looks_for_jobs_when_one_has_finished_and_not_every_second(project):
+    project.change("experiments.small.methods.am.steps", 6)
+    said = project.snakemake("--verbose")
+    assert 1 < said.count("Ready jobs:") <= said.count("Finished jobid") + 1
