@@ -1,7 +1,8 @@
 # make run    from a fresh machine to figures: environment, flow, summary
-# make test   linters, type check, tests
+# make check  linters, type check, unit tests: a minute and a half
+# make test   these, and all else that a change can break: a quarter of an hour
 # make plan   what a run would do: jobs, hours, bytes           CONFIG=... names another study, for run and plan
-# make verify the tests that take long: sequences of thirty steps, each followed by one run
+# make verify the tests that take long or need a service: Slurm, an object store, full disks, kills, whole studies
 # make bench  speed against other libraries and against the floor
 # make report the figures and tables as one page
 # make push   send the artifacts to DVC's remote, once they are vouched for and whole
@@ -23,24 +24,32 @@ export MALLOC_TRIM_THRESHOLD_ := 1073741824
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
-.PHONY: run test plan bench report push restore verify faults fuzz lock
+.PHONY: run lint check test verify plan bench report push restore faults fuzz lock
 run: $(VENV)/run.installed
 	@for file in $(CONFIG); do test -f $$file || { echo "There is no config $$file."; exit 1; }; done
 	@python scripts/unlock.py
 	snakemake --cores 8 --resources gpu=1 $(STUDY)
 	@python scripts/summary.py --config $(CONFIG)
 
-test: $(VENV)/test.installed
+# Each worker takes the next test that is left; those that share what is costly to prepare stay on one (tests/conftest.py).
+PYTEST := pytest --numprocesses auto --dist loadgroup
+
+lint: $(VENV)/test.installed
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
-	snakemake --lint
 	mypy
+
+check: lint
+	$(PYTEST) -m "not slow and not verify and not fuzz" tests/unit
+
+test: lint
+	snakemake --lint
 	# Where so many tests fail, the others would say the same.
-	pytest --numprocesses auto --dist loadfile --maxfail 20 --durations 30 -m "not verify and not fuzz"
+	$(PYTEST) --maxfail 20 --durations 20 -m "not verify and not fuzz"
 
 verify: $(VENV)/test.installed
-	pytest --numprocesses auto --dist load -m verify
+	$(PYTEST) --maxfail 20 --durations 20 -m verify
 
 plan: $(VENV)/run.installed
 	@python scripts/plan.py --config $(CONFIG)

@@ -1,9 +1,13 @@
 """What all tests share: the folder of their helpers, and one finished run that scenarios copy."""
 
+import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 # Helpers of the tests, and the example of a network of one's own in configs/.
@@ -20,12 +24,63 @@ settings.register_profile("fuzz", DRAWING, max_examples=1000, print_blob=True)
 settings.load_profile("test")
 
 
+HERE = Path(__file__).parent
+VERIFIED = ("slurm", "faults", "fuzz")
+"""Folders of tests that take long or need a service."""
+ALONE = (
+    "bad_input",
+    "failures",
+    "fresh",
+    "ledger",
+    "promises",
+    "provenance",
+    "scenarios",
+    "store",
+    "studies",
+    "workflow",
+)
+"""Files whose tests may run on several workers: each prepares its own, or what all tests share."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(HERE).parts[0] in VERIFIED and not item.get_closest_marker("fuzz"):
+            item.add_marker(pytest.mark.verify)
+        # These run the flow first.
+        if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+        if item.path.stem.removeprefix("test_") not in ALONE:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Project:
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a function that lets the first worker that asks make something in a folder, and returns the folder."""
+    top = tmp_path_factory.getbasetemp()
+    top = top.parent if "PYTEST_XDIST_WORKER" in os.environ else top
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder = top / "shared" / name
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "whole").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (folder / "whole").touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(once) -> Project:
     """Return a project in which a plain Snakemake has finished, and DVC has recorded it. Not to be changed."""
-    project = Project.create(tmp_path_factory.mktemp("finished") / "project", SMALL)
-    project.snakemake()
-    return project
+
+    def run(folder: Path) -> None:
+        Project.create(folder / "project", SMALL).snakemake()
+
+    return Project(once("finished", run) / "project")
 
 
 @pytest.fixture

@@ -307,6 +307,7 @@ def test_tables_are_as_the_readme_says(finished):
     assert undocumented(finished.folder / "results") == set()
 
 
+@pytest.mark.slow
 def test_another_run_gives_the_same_bytes(finished, tmp_path):
     from projects import SMALL, Project
 

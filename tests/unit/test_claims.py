@@ -149,11 +149,13 @@ CONTRADICTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("claim", "columns"), SUPPORTED)
 def test_true_claims_are_supported(claim, columns):
     assert verdict(claim, evidence(columns)) == "supported"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("claim", "columns"), CONTRADICTED)
 def test_false_claims_are_contradicted(claim, columns):
     assert verdict(claim, evidence(columns)) == "contradicted"

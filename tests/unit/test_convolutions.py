@@ -97,6 +97,7 @@ class Deep(nn.Module):
         return self.last(F.relu_(self.again(maps)))
 
 
+@pytest.mark.slow
 def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
     torch.manual_seed(0)
     module = quiet(Deep())

@@ -75,6 +75,7 @@ def test_the_digits_are_all_there_and_no_test_digit_is_trained_on(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_same_settings_same_bytes_other_seed_other_bytes(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_dataset(tmp_path / name, collect({**DIGITS, "seed": seed}), DIGITS)
@@ -377,6 +378,7 @@ def test_without_a_network_the_archive_to_fetch_is_named(tmp_path, monkeypatch):
     assert "https://www.cs.toronto.edu" in str(error.value) and str(tmp_path / "downloads") in str(error.value)
 
 
+@pytest.mark.slow
 def test_cifar10_as_a_folder_of_images(tmp_path):
     with tarfile.open(shared("cifar10.tar.gz")) as archive:
         archive.extractall(

@@ -59,6 +59,7 @@ def test_auto_is_bfloat16_where_a_gpu_computes_in_it(monkeypatch, native):
     assert not isinstance(devices.autocast(torch.device("cpu"), "auto"), tuple)
 
 
+@pytest.mark.slow
 def test_each_job_has_a_device_of_its_own_and_a_killed_one_gives_it_back(holder):
     jobs = [holder() for _ in range(3)]
     taken = [int(job.stdout.readline()) for job in jobs]

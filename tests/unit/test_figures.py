@@ -37,6 +37,7 @@ def overviews(style, records, units, layers, images=None):
     yield score_figures.trend(style, [layers, layers], [tap["layer"] for tap in records], tables.methods_of(units)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "options", "style"),
     [
@@ -314,6 +315,7 @@ def draw_all(folder, paths, output, **settings):
     return {path.name: path.read_bytes() for path in output.iterdir()}
 
 
+@pytest.mark.slow
 def test_scripts_write_png_and_pdf_the_same_bytes_twice(tmp_path):
     paths = write(tmp_path)
     once = draw_all(tmp_path, paths, tmp_path / "once")

@@ -79,6 +79,7 @@ def of(name: str) -> Callable[[], nn.Module]:
     return lambda: models.get_model(name, num_classes=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "size", "count", "layer", "kind", "units", "signed"),
     [

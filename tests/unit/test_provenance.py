@@ -90,11 +90,13 @@ WORDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", WORDS)
 def test_other_words_of_a_message_change_nothing(project, file):
     assert changed(project, file, *WORDS[file]) == set()
 
 
+@pytest.mark.slow
 def test_a_module_in_another_folder_changes_nothing(project):
     before = digests(project)
     for module in ("layers", "datasets", "substitution", "sources"):
@@ -120,6 +122,7 @@ def test_names_of_modules_are_unique():
     assert max((names + packages).values()) == 1
 
 
+@pytest.mark.slow
 def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/nets.py").write_text("import torch\nfrom . import a, b, c\nfrom .d import e\nimport other\n")
@@ -164,6 +167,7 @@ def test_comments_in_rules_change_nothing(project):
     assert rules_digest([rules]) != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -192,6 +196,7 @@ def test_a_name_that_is_no_module_is_refused(project, line):
         digests(project)
 
 
+@pytest.mark.slow
 def test_the_digest_covers_what_python_loads(project):
     # Each script in a copy of a process that has loaded what is not ours: that takes a second every time.
     code = (

@@ -104,6 +104,7 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
     np.testing.assert_allclose(found, np.stack([first, first / 2, second, 0 * first], -1), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_batch_that_is_answered_leaves_a_tensor_behind():
     module = two_units()
     alive = tensors_alive(module[0])
@@ -222,6 +223,7 @@ def test_the_figure_can_be_read(layers):
 # --- the flow --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.verify
 def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_another(project):
     project.change("experiments.small.layers", ["hidden1", "logits"])
     project.change("experiments.small.analyses", ["scale"])

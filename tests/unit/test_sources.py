@@ -31,6 +31,7 @@ def kept(module, path, network, shape, classes):
 # --- timm ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", ["resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
 )
@@ -100,6 +101,7 @@ def test_what_timm_is_not_asked_for(network, message):
         build(network, COLOUR, 5)
 
 
+@pytest.mark.verify
 def test_timms_weights_without_a_network(tmp_path, monkeypatch):
     go_offline(monkeypatch)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -36,6 +36,7 @@ def gradient(value, pixels):
     return torch.autograd.grad(value.sum(), pixels)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", ["mean", "max", "center"])
 @pytest.mark.parametrize(("name", "layer"), LAYERS)
 def test_a_unit_alone_and_a_whole_layer_equal_the_plain_way(name, layer, readout):

@@ -199,6 +199,7 @@ def test_images_decoded_on_the_way_train_the_same_network(tmp_path):
     assert states[0] == states[1]
 
 
+@pytest.mark.slow
 def test_no_step_leaves_a_tensor_behind(few_digits):
     # Small ones between a step's large ones cost the training of a wide network 2 GiB an epoch.
     module, alive = network(), []
@@ -334,6 +335,7 @@ def test_no_hook_is_left_on_a_head(few_digits):
     assert not module.head._forward_pre_hooks
 
 
+@pytest.mark.slow
 def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
     weights, archive = shared("vgg16_imagenet_features_fp16.safetensors"), shared("imagenet20.tar")
     classes, wanted = ("n01440764", "n02979186", "n03417042", "n03888257"), {"train": 30, "val": 15}
@@ -375,6 +377,7 @@ def script(settings: dict, output: Path, dataset: Path | None, *arguments: str) 
     )
 
 
+@pytest.mark.slow
 def test_the_script_trains_and_records(tmp_path, few_digits):
     for name in ("a", "b"):
         done = script(NETWORK, tmp_path / name / "x.pt", few_digits, "--scratch", str(tmp_path / "kept"))
@@ -391,6 +394,7 @@ def test_the_script_trains_and_records(tmp_path, few_digits):
         assert description["classes"] == dataset.classes and description["input"] == dataset.shape
 
 
+@pytest.mark.slow
 def test_the_script_goes_on_from_nothing_that_other_files_were_read_for(tmp_path, few_digits):
     file, log = tmp_path / "own.txt", tmp_path / "log"
     kept = ("--scratch", str(tmp_path / "kept"), "--keep", "--files", str(file), "--log", str(log))
@@ -416,6 +420,7 @@ def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits)
     assert "test" in read_json(tmp_path / "with.json") and "test" not in read_json(tmp_path / "without.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -235,6 +235,7 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
 # --- less arithmetic -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["am", "iam"])
 def test_ascents_whose_rs_is_settled_make_room_and_change_no_other(objective):
     recipe = replace(FEW, objective=objective, steps=400, points=41)
@@ -328,6 +329,7 @@ def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypat
     assert same(made(recipe, units=range(6), batch=2), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_compiled_ascent_climbs_alike():
@@ -336,6 +338,7 @@ def test_a_compiled_ascent_climbs_alike():
         np.testing.assert_allclose(compiled.objective, plain.objective, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -402,6 +405,7 @@ def test_the_start_mean_needs_a_data_set():
         made(replace(FEW, start="mean"))
 
 
+@pytest.mark.slow
 def test_no_batch_that_is_scored_leaves_a_tensor_behind():
     # Small ones between a batch's large ones cost VGG16 at 224 pixels 2 GiB in 320 images.
     module = nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.ReLU()).eval().requires_grad_(False)

@@ -12,6 +12,8 @@ from projects import SMALL, Project, undocumented
 from unitscope import analysis_figures, artifacts, importance, reliability, tables
 from unitscope.figures import Style
 
+pytestmark = pytest.mark.verify
+
 STYLE = Style(dpi=60)
 
 

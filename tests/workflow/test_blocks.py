@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 from projects import SMALL, Project
 
 IMAGES = [f"results/small/images/{layer}.iam_z.h5" for layer in ("hidden1", "hidden2", "logits")]
@@ -13,6 +14,7 @@ def images(project: Project) -> dict[str, str]:
     return {name: checksum for name, checksum in project.hashes().items() if name in IMAGES}
 
 
+@pytest.mark.verify
 def test_blocks_join_to_what_one_job_makes(tmp_path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"] |= {

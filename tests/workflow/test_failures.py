@@ -42,7 +42,7 @@ def last_lines(said: str) -> str:
     return " ".join(said.rpartition("jobs failed")[2].partition("WorkflowError")[0].split())
 
 
-@pytest.mark.parametrize("how", ["memory", "killed"])
+@pytest.mark.parametrize("how", ["memory", pytest.param("killed", marks=pytest.mark.verify)])
 def test_a_layer_that_takes_too_much_memory_takes_nothing_else_down(wide, how, tmp_path):
     harmed = {"PYTHONPATH": KILL_AT}
     if how == "memory":
@@ -130,6 +130,7 @@ def test_the_lock_of_a_living_dvc_stays(project):
     assert rest.exists() and "DVC was killed" not in said
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("link", ["results", "data/checkpoints"])
 def test_artifacts_on_another_disk(project, tmp_path, link):
     disk = tmp_path / "disk"

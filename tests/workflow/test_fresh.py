@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,8 @@ import yaml
 from projects import KILL_AT, SMALL, Project, flip, write_two_classes
 
 ENGINES = ("snakemake", "make run", "dvc repro")
+BY_EACH = ["snakemake", *(pytest.param(engine, marks=pytest.mark.verify) for engine in ENGINES[1:])]
+"""One of them in `make test`, all in `make verify`."""
 CHECKPOINT, RECORD = "data/checkpoints/small.pt", "data/checkpoints/small.json"
 IMAGES, ABLATION, UNITS = (
     f"results/small/{name}" for name in ("images/hidden1.am.h5", "ablation/hidden1.csv", "units.csv")
@@ -30,23 +33,28 @@ IMAGES, ABLATION, UNITS = (
 class Oracle:
     """Checksums of what a config gives when it is computed from nothing, once for each config."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known: dict[str, dict[str, str]] = {}
+    def __init__(self, finished: Project, once: Callable[[str, Callable[[Path], None]], Path]) -> None:
+        self._finished, self._once = finished, once
 
     def __call__(self, project: Project) -> dict[str, str]:
-        name = json.dumps(project.config())
-        if name not in self._known:
-            scratch = Project.create(self._folder / str(len(self._known)), project.config())
+        config = project.config()
+        # Which was computed from nothing.
+        if config == self._finished.config():
+            return self._finished.hashes()
+
+        def compute(folder: Path) -> None:
+            scratch = Project.create(folder / "project", config)
             scratch.run("snakemake", "--cores", "8", "--no-hooks")
-            self._known[name] = scratch.hashes()
+            (folder / "hashes.json").write_text(json.dumps(scratch.hashes()))
             shutil.rmtree(scratch.folder)
-        return self._known[name]
+
+        name = hashlib.sha256(json.dumps(config).encode()).hexdigest()[:16]
+        return json.loads((self._once(name, compute) / "hashes.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def oracle(tmp_path_factory) -> Oracle:
-    return Oracle(tmp_path_factory.mktemp("scratch"))
+@pytest.fixture
+def oracle(finished, once) -> Oracle:
+    return Oracle(finished, once)
 
 
 def again(project: Project, engine: str, oracle: Oracle) -> str:
@@ -73,40 +81,38 @@ def restored_by_a_colleague(project: Project, tmp_path: Path) -> None:
 # --- jobs that fail, and files that are gone or changed --------------------------------------------------------------
 
 
-def test_a_job_fails_after_a_setting_was_changed(project, oracle, tmp_path):
-    for engine, rate in zip(ENGINES, (0.02, 0.03, 0.02), strict=True):
-        project.change("networks.small.training.learning_rate", 1e9)
-        for _ in range(2):
-            done = project.try_to_run(*project.command(engine))
-            assert done.returncode and "diverged" in done.stdout and "Nothing to be done" not in done.stdout
-        assert "Nothing to be done" not in project.run("snakemake", "-n")
-        locks = project.locks()
-        project.run("python", "scripts/record.py", PYTHONPATH=str(project.folder))
-        assert project.locks() == locks
-        project.change("networks.small.training.learning_rate", rate)
-        again(project, engine, oracle)
+@pytest.mark.parametrize("engine", BY_EACH)
+def test_a_job_fails_after_a_setting_was_changed(project, oracle, engine, tmp_path):
+    project.change("networks.small.training.learning_rate", 1e9)
+    for _ in range(2):
+        done = project.try_to_run(*project.command(engine))
+        assert done.returncode and "diverged" in done.stdout and "Nothing to be done" not in done.stdout
+    assert "Nothing to be done" not in project.run("snakemake", "-n")
+    locks = project.locks()
+    project.run("python", "scripts/record.py", PYTHONPATH=str(project.folder))
+    assert project.locks() == locks
+    project.change("networks.small.training.learning_rate", 0.02)
+    again(project, engine, oracle)
     restored_by_a_colleague(project, tmp_path)
 
 
-@pytest.mark.parametrize("victim", ["job", "everything"])
-def test_a_job_is_killed_after_a_setting_was_changed(project, oracle, victim):
-    for engine, steps in zip(ENGINES, (6, 4, 6), strict=True):
-        # The second and third time, the results are known, and would be brought back.
-        shutil.rmtree(project.folder / ".dvc/cache")
-        project.change("experiments.small.methods.am.steps", steps)
-        running = project.start(engine)
-        job = project.wait_for("images")
-        if victim == "job":
-            job.kill()
-        else:
-            # As where the power fails.
-            os.killpg(running.pid, signal.SIGKILL)
-            psutil.wait_procs([job])
-        running.communicate()
-        if engine != "make run" and victim != "job":
-            project.run("snakemake", "--unlock")
-        assert "Nothing to be done" not in project.run("snakemake", "-n")
-        again(project, engine, oracle)
+@pytest.mark.parametrize("engine", BY_EACH)
+@pytest.mark.parametrize("victim", ["job", pytest.param("everything", marks=pytest.mark.verify)])
+def test_a_job_is_killed_after_a_setting_was_changed(project, oracle, victim, engine):
+    project.change("experiments.small.methods.am.steps", 6)
+    running = project.start(engine)
+    job = project.wait_for("images")
+    if victim == "job":
+        job.kill()
+    else:
+        # As where the power fails.
+        os.killpg(running.pid, signal.SIGKILL)
+        psutil.wait_procs([job])
+    running.communicate()
+    if engine != "make run" and victim != "job":
+        project.run("snakemake", "--unlock")
+    assert "Nothing to be done" not in project.run("snakemake", "-n")
+    again(project, engine, oracle)
 
 
 def test_intermediate_files_are_deleted(project, oracle):
@@ -121,7 +127,7 @@ def test_intermediate_files_are_deleted(project, oracle):
             assert f"{name} was not there: brought back from DVC's cache" in said
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BY_EACH)
 def test_intermediate_files_are_deleted_and_nowhere_else(project, oracle, engine):
     for name in (CHECKPOINT, ABLATION):
         (project.folder / name).unlink()
@@ -194,6 +200,7 @@ def test_a_changed_file_is_never_recorded(project):
         assert done.returncode == 1 and "Nothing is sent" in " ".join(done.stdout.split())
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, oracle, engine, tmp_path):
     project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
@@ -212,6 +219,7 @@ def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, or
     assert not (other.folder / "logs/checkpoints").exists()
 
 
+@pytest.mark.verify
 def test_touching_vouches_for_nothing(project, oracle):
     project.change("experiments.small.methods.am.steps", 6)
     project.run("snakemake", "--touch", "--cores", "1", "--forceall")
@@ -219,6 +227,7 @@ def test_touching_vouches_for_nothing(project, oracle):
     again(project, "snakemake", oracle)
 
 
+@pytest.mark.verify
 def test_a_plain_change_set_back_comes_from_the_cache(project, oracle):
     """Checkpoint, images and tables of a setting that was tried before are not computed again."""
     before = project.hashes()
@@ -243,7 +252,7 @@ def test_a_dry_run_says_what_would_be_brought_back_and_brings_nothing(project):
 # --- code ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", BY_EACH)
 def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, engine):
     project.change("experiments.small.methods.am.steps", 400)
     project.change("experiments.small.layers", ["hidden1", "hidden2"])
@@ -259,6 +268,7 @@ def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, en
     again(project, engine, oracle)
 
 
+@pytest.mark.verify
 def test_what_other_code_is_the_reason_for_is_told_before_it_begins(project):
     total = "total = largest + others"
     project.edit("unitscope/selectivity.py", total, "total = 2 * largest + others")
@@ -295,15 +305,18 @@ def network(shape, classes):
 """
 
 
-@pytest.fixture(scope="module")
-def own_finished(tmp_path_factory) -> Project:
+@pytest.fixture(scope="session")
+def own_finished(once) -> Project:
     """Return a finished study of a folder of images and a network of the user's own. Not to be changed."""
-    folder = tmp_path_factory.mktemp("own")
+    return Project(once("own", compute_own) / "project")
+
+
+def compute_own(folder: Path) -> None:
     write_two_classes(folder / "images")
     config = copy.deepcopy(SMALL)
     config["datasets"] = {"digits": {"source": "image_folder", "path": "raw", "test_fraction": 0.25, "mode": "L"}}
     config["networks"]["small"] |= {"source": "python", "model": "own:network", "options": {}, "files": ["own.txt"]}
-    config["experiments"]["small"]["layers"] = ["1"]
+    config["experiments"]["small"] |= {"layers": ["1"], "methods": {"am": {"steps": 4, "points": 2}}}
     project = Project.create(folder / "project", config)
     (project.folder / "own.py").write_text(OWN)
     (project.folder / "own.txt").write_text("6")
@@ -311,7 +324,6 @@ def own_finished(tmp_path_factory) -> Project:
     ignored.write_text(ignored.read_text() + "/raw\n")
     (project.folder / "raw").symlink_to(folder / "images")
     project.snakemake()
-    return project
 
 
 @pytest.fixture
@@ -353,29 +365,44 @@ def edit_what_the_network_reads(project: Project) -> None:
     (project.folder / "own.txt").write_text("7")
 
 
-CHANGES = [swap_the_classes, overwrite_images, point_the_link_elsewhere, edit_the_network, edit_what_the_network_reads]
+CHANGES = {
+    swap_the_classes: ("snakemake", "dvc repro"),
+    overwrite_images: ("make run",),
+    point_the_link_elsewhere: ("dvc repro",),
+    edit_the_network: ("snakemake", "dvc repro"),
+    edit_what_the_network_reads: ("make run", "dvc repro"),
+}
+"""Raw data and code of the user's own are changed, each by every engine."""
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_a_study_is_read_from_is_changed(own, change, tmp_path):
     before = own.hashes()
     change(own)
-    others = {engine: own.copy(tmp_path / engine) for engine in ENGINES[1:]}
     scratch = Project.create(tmp_path / "scratch", own.config())
     for file in ("own.py", "own.txt"):
         shutil.copy(own.folder / file, scratch.folder / file)
     (scratch.folder / "raw").symlink_to((own.folder / "raw").resolve())
     scratch.run("snakemake", "--cores", "8", "--no-hooks")
     assert scratch.hashes() != before
-    for engine, project in {"snakemake": own, **others}.items():
+    others = [own.copy(tmp_path / engine) for engine in CHANGES[change][1:]]
+    for engine, project in zip(CHANGES[change], [own, *others], strict=True):
         project.run(*project.command(engine))
         assert project.hashes() == scratch.hashes()
         assert "Nothing to be done" in project.run("snakemake", "-n")
         assert project.run("dvc", "repro").count("Running stage") == 1
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("gone", ["nothing there", "an empty folder"])
+@pytest.mark.verify
+@pytest.mark.parametrize(
+    ("gone", "engine"),
+    [
+        *(("nothing there", engine) for engine in ENGINES),
+        ("an empty folder", "snakemake"),
+        ("an empty folder", "dvc repro"),
+    ],
+)
 def test_raw_images_are_not_here(own, engine, gone, tmp_path):
     before = own.hashes()
     own.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
@@ -402,6 +429,7 @@ def test_raw_images_are_not_here(own, engine, gone, tmp_path):
     assert "Traceback" not in done.stdout and colleague.hashes() == after
 
 
+@pytest.mark.verify
 def test_a_file_that_the_network_reads_is_missing(own):
     before = own.hashes()
     (own.folder / "own.txt").rename(own.folder / "elsewhere")
@@ -410,6 +438,7 @@ def test_a_file_that_the_network_reads_is_missing(own):
     assert done.returncode and "networks.small.files: 'own.txt' is no file" in done.stdout and own.hashes() == before
 
 
+@pytest.mark.verify
 def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
     own.change("datasets.digits.store", "index")
     own.snakemake()
@@ -427,8 +456,11 @@ def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
 # --- work that was cut off -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("damage", ["cut off", "flipped"])
+@pytest.mark.verify
+@pytest.mark.parametrize(
+    ("damage", "engine"),
+    [("cut off", "snakemake"), ("cut off", "dvc repro"), ("flipped", "make run"), ("flipped", "snakemake")],
+)
 def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, damage, tmp_path):
     project.change("networks.small.training.epochs", 6)
     project.change("experiments.small.methods.am.steps", 64)
@@ -465,6 +497,7 @@ def test_a_run_that_has_nothing_to_do_records_as_well(project):
     assert "up to date" in project.run("dvc", "status", "dataset@digits", "checkpoint@small", "analysis@small")
 
 
+@pytest.mark.verify
 def test_a_lock_file_of_another_commit_is_noticed(project):
     lock = project.folder / "dvc.lock"
     older = lock.read_bytes()
@@ -479,6 +512,7 @@ def test_a_lock_file_of_another_commit_is_noticed(project):
     assert project.locks() == newer
 
 
+@pytest.mark.verify
 def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile(project):
     (followed,) = (project.folder / "data/study/experiments").glob("*.json")
     followed.write_text(followed.read_text().replace('"steps": 4', '"steps": 5'))
@@ -489,6 +523,7 @@ def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile
     assert project.locks() == locks
 
 
+@pytest.mark.verify
 def test_files_of_earlier_settings_are_recorded_only_as_jobs_wrote_them(project):
     project.change("experiments.small.methods", {"am": {"steps": 4, "points": 2}})
     project.snakemake()
@@ -588,6 +623,7 @@ def test_nothing_is_imported_that_a_plan_does_not_need(project):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.verify
 def test_a_config_of_its_own_is_not_recorded_as_the_default_one(project, tmp_path):
     other = tmp_path / "other.yaml"
     config = copy.deepcopy(SMALL)

@@ -7,6 +7,8 @@ import pytest
 from nbclient import NotebookClient
 from projects import ROOT, SMALL, Project
 
+pytestmark = pytest.mark.verify
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):

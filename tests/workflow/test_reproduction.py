@@ -100,6 +100,7 @@ def row(project, claim):
     return next(line for line in page(project).splitlines() if line.startswith(f"| {claim} |"))
 
 
+@pytest.mark.verify
 def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
     text = page(finished)
     for figure in ("fig1", "fig2", "fig3", "fig5"):
@@ -125,6 +126,7 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
     assert "C13" in at_a_glance.split("|")[2].strip().split(", ")
 
 
+@pytest.mark.verify
 def test_the_page_shows_the_memory_of_every_rule(finished):
     table = artifacts.read_table(finished.folder / "results/page/memory.csv")
     rows = [dict(zip(table, row, strict=True)) for row in zip(*(each.tolist() for each in table.values()), strict=True)]
@@ -151,11 +153,13 @@ def test_the_page_shows_the_memory_of_every_rule(finished):
         assert f"| {row['rule'].replace('_', chr(92) + '_')} | {row['peak_mib']} ({row['seconds']} s) |" in text
 
 
+@pytest.mark.verify
 def test_the_page_shows_what_the_full_sizes_take(finished):
     assert "| rule | large | wide |\n|---|---|---|\n" in page(finished)
     assert "| activations | 3210 (62 s) | 1234 (41 s) |\n| images | 2345 (9 s) | - |\n" in page(finished)
 
 
+@pytest.mark.verify
 def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finished):
     sizes = finished.folder / "sizes.csv"
     moved = sizes.rename(sizes.with_suffix(".away"))
@@ -166,6 +170,7 @@ def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finis
         moved.rename(sizes)
 
 
+@pytest.mark.verify
 def test_the_page_shows_what_depends_on_choices(finished):
     table = artifacts.read_table(finished.folder / "results/page/sensitivity.csv")
     layers = artifacts.read_table(finished.folder / "results/choices-seed0/layers.csv")
@@ -199,6 +204,7 @@ def test_the_page_shows_what_depends_on_choices(finished):
     assert not (finished.folder / "results/page/choices-seed0").exists()
 
 
+@pytest.mark.verify
 def test_the_page_shows_how_far_trainings_differ(finished):
     tables = [artifacts.read_table(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
     ranges = []
@@ -212,6 +218,7 @@ def test_the_page_shows_how_far_trainings_differ(finished):
     assert f"| small | hidden2 | IAM | 2 | {' | '.join(ranges)} |\n" in page(finished)
 
 
+@pytest.mark.verify
 def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
     folder = finished.folder / "results/small-seed0"
     tables = [artifacts.read_table(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
@@ -232,6 +239,7 @@ def test_a_network_says_how_far_it_was_trained():
     assert [network_rows([one], {})[0]["training"] for one in (whole, cut)] == ["16 epochs", "1 of 16 epochs"]
 
 
+@pytest.mark.verify
 def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
     table = artifacts.read_table(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert table["unit"].tolist() == [1, 4, 5, 9]
@@ -272,6 +280,7 @@ def test_variants_are_named_by_what_differs():
     assert variants(resolve(config, SCHEMA, "config")) == []
 
 
+@pytest.mark.verify
 def test_a_changed_score_changes_the_page(finished, tmp_path):
     project = finished.copy(tmp_path / "copy")
     before = page(project), row(project, "C13")

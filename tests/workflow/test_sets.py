@@ -8,6 +8,8 @@ from projects import SMALL, undocumented
 
 from unitscope.artifacts import read_table
 
+pytestmark = pytest.mark.verify
+
 POINTS = 4
 
 

@@ -28,13 +28,16 @@ def stored(top: Path, project: Project, name: str) -> Path:
     return top / "files/md5" / md5[:2] / md5[2:]
 
 
-@pytest.fixture(scope="module")
-def shared(finished, tmp_path_factory) -> Project:
+@pytest.fixture(scope="session")
+def shared(finished, once) -> Project:
     """Return a project whose finished run is committed and lies in the remote beside it. Not to be changed."""
-    project = finished.copy(tmp_path_factory.mktemp("shared") / "project")
-    project.commit("results")
-    project.run("dvc", "push")
-    return project
+
+    def push(folder: Path) -> None:
+        project = finished.copy(folder / "project")
+        project.commit("results")
+        project.run("dvc", "push")
+
+    return Project(once("pushed", push) / "project")
 
 
 @pytest.fixture
@@ -47,12 +50,12 @@ def sharing(shared, tmp_path) -> Project:
 # --- restore ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_colleague_restores_and_has_nothing_to_do(shared):
+def test_a_colleague_restores_and_has_nothing_to_do(sharing, tmp_path):
     for number in range(3):
-        colleague = shared.clone(shared.folder.parent / f"colleague{number}")
+        colleague = sharing.clone(tmp_path / f"colleague{number}")
         done = restore(colleague)
         assert done.returncode == 0, done.stdout
-        assert colleague.hashes() == shared.hashes()
+        assert colleague.hashes() == sharing.hashes()
         assert "Nothing to be done" in colleague.run("snakemake", "-n")
     assert colleague.run("git", "status", "--short") == ""
     assert colleague.executed("dvc repro") == set()
@@ -74,6 +77,7 @@ def test_what_does_not_belong_together_is_not_touched(sharing, tmp_path):
     assert "Nothing to be done" not in colleague.run("snakemake", "-n")
 
 
+@pytest.mark.verify
 def test_a_comment_in_the_code_is_no_reason_to_refuse(sharing, tmp_path):
     sharing.edit("unitscope/selectivity.py", '"""', '"""A word more. ')
     sharing.run("git", *IDENTITY, "commit", "--quiet", "--all", "-m", "a comment")
@@ -92,6 +96,7 @@ def test_nothing_to_restore_says_so(sharing, tmp_path):
 # --- runs of DVC -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.verify
 def test_a_training_set_back_comes_from_the_run_cache(sharing):
     before = sharing.hashes()
     sharing.dvc_repro()
@@ -105,6 +110,7 @@ def test_a_training_set_back_comes_from_the_run_cache(sharing):
     assert sharing.hashes() == before
 
 
+@pytest.mark.verify
 def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(sharing):
     sharing.dvc_repro()
     before, checkpoint = sharing.hashes(), "data/checkpoints/small.pt"
@@ -124,6 +130,7 @@ def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(sharing):
     assert sharing.hashes()[checkpoint] == other[checkpoint]
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("changed", ["code", "data set"])
 def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(sharing, changed):
     sharing.dvc_repro()
@@ -140,6 +147,7 @@ def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(sharing, changed)
         assert {"datasets/digits", "checkpoints/small"} <= sharing.executed("snakemake")
 
 
+@pytest.mark.verify
 def test_two_commits_are_compared(sharing):
     sharing.change("experiments.small.methods.am.steps", 9)
     sharing.change("networks.small.training.epochs", 2)
@@ -159,6 +167,7 @@ def test_two_commits_are_compared(sharing):
     assert "spearman" in page and "hidden1" in page and "HEAD~1" in page
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("where", ["workspace", "temp", "clone"])
 def test_an_experiment_of_dvc_gives_the_results_of_its_setting(sharing, tmp_path, where):
     if where == "clone":
@@ -211,6 +220,7 @@ def test_a_damaged_byte_in_a_store_is_named(sharing, tmp_path, name, place):
     assert not (colleague.folder / ".snakemake/metadata").exists()
 
 
+@pytest.mark.verify
 def test_a_damaged_checkpoint_from_the_cache_is_not_used(sharing, tmp_path):
     name = "data/checkpoints/small.pt"
     colleague = sharing.clone(tmp_path / "colleague")
@@ -249,6 +259,7 @@ def endpoint() -> Iterator[str]:
         server.kill()
 
 
+@pytest.mark.verify
 def test_a_flow_may_keep_its_artifacts_in_a_bucket(finished, tmp_path, endpoint, monkeypatch):
     """As on machines that share no file system; the jobs run here, what they read and write goes through S3."""
     boto3 = pytest.importorskip("boto3")
@@ -267,6 +278,7 @@ def test_a_flow_may_keep_its_artifacts_in_a_bucket(finished, tmp_path, endpoint,
     assert not list(project.folder.glob("results/**/*.csv"))
 
 
+@pytest.mark.verify
 def test_artifacts_are_shared_through_s3(sharing, tmp_path, endpoint, monkeypatch):
     boto3 = pytest.importorskip("boto3")
     for name, value in KEYS.items():

@@ -79,6 +79,7 @@ def torchvision_study(project):
     return project
 
 
+@pytest.mark.verify
 def test_images_without_classes(torchvision_study):
     project = torchvision_study
     project.snakemake()
@@ -101,6 +102,7 @@ def test_images_without_classes(torchvision_study):
     assert "rule dataset" in project.run("snakemake", "-n")
 
 
+@pytest.mark.verify
 def test_no_images_at_all(project):
     from unitscope.architectures import mlp
 
@@ -140,6 +142,7 @@ def test_no_images_at_all(project):
     assert told["layers"][0]["methods"]["am"]["seeds"] == [0, 1]
 
 
+@pytest.mark.verify
 def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_map(project):
     project.write_config(
         project.config()
@@ -315,6 +318,7 @@ OWN = {
 LAYERS = ["0", "2.conv1", "2.conv2", "3.conv1", "3.conv2", "6"]
 
 
+@pytest.mark.verify
 def test_a_network_in_a_file_of_ones_own(project):
     shutil.copy(project.folder / "configs/own_network.py", project.folder / "mine.py")
     project.write_config(OWN)
@@ -336,6 +340,7 @@ def test_a_network_in_a_file_of_ones_own(project):
     )
 
 
+@pytest.mark.verify
 def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
     project.write_config(SMALL)
     project.change("experiments.small.units", {"sample": 3})
@@ -358,6 +363,7 @@ def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
     assert "substitute_images" not in project.run("snakemake", "-n", "--forceall")
 
 
+@pytest.mark.verify
 def test_an_exported_network_with_a_new_head(project):
     from configs.own_network import network
 

@@ -92,6 +92,7 @@ def test_the_figure_of_a_deep_network_can_be_read():
 # --- end to end ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.verify
 def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     config = copy.deepcopy(SMALL)
     config["networks"]["small"] |= {"epochs": [0, 1, 2], "training": {"epochs": 2}}

@@ -128,7 +128,8 @@ def test_the_papers_study_goes_on_beyond_it(clone):
             assert f"results/shallow-cpu-seed{seed}/{made}" in said
 
 
-@pytest.mark.parametrize("config", PLANNED)
+# Snakemake looks at the rules, not at their jobs: these have all of them.
+@pytest.mark.parametrize("config", ["config.yaml", "paper/cpu.yaml"])
 def test_lint(clone, config):
     chosen = [] if config == "config.yaml" else ["--configfile", config]
     assert "Congratulations" in clone.run("snakemake", "--lint", *chosen)
@@ -242,6 +243,7 @@ def test_the_caption_of_every_figure_says_what_was_expected():
     assert not [name for name, caption in captions.items() if "Chen et al. (2018)" not in caption]
 
 
+@pytest.mark.verify
 def test_the_report_holds_figures_and_tables_with_their_captions(project):
     # As on another machine, where Snakemake has no records of its own.
     shutil.rmtree(project.folder / ".snakemake/metadata")
@@ -292,11 +294,6 @@ def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
     assert "gpu=1" in clone.run("snakemake", "-n", "--configfile", str(config))
 
 
-@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
-def test_every_step_can_be_run_by_hand(clone, script):
-    assert "usage:" in clone.run("python", f"scripts/{script}.py", "--help", PYTHONPATH=str(clone.folder))
-
-
 LIGHT = {
     *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
     *("metrics", "restore", "unlock", "verify", "push", "report", "images_joined"),
@@ -306,16 +303,17 @@ LIGHT = {
 
 
 @pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
-def test_a_script_imports_nothing_that_it_does_not_use(script):
-    listed = subprocess.run(
+def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(script):
+    done = subprocess.run(
         [sys.executable, "-X", "importtime", f"scripts/{script}.py", "--help"],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,
         text=True,
         check=True,
-    ).stderr
-    imported = {line.rpartition("|")[2].strip() for line in listed.splitlines()}
+    )
+    assert "usage:" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "unitscope.console" in imported
     never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
     if script in LIGHT:
