@@ -199,8 +199,10 @@ def to_lower(job):
     if section is None:
         return ""
     if section == "training":
+        # A network with given weights has none.
+        training = network(job.wildcards)["training"]
         entry = max((name for name in config["networks"] if job.wildcards.network.startswith(name)), key=len)
-        return f"Lower networks.{entry}.training.batch ({network(job.wildcards)['training']['batch']} now)."
+        return f"Lower networks.{entry}.training.batch ({training['batch']} now)." if training else ""
     written = experiment(job.wildcards)[section]
     batch, where = with_batch(written, layer)["batch"], f"experiments.{STUDY.entries[job.wildcards.experiment]}"
     if batch == 1:
@@ -213,7 +215,7 @@ def to_lower(job):
     return f"{now}, for this layer alone by {canonical_json(others | {layer: batch // 2})}."
 
 
-install(workflow, cannot_run, source_now, to_lower)
+install(workflow, cannot_run, source_now, to_lower, checks=["taps"])
 
 
 def recipe(wildcards):

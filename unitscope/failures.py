@@ -35,16 +35,18 @@ def reason(log: Path | None) -> str:
     return " ".join(message.partition("\n\n")[0].split()) or KILLED
 
 
-def told(failures: Sequence[Failure], waiting: int) -> str:
+def told(failures: Sequence[Failure], waiting: int, went_on: bool = True) -> str:
     """Return the last lines of a call in which jobs failed.
 
     Args:
         failures: The jobs.
-        waiting: How many jobs depend on them and were not started.
+        waiting: How many jobs were not started.
+        went_on: Whether everything that does not depend on them was done.
     """
     count = "1 job failed" if len(failures) == 1 else f"{len(failures)} jobs failed"
-    behind = f", {waiting} that depend on that were not started" if waiting else ""
-    lines = [f"{count}{behind}. Everything else is done and kept."]
+    behind = (", {} that depend on that were not started" if went_on else ", {} were not started").format(waiting)
+    rest = "Everything else is done and kept." if went_on else "What was finished is kept."
+    lines = [f"{count}{behind if waiting else ''}. {rest}"]
     for failure in failures:
         why = reason(failure.log)
         memory = why == KILLED or NO_MEMORY in why

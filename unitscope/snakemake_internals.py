@@ -60,6 +60,8 @@ class LedgerPersistence(FilePersistence):
     """Returns the digest of the raw data that a job reads, as they are now."""
     lower: Callable[[Any], str] = staticmethod(lambda job: "")
     """Returns the sentence that names the setting to lower where a job runs out of memory."""
+    checks: Collection[str] = ()
+    """Rules that find mistakes of a config in the first minute: where one fails, nothing else begins."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -323,6 +325,8 @@ class LedgerPersistence(FilePersistence):
     async def finished(self, job: Any) -> None:
         """Write Snakemake's own record, with the checksums by which calls that look at time stamps are spared work."""
         await super().finished(job)
+        if job.rule.name in self.checks and not all(map(os.path.exists, job.output)):
+            self._workflow.scheduler.keepgoing = False
         self._clear_cache()
         if self._workflow.is_main_process and self._has_key(job):
             checksums = {str(f): f"sha256:{self.contents.sha256(str(f))}" for f in job.input}
@@ -504,7 +508,7 @@ class LedgerPersistence(FilePersistence):
             for job in sorted(failed, key=lambda job: str(job.output))
         ]
         unfinished = [job for job in self.dag.needrun_jobs() if job.output and job not in failed]
-        logger.error(told(failures, len(unfinished)))
+        logger.error(told(failures, len(unfinished), scheduler.keepgoing))
 
     def _after(self) -> None:
         if not self._workflow.is_main_process or self._workflow.touch:
@@ -539,6 +543,7 @@ def install(
     refuse: Callable[[Any], str],
     source: Callable[[Any], str],
     lower: Callable[[Any], str] = lambda job: "",
+    checks: Collection[str] = (),
 ) -> None:
     """Put the ledger in the place of Snakemake's comparisons.
 
@@ -547,9 +552,10 @@ def install(
         refuse: Returns why a job that is due cannot be executed here; an empty text for most.
         source: Returns the digest of the raw data that a job reads, as they are now; an empty text for most.
         lower: Returns the sentence that names the setting to lower where a job runs out of memory; may be empty.
+        checks: Rules that find mistakes of a config in the first minute: where one fails, nothing else begins.
     """
     LedgerPersistence.refuse, LedgerPersistence.source = staticmethod(refuse), staticmethod(source)
-    LedgerPersistence.lower = staticmethod(lower)
+    LedgerPersistence.lower, LedgerPersistence.checks = staticmethod(lower), checks
     snakemake.workflow.FilePersistence = LedgerPersistence
     if not hasattr(_IOFile.is_newer, "by_ledger"):
         _IOFile.is_newer = _by_bytes(_IOFile.is_newer)

@@ -72,7 +72,7 @@ def test_a_layer_that_does_not_exist_is_found_out_before_the_training(project):
     said = re.sub(r"\s+", " ", done.stdout)
     assert "'hidden9'" in said
     assert "Its layers are: hidden1, hidden2, logits." in said
-    assert "rule checkpoint" not in done.stdout
+    assert "rule checkpoint" not in done.stdout and "1 job failed, " in said and "What was finished is kept." in said
     kept = {name: value for name, value in project.hashes().items() if "taps.json" not in name}
     assert kept == {name: value for name, value in before.items() if "taps.json" not in name}
 

@@ -98,6 +98,9 @@ def test_what_to_lower_is_said_where_memory_ran_out_alone(tmp_path):
     text = " ".join(" ".join(said).split())
     assert text.count("Lower it.") == 2 and f"- c: {KILLED} Lower it." in text
     assert told(failures[:1], 0).startswith("1 job failed. Everything else is done and kept.")
+    assert told(failures[:1], 9, went_on=False).startswith(
+        "1 job failed, 9 were not started. What was finished is kept."
+    )
 
 
 # --- what DVC cannot do ----------------------------------------------------------------------------------------------

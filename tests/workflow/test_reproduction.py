@@ -300,6 +300,7 @@ def test_a_changed_score_changes_the_page(finished, tmp_path):
     assert (project.folder / "results/page/small-seed0/units.csv").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.verify
 def test_dvc_reproduces_the_whole_study_and_nothing_else(tmp_path):
     project = Project.create(tmp_path / "project", SMALL)
 
