@@ -27,21 +27,12 @@ settings.load_profile("test")
 HERE = Path(__file__).parent
 VERIFIED = ("slurm", "faults", "fuzz")
 """Folders of tests that take long or need a service."""
-ALONE = (
-    "bad_input",
-    "failures",
-    "fresh",
-    "ledger",
-    "promises",
-    "provenance",
-    "scenarios",
-    "store",
-    "studies",
-    "workflow",
-)
-"""Files whose tests may run on several workers: each prepares its own, or what all tests share."""
+TOGETHER = {"slurm", "faults", "fuzz", "atlas", "training", "exported", "analyses", "notebook", "reproduction"}
+"""Files whose tests stay on one worker: what they share is costly to prepare, or there can be only one."""
 
 
+# Before xdist looks at the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(HERE).parts[0] in VERIFIED and not item.get_closest_marker("fuzz"):
@@ -49,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # These run the flow first.
         if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-        if item.path.stem.removeprefix("test_") not in ALONE:
+        if item.path.stem.removeprefix("test_") in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
