@@ -32,7 +32,7 @@ run: $(VENV)/run.installed
 	@python scripts/summary.py --config $(CONFIG)
 
 # Each worker takes the next test that is left; those that share what is costly to prepare stay on one (tests/conftest.py).
-PYTEST := pytest --numprocesses auto --dist loadgroup
+PYTEST := pytest --numprocesses auto
 
 lint: $(VENV)/test.installed
 	ruff check .

@@ -5,10 +5,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Helpers of the tests, and the example of a network of one's own in configs/.
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -27,12 +29,10 @@ settings.load_profile("test")
 HERE = Path(__file__).parent
 VERIFIED = ("slurm", "faults", "fuzz")
 """Folders of tests that take long or need a service."""
-TOGETHER = {"slurm", "faults", "fuzz", "atlas", "training", "exported", "analyses", "notebook", "reproduction"}
+TOGETHER = {"slurm", "faults", "atlas", "training", "exported", "analyses", "notebook", "reproduction"}
 """Files whose tests stay on one worker: what they share is costly to prepare, or there can be only one."""
 
 
-# Before xdist looks at the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(HERE).parts[0] in VERIFIED and not item.get_closest_marker("fuzz"):
@@ -40,8 +40,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # These run the flow first.
         if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-        if item.path.stem.removeprefix("test_") in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+class Together(LoadScopeScheduling):
+    """Gives a worker a test, or all tests of a file that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if Path(file).stem.removeprefix("test_") in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
