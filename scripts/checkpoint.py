@@ -6,25 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from unitscope import console, devices
 from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
-from unitscope.networks import (
-    accept_pixels,
-    build,
-    classifier,
-    load_weights,
-    output_names,
-    outputs,
-    read_program,
-    read_state_dict,
-    save_checkpoint,
-)
-from unitscope.sources import timm_weights, torchvision_weights
-from unitscope.training import channel_statistics, evaluate, fit_linear_head, train
+from unitscope.faithful import check_repeats, example_images, faithful, warn_of_probabilities
+from unitscope.networks import build, classifier, normalized, output_count, save_checkpoint
+from unitscope.normalization import OnPixels, outputs_of
+from unitscope.outputs import named_outputs
+from unitscope.sources import options_of, timm_weights, torchvision_weights
+from unitscope.training import chance, channel_statistics, evaluate, fit_linear_head, train
+from unitscope.weights import aligned, load_weights, output_names, read_program, read_state_dict
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
     device = devices.pick(arguments.device)
     if not arguments.dataset:
         module, description = given_network(arguments.settings, None)
+        hold_against_itself(module.to(device), description, None, arguments.settings)
         finish(arguments, module, description, {})
         return
     with open_dataset(arguments.dataset) as dataset:
@@ -56,52 +53,86 @@ def main(arguments: argparse.Namespace) -> None:
         training = {**arguments.settings, "training": {**(arguments.settings["training"] or {}), "stop_after": None}}
         files = [sha256_of(file) for file in arguments.files]
         scratch = Scratch(arguments.scratch, [training, checksum, device.type, arguments.code, files])
-        if arguments.settings["weights"] is None:
-            module, description = new_network(arguments.settings, dataset)
-            module.to(device)
+        given = arguments.settings["weights"] is not None
+        module, description = (given_network if given else new_network)(arguments.settings, dataset)
+        hold_against_itself(module.to(device), description, dataset, arguments.settings)
+        history = []
+        if not given:
             devices.warn_of_slow_bfloat16(device, arguments.settings["training"]["precision"])
             history = train(
                 module, dataset, arguments.settings["training"], arguments.settings["seed"], scratch, device
             )
-        else:
-            module, description = given_network(arguments.settings, dataset)
-            module.to(device)
-            history = []
-            if head := arguments.settings["head"]:
-                fit_linear_head(module, classifier(module, dataset.shape), dataset, head["weight_decay"], device)
+        elif head := arguments.settings["head"]:
+            fit_linear_head(module, classifier(module, dataset.shape), dataset, head["weight_decay"], device)
         record: dict[str, Any] = {"dataset_sha256": checksum, "history": history}
         if dataset.classes:
-            if len(dataset.classes) != len(description["classes"]):
-                raise UserError(
-                    f"The data set {arguments.dataset} has {len(dataset.classes)} classes, the weights of "
-                    f"{arguments.settings['model']} have {len(description['classes'])}. Give the network "
-                    "head: {fit: linear}, or a data set with its own classes."
-                )
             record["test"] = evaluate(module, dataset, "test", device)
+            if given or history:
+                warn_of_chance(record["test"]["accuracy"], dataset)
         finish(arguments, module, description, record)
         if not arguments.keep:
             scratch.clear()
 
 
-def describe(settings: dict, shape: list[int], mean: list[float], std: list[float], classes: list[str]) -> dict:
-    """Return all that is needed to rebuild the network."""
+def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | None, settings: dict) -> None:
+    """Choose images on which forms of the network are held against it, here first, before anything is computed."""
+    shape = description["input"]
+    real = np.zeros((0, *shape[1:], shape[0]), np.uint8)
+    if dataset is not None:
+        real = dataset.take("test", np.array([0, dataset.count("test") - 1]))
+    examples = example_images(real, shape)
+    description["examples"] = torch.from_numpy(examples)
+    images = devices.pixels(examples, next(module.parameters()).device)
+    check_repeats(module.eval(), images, settings["allow"])
+    faithful(module, images)
+    if settings["outputs"] is None:
+        warn_of_probabilities(module, images)
+
+
+def warn_of_chance(accuracy: float, dataset: Dataset) -> None:
+    """Warn where a network does no better than one that has seen nothing."""
+    share, margin = chance(dataset.labels("test"))
+    if accuracy <= share + margin:
+        console.log.warning(
+            "The accuracy of the network on the test split is %.3f, no better than chance (%.3f). Its classes may be "
+            "in another order (networks.NAME.classes names those of its outputs), or its normalization another.",
+            accuracy,
+            share,
+        )
+
+
+def describe(settings: dict, shape: list[int], scales: Any, classes: list[str], module: OnPixels, count: int) -> dict:
+    """Return all that is needed to rebuild the network, which is built for `count` classes."""
     chosen = {key: settings[key] for key in ("source", "model", "options", "head", "program") if key in settings}
-    return {**chosen, "input": list(shape), "mean": mean, "std": std, "classes": classes}
+    mean, std = scales
+    outputs = outputs_of(module).described()
+    return {
+        **chosen,
+        "input": list(shape),
+        "mean": mean,
+        "std": std,
+        "classes": classes,
+        "built_for": count,
+        "outputs": outputs,
+    }
 
 
-def new_network(settings: dict, dataset: Dataset) -> tuple[nn.Module, dict[str, Any]]:
+def new_network(settings: dict, dataset: Dataset) -> tuple[OnPixels, dict[str, Any]]:
     """Return an untrained network for a data set."""
     if not dataset.classes:
         raise UserError("The data set has no classes, so no network can be trained on it. Give the network weights.")
-    mean, std = normalization(settings) or channel_statistics(dataset)
-    module = normalized(build(settings, dataset.shape, len(dataset.classes)), dataset.shape, mean, std)
-    return module, describe(settings, dataset.shape, mean, std, dataset.classes)
+    scales = normalization(settings) or channel_statistics(dataset)
+    count = len(settings["classes"] or dataset.classes)
+    network = build(settings, dataset.shape, count)
+    module = normalized(network, dataset.shape, scales, settings, dataset.classes)
+    return module, describe(settings, dataset.shape, scales, dataset.classes, module, count)
 
 
-def given_network(settings: dict, dataset: Dataset | None) -> tuple[nn.Module, dict[str, Any]]:
+def given_network(settings: dict, dataset: Dataset | None) -> tuple[OnPixels, dict[str, Any]]:
     """Return a network with given weights; its head is still to be fitted where the config asks for one."""
     shape = settings["input"] if dataset is None else dataset.shape
-    settings, state, classes, given, origin = given_weights(settings)
+    wanted = [] if dataset is None else dataset.classes
+    settings, state, names, given, origin = given_weights(settings)
     scales = normalization(settings) or given
     if scales is None:
         raise UserError(
@@ -109,22 +140,56 @@ def given_network(settings: dict, dataset: Dataset | None) -> tuple[nn.Module, d
             "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
         )
     if settings["head"] is not None:
-        if dataset is None or not dataset.classes:
+        if not wanted:
             raise UserError(f"head: {{fit: linear}} for {settings['model']} needs a data set with classes.")
-        classes = dataset.classes
-    elif not classes:
-        classes = dataset.classes if dataset else []
-        classes = classes or unnamed(settings, shape, state)
-    module = build(settings, shape, len(classes))
-    fitted = ""
-    if settings["head"] is not None:
-        fitted = f"{classifier(module, shape)}."
-        kept = "features." if settings["head"]["replaces"] == "classifier" else ""
-        state = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
-    # An exported program has brought its weights along.
-    if settings["source"] != "exported":
-        load_weights(module, state, origin, missing=fitted)
-    return normalized(module, shape, *scales), describe(settings, shape, *scales, classes)
+        network, count = with_new_head(settings, shape, state, origin, wanted), len(wanted)
+        module = normalized(network, shape, scales, {**settings, "classes": None}, wanted)
+        return module, describe(settings, shape, scales, wanted, module, count)
+    network, count = with_own_head(settings, shape, state, origin, names, wanted)
+    named = settings["classes"] or named_outputs(names, wanted, origin)
+    module = normalized(network, shape, scales, {**settings, "classes": named}, wanted)
+    # The weights' own names where the data set's are numbers, say.
+    alike = len(names) == len(wanted) and outputs_of(module).columns is None
+    classes = (names if alike else wanted) or names or named or [str(number) for number in range(count)]
+    return module, describe(settings, shape, scales, classes, module, count)
+
+
+def with_new_head(
+    settings: dict, shape: Sequence[int], state: dict[str, Tensor], origin: str, classes: list[str]
+) -> nn.Module:
+    """Return a network whose weights are given but for the classifier."""
+    network = build(settings, shape, len(classes))
+    fitted = f"{classifier(network, shape)}."
+    own = [key for key in network.state_dict() if not key.startswith(fitted)]
+    if settings["source"] == "exported":
+        return network
+    state = aligned(state, own, origin, settings["weights"].get("strip_prefix"))
+    kept = "features." if settings["head"]["replaces"] == "classifier" else ""
+    state = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
+    load_weights(network, state, origin, fitted, options_of(settings))
+    return network
+
+
+def with_own_head(
+    settings: dict,
+    shape: Sequence[int],
+    state: dict[str, Tensor],
+    origin: str,
+    names: list[str],
+    wanted: list[str],
+) -> tuple[nn.Module, int]:
+    """Return a network with given weights, and how many classes it was built for."""
+    if settings["source"] == "exported":
+        # It has brought its weights along.
+        network = build(settings, shape, 1)
+        return network, output_count(network, shape, settings)
+    named = settings["classes"] or names
+    probe = build(settings, shape, len(named or wanted) or 1)
+    state = aligned(state, list(probe.state_dict()), origin, settings["weights"].get("strip_prefix"))
+    count = len(named) or len(output_names(probe, state)) or len(wanted)
+    network = build(settings, shape, count)
+    load_weights(network, state, origin, "", options_of(settings))
+    return network, count
 
 
 def given_weights(
@@ -144,31 +209,13 @@ def given_weights(
     path = Path(weights["file"])
     if settings["source"] == "exported":
         return {**settings, "program": read_program(weights)}, {}, [], None, str(path)
-    state = read_state_dict(path, weights["sha256"], weights["strip_prefix"])
-    return settings, state, [], None, str(path)
-
-
-def unnamed(settings: dict, shape: Sequence[int], state: dict[str, Tensor]) -> list[str]:
-    """Return names for classes that nobody has named: the numbers of the outputs."""
-    if settings["source"] == "exported":
-        return [str(number) for number in range(outputs(build(settings, shape, 1), shape))]
-    return output_names(build(settings, shape, 1), state)
+    return settings, read_state_dict(path, weights["sha256"], weights.get("key") or ""), [], None, str(path)
 
 
 def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
     """Return mean and standard deviation of the channels, where the config gives them."""
     given = settings["normalization"]
     return (given["mean"], given["std"]) if given else None
-
-
-def normalized(module: nn.Module, shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """Return the network that takes pixels in [0, 1], if mean and standard deviation can be those of its channels."""
-    if not len(mean) == len(std) == shape[0] or min(std) <= 0:
-        raise UserError(
-            f"networks.NAME.normalization: mean is {list(mean)}, std is {list(std)}; the images have {shape[0]} "
-            "channels and need a mean and a standard deviation above 0 for each."
-        )
-    return accept_pixels(module, mean, std)
 
 
 def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, record: dict) -> None:

@@ -5,12 +5,17 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from unitscope import console
+import numpy as np
+import torch
+
+from unitscope import console, devices
 from unitscope.artifacts import write_json
-from unitscope.datasets import open_dataset
+from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
+from unitscope.faithful import check_repeats, example_images, faithful
 from unitscope.layers import taps
-from unitscope.networks import build, freeze, load_checkpoint
+from unitscope.networks import build, freeze, load_checkpoint, normalized
+from unitscope.normalization import OnPixels
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
     else:
         with open_dataset(arguments.dataset) as dataset:
             shape = dataset.shape
-            module = freeze(build(arguments.network, shape, len(dataset.classes)))
+            module = untrained(arguments.network, dataset)
     known = {tap.layer: tap for tap in taps(module, shape)}
     for layer in arguments.layers:
         if layer not in known:
@@ -45,6 +50,18 @@ def main(arguments: argparse.Namespace) -> None:
             )
     chosen = [asdict(tap) for tap in known.values() if tap.layer in arguments.layers]
     write_json(arguments.output, chosen)
+
+
+def untrained(settings: dict, dataset: Dataset) -> OnPixels:
+    """Return the network before its training, checked as it will be once it is trained."""
+    scales = [0.5] * dataset.shape[0], [0.25] * dataset.shape[0]
+    network = build(settings, dataset.shape, len(settings["classes"] or dataset.classes))
+    module = freeze(normalized(network, dataset.shape, scales, settings, dataset.classes))
+    real = dataset.take("test", np.array([0, dataset.count("test") - 1]))
+    images = devices.pixels(example_images(real, dataset.shape), torch.device("cpu"))
+    check_repeats(module, images, settings["allow"])
+    faithful(module, images)
+    return module
 
 
 if __name__ == "__main__":

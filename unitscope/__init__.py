@@ -18,7 +18,7 @@ _HOME = {
     "freeze": "networks",
     "representative_substitution": "substitution",
     "spearman": "statistics",
-    "taps": "layers",
+    "taps": "faithful",
 }
 
 __all__ = list(_HOME)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unitscope.console import progress
+from unitscope.devices import pixels
+from unitscope.faithful import ensured
 from unitscope.layers import Split, split, unit_axis
-from unitscope.networks import pixels
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def ablation(
     """
     device = next(module.parameters()).device
     units = range(len(next(iter(clamps.values())))) if units is None else units
+    batches = ensured(module, batches)
     cut = split(module, layer)
     intact = Tally(classes)
     clamped = {name: {unit: Tally(classes) for unit in units} for name in clamps}

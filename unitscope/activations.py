@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from unitscope.devices import compiled
+from unitscope.devices import compiled, pixels
+from unitscope.faithful import ensured
 from unitscope.layers import readouts
-from unitscope.networks import pixels
 
 
 def activations(
@@ -41,6 +41,7 @@ def activations(
         (2, 4)
     """
     device = next(module.parameters()).device
+    batches = ensured(module, batches)
     read: Callable[..., tuple[torch.Tensor, ...]] = compiled(readouts(module, layers, readout), compile)
     for batch in batches:
         with torch.inference_mode():

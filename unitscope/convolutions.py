@@ -13,6 +13,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, fx, nn
 
+from unitscope.tracing import is_plain
+
 FEWEST_FILTERS = {torch.float32: 256 * 256, torch.bfloat16: 256 * 512}
 """Pairs of channels, in and out, below which it costs more than it saves, by precision."""
 
@@ -32,7 +34,7 @@ def lightened(part: Callable[..., Any]) -> Callable[..., Any]:
 def suits(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Return whether a module is a convolution that can be done so, and gains by it."""
     return (
-        type(module) is nn.Conv2d
+        is_plain(module, nn.Conv2d)
         and module.kernel_size == (3, 3)
         and module.stride == module.dilation == (1, 1)
         and module.padding == (1, 1)
@@ -41,6 +43,8 @@ def suits(module: nn.Module) -> TypeGuard[nn.Conv2d]:
         and module.weight.dtype in FEWEST_FILTERS
         and module.in_channels * module.out_channels >= FEWEST_FILTERS[module.weight.dtype]
         and module.weight.device.type == "cpu"
+        # What it gives is channels last.
+        and module.weight.is_contiguous(memory_format=torch.channels_last)
     )
 
 

@@ -81,6 +81,11 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
+def pixels(batch: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Return images uint8 (images, height, width, channels) as float32 (images, channels, height, width) in [0, 1]."""
+    return to_device(np.ascontiguousarray(batch), device).permute(0, 3, 1, 2).float().div_(255)
+
+
 def wait_for(device: torch.device) -> None:
     """Wait until a device has done what it was given: a GPU's calls return before."""
     if device.type == "cuda":

@@ -1,14 +1,16 @@
 """Layers of a network that torch.fx cannot trace: seen by hooks and torch functions while the network runs.
 
-The same functions as in `unitscope.layers`, which calls these where it has to. Nothing can be cut here: a pass ends at
-a layer's activation at the earliest, and an ablation is a full pass.
+The same functions as in `unitscope.layers`, which calls these where it has to. A first pass records which operations
+read what, so that one rule tells layers' taps and activations here and in a traced graph. Nothing can be cut here: a
+pass ends at a layer's activation at the earliest, and an ablation is a full pass.
 """
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +18,167 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from unitscope.errors import UserError
-from unitscope.layers import POSITIVE, SIGNED, Split, Tap, Tapped, hold, read_out, unit_axis
-from unitscope.tracing import TRANSPARENT, out_of_place
+from unitscope.forms import form_of
+from unitscope.layers import Split, Tap, Tapped, hold, passes_on, read_out, tap_and_activation, unit_axis
+from unitscope.nonlinearities import is_positive
+from unitscope.tracing import METADATA, out_of_place
+
+# --- which operations read what --------------------------------------------------------------------------------------
 
 
-def _functions(operations: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the functions and methods among operations as torch.fx names them."""
-    found = (getattr(Tensor, kind) if isinstance(kind, str) else kind for kind in operations)
-    return tuple(function for function in found if not isinstance(function, type))
+@dataclass(eq=False)
+class _Operation:
+    """An operation of one pass, standing for what it gives.
+
+    Attributes:
+        function: What was called, out of place; None for a layer's module, and for what comes from elsewhere.
+        arguments: Gives an argument by its position or its name.
+        sources: The operations whose results it reads.
+        readers: The operations that read its result.
+    """
+
+    function: Any = None
+    arguments: Callable[[int, str], Any] = lambda _, __: None
+    sources: list["_Operation"] = field(default_factory=list)
+    readers: list["_Operation"] = field(default_factory=list)
 
 
-NONLINEARITIES = _functions(POSITIVE + SIGNED)
-PASSING = _functions(TRANSPARENT)
+class _Survey(TorchFunctionMode):
+    """Records the operations of a pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: dict[str, _Operation] = {}
+        # By identity; the tensors are kept, so that no identity is given again.
+        self._source: dict[int, _Operation] = {}
+        self._kept: list[Any] = []
+
+    def layer(self, name: str, module: nn.Module, output: Tensor) -> Tensor:
+        """Take note of what a layer's module gives."""
+        made = _Operation(sources=[self.source(output)])
+        made.sources[0].readers.append(made)
+        self.layers[_call(name, self.layers)] = made
+        self._give(output, made)
+        return output
+
+    def source(self, tensor: Tensor) -> _Operation:
+        """Return the operation that gave a tensor."""
+        if id(tensor) not in self._source:
+            self._give(tensor, _Operation())
+        return self._source[id(tensor)]
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        read = _tensors_in((args, kwargs))
+        made = _Operation(out_of_place(func), _arguments_of(args, kwargs))
+        if _name_of(func) not in METADATA:
+            made.sources = list(dict.fromkeys(self.source(tensor) for tensor in read))
+            for source in made.sources:
+                source.readers.append(made)
+        versions = [tensor._version for tensor in read]
+        result = func(*args, **kwargs)
+        changed = [tensor for tensor, version in zip(read, versions, strict=True) if tensor._version != version]
+        for tensor in (*_tensors_in(result), *changed):
+            self._give(tensor, made)
+        return result
+
+    def _give(self, tensor: Tensor, made: _Operation) -> None:
+        self._source[id(tensor)] = made
+        self._kept.append(tensor)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What follows a layer, by `layers.tap_and_activation`.
+
+    Attributes:
+        normed: Whether the layer is tapped behind a batch norm.
+        bent: Whether its activation is the output of a nonlinearity.
+        positive: Whether that nonlinearity is never negative.
+    """
+
+    normed: bool
+    bent: bool
+    positive: bool
+
+    @property
+    def stage(self) -> str:
+        """What the activation comes out of: "module", "norm" or "nonlinearity"."""
+        return "nonlinearity" if self.bent else "norm" if self.normed else "module"
+
+
+_PLANS: WeakKeyDictionary[nn.Module, dict[str, _Plan]] = WeakKeyDictionary()
+
+
+def _plans(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
+    """Return the plan of every layer that a pass shows; looked at once for a network."""
+    if module not in _PLANS:
+        survey = _Survey()
+        # Tensors of the inference mode do not count their versions.
+        with torch.inference_mode(False), torch.no_grad():
+            output = _run(module, images[:1].detach().clone(), survey)
+        leading: set[_Operation] = set()
+        waiting = [survey.source(tensor) for tensor in _tensors_in(output)]
+        ends = [_Operation(sources=[made]) for made in waiting]
+        for end in ends:
+            end.sources[0].readers.append(end)
+        waiting += ends
+        while waiting:
+            made = waiting.pop()
+            if made not in leading:
+                leading.add(made)
+                waiting += made.sources
+        _PLANS[module] = {name: _plan(made, leading) for name, made in survey.layers.items()}
+    return _PLANS[module]
+
+
+def _plan(layer: _Operation, leading: set[_Operation]) -> _Plan:
+    # Of a layer that is not seen to lead to the output, as where compiled code lies between, all readers count.
+    tap, activation = tap_and_activation(
+        layer,
+        lambda made: [reader for reader in made.readers if reader in leading or layer not in leading],
+        lambda made: passes_on(made.function, made.arguments),
+        lambda made: made.function is F.batch_norm,
+        lambda made: is_positive(made.function, made.arguments) is not None,
+    )
+    positive = activation is not None and bool(is_positive(activation.function, activation.arguments))
+    return _Plan(tap is not layer, activation is not None, positive)
+
+
+def _call(name: str, known: Mapping[str, Any]) -> str:
+    """Return the name of a call of a module, which may be a further one."""
+    calls = sum(other == name or re.fullmatch(rf"{re.escape(name)}-call\d+", other) is not None for other in known)
+    return f"{name}-call{calls + 1}" if calls else name
+
+
+def _name_of(function: Any) -> str:
+    """Return a function's name; of what reads an attribute, that of the attribute."""
+    name = getattr(function, "__name__", "")
+    return getattr(function.__self__, "__name__", name) if name == "__get__" else name
+
+
+def _arguments_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[[int, str], Any]:
+    """Return a function that gives an argument of a call by its position or its name."""
+    # The tensors need not stay.
+    plain = [None if isinstance(value, Tensor) else value for value in args]
+    named = {name: None if isinstance(value, Tensor) else value for name, value in kwargs.items()}
+    return lambda place, name: plain[place] if len(plain) > place else named.get(name)
+
+
+def _tensors_in(value: Any) -> list[Tensor]:
+    """Return the tensors in nested tuples, lists, mappings and objects such as a model's output."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = list(vars(value).values())
+    return [tensor for each in value for tensor in _tensors_in(each)] if isinstance(value, list | tuple) else []
+
+
+# --- passes ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -36,19 +187,17 @@ class _Site:
 
     Attributes:
         module: The convolution or linear module.
+        plan: What follows it.
         tap: The tapped values.
-        activation: The activation, the same tensor where no nonlinearity has followed.
-        stage: What the activation comes out of: "module", "norm" or "nonlinearity".
+        activation: The activation, the same tensor where no nonlinearity follows.
         function: The nonlinearity, as a function of the tapped values; None where none has followed.
-        positive: Whether that nonlinearity is never negative.
     """
 
     module: nn.Module
+    plan: _Plan
     tap: Tensor
     activation: Tensor
-    stage: str = "module"
     function: Callable[[Tensor], Tensor] | None = None
-    positive: bool = False
 
 
 class _Seen(Exception):
@@ -58,67 +207,81 @@ class _Seen(Exception):
 class _Watch(TorchFunctionMode):
     """Follows every layer's output through batch norm and dropout to its nonlinearity, while the network runs."""
 
-    def __init__(self, replaced: Mapping[str, tuple[str, Tensor]]) -> None:
+    def __init__(self, plans: Mapping[str, _Plan], replaced: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
+        self.plans = plans
         self.sites: dict[str, _Site] = {}
-        self.replaced = replaced
+        self.replaced = replaced or {}
         # By identity; the tensors are kept, so that no identity is given again.
         self._place: dict[int, tuple[str, str]] = {}
         self._kept: list[Tensor] = []
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> Tensor:
         """Take the output of a layer's module, and return what takes its place."""
-        calls = sum(known == name or known.startswith(f"{name}-call") for known in self.sites)
-        name = f"{name}-call{calls + 1}" if calls else name
-        output = self._instead(name, "module", output)
-        self.sites[name] = _Site(module, output, output)
-        self._follow(output, name, "tap")
+        name = _call(name, self.sites)
+        # On these images the network may do what it has not done in the first pass.
+        plan = self.plans.get(name, _Plan(normed=False, bent=False, positive=False))
+        output = self._instead(name, "module", plan, output)
+        self.sites[name] = _Site(module, plan, output, output)
+        self._follow(output, name, "module", plan)
         return output
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if _may_be_in_place(func, args, kwargs):
+            self._keep_from_change(args, kwargs)
         source: Any = args[0] if args else kwargs.get("input")
         name, stage = self._place.get(id(source), ("", "")) if isinstance(source, Tensor) else ("", "")
         if not name:
             return func(*args, **kwargs)
         site, before, plain = self.sites[name], source, out_of_place(func)
+        arguments = _arguments_of(args, kwargs)
+        norms = plain is F.batch_norm and site.plan.normed and stage == "module"
+        bends = (
+            is_positive(plain, arguments) is not None
+            and site.plan.bent
+            and (stage == ("norm" if site.plan.normed else "module"))
+        )
         if _may_be_in_place(func, args, kwargs):
             before = source.clone()
-            site.tap, site.activation = (before if value is source else value for value in (site.tap, site.activation))
         result = func(*args, **kwargs)
-        # How nn.ReLU6 calls it.
-        clipped = plain is F.hardtanh and (kwargs.get("min_val"), kwargs.get("max_val")) == (0.0, 6.0)
-        if stage == "activation" or not (clipped or plain in (F.batch_norm, *NONLINEARITIES, *PASSING)):
-            if result is source:
-                del self._place[id(source)]
-            return result
-        if plain is F.batch_norm:
-            site.stage = "norm"
-            result = site.tap = self._instead(name, "norm", result)
-        elif plain not in PASSING:
+        if norms:
+            result = self._instead(name, "norm", site.plan, result)
+            site.tap = site.activation = result
+            self._follow(result, name, "norm", site.plan)
+        elif bends:
             rest = {key: value for key, value in kwargs.items() if key not in ("input", "inplace")}
-            site.tap, site.stage = before, "nonlinearity"
+            site.tap = before
             site.function = lambda values: func(values.clone(), *args[1:], **rest)
-            site.positive = clipped or plain in _functions(POSITIVE)
-            stage = "activation"
-            put = self._instead(name, "nonlinearity", result)
+            put = self._instead(name, "nonlinearity", site.plan, result)
             # What was done in place has to be there for all who hold the tensor.
             result = result.copy_(put) if put is not result and result is source else put
-        site.activation = result
-        self._follow(result, name, stage)
+            site.activation = result
+            self._follow(result, name, "nonlinearity", site.plan)
+        elif passes_on(plain, arguments):
+            self._follow(result, name, stage, site.plan)
+        elif result is source:
+            del self._place[id(source)]
         return result
 
-    def _instead(self, name: str, stage: str, value: Tensor) -> Tensor:
-        wanted, replacement = self.replaced.get(name, ("", value))
-        # A copy: the network may go on with it in place.
-        return replacement.clone() if stage == wanted else value
+    def _keep_from_change(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Let sites have copies of values that are about to be changed in place, maybe by a view of them."""
+        changed = {tensor.untyped_storage().data_ptr() for tensor in _tensors_in((args[:1], kwargs.get("out")))}
+        for site in self.sites.values():
+            for role in ("tap", "activation"):
+                if getattr(site, role).untyped_storage().data_ptr() in changed:
+                    setattr(site, role, getattr(site, role).clone())
 
-    def _follow(self, value: Tensor, name: str, stage: str) -> None:
+    def _instead(self, name: str, stage: str, plan: _Plan, value: Tensor) -> Tensor:
+        # A copy: the network may go on with it in place.
+        return self.replaced[name].clone() if stage == plan.stage and name in self.replaced else value
+
+    def _follow(self, value: Tensor, name: str, stage: str, plan: _Plan) -> None:
         self._place[id(value)] = name, stage
         self._kept.append(value)
-        if stage == "activation":
+        if stage == plan.stage:
             self.seen(name)
 
     def seen(self, name: str) -> None:
@@ -126,24 +289,21 @@ class _Watch(TorchFunctionMode):
 
 
 class _Holding(_Watch):
-    """Holds units of some layers on what reaches them: the stage of each, then what `layers.hold` takes."""
+    """Holds units of some layers on what reaches them: what `layers.hold` takes, by layer."""
 
-    def __init__(self, holds: Mapping[str, tuple[str, int, Tensor, Tensor]]) -> None:
-        super().__init__({})
+    def __init__(self, plans: Mapping[str, _Plan], holds: Mapping[str, tuple[int, Tensor, Tensor]]) -> None:
+        super().__init__(plans)
         self.holds = holds
 
-    def _instead(self, name: str, stage: str, value: Tensor) -> Tensor:
-        if name not in self.holds or self.holds[name][0] != stage:
-            return value
-        _, axis, removed, values = self.holds[name]
-        return hold(value, axis, removed, values)
+    def _instead(self, name: str, stage: str, plan: _Plan, value: Tensor) -> Tensor:
+        return hold(value, *self.holds[name]) if stage == plan.stage and name in self.holds else value
 
 
 class _Until(_Watch):
     """Ends the pass when the activations of some layers have been seen."""
 
-    def __init__(self, wanted: Sequence[str]) -> None:
-        super().__init__({})
+    def __init__(self, plans: Mapping[str, _Plan], wanted: Sequence[str]) -> None:
+        super().__init__(plans)
         self.wanted = set(wanted)
 
     def seen(self, name: str) -> None:
@@ -159,12 +319,14 @@ def _may_be_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     return (
         (name.endswith("_") and not name.endswith("__"))
         or augmented
+        or name == "__setitem__"
+        or kwargs.get("out") is not None
         or any(flag is True for flag in (*args, *kwargs.values()))
     )
 
 
 @contextlib.contextmanager
-def _watched(module: nn.Module, watch: _Watch) -> Iterator[None]:
+def _watched(module: nn.Module, watch: _Watch | _Survey) -> Iterator[None]:
     """Let a watch see what a network does."""
     handles = []
     for name, part in module.named_modules():
@@ -180,8 +342,9 @@ def _watched(module: nn.Module, watch: _Watch) -> Iterator[None]:
             handle.remove()
 
 
-def _run(module: nn.Module, images: Tensor, watch: _Watch) -> Any:
+def _run(module: nn.Module, images: Tensor, watch: _Watch | _Survey) -> Any:
     """Run a network under a watch; return its output, None where the watch ended the pass."""
+    images = form_of(module).arranged(images)
     with _watched(module, watch):
         try:
             return module(images)
@@ -191,7 +354,7 @@ def _run(module: nn.Module, images: Tensor, watch: _Watch) -> Any:
 
 def _sites(module: nn.Module, images: Tensor, layers: Sequence[str]) -> list[_Site]:
     """Return what a pass shows of some layers, ended as early as it may be."""
-    watch = _Until(layers)
+    watch = _Until(_plans(module, images), layers)
     _run(module, images, watch)
     for layer in layers:
         if layer not in watch.sites:
@@ -211,11 +374,12 @@ def _kind(site: _Site) -> str:
 
 def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     """List the layers that a grey image shows, in the order of computation."""
-    watch = _Watch({})
     device = next((parameter.device for parameter in module.parameters()), None)
+    image = torch.full((1, *shape), 0.5, device=device)
     try:
         with torch.no_grad():
-            _run(module, torch.full((1, *shape), 0.5, device=device), watch)
+            watch = _Watch(_plans(module, image))
+            _run(module, image, watch)
     except RuntimeError as error:
         raise UserError(
             f"The network does not accept images of shape {tuple(shape)} (channels, height, width): {error}"
@@ -226,8 +390,14 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
         if size[0] != 1:
             continue
         units, rest = (size[1], size[2:]) if _kind(site) == "conv" else (size[-1], size[1:-1])
-        result.append(Tap(layer, depth, _kind(site), units, rest, not site.positive))
+        result.append(Tap(layer, depth, _kind(site), units, rest, not site.plan.positive))
     return result
+
+
+def logits(module: nn.Module, images: Tensor) -> Tensor:
+    """Return what a network gives while it is watched."""
+    output: Tensor = _run(module, images, _Watch(_plans(module, images)))
+    return output
 
 
 def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -253,16 +423,13 @@ def readouts(module: nn.Module, layers: Sequence[str], readout: str) -> Callable
 
 def split(module: nn.Module, layer: str) -> Split:
     """Return the network "cut" at the activation of a layer: both sides are full passes."""
-    stage = ""
 
     def before(images: Tensor) -> tuple[Tensor, ...]:
-        nonlocal stage
         (site,) = _sites(module, images, [layer])
-        stage = site.stage
         return site.activation, site.activation, images
 
     def behind(activation: Tensor, images: Tensor) -> Tensor:
-        output: Tensor = _run(module, images, _Watch({layer: (stage, activation)}))
+        output: Tensor = _run(module, images, _Watch(_plans(module, images), {layer: activation}))
         return output
 
     return Split(before, behind, None)
@@ -274,10 +441,10 @@ def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
     def run(images: Tensor, *given: Tensor) -> Tensor:
         sites = _sites(module, images[:1], layers)
         holds = {
-            layer: (site.stage, unit_axis(_kind(site)), removed, values)
+            layer: (unit_axis(_kind(site)), removed, values)
             for layer, site, removed, values in zip(layers, sites, given[::2], given[1::2], strict=True)
         }
-        output: Tensor = _run(module, images, _Holding(holds))
+        output: Tensor = _run(module, images, _Holding(_plans(module, images), holds))
         return output
 
     return run

@@ -8,17 +8,20 @@ of `unitscope.hooks` take over. What is computed from activations belongs to the
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from unitscope.console import log
 from unitscope.errors import UserError
-from unitscope.tracing import NORMS, TRANSPARENT, trace
+from unitscope.forms import Form, arrange, close, form_of, like, with_arranged_images
+from unitscope.nonlinearities import is_positive, is_rectifier
+from unitscope.tracing import METADATA, NORMS, TRANSPARENT, is_plain, trace
 
 POOLINGS: tuple[Any, ...] = (
     *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
@@ -26,18 +29,7 @@ POOLINGS: tuple[Any, ...] = (
 )
 """Operations on each unit's map by itself."""
 
-RECTIFIERS: tuple[Any, ...] = (nn.ReLU, F.relu, torch.relu, "relu")
-POSITIVE: tuple[Any, ...] = (
-    *RECTIFIERS,
-    *(nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus),
-    *(F.relu6, F.sigmoid, torch.sigmoid, F.hardsigmoid, F.softplus),
-    *("sigmoid",),
-)
-SIGNED: tuple[Any, ...] = (
-    *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Tanh, nn.ELU, nn.CELU, nn.SELU, nn.LeakyReLU, nn.PReLU),
-    *(F.gelu, F.silu, F.mish, F.hardswish, torch.tanh, F.tanh, F.elu, F.celu, F.selu, F.leaky_relu, F.prelu),
-    *("tanh",),
-)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,7 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     Raises:
         UserError: The network does not accept images of that shape.
     """
-    traced = trace(module)
+    traced = traced_of(module)
     if traced is None:
         return _hooks().taps(module, shape)
     sites = _sites(traced)
@@ -165,7 +157,7 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
         A function from images (images, channels, height, width) to the pre-activations (images, units) and the
         activations (images, units), both read out. They are the same tensor where no nonlinearity follows.
     """
-    traced = trace(module)
+    traced = traced_of(module)
     if traced is None:
         return _hooks().prefix(module, layer, readout)
     site = site_of(traced, layer)
@@ -175,7 +167,7 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
 
 def tapped(module: nn.Module, layer: str) -> Tapped:
     """Return the network at the tap of a layer, in pieces from which its units can be computed one by one."""
-    traced = trace(module)
+    traced = traced_of(module)
     if traced is None:
         return _hooks().tapped(module, layer)
     site = site_of(traced, layer)
@@ -183,15 +175,37 @@ def tapped(module: nn.Module, layer: str) -> Tapped:
     nonlinearity = _cut(traced, [site.tap], site.activation)
     # A PReLU may hold a slope for each unit.
     alike = all(parameter.numel() == 1 for parameter in nonlinearity.parameters())
-    norm = None if site.tap is site.call else modules[str(site.tap.target)]
-    return Tapped(
+    norm = modules[str(site.tap.target)] if site.tap.op == "call_module" and site.tap is not site.call else None
+    alike = alike and (norm is not None or site.tap is site.call)
+    plain = Tapped(
         kind=site.kind,
-        inputs=_lean(_cut(traced, [], site.call.all_input_nodes[0])),
-        outputs=_lean(_cut(traced, [], site.tap)),
+        inputs=_cut(traced, [], site.call.all_input_nodes[0]),
+        outputs=_cut(traced, [], site.tap),
         nonlinearity=nonlinearity,
-        rectified=site.activation is not site.tap and kind_of(site.activation, modules) in RECTIFIERS,
+        rectified=site.activation is not site.tap and is_rectifier(kind_of(site.activation, modules)),
+        filters=None,
+    )
+    form = form_of(module)
+    lean = replace(
+        plain,
+        inputs=_lean(_cut(traced, [], site.call.all_input_nodes[0]), form.layout),
+        outputs=_lean(_cut(traced, [], site.tap), form.layout),
         filters=_filters(modules[str(site.call.target)], norm) if alike else None,
     )
+    if form.images is not None and not _same_values(plain, lean, form.images):
+        log.warning("The layer %s differs once its batch norm is folded in: it is computed as it is written.", layer)
+        return plain
+    return lean
+
+
+def _same_values(plain: Tapped, lean: Tapped, images: Tensor) -> bool:
+    """Return whether a layer that is computed with less arithmetic gives the same values."""
+    with torch.no_grad():
+        expected = plain.outputs(images)
+        found = [lean.outputs(images)]
+        if lean.filters is not None:
+            found.append(lean.filters(lean.inputs(images)))
+    return all(close(values, expected) for values in found)
 
 
 def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable[[Tensor], tuple[Tensor, ...]]:
@@ -199,7 +213,7 @@ def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable
 
     What no named layer depends on is not computed, and a map is freed as soon as it has been read out.
     """
-    traced = trace(module)
+    traced = traced_of(module)
     if traced is None:
         return _hooks().readouts(module, list(layers), readout)
     sites = [site_of(traced, layer) for layer in layers]
@@ -213,12 +227,27 @@ def split(module: nn.Module, layer: str) -> Split:
     Where a convolution or a linear layer alone reads the activation, through poolings at most, the suffix starts behind
     it: what one unit changes there is the answer to a single channel.
     """
-    traced = trace(module)
+    form, traced = form_of(module), traced_of(module)
     if traced is None:
         return _hooks().split(module, layer)
     site = site_of(traced, layer)
+    plain = _split_at(traced, site, None)
+    if form.logits is not None and not _same_logits(plain, form):
+        log.warning("The network cut at %s gives other logits: its layers are followed by hooks instead.", layer)
+        return _hooks().split(module, layer)
+    reader = _reader(site, dict(traced.named_modules()))
+    if reader is None:
+        return plain
+    behind = _split_at(traced, site, reader)
+    if form.images is not None and not _same_changes(plain, behind, unit_axis(site.kind), form.images):
+        log.warning("What a unit of %s changes in %s is computed by the whole layer.", layer, reader.target)
+        return plain
+    return behind
+
+
+def _split_at(traced: fx.GraphModule, site: Site, reader: fx.Node | None) -> Split:
+    """Return the network cut at a layer's activation, or behind the layer that alone reads it."""
     modules: dict[str, Any] = dict(traced.named_modules())
-    reader = _reader(site, modules)
     start = reader or site.activation
     behind = _descendants(start)
     needed = {
@@ -237,6 +266,27 @@ def split(module: nn.Module, layer: str) -> Split:
     )
 
 
+def _same_logits(cut: Split, form: Form) -> bool:
+    """Return whether a network that is cut gives the logits of the whole."""
+    assert form.images is not None and form.logits is not None
+    with torch.no_grad():
+        _, *live = cut.prefix(form.images)
+        return close(cut.suffix(*live), form.logits)
+
+
+def _same_changes(plain: Split, behind: Split, axis: int, images: Tensor) -> bool:
+    """Return whether a unit clamped to 0 has the same effect, followed from the activation and from its reader."""
+    assert behind.change is not None
+    with torch.no_grad():
+        activation, start, *live = plain.prefix(images)
+        own = activation.narrow(axis, 0, 1)
+        clamped = start.clone()
+        clamped.narrow(axis, 0, 1).zero_()
+        _, later, *others = behind.prefix(images)
+        changed = later + behind.change(0, own, torch.zeros_like(own))
+        return close(behind.suffix(changed, *others), plain.suffix(clamped, *live))
+
+
 def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
     """Return the network with the activations of several layers held, each as `hold` does.
 
@@ -248,7 +298,7 @@ def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
         A function from images and, for each of the layers in turn, `removed` (units,) and `values` (units,) to the
         network's output. Each layer is held on what reaches it, so that what is held before it is felt.
     """
-    traced = trace(module)
+    traced = traced_of(module)
     if traced is None:
         return _hooks().held(module, layers)
     graph = traced.graph
@@ -279,8 +329,8 @@ def copied(module: nn.Module) -> nn.Module:
     It is the traced graph where there is one: modules whose class was made from that of a graph, as an exported
     program's is, cannot be copied as they are. Paths of the layers stay.
     """
-    traced = trace(module)
-    return copy.deepcopy(module if traced is None else traced)
+    traced = traced_of(module)
+    return like(copy.deepcopy(module if traced is None else traced), module)
 
 
 def unit_axis(kind: str) -> int:
@@ -302,6 +352,15 @@ def read_out(activation: Tensor, axis: int, readout: str) -> Tensor:
     return maps
 
 
+def traced_of(module: nn.Module) -> fx.GraphModule | None:
+    """Return a network as the graph in which its layers are found; None where it is followed by hooks."""
+    form = form_of(module)
+    traced = trace(module) if form.traced else None
+    if traced is None or form.layout is torch.channels_last:
+        return traced
+    return with_arranged_images(traced, form.layout)
+
+
 # --- layers in the graph --------------------------------------------------------------------------------------------
 
 
@@ -314,32 +373,92 @@ def _hooks() -> ModuleType:
 
 def _sites(traced: fx.GraphModule) -> dict[str, Site]:
     modules = dict(traced.named_modules())
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    leading = _ancestors([output], [])
     calls: dict[str, int] = {}
     sites = {}
+
+    def readers(node: fx.Node) -> list[fx.Node]:
+        return [user for user in node.users if user in leading and _reads_values(user)]
+
+    def positive(node: fx.Node) -> bool | None:
+        return is_positive(kind_of(node, modules), _arguments_of(node, modules))
+
     for node in traced.graph.nodes:
         target = modules.get(node.target) if node.op == "call_module" else None
         if not isinstance(target, nn.Conv2d | nn.Linear):
             continue
         calls[node.target] = calls.get(node.target, 0) + 1
         name = node.target if calls[node.target] == 1 else f"{node.target}-call{calls[node.target]}"
-        tapped = _follow(node, modules, lambda user, kind: kind in NORMS) or node
-        activation = _follow(tapped, modules, lambda user, kind: kind in POSITIVE + SIGNED)
-        signed = activation is None or kind_of(activation, modules) not in POSITIVE
+        tap, activation = tap_and_activation(
+            node,
+            readers,
+            lambda user: passes_on(kind_of(user, modules), _arguments_of(user, modules)),
+            lambda user: kind_of(user, modules) in (*NORMS, F.batch_norm),
+            lambda user: positive(user) is not None,
+        )
+        signed = activation is None or not positive(activation)
         kind = "conv" if isinstance(target, nn.Conv2d) else "linear"
-        sites[name] = Site(node, kind, tapped, activation or tapped, signed)
+        sites[name] = Site(node, kind, tap, activation or tap, signed)
     return sites
 
 
-def _follow(node: fx.Node, modules: dict[str, nn.Module], wanted: Callable[[fx.Node, Any], bool]) -> fx.Node | None:
-    """Return the wanted operation that alone uses `node`, looking through what passes its input on."""
-    while len(node.users) == 1:
-        (node,) = node.users
-        kind = kind_of(node, modules)
-        if wanted(node, kind):
-            return node
-        if kind not in TRANSPARENT:
-            return None
-    return None
+def tap_and_activation(
+    layer: Value,
+    readers: Callable[[Value], list[Value]],
+    passes: Callable[[Value], bool],
+    norms: Callable[[Value], bool],
+    bends: Callable[[Value], bool],
+) -> tuple[Value, Value | None]:
+    """Return where a layer is tapped, and the nonlinearity that directly follows; None where none does.
+
+    The one rule for every way to read a network. An operation follows directly if it alone reads the values, through
+    what passes its input on: of `x * sigmoid(x)` and `x + relu(x)` the activation is x. What reads only the shape, and
+    what does not lead to the network's output, does not count.
+
+    Args:
+        layer: What the layer's module gives.
+        readers: Gives the operations that read a value and lead to the output, each standing for what it gives.
+        passes: Tells an operation that passes its input on in eval mode.
+        norms: Tells a batch norm.
+        bends: Tells a nonlinearity.
+    """
+
+    def follow(value: Value, wanted: Callable[[Value], bool]) -> Value | None:
+        while len(following := readers(value)) == 1:
+            (value,) = following
+            if wanted(value):
+                return value
+            if not passes(value):
+                return None
+        return None
+
+    tap = follow(layer, norms) or layer
+    return tap, follow(tap, bends)
+
+
+def passes_on(operation: Any, arguments: Callable[[int, str], Any]) -> bool:
+    """Return whether an operation gives its input in eval mode; a function that drops values may be switched on there.
+
+    Args:
+        operation: As `nonlinearities.is_positive` takes it.
+        arguments: Likewise.
+    """
+    return operation in TRANSPARENT and (isinstance(operation, type) or arguments(2, "training") is False)
+
+
+def _reads_values(node: fx.Node) -> bool:
+    """Return whether a node reads more of a tensor than what it is like."""
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return (node.args[1] if name == "getattr" else name) not in METADATA
+
+
+def _arguments_of(node: fx.Node, modules: dict[str, Any]) -> Callable[[int, str], Any]:
+    """Return a function that gives an argument of what a node does, by its position or its name."""
+    if node.op == "call_module":
+        # As torch.nn's own modules keep the bounds that they were given.
+        return lambda _, name: getattr(modules[str(node.target)], name, None)
+    return lambda place, name: node.args[place] if len(node.args) > place else node.kwargs.get(name)
 
 
 def kind_of(node: fx.Node, modules: dict[str, nn.Module]) -> Any:
@@ -373,6 +492,8 @@ def _reader(site: Site, modules: dict[str, Any]) -> fx.Node | None:
     while len(node.users) == 1:
         (node,) = node.users
         kind = kind_of(node, modules)
+        if kind in (nn.Linear, nn.Conv2d) and not is_plain(modules[str(node.target)], kind):
+            return None
         if kind is nn.Linear:
             return node if flat == (site.kind == "conv") else None
         if kind is nn.Conv2d and not flat and site.kind == "conv":
@@ -382,7 +503,9 @@ def _reader(site: Site, modules: dict[str, Any]) -> fx.Node | None:
             flat = flat or flattens_units(node, modules)
             if not flat:
                 return None
-        elif kind not in TRANSPARENT and not (kind in POOLINGS and not flat and site.kind == "conv"):
+        elif not passes_on(kind, _arguments_of(node, modules)) and not (
+            kind in POOLINGS and not flat and site.kind == "conv"
+        ):
             return None
     return None
 
@@ -477,22 +600,21 @@ def _cut(traced: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Any) -> fx.
 
 def _folded(module: nn.Module, norm: nn.Module) -> nn.Conv2d | None:
     """Return a convolution with the batch norm behind it folded in; None where they are anything else."""
-    if type(module) is not nn.Conv2d or not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+    if not (is_plain(module, nn.Conv2d) and is_plain(norm, nn.BatchNorm2d)) or norm.running_mean is None:
         return None
     return fuse_conv_bn_eval(module, norm)
 
 
 def _filters(module: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
     """Return what `Tapped.filters` is for a layer's module and the batch norm behind it."""
-    # Subclasses may compute something else from their weight.
-    if type(module) is nn.Linear and norm is None:
+    if is_plain(module, nn.Linear) and norm is None:
         return module
-    if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or isinstance(module.padding, str):
+    if not is_plain(module, nn.Conv2d) or module.padding_mode != "zeros" or isinstance(module.padding, str):
         return None
     return module if norm is None else _folded(module, norm)
 
 
-def _lean(part: fx.GraphModule) -> fx.GraphModule:
+def _lean(part: fx.GraphModule, layout: torch.memory_format) -> fx.GraphModule:
     """Return a part that does the same with fewer passes over memory: batch norms folded, rectified in place."""
     modules: dict[str, Any] = dict(part.named_modules())
     for node in list(part.graph.nodes):
@@ -504,11 +626,11 @@ def _lean(part: fx.GraphModule) -> fx.GraphModule:
         if folded is not None:
             # A name of its own for each call: the module may be shared.
             source.target = f"folded_{node.name}"
-            modules[source.target] = folded.to(memory_format=torch.channels_last)
+            modules[source.target] = arrange(folded, layout)
             part.add_submodule(source.target, modules[source.target])
             node.replace_all_uses_with(source)
             part.graph.erase_node(node)
-        elif kind_of(node, modules) in RECTIFIERS:
+        elif is_rectifier(kind_of(node, modules)):
             # No convolution, linear layer or batch norm needs its output for its gradient.
             node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, (source,), {}
     part.recompile()

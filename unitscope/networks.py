@@ -3,22 +3,25 @@
 A network here takes pixels in [0, 1] and normalizes them itself. Training belongs to `unitscope.training`.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unitscope.architectures import Headed
 from unitscope.artifacts import FORMAT_VERSION, write_bytes
-from unitscope.devices import to_device
+from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.sources import make
+from unitscope.faithful import example_images, faithful
+from unitscope.forms import arrange
+from unitscope.normalization import OnPixels
+from unitscope.outputs import Outputs, candidates, find_outputs, outputs_from
+from unitscope.sources import make, options_of
+from unitscope.weights import content_of, is_state_dict, load_plain, load_weights
 
 # --- building --------------------------------------------------------------------------------------------------------
 
@@ -39,9 +42,6 @@ def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.get("seed") or 0)
         module = make(settings, shape, classes)
-        if settings["source"] == "python":
-            # Its mistakes are told here, as its own, before anything is computed.
-            _on_grey(module, shape)
         if head is None:
             return module
         if head["replaces"] == "classifier":
@@ -89,7 +89,7 @@ def classifier(module: nn.Module, shape: Sequence[int]) -> str:
         for handle in handles:
             handle.remove()
     found = [path for path, output in last if output is logits]
-    if not found or logits.dim() != 2:
+    if not found or not isinstance(logits, Tensor) or logits.dim() != 2:
         raise UserError(
             f"head: {{fit: linear}} replaces the linear layer that gives the logits, and {type(module).__name__} ends "
             "with none. Give a network that does, or head: {fit: linear, replaces: classifier} for one with `features`."
@@ -97,172 +97,85 @@ def classifier(module: nn.Module, shape: Sequence[int]) -> str:
     return found[-1]
 
 
-def outputs(module: nn.Module, shape: Sequence[int]) -> int:
-    """Return the number of a network's outputs, for images of (channels, height, width)."""
-    return _on_grey(module, shape).shape[1]
+def output_count(network: nn.Module, shape: Sequence[int], settings: Mapping[str, Any], name: str = "networks") -> int:
+    """Return the number of a network's outputs, for images of (channels, height, width).
+
+    Raises:
+        UserError: As `outputs.find_outputs`.
+    """
+    returned = _on_grey(network, shape, 2)
+    path = find_outputs(returned, 2, [], {**settings, "classes": None}, name).path
+    return candidates(returned, 2)[path]
 
 
-def _on_grey(module: nn.Module, shape: Sequence[int]) -> Any:
-    """Return what a network puts out for one grey image."""
+def normalized(
+    network: nn.Module,
+    shape: Sequence[int],
+    scales: tuple[Sequence[float], Sequence[float]],
+    settings: Mapping[str, Any],
+    classes: Sequence[str],
+) -> OnPixels:
+    """Return a network that takes pixels and gives logits of a data set's classes, as the config describes it.
+
+    Args:
+        network: As `build` gives it.
+        shape: (channels, height, width) of an image.
+        scales: Mean and standard deviation of each channel, of pixels in [0, 1].
+        settings: Of the network.
+        classes: Names of the data set's classes; empty where there are none.
+
+    Raises:
+        UserError: The scales are not those of the channels, or the outputs not those of the classes.
+    """
+    mean, std = scales
+    if not len(mean) == len(std) == shape[0] or min(std) <= 0:
+        raise UserError(
+            f"networks.NAME.normalization: mean is {list(mean)}, std is {list(std)}; the images have {shape[0]} "
+            "channels and need a mean and a standard deviation above 0 for each."
+        )
+    try:
+        returned = _on_grey(network, shape, 2)
+    except UserError as error:
+        sizes = [name for name in ("image_size", "img_size") if name in options_of(settings)]
+        raise UserError(
+            f"{error} {f'Set options: {{{sizes[0]}: {shape[1]}}}, or give' if sizes else 'Give'} the data "
+            "set the size and channels that the network takes."
+        ) from error
+    outputs = find_outputs(returned, 2, classes, settings, "networks.NAME")
+    return accept_pixels(network, mean, std, outputs)
+
+
+def _on_grey(module: nn.Module, shape: Sequence[int], images: int = 1) -> Any:
+    """Return what a network puts out for grey images."""
     device = next((parameter.device for parameter in module.parameters()), None)
     try:
         with torch.no_grad():
-            return module.eval()(torch.zeros(1, *shape, device=device))
+            return module.eval()(torch.zeros(images, *shape, device=device))
     except Exception as error:
         # A network of the user's own may raise anything.
         raise UserError(
-            f"{type(module).__name__} does not accept images of {shape[1]}x{shape[2]} pixels with {shape[0]} channels: "
-            f"{type(error).__name__}: {error}"
+            f"{type(module).__name__} does not accept {images} images of {shape[1]}x{shape[2]} pixels with {shape[0]} "
+            f"channels: {type(error).__name__}: {error}"
         ) from error
 
 
-def accept_pixels(module: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
-    """Make a network take pixels in [0, 1]: it subtracts the mean and divides by the standard deviation itself.
-
-    The module gets a class of its own, derived from its class, whose forward normalizes first. Its submodules keep
-    their paths, and torch.fx traces the normalization with the rest.
+def accept_pixels(
+    network: nn.Module, mean: Sequence[float], std: Sequence[float], outputs: Outputs | None = None
+) -> OnPixels:
+    """Return a network that takes pixels in [0, 1]: it subtracts the mean and divides by the standard deviation itself.
 
     Args:
-        module: Changed in place.
+        network: Takes normalized pixels; it stays as it is, and its weights are shared.
         mean: (channels,).
         std: (channels,).
+        outputs: How logits come from what it returns; None where it returns them.
     """
-    kind = type(module)
-
-    def forward(self: Any, pixels: Tensor) -> Tensor:
-        return kind.forward(self, (pixels - self.pixel_mean) / self.pixel_std)
-
-    for name, values in (("pixel_mean", mean), ("pixel_std", std)):
-        module.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-    module.__class__ = type(kind.__name__, (kind,), {"forward": forward})
-    return module
+    return OnPixels(network, mean, std, outputs or Outputs())
 
 
 def freeze(module: nn.Module) -> nn.Module:
     """Put a network into eval mode and its parameters out of the reach of gradients, channels last."""
-    return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-
-def pixels(batch: np.ndarray, device: torch.device) -> Tensor:
-    """Return images uint8 (images, height, width, channels) as float32 (images, channels, height, width) in [0, 1]."""
-    return to_device(np.ascontiguousarray(batch), device).permute(0, 3, 1, 2).float().div_(255)
-
-
-# --- weights ---------------------------------------------------------------------------------------------------------
-
-
-def read_state_dict(path: Path, sha256: str, strip_prefix: str = "") -> dict[str, Tensor]:
-    """Read a local state dict, without running any code that it may hold.
-
-    Args:
-        path: A `.safetensors` file, or what `torch.save` writes.
-        sha256: Checksum that the file has to have.
-        strip_prefix: Taken off keys that begin with it, such as "module.".
-
-    Raises:
-        UserError: The file is missing, damaged, has another checksum, or holds more than tensors.
-    """
-    content = checked_content(path, sha256)
-    state: Any
-    if Path(path).suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        try:
-            state = load(content)
-        except SafetensorError as error:
-            raise UserError(f"{path} is not a whole safetensors file ({error}). Fetch it again.") from error
-    else:
-        state = _load(content, path)
-        state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not _is_state_dict(state):
-        raise UserError(f"{path} is not a state dict: a mapping from names to tensors. Save model.state_dict() there.")
-    return {
-        key.removeprefix(strip_prefix): value.float() if value.is_floating_point() else value
-        for key, value in state.items()
-    }
-
-
-def checked_content(path: Path, sha256: str) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        UserError: The file is missing or has another checksum.
-    """
-    content = _content(path)
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise UserError(
-            f"weights.sha256 of {path} is {sha256}, but the file has {found}. If the file is the one that you mean, "
-            "write its checksum into the config; otherwise fetch it again."
-        )
-    return content
-
-
-def read_program(weights: Mapping[str, Any]) -> Tensor:
-    """Return the bytes of an exported program, uint8, from `file` and `sha256`."""
-    content = checked_content(Path(weights["file"]), weights["sha256"])
-    if not content:
-        raise UserError(f"{weights['file']} is empty. Export the network again: torch.export.save(program, path).")
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
-
-
-def load_weights(module: nn.Module, state: Mapping[str, Tensor], origin: str, missing: str = "") -> None:
-    """Put weights into a network.
-
-    Args:
-        module: The network.
-        state: Its state dict.
-        origin: Where the weights come from, for messages.
-        missing: Prefix of keys that need not be there, since they are fitted later.
-
-    Raises:
-        UserError: They belong to another architecture, or are not all finite.
-    """
-    own = module.state_dict()
-    # Counts of batches came with later versions of PyTorch; nothing is computed with them here.
-    state = {**{key: torch.tensor(0) for key in own if key.endswith(".num_batches_tracked")}, **state}
-    lacking = [key for key in own if key not in state and not (missing and key.startswith(missing))]
-    extra = [key for key in state if key not in own]
-    shapes = [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    problems = [
-        *([f"it lacks {_some(lacking)}"] if lacking else []),
-        *([f"it has {_some(extra)}, which the network has not"] if extra else []),
-        *([_some(shapes)] if shapes else []),
-    ]
-    if problems:
-        raise UserError(
-            f"{origin} belongs to another network than {type(module).__name__}: {'; '.join(problems)}. Give the model "
-            "and options that the weights were made for, and a data set of as many classes or head: {fit: linear}."
-        )
-    for key, value in state.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise UserError(
-                f"{origin}: {key} holds values that are not finite (NaN or infinite). Its training has probably "
-                "diverged; use another checkpoint."
-            )
-    # Assigned, since the network may have been built without memory of its own.
-    module.load_state_dict({key: value.clone() for key, value in state.items()}, strict=False, assign=True)
-
-
-def output_names(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
-    """Return names for classes that nobody has named: the numbers of the outputs that a state dict was made for.
-
-    Args:
-        module: A network of the same architecture, with any number of outputs.
-        state: Its state dict, in any order.
-    """
-    last = next((key for key in reversed(module.state_dict()) if key in state and state[key].dim()), None)
-    return [str(number) for number in range(len(state[last]))] if last else []
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return arrange(module.eval().requires_grad_(False), torch.channels_last)
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
@@ -275,20 +188,22 @@ def save_checkpoint(path: Path, module: nn.Module, description: Mapping[str, Any
         path: Where it goes.
         module: The network.
         description: `source`, `model`, `options`, `head`, `input` (channels, height, width), `mean`, `std`, `classes`,
-            and `program`, the bytes of an exported one as uint8, where that is the source.
+            `outputs` as `Outputs.described` gives them, `examples`, uint8 (images, height, width, channels), on which
+            forms of the network are held against it, and `program`, the bytes of an exported one as uint8, where that
+            is the source.
     """
-    program = {key: value for key, value in description.items() if key == "program"}
+    arrays = {key: value for key, value in description.items() if isinstance(value, Tensor)}
     # Cloned into one layout of memory, and the description read anew: pickle also writes down strides, and which of
     # equal texts are the same object.
     state = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in module.state_dict().items()
     }
-    described = {key: value for key, value in description.items() if key not in program}
+    described = {key: value for key, value in description.items() if key not in arrays}
     plain = json.loads(json.dumps({"format_version": FORMAT_VERSION, **described}))
     # Serialized to memory first: torch.save writes the name of a file into it.
     buffer = io.BytesIO()
-    torch.save({**plain, **program, "state_dict": state}, buffer)
+    torch.save({**plain, **arrays, "state_dict": state}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
@@ -310,7 +225,7 @@ def load_checkpoint(
         UserError: The file is missing, cut off, holds more than tensors and plain values, does not fit together, or
             names another function than `python`.
     """
-    description = _load(_content(path), path)
+    description = load_plain(content_of(path), path)
     keys = {"format_version", "source", "model", "options", "head", "input", "mean", "std", "classes", "state_dict"}
     if not isinstance(description, dict) or not keys <= set(description):
         raise UserError(
@@ -342,7 +257,12 @@ def load_checkpoint(
         ) from error
     description.pop("program", None)
     load_weights(module, state, str(path))
-    return freeze(accept_pixels(module, description["mean"], description["std"])).to(device), description
+    outputs = outputs_from(description["outputs"]) if "outputs" in description else None
+    opened = freeze(accept_pixels(module, description["mean"], description["std"], outputs)).to(device)
+    examples = description.pop("examples", torch.empty(0)).numpy()
+    examples = examples if len(examples) else example_images(examples, description["input"])
+    faithful(opened, pixels(examples, torch.device(device)))
+    return opened, description
 
 
 def _problem(description: Mapping[str, Any]) -> str:
@@ -366,9 +286,13 @@ def _problem(description: Mapping[str, Any]) -> str:
         "std": numbers("std") and all(description["std"]),
         "classes": isinstance(description["classes"], list)
         and all(isinstance(one, str) for one in description["classes"]),
+        "built_for": isinstance(description.get("built_for", 0), int),
+        "outputs": "outputs" not in description or _are_outputs(description["outputs"]),
+        "examples": "examples" not in description
+        or _are_images(description["examples"], shape if isinstance(shape, list) else []),
         "program": program is None
         or (isinstance(program, Tensor) and program.dtype is torch.uint8 and program.dim() == 1),
-        "state_dict": _is_state_dict(description["state_dict"]),
+        "state_dict": is_state_dict(description["state_dict"]),
     }
     wrong = [key for key, fine in known.items() if not fine]
     if not wrong and not {len(description["mean"]), len(description["std"])} <= {1, shape[0]}:
@@ -378,15 +302,22 @@ def _problem(description: Mapping[str, Any]) -> str:
     return f"its {wrong[0]} is {str(description.get(wrong[0]))[:60]}" if wrong else ""
 
 
-def _is_state_dict(state: Any) -> bool:
-    return isinstance(state, dict) and all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    )
+def _are_outputs(described: Any) -> bool:
+    try:
+        outputs_from(described)
+    except (TypeError, AttributeError):
+        return False
+    return True
+
+
+def _are_images(examples: Any, shape: Sequence[int]) -> bool:
+    size = tuple(examples.shape) if isinstance(examples, Tensor) and examples.dtype is torch.uint8 else ()
+    return len(size) == 4 and size[0] > 0 and [size[3], *size[1:3]] == list(shape)
 
 
 def _rebuilt(description: Mapping[str, Any]) -> nn.Module:
     """Return the network of a checkpoint, with weights that are still to be replaced."""
-    shape, classes = description["input"], len(description["classes"])
+    shape, classes = description["input"], description.get("built_for", len(description["classes"]))
     if description["source"] in ("built_in", "torchvision"):
         try:
             # On the meta device nothing is drawn or computed for weights that are replaced at once.
@@ -399,22 +330,3 @@ def _rebuilt(description: Mapping[str, Any]) -> nn.Module:
             # Some models compute with tensors while they are built (torchvision's RegNets).
             pass
     return build(description, shape, classes)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path} is not a file. Give the path of an existing file, or run the workflow.") from None
-
-
-def _load(content: bytes, path: Path) -> Any:
-    try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch.load raises whatever its unpickler, its archive reader or its checks come upon.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{path} cannot be read as weights: it is cut off, damaged, or holds more than tensors and plain values, "
-            f"and nothing here runs code from a file ({reason}). Save it again: torch.save(model.state_dict(), path)."
-        ) from error

@@ -20,12 +20,13 @@ from unitscope.cumulative import DIRECTIONS
 from unitscope.datasets import collect, open_dataset
 from unitscope.devices import wait_for
 from unitscope.layers import Tap, split, taps
-from unitscope.networks import build, freeze, read_program
+from unitscope.networks import build, freeze, normalized
 from unitscope.predictors import redundancy
 from unitscope.rescaling import recipes_to_remake
 from unitscope.sampling import select_units
 from unitscope.substitution import MAX_SUBSTITUTES
 from unitscope.visualization import passes, stages
+from unitscope.weights import read_program
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 """Data sets that are not downloaded to be planned for."""
@@ -118,7 +119,12 @@ def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -
     """Return a network of the config with the weights that its architecture starts from, frozen."""
     if network["source"] == "exported":
         network = {**network, "program": read_program(network["weights"])}
-    return freeze(build(network, shape, classes))
+    channels = shape[0]
+    module = build(network, shape, len(network.get("classes") or []) or classes)
+    # How many outputs an exported program has is not known to the config.
+    named = [str(number) for number in range(classes)] if network["source"] != "exported" else []
+    scales = ([0.5] * channels, [0.25] * channels)
+    return freeze(normalized(module, shape, scales, network, network.get("classes") or named))
 
 
 class Calibration:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unitscope.console import progress
+from unitscope.devices import pixels
+from unitscope.faithful import ensured
 from unitscope.layers import Split, held, split, unit_axis
-from unitscope.networks import pixels
 
 Batches = Iterable[tuple[np.ndarray, np.ndarray]]
 """Images, uint8 (images, height, width, channels), and labels (images,)."""
@@ -65,6 +66,7 @@ def removal_by_batch(
     module: nn.Module, layer: str, kind: str, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]
 ) -> Iterator[Performance]:
     """Yield what `removal` returns, batch by batch: of many sets and images it is more than memory holds."""
+    batches = ensured(module, batches)
     cut = split(module, layer)
 
     def logits(images: Tensor) -> Iterator[Tensor]:
@@ -98,6 +100,7 @@ def cumulative_removal(
     Returns:
         Of arrays (orders, counts, images).
     """
+    batches = ensured(module, batches)
     cut = split(module, layer)
 
     def logits(images: Tensor) -> Iterator[Tensor]:
@@ -138,6 +141,7 @@ def joint_removal(
     Returns:
         Of arrays (orders, counts, images).
     """
+    batches = ensured(module, batches)
     run = held(module, layers)
     device = next(module.parameters()).device
     fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in layers}

@@ -16,8 +16,9 @@ from torch import Tensor, fx, nn
 
 from unitscope.ascent import Recipe
 from unitscope.errors import UserError
-from unitscope.layers import POOLINGS, RECTIFIERS, Site, copied, flattens_units, kind_of, site_of
-from unitscope.tracing import NORMS, TRANSPARENT, trace
+from unitscope.layers import POOLINGS, Site, copied, flattens_units, kind_of, site_of, traced_of
+from unitscope.nonlinearities import is_rectifier
+from unitscope.tracing import NORMS, TRANSPARENT
 
 FLATTENINGS: tuple[Any, ...] = (nn.Flatten, torch.flatten, "flatten")
 MEANS: tuple[Any, ...] = (torch.mean, "mean")
@@ -156,15 +157,17 @@ def _places(module: nn.Module, layer: str) -> _Places:
         _Obstacle: There is something that they would change.
         UserError: There is no such layer.
     """
-    traced = trace(module)
+    traced = traced_of(module)
     if traced is None:
         raise _Obstacle("torch.fx cannot trace the network, so it is not known what reads the layer")
     site = site_of(traced, layer)
     modules: dict[str, Any] = dict(traced.named_modules())
     if site.activation is site.tap:
         raise _Obstacle("no nonlinearity follows it directly")
-    if kind_of(site.activation, modules) not in RECTIFIERS:
+    if not is_rectifier(kind_of(site.activation, modules)):
         raise _Obstacle(f"its nonlinearity is {_called(site.activation, modules)}, not a plain ReLU")
+    if site.tap.op != "call_module":
+        raise _Obstacle("its batch norm is a function, whose weights may be used elsewhere")
     tap = str(site.tap.target)
     _check_own(traced, modules, tap)
     units = len(modules[tap].weight)

@@ -16,8 +16,8 @@ from torch import nn
 
 from unitscope.answers import Generated
 from unitscope.ascent import Recipe
+from unitscope.devices import pixels
 from unitscope.layers import prefix, readouts
-from unitscope.networks import pixels
 from unitscope.randomness import generator
 from unitscope.rescaling import rescaled
 from unitscope.selectivity import class_selectivity

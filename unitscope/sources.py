@@ -146,6 +146,31 @@ def _made(
         ) from error
 
 
+def options_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of a model's options; none where they cannot be known.
+
+    Args:
+        settings: `source` and `model`.
+    """
+    source, model = settings["source"], settings["model"]
+    own = {"num_classes", "in_chans", "shape", "classes", "weights", "progress", "pretrained", "kwargs"}
+    described: Any
+    if source == "built_in":
+        described = BUILT_IN.get(model)
+    elif source == "torchvision":
+        from torchvision import models
+
+        described = inspect.signature(models.get_model_builder(model)).return_annotation
+    elif source == "python":
+        described = _function(model)
+    else:
+        return []
+    try:
+        return [name for name in inspect.signature(described).parameters if name not in own]
+    except (TypeError, ValueError):
+        return []
+
+
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 

@@ -8,25 +8,38 @@ import inspect
 import operator
 from collections import OrderedDict
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from unitscope import console
+from unitscope.normalization import network_of
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 TRANSPARENT: tuple[Any, ...] = (
     *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout),
     *(F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout),
 )
 """What passes its input on in eval mode, and so does not separate a layer from its nonlinearity."""
 
-_IN_PLACE = {
-    getattr(operator, f"i{name}"): getattr(operator, name)
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
-}
+_OPERATORS = (
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+)
+_IN_PLACE = {getattr(operator, f"i{name}"): getattr(operator, f"__{name}__") for name in _OPERATORS}
 _SHARING = {
     *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand"),
     *("expand_as", "transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "t", "diagonal", "narrow"),
@@ -50,6 +63,21 @@ _PASSED_ON = (nn.Flatten, nn.Unflatten, *(kind for kind in TRANSPARENT if isinst
 """Modules that do."""
 
 
+METADATA = {
+    *("size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "element_size", "stride", "storage_offset"),
+    *("device", "get_device", "dtype", "layout", "is_cuda", "is_contiguous", "is_floating_point", "is_complex"),
+    *("requires_grad", "is_leaf", "__len__", "len"),
+}
+"""Attributes, methods and functions that read what a tensor is like, and none of its values."""
+_NOT_TENSORS = METADATA | {
+    *("item", "tolist", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "topk", "sort", "kthvalue"),
+    *("mode", "unique", "unique_consecutive", "aminmax", "frexp", "broadcast_tensors", "meshgrid", "getitem"),
+    *("__index__", "__int__", "__float__", "__bool__"),
+}
+"""Names of functions and methods whose result may be anything else than one tensor."""
+_TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "real", "imag", "data"}
+
+
 @cache
 def _say_untraceable(network: str, reason: str) -> None:
     """Say once what a network that cannot be traced means."""
@@ -61,11 +89,69 @@ def _say_untraceable(network: str, reason: str) -> None:
     )
 
 
+class _TensorProxy(fx.Proxy):
+    """A symbol that passes for the tensor that it stands for, and is changed in place as one.
+
+    torch.fx's own fails `isinstance(x, torch.Tensor)`, so that a network's other branch is traced, and turns `x += y`
+    into a new value that readers of the old one do not see.
+    """
+
+    _is_param = False
+    """What `isinstance(x, nn.Parameter)` asks."""
+
+    __class__ = property(lambda self: Tensor)
+
+
+def _augmented(function: Any) -> Any:
+    def change(self: fx.Proxy, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return change
+
+
+for _name in _OPERATORS:
+    setattr(_TensorProxy, f"__i{_name}__", _augmented(getattr(operator, f"i{_name}")))
+
+
 class _Tracer(fx.Tracer):
     """Traces a network down to its layers, those of classes made from torch's own included."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, (nn.Conv2d, nn.Linear, *NORMS)) or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if m is network_of(self.root) and m is not self.root:
+            # Its submodules are those of the root, under the same paths.
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        if self._gives_tensor(node):
+            node.meta["tensor"] = True
+            return _TensorProxy(node, self)
+        return super().proxy(node)
+
+    def create_arg(self, a: Any) -> Any:
+        # torch.fx would take it for a constant: it is an instance of Tensor.
+        return a.node if issubclass(type(a), fx.Proxy) else super().create_arg(a)
+
+    def _gives_tensor(self, node: fx.Node) -> bool:
+        """Return whether a node surely gives one tensor, and neither a number nor several tensors."""
+        if node.op in ("placeholder", "get_attr"):
+            return True
+        if node.op == "call_module":
+            module = self.root.get_submodule(str(node.target))
+            return not isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention)
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        if name == "getattr":
+            return node.args[1] in _TENSOR_ATTRIBUTES
+        # Maxima along an axis come with their places, norms of an axis with nothing.
+        several = (
+            name in ("max", "min", "median", "nanmedian", "cummax", "cummin") and len(node.args) + len(node.kwargs) > 1
+        )
+        return (
+            not several and name not in _NOT_TENSORS and any(value.meta.get("tensor") for value in node.all_input_nodes)
+        )
 
 
 def trace(module: nn.Module) -> fx.GraphModule | None:
@@ -73,19 +159,30 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
 
     None where torch.fx cannot trace it, or where it does not show who reads what was changed in place.
     """
+    name = type(network_of(module)).__name__
     try:
         traced = fx.GraphModule(module, _Tracer().trace(module))
     # Whatever the network's own code raises when it is run on symbols.
     except Exception as error:
-        _say_untraceable(type(module).__name__, str(error).partition("\n")[0])
+        _say_untraceable(name, str(error).partition("\n")[0])
         return None
     _open_norms(traced)
-    changing = _into_new_tensors(traced)
+    try:
+        changing = _into_new_tensors(traced)
+    except _NoSuchOperation as error:
+        _say_untraceable(name, str(error))
+        return None
     if not _later_readers_see(traced, changing):
-        _say_untraceable(type(module).__name__, "it changes a tensor in place that is read through a view of it")
+        _say_untraceable(
+            type(network_of(module)).__name__, "it changes a tensor in place that is read through a view of it"
+        )
         return None
     traced.recompile()
     return traced
+
+
+class _NoSuchOperation(Exception):
+    """An operation in place has no counterpart that works into a new tensor."""
 
 
 def _into_new_tensors(traced: fx.GraphModule) -> set[fx.Node]:
@@ -93,7 +190,6 @@ def _into_new_tensors(traced: fx.GraphModule) -> set[fx.Node]:
     changing = set()
     flagged = set()
     for node in traced.graph.nodes:
-        before = node.target, node.args, node.kwargs
         if node.op == "call_module":
             target: Any = traced.get_submodule(node.target)
             if getattr(target, "inplace", False):
@@ -106,11 +202,16 @@ def _into_new_tensors(traced: fx.GraphModule) -> set[fx.Node]:
             if node.target in flagged:
                 changing.add(node)
         elif node.op == "call_function":
-            node.target = out_of_place(node.target)
-            node.args, node.kwargs = _without_flag(node)
+            function = out_of_place(node.target)
+            # A call without the flag is recorded with inplace=False.
+            flag, node.args, node.kwargs = _without_flag(node, function)
+            if flag or function is not node.target:
+                changing.add(node)
+            node.target = function
         elif node.op == "call_method" and node.target.endswith("_") and not node.target.endswith("__"):
+            if not callable(getattr(Tensor, node.target.removesuffix("_"), None)):
+                raise _NoSuchOperation(f"it calls {node.target}, which changes a tensor in place")
             node.target = node.target.removesuffix("_")
-        if (node.target, node.args, node.kwargs) != before:
             changing.add(node)
     return changing
 
@@ -178,6 +279,20 @@ def _open_norms(traced: fx.GraphModule) -> None:
             user.replace_input_with(node, last)
 
 
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def is_plain(module: Any, kind: type[Kind]) -> TypeGuard[Kind]:
+    """Return whether a module computes what its class does, from parameters of its own.
+
+    A subclass, a hook, or a weight that is computed from others (pruned, normalized) may do something else.
+    """
+    if type(module) is not kind or "forward" in vars(module):
+        return False
+    weight = "weight" in module._parameters or not hasattr(module, "weight")
+    return weight and not (module._forward_hooks or module._forward_pre_hooks)
+
+
 def out_of_place(function: Any) -> Any:
     """Return what a function does, done into a new tensor: `torch.relu` for `torch.relu_`."""
     name = getattr(function, "__name__", "")
@@ -188,11 +303,14 @@ def out_of_place(function: Any) -> Any:
     return _IN_PLACE.get(function, function)
 
 
-def _without_flag(node: fx.Node) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a function's call with `inplace`, named or by position, taken back."""
+def _without_flag(node: fx.Node, function: Any) -> tuple[bool, tuple[Any, ...], dict[str, Any]]:
+    """Return a function's flag `inplace`, named or by position, and the arguments of its call without it."""
     kwargs = {name: value for name, value in node.kwargs.items() if name != "inplace"}
+    flag = node.kwargs.get("inplace", False)
     try:
-        place = list(inspect.signature(node.target).parameters).index("inplace")  # type: ignore[arg-type]
+        place = list(inspect.signature(function).parameters).index("inplace")
     except (TypeError, ValueError):
-        return node.args, dict(node.kwargs)
-    return (*node.args[:place], *((False,) if len(node.args) > place else ()), *node.args[place + 1 :]), kwargs
+        return flag is not False, node.args, kwargs
+    if len(node.args) <= place:
+        return flag is not False, node.args, kwargs
+    return node.args[place] is not False, (*node.args[:place], False, *node.args[place + 1 :]), kwargs

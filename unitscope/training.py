@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from unitscope.artifacts import Scratch
 from unitscope.console import log, progress
 from unitscope.datasets import Dataset, ahead
-from unitscope.devices import autocast
+from unitscope.devices import autocast, pixels
 from unitscope.errors import UserError
-from unitscope.networks import pixels
+from unitscope.forms import arrange, form_of
 from unitscope.randomness import generator
 
 EVALUATED_IMAGES = 250
@@ -69,7 +69,7 @@ def train(
 
     The last batch of an epoch is a smaller one where the images do not fill it.
     """
-    module.to(memory_format=torch.channels_last)
+    arrange(module, form_of(module).layout)
     labels = torch.from_numpy(dataset.labels("train"))
     epochs = settings["epochs"]
     last = epochs if settings["stop_after"] is None else settings["stop_after"]
@@ -157,11 +157,12 @@ def _epoch(
     # Left on the device until the epoch is done, so that no step waits for another. Made beforehand: small tensors that
     # stay behind each step keep malloc from joining what the step's large ones leave free, GiB by an epoch.
     losses, hits = torch.empty(len(order), device=device), torch.empty(len(order), dtype=torch.int64, device=device)
+    arranged = form_of(module).arranged
     module.train()
     for step, (rows, batch) in enumerate(zip(order, ahead(read, order), strict=True)):
         target = labels[rows].to(device)
         with autocast(device, settings["precision"]):
-            logits = logits_of(module(pixels(batch, device)))
+            logits = module(arranged(pixels(batch, device)))
             loss = F.cross_entropy(logits.float(), target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -176,21 +177,6 @@ def _epoch(
             "networks.NAME.training.learning_rate."
         )
     return {"train_loss": total / len(labels), "train_accuracy": right / len(labels)}
-
-
-def logits_of(output: Any) -> Tensor:
-    """Return the logits (images, classes) of what a network returns while it is trained.
-
-    torchvision's googlenet and inception_v3 return those of auxiliary heads beside them, which are not trained here:
-    neither tap nor ablation asks them.
-    """
-    logits = getattr(output, "logits", output)
-    if not isinstance(logits, Tensor):
-        raise UserError(
-            f"While it is trained the network returns {type(output).__name__}; it has to return logits (images, "
-            "classes), or a named tuple with logits."
-        )
-    return logits
 
 
 def augmented(batch: np.ndarray, crop: int, flip: bool, random: np.random.Generator) -> np.ndarray:
@@ -230,7 +216,7 @@ def fit_linear_head(module: nn.Module, path: str, dataset: Dataset, weight_decay
     try:
         with torch.no_grad(), progress(len(features), "features", "images") as advance:
             for batch in dataset.batches("train", evaluation_batch(dataset)):
-                module(pixels(batch, device))
+                module(form_of(module).arranged(pixels(batch, device)))
                 seen += len(batch)
                 advance(len(batch))
     finally:
@@ -255,6 +241,12 @@ def fit_linear_head(module: nn.Module, path: str, dataset: Dataset, weight_decay
         head.bias.copy_(bias - (weight / std) @ mean)
 
 
+def chance(labels: np.ndarray) -> tuple[float, float]:
+    """Return the accuracy of always naming the commonest class of labels (images,), and twice its standard error."""
+    share = float(np.bincount(labels).max() / len(labels))
+    return share, 2 * float(np.sqrt(share * (1 - share) / len(labels)))
+
+
 def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.device) -> dict[str, Any]:
     """Return loss (mean cross-entropy, nats), accuracy, and accuracy by class on a split."""
     module.eval()
@@ -264,7 +256,7 @@ def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.devi
         for number, batch in enumerate(dataset.batches(split, size)):
             target = torch.from_numpy(labels[number * size :][: len(batch)])
             # Summed on the processor: some devices lack double precision.
-            logits = module(pixels(batch, device)).cpu()
+            logits = module(form_of(module).arranged(pixels(batch, device))).cpu()
             loss += float(F.cross_entropy(logits.double(), target, reduction="sum"))
             right.append((logits.argmax(1) == target).numpy())
     hits = np.concatenate(right)

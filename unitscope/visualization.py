@@ -19,6 +19,7 @@ from unitscope.console import progress
 from unitscope.convolutions import lightened
 from unitscope.devices import compiled
 from unitscope.errors import UserError
+from unitscope.faithful import ensure_on_noise
 from unitscope.layers import copied, prefix, tap, tapped
 from unitscope.randomness import generator
 from unitscope.targets import own_unit, whole_layer
@@ -121,7 +122,7 @@ def passes(
 
         def alone(images: Tensor, targets: Tensor) -> Tensor:
             before, after = own_alone(images.to(dtype), targets)
-            return own_value(before.float(), after.float(), recipe.target)
+            return _followed(own_value(before.float(), after.float(), recipe.target), images, layer)
 
         return alone
     answers = whole_layer(cut, readout)
@@ -130,9 +131,25 @@ def passes(
         before, activations = (values.float() for values in answers(images.to(dtype), targets))
         after = activations.gather(1, targets[:, None])[:, 0]
         own = own_value(before, after, recipe.target)
-        return own_against_others(recipe.objective, own, after, activations, targets, scale)
+        value = own_against_others(recipe.objective, own, after, activations, targets, scale)
+        return _followed(value, images, layer)
 
     return against_others
+
+
+def _followed(value: Tensor, images: Tensor, layer: str) -> Tensor:
+    """Return an objective, if it depends on the images by way of gradients.
+
+    Raises:
+        UserError: It does not.
+    """
+    if images.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
+        raise UserError(
+            f"The activations of layer {layer} have no gradient with respect to the image, so no image can be made for "
+            "its units: the network detaches what lies before (torch.no_grad, detach, numpy). Take that out, or choose "
+            "layers before it."
+        )
+    return value
 
 
 def stages(module: nn.Module, layer: str, shape: Sequence[int], recipe: Recipe) -> list[tuple[Recipe, int]]:
@@ -204,6 +221,7 @@ def activation_maximization(
         array([255,   0], dtype=uint8)
     """
     device = next(module.parameters()).device
+    ensure_on_noise(module, shape)
     forward = prefix(module, layer, readout)
     scales = None
     if scale is not None:

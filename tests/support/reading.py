@@ -16,8 +16,9 @@ import h5py
 from unitscope.artifacts import open_hdf5, read_json, read_table, sha256_of
 from unitscope.datasets import Decoder, collect, inside, open_dataset
 from unitscope.errors import UserError
-from unitscope.networks import load_checkpoint, read_program, read_state_dict
+from unitscope.networks import load_checkpoint
 from unitscope.study import load_study
+from unitscope.weights import read_program, read_state_dict
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 8 * 2**30

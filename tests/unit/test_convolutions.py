@@ -57,7 +57,8 @@ def test_rounding_is_that_of_float32():
 
 def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
     def conv(channels=512, filters=512, size=3, **options):
-        return nn.Conv2d(channels, filters, size, **{"padding": 1, **options})
+        module = nn.Conv2d(channels, filters, size, **{"padding": 1, **options})
+        return module.to(memory_format=torch.channels_last)
 
     class Own(nn.Conv2d):
         pass

@@ -110,7 +110,7 @@ def test_a_checkpoint_carries_the_program(tmp_path, residual):
     names = [str(number) for number in range(7)]
     described = {**network, **scale, "input": list(SIZE), "classes": names, "program": program(residual)}
     save_checkpoint(tmp_path / "x.pt", module, described)
-    freeze(accept_pixels(module, **scale))
+    module = freeze(accept_pixels(module, **scale))
     loaded, record = load_checkpoint(tmp_path / "x.pt")
     images = torch.rand(2, *SIZE)
     assert torch.equal(loaded(images), module(images)) and loaded(images).shape == (2, 7)

@@ -17,6 +17,7 @@ from real_images import ROOT, go_offline, shared
 from safetensors.torch import save
 from torch import nn
 
+from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.layers import taps
 from unitscope.networks import (
@@ -26,14 +27,12 @@ from unitscope.networks import (
     classifier,
     freeze,
     load_checkpoint,
-    load_weights,
-    output_names,
-    outputs,
-    pixels,
-    read_state_dict,
+    output_count,
     save_checkpoint,
 )
 from unitscope.sources import torchvision_weights
+from unitscope.tracing import trace
+from unitscope.weights import aligned, load_weights, output_names, read_state_dict
 
 SMALL = {"source": "built_in", "model": "shallow_convnet", "options": {"channels": [3, 4], "pool": [2], "hidden": 5}}
 FEATURES = {"fit": "linear", "replaces": "classifier"}
@@ -178,15 +177,15 @@ def test_pixels_lie_between_0_and_1_channels_last():
 
 
 def test_a_network_that_accepts_pixels_normalizes_them_itself():
-    plain, own = quiet(Residual()), quiet(Residual())
+    plain = quiet(Residual())
     mean, std = [0.1, 0.2, 0.3], [0.5, 1.0, 2.0]
-    accept_pixels(own, mean, std)
+    own = accept_pixels(plain, mean, std)
     images = torch.rand(2, 3, 8, 8)
     normalized = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     assert torch.equal(own(images), plain(normalized))
-    assert torch.equal(torch.fx.symbolic_trace(own)(images), own(images))
+    assert torch.equal(trace(own)(images), own(images))
     assert own.state_dict().keys() == plain.state_dict().keys()
-    assert layers(own, (3, 8, 8)) == layers(plain, (3, 8, 8)) and isinstance(own, Residual)
+    assert layers(own, (3, 8, 8)) == layers(plain, (3, 8, 8)) and type(plain) is Residual
 
 
 def test_frozen_means_eval_mode_and_no_gradients():
@@ -307,7 +306,8 @@ def written(path: Path, state) -> str:
 def test_state_dicts_in_half_precision_with_a_prefix(tmp_path, name):
     state = build(SMALL, GREY, 4).state_dict()
     checksum = written(tmp_path / name, {f"module.{key}": value.half() for key, value in state.items()})
-    found = read_state_dict(tmp_path / name, checksum, "module.")
+    found = aligned(read_state_dict(tmp_path / name, checksum), list(state), name)
+    assert aligned(read_state_dict(tmp_path / name, checksum), [], name, "module.").keys() == found.keys()
     assert found.keys() == state.keys()
     for key, value in found.items():
         assert value.dtype == torch.float32 and torch.equal(value, state[key].half().float())
@@ -387,7 +387,7 @@ def test_features_with_a_head_are_averaged_and_classified():
 def test_a_new_last_layer_takes_the_place_of_the_networks_own():
     head = {"fit": "linear", "replaces": "last_layer"}
     plain = build(settings("mlp", widths=[6]), GREY, 4)
-    assert classifier(plain, GREY) == "logits" and outputs(plain, GREY) == 4
+    assert classifier(plain, GREY) == "logits" and output_count(plain, GREY, {}) == 4
     for network, shape, path in (
         (settings("vgg16", "torchvision"), (3, 64, 64), "classifier.6"),
         (settings("resnet18", "torchvision"), (3, 64, 64), "fc"),

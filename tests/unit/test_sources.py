@@ -9,7 +9,7 @@ from torch import nn
 
 from unitscope.errors import UserError
 from unitscope.layers import prefix, split, taps
-from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, save_checkpoint
+from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, normalized, save_checkpoint
 from unitscope.sources import timm_weights, torchvision_weights
 
 COLOUR = (3, 64, 64)
@@ -209,8 +209,10 @@ def test_mistakes_in_a_file_of_ones_own_are_told_as_such(tmp_path, monkeypatch, 
 def test_a_network_that_raises_on_an_image_is_told_as_such(tmp_path, monkeypatch):
     (tmp_path / "own_broken.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"Broken does not accept images of 28x28.*KeyError: 'logits'"):
-        build(settings("python", "own_broken:Broken"), (1, 28, 28), 3)
+    chosen = settings("python", "own_broken:Broken")
+    network = build(chosen, (1, 28, 28), 3)
+    with pytest.raises(UserError, match=r"Broken does not accept .* images of 28x28.*KeyError: 'logits'"):
+        normalized(network, (1, 28, 28), ([0.0], [1.0]), chosen, ["a", "b", "c"])
 
 
 def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):

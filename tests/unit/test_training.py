@@ -21,9 +21,12 @@ from torch import nn
 from unitscope.architectures import Headed
 from unitscope.artifacts import Scratch, read_json, sha256_of
 from unitscope.datasets import Dataset, collect, open_dataset, write_dataset
+from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.networks import accept_pixels, build, load_checkpoint, load_weights, pixels, read_state_dict
-from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, logits_of, train
+from unitscope.networks import accept_pixels, build, load_checkpoint
+from unitscope.outputs import Outputs
+from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, train
+from unitscope.weights import load_weights, read_state_dict
 
 CPU = torch.device("cpu")
 TRAINING = {
@@ -45,6 +48,10 @@ NETWORK = {
     "normalization": None,
     "weights": None,
     "head": None,
+    "classes": None,
+    "output": None,
+    "outputs": None,
+    "allow": [],
     "training": TRAINING,
     "seed": 0,
 }
@@ -318,6 +325,7 @@ def test_networks_with_auxiliary_heads_train_the_main_one():
     from torchvision.models import GoogLeNetOutputs
 
     logits = torch.rand(2, 3)
+    logits_of = Outputs()
     assert logits_of(GoogLeNetOutputs(logits, torch.zeros(2, 3), torch.zeros(2, 3))) is logits
     assert logits_of(logits) is logits
     with pytest.raises(UserError, match="returns tuple; it has to return logits"):
@@ -356,7 +364,7 @@ def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
     with open_dataset(tmp_path / "x.h5") as dataset:
         module = build(given, dataset.shape, len(classes))
         load_weights(module, read_state_dict(weights, sha256_of(weights)), weights.name, missing="head.")
-        accept_pixels(module, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        module = accept_pixels(module, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         fit_linear_head(module, "head", dataset, 1e-3, CPU)
         assert evaluate(module, dataset, "test", CPU)["accuracy"] >= 0.9
 
@@ -408,7 +416,7 @@ def test_the_script_goes_on_from_nothing_that_other_files_were_read_for(tmp_path
 def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits):
     state = build(NETWORK, (1, 28, 28), 3).state_dict()
     torch.save(state, tmp_path / "w.pt")
-    weights = {"file": str(tmp_path / "w.pt"), "sha256": sha256_of(tmp_path / "w.pt"), "strip_prefix": ""}
+    weights = {"file": str(tmp_path / "w.pt"), "sha256": sha256_of(tmp_path / "w.pt"), "key": None}
     scale = {"mean": [0.1], "std": [0.3]}
     given = {**NETWORK, "weights": weights, "normalization": scale, "training": None}
     for name, dataset, settings in (("with", few_digits, given), ("without", None, {**given, "input": [1, 28, 28]})):
@@ -427,7 +435,7 @@ def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits)
         ({"normalization": {"mean": [0.1] * 3, "std": [0.3] * 3}}, "1 channels"),
         ({"options": {"width": [8]}}, "widths"),
         ({"training": {**TRAINING, "learning_rate": 1e30}}, "learning_rate"),
-        ({"weights": {"file": "w.pt", "sha256": "0" * 64, "strip_prefix": ""}}, "w.pt"),
+        ({"weights": {"file": "w.pt", "sha256": "0" * 64, "key": None}}, "w.pt"),
     ],
 )
 def test_the_script_ends_a_mistake_in_one_paragraph(tmp_path, few_digits, changes, message):

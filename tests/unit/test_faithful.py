@@ -1,0 +1,420 @@
+"""Every form of a network computes what the network computes, or another form is taken, or it is refused."""
+
+import numpy as np
+import pytest
+import torch
+from networks_by_hand import Residual, quiet
+from random_networks import STEPS, random_network
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
+
+from unitscope import hooks, layers
+from unitscope.ascent import Recipe
+from unitscope.errors import UserError
+from unitscope.faithful import check_repeats, faithful
+from unitscope.forms import close, form_of
+from unitscope.networks import accept_pixels, freeze, normalized
+from unitscope.tracing import trace
+from unitscope.visualization import activation_maximization, passes
+
+SIZE = (3, 8, 8)
+IMAGES = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
+CASES = [(0, step) for step in STEPS if step != "half"] + [(seed, None) for seed in range(1, 13)]
+
+
+def plain_run(module, images):
+    """Return what a network gives by itself, and the outputs of its layers, in the order of computation."""
+    outputs, handles = [], []
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            keep = part.register_forward_hook(lambda _, __, out, name=name: outputs.append((name, out.clone())))
+            handles.append(keep)
+    logits = module(images)
+    for handle in handles:
+        handle.remove()
+    return logits, outputs
+
+
+@pytest.mark.parametrize(("seed", "step"), CASES)
+def test_random_networks_are_the_same_in_every_form(seed, step):
+    expected, outputs = plain_run(random_network(seed, step), IMAGES)
+    module = random_network(seed, step)
+    form = faithful(module, IMAGES)
+    assert close(form.logits, expected)
+    listed = layers.taps(module, SIZE)
+    assert hooks.taps(module, SIZE) == listed
+    assert [tap.layer.partition("-call")[0] for tap in listed] == [name for name, _ in outputs]
+    images = form.arranged(IMAGES).requires_grad_()
+    for tap, (_, output) in zip(listed, outputs, strict=True):
+        axis = layers.unit_axis(tap.kind)
+        ways = [layers, hooks] if form.traced else [hooks]
+        before, after = ways[0].prefix(module, tap.layer, "mean")(images)
+        if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
+            assert close(before, layers.read_out(output, axis, "mean"))
+        cut = ways[0].split(module, tap.layer)
+        clamped = clamp(cut, images.detach(), axis)
+        for way in ways:
+            found = way.prefix(module, tap.layer, "mean")(images)
+            assert close(found[0], before) and close(found[1], after)
+            assert gradient_of(found[1], images) is None or close(
+                gradient_of(found[1], images), gradient_of(after, images)
+            )
+            cut = way.split(module, tap.layer)
+            activation, start, *live = cut.prefix(images.detach())
+            assert close(cut.suffix(start, *live), expected)
+            assert close(clamp(cut, images.detach(), axis), clamped)
+            assert tap.signed or bool((activation >= 0).all())
+
+
+def clamp(cut, images, axis):
+    """Return the logits with unit 1 at 0.7."""
+    activation, start, *live = cut.prefix(images)
+    own = activation.narrow(axis, 1, 1)
+    held = torch.full_like(own, 0.7)
+    if cut.change is not None:
+        return cut.suffix(start + cut.change(1, own, held), *live)
+    start = start.clone()
+    start.narrow(axis, 1, 1).copy_(held)
+    return cut.suffix(start, *live)
+
+
+def gradient_of(values, images):
+    """Return the gradient of a readout; None where autograd itself has none."""
+    try:
+        return torch.autograd.grad(values.square().sum(), images, retain_graph=True)[0]
+    except RuntimeError:
+        return None
+
+
+def test_a_network_that_rounds_to_half_precision_is_followed_in_some_form():
+    module = random_network(0, "half")
+    expected = module(IMAGES)
+    form = faithful(module, IMAGES)
+    cut = layers.split(module, "steps.1.conv")
+    assert (cut.suffix(*cut.prefix(form.arranged(IMAGES))[1:]) - expected).abs().max() < 0.01 * expected.abs().max()
+
+
+def test_most_of_these_networks_are_traced():
+    # Or the test above would compare hooks with themselves.
+    traced = [step for step in STEPS if trace(random_network(0, step)) is not None]
+    assert {"preactivation_after_a_convolution", "kind", "gated", "read_twice", "alias_changed_in_place"} <= set(traced)
+    assert len(traced) > 0.7 * len(STEPS)
+
+
+def test_a_change_in_place_of_what_is_read_later_moves_the_gradient_too():
+    module = random_network(0, "preactivation_in_place")
+    faithful(module, IMAGES)
+    images = IMAGES.clone().requires_grad_()
+    expected = torch.autograd.grad(module(images).square().sum(), images)[0]
+    cut = layers.split(module, "steps.1.conv")
+    _, *live = cut.prefix(images)
+    assert close(torch.autograd.grad(cut.suffix(*live).square().sum(), images)[0], expected)
+
+
+class Counting(nn.Module):
+    """Takes the other branch when it is traced, as code that asks for the type of a tensor may."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x * 2 if type(x) is torch.Tensor else x))
+        return self.last(x.mean((2, 3)))
+
+
+def test_a_network_that_tracing_makes_another_one_of_is_followed_by_hooks(caplog):
+    module = quiet(Counting())
+    traced, images = trace(module), torch.rand(3, *SIZE)
+    assert not close(traced(images), module(images))
+    form = faithful(module, images)
+    assert not form.traced and "computes something else once torch.fx has traced it" in caplog.text
+    for read in (layers.prefix(module, "conv", "mean"), hooks.prefix(module, "conv", "mean")):
+        assert close(read(images)[1], torch.relu(module.conv(images * 2)).mean((2, 3)))
+    cut = layers.split(module, "conv")
+    assert close(cut.suffix(*cut.prefix(images)[1:]), module(images))
+
+
+class Viewing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.second, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(64, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.second(torch.relu(self.conv(x))))
+        return self.last(x.view(x.size(0), -1))
+
+
+def test_a_view_after_a_convolution_runs_in_the_contiguous_layout(caplog):
+    module, images = freeze(quiet(Viewing())), torch.rand(3, *SIZE).contiguous(memory_format=torch.channels_last)
+    expected = quiet(Viewing())(images.contiguous())
+    with pytest.raises(RuntimeError):
+        module(images)
+    form = faithful(module, images)
+    assert form.traced and form.layout is torch.contiguous_format and "runs in the contiguous one" in caplog.text
+    assert close(layers.held(module, [])(images), expected)
+    made = activation_maximization(module, "second", SIZE, np.arange(2), Recipe(steps=2, points=2))
+    seen = torch.from_numpy(made.images[0]).permute(0, 3, 1, 2).float() / 255
+    values = torch.relu(module.second(torch.relu(module.conv(seen)))).mean((2, 3))
+    assert np.allclose(made.responses[0], values.numpy(), rtol=1e-4, atol=1e-6)
+
+
+class Changing(nn.Module):
+    """Another network in each pass, as code with a state of its own may be."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last, self.passes = nn.Conv2d(3, 4, 3), nn.Linear(4, 3), 0
+
+    def forward(self, x):
+        self.passes += 1
+        return self.last(torch.relu(self.conv(x)).mean((2, 3))) * self.passes
+
+
+def test_a_network_that_no_form_gives_is_refused():
+    with pytest.raises(UserError, match="in every way that there is to follow them"):
+        faithful(quiet(Changing()), IMAGES)
+
+
+def test_the_network_itself_is_checked_and_stays_as_it_is():
+    module = quiet(Residual())
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    attributes = set(vars(module))
+    faithful(module, torch.rand(3, *SIZE))
+    assert set(vars(module)) == attributes and type(module) is Residual
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def test_what_is_folded_wrongly_is_computed_as_it_is_written(monkeypatch, caplog):
+    module, images = quiet(Residual()), torch.rand(3, *SIZE)
+    faithful(module, images)
+    monkeypatch.setattr(layers, "fuse_conv_bn_eval", lambda conv, norm: nn.Conv2d(6, 6, 3, padding=1, bias=False))
+    cut = layers.tapped(module, "conv1")
+    assert cut.filters is None and "once its batch norm is folded in" in caplog.text
+    assert close(cut.outputs(images), module.bn1(module.conv1(torch.relu(module.stem(images)))))
+
+
+def test_what_a_unit_changes_in_its_reader_is_checked(monkeypatch, caplog):
+    parts = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
+    module, images = quiet(nn.Sequential(*parts)), torch.rand(3, *SIZE)
+    faithful(module, images)
+    assert layers.split(module, "0").change is not None
+    monkeypatch.setattr(layers, "_change", lambda reader, carry: lambda unit, before, after: torch.zeros(3, 4, 4, 4))
+    assert layers.split(module, "0").change is None and "computed by the whole layer" in caplog.text
+
+
+# --- networks that do not repeat themselves --------------------------------------------------------------------------
+
+
+class Part(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+def inside(part):
+    """Return a network with a part after its convolution."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), part, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    return quiet(module)
+
+
+BATCH_STATISTICS = nn.BatchNorm2d(4, track_running_stats=False)
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (Part(lambda x: F.dropout(x, 0.5)), "randomness"),
+        (Part(lambda x: x + torch.randn_like(x)), "randomness"),
+        (Part(lambda x: torch.rrelu(x - 1, 0.1, 0.9, True)), "randomness"),
+        (BATCH_STATISTICS, "batch_dependence"),
+        (Part(lambda x: x - x.mean(0)), "batch_dependence"),
+        (Part(lambda x: x / x.amax()), "batch_dependence"),
+    ],
+)
+def test_a_network_that_does_not_repeat_itself_is_refused_by_name(part, reason):
+    module = inside(part)
+    with pytest.raises(UserError, match=rf"from the module '2' on.*allow: \[{reason}\]"):
+        check_repeats(module, IMAGES)
+    check_repeats(module, IMAGES, [reason])
+
+
+def test_the_place_of_a_function_is_named_by_the_module_that_is_called_next():
+    class Dropping(Residual):
+        def forward(self, x):
+            return self.fc(F.dropout(self.stem(x)).mean((2, 3)))
+
+    with pytest.raises(UserError, match="from the input of the module 'fc' on"):
+        check_repeats(quiet(Dropping()), IMAGES)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_networks_that_repeat_themselves_are_taken(seed):
+    check_repeats(random_network(seed), IMAGES)
+
+
+def test_random_numbers_that_are_allowed_do_not_keep_a_network_from_being_checked():
+    module = inside(Part(lambda x: F.dropout(x, 0.5)))
+    faithful(module, IMAGES)
+
+
+# --- networks that cannot be followed, and values that are not finite ------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_script_module_is_refused_with_what_to_give_instead():
+    module = torch.jit.script(quiet(Residual()))
+    for use in (lambda: accept_pixels(module, [0.0] * 3, [1.0] * 3), lambda: faithful(module, IMAGES)):
+        with pytest.raises(UserError, match=r"is a ScriptModule.*source: exported"):
+            use()
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_values_that_are_not_finite_are_refused_with_their_layer(value):
+    module = quiet(Residual())
+    module.conv2.weight.data[0, 0, 0, 0] = value
+    with pytest.raises(UserError, match=r"not finite .* in layer conv2"):
+        faithful(module, IMAGES)
+
+
+# --- whose functions take a network of the user's own -----------------------------------------------------------------
+
+
+def test_functions_of_the_package_check_a_network_first():
+    module, batch = freeze(quiet(Counting())), np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    from unitscope import activations, taps
+
+    (found,) = activations(module, ["conv"], [batch])
+    images = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
+    assert np.allclose(found["conv"], torch.relu(module.conv(images * 2)).mean((2, 3)).numpy(), rtol=1e-4)
+    other = freeze(quiet(Counting()))
+    assert [tap.layer for tap in taps(other, SIZE)] == ["conv", "last"] and not form_of(other).traced
+
+
+# --- names of one's own ----------------------------------------------------------------------------------------------
+
+
+class OwnNames(nn.Module):
+    """Has attributes of every name that a network in front of it might use."""
+
+    def __init__(self):
+        super().__init__()
+        for name in ("pixel_mean", "pixel_std", "mean", "std"):
+            self.register_buffer(name, torch.full((3, 1, 1), 0.3))
+        self.network, self.wrapped, self.outputs = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, pixels):
+        x = (pixels - self.pixel_mean - self.mean) / (self.pixel_std + self.std)
+        return self.outputs(torch.relu(self.wrapped(torch.relu(self.network(x)))).mean((2, 3)))
+
+
+def test_names_of_a_networks_own_clash_with_none():
+    plain = OwnNames().eval().requires_grad_(False)
+    mean, std = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
+    scale = [torch.tensor(values).view(3, 1, 1) for values in (mean, std)]
+    expected = plain((IMAGES - scale[0]) / scale[1])
+    module = freeze(normalized(plain, SIZE, (mean, std), {}, ["a", "b", "c"]))
+    assert close(module(IMAGES), expected) and faithful(module, IMAGES).traced
+    assert [tap.layer for tap in layers.taps(module, SIZE)] == ["network", "wrapped", "outputs"]
+    assert module.get_submodule("wrapped") is plain.wrapped and module.state_dict().keys() == plain.state_dict().keys()
+    for way in (layers, hooks):
+        cut = way.split(module, "wrapped")
+        assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
+
+
+def test_a_forward_pass_that_is_set_on_the_object_is_run():
+    plain = quiet(Residual())
+    plain.forward = lambda x: plain.fc(torch.relu(plain.stem(x)).mean((2, 3)))
+    module = accept_pixels(plain, [0.5] * 3, [2.0] * 3)
+    expected = plain.forward((IMAGES - 0.5) / 2)
+    assert close(module(IMAGES), expected) and close(faithful(module, IMAGES).logits, expected)
+    cut = layers.split(module, "stem")
+    assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
+
+
+# --- layers whose weights are made of others --------------------------------------------------------------------------
+
+
+def pruned(module):
+    prune.l1_unstructured(module, "weight", 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize(
+    "change",
+    [pruned, nn.utils.weight_norm, nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm],
+)
+def test_convolutions_with_weights_that_are_computed(change):
+    module = Residual()
+    change(module.conv1)
+    change(module.stem)
+    module = module.eval().requires_grad_(False)
+    expected = module(IMAGES)
+    form = faithful(module, IMAGES)
+    assert close(form.logits, expected)
+    for layer in ("stem", "conv1"):
+        cut = layers.split(module, layer)
+        assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
+        for objective in ("am", "iam"):
+            images = IMAGES.clone().requires_grad_()
+            targets = torch.arange(4)
+            value = passes(module, layer, Recipe(objective=objective), "mean")(images, targets)
+            _, after = layers.prefix(module, layer, "mean")(images)
+            own = after.gather(1, targets[:, None])[:, 0]
+            if objective == "iam":
+                own = own - (after.sum(1) - own) / (after.shape[1] - 1)
+            silent = after.gather(1, targets[:, None])[:, 0] <= 0
+            assert close(value[~silent], own[~silent])
+            assert torch.autograd.grad(value.sum(), images)[0].isfinite().all()
+
+
+class Volumes(nn.Module):
+    """Its first layer is a 3-D convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.volume, self.conv, self.last = nn.Conv3d(1, 4, 3, padding=1), nn.Conv2d(12, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.conv(torch.relu(self.volume(x[:, None])).flatten(1, 2))).mean((2, 3)))
+
+
+def test_a_network_with_3d_convolutions_runs():
+    module = freeze(quiet(Volumes()))
+    assert faithful(module, IMAGES).traced
+    assert [tap.layer for tap in layers.taps(module, SIZE)] == ["conv", "last"]
+
+
+class WithoutGradients(Residual):
+    def forward(self, x):
+        with torch.no_grad():
+            x = torch.relu(self.stem(x))
+        return self.fc(torch.relu(self.bn1(self.conv1(x))).mean((2, 3)))
+
+
+class Detached(Residual):
+    def forward(self, x):
+        return self.fc(torch.relu(self.bn1(self.conv1(torch.relu(self.stem(x)).detach()))).mean((2, 3)))
+
+
+class NumbersOut(Residual):
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        return self.fc(torch.relu(self.bn1(self.conv1(torch.from_numpy(x.detach().numpy())))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("network", [Detached, NumbersOut])
+def test_a_layer_that_gradients_do_not_reach_is_named(network):
+    with pytest.raises(UserError, match=r"layer conv1.*no gradient.*detach"):
+        activation_maximization(quiet(network()), "conv1", SIZE, np.arange(2), Recipe(steps=2, points=2))
+    activation_maximization(quiet(network()), "stem", SIZE, np.arange(2), Recipe(steps=2, points=2))
+
+
+def test_a_backbone_without_gradients_is_followed_with_them():
+    made = activation_maximization(quiet(WithoutGradients()), "conv1", SIZE, np.arange(2), Recipe(steps=8, points=2))
+    assert (made.objective[..., -1] > made.objective[..., 0]).all()

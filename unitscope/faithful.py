@@ -1,0 +1,270 @@
+"""Whether a form of a network is the network: each is held against the module itself before anything is computed.
+
+Tracing, folding and other layouts of memory make a network quicker to read, and may make another network of it: one
+whose code branches on what torch.fx cannot show, changes a tensor in place, or needs its memory in one order. So each
+form computes the module's own logits first, and the outputs of its layers, on a few images.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from unitscope import hooks, layers
+from unitscope.console import log
+from unitscope.devices import pixels
+from unitscope.errors import UserError
+from unitscope.forms import Form, arrange, choose, close, form_of, is_chosen
+from unitscope.normalization import network_of, refuse_scripts
+from unitscope.outputs import are_probabilities, tensors_in
+from unitscope.randomness import generator
+from unitscope.tracing import trace
+
+LAYERS = (nn.Conv2d, nn.Linear)
+INPUT = "input of "
+NOISE_IMAGES = 1
+ALLOWED = ("randomness", "batch_dependence")
+"""What a network may do that does not repeat itself, by `networks.NAME.allow`."""
+
+
+def example_images(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Return images to hold forms of a network against it: real ones and noise.
+
+    Args:
+        images: Real ones, uint8 (images, height, width, channels); there may be none.
+        shape: (channels, height, width).
+    """
+    channels, height, width = shape
+    count = NOISE_IMAGES if len(images) else 3
+    noise = generator("example images").integers(0, 256, (count, height, width, channels), np.uint8)
+    return np.concatenate([images, noise]) if len(images) else noise
+
+
+def faithful(module: nn.Module, images: Tensor) -> Form:
+    """Choose the form in which a network is read: the quickest that computes what the module computes.
+
+    Args:
+        module: The network, in eval mode, which gives logits (images, classes). Its weights are brought into the
+            layout of the form.
+        images: (images, channels, height, width), on the module's device, with values as the module takes them.
+
+    Returns:
+        The form, which `unitscope.layers` uses from here on.
+
+    Raises:
+        UserError: The network gives values that are not finite, or no form computes what the module computes.
+    """
+    name = type(network_of(module)).__name__
+    refuse_scripts(network_of(module))
+    images = images.detach()
+    arrange(module, torch.contiguous_format)
+    expected = _run(module, images.contiguous())
+    _check_finite(expected, name)
+    layout = torch.channels_last
+    if not _agrees(lambda: _run(arrange(module, layout), images.contiguous(memory_format=layout)), expected):
+        layout = torch.contiguous_format
+        arrange(module, layout)
+        log.warning("%s differs or fails in the layout channels last: it runs in the contiguous one.", name)
+    ends = [value for path, value in expected if not path]
+    form = Form(True, layout, images, ends[0] if len(ends) == 1 else None)
+    traced = trace(module)
+    if traced is None:
+        form = replace(form, traced=False)
+    elif not _agrees(partial(_run_traced, traced, form.arranged(images)), expected):
+        form = replace(form, traced=False)
+        log.warning(
+            "%s computes something else once torch.fx has traced it: its layers are followed by hooks instead, and "
+            "every ablation is a full pass.",
+            name,
+        )
+    choose(module, form)
+    if not form.traced and not _agrees(lambda: _ends(hooks.logits(module, images)), expected[-len(ends) :]):
+        raise UserError(
+            f"{name} computes something else while its layers are followed than by itself, in every way that there is "
+            "to follow them. Its forward pass may depend on how often it has run."
+        )
+    return form
+
+
+def ensured(module: nn.Module, batches: Iterable[np.ndarray | tuple[np.ndarray, np.ndarray]]) -> Iterator[Any]:
+    """Return batches of images, or of images and labels, after the form of a network has been chosen on the first.
+
+    Args:
+        module: The network.
+        batches: Images, uint8 (images, height, width, channels).
+    """
+    coming = iter(batches)
+    first = list(islice(coming, 1))
+    if first and not is_chosen(module):
+        images = first[0] if isinstance(first[0], np.ndarray) else first[0][0]
+        device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+        shape = (images.shape[3], *images.shape[1:3])
+        faithful(module, pixels(example_images(images[:2], shape), device))
+    return chain(first, coming)
+
+
+def ensure_on_noise(module: nn.Module, shape: Sequence[int]) -> Form:
+    """Return the form of a network, chosen on noise of (channels, height, width) if it has none yet."""
+    if is_chosen(module):
+        return form_of(module)
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    return faithful(module, pixels(example_images(np.empty(0), shape), device))
+
+
+def taps(module: nn.Module, shape: Sequence[int]) -> list[layers.Tap]:
+    """List the layers that can be tapped, as `unitscope.layers.taps`, of a network that is checked first."""
+    ensure_on_noise(module, shape)
+    return layers.taps(module, shape)
+
+
+def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = ()) -> None:
+    """Refuse a network that does not repeat itself: that draws random numbers, or looks at an image's neighbours.
+
+    Args:
+        module: The network, in eval mode.
+        images: (images, channels, height, width), at least two.
+        allowed: Of `ALLOWED` what is allowed.
+
+    Raises:
+        UserError: The message names the module in which results begin to differ.
+    """
+    once, again = (_run(module, images, nn.Module, seed) for seed in (0, 1))
+    if "randomness" not in allowed and (place := _first_difference(once, again)) is not None:
+        raise UserError(
+            f"{type(network_of(module)).__name__} gives another answer when it runs again: results differ from "
+            f"{_told(place)} on. It draws random numbers in eval mode, such as functional dropout with "
+            "training=True. Switch that off, or set networks.NAME.allow: [randomness]."
+        )
+    if "batch_dependence" in allowed or "randomness" in allowed:
+        return
+    alone = _run(module, images[:1], nn.Module)
+    # What a part gives for the first image, if its rows are images.
+    first = [
+        (name, value[:1] if len(value) == len(images) and len(own) == 1 else own)
+        for (name, value), (_, own) in zip(once, alone, strict=False)
+        if value.dim() and own.dim()
+    ]
+    own = [(name, value) for name, value in alone if value.dim()]
+    if not close(first[-1][1], own[-1][1]):
+        place = _first_difference(first, own)
+        raise UserError(
+            f"{type(network_of(module)).__name__} gives an image another answer when it is alone than among others: "
+            f"results differ from {_told(place)} on. It may use statistics of the batch. Switch that off, or set "
+            "networks.NAME.allow: [batch_dependence]."
+        )
+
+
+def warn_of_probabilities(module: nn.Module, images: Tensor) -> None:
+    """Warn where a network's outputs look like probabilities: losses would be those of a softmax of a softmax."""
+    with torch.no_grad():
+        logits = module(images)
+    if logits.shape[1] > 1 and are_probabilities(logits):
+        log.warning(
+            "The outputs of %s are not negative and sum to 1, as probabilities do. If they are, set "
+            "networks.NAME.outputs: probabilities; if they are logits, set outputs: logits.",
+            type(network_of(module)).__name__,
+        )
+
+
+Values = list[tuple[str, Tensor]]
+"""What the parts of a network give, by path, in the order of computation; the whole, "", last."""
+
+
+def _run(module: nn.Module, images: Tensor, kinds: Any = LAYERS, seed: int = 0) -> Values:
+    """Return what the modules of some kinds give, and the whole last; random numbers are those of the seed.
+
+    Of all modules, inputs are among them.
+    """
+    values: Values = []
+    with _recording(module, kinds, values), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        returned = module(images)
+    return [*values, *_ends(returned)]
+
+
+def _ends(returned: Any) -> Values:
+    return [("", tensor) for tensor in tensors_in(returned).values()]
+
+
+@contextmanager
+def _recording(module: nn.Module, kinds: Any, values: Values) -> Iterator[None]:
+    def keep(place: str, passed: Any) -> None:
+        # Copies: the network may go on with them in place.
+        values.extend((place, tensor.detach().clone()) for tensor in tensors_in(passed).values())
+
+    parts = {
+        path: part
+        for path, part in module.named_modules()
+        if path and isinstance(part, kinds) and not isinstance(part, torch.jit.ScriptModule)
+    }
+    handles = [
+        part.register_forward_hook(lambda _, __, returned, path=path: keep(path, returned))
+        for path, part in parts.items()
+    ]
+    if kinds is nn.Module:
+        handles += [
+            part.register_forward_pre_hook(lambda _, given, path=path: keep(f"{INPUT}{path}", given))
+            for path, part in parts.items()
+        ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _run_traced(traced: fx.GraphModule, images: Tensor) -> Values:
+    """Return the same of a traced network."""
+    values: Values = []
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            value = super().run_node(n)
+            if n.op == "call_module" and isinstance(traced.get_submodule(str(n.target)), LAYERS):
+                values.append((str(n.target), value))
+            return value
+
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        returned = Recorder(traced).run(images)
+    return [*values, *_ends(returned)]
+
+
+def _agrees(run: Callable[[], Values], expected: Values) -> bool:
+    """Return whether a form gives what is expected; one that fails does not."""
+    try:
+        found = run()
+    # Whatever a network's own code comes upon where memory lies otherwise, or symbols have run through it.
+    except Exception:
+        return False
+    if [path for path, _ in found] != [path for path, _ in expected]:
+        return False
+    return all(close(one, other) for (_, one), (_, other) in zip(found, expected, strict=True))
+
+
+def _first_difference(one: Values, other: Values) -> str | None:
+    """Return the path of the first part that gives something else; None where none does."""
+    pairs = zip(one, other, strict=False)
+    return next((path for (path, first), (_, second) in pairs if not close(first, second)), None)
+
+
+def _told(place: str | None) -> str:
+    if place and place.startswith(INPUT):
+        return f"the input of the module {place.removeprefix(INPUT)!r}"
+    return f"the module {place!r}" if place else "the end of its own forward pass"
+
+
+def _check_finite(values: Values, name: str) -> None:
+    for path, value in values:
+        if not torch.isfinite(value).all():
+            raise UserError(
+                f"The activations of {name} are not finite (NaN or infinite) in "
+                f"{f'layer {path}' if path else 'its logits'}, on an image of the data set or on noise. Its weights or "
+                "its normalization do not fit."
+            )

@@ -1,0 +1,90 @@
+"""Forms of a network: the same computation, traced or followed by hooks, in one layout of memory or another.
+
+`unitscope.faithful` chooses a form; `unitscope.layers` reads a network in the form that is chosen here. A network for
+which none is chosen is traced, channels last, and nothing has checked that this is the same network.
+"""
+
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, fx, nn
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a network is read.
+
+    Attributes:
+        traced: Whether as the graph that torch.fx traces; else by hooks, while it runs.
+        layout: Memory layout of images and weights.
+        images: (images, channels, height, width) on which every other form is checked too; None where there are none.
+        logits: (images, classes), the network's own on these.
+    """
+
+    traced: bool = True
+    layout: torch.memory_format = torch.channels_last
+    images: Tensor | None = None
+    logits: Tensor | None = None
+
+    def arranged(self, images: Tensor) -> Tensor:
+        """Return images (images, channels, height, width) in the layout of this form."""
+        return images.contiguous(memory_format=self.layout)
+
+
+_FORMS: WeakKeyDictionary[nn.Module, Form] = WeakKeyDictionary()
+CLOSE = 1e-4
+"""Largest difference between two forms of one network, as a share of the largest value."""
+
+
+def form_of(module: nn.Module) -> Form:
+    """Return the form in which a network is read."""
+    return _FORMS.get(module, Form())
+
+
+def is_chosen(module: nn.Module) -> bool:
+    """Return whether a form has been chosen for a network."""
+    return module in _FORMS
+
+
+def choose(module: nn.Module, form: Form) -> None:
+    """Let a network be read in a form."""
+    _FORMS[module] = form
+
+
+def like(module: nn.Module, other: nn.Module) -> nn.Module:
+    """Return a variant of another network (a copy, other weights), to be read in the same form."""
+    if other in _FORMS:
+        choose(module, replace(_FORMS[other], images=None, logits=None))
+    return module
+
+
+def arrange(module: nn.Module, layout: torch.memory_format) -> nn.Module:
+    """Bring a network's weights into a layout of memory, in place, and return it."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        # The layouts differ for four axes alone; others, such as those of a 3-D convolution, cannot be channels last.
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=layout)
+    return module
+
+
+def close(one: Tensor, other: Tensor) -> bool:
+    """Return whether two results are the same up to rounding, NaN and infinity being equal to themselves."""
+    if one.shape != other.shape:
+        return False
+    one, other = one.detach().double(), other.detach().double()
+    finite = one[torch.isfinite(one)].abs()
+    bound = CLOSE * float(finite.max()) if len(finite) else 0.0
+    return bool(torch.isclose(one, other, rtol=0.0, atol=bound, equal_nan=True).all())
+
+
+def with_arranged_images(traced: fx.GraphModule, layout: torch.memory_format) -> fx.GraphModule:
+    """Let a traced network bring its images into a layout first; what comes from elsewhere may be in another."""
+    (images,) = (node for node in traced.graph.nodes if node.op == "placeholder")
+    with traced.graph.inserting_after(images):
+        arranged = traced.graph.call_method("contiguous", (images,), {"memory_format": layout})
+    for user in list(images.users):
+        if user is not arranged:
+            user.replace_input_with(images, arranged)
+    traced.recompile()
+    return traced

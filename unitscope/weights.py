@@ -1,0 +1,239 @@
+"""Weights from a file: state dicts as people save them, and programs of `torch.export`. No code in a file is run."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unitscope.console import log
+from unitscope.errors import UserError
+
+
+def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]:
+    """Read a local state dict, without running any code that it may hold.
+
+    Args:
+        path: A `.safetensors` file, or what `torch.save` writes: a state dict, or a mapping that holds one.
+        sha256: Checksum that the file has to have.
+        key: Where in the file the state dict is, with dots between the keys; empty where it is the only one.
+
+    Raises:
+        UserError: The file is missing, damaged, has another checksum, holds more than tensors and plain values, or
+            holds several state dicts.
+    """
+    content = checked_content(path, sha256)
+    held: Any
+    if Path(path).suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            held = load(content)
+        except SafetensorError as error:
+            raise UserError(f"{path} is not a whole safetensors file ({error}). Fetch it again.") from error
+    else:
+        held = load_plain(content, path)
+    found = _state_dicts(held)
+    if key:
+        if key not in found:
+            raise UserError(
+                f"{path}: weights.key is {key!r}, which is no state dict there. {_contents(held, found)} Correct it."
+            )
+    elif len(found) > 1:
+        raise UserError(
+            f"{path} holds several state dicts: {', '.join(found)}. Name one: weights: {{key: {next(iter(found))}, "
+            "...}."
+        )
+    elif not found:
+        raise UserError(
+            f"{path} is not a state dict: a mapping from names to tensors. {_contents(held, found)} Save "
+            "model.state_dict() there."
+        )
+    (place,) = [key] if key else found
+    if place and not key:
+        log.info("%s: the state dict is taken from its key %r", path, place)
+    return {name: value.float() if value.is_floating_point() else value for name, value in found[place].items()}
+
+
+def _state_dicts(held: Any, place: str = "") -> dict[str, dict[str, Tensor]]:
+    """Return the state dicts in nested mappings, by the keys that lead to them with dots between."""
+    if not isinstance(held, dict):
+        return {}
+    if held and is_state_dict(held):
+        return {place: held}
+    # An optimizer's moments are kept by number, not by name.
+    inner = [
+        _state_dicts(value, f"{place}.{key}" if place else key) for key, value in held.items() if isinstance(key, str)
+    ]
+    return {key: state for found in inner for key, state in found.items()}
+
+
+def _contents(held: Any, found: Mapping[str, Any]) -> str:
+    if found:
+        return f"It holds these state dicts: {', '.join(place or 'the file itself' for place in found)}."
+    if isinstance(held, dict):
+        return f"Its keys are {_some([str(key) for key in held], 8) or 'none'}."
+    return f"It holds a {type(held).__name__}."
+
+
+def aligned(
+    state: Mapping[str, Tensor], own: Sequence[str], origin: str, strip_prefix: str | None = None
+) -> dict[str, Tensor]:
+    """Return a state dict with the names of a network: without the prefix that a wrapper has put before them.
+
+    Args:
+        state: As a file holds it.
+        own: Names in the network's state dict that it should have.
+        origin: Where the weights come from, for messages.
+        strip_prefix: What is taken off names that begin with it; None where it is to be found, such as "module." of
+            DataParallel, "_orig_mod." of torch.compile, or "model." of a training library.
+
+    Raises:
+        UserError: Names of the network are there under several prefixes.
+    """
+    if strip_prefix is not None:
+        return {name.removeprefix(strip_prefix): value for name, value in state.items()}
+    wanted = [name for name in own if not name.endswith(".num_batches_tracked")]
+    if not wanted or all(name in state for name in wanted):
+        return dict(state)
+    last = wanted[-1]
+    prefixes = [name.removesuffix(last) for name in state if name.endswith(f".{last}")]
+    whole = [prefix for prefix in prefixes if all(prefix + name in state for name in wanted)]
+    if len(whole) > 1:
+        raise UserError(
+            f"{origin} holds the network's weights under several prefixes: {', '.join(whole)}. Name one: weights: "
+            f"{{strip_prefix: {whole[0]}, ...}}."
+        )
+    if not whole:
+        return dict(state)
+    (prefix,) = whole
+    others = [name for name in state if not name.startswith(prefix)]
+    log.info(
+        "%s: the prefix %r is taken off its keys%s",
+        origin,
+        prefix,
+        f"; {_some(others)} are left out" if others else "",
+    )
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def checked_content(path: Path, sha256: str) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        UserError: The file is missing or has another checksum.
+    """
+    content = content_of(path)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise UserError(
+            f"weights.sha256 of {path} is {sha256}, but the file has {found}. If the file is the one that you mean, "
+            "write its checksum into the config; otherwise fetch it again."
+        )
+    return content
+
+
+def read_program(weights: Mapping[str, Any]) -> Tensor:
+    """Return the bytes of an exported program, uint8, from `file` and `sha256`."""
+    content = checked_content(Path(weights["file"]), weights["sha256"])
+    if not content:
+        raise UserError(f"{weights['file']} is empty. Export the network again: torch.export.save(program, path).")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+def load_weights(
+    module: nn.Module, state: Mapping[str, Tensor], origin: str, missing: str = "", options: Sequence[str] = ()
+) -> None:
+    """Put weights into a network.
+
+    Args:
+        module: The network.
+        state: Its state dict.
+        origin: Where the weights come from, for messages.
+        missing: Prefix of keys that need not be there, since they are fitted later.
+        options: Names of the architecture's options, for messages.
+
+    Raises:
+        UserError: They belong to another architecture, or are not all finite.
+    """
+    own = module.state_dict()
+    # Counts of batches came with later versions of PyTorch; nothing is computed with them here.
+    state = {**{key: torch.tensor(0) for key in own if key.endswith(".num_batches_tracked")}, **state}
+    lacking = [key for key in own if key not in state and not (missing and key.startswith(missing))]
+    extra = [key for key in state if key not in own]
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    problems = [
+        *([f"it lacks {_some(lacking)}"] if lacking else []),
+        *([f"it has {_some(extra)}, which the network has not"] if extra else []),
+        *([_some(shapes)] if shapes else []),
+    ]
+    if problems:
+        raise UserError(
+            f"{origin} belongs to another network than {type(module).__name__}: {'; '.join(problems)}. Give the model "
+            f"and options that the weights were made for{_options(options)}, and a data set of as many classes or "
+            f"head: {{fit: linear}}. If its keys have a prefix, set weights.strip_prefix: {_some(list(state))}."
+        )
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise UserError(
+                f"{origin}: {key} holds values that are not finite (NaN or infinite). Its training has probably "
+                "diverged; use another checkpoint."
+            )
+    # Assigned, since the network may have been built without memory of its own.
+    module.load_state_dict({key: value.clone() for key, value in state.items()}, strict=False, assign=True)
+
+
+def output_names(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Return names for classes that nobody has named: the numbers of the outputs that a state dict was made for.
+
+    Args:
+        module: A network of the same architecture, with any number of outputs.
+        state: Its state dict, in any order.
+    """
+    last = next((key for key in reversed(module.state_dict()) if key in state and state[key].dim()), None)
+    return [str(number) for number in range(len(state[last]))] if last else []
+
+
+def _options(names: Sequence[str]) -> str:
+    return f" (its options are {', '.join(names)})" if names else ""
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def is_state_dict(state: Any) -> bool:
+    """Return whether an object is a mapping from names to tensors."""
+    return isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    )
+
+
+def content_of(path: Path) -> bytes:
+    """Return a file's bytes."""
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path} is not a file. Give the path of an existing file, or run the workflow.") from None
+
+
+def load_plain(content: bytes, path: Path) -> Any:
+    """Return what a file of `torch.save` holds, if that is no more than tensors and plain values."""
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch.load raises whatever its unpickler, its archive reader or its checks come upon.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read as weights: it is cut off, damaged, or holds more than tensors and plain values, "
+            f"and nothing here runs code from a file ({reason}). Save it again: torch.save(model.state_dict(), path)."
+        ) from error
