@@ -15,8 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.utils import _pytree as pytree
 
 from unitscope.errors import UserError
+from unitscope.forms import close
+from unitscope.outputs import candidates, tensors_in
 
 _RECORDS = re.compile(
     r"archive_format|archive_version|byteorder|\.data/[a-z_]+|\.format_version|\.storage_alignment|models/model\.json"
@@ -88,7 +91,7 @@ def read_exported(program: Tensor, shape: Sequence[int]) -> nn.Module:
     # Where the graph is not what an export makes.
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _refusal(f"its graph cannot be followed ({_first_line(error)})") from error
-    return _checked_on(module, shape)
+    return _checked_on(module, exported, shape)
 
 
 # --- looked through --------------------------------------------------------------------------------------------------
@@ -186,13 +189,12 @@ class _Rebuilt:
 
     def __init__(self, exported: Any) -> None:
         signature = exported.graph_signature
-        if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+        if len(signature.user_inputs) != 1 or not signature.user_outputs:
             raise _refusal("it does not take one batch of images and give their logits")
-        self.names: dict[str, str] = {
-            **signature.inputs_to_parameters,
-            **signature.inputs_to_buffers,
-            **signature.inputs_to_lifted_tensor_constants,
-        }
+        if signature.buffers_to_mutate:
+            raise _refusal("it changes a buffer, so that it is another network after each pass")
+        self.structure = exported.call_spec.out_spec
+        self.names = _names(exported)
         self.tensors: dict[str, Any] = {**exported.state_dict, **exported.constants}
         self.root, self.graph = nn.Module(), fx.Graph()
         self.values: dict[fx.Node, fx.Node] = {}
@@ -211,7 +213,9 @@ class _Rebuilt:
             if node.name not in self.names:
                 self.images = self.values[node] = self.graph.placeholder("images")
         elif node.op == "output":
-            self.graph.output(self._value(node.args[0][0]))  # type: ignore[index,arg-type]
+            values = [self._value(each) if isinstance(each, fx.Node) else each for each in node.args[0]]  # type: ignore[union-attr]
+            # As the network returned it: a tensor, or tuples, lists and dicts of them.
+            self.graph.output(pytree.tree_unflatten(values, self.structure))
         else:
             operator, overload = _operator(node)
             if operator == "_assert_tensor_metadata":
@@ -249,6 +253,8 @@ class _Rebuilt:
         else:
             return self.graph.call_function(node.target, args, kwargs)  # type: ignore[arg-type]
         if operator.endswith("_") and source is not None:
+            if any(each.name in self.names for each in _aliases(source)):
+                raise _refusal(f"it changes a buffer ({operator}), so that it is another network after each pass")
             if any(user > node for other in _aliases(source) - {source} for user in other.users):
                 raise _refusal(f"it works in place on views ({operator}); export it with run_decompositions({{}})")
             # Who reads the old value from here on reads the new one.
@@ -365,17 +371,47 @@ def _plain(values: Any) -> Any:
     return tuple(values) if isinstance(values, list | tuple) else values
 
 
-def _checked_on(module: nn.Module, shape: Sequence[int]) -> nn.Module:
-    """Return a network that takes images of a shape, any number of them."""
+def _checked_on(module: nn.Module, exported: Any, shape: Sequence[int]) -> nn.Module:
+    """Return a network that takes images of a shape, any number of them, and computes what the program computes."""
     for images in (1, 3):
         try:
             with torch.no_grad():
-                logits = module(torch.zeros(images, *shape))
+                returned = module(torch.zeros(images, *shape))
         except RuntimeError as error:
             raise _refusal(
                 f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)}); a program that was "
                 "exported without dynamic_shapes takes one number of images alone"
             ) from error
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != images:
+        if not candidates(returned, images):
             raise _refusal(f"it does not give logits (images, classes) for {images} images")
+    noise = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    _check_rebuilt(module, exported, noise)
     return module
+
+
+def _names(exported: Any) -> dict[str, str]:
+    """Return the paths of the tensors of a program by the names of its inputs."""
+    signature = exported.graph_signature
+    return {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+
+
+def _check_rebuilt(module: nn.Module, exported: Any, images: Tensor) -> None:
+    """Refuse a program that computes something else once it is modules again."""
+    names, tensors = _names(exported), {**exported.state_dict, **exported.constants}
+    given = [node for node in exported.graph.nodes if node.op == "placeholder"]
+    inputs = [tensors[names[node.name]] if node.name in names else images for node in given]
+    results = []
+    for run in (lambda: exported.graph_module(*inputs), lambda: module(images)):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            try:
+                results.append(list(tensors_in(run()).values()))
+            except RuntimeError:
+                # The program names the device that it was exported on, which this machine lacks.
+                return
+    if not all(close(one, other) for one, other in zip(*results, strict=True)):
+        raise _refusal("its modules, put together again, compute something else; export it with run_decompositions({})")

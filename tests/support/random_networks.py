@@ -168,7 +168,8 @@ class RandomNetwork(nn.Module):
         self.stem = nn.Conv2d(3, CHANNELS, 3, padding=1)
         self.steps = nn.ModuleList(Step(random) for _ in range(3))
         if step is not None:
-            self.steps[1].kind = f"step_{step}"
+            for own, kind in zip(self.steps, ("module", step, "module"), strict=True):
+                own.kind = f"step_{kind}"
         self.last = nn.Linear(CHANNELS, 4)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,5 +180,5 @@ class RandomNetwork(nn.Module):
 
 
 def random_network(seed: int, step: str | None = None) -> nn.Module:
-    """Return a network of a seed, one step of which may be chosen, frozen and in eval mode."""
+    """Return a network of a seed, frozen and in eval mode; a step that is named stands between two usual ones."""
     return quiet(RandomNetwork(seed, step), seed)

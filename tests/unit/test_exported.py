@@ -10,11 +10,14 @@ import pytest
 import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
+from torch.nn import functional as F
 
 from unitscope.errors import UserError
-from unitscope.exported import read_exported
+from unitscope.exported import FUNCTIONS, read_exported
+from unitscope.faithful import check_repeats, faithful
+from unitscope.forms import close
 from unitscope.layers import split, taps
-from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, save_checkpoint
+from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, normalized, save_checkpoint
 
 SIZE = (3, 8, 8)
 
@@ -336,3 +339,93 @@ def test_two_inputs_are_refused():
     torch.export.save(torch.export.export(Two(), (torch.rand(2, *SIZE), torch.rand(2, *SIZE))), buffer)
     with pytest.raises(UserError, match="one batch of images"):
         read_exported(program(buffer.getvalue()), SIZE)
+
+
+# --- the same network ------------------------------------------------------------------------------------------------
+
+
+class Bending(nn.Module):
+    """A pre-activation block: what reads x later must not read relu(x)."""
+
+    def __init__(self, bend):
+        super().__init__()
+        self.conv, self.inner, self.last, self.bend = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Linear(4, 3), bend
+
+    def forward(self, images):
+        x = self.conv(images)
+        x = x + self.inner(self.bend(x))
+        return self.last(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "bend", [nn.ReLU(), torch.relu, F.leaky_relu, F.elu, F.silu, F.hardsigmoid, F.hardtanh, nn.ReLU6(), F.softsign]
+)
+def test_a_nonlinearity_that_others_read_past_is_traced_alike(bend):
+    module = quiet(Bending(bend))
+    found, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
+    form = faithful(found, images)
+    assert form.traced and close(form.logits, module(images))
+    assert [tap.layer for tap in taps(found, SIZE)] == ["conv", "inner", "last"]
+    cut = split(found, "conv")
+    assert close(cut.suffix(*cut.prefix(images)[1:]), module(images))
+
+
+class Several(nn.Module):
+    def __init__(self, returned):
+        super().__init__()
+        self.last, self.returned = nn.Linear(192, 3), returned
+
+    def forward(self, images):
+        features = images.flatten(1)
+        return self.returned(self.last(features), features)
+
+
+@pytest.mark.parametrize(
+    ("returned", "place"),
+    [
+        (lambda logits, features: (logits, features), 0),
+        (lambda logits, features: [features, logits], 1),
+        (lambda logits, features: {"features": features, "logits": logits}, "logits"),
+    ],
+)
+def test_a_program_returns_what_the_network_returns(returned, place):
+    module = quiet(Several(returned))
+    found, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
+    assert close(found(images)[place], module(images)[place]) and type(found(images)) is type(module(images))
+    wrapped = normalized(found, SIZE, ([0.0] * 3, [1.0] * 3), {}, ["a", "b", "c"])
+    assert close(wrapped(images), module(images)[place])
+
+
+def test_a_program_with_dropout_on_is_told_before_the_work():
+    class On(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(192, 3)
+
+        def forward(self, images):
+            return self.last(F.dropout(images.flatten(1), 0.5, True))
+
+    found = read_exported(program(exported(quiet(On()))), SIZE)
+    with pytest.raises(UserError, match=r"draws random numbers.*allow: \[randomness\]"):
+        check_repeats(found, torch.rand(3, *SIZE))
+
+
+def test_a_program_that_changes_a_buffer_is_refused():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(192, 3)
+            self.register_buffer("count", torch.zeros(3))
+
+        def forward(self, images):
+            self.count.add_(1)
+            return self.last(images.flatten(1)) + self.count
+
+    with pytest.raises(UserError, match="it changes a buffer"):
+        read_exported(program(exported(Counting().eval())), SIZE)
+
+
+def test_a_graph_that_is_rebuilt_as_another_is_refused(residual, monkeypatch):
+    monkeypatch.setitem(FUNCTIONS, "relu", (torch.abs, 1))
+    with pytest.raises(UserError, match="compute something else"):
+        read_exported(program(residual), SIZE)
