@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.errors import UserError
-from unitscope.layers import Tap
+from unitscope.layers import Tap, left_out
 from unitscope.planning import layers_before_training
 from unitscope.study import DATASETS, load_study
 
@@ -31,8 +31,12 @@ def main(arguments: argparse.Namespace) -> None:
     experiment = study.experiments[arguments.experiment]
     network = study.networks[experiment["network"]]
     stored = ROOT / DATASETS / f"{network['dataset']}.h5"
-    known = layers_before_training(network, study.datasets.get(network["dataset"]), stored)
+    known, module = layers_before_training(network, study.datasets.get(network["dataset"]), stored)
     print(table(known, experiment["layers"]))
+    if reasons := left_out(module, known):
+        print("\nLeft out:")
+        for path, reason in reasons.items():
+            print(f"  {path}: {reason}.")
 
 
 def table(known: list[Tap], chosen: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from unitscope.artifacts import write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, example_images, faithful
-from unitscope.layers import taps
+from unitscope.layers import left_out, taps
 from unitscope.networks import build, freeze, load_checkpoint, normalized
 from unitscope.normalization import OnPixels
 
@@ -48,6 +48,8 @@ def main(arguments: argparse.Namespace) -> None:
                 f"layers names {layer!r}, which the network {arguments.network['model']} does not have. "
                 f"Its layers are: {', '.join(known)}."
             )
+    for path, reason in left_out(module, list(known.values())).items():
+        console.log.info("%s is left out: %s", path, reason)
     chosen = [asdict(tap) for tap in known.values() if tap.layer in arguments.layers]
     write_json(arguments.output, chosen)
 

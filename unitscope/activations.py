@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from unitscope.devices import compiled, pixels
+from unitscope.errors import UserError
 from unitscope.faithful import ensured
 from unitscope.layers import readouts
 
@@ -33,6 +34,9 @@ def activations(
     Yields:
         For each layer, float32 (images, units).
 
+    Raises:
+        UserError: An activation is not finite; layer and image are named.
+
     Example: two grey images through a layer of four feature maps.
         >>> module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU()).eval().requires_grad_(False)
         >>> images = np.full((2, 8, 8, 1), 128, np.uint8)
@@ -43,7 +47,22 @@ def activations(
     device = next(module.parameters()).device
     batches = ensured(module, batches)
     read: Callable[..., tuple[torch.Tensor, ...]] = compiled(readouts(module, layers, readout), compile)
+    seen = 0
     for batch in batches:
         with torch.inference_mode():
             values = read(pixels(batch, device))
+        _check_finite(layers, values, seen)
+        seen += len(batch)
         yield {layer: value.float().cpu().numpy() for layer, value in zip(layers, values, strict=True)}
+
+
+def _check_finite(layers: Sequence[str], values: Sequence[torch.Tensor], seen: int) -> None:
+    """Refuse activations (images, units) that are not finite, of images that are counted from `seen`."""
+    for layer, value in zip(layers, values, strict=True):
+        rows = torch.isfinite(value).all(1)
+        if not rows.all():
+            image = seen + int((~rows).nonzero()[0])
+            raise UserError(
+                f"The activations of layer {layer} are not finite (NaN or infinite) on image {image} of the split, "
+                "counted from 0. The network's weights or its normalization do not fit, or float32 cannot hold them."
+            )

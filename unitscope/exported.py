@@ -253,7 +253,9 @@ class _Rebuilt:
         else:
             return self.graph.call_function(node.target, args, kwargs)  # type: ignore[arg-type]
         if operator.endswith("_") and source is not None:
-            if any(each.name in self.names for each in _aliases(source)):
+            changed = [path for each in _aliases(source) if (path := self.names.get(each.name))]
+            # A batch norm that is trained counts its batches first, and is told as such.
+            if any(not path.endswith("num_batches_tracked") for path in changed):
                 raise _refusal(f"it changes a buffer ({operator}), so that it is another network after each pass")
             if any(user > node for other in _aliases(source) - {source} for user in other.users):
                 raise _refusal(f"it works in place on views ({operator}); export it with run_decompositions({{}})")

@@ -7,6 +7,7 @@ of `unitscope.hooks` take over. What is computed from activations belongs to the
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -15,6 +16,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unitscope.console import log
@@ -132,6 +136,41 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
         units, rest = (size[1], size[2:]) if site.kind == "conv" else (size[-1], size[1:-1])
         result.append(Tap(layer, depth, site.kind, units, tuple(rest), site.signed))
     return result
+
+
+def left_out(module: nn.Module, known: Sequence[Tap]) -> dict[str, str]:
+    """Return why modules with weights cannot be tapped, and which norm a layer is tapped before, by module path.
+
+    Args:
+        module: The network.
+        known: What `taps` lists of it.
+    """
+    tapped_paths = {re.sub(r"-call\d+$", "", each.layer) for each in known}
+    parts = dict(module.named_modules())
+    reasons = {}
+    for path, part in parts.items():
+        parent = parts.get(path.rpartition(".")[0])
+        if path in tapped_paths or not path:
+            continue
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            attention = isinstance(parent, nn.MultiheadAttention)
+            reasons[path] = (
+                "attention uses its weights without calling it"
+                if attention
+                else "it is not called for an image, or its output has not one row per image (attention in windows)"
+            )
+        elif isinstance(part, _ConvNd | nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention | nn.Bilinear):
+            reasons[path] = f"a {type(part).__name__} is neither a 2-D convolution nor a linear layer"
+        elif isinstance(part, nn.GroupNorm | nn.LayerNorm | _InstanceNorm):
+            reasons[path] = (
+                f"a {type(part).__name__} uses statistics of the image: a layer before it is tapped before it, and is "
+                "signed"
+            )
+        elif not isinstance(part, _BatchNorm | nn.PReLU | nn.Embedding) and any(
+            parameter.dim() > 1 for parameter in part._parameters.values() if parameter is not None
+        ):
+            reasons[path] = f"weights of a {type(part).__name__}, which are used without a module of torch.nn"
+    return reasons
 
 
 def tap(module: nn.Module, layer: str, shape: Sequence[int]) -> Tap:

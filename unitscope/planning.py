@@ -81,8 +81,10 @@ def _class_count(root: Path) -> int:
     return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()) if folder.is_dir() else 0
 
 
-def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path) -> list[Tap]:
-    """Return the layers that a network of the config will have, from its architecture alone.
+def layers_before_training(
+    network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path
+) -> tuple[list[Tap], nn.Module]:
+    """Return the layers that a network of the config will have, from its architecture alone, and the network.
 
     Args:
         network: Its settings.
@@ -103,7 +105,8 @@ def layers_before_training(network: Mapping[str, Any], dataset: Mapping[str, Any
     else:
         found = outline(dataset)
         shape, classes = found.shape, found.classes or classes
-    return taps(_untrained(network, shape, classes), shape)
+    module = _untrained(network, shape, classes)
+    return taps(module, shape), module
 
 
 def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | None:

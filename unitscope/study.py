@@ -42,6 +42,6 @@ def complete(config: Mapping[str, Any], name: str, root: Path) -> Study:
         from unitscope.planning import layers_before_training
 
         stored = root / DATASETS / f"{settings['dataset']}.h5"
-        return [tap.layer for tap in layers_before_training(settings, dataset, stored)]
+        return [tap.layer for tap in layers_before_training(settings, dataset, stored)[0]]
 
     return resolve(config, schema, name, layers_of)

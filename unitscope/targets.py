@@ -60,7 +60,7 @@ def whole_layer(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tupl
 
     def run(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         values = tapped.outputs(images)
-        if tapped.rectified and readout == "mean" and values.dim() == 4:
+        if tapped.rectified and readout == "mean" and tapped.kind == "conv":
             _, before, activations = _RectifiedMeans.apply(values, targets)
             return before, activations
         before = read_out(_of_targets(values, axis, targets), axis, readout)[:, 0]

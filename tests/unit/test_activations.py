@@ -8,6 +8,7 @@ from networks_by_hand import Residual, quiet
 
 from unitscope.activations import activations
 from unitscope.errors import UserError
+from unitscope.forms import Form, choose
 from unitscope.layers import prefix
 from unitscope.summaries import mean_and_std, moments_of, unit_blocks, unit_statistics
 
@@ -106,3 +107,13 @@ def test_blocks_of_units_cover_a_layer_and_bound_what_is_read(tmp_path, block):
     # Whole chunks: one that is read in parts is read several times.
     chunks = [3] * 4 + [1]
     assert [part.shape[1] for part in found] == {1: chunks, 100: chunks, 350: chunks, 10_000: [13]}[block]
+
+
+def test_activations_that_are_not_finite_are_refused_with_layer_and_image():
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1, bias=False), torch.nn.ReLU()).eval().requires_grad_(False)
+    module[0].weight.fill_(3e38)
+    batches = [np.zeros((3, 4, 4, 1), np.uint8), np.stack([np.full((4, 4, 1), value, np.uint8) for value in (0, 255)])]
+    # Noise would be refused first.
+    choose(module, Form())
+    with pytest.raises(UserError, match=r"layer 0 are not finite .* on image 4 of the split"):
+        list(activations(module, ["0"], batches))

@@ -15,6 +15,7 @@ from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, faithful
 from unitscope.forms import close, form_of
 from unitscope.networks import accept_pixels, freeze, normalized
+from unitscope.targets import own_unit, whole_layer
 from unitscope.tracing import trace
 from unitscope.visualization import activation_maximization, passes
 
@@ -60,6 +61,12 @@ def test_random_networks_are_the_same_in_every_form(seed, step):
             assert gradient_of(found[1], images) is None or close(
                 gradient_of(found[1], images), gradient_of(after, images)
             )
+            targets = torch.arange(len(images)) % tap.units
+            chosen = [values.gather(1, targets[:, None])[:, 0] for values in (before, after)]
+            own_before, own_after = own_unit(way.tapped(module, tap.layer), "mean")(images, targets)
+            assert close(own_before, chosen[0]) and close(own_after, chosen[1])
+            own_before, whole = whole_layer(way.tapped(module, tap.layer), "mean")(images, targets)
+            assert close(own_before, chosen[0]) and close(whole, after)
             cut = way.split(module, tap.layer)
             activation, start, *live = cut.prefix(images.detach())
             assert close(cut.suffix(start, *live), expected)
@@ -418,3 +425,24 @@ def test_a_layer_that_gradients_do_not_reach_is_named(network):
 def test_a_backbone_without_gradients_is_followed_with_them():
     made = activation_maximization(quiet(WithoutGradients()), "conv1", SIZE, np.arange(2), Recipe(steps=8, points=2))
     assert (made.objective[..., -1] > made.objective[..., 0]).all()
+
+
+class Permuted(nn.Module):
+    """A rectified linear layer over the channels of an image, which come last."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.last = nn.Linear(3, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.inner(x.permute(0, 2, 3, 1))).mean((1, 2)))
+
+
+@pytest.mark.parametrize("objective", ["am", "iam"])
+def test_a_rectified_linear_layer_on_a_permuted_image(objective):
+    module, targets = quiet(Permuted()), torch.arange(4)
+    _, after = layers.prefix(module, "inner", "mean")(IMAGES)
+    own = after.gather(1, targets[:, None])[:, 0]
+    expected = own if objective == "am" else own - (after.sum(1) - own) / 4
+    value = passes(module, "inner", Recipe(objective=objective), "mean")(IMAGES, targets)
+    assert bool((own > 0).any()) and close(value[own > 0], expected[own > 0])

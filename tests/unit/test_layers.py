@@ -10,7 +10,7 @@ from torchvision import models
 
 from unitscope import hooks
 from unitscope.errors import UserError
-from unitscope.layers import prefix, read_out, readouts, split, tap, taps, unit_axis
+from unitscope.layers import left_out, prefix, read_out, readouts, split, tap, taps, unit_axis
 from unitscope.tracing import trace
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -218,3 +218,39 @@ def test_a_layer_that_is_not_there_is_an_error_that_lists_the_layers():
 def test_images_of_another_shape_are_an_error():
     with pytest.raises(UserError, match=r"\(1, 8, 8\)"):
         taps(quiet(Residual()), (1, 8, 8))
+
+
+# --- what is left out ------------------------------------------------------------------------------------------------
+
+
+class Mixed(nn.Module):
+    """Has modules of every kind that cannot be tapped."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)
+        self.line, self.up = nn.Conv1d(4, 4, 1), nn.ConvTranspose2d(4, 4, 2)
+        self.attention, self.memory = nn.MultiheadAttention(4, 2, batch_first=True), nn.LSTM(4, 4, batch_first=True)
+        self.spare, self.last = nn.Linear(4, 4), nn.Linear(4, 3)
+        self.own = nn.Parameter(torch.eye(4))
+
+    def forward(self, x):
+        x = self.up(torch.relu(self.norm(self.conv(x))))
+        x = self.line(x.flatten(2)).transpose(1, 2)
+        x = self.attention(x, x, x, need_weights=False)[0]
+        x = self.memory(x)[0] @ self.own
+        return self.last(x.mean(1))
+
+
+def test_what_is_left_out_is_told_with_its_reason():
+    module = quiet(Mixed())
+    known = taps(module, (3, 8, 8))
+    assert [each.layer for each in known] == ["conv", "last"]
+    reasons = left_out(module, known)
+    assert set(reasons) == {"norm", "line", "up", "attention", "attention.out_proj", "memory", "spare"}
+    for path, words in {"norm": "GroupNorm", "line": "Conv1d", "up": "ConvTranspose2d", "memory": "LSTM"}.items():
+        assert words in reasons[path]
+    assert "without calling it" in reasons["attention.out_proj"] and "not called" in reasons["spare"]
+    windows = quiet(Windows())
+    assert set(left_out(windows, taps(windows, (3, 8, 8)))) == {"inside"}
+    assert left_out(quiet(Residual()), taps(quiet(Residual()), (3, 8, 8))) == {}

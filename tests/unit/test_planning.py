@@ -121,14 +121,14 @@ def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(
     write_dataset(stored, collect(grey), grey)
 
     def weights(dataset):
-        (first, *_) = layers_before_training(network, dataset, stored)
+        (first, *_), _ = layers_before_training(network, dataset, stored)
         return first.units, dataset and planning._known(stored, dataset)
 
     assert weights(grey) == (4, ([1, 8, 8], 2))
     # In colour: vgg16 would be told that these images are grey.
     assert weights({**grey, "mode": "RGB"}) == (4, None)
     vgg = {"source": "torchvision", "model": "resnet18", "options": {}, "head": None, "seed": 0}
-    assert layers_before_training(vgg, {**grey, "mode": "RGB", "crop": 32}, stored)[0].layer == "conv1"
+    assert layers_before_training(vgg, {**grey, "mode": "RGB", "crop": 32}, stored)[0][0].layer == "conv1"
 
 
 def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
@@ -136,7 +136,7 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
     trees = {"source": "image_folder", "path": str(tmp_path / "trees"), "crop": 8, "mode": "L"}
 
     def outputs():
-        return layers_before_training(network, trees, tmp_path / "none.h5")[-1].units
+        return layers_before_training(network, trees, tmp_path / "none.h5")[0][-1].units
 
     # The images are elsewhere: as many as are often met.
     assert outputs() == 10
