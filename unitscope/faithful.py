@@ -127,13 +127,15 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
     """Refuse a network that does not repeat itself: that draws random numbers, or looks at an image's neighbours.
 
     Args:
-        module: The network, in eval mode.
+        module: The network, in eval mode. Its weights are brought into the contiguous layout, which all networks take.
         images: (images, channels, height, width), at least two.
         allowed: Of `ALLOWED` what is allowed.
 
     Raises:
         UserError: The message names the module in which results begin to differ.
     """
+    images = images.detach().contiguous()
+    arrange(module, torch.contiguous_format)
     once, again = (_run(module, images, nn.Module, seed) for seed in (0, 1))
     if "randomness" not in allowed and (place := _first_difference(once, again)) is not None:
         raise UserError(
@@ -163,7 +165,7 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
 def warn_of_probabilities(module: nn.Module, images: Tensor) -> None:
     """Warn where a network's outputs look like probabilities: losses would be those of a softmax of a softmax."""
     with torch.no_grad():
-        logits = module(images)
+        logits = module(form_of(module).arranged(images))
     if logits.shape[1] > 1 and are_probabilities(logits):
         log.warning(
             "The outputs of %s are not negative and sum to 1, as probabilities do. If they are, set "
