@@ -9,8 +9,9 @@ from PIL import Image
 
 from unitscope import planning
 from unitscope.cumulative import orders
-from unitscope.datasets import collect, write_dataset
+from unitscope.datasets import write_dataset
 from unitscope.planning import Calibration, Outline, dataset_bytes, layers_before_training
+from unitscope.raw_data import collect
 from unitscope.understudies import needed_sets, plans
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}

@@ -20,9 +20,10 @@ from torch import nn
 
 from unitscope.architectures import Headed
 from unitscope.artifacts import Scratch, read_json, sha256_of
-from unitscope.datasets import Dataset, collect, open_dataset, write_dataset
+from unitscope.datasets import Dataset, open_dataset, write_dataset
 from unitscope.errors import UserError
 from unitscope.networks import accept_pixels, build, load_checkpoint, load_weights, pixels, read_state_dict
+from unitscope.raw_data import collect
 from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, logits_of, train
 
 CPU = torch.device("cpu")
