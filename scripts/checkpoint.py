@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unitscope import console, devices
+from unitscope import console, devices, preprocessing
 from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
@@ -65,6 +65,8 @@ def main(arguments: argparse.Namespace) -> None:
             )
         else:
             module, description = given_network(arguments.settings, dataset)
+            for line in preprocessing.differences(dataset.settings, preprocessing.transforms_of(arguments.settings)):
+                console.log.warning(line)
             module.to(device)
             history = []
             if head := arguments.settings["head"]:

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from unitscope.errors import UserError
+from unitscope.preprocessing import mode_to_set
 
 _RECORDS = re.compile(
     r"archive_format|archive_version|byteorder|\.data/[a-z_]+|\.format_version|\.storage_alignment|models/model\.json"
@@ -367,14 +368,19 @@ def _plain(values: Any) -> Any:
 
 def _checked_on(module: nn.Module, shape: Sequence[int]) -> nn.Module:
     """Return a network that takes images of a shape, any number of them."""
+
+    def run(shape: Sequence[int], images: int = 3) -> Any:
+        with torch.no_grad():
+            return module(torch.zeros(images, *shape))
+
     for images in (1, 3):
         try:
-            with torch.no_grad():
-                logits = module(torch.zeros(images, *shape))
+            logits = run(shape, images)
         except RuntimeError as error:
+            mode = mode_to_set(shape, run).removesuffix(".")
             raise _refusal(
                 f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)}); a program that was "
-                "exported without dynamic_shapes takes one number of images alone"
+                f"exported without dynamic_shapes takes one number of images alone{'.' * bool(mode)}{mode}"
             ) from error
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != images:
             raise _refusal(f"it does not give logits (images, classes) for {images} images")

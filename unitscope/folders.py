@@ -18,6 +18,7 @@ from unitscope.console import log
 from unitscope.decoding import IMAGE_SUFFIXES, leads_out
 from unitscope.errors import UserError
 from unitscope.labels import SPLITS, numbered, ordered, roles
+from unitscope.walking import entries_below
 
 LABELS = "labels.csv"
 """The file of labels that is read if images lie in no class folder."""
@@ -152,44 +153,22 @@ def _names(folder: Path) -> list[str]:
 
 def _walked(root: Path, place: str, links: str) -> _Found:
     """Return the files below `root/place`, without hidden ones; links are followed, circles end."""
-    top = root / place
     found = _Found()
     real_root = os.path.realpath(root)
-    start = os.path.realpath(top)
-    waiting = [(str(top), f"{place}/" if place else "", start, frozenset({real_root, start}))]
-    if links != "anywhere":
-        _check_inside(root, place, start, real_root)
-    while waiting:
-        folder, prefix, real, above = waiting.pop()
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = f"{prefix}{entry.name}"
-                if entry.name.startswith("."):
-                    continue
-                _check_name(root, name)
-                if not entry.is_dir():
-                    is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
-                    (found.images if is_image else found.skipped).append(name)
-                elif not entry.is_symlink():
-                    own = f"{real}/{entry.name}"
-                    waiting.append((entry.path, f"{name}/", own, above | {own}))
-                else:
-                    own = os.path.realpath(entry.path)
-                    # A link to a folder above leads back here.
-                    if own in above or f"{real}/".startswith(f"{own.rstrip('/')}/"):
-                        found.skipped.append(name)
-                        continue
-                    if links != "anywhere":
-                        _check_inside(root, name, own, real_root)
-                    waiting.append((entry.path, f"{name}/", own, above | {own}))
+    prefix = f"{place}/" if place else ""
+
+    def enter(name: str, real: str) -> None:
+        if links != "anywhere" and not f"{real}/".startswith(f"{real_root.rstrip('/')}/"):
+            raise UserError(leads_out(root, name))
+
+    enter(place, os.path.realpath(root / place))
+    for below, entry in entries_below(str(root / place), lambda name, real: enter(f"{prefix}{name}", real)):
+        _check_name(root, f"{prefix}{below}")
+        is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+        (found.images if is_image else found.skipped).append(f"{prefix}{below}")
     for names in (found.images, found.skipped):
         names.sort(key=lambda name: name.split("/"))
     return found
-
-
-def _check_inside(root: Path, name: str, real: str, real_root: str) -> None:
-    if real != real_root and not real.startswith(f"{real_root.rstrip('/')}/"):
-        raise UserError(leads_out(root, name))
 
 
 def _check_name(root: Path, name: str) -> None:

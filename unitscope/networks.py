@@ -18,6 +18,7 @@ from unitscope.architectures import Headed
 from unitscope.artifacts import FORMAT_VERSION, write_bytes
 from unitscope.devices import to_device
 from unitscope.errors import UserError
+from unitscope.preprocessing import mode_of_weights, mode_to_set
 from unitscope.sources import make
 
 # --- building --------------------------------------------------------------------------------------------------------
@@ -105,14 +106,18 @@ def outputs(module: nn.Module, shape: Sequence[int]) -> int:
 def _on_grey(module: nn.Module, shape: Sequence[int]) -> Any:
     """Return what a network puts out for one grey image."""
     device = next((parameter.device for parameter in module.parameters()), None)
-    try:
+
+    def run(shape: Sequence[int]) -> Any:
         with torch.no_grad():
             return module.eval()(torch.zeros(1, *shape, device=device))
+
+    try:
+        return run(shape)
     except Exception as error:
         # A network of the user's own may raise anything.
         raise UserError(
             f"{type(module).__name__} does not accept images of {shape[1]}x{shape[2]} pixels with {shape[0]} channels: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}.{mode_to_set(shape, run)}"
         ) from error
 
 
@@ -238,6 +243,7 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], origin: str, mi
         raise UserError(
             f"{origin} belongs to another network than {type(module).__name__}: {'; '.join(problems)}. Give the model "
             "and options that the weights were made for, and a data set of as many classes or head: {fit: linear}."
+            + "".join(mode_of_weights(state[key].shape, own[key].shape) for key in own if key in state)
         )
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():

@@ -22,6 +22,7 @@ from unitscope import syntax
 from unitscope.contents import Contents, append_lines, read_lines, settled
 from unitscope.errors import UserError
 from unitscope.syntax import Import, imports, meaning, parse
+from unitscope.walking import entries_below
 
 PACKAGE = "unitscope"
 ONLY_SHOWN = {"console", "errors", "provenance", "syntax", "contents"}
@@ -216,21 +217,9 @@ def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = ()
 
 def _files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
     """Yield the files below a folder: path below it, path, and what `os.stat` returns. Links in a circle end."""
-    waiting = [(str(folder), "", frozenset({os.path.realpath(folder)}))]
-    while waiting:
-        place, name, above = waiting.pop()
-        with os.scandir(place) as entries:
-            for entry in entries:
-                below = f"{name}{entry.name}"
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    # A folder is its own inode; only a link can lead back.
-                    real = os.path.realpath(entry.path) if entry.is_symlink() else ""
-                    if real not in above:
-                        waiting.append((entry.path, f"{below}/", above | {real} if real else above))
-                elif entry.is_file():
-                    yield below, entry.path, entry.stat()
+    for name, entry in entries_below(str(folder)):
+        if os.path.isfile(entry.path):
+            yield name, entry.path, entry.stat()
 
 
 def rules_digest(files: Iterable[Path]) -> str:
