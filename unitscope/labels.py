@@ -130,6 +130,22 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return split
 
 
+def weaknesses(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Return what the labels (images,) of a test split cannot support, a sentence or two for each."""
+    if len(classes) == 1:
+        return [
+            f"there is one class, {classes[0]!r}. Scores that compare classes, such as selectivity and "
+            "class_information, are void (NaN)."
+        ]
+    if len(classes) and np.bincount(labels).max() == 1:
+        return [
+            "each class has a single image in the test split. The columns selectivity (it equals "
+            "selectivity_permuted), class_information (it is log2 of the number of bins) and selectivity_half1 (its "
+            "half is empty) are void. Add images, or raise test_fraction."
+        ]
+    return []
+
+
 def _chosen(split: str, name: str, names: Sequence[str], where: object) -> str:
     matches = [each for each in names if each == name] or [each for each in names if each.lower() == name.lower()]
     if len(matches) != 1:

@@ -20,7 +20,7 @@ from unitscope.datasets import ROWS, Collection
 from unitscope.decoding import Decoder, inside, is_grey
 from unitscope.errors import UserError
 from unitscope.folders import listed
-from unitscope.labels import SPLITS, held_out
+from unitscope.labels import SPLITS, held_out, weaknesses
 
 
 def collect(settings: Mapping[str, Any]) -> Collection:
@@ -44,22 +44,6 @@ def collect(settings: Mapping[str, Any]) -> Collection:
     for warning in weaknesses(found.labels[found.split == SPLITS["test"]], found.classes):
         log.warning("%s: %s", origin, warning)
     return found
-
-
-def weaknesses(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """Return what the labels (images,) of a test split cannot support, a sentence or two for each."""
-    if len(classes) == 1:
-        return [
-            f"there is one class, {classes[0]!r}. Scores that compare classes, such as selectivity and "
-            "class_information, are void (NaN)."
-        ]
-    if len(classes) and np.bincount(labels).max() == 1:
-        return [
-            "each class has a single image in the test split. The columns selectivity (it equals "
-            "selectivity_permuted), class_information (it is log2 of the number of bins) and selectivity_half1 (its "
-            "half is empty) are void. Add images, or raise test_fraction."
-        ]
-    return []
 
 
 def _digits(settings: Mapping[str, Any]) -> Collection:
