@@ -210,7 +210,7 @@ def as_images(images: np.ndarray, where: str, channels: str | None = None) -> np
         images: (images, height, width) or with channels in front of or after height and width; integers from 0 to 255,
             bool, floating-point numbers from 0 to 1, or whole ones from 0 to 255.
         where: File and array, for messages.
-        channels: "first" or "last"; None to tell it from the shape.
+        channels: "first" or "last"; None to derive it from the shape.
 
     Raises:
         UserError: Shape or values have no meaning, or several.
@@ -228,8 +228,8 @@ def as_images(images: np.ndarray, where: str, channels: str | None = None) -> np
     side = channels or channel_axis(shape)
     if side is None:
         raise UserError(
-            f"{where} has the shape {shape}, which does not tell where the channels are. Set datasets.NAME.channels: "
-            "first or last."
+            f"{where} has the shape {shape}, which does not determine the axis of the channels. Set "
+            "datasets.NAME.channels: first or last."
         )
     return np.ascontiguousarray(np.moveaxis(pixels, 1, -1)) if side == "first" else pixels
 
@@ -390,7 +390,7 @@ def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[s
     """Return the array `split` as numbers (images,), -1 for images of other splits than train and test."""
     if split is None:
         if settings.get("split"):
-            raise UserError(f"datasets.NAME.split names splits, but {path} has no array 'split'. Take the setting out.")
+            raise UserError(f"datasets.NAME.split names splits, but {path} has no array 'split'. Remove the setting.")
         return None
     if split.ndim == 2 and split.shape[1] == 1:
         split = split[:, 0]

@@ -21,7 +21,7 @@ from unitscope.labels import SPLITS, numbered, ordered, roles
 from unitscope.walking import entries_below
 
 LABELS = "labels.csv"
-"""The file of labels that is read if images lie in no class folder."""
+"""The file of labels that is read if images are in no class folder."""
 COLUMNS = ("file", "label", "split")
 
 
@@ -102,8 +102,8 @@ def listed(root: Path, settings: Mapping[str, Any]) -> Listing:
     if set(names) == {None}:
         if chosen is not None:
             raise UserError(
-                f"datasets.NAME.classes lists classes, but the images in {root} lie in no class folders, and there is "
-                f"no {root / LABELS}. Take classes out, or name the labels."
+                f"datasets.NAME.classes lists classes, but the images in {root} are in no class folder, and there is "
+                f"no {root / LABELS}. Remove classes, or name the labels."
             )
         return Listing(files, np.full(len(files), -1, np.int64), [], split_numbers)
     labels, classes = numbered([str(name) for name in names], chosen, root)
@@ -180,7 +180,7 @@ def _check_name(root: Path, name: str) -> None:
 
 
 def _beside(place: str, tree: _Found) -> list[str]:
-    """Return the images of a part that lie in none of its folders."""
+    """Return the images of a part in none of its folders."""
     depth = len(place) + 1 if place else 0
     return [name for name in tree.images if "/" not in name[depth:]]
 
@@ -199,14 +199,14 @@ def _by_folder(root: Path, place: str, tree: _Found, chosen: Sequence[str | int]
     allowed = ", ".join(sorted(IMAGE_SUFFIXES))
     if not subfolders:
         if not tree.images:
-            raise UserError(f"{folder} holds no images ({allowed}). Add some, or take the folder away.")
+            raise UserError(f"{folder} holds no images ({allowed}). Add some, or remove the folder.")
         return dict.fromkeys(tree.images)
     members: dict[str, list[str]] = {name: [] for name in subfolders}
     for name in tree.images:
         members[name[depth:].partition("/")[0]].append(name)
     for name, images in members.items():
         if not images:
-            raise UserError(f"{folder / name} holds no images ({allowed}). Add some, or take the folder away.")
+            raise UserError(f"{folder / name} holds no images ({allowed}). Add some, or remove the folder.")
     _check_nested(folder, members, depth, chosen)
     return {image: name for name, images in members.items() for image in images}
 
@@ -256,7 +256,7 @@ def _warn_of_skipped(root: Path, skipped: Sequence[str]) -> None:
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(suffixes.items(), key=lambda item: -item[1])[:6])
     examples = ", ".join(skipped[:3]) + (", ..." if len(skipped) > 3 else "")
     log.warning(
-        "%s: %d files or folders are not read (%s): %s. Formats that are read: %s.",
+        "%s: files that are not read: %d (%s): %s. Formats that are read: %s.",
         *(root, len(skipped), kinds, examples, ", ".join(sorted(IMAGE_SUFFIXES))),
     )
 
@@ -290,7 +290,7 @@ def _table(root: Path, settings: Mapping[str, Any], images: Sequence[str]) -> _T
         matches = [name] if name in own else places.get(name, [])
         if not matches:
             raise UserError(
-                f"{where}: there is no image {row['file']!r} in {root}. Correct the name, or take the row away."
+                f"{where}: there is no image {row['file']!r} in {root}. Correct the name, or remove the row."
             )
         if len(matches) > 1:
             raise UserError(
@@ -323,7 +323,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if lost := [name for name in COLUMNS[:2] if header.count(name) != 1]:
         raise UserError(
             f"{path}: there is no single column {lost[0]!r}; its first line is {first.strip()[:100]!r}. Name the "
-            "columns file, label and, if it is to tell the split, split."
+            "columns file, label and optionally split."
         )
     if not rows[1:]:
         raise UserError(f"{path} has no row below its header. Give each image a row.")
@@ -331,7 +331,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _is_by_table(place: str, tree: _Found, table: _Table, settings: Mapping[str, Any]) -> bool:
-    """Return whether a part takes its labels from the file: it names some, or the images lie in no class folder."""
+    """Return whether a part takes its labels from the file: it names some, or the images are in no class folder."""
     named = bool(settings.get("labels")) and any(name in table.rows for name in tree.images)
     return named or bool(_beside(place, tree))
 
@@ -341,7 +341,7 @@ def _by_table(root: Path, tree: _Found, table: _Table) -> dict[str, str | None]:
     if lost := [name for name in tree.images if name not in table.rows]:
         raise UserError(
             f"{table.path} has no row for {len(lost)} of the images in {root}, the first of which is {lost[0]}. Add "
-            "rows, or take the images away."
+            "rows, or remove the images."
         )
     return {name: table.rows[name][1] for name in tree.images}
 
@@ -371,7 +371,7 @@ def _split_by_column(
             raise UserError(f"{table.path}: {name} has no split. Fill in the column.")
         if by_folder is not None and value and numbers.get(value) != by_folder:
             raise UserError(
-                f"{table.path}: {name} is in the split {value!r} there, but lies in the folder of another split. "
+                f"{table.path}: {name} is in the split {value!r} there, but is in the folder of another split. "
                 "Correct one of them."
             )
     if split is not None:

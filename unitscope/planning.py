@@ -23,7 +23,7 @@ from unitscope.folders import class_count, listed
 from unitscope.layers import Tap, split, taps
 from unitscope.networks import build, freeze, read_program
 from unitscope.predictors import redundancy
-from unitscope.raw_data import collect, mode_of
+from unitscope.raw_data import MAY_BE_IDLE, collect, mode_of
 from unitscope.rescaling import recipes_to_remake
 from unitscope.sampling import select_units
 from unitscope.substitution import MAX_SUBSTITUTES
@@ -116,8 +116,9 @@ def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | 
 
 def _is_of(applied: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     """Return whether the settings in a data set are those of the config, of which it leaves out what had no effect."""
-    same = {**settings, **applied}
-    return same == {**settings, "mode": applied["mode"]} if settings.get("mode") == "auto" else same == settings
+    left_out = {name: settings[name] for name in MAY_BE_IDLE if name in settings and name not in applied}
+    chosen = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}
+    return {**applied, **left_out} == {**settings, **chosen}
 
 
 def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:

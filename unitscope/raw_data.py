@@ -22,6 +22,9 @@ from unitscope.errors import UserError
 from unitscope.folders import listed
 from unitscope.labels import SPLITS, held_out, weaknesses
 
+MAY_BE_IDLE = ("interpolation", "background", "links")
+"""Settings that the artifact of a data set leaves out where no image was subject to them."""
+
 
 def collect(settings: Mapping[str, Any]) -> Collection:
     """Read a data set from its source, as the config describes it.
@@ -103,12 +106,9 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
 
     def applied(settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the mode that was chosen and without those that no image was subject to."""
-        idle = {
-            "interpolation": settings["resize"] is None,
-            "background": not decode.seen.transparent,
-            "links": settings.get("links") == "inside",
-        }
-        return {name: value for name, value in {**settings, "mode": mode}.items() if not idle.get(name)}
+        idle = (settings["resize"] is None, not decode.seen.transparent, settings.get("links") == "inside")
+        left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
+        return {name: value for name, value in {**settings, "mode": mode}.items() if name not in left_out}
 
     if settings["store"] == "images":
         return Collection(found.labels, split, found.classes, read, settings=applied)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from configs_by_hand import study
 from PIL import Image
 from real_images import FOLDER
 
@@ -241,7 +242,7 @@ def test_files_that_are_not_read_are_counted_and_named_in_one_line(tmp_path, cap
     (tmp_path / "b/.hidden.heic").touch()
     read(tmp_path)
     (line,) = caplog.messages
-    assert "6 files or folders are not read (5 .heic, 1 .txt): a/IMG_0.HEIC, a/IMG_1.HEIC, a/IMG_2.HEIC, ..." in line
+    assert "files that are not read: 6 (5 .heic, 1 .txt): a/IMG_0.HEIC, a/IMG_1.HEIC, a/IMG_2.HEIC, ..." in line
 
 
 @pytest.mark.parametrize("place", ["a", "caf\udce9"])
@@ -289,6 +290,20 @@ def test_links_in_a_circle_end(tmp_path, caplog):
     os.symlink("loop.png", tmp_path / "x/b/loop.png")
     with pytest.raises(UserError, match=r"loop\.png"):
         read(tmp_path / "x").images(np.arange(7))
+
+
+def test_settings_that_are_not_set_are_not_added():
+    for source, path in (("image_folder", "x"), ("arrays", "x.npz")):
+        settings = study(datasets__digits={"source": source, "path": path}).datasets["digits"]
+        assert not {"classes", "split", "labels", "channels"} & set(settings)
+    folder = {"source": "image_folder", "path": "x", "classes": [0, "a"], "split": {"test": "val"}, "labels": "x.csv"}
+    settings = study(datasets__digits={**folder, "background": "#00ff00"}).datasets["digits"]
+    assert settings["mode"] == "auto" and settings["interpolation"] == "bilinear" and settings["links"] == "inside"
+    assert {key: settings[key] for key in folder} == folder
+    with pytest.raises(UserError, match=r"split has the unknown key 'tset'\. Did you mean 'test'"):
+        study(datasets__digits={**folder, "split": {"tset": "val"}})
+    with pytest.raises(UserError, match="background"):
+        study(datasets__digits={**folder, "background": "wite"})
 
 
 def test_images_in_colour_keep_the_bytes_of_earlier_versions(tmp_path, monkeypatch):
