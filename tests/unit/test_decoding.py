@@ -1,12 +1,13 @@
 """Image files as a viewer shows them, and with the pixels of torchvision's transforms."""
 
 import json
+import tarfile
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from real_images import FOLDER
+from real_images import FOLDER, shared
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
@@ -209,3 +210,19 @@ def test_resize_and_crop_give_the_pixels_of_torchvision(tmp_path, mode, interpol
                 expected = np.asarray(transforms.Compose(steps)(image.convert(mode)))
             found = decoded(path, mode, resize=resize, crop=crop, interpolation=interpolation)
             np.testing.assert_array_equal(found.squeeze() if mode == "L" else found, expected.squeeze())
+
+
+@pytest.mark.slow
+def test_photographs_of_odd_sizes_have_the_pixels_of_torchvision(tmp_path):
+    noise = np.random.default_rng(0)
+    prepare = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(56)])
+    with tarfile.open(shared("imagenet20.tar")) as archive:
+        members = [member for member in archive if member.name.endswith(".JPEG")][::20]
+        for member in members:
+            with Image.open(archive.extractfile(member)) as photograph:
+                width, height = noise.integers(70, 225, 2)
+                path = saved(tmp_path / "x.png", photograph.convert("RGB").crop((0, 0, width, height)))
+            with Image.open(path) as image:
+                expected = np.asarray(prepare(image))
+            np.testing.assert_array_equal(decoded(path, resize=64, crop=56), expected)
+    assert len(members) == 100

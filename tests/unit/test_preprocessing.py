@@ -1,18 +1,23 @@
 """The preprocessing of weights against that of a data set, and the mode that a network asks for."""
 
+import importlib.util
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from real_images import FOLDER
+from real_images import FOLDER, ROOT
 from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
 
+from unitscope.datasets import write_dataset
 from unitscope.decoding import Decoder
 from unitscope.errors import UserError
 from unitscope.networks import build, load_weights
 from unitscope.preprocessing import differences, of_timm, of_torchvision, transforms_of
+from unitscope.raw_data import collect
 
 RESNET = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
 EFFICIENT = models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()
@@ -90,6 +95,27 @@ def test_weights_by_name_bring_their_transforms():
     }
     assert transforms_of({"model": "mlp", "weights": {"file": "x.pt"}}) == {}
     assert transforms_of({"model": "mlp", "weights": None}) == {}
+
+
+def test_the_job_of_the_checkpoint_tells_the_differences(tmp_path, monkeypatch, caplog):
+    for number in range(4):
+        Image.new("RGB", (70, 64), (number,) * 3).save(tmp_path / f"{number}.png")
+    dataset = {**FOLDER, "path": str(tmp_path), "store": "images", "resize": 64, "crop": 64, "interpolation": "bicubic"}
+    write_dataset(tmp_path / "x.h5", collect(dataset), dataset)
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    # There is no network to fetch the trained ones.
+    state = models.squeezenet1_1(num_classes=3).state_dict()
+    monkeypatch.setattr(script, "torchvision_weights", lambda *_: (state, [0.5] * 3, [0.5] * 3, ["a", "b", "c"]))
+    settings = {"source": "torchvision", "model": "squeezenet1_1", "weights": {"torchvision": "IMAGENET1K_V1"}}
+    settings |= {"options": {}, "head": None, "normalization": None, "training": None, "seed": 0}
+    paths = ["--dataset", "x.h5", "--output", "x.pt", "--record", "x.json", "--scratch", "scratch"]
+    monkeypatch.chdir(tmp_path)
+    script.main(script.parser().parse_args([*paths, "--device", "cpu", "--settings", json.dumps(settings)]))
+    warned = [message for message in caplog.messages if message.startswith("datasets.")]
+    names = ("resize", "crop", "interpolation")
+    assert [line.split()[0] for line in warned] == [f"datasets.NAME.{name}" for name in names]
 
 
 # --- channels --------------------------------------------------------------------------------------------------------
