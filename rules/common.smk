@@ -29,8 +29,9 @@ from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
 from unitscope.console import processors
 from unitscope.contents import Contents
-from unitscope.datasets import IMAGE_SUFFIXES
+from unitscope.decoding import IMAGE_SUFFIXES
 from unitscope.errors import UserError
+from unitscope.folders import label_files
 from unitscope.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest
 from unitscope.sampling import select_units
@@ -132,7 +133,8 @@ def read_raw_data(name):
         return "", True
     suffixes = IMAGE_SUFFIXES if chosen["source"] == "image_folder" else ()
     try:
-        return source_or_recorded(Path(chosen["path"]), f"data/datasets/{name}.h5", Contents(SOURCES), suffixes)
+        artifact, labels = f"data/datasets/{name}.h5", label_files(chosen)
+        return source_or_recorded(Path(chosen["path"]), artifact, Contents(SOURCES), suffixes, labels)
     except UserError as error:
         raise WorkflowError(f"datasets.{name}.path: {error}") from None
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unitscope import console, devices
+from unitscope import console, devices, preprocessing
 from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
@@ -62,8 +62,11 @@ def main(arguments: argparse.Namespace) -> None:
             history = train(
                 module, dataset, arguments.settings["training"], arguments.settings["seed"], scratch, device
             )
-        elif head := arguments.settings["head"]:
-            fit_linear_head(module, classifier(module, dataset.shape), dataset, head["weight_decay"], device)
+        else:
+            for line in preprocessing.differences(dataset.settings, preprocessing.transforms_of(arguments.settings)):
+                console.log.warning(line)
+            if head := arguments.settings["head"]:
+                fit_linear_head(module, classifier(module, dataset.shape), dataset, head["weight_decay"], device)
         record: dict[str, Any] = {"dataset_sha256": checksum, "history": history}
         if dataset.classes:
             record["test"] = evaluate(module, dataset, "test", device)

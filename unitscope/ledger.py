@@ -189,7 +189,7 @@ def write_lock(rows: Iterable[Mapping[str, str]], keep: bool = False, lock: Path
 
 
 def source_or_recorded(
-    path: Path, artifact: str, contents: Contents, suffixes: Collection[str] = ()
+    path: Path, artifact: str, contents: Contents, suffixes: Collection[str] = (), others: Iterable[Path] = ()
 ) -> tuple[str, bool]:
     """Return the digest of raw data, and whether they are here.
 
@@ -201,8 +201,9 @@ def source_or_recorded(
         artifact: The file that is written from them.
         contents: Remembers checksums of raw data.
         suffixes: Of the files in a folder that are read.
+        others: Files that are read besides, such as labels.
     """
-    digest = source_digest(path, contents, suffixes)
+    digest = source_digest(path, contents, suffixes, others)
     contents.save()
     if digest:
         return digest, True

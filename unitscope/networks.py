@@ -20,6 +20,7 @@ from unitscope.faithful import example_images, faithful
 from unitscope.forms import arrange
 from unitscope.normalization import OnPixels
 from unitscope.outputs import Outputs, candidates, find_outputs, outputs_from
+from unitscope.preprocessing import mode_to_set
 from unitscope.sources import make, options_of
 from unitscope.weights import content_of, is_state_dict, load_plain, load_weights
 
@@ -148,14 +149,18 @@ def normalized(
 def _on_grey(module: nn.Module, shape: Sequence[int], images: int = 1) -> Any:
     """Return what a network puts out for grey images."""
     device = next((parameter.device for parameter in module.parameters()), None)
-    try:
+
+    def run(shape: Sequence[int]) -> Any:
         with torch.no_grad():
             return module.eval()(torch.zeros(images, *shape, device=device))
+
+    try:
+        return run(shape)
     except Exception as error:
         # A network of the user's own may raise anything.
         raise UserError(
             f"{type(module).__name__} does not accept {images} images of {shape[1]}x{shape[2]} pixels with {shape[0]} "
-            f"channels: {type(error).__name__}: {error}"
+            f"channels: {type(error).__name__}: {error}.{mode_to_set(shape, run)}"
         ) from error
 
 

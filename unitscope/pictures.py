@@ -43,7 +43,14 @@ class Sheets:
 
 
 def rgb(images: np.ndarray) -> np.ndarray:
-    """Return images (n, height, width, channels), uint8 or float in [0, 1], as (n, height, width, 3) uint8."""
+    """Return images (n, height, width, channels), uint8 or float in [0, 1], as (n, height, width, 3) uint8.
+
+    Images of other than 1 and 3 channels are shown in grey, by the mean over their channels.
+    """
+    if images.shape[-1] not in (1, 3):
+        kind = images.dtype
+        images = images.mean(axis=-1, keepdims=True)
+        images = np.rint(images).astype(kind) if kind == np.uint8 else images
     if images.dtype != np.uint8:
         images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
     return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images

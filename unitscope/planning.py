@@ -17,11 +17,13 @@ from torch.nn import functional as F
 
 from unitscope.ascent import Parametrization, Recipe, ascend, begin
 from unitscope.cumulative import DIRECTIONS
-from unitscope.datasets import collect, open_dataset
+from unitscope.datasets import open_dataset
 from unitscope.devices import wait_for
+from unitscope.folders import class_count, listed
 from unitscope.layers import Tap, split, taps
 from unitscope.networks import build, freeze, normalized
 from unitscope.predictors import redundancy
+from unitscope.raw_data import MAY_BE_IDLE, collect, mode_of
 from unitscope.rescaling import recipes_to_remake
 from unitscope.sampling import select_units
 from unitscope.substitution import MAX_SUBSTITUTES
@@ -72,13 +74,11 @@ def dataset_bytes(settings: Mapping[str, Any], data: Outline) -> int:
 
 def cropped(settings: Mapping[str, Any]) -> list[int]:
     """Return (channels, height, width) of the images of a folder whose settings name a crop."""
-    return [3 if settings["mode"] == "RGB" else 1, settings["crop"], settings["crop"]]
-
-
-def _class_count(root: Path) -> int:
-    """Return how many classes a folder of images has, without a look at its images; 0 where it is not there."""
-    folder = root / "train" if (root / "train").is_dir() else root
-    return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()) if folder.is_dir() else 0
+    mode, root = settings["mode"], Path(settings["path"])
+    if mode == "auto":
+        # Most are in colour.
+        mode = mode_of(root, listed(root, settings).files, settings) if root.is_dir() else "RGB"
+    return [3 if mode == "RGB" else 1, settings["crop"], settings["crop"]]
 
 
 def layers_before_training(
@@ -101,7 +101,7 @@ def layers_before_training(
     elif known is not None:
         shape, classes = known[0], known[1] or classes
     elif dataset.get("crop"):
-        shape, classes = cropped(dataset), _class_count(Path(dataset["path"])) or classes
+        shape, classes = cropped(dataset), class_count(Path(dataset["path"]), dataset) or classes
     else:
         found = outline(dataset)
         shape, classes = found.shape, found.classes or classes
@@ -115,7 +115,14 @@ def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | 
     Such a one will be made anew, and does not say what the next one will be like.
     """
     with open_dataset(stored) as known:
-        return (known.shape, len(known.classes)) if known.settings == dataset else None
+        return (known.shape, len(known.classes)) if _is_of(known.settings, dataset) else None
+
+
+def _is_of(applied: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Return whether the settings in a data set are those of the config, of which it leaves out what had no effect."""
+    left_out = {name: settings[name] for name in MAY_BE_IDLE if name in settings and name not in applied}
+    chosen = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}
+    return {**applied, **left_out} == {**settings, **chosen}
 
 
 def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:

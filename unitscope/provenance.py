@@ -22,6 +22,7 @@ from unitscope import syntax
 from unitscope.contents import Contents, append_lines, read_lines, settled
 from unitscope.errors import UserError
 from unitscope.syntax import Import, imports, meaning, parse
+from unitscope.walking import entries_below
 
 PACKAGE = "unitscope"
 ONLY_SHOWN = {"console", "errors", "provenance", "syntax", "contents"}
@@ -191,7 +192,7 @@ def _title(path: Path) -> str:
     return path.name if path.suffix != ".py" else path.parent.name if path.name == "__init__.py" else path.stem
 
 
-def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = ()) -> str:
+def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = (), others: Iterable[Path] = ()) -> str:
     """Return a digest of the content of a file, or of the names and contents of all files below a folder.
 
     Links count by what they lead to. What is hidden, by a name that begins with a dot, is left out, as it is by those
@@ -201,6 +202,7 @@ def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = ()
         path: The file or folder.
         contents: Remembers checksums, so that a million images are read once.
         suffixes: Of the files in a folder that are read, in small letters; by default all are.
+        others: Files that are read with the folder, wherever they lie.
 
     Returns:
         An empty text if there is nothing at `path`, or an empty folder, as where a disk is not mounted.
@@ -208,27 +210,16 @@ def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = ()
     if path.is_dir():
         found = _files_below(path)
         files = sorted(each for each in found if not suffixes or os.path.splitext(each[0])[1].lower() in suffixes)
-        return _digest(f"{name} {contents.sha256(file, stat)}" for name, file, stat in files) if files else ""
+        texts = [f"{name} {contents.sha256(file, stat)}" for name, file, stat in files]
+        return _digest([*texts, *(f"{each.name} {contents.sha256(str(each))}" for each in others)]) if files else ""
     return contents.sha256(str(path))[:16]
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
     """Yield the files below a folder: path below it, path, and what `os.stat` returns. Links in a circle end."""
-    waiting = [(str(folder), "", frozenset({os.path.realpath(folder)}))]
-    while waiting:
-        place, name, above = waiting.pop()
-        with os.scandir(place) as entries:
-            for entry in entries:
-                below = f"{name}{entry.name}"
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    # A folder is its own inode; only a link can lead back.
-                    real = os.path.realpath(entry.path) if entry.is_symlink() else ""
-                    if real not in above:
-                        waiting.append((entry.path, f"{below}/", above | {real} if real else above))
-                elif entry.is_file():
-                    yield below, entry.path, entry.stat()
+    for name, entry in entries_below(str(folder)):
+        if os.path.isfile(entry.path):
+            yield name, entry.path, entry.stat()
 
 
 def rules_digest(files: Iterable[Path]) -> str:
@@ -237,7 +228,8 @@ def rules_digest(files: Iterable[Path]) -> str:
 
 
 def _digest(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+    # Names of files need not be UTF-8.
+    return hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 NOTHING = _digest([meaning(parse("", ""), "", lambda each: None)])

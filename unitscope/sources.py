@@ -63,8 +63,8 @@ def _torchvision(model: str, options: Mapping[str, Any], shape: Sequence[int], c
         raise UserError(f"torchvision has no classification model {model!r}; it has {', '.join(known)}.")
     if shape[0] != 3:
         raise UserError(
-            f"torchvision's {model} takes images of 3 channels, not {shape[0]}. Give the data set mode: RGB, or take a "
-            "built-in model."
+            f"torchvision's {model} takes images of 3 channels, not {shape[0]}. Set "
+            "datasets.NAME.mode: RGB, or take a built-in model."
         )
     builder = models.get_model_builder(model)
     # Builders hand their options on to the class that they return.

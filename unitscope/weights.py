@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unitscope.console import log
 from unitscope.errors import UserError
+from unitscope.preprocessing import mode_of_weights
 
 
 def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]:
@@ -180,6 +181,7 @@ def load_weights(
             f"{origin} belongs to another network than {type(module).__name__}: {'; '.join(problems)}. Give the model "
             f"and options that the weights were made for{_options(options)}, and a data set of as many classes or "
             f"head: {{fit: linear}}. If its keys have a prefix, set weights.strip_prefix: {_some(list(state))}."
+            + "".join(mode_of_weights(state[key].shape, own[key].shape) for key in own if key in state)
         )
     for key, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():

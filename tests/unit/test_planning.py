@@ -9,8 +9,9 @@ from PIL import Image
 
 from unitscope import planning
 from unitscope.cumulative import orders
-from unitscope.datasets import collect, write_dataset
+from unitscope.datasets import write_dataset
 from unitscope.planning import Calibration, Outline, dataset_bytes, layers_before_training
+from unitscope.raw_data import collect
 from unitscope.understudies import needed_sets, plans
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
@@ -146,3 +147,21 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
     for split, name in itertools.product(("train", "test"), ("ash", "beech")):
         (tmp_path / "trees" / split / name).mkdir(parents=True)
     assert outputs() == 2
+
+
+def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
+    network = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "seed": 0}
+    for split, name in itertools.product(("Training", "Valid"), ("ash", "beech", "oak")):
+        (tmp_path / "trees" / split / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("L", (9, 9)).save(tmp_path / "trees" / split / name / f"{number}.png")
+    folder = {"source": "image_folder", "path": str(tmp_path / "trees"), "resize": None, "crop": 8, "mode": "auto"}
+    settings = {**folder, "test_fraction": 0.5, "seed": 0, "store": "images", "background": "white", "links": "inside"}
+    assert planning.cropped(settings) == [1, 8, 8]
+    assert layers_before_training(network, settings, tmp_path / "none.h5")[-1].units == 3
+    write_dataset(tmp_path / "trees.h5", collect(settings), settings)
+    # The artifact leaves out what had no effect, and has the mode that was chosen.
+    assert planning._known(tmp_path / "trees.h5", settings) == ([1, 8, 8], 3)
+    assert planning._known(tmp_path / "trees.h5", {**settings, "mode": "RGB"}) is None
+    assert planning._known(tmp_path / "trees.h5", {**settings, "crop": 7}) is None
+    assert planning._known(tmp_path / "trees.h5", {**settings, "classes": ["oak", "ash", "beech"]}) is None

@@ -199,3 +199,18 @@ def test_script_names_the_empty_class(tmp_path):
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert done.returncode == 1 and "unicorn" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "selectivity.csv").exists()
+
+
+def test_one_image_per_class_leaves_void_columns_and_says_so(tmp_path):
+    write(tmp_path / "activations.h5", list("abcdefgh"), np.arange(8))
+    done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
+    assert "each class has a single image in the test split" in " ".join(done.stderr.split())
+    table = artifacts.read_table(tmp_path / "selectivity.csv")
+    alive = ~table["dead"]
+    np.testing.assert_allclose(table["selectivity"][alive], table["selectivity_permuted"][alive])
+    assert np.isnan(table["selectivity_half1"]).all()
+    # log2 of three bins, of 3, 3 and 2 images.
+    shares = np.array([3, 3, 2]) / 8
+    np.testing.assert_allclose(table["class_information"][alive], -(shares * np.log2(shares)).sum())
+    write(tmp_path / "activations.h5", CLASSES)
+    assert "single image" not in run(tmp_path / "activations.h5", tmp_path / "selectivity.csv").stderr

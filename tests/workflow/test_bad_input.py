@@ -182,8 +182,11 @@ def folder_of_images(project: Project) -> Path:
 
 
 def test_a_folder_of_images_works(project):
-    folder_of_images(project)
+    root = folder_of_images(project)
     project.snakemake("data/datasets/folder.h5")
+    # A file of labels counts as raw data.
+    (root / "labels.csv").write_text("file,label\n")
+    assert "rule dataset" in project.run("snakemake", "-n", "data/datasets/folder.h5")
 
 
 def test_a_class_without_images(project):

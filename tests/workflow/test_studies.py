@@ -103,6 +103,28 @@ def test_images_without_classes(torchvision_study):
 
 
 @pytest.mark.verify
+def test_images_of_five_channels(project):
+    noise = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = noise.random((60, 5, 8, 8), np.float32) / 2
+    for image, label in zip(images, labels, strict=True):
+        image[label] += 0.5
+    arrays = {"x_train": images[:40], "y_train": labels[:40, None], "x_test": images[40:], "y_test": labels[40:, None]}
+    np.savez(project.folder / "stacks.npz", **arrays)
+    study = json.loads(json.dumps(SMALL))
+    study["datasets"] = {"stacks": {"source": "arrays", "path": "stacks.npz", "classes": ["soil", "water", "wood"]}}
+    study["networks"]["small"] |= {"model": "shallow_convnet", "dataset": "stacks"}
+    study["networks"]["small"]["options"] = {"channels": [4, 4], "pool": [2]}
+    study["experiments"]["small"]["layers"] = ["conv1"]
+    project.write_config(study)
+    project.snakemake()
+    with h5py.File(project.folder / "results/small/images/conv1.am.h5") as file:
+        assert file["images"].shape[2:] == (8, 8, 5)
+    told = told_to_the_atlas(project.folder / "results/small/atlas.html")
+    assert told["classes"] == ["soil", "water", "wood"]
+
+
+@pytest.mark.verify
 def test_no_images_at_all(project):
     from unitscope.architectures import mlp
 

@@ -1,0 +1,239 @@
+"""Files of arrays as Keras, MedMNIST and others write them: what is read, and what the messages tell to change."""
+
+import pickle
+import re
+
+import h5py
+import numpy as np
+import pytest
+
+from unitscope.errors import UserError
+from unitscope.raw_data import collect
+
+LABELS = np.arange(12) % 3
+PIXELS = np.arange(12 * 8 * 8 * 3).reshape(12, 8, 8, 3).astype(np.uint8)
+
+
+def read(path, **settings):
+    return collect({"source": "arrays", "path": str(path), "test_fraction": 0.5, "seed": 0, **settings})
+
+
+def write(path, **arrays):
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+        return path
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            text = array.dtype.kind == "U"
+            file.create_dataset(
+                name, data=array.astype(object) if text else array, dtype=h5py.string_dtype() if text else None
+            )
+    return path
+
+
+def all_of(found):
+    return found.images(np.arange(len(found.labels)))
+
+
+@pytest.fixture(params=[".npz", ".h5"])
+def file(request, tmp_path):
+    return tmp_path / f"x{request.param}"
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("X_train", "Y_train", "X_val", "Y_val"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("train/images", "train/labels", "test/images", "test/labels"),
+    ],
+)
+def test_names_of_keras_and_medmnist(file, names):
+    arrays = dict(zip(names, (PIXELS[:9], LABELS[:9, None], PIXELS[9:], LABELS[9:, None]), strict=True))
+    found = read(write(file, **arrays))
+    np.testing.assert_array_equal(all_of(found), PIXELS)
+    assert found.labels.tolist() == LABELS.tolist() and found.split.tolist() == [0] * 9 + [1] * 3
+
+
+def test_three_splits_are_asked_for(file, caplog):
+    arrays = {}
+    for number, name in enumerate(("train", "val", "test")):
+        arrays |= {f"{name}_images": PIXELS[4 * number :][:4], f"{name}_labels": np.array([0, 0, 1, 1])[:, None]}
+    with pytest.raises(UserError, match=r"Set datasets\.NAME\.split to \{test: test\} or \{test: val\}"):
+        read(write(file, **arrays))
+    found = read(file, split={"test": "val"})
+    np.testing.assert_array_equal(all_of(found), PIXELS[:8])
+    assert "test_images, test_labels are not read" in caplog.text
+
+
+def test_a_training_split_alone_is_split_here(file):
+    assert read(write(file, x_train=PIXELS, y_train=LABELS)).split.sum() == 6
+
+
+def test_names_in_split(file):
+    names = np.array(["train", "train", "train", "Test", "Test", "Test"] * 2)
+    assert read(write(file, x=PIXELS, y=LABELS, split=names)).split.tolist() == [0, 0, 0, 1, 1, 1] * 2
+    names[-3:] = "val"
+    with pytest.raises(UserError, match=r"\{test: Test\} or \{test: val\}"):
+        read(write(file, x=PIXELS, y=LABELS, split=names))
+    assert len(read(file, split={"test": "Test"}).labels) == 9
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS}, "no labels of the test split"),
+        ({"x_train": PIXELS, "y_train": LABELS, "x_test": PIXELS[:, 1:], "y_test": LABELS}, "differ beyond"),
+        ({"x_train": PIXELS, "y_train": LABELS[1:], "x_test": PIXELS[1:], "y_test": LABELS}, "y_train has 11 rows"),
+        ({"X": PIXELS, "x": PIXELS, "y": LABELS}, "may both be the images"),
+        ({"data": PIXELS, "labels": LABELS}, "no array 'images'; it has data, labels"),
+        ({"x_a": PIXELS, "y_a": LABELS, "x_b": PIXELS, "y_b": LABELS}, r"datasets\.NAME\.split"),
+    ],
+)
+def test_names_that_do_not_fit_together(tmp_path, arrays, message):
+    with pytest.raises(UserError, match=message):
+        read(write(tmp_path / "x.npz", **arrays))
+
+
+# --- pixels ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (PIXELS / np.float32(255), PIXELS),
+        (PIXELS / 255, PIXELS),
+        (PIXELS.astype(np.float32), PIXELS),
+        (PIXELS.astype(np.float16) / np.float16(255), PIXELS),
+        (PIXELS.astype(np.int64), PIXELS),
+        (PIXELS.astype(">u2"), PIXELS),
+        (PIXELS > 99, (PIXELS > 99) * np.uint8(255)),
+        (np.moveaxis(PIXELS, 3, 1), PIXELS),
+        (np.moveaxis(PIXELS / 255, 3, 1), PIXELS),
+        (PIXELS[:, :6, :, :1], PIXELS[:, :6, :, :1]),
+        (PIXELS[..., 0], PIXELS[..., :1]),
+        (np.tile(PIXELS, 2)[..., :5], np.tile(PIXELS, 2)[..., :5]),
+        (np.moveaxis(np.tile(PIXELS, 2)[..., :5], 3, 1), np.tile(PIXELS, 2)[..., :5]),
+        (np.tile(PIXELS, 5), np.tile(PIXELS, 5)),
+    ],
+)
+def test_pixels_with_one_meaning_are_read(file, images, expected):
+    found = all_of(read(write(file, images=images, labels=LABELS)))
+    assert found.dtype == np.uint8 and found.flags.c_contiguous
+    # Half precision holds a number of 255 to within one.
+    np.testing.assert_allclose(found.astype(int), expected, atol=int(images.dtype == np.float16))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (PIXELS / 255 - 0.5, r"float64 from -0\.5 to 0\.5.*before normalization"),
+        (PIXELS / 100, r"float64 from 0 to 2\.55.*np\.rint"),
+        (PIXELS.astype(np.uint16) * 99, r"uint16 from 0 to \d+; pixels have 8 bits.*Scale"),
+        (np.where(PIXELS == 7, np.nan, PIXELS), "NaN"),
+        (PIXELS + 0j, "complex128"),
+        (PIXELS.reshape(12, -1), r"shape \(12, 192\).*Reshape"),
+        (PIXELS[:, :4, :6, :2], r"datasets\.NAME\.channels: first or last"),
+        (np.tile(PIXELS, 3)[..., :8], r"datasets\.NAME\.channels: first or last"),
+    ],
+)
+def test_pixels_without_one_meaning_are_refused_with_a_cure(tmp_path, images, message):
+    with pytest.raises(UserError, match=message):
+        read(write(tmp_path / "x.npz", images=images, labels=LABELS))
+
+
+def test_the_place_of_the_channels_may_be_set(tmp_path):
+    images = PIXELS[:, :4, :6, :2]
+    write(tmp_path / "x.npz", images=images, labels=LABELS)
+    np.testing.assert_array_equal(all_of(read(tmp_path / "x.npz", channels="last")), images)
+    np.testing.assert_array_equal(all_of(read(tmp_path / "x.npz", channels="first")), np.moveaxis(images, 1, 3))
+
+
+def test_black_images_are_told(tmp_path, caplog):
+    read(write(tmp_path / "x.npz", images=(PIXELS > 99).astype(np.uint8), labels=LABELS))
+    assert "the largest pixel is 1 of 255" in caplog.text
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers", "classes"),
+    [
+        (LABELS[:, None], LABELS, "012"),
+        (LABELS.astype(np.float32), LABELS, "012"),
+        (np.eye(3)[LABELS], LABELS, "012"),
+        (np.eye(3, dtype=bool)[LABELS], LABELS, "012"),
+        (LABELS > 0, (LABELS > 0).astype(int), "01"),
+        (np.array(["b", "c", "a"])[LABELS], np.array([1, 2, 0])[LABELS], "abc"),
+        (np.array(["b", "c", "a"])[LABELS][:, None], np.array([1, 2, 0])[LABELS], "abc"),
+        (np.array([b"b", b"c", b"a"])[LABELS], np.array([1, 2, 0])[LABELS], "abc"),
+        (np.array(["10", "9", "100"])[LABELS], np.array([1, 0, 2])[LABELS], ["9", "10", "100"]),
+    ],
+)
+def test_labels_with_one_meaning_are_read(file, labels, numbers, classes):
+    found = read(write(file, images=PIXELS, labels=labels))
+    assert found.labels.dtype == np.int64 and found.labels.tolist() == numbers.tolist()
+    assert found.classes == list(classes)
+
+
+def test_names_of_classes_from_the_file_or_the_setting(file):
+    write(file, images=PIXELS, labels=LABELS, classes=np.array(["ash", "beech", "oak"]))
+    assert read(file).classes == ["ash", "beech", "oak"]
+    assert read(file, classes=["x", "y", 7]).classes == ["x", "y", "7"]
+    write(file, images=PIXELS, labels=np.array(["ash", "beech", "oak"])[LABELS])
+    found = read(file, classes=["oak", "ash", "beech"])
+    assert found.classes == ["oak", "ash", "beech"] and found.labels[:3].tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings", "message"),
+    [
+        (LABELS + 1, {}, "begins at 1.*subtract 1"),
+        (LABELS - 1, {}, "it holds -1"),
+        (LABELS / 2, {}, "not all of it is whole numbers"),
+        (np.eye(4)[LABELS] + np.eye(4)[(LABELS + 1) % 3], {}, "row 0 is not one-hot"),
+        (np.array(["a", "", "b"])[LABELS], {}, "a class has no name"),
+        (LABELS, {"classes": ["a", "b"]}, "names classes 0 to 2, and classes has 2 names"),
+        (LABELS, {"classes": ["a", "b", "c", "d"]}, "classes has 4 names"),
+        (LABELS, {"classes": ["a", "b", "b"]}, "one name of its own"),
+        (np.array(["a", "b", "c"])[LABELS], {"classes": ["a", "b", "d"]}, "lists 'd'.*has 'c'"),
+    ],
+)
+def test_labels_without_one_meaning_are_refused_with_a_cure(tmp_path, labels, settings, message):
+    with pytest.raises(UserError, match=message):
+        read(write(tmp_path / "x.npz", images=PIXELS, labels=labels), **settings)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+class Trap:
+    """Unpickled, it would raise."""
+
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('unpickled')",))
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.npy", "x.pkl", "x.pt", "x.h5"])
+def test_nothing_is_unpickled(tmp_path, name):
+    (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(UserError, match=re.escape(name)):
+        read(tmp_path / name)
+
+
+def test_pickled_arrays_are_refused_with_a_cure(tmp_path):
+    with pytest.raises(UserError, match=r"Python objects, which are never loaded.*dtype=str"):
+        read(write(tmp_path / "x.npz", images=PIXELS, labels=np.array([Trap()] * 12, dtype=object)))
+    np.save(tmp_path / "x.npy", PIXELS)
+    with pytest.raises(UserError, match=r"x\.npy is neither \.npz nor \.h5\. An \.npy file holds one array"):
+        read(tmp_path / "x.npy")
+    (tmp_path / "x.npy").rename(tmp_path / "y.npz")
+    with pytest.raises(UserError, match=r"y\.npz is not an \.npz file"):
+        read(tmp_path / "y.npz")
+    write(tmp_path / "z.npz", images=PIXELS, labels=LABELS)
+    assert len(read((tmp_path / "z.npz").rename(tmp_path / "Z.NPZ")).labels) == 12

@@ -1,0 +1,228 @@
+"""Image files as a viewer shows them, and with the pixels of torchvision's transforms."""
+
+import json
+import tarfile
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from real_images import FOLDER, shared
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode
+
+from unitscope.artifacts import sha256_of
+from unitscope.datasets import open_dataset, write_dataset
+from unitscope.decoding import Decoder
+from unitscope.errors import UserError
+from unitscope.raw_data import collect
+
+CORNERS = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+
+
+def decoded(path, mode="RGB", **settings):
+    """Return the pixels of one file."""
+    return Decoder.of(path.parent, {"resize": None, "crop": None, "mode": mode, **settings})([path.name])[0]
+
+
+def saved(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+# --- as a viewer shows them ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "x.png", Image.fromarray(CORNERS), exif=exif)
+    upright = {
+        1: CORNERS,
+        2: CORNERS[:, ::-1],
+        3: CORNERS[::-1, ::-1],
+        4: CORNERS[::-1],
+        5: CORNERS.T,
+        6: np.rot90(CORNERS, -1),
+        7: CORNERS[::-1, ::-1].T,
+        8: np.rot90(CORNERS),
+    }[orientation]
+    np.testing.assert_array_equal(decoded(path, "L")[..., 0], upright)
+
+
+@pytest.mark.parametrize("value", [0, 9, 77])
+def test_exif_data_without_meaning_are_passed_over(tmp_path, value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    path = saved(tmp_path / "x.jpg", Image.fromarray(CORNERS), exif=exif)
+    broken = (
+        path.read_bytes().replace(b"Exif\x00\x00MM\x00*", b"Exif\x00\x00MM\xff\xff").replace(b"II*\x00", b"II\xff\xff")
+    )
+    expected = decoded(path, "L")
+    path.write_bytes(broken)
+    np.testing.assert_array_equal(decoded(path, "L"), expected)
+
+
+def test_deep_grey_is_scaled_and_not_clipped(tmp_path):
+    deep = np.array([[0, 128, 129, 257], [32768, 40000, 65279, 65535]], np.uint16)
+    eight = np.round(deep / 257).astype(np.uint8)
+    for name in ("x.png", "x.tif"):
+        path = saved(tmp_path / name, Image.fromarray(deep))
+        np.testing.assert_array_equal(decoded(path, "L")[..., 0], eight)
+        np.testing.assert_array_equal(decoded(path)[..., 2], eight)
+    (tmp_path / "x.pgm").write_bytes(b"P5 4 2 65535\n" + deep.astype(">u2").tobytes())
+    np.testing.assert_array_equal(decoded(tmp_path / "x.pgm", "L")[..., 0], eight)
+
+
+def test_a_turned_deep_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path / "x.png", Image.fromarray(CORNERS.astype(np.uint16) * 257), exif=exif)
+    np.testing.assert_array_equal(decoded(path, "L")[..., 0], np.rot90(CORNERS, -1))
+
+
+@pytest.mark.parametrize(("kind", "words"), [(np.float32, "floating-point"), (np.int32, "integers")])
+def test_pixels_without_black_and_white_are_refused_with_a_cure(tmp_path, kind, words):
+    path = saved(tmp_path / "x.tif", Image.fromarray(np.zeros((4, 4), kind)))
+    with pytest.raises(UserError, match=rf"x\.tif holds 32-bit {words}.*Scale the pixels"):
+        decoded(path)
+
+
+def transparent(kind):
+    """Return an image that is red (or dark) and opaque on the left, transparent in the middle, half so on the right."""
+    pixels = np.zeros((2, 3, 4), np.uint8)
+    pixels[..., 0], pixels[..., 3] = 200, [255, 0, 128]
+    image = Image.fromarray(pixels)
+    if kind == "P":
+        image = Image.new("P", (3, 2))
+        image.putpalette([200, 0, 0, 9, 9, 9])
+        image.paste(1, (1, 0, 2, 2))
+        image.info["transparency"] = 1
+    return image.convert("LA") if kind == "LA" else image
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P"])
+def test_transparent_images_are_laid_on_the_background(tmp_path, kind):
+    options = {"transparency": 1} if kind == "P" else {}
+    path = saved(tmp_path / "x.png", transparent(kind), **options)
+    dark = np.array([60] * 3 if kind == "LA" else [200, 0, 0])
+    for background, colour in (("white", [255] * 3), ("black", [0] * 3), ("#102030", [16, 32, 48])):
+        row = decoded(path, background=background)[0]
+        np.testing.assert_array_equal(row[0], dark)
+        np.testing.assert_array_equal(row[1], colour)
+        if kind != "P":
+            np.testing.assert_allclose(row[2], dark * 128 / 255 + np.array(colour) * 127 / 255, atol=1)
+
+
+def test_cmyk_and_a_transparent_colour(tmp_path):
+    path = saved(tmp_path / "x.jpg", Image.new("CMYK", (8, 8), (0, 255, 255, 0)), quality=95)
+    np.testing.assert_allclose(decoded(path)[0, 0], [255, 0, 0], atol=3)
+    path = saved(tmp_path / "x.png", Image.new("RGB", (2, 2), (9, 8, 7)), transparency=(9, 8, 7))
+    assert (decoded(path) == 255).all()
+    path = saved(tmp_path / "l.png", Image.new("L", (2, 2), 9), transparency=9)
+    assert (decoded(path, "L") == 255).all()
+
+
+# --- grey or colour --------------------------------------------------------------------------------------------------
+
+
+def folder(root, *images, **changes):
+    (root / "x").mkdir(parents=True)
+    for number, (image, suffix) in enumerate(images):
+        saved(root / f"x/{number}{suffix}", image)
+    return {**FOLDER, "path": str(root), "store": "images", "mode": "auto", **changes}
+
+
+GREY = [
+    (Image.new("L", (4, 4), 9), ".png"),
+    (Image.new("1", (4, 4), 1), ".png"),
+    (Image.new("LA", (4, 4), (9, 9)), ".png"),
+    (Image.new("L", (4, 4), 9).convert("P"), ".gif"),
+    (Image.fromarray(np.full((4, 4), 999, np.uint16)), ".tif"),
+    (Image.new("L", (4, 4), 9), ".jpg"),
+]
+
+
+def test_the_mode_is_that_of_the_files(tmp_path, caplog):
+    settings = folder(tmp_path / "grey", *GREY)
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    assert "all 6 images are grey" in caplog.text and "datasets.NAME.mode: RGB" in caplog.text
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        assert dataset.shape == [1, 4, 4] and dataset.settings["mode"] == "L"
+    settings = folder(tmp_path / "mixed", *GREY, (Image.new("RGB", (4, 4), (9, 9, 9)), ".png"))
+    write_dataset(tmp_path / "y.h5", collect(settings), settings)
+    with open_dataset(tmp_path / "y.h5") as dataset:
+        assert dataset.shape == [3, 4, 4] and dataset.settings["mode"] == "RGB"
+    assert collect({**settings, "mode": "L"}).images(np.arange(2)).shape == (2, 4, 4, 1)
+
+
+# --- what the artifact says ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["images", "index"])
+def test_the_artifact_says_what_was_applied(tmp_path, store):
+    new = {"interpolation": "bicubic", "background": "black", "links": "inside", "store": store}
+    opaque = [(Image.new("RGB", (9, 6), (n, 0, 0)), ".png") for n in range(4)]
+    settings = folder(tmp_path / "opaque", *opaque, **new)
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        assert not {"interpolation", "background", "links"} & set(dataset.settings)
+    settings = folder(tmp_path / "clear", *opaque, (Image.new("RGBA", (9, 6), (9, 9, 9, 0)), ".png"), resize=4, **new)
+    for name in ("y", "z"):
+        write_dataset(tmp_path / f"{name}.h5", collect(settings), settings)
+    assert sha256_of(tmp_path / "y.h5") == sha256_of(tmp_path / "z.h5")
+    with open_dataset(tmp_path / "y.h5") as dataset:
+        assert dataset.settings == {key: value for key, value in settings.items() if key != "links"} | {"mode": "RGB"}
+        values = [dataset.images(split) for split in ("train", "test")]
+        assert not np.concatenate(values)[..., 1].any()
+
+
+def test_an_index_of_an_earlier_version_is_read(tmp_path):
+    settings = folder(tmp_path / "tree", *[(Image.new("RGB", (9, 6), (n, 0, 0)), ".png") for n in range(4)], resize=4)
+    settings |= {"store": "index", "mode": "RGB"}
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert "interpolation" not in json.loads(file.attrs["settings"])
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        assert dataset.images("train").shape == (3, 4, 6, 3)
+
+
+# --- resize and crop -------------------------------------------------------------------------------------------------
+
+SIZES = [(37, 53), (53, 37), (64, 64), (500, 333), (333, 500), (7, 300), (301, 8), (15, 16), (224, 225), (1, 40)]
+RESIZES = [(16, 16), (31, 28), (32, 17), (40, None), (None, 7), (9, 8)]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"])
+def test_resize_and_crop_give_the_pixels_of_torchvision(tmp_path, mode, interpolation):
+    noise = np.random.default_rng(0)
+    for size in SIZES:
+        pixels = noise.integers(0, 256, (*size[::-1], 3), np.uint8)
+        path = saved(tmp_path / f"{size[0]}x{size[1]}.png", Image.fromarray(pixels))
+        for resize, crop in RESIZES:
+            if resize is None and min(size) < crop:
+                continue
+            steps = [transforms.Resize(resize, InterpolationMode(interpolation))] if resize else []
+            steps += [transforms.CenterCrop(crop)] if crop else []
+            with Image.open(path) as image:
+                expected = np.asarray(transforms.Compose(steps)(image.convert(mode)))
+            found = decoded(path, mode, resize=resize, crop=crop, interpolation=interpolation)
+            np.testing.assert_array_equal(found.squeeze() if mode == "L" else found, expected.squeeze())
+
+
+@pytest.mark.slow
+def test_photographs_of_odd_sizes_have_the_pixels_of_torchvision(tmp_path):
+    noise = np.random.default_rng(0)
+    prepare = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(56)])
+    with tarfile.open(shared("imagenet20.tar")) as archive:
+        members = [member for member in archive if member.name.endswith(".JPEG")][::20]
+        for member in members:
+            with Image.open(archive.extractfile(member)) as photograph:
+                width, height = noise.integers(70, 225, 2)
+                path = saved(tmp_path / "x.png", photograph.convert("RGB").crop((0, 0, width, height)))
+            with Image.open(path) as image:
+                expected = np.asarray(prepare(image))
+            np.testing.assert_array_equal(decoded(path, resize=64, crop=56), expected)
+    assert len(members) == 100

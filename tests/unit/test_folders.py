@@ -1,0 +1,319 @@
+"""Folders of images: classes, names of splits, labels in a CSV file, links, files that are not read."""
+
+import os
+
+import numpy as np
+import pytest
+from configs_by_hand import study
+from PIL import Image
+from real_images import FOLDER
+
+from unitscope.artifacts import sha256_of
+from unitscope.contents import Contents
+from unitscope.datasets import open_dataset, write_dataset
+from unitscope.errors import UserError
+from unitscope.provenance import source_digest
+from unitscope.raw_data import collect
+
+
+def images(folder, count=3, first=0, suffix=".png"):
+    """Write images, each of a grey that is its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        Image.new("RGB", (4, 4), (number,) * 3).save(folder / f"{number}{suffix}")
+
+
+def classes(root, *names, count=3):
+    for name in names:
+        images(root / name, count)
+    return root
+
+
+def read(root, **changes):
+    """Return the collection of a folder."""
+    return collect({**FOLDER, "path": str(root), "store": "images", **changes})
+
+
+def pixels(found, number):
+    """Return the greys of the images of a split."""
+    return found.images(np.flatnonzero(found.split == number))[:, 0, 0, 0].tolist()
+
+
+def csv(root, text, name="labels.csv"):
+    (root / name).write_text(text)
+    return root
+
+
+# --- classes ---------------------------------------------------------------------------------------------------------
+
+
+def test_names_that_are_numbers_are_in_the_order_of_their_values(tmp_path):
+    assert read(classes(tmp_path / "a", *map(str, range(12)))).classes == list(map(str, range(12)))
+    assert read(classes(tmp_path / "b", "2", "10", "b", "a")).classes == ["10", "2", "a", "b"]
+    assert read(classes(tmp_path / "c", "02", "10", "1")).classes == ["1", "02", "10"]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_classes_are_in_the_order_of_the_setting_and_in_the_artifact(tmp_path, split):
+    for part in ("train", "test") if split else ("",):
+        classes(tmp_path / "x" / part, "ash", "beech", "3")
+    settings = {**FOLDER, "path": str(tmp_path / "x"), "store": "images", "classes": ["beech", 3, "ash"]}
+    found = collect(settings)
+    assert found.classes == ["beech", "3", "ash"]
+    write_dataset(tmp_path / "x.h5", found, settings)
+    usual = read(tmp_path / "x")
+    assert [usual.classes[label] for label in usual.labels] == [found.classes[label] for label in found.labels]
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        assert dataset.classes == found.classes and dataset.settings["classes"] == ["beech", 3, "ash"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (["ash", "beach"], r"lists 'beach', which .* does not have \(did you mean 'beech'\?\), and .* has 'beech'"),
+        (["ash"], "has 'beech', which it does not list"),
+        (["ash", "beech", "oak"], "lists 'oak'"),
+        (["ash", "beech", "ash"], "'ash' twice"),
+    ],
+)
+def test_classes_that_differ_from_the_folders_are_named(tmp_path, chosen, message):
+    with pytest.raises(UserError, match=message):
+        read(classes(tmp_path, "ash", "beech"), classes=chosen)
+
+
+def test_class_folders_that_hold_only_folders_are_refused(tmp_path):
+    classes(tmp_path / "x/images", "cat", "dog")
+    with pytest.raises(UserError, match=r"hold only folders \(cat, dog\).*path: .*x/images.*classes: \[images\]"):
+        read(tmp_path / "x")
+    assert read(tmp_path / "x/images").classes == ["cat", "dog"]
+    # The reader may mean it.
+    assert read(tmp_path / "x", classes=["images"]).classes == ["images"]
+    classes(tmp_path / "y/dataset/train", "cat")
+    classes(tmp_path / "y/dataset/test", "cat")
+    with pytest.raises(UserError, match="hold only folders"):
+        read(tmp_path / "y")
+
+
+def test_one_class_folder_of_folders_among_others_is_told(tmp_path, caplog):
+    classes(tmp_path, "cat", "dog/brown", "dog/black")
+    assert read(tmp_path).classes == ["cat", "dog"]
+    assert "dog holds only folders (black, brown)" in caplog.text
+
+
+def test_what_a_test_split_cannot_support_is_told(tmp_path, caplog):
+    read(classes(tmp_path / "one", "cat"))
+    assert "there is one class, 'cat'" in caplog.text and "void" in caplog.text
+    caplog.clear()
+    read(classes(tmp_path / "two", "cat", "dog", count=2))
+    assert "a single image in the test split" in caplog.text and "selectivity_half1" in caplog.text
+    caplog.clear()
+    read(classes(tmp_path / "more", "cat", "dog", count=8))
+    assert not caplog.text
+
+
+# --- splits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("train", ["train", "Training", "TRAIN"])
+@pytest.mark.parametrize("test", ["Test", "testing", "val", "VALID", "validation"])
+def test_usual_names_of_splits_whatever_their_case(tmp_path, train, test):
+    for place, part in enumerate((train, test)):
+        for name in ("0", "1"):
+            images(tmp_path / part / name, 2, 10 * place)
+    found = read(tmp_path)
+    assert found.classes == ["0", "1"] and pixels(found, 0) == [0, 1] * 2 and pixels(found, 1) == [10, 11] * 2
+
+
+def test_three_splits_are_asked_for_in_one_sentence(tmp_path):
+    for place, part in enumerate(("train", "valid", "test")):
+        images(tmp_path / part / "a", 2, 10 * place)
+    with pytest.raises(UserError, match=r"Set datasets\.NAME\.split to \{test: test\} or \{test: valid\}"):
+        read(tmp_path)
+    assert pixels(read(tmp_path, split={"test": "valid"}), 1) == [10, 11]
+    assert pixels(read(tmp_path, split={"train": "valid", "test": "train"}), 1) == [0, 1]
+    with pytest.raises(UserError, match=r"split\.test is 'vald', but .* has test, train and valid"):
+        read(tmp_path, split={"test": "vald"})
+
+
+def test_names_of_splits_among_classes_are_classes(tmp_path):
+    assert read(classes(tmp_path / "x", "bus", "car", "train")).classes == ["bus", "car", "train"]
+    with pytest.raises(UserError, match="no training split"):
+        read(classes(tmp_path / "y", "test/a", "val/a"))
+
+
+def test_a_training_split_alone_is_split_here(tmp_path):
+    found = read(classes(tmp_path, "train/a", "train/b", count=8))
+    assert found.classes == ["a", "b"] and np.bincount(found.split).tolist() == [12, 4]
+
+
+# --- labels in a CSV file --------------------------------------------------------------------------------------------
+
+
+def test_a_flat_folder_with_labels(tmp_path):
+    images(tmp_path, 4)
+    csv(tmp_path, "label;file;note\n10;0.png;x\n9;1.png;x\n9;2.png;x\n10;3.png;x\n")
+    found = read(tmp_path)
+    assert found.classes == ["9", "10"] and found.labels.tolist() == [1, 0, 0, 1]
+    csv(tmp_path, "file,label,split\n0.png,a,train\n1.png,a,Test\n2.png,b,train\n3.png,b,Test\n")
+    found = read(tmp_path, classes=["b", "a"])
+    assert found.labels.tolist() == [1, 1, 0, 0] and found.split.tolist() == [0, 1, 0, 1]
+
+
+def test_a_flat_val_as_imagenet_unpacks(tmp_path):
+    for name in ("n1", "n2"):
+        images(tmp_path / "train" / name, 3)
+    images(tmp_path / "val", 2, 10)
+    with pytest.raises(UserError, match=r"val holds images in no class folder\..*columns file and label"):
+        read(tmp_path)
+    csv(tmp_path, "file,label\n10.png,n2\n11.png,n1\n", "val.csv")
+    found = read(tmp_path, labels="val.csv")
+    assert found.classes == ["n1", "n2"] and found.labels[found.split == 1].tolist() == [1, 0]
+    (tmp_path / "val.csv").rename(tmp_path / "labels.csv")
+    assert read(tmp_path).labels.tolist() == found.labels.tolist()
+
+
+def test_a_column_with_three_splits(tmp_path, caplog):
+    images(tmp_path, 4)
+    csv(tmp_path, "file,label,split\n0.png,a,train\n1.png,a,val\n2.png,a,test\n3.png,a,train\n")
+    with pytest.raises(UserError, match=r"column split.*\{test: test\} or \{test: val\}"):
+        read(tmp_path)
+    found = read(tmp_path, split={"test": "val"})
+    assert pixels(found, 0) == [0, 3] and pixels(found, 1) == [1]
+    assert "1 images of other splits are not read" in caplog.text
+
+
+def test_labels_of_folders_that_are_no_classes(tmp_path):
+    for number, shard in enumerate(("00", "01")):
+        images(tmp_path / shard, 2, 2 * number)
+    csv(tmp_path, "file,label\n" + "".join(f"{n // 2:02}/{n}.png,{'ab'[n % 2]}\n" for n in range(4)))
+    assert read(tmp_path).classes == ["00", "01"]
+    assert read(tmp_path, labels="labels.csv").labels.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\n0.png,a\n0.png,b\n", r"line 3: '0\.png' is listed already in line 2"),
+        ("file,label\n0.png,a\nx.png,b\n", r"line 3: there is no image 'x\.png'"),
+        ("file,label\n0.png,a\n../../secret.png,b\n", "there is no image"),
+        ("file,label\n0.png,a\n", r"no row for 2 of the images .* 1\.png"),
+        ("file,label\n0.png,\n", r"'0\.png' has no label"),
+        ("filename,label\n0.png,a\n", r"no single column 'file'; its first line is 'filename,label'"),
+        ("file,label\n0.png,a,b\n", "line 2 has 3 fields"),
+        ("file,label\n", "no row below its header"),
+        ("", "no single column 'file'"),
+        ("file,label,split\n0.png,a,train\n1.png,a,x\n2.png,a,train\n", "which are not train and test"),
+        ("file,label,split\n0.png,a,train\n1.png,a,\n2.png,a,test\n", r"1\.png has no split"),
+    ],
+)
+def test_mistakes_in_a_csv_file_are_named(tmp_path, text, message):
+    images(tmp_path, 3)
+    with pytest.raises(UserError, match=message):
+        read(csv(tmp_path, text))
+
+
+def test_a_csv_file_that_cannot_be_read(tmp_path):
+    images(tmp_path, 2)
+    with pytest.raises(UserError, match=r"datasets\.NAME\.labels: .*none\.csv cannot be read"):
+        read(tmp_path, labels="none.csv")
+    (tmp_path / "labels.csv").write_bytes("file,label\n0.png,für".encode("latin-1"))
+    with pytest.raises(UserError, match="is not UTF-8"):
+        read(tmp_path)
+
+
+def test_labels_count_as_raw_data(tmp_path):
+    images(tmp_path, 2)
+    (labels,) = [csv(tmp_path, "file,label\n0.png,a\n1.png,a\n") / "labels.csv"]
+    suffixes, contents = {".png"}, Contents(None)
+    before = source_digest(tmp_path, contents, suffixes, [labels])
+    assert before != source_digest(tmp_path, contents, suffixes)
+    csv(tmp_path, "file,label\n0.png,b\n1.png,a\n")
+    assert before != source_digest(tmp_path, Contents(None), suffixes, [labels])
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_files_that_are_not_read_are_counted_and_named_in_one_line(tmp_path, caplog):
+    classes(tmp_path, "a", "b", count=8)
+    for number in range(5):
+        (tmp_path / f"a/IMG_{number}.HEIC").touch()
+    (tmp_path / "b/notes.txt").touch()
+    (tmp_path / "b/.hidden.heic").touch()
+    read(tmp_path)
+    (line,) = caplog.messages
+    assert "files that are not read: 6 (5 .heic, 1 .txt): a/IMG_0.HEIC, a/IMG_1.HEIC, a/IMG_2.HEIC, ..." in line
+
+
+@pytest.mark.parametrize("place", ["a", "caf\udce9"])
+def test_a_name_that_is_not_utf_8_is_told_readably(tmp_path, place):
+    classes(tmp_path, "a", "b")
+    images(tmp_path / place, 1)
+    os.rename(tmp_path / place / "0.png", os.fsencode(tmp_path / place) + b"/caf\xe9.png")
+    with pytest.raises(UserError, match=r"the name of the file .*caf\\xe9.* is not UTF-8") as error:
+        read(tmp_path)
+    str(error.value).encode()
+    # Snakemake asks for it before.
+    assert source_digest(tmp_path, Contents(None))
+
+
+@pytest.mark.parametrize("store", ["images", "index"])
+@pytest.mark.parametrize("kind", ["file", "folder", "nested"])
+def test_links_that_lead_out_are_followed_where_the_config_allows_it(tmp_path, store, kind):
+    classes(tmp_path / "in", "a", "b", count=4)
+    images(tmp_path / "out", 4, 20)
+    link, target = {
+        "file": ("in/a/link.png", "out/20.png"),
+        "folder": ("in/c", "out"),
+        "nested": ("in/a/more", "out"),
+    }[kind]
+    os.symlink(tmp_path / target, tmp_path / link)
+    settings = {**FOLDER, "path": str(tmp_path / "in"), "store": store}
+    with pytest.raises(UserError, match=r"leads out of .* set datasets\.NAME\.links: anywhere"):
+        write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    settings["links"] = "anywhere"
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        both = [grey for split in ("train", "test") for grey in dataset.images(split)[:, 0, 0, 0].tolist()]
+    assert sum(grey >= 20 for grey in both) == (1 if kind == "file" else 4)
+
+
+def test_links_in_a_circle_end(tmp_path, caplog):
+    classes(tmp_path / "x", "a", "b")
+    os.symlink("..", tmp_path / "x/a/up")
+    os.symlink(tmp_path / "x/b", tmp_path / "x/b/self")
+    os.symlink(tmp_path, tmp_path / "x/a/out")
+    os.symlink("/", tmp_path / "x/b/root")
+    found = read(tmp_path / "x", links="anywhere")
+    assert len(found.labels) == 6 and found.classes == ["a", "b"]
+    assert "a/up" in caplog.text
+    os.symlink("loop.png", tmp_path / "x/b/loop.png")
+    # Snakemake asks for it first.
+    assert source_digest(tmp_path / "x", Contents(None))
+    with pytest.raises(UserError, match=r"loop\.png"):
+        read(tmp_path / "x").images(np.arange(7))
+
+
+def test_settings_that_are_not_set_are_not_added():
+    for source, path in (("image_folder", "x"), ("arrays", "x.npz")):
+        settings = study(datasets__digits={"source": source, "path": path}).datasets["digits"]
+        assert not {"classes", "split", "labels", "channels"} & set(settings)
+    folder = {"source": "image_folder", "path": "x", "classes": [0, "a"], "split": {"test": "val"}, "labels": "x.csv"}
+    settings = study(datasets__digits={**folder, "background": "#00ff00"}).datasets["digits"]
+    assert settings["mode"] == "auto" and settings["interpolation"] == "bilinear" and settings["links"] == "inside"
+    assert {key: settings[key] for key in folder} == folder
+    with pytest.raises(UserError, match=r"split has the unknown key 'tset'\. Did you mean 'test'"):
+        study(datasets__digits={**folder, "split": {"tset": "val"}})
+    with pytest.raises(UserError, match="background"):
+        study(datasets__digits={**folder, "background": "wite"})
+
+
+def test_images_in_colour_keep_the_bytes_of_earlier_versions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    classes(tmp_path / "x", "a", "b", count=4)
+    old = {"source": "image_folder", "path": "x", "test_fraction": 0.25, "seed": 0, "resize": None, "crop": None}
+    old |= {"mode": "RGB", "store": "images"}
+    new = {**old, "mode": "auto", "interpolation": "bilinear", "background": "white", "links": "inside"}
+    for name, settings in (("old", old), ("new", new)):
+        write_dataset(tmp_path / f"{name}.h5", collect(settings), settings)
+    assert sha256_of(tmp_path / "old.h5") == sha256_of(tmp_path / "new.h5")

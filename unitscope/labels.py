@@ -1,0 +1,163 @@
+"""Names of classes and splits, wherever a data set has them from: folders, a CSV file, arrays.
+
+Names in, numbers out. Which file a name comes from is for the callers.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from unitscope.errors import UserError
+from unitscope.randomness import generator
+
+SPLITS = {"train": 0, "test": 1}
+USUAL_NAMES = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
+"""Names of splits in lowercase, whatever their case in the data."""
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Return class names in their order: by value if all are whole numbers, otherwise by code points.
+
+    Example:
+        >>> ordered(["10", "2", "0"]), ordered(["b", "B", "a10", "a2"])
+        (['0', '2', '10'], ['B', 'a10', 'a2', 'b'])
+    """
+    unique = set(names)
+    if all(name.isascii() and name.isdigit() for name in unique):
+        # Not by int(), which refuses very long numbers.
+        return sorted(unique, key=lambda name: (len(name.lstrip("0")), name.lstrip("0"), name))
+    return sorted(unique)
+
+
+def numbered(names: Sequence[str], chosen: Sequence[str | int] | None, where: object) -> tuple[np.ndarray, list[str]]:
+    """Return the label of each image and the class names.
+
+    Args:
+        names: (images,) class of each image.
+        chosen: The setting `classes`: all class names in the order of their labels; None for the usual order.
+        where: What has the names, for messages.
+
+    Returns:
+        (images,) int64, and the class names.
+
+    Raises:
+        UserError: `chosen` and `names` differ, or a class has no name.
+    """
+    if "" in {name.strip() for name in names}:
+        raise UserError(f"{where}: a class has no name. Name it.")
+    present = ordered(names)
+    classes = present if chosen is None else [str(name) for name in chosen]
+    check_classes(classes, present, where)
+    number = {name: label for label, name in enumerate(classes)}
+    return np.array([number[name] for name in names], np.int64), classes
+
+
+def check_classes(chosen: Sequence[str], present: Sequence[str], where: object) -> None:
+    """Raise a UserError that names what only one of the setting `classes` and the data has."""
+    lost = [name for name in chosen if name not in present]
+    unlisted = [name for name in present if name not in chosen]
+    if len(set(chosen)) < len(chosen):
+        twice = next(name for place, name in enumerate(chosen) if name in chosen[:place])
+        raise UserError(f"datasets.NAME.classes lists {twice!r} twice. List each class once.")
+    if not lost and not unlisted:
+        return
+    wrong = []
+    if lost:
+        close = difflib.get_close_matches(lost[0], unlisted, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        wrong.append(f"it lists {_named(lost)}, which {where} does not have{hint}")
+    if unlisted:
+        wrong.append(f"{where} has {_named(unlisted)}, which it does not list")
+    raise UserError(f"datasets.NAME.classes: {', and '.join(wrong)}. List each class of the data once.")
+
+
+def roles(names: Iterable[str], chosen: Mapping[str, str] | None, where: object) -> dict[str, str]:
+    """Return which names are the splits, by "train" and "test"; empty if the names are not those of splits.
+
+    Names count whatever their case. A training split alone, without any other name, is returned without a test split.
+
+    Args:
+        names: Of folders, of values in a column, or of groups of arrays.
+        chosen: The setting `split`, by "train" and "test"; it may name one split or both.
+        where: What has these names, for messages.
+
+    Raises:
+        UserError: Several names could be a split, a chosen one is not there, or there is no training split.
+    """
+    names = ordered(names)
+    chosen = {split: str(name) for split, name in (chosen or {}).items() if name is not None}
+    result = {split: _chosen(split, name, names, where) for split, name in chosen.items()}
+    if len(set(result.values())) < len(result):
+        raise UserError(f"datasets.NAME.split: train and test are both {result['test']!r}. Name two splits.")
+    usual = {
+        split: [name for name in names if name.lower() in USUAL_NAMES[split] and name not in result.values()]
+        for split in SPLITS
+        if split not in result
+    }
+    if not chosen and not all(usual.values()):
+        # Names that may be classes, such as bus, car and train.
+        if any(name.lower() not in (*USUAL_NAMES["train"], *USUAL_NAMES["test"]) for name in names):
+            return {}
+        if not usual["train"] and names:
+            cure = (
+                "name it: datasets.NAME.split: {train: ...}"
+                if len(names) > 1
+                else "rename this one to train: then test_fraction of it is held out"
+            )
+            raise UserError(f"{where} has {_listed(names)}, but no training split. Add one, or {cure}.")
+    for split, candidates in usual.items():
+        if len(candidates) > 1:
+            choices = " or ".join(f"{{{split}: {name}}}" for name in candidates)
+            raise UserError(f"{where} has {_listed(names)}. Set datasets.NAME.split to {choices}.")
+        if not candidates and chosen:
+            raise UserError(
+                f"{where} has {_listed(names)}, none of which is known as the {split} split. Name it: "
+                f"datasets.NAME.split: {{{split}: ...}}."
+            )
+        if candidates:
+            result[split] = candidates[0]
+    return {split: result[split] for split in SPLITS if split in result}
+
+
+def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Return a split (images,) that holds out the same share of every class, and leaves some of each where it can."""
+    split = np.zeros(len(labels), np.uint8)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = max(1, min(round(fraction * len(members)), len(members) - 1))
+        split[generator("held out", seed, int(label)).permutation(members)[:count]] = SPLITS["test"]
+    return split
+
+
+def weaknesses(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Return what the labels (images,) of a test split cannot support, a sentence or two for each."""
+    if len(classes) == 1:
+        return [
+            f"there is one class, {classes[0]!r}. Scores that compare classes, such as selectivity and "
+            "class_information, are void (NaN)."
+        ]
+    if len(classes) and np.bincount(labels).max() == 1:
+        return [
+            "each class has a single image in the test split. The columns selectivity (it equals "
+            "selectivity_permuted), class_information (it is log2 of the number of bins) and selectivity_half1 (its "
+            "half is empty) are void. Add images, or raise test_fraction."
+        ]
+    return []
+
+
+def _chosen(split: str, name: str, names: Sequence[str], where: object) -> str:
+    matches = [each for each in names if each == name] or [each for each in names if each.lower() == name.lower()]
+    if len(matches) != 1:
+        raise UserError(
+            f"datasets.NAME.split.{split} is {name!r}, but {where} has {_listed(names) if names else 'no such names'}."
+        )
+    return matches[0]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

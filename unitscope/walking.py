@@ -1,0 +1,41 @@
+"""Files below a folder, through links, without going in circles."""
+
+import os
+from collections.abc import Callable, Iterator
+
+
+def entries_below(
+    folder: str, enter: Callable[[str, str], None] = lambda name, real: None
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield all that is no folder below a folder, and links to a folder above, which would lead in circles.
+
+    What is hidden, by a name that begins with a dot, is left out.
+
+    Args:
+        folder: The folder.
+        enter: Called with the name below the folder and the real path of each linked folder before it is entered.
+
+    Yields:
+        Path below the folder, and entry.
+    """
+    start = os.path.realpath(folder)
+    waiting = [(folder, "", start, frozenset({start}))]
+    while waiting:
+        place, prefix, real, above = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                name = f"{prefix}{entry.name}"
+                if entry.name.startswith("."):
+                    continue
+                # An entry that links to itself raises when it is asked.
+                if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
+                    yield name, entry
+                    continue
+                own = f"{real.rstrip('/')}/{entry.name}"
+                if entry.is_symlink():
+                    own = os.path.realpath(entry.path)
+                    if own in above or f"{real}/".startswith(f"{own.rstrip('/')}/"):
+                        yield name, entry
+                        continue
+                    enter(name, own)
+                waiting.append((entry.path, f"{name}/", own, above | {own}))
