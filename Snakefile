@@ -5,11 +5,6 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# Snakemake would merge this file with one given by --configfile, and run the default study as well.
-if not workflow.configfiles:
-
-    configfile: "config.yaml"
-
 
 report: "rules/captions/study.rst"
 
