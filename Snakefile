@@ -50,7 +50,7 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     # For scripts/unlock.py: on a shared file system the lock may be another machine's.
-    Path(".snakemake/unitscope_host").write_text(platform.node())
+    write_bytes(Path(".snakemake/unitscope_host"), platform.node().encode())
 
 
 # Called as well where there was nothing to do.

@@ -24,7 +24,7 @@ os.environ.update(
     MALLOC_TRIM_THRESHOLD_=str(2**30),
 )
 
-from unitscope.artifacts import canonical_json, read_json
+from unitscope.artifacts import canonical_json, read_json, write_bytes
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
 from unitscope.config_files import read_all, with_numbers

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unitscope.errors import UserError
+from unitscope.new_files import appended_file, new_file
 
 Signature = tuple[int, int, int, int]
 """Size in bytes, modification time and change time in nanoseconds, inode."""
@@ -95,6 +96,8 @@ class Contents:
     def _compact(self, file: Path) -> None:
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
+            with new_file(temporary, "xb", 0):
+                pass
             append_lines(temporary, ([path, *entry] for path, entry in self._known.items()))
             os.replace(temporary, file)
 
@@ -142,8 +145,8 @@ def append_lines(path: Path, rows: Iterable[Any]) -> None:
     """Append lists to such a file in one write, on lines of their own whatever the file ends with."""
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with open(path, "ab+", buffering=0) as file:
+    is_new = path.is_symlink() or not path.exists()
+    with appended_file(path, "ab+", buffering=0) as file:
         if is_new:
             # As Snakemake's own records: a group may share the folder.
             os.fchmod(file.fileno(), 0o664)

@@ -354,7 +354,7 @@ def test_lock_files_agree():
 def test_nothing_is_imported_from_a_floor_above():
     floors = [
         {"errors"},
-        {"contents", "syntax", "failures", "provenance"},
+        {"new_files", "contents", "syntax", "failures", "provenance"},
         {"artifacts", "console", "randomness", "config_files", "config", "comparison", "ledger", "store"},
         {
             "architectures",
