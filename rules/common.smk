@@ -51,7 +51,12 @@ if not workflow.configfiles:
 
 
 try:
-    STUDY = complete(with_numbers(config, READING), ", ".join(map(str, workflow.configfiles)), ROOT)
+    STUDY = complete(
+        with_numbers(config, READING),
+        ", ".join(map(str, workflow.configfiles)),
+        ROOT,
+        paths=[Path(file) for file in workflow.configfiles],
+    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import jsonschema
 
-from unitscope.config_files import check_values, shown
+from unitscope.config_files import ConfigError, check_values, shown
 from unitscope.config_files import merged as merged
 from unitscope.config_files import read as read
 from unitscope.errors import UserError
@@ -195,7 +195,17 @@ def _validate(config: Any, schema: Mapping[str, Any], name: str) -> None:
     validator = _Validator(schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is not None:
-        raise UserError(f"{name}: {_explained(error, schema)}")
+        place, value = tuple(error.absolute_path), error.instance
+        unknown = error.validator == "additionalProperties" and error.validator_value is False
+        # What is wrong is a key: its line, not that of the mapping it is in.
+        if unknown and (keys := sorted(set(value) - set(error.schema.get("properties", {})))):
+            place, value = (*place, keys[0]), value[keys[0]]
+        elif "propertyNames" in error.absolute_schema_path:
+            mapping = config
+            for key in place:
+                mapping = mapping[key]
+            place, value = (*place, value), mapping[value]
+        raise ConfigError(name, place, value, _explained(error, schema))
 
 
 def _explained(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> str:

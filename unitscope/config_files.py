@@ -181,6 +181,48 @@ def _where(place: Place) -> str:
     return f"{shown(place)}: " if place else ""
 
 
+class ConfigError(UserError):
+    """A mistake at a place of a config.
+
+    Attributes:
+        name: Name of the config.
+        place: The keys that lead to the value.
+        value: The value.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, name: str, place: Place, value: Any, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name, self.place, self.value, self.problem = name, place, value, problem
+
+    def located(self, paths: Sequence[Path]) -> UserError:
+        """Return the error with the line of the last of these files that has the value; else as it is."""
+        for path in reversed(paths):
+            line = _line_of(path, self.place, self.value)
+            if line:
+                return UserError(f"{path}, line {line}: {self.problem}")
+        return self
+
+
+def _line_of(path: Path, place: Place, value: Any) -> int:
+    """Return the line of a value in a config that has been read, counted from 1; 0 where it is not there."""
+    found = read(path)
+    node = yaml.compose(_text(path), Loader=_Loader)
+    line = 0
+    for key in place:
+        if isinstance(node, yaml.MappingNode) and isinstance(found, Mapping) and key in found:
+            pairs = [pair for pair in node.value if pair[0].value == key]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(found, list) and isinstance(key, int):
+            pairs = [(item, item) for item in node.value[key : key + 1]]
+        else:
+            pairs = []
+        if not pairs:
+            # From a merge key, or of another file.
+            return 0
+        line, node, found = pairs[0][0].start_mark.line + 1, pairs[0][1], found[key]
+    return line if found == value else 0
+
+
 class _Reader:
     """Turns nodes of a YAML file into plain values."""
 
@@ -325,11 +367,11 @@ def check_values(config: Any, name: str) -> None:
         place, value = left.pop()
         values += 1
         if problem := _problem(place, value) or ("more values than any config has." if values > MOST_VALUES else ""):
-            raise UserError(f"{name}: {_where(place)}{problem}")
+            raise ConfigError(name, place, value, f"{_where(place)}{problem}")
         if isinstance(value, Mapping):
             for key, inner in value.items():
                 if problem := _problem_of_key(key):
-                    raise UserError(f"{name}: {_where(place)}{problem}")
+                    raise ConfigError(name, place, value, f"{_where(place)}{problem}")
                 left.append(((*place, key), inner))
         elif isinstance(value, list):
             left += [((*place, number), inner) for number, inner in enumerate(value)]

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from unitscope.errors import UserError
@@ -59,7 +60,11 @@ class Contents:
             UserError: The file may not be read.
         """
         try:
-            seen = signature(stat or os.stat(path))
+            status = stat or os.stat(path)
+            if not S_ISREG(status.st_mode):
+                # A pipe or a device would be read for ever.
+                return ""
+            seen = signature(status)
             known = self._known.get(path)
             return known[1] if known is not None and known[0] == seen else self._read(path, seen, hashlib.sha256())
         except OSError as error:

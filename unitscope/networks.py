@@ -402,10 +402,10 @@ def _rebuilt(description: Mapping[str, Any]) -> nn.Module:
 
 
 def _content(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path} is not a file. Give the path of an existing file, or run the workflow.") from None
+    # A pipe or a device would be read for ever.
+    if not Path(path).is_file():
+        raise UserError(f"{path} is not a file. Give the path of an existing file, or run the workflow.")
+    return Path(path).read_bytes()
 
 
 def _load(content: bytes, path: Path) -> Any:

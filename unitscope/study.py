@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from unitscope.config import Study, resolve
-from unitscope.config_files import read_all
+from unitscope.config_files import ConfigError, read_all
 
 SCHEMA = Path("schemas/config.schema.yaml")
 DATASETS = Path("data/datasets")
@@ -25,11 +25,24 @@ def load_study(root: Path, *paths: Path, layers: bool = True) -> Study:
     Raises:
         UserError: A config cannot be read, or they do not describe a study.
     """
-    return complete(read_all(paths), " and ".join(map(str, paths)), root, layers)
+    return complete(read_all(paths), " and ".join(map(str, paths)), root, layers, paths)
 
 
-def complete(config: Mapping[str, Any], name: str, root: Path, layers: bool = True) -> Study:
-    """Return the study that a config describes, given its name for messages and the project's folder."""
+def complete(
+    config: Mapping[str, Any], name: str, root: Path, layers: bool = True, paths: Sequence[Path] = ()
+) -> Study:
+    """Return the study that a config describes.
+
+    Args:
+        config: The config.
+        name: Its name for messages.
+        root: The project's folder.
+        layers: Whether patterns of layers are replaced by the network's layers.
+        paths: The files that it was read from, for lines in messages.
+
+    Raises:
+        UserError: It does not describe a study.
+    """
     # A network of the user's own is a module in the project's folder.
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
@@ -42,4 +55,7 @@ def complete(config: Mapping[str, Any], name: str, root: Path, layers: bool = Tr
         stored = root / DATASETS / f"{settings['dataset']}.h5"
         return [tap.layer for tap in layers_before_training(settings, dataset, stored)]
 
-    return resolve(config, schema, name, layers_of if layers else None)
+    try:
+        return resolve(config, schema, name, layers_of if layers else None)
+    except ConfigError as error:
+        raise error.located(paths) from None

@@ -1,6 +1,7 @@
 """Configs as files: what is refused with its line, and that every reader of YAML sees the same values."""
 
 import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +13,10 @@ from ruamel.yaml import YAML
 
 from unitscope.config import resolve
 from unitscope.config_files import merged, read, read_all, with_numbers
+from unitscope.contents import Contents
 from unitscope.errors import UserError
+from unitscope.networks import checked_content
+from unitscope.study import complete, load_study
 
 
 def refused(tmp_path, content):
@@ -211,6 +215,14 @@ def test_files_that_are_no_config(tmp_path, content, words):
     assert words in refused(tmp_path, content)
 
 
+def test_a_pipe_is_no_file_of_weights(tmp_path):
+    os.mkfifo(tmp_path / "weights.pt")
+    assert Contents(None).sha256(str(tmp_path / "weights.pt")) == ""
+    for path in (tmp_path / "weights.pt", Path("/dev/zero"), Path("a\0b")):
+        with pytest.raises(UserError, match="is not a file"):
+            checked_content(path, "0" * 64)
+
+
 def test_files_that_cannot_be_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, words in [
@@ -265,3 +277,30 @@ def test_every_config_of_the_project_is_read_as_by_snakemake_and_dvc():
     for path in [ROOT / "config.yaml", *ROOT.glob("configs/*.yaml"), *ROOT.glob("paper/*.yaml")]:
         text = path.read_text()
         assert read(path) == yaml.safe_load(text) == YAML(typ="safe").load(text)
+
+
+def test_a_setting_that_is_not_allowed_is_told_with_its_line(tmp_path):
+    path, more = tmp_path / "study.yaml", tmp_path / "more.yaml"
+    path.write_text(STUDY)
+    lines = {
+        "epochs: 1": ("epochs: ten", 15, "networks.small.training.epochs is 'ten'"),
+        "- hidden1": ("- 3", 20, "experiments.small.layers.0 is 3"),
+        "analyses: []": ("analysis: []", 31, "experiments.small has the unknown key 'analysis'"),
+        "experiments:\n  small:": ("experiments:\n  a b:", 17, "experiments: 'a b' is not allowed"),
+        "device: cpu": ('device: "a\\0b"', 1, "device: contains the control character"),
+        "permutations: 99": ("permutations: 1" + "0" * 20, 29, "experiments.small.statistics.permutations"),
+    }
+    for old, (new, line, words) in lines.items():
+        assert old in STUDY
+        path.write_text(STUDY.replace(old, new))
+        with pytest.raises(UserError) as error:
+            load_study(ROOT, path)
+        assert f"study.yaml, line {line}: {words}" in str(error.value)
+    # Of several files, in the one that holds the value.
+    path.write_text(STUDY)
+    more.write_text("device: cuda\nnetworks:\n  small:\n    training: {epochs: ten}\n")
+    with pytest.raises(UserError, match=r"more\.yaml, line 4: networks\.small\.training\.epochs is 'ten'"):
+        load_study(ROOT, path, more)
+    # What is nowhere in the files, such as what --config gives, has no line.
+    with pytest.raises(UserError, match=r"^study\.yaml: device is 'gpu'"):
+        complete({**SMALL, "device": "gpu"}, "study.yaml", ROOT, paths=[path])
