@@ -26,7 +26,7 @@ STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
 .PHONY: run lint check test verify plan bench report push restore faults fuzz lock
 run: $(VENV)/run.installed
-	@for file in $(CONFIG); do test -f $$file || { echo "There is no config $$file."; exit 1; }; done
+	@python scripts/check.py --config $(CONFIG)
 	@python scripts/unlock.py
 	snakemake --cores 8 --resources gpu=1 $(STUDY)
 	@python scripts/summary.py --config $(CONFIG)

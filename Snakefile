@@ -5,11 +5,6 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# Snakemake would merge this file with one given by --configfile, and run the default study as well.
-if not workflow.configfiles:
-
-    configfile: "config.yaml"
-
 
 report: "rules/captions/study.rst"
 
@@ -55,7 +50,7 @@ onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
     # For scripts/unlock.py: on a shared file system the lock may be another machine's.
-    Path(".snakemake/unitscope_host").write_text(platform.node())
+    write_bytes(Path(".snakemake/unitscope_host"), platform.node().encode())
 
 
 # Called as well where there was nothing to do.

@@ -24,9 +24,10 @@ os.environ.update(
     MALLOC_TRIM_THRESHOLD_=str(2**30),
 )
 
-from unitscope.artifacts import canonical_json, read_json
+from unitscope.artifacts import canonical_json, read_json, write_bytes
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
+from unitscope.config_files import read_all, with_numbers
 from unitscope.console import processors
 from unitscope.contents import Contents
 from unitscope.decoding import IMAGE_SUFFIXES
@@ -39,7 +40,24 @@ from unitscope.snakemake_internals import install, is_to_be_recorded
 from unitscope.study import complete, load_study
 
 try:
-    STUDY = complete(config, ", ".join(map(str, workflow.configfiles)), ROOT)
+    # To Snakemake a config may be code, and the last of two equal keys counts: read before Snakemake does.
+    READING = read_all([Path(file) for file in workflow.configfiles or ["config.yaml"]])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# Snakemake would merge this file with one given by --configfile, and run the default study as well.
+if not workflow.configfiles:
+
+    configfile: "config.yaml"
+
+
+try:
+    STUDY = complete(
+        with_numbers(config, READING),
+        ", ".join(map(str, workflow.configfiles)),
+        ROOT,
+        paths=[Path(file) for file in workflow.configfiles],
+    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

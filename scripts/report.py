@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from unitscope import console
+from unitscope.config_files import read_all
 from unitscope.errors import UserError
 from unitscope.ledger import gate
 
@@ -19,6 +20,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Look, then let Snakemake write."""
+    # Before Snakemake, to which a config may be code.
+    read_all(arguments.config)
     default = arguments.config == [Path("config.yaml")]
     study = [] if default else ["--configfile", *map(str, arguments.config)]
     if reasons := gate(*study).reasons:

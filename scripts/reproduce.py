@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from unitscope import console
+from unitscope.config_files import read_all
 from unitscope.errors import UserError
 from unitscope.ledger import gate, write_lock
 
@@ -28,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run what is stale, then look at everything."""
+    # Before Snakemake, to which a config may be code.
+    read_all([arguments.config or Path("config.yaml")])
     study = ["--configfile", str(arguments.config)] if arguments.config else []
     command = ["snakemake", *study, "--cores", "all", "--resources", "gpu=1", "--", *arguments.target]
     done = subprocess.run(command, check=False)

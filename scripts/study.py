@@ -11,7 +11,8 @@ from typing import Any
 
 from unitscope import console
 from unitscope.artifacts import write_json
-from unitscope.config import Study, read
+from unitscope.config import Study
+from unitscope.config_files import read
 from unitscope.contents import Contents
 from unitscope.decoding import IMAGE_SUFFIXES
 from unitscope.errors import UserError
@@ -23,7 +24,20 @@ from unitscope.study import load_study
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
 """Scripts whose code belongs to a section; all others belong to the experiments."""
-NO_RULE = ["layers", "plan", "push", "record", "report", "reproduce", "restore", "study", "summary", "unlock", "verify"]
+NO_RULE = [
+    "check",
+    "layers",
+    "plan",
+    "push",
+    "record",
+    "report",
+    "reproduce",
+    "restore",
+    "study",
+    "summary",
+    "unlock",
+    "verify",
+]
 
 
 def parser() -> argparse.ArgumentParser:

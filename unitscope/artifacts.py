@@ -17,12 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
 
 from unitscope.errors import UserError
+from unitscope.new_files import new_file, not_through_links, remove
 
 log = logging.getLogger("unitscope")
 
@@ -37,14 +38,16 @@ TEXT_COLUMNS = ("experiment", "network", "layer", "kind", "method", "x", "y", "r
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` on success, delete it on any failure.
 
-    The temporary name is a function of `path`, so what a killed process left behind is overwritten by the next run.
+    The temporary name is a function of `path`, so that the next run removes what a killed process left behind. Create
+    the file by `new_file`, which follows no link; a link at `path` itself is replaced.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
+    remove(temporary)
     try:
         yield temporary
-        with open(temporary, "rb+") as handle:
+        with open(temporary, "rb+", opener=not_through_links) as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
@@ -53,8 +56,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    with replacing(path) as temporary, new_file(temporary) as file:
+        file.write(content)
 
 
 def sha256_of(path: Path) -> str:
@@ -94,8 +97,8 @@ def new_hdf5(path: Path) -> Iterator["WrittenHDF5"]:
     Raises:
         OSError: The disk is full, or cannot be written for another reason.
     """
-    with open(path, "w+b", buffering=0) as file:
-        held = _HeldFile(file)
+    with new_file(path, "x+b", buffering=0) as file:
+        held = _HeldFile(cast(FileIO, file))
         with WrittenHDF5(held) as handle:
             yield handle
         held.check()
@@ -379,7 +382,7 @@ class Scratch:
     def save(self, name: str, content: bytes) -> None:
         """Keep a piece, replacing one of the same name."""
         if self.folder is not None:
-            with replacing(self.folder / name) as temporary, open(temporary, "wb") as file:
+            with replacing(self.folder / name) as temporary, new_file(temporary) as file:
                 file.write(self._first_line(content))
                 file.write(content)
 

@@ -3,9 +3,11 @@
 Functions on plain dictionaries. What a study is used for, and where its files lie, is left to the caller.
 """
 
+import contextlib
 import copy
 import difflib
 import fnmatch
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
+from unitscope.config_files import ConfigError, check_values, shown
+from unitscope.config_files import merged as merged
+from unitscope.config_files import read as read
 from unitscope.errors import UserError
 
 OBJECTIVES = ("am", "iam", "iam_z")
@@ -105,20 +109,6 @@ def over_epochs(study: Study) -> dict[str, list[str]]:
     return {entry: names for entry, names in groups.items() if len(epochs[entry]) > 1}
 
 
-def read(path: Path) -> Any:
-    """Read a config.
-
-    Raises:
-        UserError: The file is missing, or is not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"The config {path} does not exist. Name one that does, such as config.yaml.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"The config {path} is not YAML: {error}") from error
-
-
 def resolve(
     config: Mapping[str, Any], schema: Mapping[str, Any], name: str, layers_of: LayersOf | None = None
 ) -> Study:
@@ -191,47 +181,119 @@ def resolve(
 # --- checking --------------------------------------------------------------------------------------------------------
 
 
-def _validate(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> None:
-    validator = jsonschema.Draft202012Validator(schema)
+# Whole numbers are written as such: 3.0 epochs would reach `range`.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+def _validate(config: Any, schema: Mapping[str, Any], name: str) -> None:
+    check_values(config, name)
+    validator = _Validator(schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is not None:
-        raise UserError(f"{name}: {_explained(error)}")
+        place, value = tuple(error.absolute_path), error.instance
+        unknown = error.validator == "additionalProperties" and error.validator_value is False
+        # What is wrong is a key: its line, not that of the mapping it is in.
+        if unknown and (keys := sorted(set(value) - set(error.schema.get("properties", {})))):
+            place, value = (*place, keys[0]), value[keys[0]]
+        elif "propertyNames" in error.absolute_schema_path:
+            mapping = config
+            for key in place:
+                mapping = mapping[key]
+            place, value = (*place, value), mapping[value]
+        raise ConfigError(name, place, value, _explained(error, schema))
 
 
-def _explained(error: jsonschema.ValidationError) -> str:
+def _explained(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> str:
     """Say what is wrong with a value in a config: where, what was found, what is allowed."""
-    where = ".".join(map(str, error.absolute_path)) or "the config"
+    where = shown(tuple(error.absolute_path)) or "the config"
     found: Any = error.instance
     rule: Any = error.validator_value
     schema: Any = error.schema
+    is_key = "propertyNames" in error.absolute_schema_path
     if error.validator == "additionalProperties" and rule is False:
         allowed = sorted(schema.get("properties", {}))
         unknown = sorted(set(found) - set(allowed))
-        close = difflib.get_close_matches(unknown[0], allowed, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = _nearest(unknown[0], allowed)
         return f"{where} has the unknown key {unknown[0]!r}.{hint} Allowed here: {', '.join(allowed) or 'no keys'}."
     if error.validator == "required":
         missing = [key for key in rule if key not in found]
         return f"{where} lacks the key {missing[0]!r}; it needs {', '.join(rule)}."
     if error.validator == "enum":
-        return f"{where} is {found!r}; allowed are {', '.join(map(repr, rule))}."
-    if error.validator == "type":
+        hint = _nearest(found, rule) + (f" {schema['description']}" if "description" in schema else "")
+        return f"{where} is {_short(found)}; allowed are {', '.join(map(repr, rule))}.{hint}"
+    if error.validator == "type" and not is_key:
         kinds = rule if isinstance(rule, list) else [rule]
-        return f"{where} is {found!r}; it has to be of type {' or '.join(kinds)}."
+        return f"{where} is {_short(found)}; it has to be of type {' or '.join(kinds)}.{_rewritten(found, kinds)}"
     if error.validator == "pattern":
-        return f"{where}: {found!r} is not allowed; it has to match {rule}."
+        # The end of a pattern forbids a line break behind the last character, which no message needs.
+        return f"{where}: {_short(found)} is not allowed; it has to match {rule.removesuffix(_NO_LINE_BREAK)}."
+    if error.validator == "maxLength":
+        return f"{where}: {_short(found)} has {len(found)} characters; at most {rule} are allowed."
     if error.validator == "oneOf" and "description" in schema:
-        return f"{where} is {found!r}. What is allowed: {schema['description']}"
+        in_list = isinstance(found, str | int) and _Validator({**schema, "$defs": root["$defs"]}).is_valid([found])
+        words = [branch["const"] for branch in rule if "const" in branch]
+        hint = f" {_IN_LIST.format(found)}" if in_list else ""
+        return f"{where} is {_short(found)}.{_nearest(found, words) or hint} What is allowed: {schema['description']}"
     return f"{where}: {error.message}."
+
+
+_NO_LINE_BREAK = "(?!\n)"
+_NEAR = 0.7
+"""Likeness of words, 0 to 1, from which a mistake is likely: `gpu` is not `cpu`."""
+_IN_LIST = "Write a list: [{}]."
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _nearest(word: Any, allowed: Iterable[Any]) -> str:
+    """Return a question after the word that is probably meant; an empty text where none is near."""
+    by_lower = {str(other).lower(): other for other in allowed}
+    close = difflib.get_close_matches(word.lower(), by_lower, 1, _NEAR) if isinstance(word, str) else []
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def _rewritten(value: Any, kinds: Sequence[str]) -> str:
+    """Say how a value is written so that it is of another type, where that is clear; otherwise return an empty text."""
+    if "string" in kinds and isinstance(value, bool | int | float):
+        return " YAML takes it for a number or a boolean. Put it in quotes."
+    if "string" in kinds and value is None:
+        return " Give it a value, in quotes where it is meant as text."
+    if "integer" in kinds and isinstance(value, float) and value.is_integer():
+        return f" Write {int(value)}."
+    if isinstance(value, str) and {"integer", "number"} & set(kinds):
+        for written in (value.strip(), value.strip().replace(",", ".", 1)):
+            with contextlib.suppress(ValueError, OverflowError):
+                number = float(written)
+                if math.isfinite(number) and ("number" in kinds or number.is_integer()):
+                    return f" Write {int(number) if number.is_integer() else number}, without quotes."
+    if "boolean" in kinds and str(value).lower() in _BOOLEANS:
+        return f" Write {_BOOLEANS[str(value).lower()]}, without quotes."
+    if "array" in kinds and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return f" {_IN_LIST.format(value)}"
+    if value is None and "object" in kinds:
+        return " Its keys are missing, or not indented."
+    return ""
+
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), "true"),
+    **dict.fromkeys(("false", "no", "off", "0"), "false"),
+}
 
 
 def _known(name: str, where: str, wanted: str, known: Iterable[str], what: str) -> None:
     known = list(dict.fromkeys(known))
     if wanted not in known:
-        close = difflib.get_close_matches(wanted, known, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UserError(
-            f"{name}: {where} is {wanted!r}, which is not among the {what}.{hint} "
+            f"{name}: {where} is {wanted!r}, which is not among the {what}.{_nearest(wanted, known)} "
             f"There are: {', '.join(known) or 'none'}."
         )
 
@@ -538,19 +600,10 @@ def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[
         recipe = merged(recipe, layer)
     if "objective" not in recipe:
         raise UserError(
-            f"{name}: the method {method!r} has no objective. Give it one under defaults.methods.{method}.objective, "
-            f"or use one of the methods {', '.join(OBJECTIVES)}."
+            f"{name}: the method {method!r} has no objective.{_nearest(method, OBJECTIVES)} Give it one under "
+            f"defaults.methods.{method}.objective, or use one of the methods {', '.join(OBJECTIVES)}."
         )
     return _filled(recipe, schema["$defs"]["ascent"], schema)
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over`, merged through nested mappings."""
-    result = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
 
 
 def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
@@ -562,7 +615,7 @@ def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> A
     for branch in (*schema.get("allOf", ()), *schema.get("oneOf", ())):
         chosen = branch.get("then") if "if" in branch else branch
         condition = branch.get("if", branch)
-        if jsonschema.Draft202012Validator({**condition, "$defs": root["$defs"]}).is_valid(value):
+        if _Validator({**condition, "$defs": root["$defs"]}).is_valid(value):
             properties |= _dereferenced(chosen, root).get("properties", {})
     result = {}
     for key, rule in properties.items():

@@ -17,11 +17,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from tqdm import tqdm
 
 from unitscope.errors import UserError
+from unitscope.new_files import appended_file
 from unitscope.provenance import RunningCode
 
 log = logging.getLogger("unitscope")
@@ -128,7 +129,7 @@ def _open_log(path: Path | None) -> None:
     log.setLevel(logging.INFO)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8")
         _have_alone(path)
         assert handler.stream is not None
         handler.stream.truncate(0)
@@ -137,6 +138,13 @@ def _open_log(path: Path | None) -> None:
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)
     log.addHandler(screen)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that is no link."""
+
+    def _open(self) -> Any:
+        return appended_file(Path(self.baseFilename), encoding=self.encoding)
 
 
 _held: list[IO[str]] = []
@@ -152,7 +160,7 @@ def _have_alone(path: Path) -> None:
 
     # Some network file systems know no locks.
     with contextlib.suppress(OSError):
-        _held.append(path.with_name(f".{path.name}.lock").open("a"))
+        _held.append(appended_file(path.with_name(f".{path.name}.lock")))
         try:
             fcntl.flock(_held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -178,7 +186,7 @@ def _fail(message: str, path: Path | None) -> NoReturn:
         # The log may be unwritable for the same reason that stopped the program; the paragraph has been shown anyway.
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "a", encoding="utf-8") as handle:
+            with appended_file(path, encoding="utf-8") as handle:
                 handle.write(f"{text}\n\n{trace}")
             print(f"The traceback is in {path}.", file=sys.stderr)
     # At once: a file that HDF5 could not write to a full disk makes it crash when the interpreter ends in order.

@@ -13,9 +13,11 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from unitscope.errors import UserError
+from unitscope.new_files import appended_file, new_file
 
 Signature = tuple[int, int, int, int]
 """Size in bytes, modification time and change time in nanoseconds, inode."""
@@ -58,7 +60,11 @@ class Contents:
             UserError: The file may not be read.
         """
         try:
-            seen = signature(stat or os.stat(path))
+            status = stat or os.stat(path)
+            if not S_ISREG(status.st_mode):
+                # A pipe or a device would be read for ever.
+                return ""
+            seen = signature(status)
             known = self._known.get(path)
             return known[1] if known is not None and known[0] == seen else self._read(path, seen, hashlib.sha256())
         except OSError as error:
@@ -95,6 +101,8 @@ class Contents:
     def _compact(self, file: Path) -> None:
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
+            with new_file(temporary, "xb", 0):
+                pass
             append_lines(temporary, ([path, *entry] for path, entry in self._known.items()))
             os.replace(temporary, file)
 
@@ -142,8 +150,8 @@ def append_lines(path: Path, rows: Iterable[Any]) -> None:
     """Append lists to such a file in one write, on lines of their own whatever the file ends with."""
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with open(path, "ab+", buffering=0) as file:
+    is_new = path.is_symlink() or not path.exists()
+    with appended_file(path, "ab+", buffering=0) as file:
         if is_new:
             # As Snakemake's own records: a group may share the folder.
             os.fchmod(file.fileno(), 0o664)

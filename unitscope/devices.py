@@ -14,6 +14,7 @@ import torch
 
 from unitscope.console import log, processors
 from unitscope.errors import UserError
+from unitscope.new_files import remove
 
 
 def pick(name: str) -> torch.device:
@@ -57,12 +58,18 @@ def lease(names: Sequence[str], folder: Path) -> int:
     """
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        # Everybody may write into the folder for temporary files.
+        raise UserError(f"{folder} is a link or belongs to another user. Delete it, or set TMPDIR to another folder.")
     told = False
     while True:
         for number, name in enumerate(names):
             # A bare descriptor, which stays open as long as the process.
-            lock = os.open(folder / f"{re.sub('[^A-Za-z0-9-]', '_', name)}.lock", os.O_RDWR | os.O_CREAT)
+            path = folder / f"{re.sub('[^A-Za-z0-9-]', '_', name)}.lock"
+            if path.is_symlink():
+                remove(path)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -66,8 +66,17 @@ def _cifar(settings: Mapping[str, Any]) -> Collection:
     folder = Path(settings["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        # Compares the MD5 of each file before it reads any.
         parts = [kind(folder, train=train, download=True) for train in (True, False)]
     except (OSError, HTTPException, RuntimeError) as error:
+        meta = kind.meta["filename"], kind.meta["md5"]
+        for name, md5 in (*kind.train_list, *kind.test_list, meta):
+            path = folder / kind.base_folder / name
+            if path.is_file() and not datasets.utils.check_integrity(path, md5):
+                raise UserError(
+                    f"{path} is damaged: its MD5 is not {md5}. Delete {path.parent}; it is unpacked again from "
+                    f"{folder / kind.filename} (md5 {kind.tgz_md5}), downloaded from {kind.url} unless it is there."
+                ) from error
         raise UserError(
             f"{settings['source']} could not be downloaded to {folder} ({error}). Without a network, fetch {kind.url} "
             f"elsewhere and put it at {folder / kind.filename} (md5 {kind.tgz_md5}); it is unpacked from there."

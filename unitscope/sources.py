@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import pickle
+import re
 from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
@@ -23,6 +24,10 @@ from unitscope.errors import UserError
 
 TIMM_REFUSED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable")
 """Options by which timm would fetch weights of its own accord."""
+
+
+WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".npz")
+"""Of files that hold weights."""
 
 
 def make(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
@@ -193,7 +198,13 @@ def torchvision_weights(model: str, name: str) -> Pretrained:
         raise UserError(f"torchvision has no weights {name!r} for {model}; it has {', '.join(known)}.")
     weights = known[name]
     transforms = weights.transforms()
-    target = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    target = _hub_file(weights.url)
+    # torchvision checks what it downloads, and not what is there already.
+    if problem := _differs_from_its_name(target):
+        raise UserError(
+            f"{target} does not hold the weights {name} of {model}: {problem}. Delete it; without a network, put the "
+            f"file {weights.url} there."
+        )
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -207,13 +218,6 @@ def torchvision_weights(model: str, name: str) -> Pretrained:
             f"torchvision could not download the weights {name} of {model} ({error}). Without a network, put the file "
             f"{weights.url} at {target}."
         ) from error
-    # torchvision checks what it downloads, and not what is there already. Its names end in the checksum's first digits.
-    expected = target.stem.rpartition("-")[2]
-    if target.is_file() and not sha256_of(target).startswith(expected):
-        raise UserError(
-            f"{target} does not hold the weights {name} of {model}: its SHA-256 does not begin with {expected}. Delete "
-            f"it; without a network, put the file {weights.url} there."
-        )
     return dict(state), list(transforms.mean), list(transforms.std), list(weights.meta["categories"])
 
 
@@ -223,6 +227,8 @@ def timm_weights(model: str, tag: str, options: Mapping[str, Any]) -> Pretrained
     known = [name.partition(".")[2] for name in timm.list_pretrained(f"{model}.*")]
     if tag not in known:
         raise UserError(f"timm has no weights {tag!r} for {model}; it has {', '.join(known) or 'none'}.")
+    weights = timm.get_pretrained_cfg(f"{model}.{tag}")
+    _check_timm_files(weights, f"{tag} of {model}")
     try:
         module = timm.create_model(f"{model}.{tag}", pretrained=True, **options)
     # Whatever the hub's client raises without a network.
@@ -233,12 +239,58 @@ def timm_weights(model: str, tag: str, options: Mapping[str, Any]) -> Pretrained
             f"timm could not fetch the weights {tag} of {model} ({_first_line(error)}). Without a network, bring the "
             "file and name it: weights: {file: model.safetensors, sha256: ...}, with normalization."
         ) from error
+    # What has been downloaded just now.
+    _check_timm_files(weights, f"{tag} of {model}")
     cfg = module.pretrained_cfg
     names: list[str] = []
     if module.num_classes == 1000:
         info = importlib.import_module("timm.data").ImageNetInfo()
         names = [info.index_to_description(index) for index in range(1000)]
     return module.state_dict(), list(cfg["mean"]), list(cfg["std"]), names
+
+
+def _check_timm_files(weights: Any, title: str) -> None:
+    """Compare the files that timm has stored with their checksums: neither timm nor the hub's client does.
+
+    Args:
+        weights: timm's description of pretrained weights.
+        title: What they are called, for messages.
+
+    Raises:
+        UserError: A file has other contents, or is none of the hub's: those are links to files named by their SHA-256.
+    """
+    if weights.url:
+        target = _hub_file(weights.url)
+        if problem := _differs_from_its_name(target):
+            raise UserError(f"{target} does not hold the weights {title}: {problem}. Delete it.")
+    if weights.hf_hub_id:
+        cache = importlib.import_module("huggingface_hub.constants").HF_HUB_CACHE
+        folder = Path(cache) / f"models--{weights.hf_hub_id.replace('/', '--')}" / "snapshots"
+        for file in sorted(path for path in folder.glob("*/*") if path.suffix in WEIGHTS_SUFFIXES and path.is_file()):
+            checksum = file.resolve().name
+            if not re.fullmatch("[0-9a-f]{64}", checksum):
+                problem = "it is not a link to a file that is named by its SHA-256"
+            elif sha256_of(file) != checksum:
+                problem = f"its SHA-256 is not {checksum}, the name of the file that it is a link to"
+            else:
+                continue
+            raise UserError(
+                f"{file} does not hold the weights {title}: {problem}. Delete {folder.parent}; or name a file under "
+                "weights: {file: model.safetensors, sha256: ...}, with normalization."
+            )
+
+
+def _hub_file(url: str) -> Path:
+    """Return where torch.hub stores a download."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+
+
+def _differs_from_its_name(path: Path) -> str:
+    """Return how a file differs from its name, which ends in the first digits of its SHA-256; an empty text if not."""
+    expected = re.search("-([0-9a-f]{8,64})$", path.stem)
+    if expected is None or not path.is_file() or sha256_of(path).startswith(expected[1]):
+        return ""
+    return f"its SHA-256 does not begin with {expected[1]}"
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,7 @@ import yaml
 from unitscope.artifacts import replacing
 from unitscope.contents import read_lines
 from unitscope.errors import UserError
+from unitscope.new_files import new_file
 
 LOCK = Path("dvc.lock")
 TOLD = Path(".snakemake/unitscope/links")
@@ -212,15 +213,18 @@ def stored(md5: str, sha256: str) -> Path | None:
 
 def bring_back(path: str, stored: Path) -> None:
     """Copy a file from DVC's cache to where it belongs."""
-    with replacing(Path(path)) as temporary:
-        shutil.copyfile(stored, temporary)
+    _copy(stored, Path(path))
 
 
 def keep(path: Path, target: Path) -> None:
     """Put a file into DVC's cache, as DVC does."""
-    with replacing(target) as temporary:
-        shutil.copyfile(path, temporary)
+    _copy(path, target)
     target.chmod(0o444)
+
+
+def _copy(path: Path, target: Path) -> None:
+    with replacing(target) as temporary, open(path, "rb") as source, new_file(temporary) as copy:
+        shutil.copyfileobj(source, copy)
 
 
 # --- what is whole ---------------------------------------------------------------------------------------------------

@@ -2,36 +2,47 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from unitscope.config import Study, merged, read, resolve
+from unitscope.config import Study, resolve
+from unitscope.config_files import ConfigError, read_all
 
 SCHEMA = Path("schemas/config.schema.yaml")
 DATASETS = Path("data/datasets")
 
 
-def load_study(root: Path, *paths: Path) -> Study:
+def load_study(root: Path, *paths: Path, layers: bool = True) -> Study:
     """Return the study that a config describes.
 
     Args:
         root: The project's folder.
         paths: The config, and others that are laid over it, as Snakemake's --configfile takes them.
+        layers: Whether patterns of layers are replaced by the network's layers, which takes seconds.
 
     Raises:
         UserError: A config cannot be read, or they do not describe a study.
     """
-    configs = [read(path) for path in paths]
-    # One that is no mapping can be laid over nothing: it is refused for what it is.
-    odd = [config for config in configs if not isinstance(config, Mapping)]
-    return complete(odd[0] if odd else reduce(merged, configs), " and ".join(map(str, paths)), root)
+    return complete(read_all(paths), " and ".join(map(str, paths)), root, layers, paths)
 
 
-def complete(config: Mapping[str, Any], name: str, root: Path) -> Study:
-    """Return the study that a config describes, given its name for messages and the project's folder."""
+def complete(
+    config: Mapping[str, Any], name: str, root: Path, layers: bool = True, paths: Sequence[Path] = ()
+) -> Study:
+    """Return the study that a config describes.
+
+    Args:
+        config: The config.
+        name: Its name for messages.
+        root: The project's folder.
+        layers: Whether patterns of layers are replaced by the network's layers.
+        paths: The files that it was read from, for lines in messages.
+
+    Raises:
+        UserError: It does not describe a study.
+    """
     # A network of the user's own is a module in the project's folder.
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
@@ -44,4 +55,7 @@ def complete(config: Mapping[str, Any], name: str, root: Path) -> Study:
         stored = root / DATASETS / f"{settings['dataset']}.h5"
         return [tap.layer for tap in layers_before_training(settings, dataset, stored)[0]]
 
-    return resolve(config, schema, name, layers_of)
+    try:
+        return resolve(config, schema, name, layers_of if layers else None)
+    except ConfigError as error:
+        raise error.located(paths) from None

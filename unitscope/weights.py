@@ -222,10 +222,10 @@ def is_state_dict(state: Any) -> bool:
 
 def content_of(path: Path) -> bytes:
     """Return a file's bytes."""
-    try:
-        return Path(path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path} is not a file. Give the path of an existing file, or run the workflow.") from None
+    # A pipe or a device would be read for ever.
+    if not Path(path).is_file():
+        raise UserError(f"{path} is not a file. Give the path of an existing file, or run the workflow.")
+    return Path(path).read_bytes()
 
 
 def load_plain(content: bytes, path: Path) -> Any:

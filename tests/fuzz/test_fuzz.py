@@ -21,6 +21,7 @@ import pytest
 import test_atlas
 import torch
 import yaml
+from config_texts import TEXTS, check_text
 from damage import HOSTILE, changed, damaged, names, values
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -374,6 +375,14 @@ def test_nothing_is_run_from_a_pickle(readers, whole, file):
         assert outcome == "refused" or (file == "exported.pt2" and not place.endswith((".pt", ".pkl", ".json")))
 
     check()
+
+
+# --- configs ---------------------------------------------------------------------------------------------------------
+
+
+@given(text=TEXTS)
+def test_any_text_is_a_study_or_is_refused(tmp_path_factory, text):
+    check_text(tmp_path_factory.getbasetemp(), text)
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -378,6 +379,26 @@ def test_without_a_network_the_archive_to_fetch_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+class Touching:
+    """What creates a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_changed_file_of_cifars_is_not_read(tmp_path, monkeypatch):
+    go_offline(monkeypatch)
+    batch = tmp_path / "cifar-10-batches-py/data_batch_1"
+    batch.parent.mkdir()
+    batch.write_bytes(pickle.dumps(Touching(tmp_path / "ran")))
+    with pytest.raises(UserError, match=r"data_batch_1 is damaged: its MD5 is not c99cafc152244af753f735de768cd75f"):
+        collect({"source": "cifar10", "folder": str(tmp_path)})
+    assert not (tmp_path / "ran").exists()
+
+
 def test_cifar10_as_a_folder_of_images(tmp_path):
     with tarfile.open(shared("cifar10.tar.gz")) as archive:
         archive.extractall(

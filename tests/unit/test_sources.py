@@ -1,5 +1,6 @@
 """Where architectures come from: timm, functions of one's own, and what is refused of either."""
 
+import hashlib
 import sys
 
 import pytest
@@ -125,7 +126,8 @@ def test_a_damaged_download_of_torchvisions_is_named(tmp_path, monkeypatch, cont
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/resnet18-f37072fd.pth").write_bytes(content)
-    with pytest.raises(UserError, match=r"resnet18-f37072fd\.pth does not hold the weights.*Delete it"):
+    # Told before anything of it is loaded.
+    with pytest.raises(UserError, match=r"resnet18-f37072fd\.pth does not hold the weights.*f37072fd\. Delete it"):
         torchvision_weights("resnet18", "IMAGENET1K_V1")
 
 
@@ -138,6 +140,55 @@ def test_other_weights_under_the_name_of_torchvisions_are_refused(tmp_path, monk
     torch.save(models.squeezenet1_1().state_dict(), tmp_path / "checkpoints/squeezenet1_1-b8a52dc0.pth")
     with pytest.raises(UserError, match="its SHA-256 does not begin with b8a52dc0"):
         torchvision_weights("squeezenet1_1", "IMAGENET1K_V1")
+
+
+def hub_file(cache, name, content, link=None):
+    """Put a file where the hub's client keeps weights of resnet10t, as a link to what is named by its SHA-256."""
+    folder = cache / "models--timm--resnet10t.c3_in1k"
+    for part in ("blobs", "refs", "snapshots/0123456789abcdef0123456789abcdef01234567"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    (folder / "refs/main").write_text("0123456789abcdef0123456789abcdef01234567")
+    path = folder / "snapshots/0123456789abcdef0123456789abcdef01234567" / name
+    if link is None:
+        path.write_bytes(content)
+    else:
+        (folder / "blobs" / link).write_bytes(content)
+        path.symlink_to(f"../../blobs/{link}")
+    return path
+
+
+def test_weights_that_the_hub_has_stored_are_held_against_their_checksum(tmp_path, monkeypatch):
+    import timm
+    from huggingface_hub import constants
+    from safetensors.torch import save
+
+    go_offline(monkeypatch)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    state = timm.create_model("resnet10t").state_dict()
+    content = save(state)
+    right = hashlib.sha256(content).hexdigest()
+    path = hub_file(tmp_path, "model.safetensors", content, right)
+    found = timm_weights("resnet10t", "c3_in1k", {})[0]
+    assert all(torch.equal(found[key], state[key]) for key in state)
+    for stored in ((content + b" ", right), (b"cut off", right), (content, None), (content, "0" * 40)):
+        path.unlink()
+        hub_file(tmp_path, "model.safetensors", *stored)
+        with pytest.raises(
+            UserError, match=r"model\.safetensors does not hold the weights c3_in1k of resnet10t: .*Delete"
+        ):
+            timm_weights("resnet10t", "c3_in1k", {})
+
+
+def test_weights_of_timms_at_a_url_are_held_against_their_name(tmp_path, monkeypatch):
+    go_offline(monkeypatch)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/resnet18_a1_0-d63eafa0.pth").write_bytes(b"others")
+    with pytest.raises(
+        UserError, match=r"d63eafa0\.pth does not hold the weights a1_in1k of resnet18: its SHA-256 .*Delete"
+    ):
+        timm_weights("resnet18", "a1_in1k", {})
 
 
 def test_timm_that_is_not_installed(monkeypatch):

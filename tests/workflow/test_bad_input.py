@@ -274,10 +274,64 @@ def test_no_space_left(full_project):
 
 
 def test_a_config_that_is_not_yaml(project):
-    (project.folder / "config.yaml").write_text("experiments: [")
+    (project.folder / "config.yaml").write_text("experiments:\n- [\n")
     done = project.try_to_run("snakemake", "-n")
-    assert done.returncode == 1
-    assert "not valid JSON or YAML" in done.stdout
+    assert done.returncode == 1 and "Traceback" not in done.stdout
+    assert "config.yaml, line 3: not valid YAML: " in done.stdout
+
+
+def programs(project: Project, config: str) -> dict[str, list[str]]:
+    """Return the commands by which users read a config."""
+    make = project.command("make run")
+    return {
+        "make run": [*make, f"CONFIG={config}"],
+        "make plan": [*make[:-1], "plan", f"CONFIG={config}"],
+        "layers": ["python", "scripts/layers.py", config, "small"],
+        "check": ["python", "scripts/check.py", "--config", config],
+        "report": ["python", "scripts/report.py", "--config", config],
+        "reproduce": ["python", "scripts/reproduce.py", "--config", config, "--target", "all"],
+        "snakemake": ["snakemake", "-n"] if config == "config.yaml" else ["snakemake", "-n", "--configfile", config],
+    }
+
+
+def test_no_code_is_run_from_a_config(project):
+    text = (project.folder / "config.yaml").read_text()
+    template = "__use_yte__: true\n__definitions__:\n- open('ran', 'w')\n" + text
+    for config in ("config.yaml", "other.yaml"):
+        (project.folder / config).write_text(template)
+        for name, command in programs(project, config).items():
+            # Another file Snakemake reads before the Snakefile, as SECURITY.md says.
+            if (name in ("make run", "snakemake")) != (config == "config.yaml") and name != "make run":
+                continue
+            done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
+            said = re.sub(r"\s+", " ", done.stdout)
+            assert done.returncode != 0 and "Traceback" not in said, (name, said)
+            assert f"{config}, line 1: the key '__use_yte__' makes the config a template" in said, (name, said)
+            assert not (project.folder / "ran").exists(), name
+
+
+def test_a_key_that_occurs_twice_is_refused_by_every_program(project):
+    text = (project.folder / "config.yaml").read_text()
+    (project.folder / "other.yaml").write_text(text + "device: cpu\n")
+    line = len(text.splitlines()) + 1
+    for name, command in programs(project, "other.yaml").items():
+        done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
+        said = re.sub(r"\s+", " ", done.stdout)
+        assert done.returncode != 0 and "Traceback" not in said, (name, said)
+        assert f"other.yaml, line {line}: the key 'device' occurs twice (first in line 1)" in said, (name, said)
+
+
+def test_numbers_and_names_mean_the_same_to_snakemake_and_dvc(project):
+    text = (project.folder / "config.yaml").read_text()
+    (project.folder / "config.yaml").write_text(
+        text.replace("epochs: 1", "epochs: 1\n      learning_rate: 3e-2").replace(
+            "experiments:\n  small:", "experiments:\n  '3e4':"
+        )
+    )
+    said = project.run("snakemake", "-n", "-p")
+    # What is the default is no other training, though Snakemake takes it for text.
+    assert "rule checkpoint" not in said and "results/3e4/units.csv" in said
+    assert "analysis@3e4" in project.run("dvc", "stage", "list", "--name-only").split()
 
 
 def test_a_study_without_what_it_needs(project):

@@ -295,6 +295,7 @@ def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
 
 
 LIGHT = {
+    "check",
     *("selectivity", "exemplars", "substitution", "units", "correlations", "summary", "study", "record", "reproduce"),
     *("metrics", "restore", "unlock", "verify", "push", "report", "images_joined"),
     *("natural", "importance", "reliability", "graph", "joined", "inhibition", "training_time"),
@@ -353,8 +354,8 @@ def test_lock_files_agree():
 def test_nothing_is_imported_from_a_floor_above():
     floors = [
         {"errors"},
-        {"contents", "syntax", "walking", "failures", "provenance"},
-        {"artifacts", "console", "randomness", "config", "comparison", "ledger", "store"},
+        {"new_files", "contents", "syntax", "walking", "failures", "provenance"},
+        {"artifacts", "console", "randomness", "config_files", "config", "comparison", "ledger", "store"},
         {
             "architectures",
             "devices",
