@@ -6,6 +6,7 @@
 # make bench  speed against other libraries and against the floor
 # make report the figures and tables as one page
 # make push   send the artifacts to DVC's remote, once they are vouched for and whole
+# make clean  list the artifacts of earlier settings; CLEAN=yes removes them
 # make restore  a clone's artifacts from DVC's remote, so that there is nothing left to run
 # make faults  kill, stop and hinder a small flow in every way that a machine knows; every artifact has to come out the same
 # make fuzz   a thousand damaged files for each reader: it reads or refuses, and runs nothing; a new sequence of steps
@@ -24,7 +25,7 @@ export MALLOC_TRIM_THRESHOLD_ := 1073741824
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
-.PHONY: run lint check test verify plan bench report push restore faults fuzz lock
+.PHONY: run lint check test verify plan bench report push restore clean faults fuzz lock
 run: $(VENV)/run.installed
 	@for file in $(CONFIG); do test -f $$file || { echo "There is no config $$file."; exit 1; }; done
 	@python scripts/unlock.py
@@ -66,6 +67,9 @@ push: $(VENV)/run.installed
 
 restore: $(VENV)/run.installed
 	@python scripts/restore.py
+
+clean: $(VENV)/run.installed
+	@python scripts/clean.py --config $(CONFIG) $(if $(filter yes,$(CLEAN)),--yes)
 
 report: $(VENV)/run.installed
 	@python scripts/report.py --config $(CONFIG)

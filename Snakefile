@@ -49,6 +49,13 @@ for name in STUDY.experiments:
             targets(name),
 
 
+try:
+    if workflow.is_main_process:
+        refuse_collisions(files_of(workflow, values_of))
+except UserError as error:
+    raise WorkflowError(f"{CONFIG}: {error}") from None
+
+
 # Where jobs run here, how many may start in a second needs no limit. With the one that Snakemake has, every job that has
 # finished adds one more look at all jobs that are ready, each second until the end: hundreds of jobs cost a processor.
 onstart:

@@ -1,7 +1,6 @@
 """Say what a run would do, before it does: jobs by rule, hours by a calibration on this machine, bytes of artifacts."""
 
 import argparse
-import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from unitscope import console, devices
 from unitscope.artifacts import canonical_json
 from unitscope.config import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
+from unitscope.leftovers import told
 from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
 from unitscope.study import load_study
 
@@ -82,11 +82,10 @@ def main(arguments: argparse.Namespace) -> None:
 
 def to_be_done(config: list[Path]) -> tuple[Counter[str], set[str]]:
     """Return the number of jobs of each rule, and the files that are to be made."""
-    command = ["snakemake", "--configfile", *map(str, config), "--summary"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"Snakemake cannot plan {' '.join(map(str, config))}: {done.stderr.strip().splitlines()[-1]}")
-    header, *rows = done.stdout.splitlines()
+    study = ["snakemake", "--configfile", *map(str, config)]
+    # A summary is also given of what a run would refuse.
+    told(*study, "-n", "--quiet", "all")
+    header, *rows = told(*study, "--summary").splitlines()
     names = header.split("\t")
     files = [dict(zip(names, row.split("\t"), strict=False)) for row in rows]
     files = [file for file in files if file["plan"] != "no update"]

@@ -22,7 +22,20 @@ from unitscope.study import load_study
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
 """Scripts whose code belongs to a section; all others belong to the experiments."""
-NO_RULE = ["layers", "plan", "push", "record", "report", "reproduce", "restore", "study", "summary", "unlock", "verify"]
+NO_RULE = [
+    "clean",
+    "layers",
+    "plan",
+    "push",
+    "record",
+    "report",
+    "reproduce",
+    "restore",
+    "study",
+    "summary",
+    "unlock",
+    "verify",
+]
 
 
 def parser() -> argparse.ArgumentParser:

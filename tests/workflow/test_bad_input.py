@@ -77,6 +77,44 @@ def test_a_layer_that_does_not_exist_is_found_out_before_the_training(project):
     assert kept == {name: value for name, value in before.items() if "taps.json" not in name}
 
 
+@pytest.mark.parametrize(
+    ("experiments", "words"),
+    [
+        # Layers and methods may contain dots.
+        (
+            {"small": {"layers": ["a", "a.b"], "methods": {"c": {"objective": "am"}, "b.c": {"objective": "iam"}}}},
+            ["results/small/images/a.b.c.h5 would be written by both images", "layer 'a', method 'b.c'", "layer 'a.b'"],
+        ),
+        # Each path is of one experiment, but which layer and method it names cannot be told.
+        (
+            {
+                "small": {"layers": ["a"], "methods": {"b.c": {"objective": "am"}}},
+                "other": {"layers": ["a.b"], "methods": {"c": {"objective": "am"}}},
+            },
+            ["/images/a.b.c.h5 would be written by both", "layer 'a', method 'b.c'", "layer 'a.b', method 'c'"],
+        ),
+        (
+            {"small": {"methods": {"am": {}, "am.substitutes": {"objective": "am"}}}},
+            ["hidden1.am.substitutes.h5 would be written by both", "method 'am.substitutes'"],
+        ),
+        ({"small": {"layers": ["conv1", "Conv1"]}}, ["one file on macOS and Windows", "'conv1'", "'Conv1'"]),
+        ({"small": {}, "Small": {}}, ["one file on macOS and Windows", "'small'", "'Small'"]),
+        (
+            {"small": {}, "small.metrics.json": {}},
+            ["results/small.metrics.json, the folder of", "Rename one of the two"],
+        ),
+        ({"small": {}, "datasets": {}}, []),
+    ],
+)
+def test_artifacts_that_would_share_a_path(project, experiments, words):
+    small = project.config()["experiments"]["small"]
+    project.change("experiments", {name: {**small, **changes} for name, changes in experiments.items()})
+    if words:
+        fails(project, "-n", words=["config.yaml: ", *words])
+    else:
+        project.run("snakemake", "-n")
+
+
 def test_a_unit_that_does_not_exist(project):
     project.change("experiments.small.layers", {"hidden1": {"units": [3, 99]}})
     # Snakemake takes away what a job is about to make anew.
