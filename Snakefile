@@ -39,6 +39,15 @@ rule all:
         rules.reproduction.output if STUDY.reproduction else [],
 
 
+# `snakemake networks` makes what all experiments begin with. (--until ends after the first rule that it names.)
+rule networks:
+    input:
+        expand(
+            "data/checkpoints/{network}.pt",
+            network=sorted({chosen["network"] for chosen in STUDY.experiments.values()}),
+        ),
+
+
 # `snakemake experiment_NAME` brings one experiment up to date.
 for name in STUDY.experiments:
 

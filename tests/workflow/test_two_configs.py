@@ -87,7 +87,7 @@ def test_what_is_taken_over_belongs_to_the_other_config(project):
     refused(project, "dvc", "repro", words=[f"{image} belongs to {OTHER}"])
     # A config that is gone owns nothing.
     (project.folder / OTHER).unlink()
-    assert "rule units:" in project.run(*PLANS)
+    assert f"{image} held other bytes: would be brought back" in project.run(*PLANS)
 
 
 def test_what_a_renamed_config_owned_belongs_to_the_next_that_vouches_for_it(project):
