@@ -10,6 +10,7 @@ from unitscope import console, devices
 from unitscope.artifacts import canonical_json
 from unitscope.config import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
+from unitscope.layer_names import refuse_unknown_layers
 from unitscope.leftovers import told
 from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
 from unitscope.study import load_study
@@ -167,6 +168,8 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
                 seconds = calibration.training(network["training"], epochs)
             add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
         for experiment in working[name]:
+            chosen, where = study.experiments[experiment]["layers"], f"experiments.{study.entries[experiment]}.layers"
+            refuse_unknown_layers(chosen, calibration.taps, network["model"], where)
             of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)
     for source, settings in study.datasets.items():
         if source in data and f"data/datasets/{source}.h5" in pending:
@@ -192,11 +195,6 @@ def of_experiment(
         return calibration.cumulative(layer, len(settings["methods"]), settings["cumulative"], clamped)
 
     for layer, wanted in settings["layers"].items():
-        if layer not in calibration.taps:
-            raise UserError(
-                f"experiments.{name}.layers names {layer!r}, which the network does not have. Its layers are: "
-                f"{', '.join(calibration.taps)}."
-            )
         images = {key: settings[key] for key in ("seeds", "readout")} | with_batch(settings["images"], layer)
         ablation = with_batch(settings["ablation"], layer)
         for method, recipe in settings["methods"].items():

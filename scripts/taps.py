@@ -8,7 +8,7 @@ from pathlib import Path
 from unitscope import console
 from unitscope.artifacts import write_json
 from unitscope.datasets import open_dataset
-from unitscope.errors import UserError
+from unitscope.layer_names import refuse_unknown_layers
 from unitscope.layers import taps
 from unitscope.networks import build, freeze, load_checkpoint
 
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--network", type=json.loads, required=True, help="the network's settings, as JSON")
     result.add_argument("--layers", nargs="+", required=True, help="names of the layers")
+    result.add_argument("--where", default="layers", help="key of the config that names them, for messages")
     result.add_argument("--output", type=Path, required=True, help="where the list goes (.json)")
     return result
 
@@ -37,12 +38,7 @@ def main(arguments: argparse.Namespace) -> None:
             shape = dataset.shape
             module = freeze(build(arguments.network, shape, len(dataset.classes)))
     known = {tap.layer: tap for tap in taps(module, shape)}
-    for layer in arguments.layers:
-        if layer not in known:
-            raise UserError(
-                f"layers names {layer!r}, which the network {arguments.network['model']} does not have. "
-                f"Its layers are: {', '.join(known)}."
-            )
+    refuse_unknown_layers(arguments.layers, known, arguments.network["model"], arguments.where)
     chosen = [asdict(tap) for tap in known.values() if tap.layer in arguments.layers]
     write_json(arguments.output, chosen)
 

@@ -100,13 +100,36 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     except OSError as error:
         if is_out_of_memory(error):
             _fail(_NO_MEMORY, arguments.log)
+        if option := option_of(error, arguments):
+            _fail(f"{option} {error.filename}: {error.strerror}. Correct the path, and run again.", arguments.log)
         if error.errno not in _DISK_ERRORS:
-            _fail(_fault(error), arguments.log)
+            _fail(_by_hand(error) if is_by_hand(arguments) else _fault(error), arguments.log)
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{_DISK_ERRORS[error.errno]}{where} ({error.strerror or error}).", arguments.log)
     except Exception as error:
-        _fail(_NO_MEMORY if is_out_of_memory(error) else _fault(error), arguments.log)
+        told = _by_hand(error) if is_by_hand(arguments) else _fault(error)
+        _fail(_NO_MEMORY if is_out_of_memory(error) else told, arguments.log)
     sys.exit(0)
+
+
+_PATH_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST)
+
+
+def option_of(error: OSError, arguments: argparse.Namespace) -> str:
+    """Return the option whose path an error is about; an empty text if it is about another path."""
+    if error.errno not in _PATH_ERRORS or error.filename is None:
+        return ""
+    found = Path(os.fsdecode(error.filename))
+    for name, value in vars(arguments).items():
+        paths = [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
+        if any(found == path or found in path.parents for path in paths):
+            return f"--{name.replace('_', '-')}"
+    return ""
+
+
+def is_by_hand(arguments: argparse.Namespace) -> bool:
+    """Return whether a step of the flow was called by hand: a rule passes the digest of the code that it asks for."""
+    return hasattr(arguments, "output") and not arguments.code
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -164,6 +187,14 @@ def _fault(error: Exception) -> str:
     return (
         f"This is a fault of unitscope, not of your input: {type(error).__name__}: {error}. "
         "Please report it with the traceback."
+    )
+
+
+def _by_hand(error: Exception) -> str:
+    """Return the message for a step that was called with arguments which no rule has put together."""
+    return (
+        f"{Path(sys.argv[0]).name} cannot work with these arguments: {type(error).__name__}: {error}. Compare them with "
+        "those of the flow, which `snakemake --dry-run --printshellcmds` shows; --log FILE keeps the traceback."
     )
 
 

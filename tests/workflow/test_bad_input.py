@@ -70,8 +70,14 @@ def test_a_layer_that_does_not_exist_is_found_out_before_the_training(project):
     done = project.try_to_run("snakemake", "--cores", "1")
     assert done.returncode == 1
     said = re.sub(r"\s+", " ", done.stdout)
-    assert "'hidden9'" in said
-    assert "Its layers are: hidden1, hidden2, logits." in said
+    sentence = (
+        "experiments.small.layers names 'hidden9', which the network mlp does not have. Did you mean 'hidden2'? Its "
+        "layers are: hidden1, hidden2, logits."
+    )
+    assert sentence in said
+    for script, words in (("plan", ["--config", "config.yaml"]), ("layers", ["config.yaml", "small"])):
+        alike = project.try_to_run("python", f"scripts/{script}.py", *words, PYTHONPATH=str(project.folder))
+        assert alike.returncode == 1 and f"Error: {sentence}" in re.sub(r"\s+", " ", alike.stdout)
     assert "rule checkpoint" not in done.stdout and "1 job failed, " in said and "What was finished is kept." in said
     kept = {name: value for name, value in project.hashes().items() if "taps.json" not in name}
     assert kept == {name: value for name, value in before.items() if "taps.json" not in name}

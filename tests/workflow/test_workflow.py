@@ -357,7 +357,7 @@ def test_nothing_is_imported_from_a_floor_above():
         {"contents", "syntax", "failures", "provenance"},
         {
             *("artifacts", "console", "randomness", "config", "comparison", "ledger", "store"),
-            *("owners", "leftovers", "collisions", "figure_names"),
+            *("owners", "leftovers", "collisions", "figure_names", "layer_names"),
         },
         {
             "architectures",
