@@ -24,6 +24,8 @@ os.environ.update(
     # take 1.2 times as long).
     MALLOC_MMAP_THRESHOLD_=str(2**30),
     MALLOC_TRIM_THRESHOLD_=str(2**30),
+    # That of a notebook draws in the notebook, if its package is there at all.
+    MPLBACKEND="agg",
 )
 
 from unitscope.artifacts import canonical_json, read_json

@@ -9,6 +9,7 @@ import os
 import subprocess
 
 from unitscope import console
+from unitscope.config import read
 from unitscope.leftovers import leftovers, planned, remove
 
 
@@ -21,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Compare what is there with what is asked for."""
+    for path in arguments.config:
+        read(path)
     config = os.path.relpath(arguments.config[0])
     default = [os.path.relpath(path) for path in arguments.config] == ["config.yaml"]
     asked = planned(*([] if default else ["--configfile", *map(str, arguments.config)]))
@@ -43,4 +46,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

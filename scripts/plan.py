@@ -256,4 +256,4 @@ def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

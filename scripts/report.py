@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from unitscope import console
+from unitscope.config import read
 from unitscope.errors import UserError
 from unitscope.ledger import gate
 
@@ -19,6 +20,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Look, then let Snakemake write."""
+    for path in arguments.config:
+        read(path)
     default = arguments.config == [Path("config.yaml")]
     study = [] if default else ["--configfile", *map(str, arguments.config)]
     if reasons := gate(*study).reasons:
@@ -27,4 +30,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

@@ -57,4 +57,4 @@ def study_has_changed(arguments: argparse.Namespace) -> bool:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

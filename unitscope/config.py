@@ -6,8 +6,9 @@ Functions on plain dictionaries. What a study is used for, and where its files l
 import copy
 import difflib
 import fnmatch
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,10 +193,26 @@ def resolve(
 
 
 def _validate(config: Mapping[str, Any], schema: Mapping[str, Any], name: str) -> None:
+    if odd := next(_not_json(config), None):
+        raise UserError(f"{name}: {odd}")
     validator = jsonschema.Draft202012Validator(schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is not None:
         raise UserError(f"{name}: {_explained(error)}")
+
+
+def _not_json(value: Any, where: str = "") -> Iterator[str]:
+    """Yield a sentence for each value of a config that is no finite number, text, truth value, list or mapping."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _not_json(inner, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _not_json(inner, f"{where}.{place}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{where} is {value}; numbers have to be finite."
+    elif not isinstance(value, str | int | float | None):
+        yield f"{where} is {value!s}, which YAML reads as a {type(value).__name__}. Put it in quotes to make it a text."
 
 
 def _explained(error: jsonschema.ValidationError) -> str:

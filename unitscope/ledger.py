@@ -23,6 +23,7 @@ from typing import Any
 
 from unitscope.artifacts import write_bytes
 from unitscope.contents import Contents, append_lines, read_lines
+from unitscope.failures import error_of
 from unitscope.provenance import source_digest
 
 FOLDER = Path(".snakemake/unitscope")
@@ -257,7 +258,7 @@ def gate(*words: str) -> Gate:
             check=False,
         )
         if done.returncode or not file.is_file():
-            return Gate([], [f"Snakemake cannot plan the study: {' '.join(done.stdout.split()[-100:])}"])
+            return Gate([], [f"Snakemake cannot plan the study: {error_of(done.stdout)}"])
         rows = [row for run in runs_in(file) for row in rows_of(run)]
         reasons = [row[1] for row in read_lines(file) if len(row) == 2 and row[0] == "stale"]
     reasons += [

@@ -9,6 +9,7 @@ from typing import Any
 from unitscope.config import read
 from unitscope.contents import Contents
 from unitscope.errors import UserError
+from unitscope.failures import error_of
 from unitscope.ledger import CONTENTS, Ledger
 from unitscope.owners import Owners
 
@@ -51,17 +52,8 @@ def told(*command: str) -> str:
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(told_by_snakemake(done.stderr + done.stdout))
+        raise UserError(error_of(done.stderr + done.stdout))
     return done.stdout
-
-
-def told_by_snakemake(stderr: str) -> str:
-    """Return the message of the error with which Snakemake ended, without its places in rules."""
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    starts = [place for place, line in enumerate(lines) if "Error" in line or "Exception" in line]
-    body = lines[starts[-1] :] if starts else lines[-1:]
-    message = [line.strip() for line in body if not line.startswith("  File ")]
-    return " ".join(message[1:] or message)
 
 
 def leftovers(config: str, asked: Collection[str]) -> Leftovers:

@@ -1,7 +1,9 @@
 """The config: what it fills in, how its sections name one another, and what it says of mistakes."""
 
 import copy
+import datetime
 import json
+import math
 
 import pytest
 from configs_by_hand import SCHEMA, STUDY, study
@@ -258,6 +260,17 @@ def test_checkpoints_of_one_training_are_no_sample_of_trainings():
         ),
         ({"reproduction": {"folder": "page", "sensitivity": "chioces"}}, ["'chioces'", "begins so", "first"]),
         ({"reproduction": {"folder": "../elsewhere"}}, ["reproduction.folder", "match"]),
+        ({"takeover": "maybe"}, ["takeover is 'maybe'", "boolean"]),
+        # YAML knows more kinds of values than a setting may be.
+        (
+            {"networks__small__options": {"day": datetime.date(2020, 1, 1)}},
+            ["networks.small.options.day is 2020-01-01, which YAML reads as a date", "in quotes"],
+        ),
+        ({"networks__small__options": {"widths": [1, {2, 3}]}}, ["networks.small.options.widths.1 is {2, 3}"]),
+        (
+            {"networks__small__training": {"learning_rate": math.nan}},
+            ["networks.small.training.learning_rate is nan", "finite"],
+        ),
     ],
 )
 def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):
