@@ -243,7 +243,34 @@ def settings_of(job):
     return found
 
 
-install(workflow, cannot_run, source_now, to_lower, settings_of, config.get("takeover", False), checks=["taps"])
+@cache
+def described_by(path):
+    """Return the study of another config; None where it is none."""
+    try:
+        return load_study(ROOT, Path(path))
+    except UserError:
+        return None
+
+
+def equal_today(job, path):
+    """Return whether another config describes a job's data set, network or experiment as this one does."""
+    known = job.wildcards.get("dataset"), job.wildcards.get("network"), job.wildcards.get("experiment")
+    other = described_by(path)
+    return other is not None and any(known) and described(STUDY, *known) == described(other, *known)
+
+
+def described(study, dataset, network, experiment):
+    """Return what a study says of a data set, a network or an experiment, whichever analyses it asks for."""
+    chosen = {key: value for key, value in study.experiments.get(experiment, {}).items() if key != "analyses"}
+    network = chosen.get("network", network)
+    return study.device, study.datasets.get(dataset), study.networks.get(network), chosen
+
+
+install(
+    *(workflow, cannot_run, source_now, to_lower, settings_of, equal_today),
+    takeover=config.get("takeover", False),
+    checks=["taps"],
+)
 
 
 def recipe(wildcards):

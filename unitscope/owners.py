@@ -5,7 +5,7 @@ A config that no longer exists owns nothing.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,11 +78,23 @@ class Owners:
         return [row | ({"config": owner.config, "settings": owner.settings} if owner else {}) for row, owner in owned]
 
 
-def conflict(path: str, owner: Owner, other: Owner) -> str:
-    """Return the sentences that refuse to overwrite an artifact with other settings; an empty text if none differs."""
+def conflict(path: str, owner: Owner, other: Owner, equal_today: Callable[[str], bool] = lambda config: False) -> str:
+    """Return the sentences that refuse to overwrite an artifact with other settings; an empty text if none differs.
+
+    Args:
+        path: The artifact.
+        owner: Its owner.
+        other: The config that would overwrite it, with its settings.
+        equal_today: Whether the config of the owner describes the same as the other one. Asked only where all
+            differences are settings that one side does not know, as after an upgrade.
+    """
     if owner.settings == other.settings or owner.config == other.config:
         return ""
-    key, old, new = first_difference(json.loads(owner.settings), json.loads(other.settings))
+    found = list(differences(json.loads(owner.settings), json.loads(other.settings)))
+    if all(MISSING in (old, new) for _, old, new in found) and equal_today(owner.config):
+        return ""
+    key, *values = found[0]
+    old, new = map(_short, values)
     return (
         f"{path} belongs to {owner.config}, and {other.config} would overwrite it with other settings: {key} is {old} "
         f"in {owner.config} and {new} in {other.config}. Choose another name in {other.config}, or let it take over "
@@ -90,14 +102,13 @@ def conflict(path: str, owner: Owner, other: Owner) -> str:
     )
 
 
-def first_difference(old: Any, new: Any, where: str = "") -> tuple[str, str, str]:
-    """Return the dotted key of the first difference between two JSON values, and both values as text."""
+def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the dotted key of each difference between two JSON values, and both values; MISSING where one has none."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(old.keys() | new.keys()):
-            before, after = old.get(key, MISSING), new.get(key, MISSING)
-            if before != after:
-                return first_difference(before, after, f"{where}.{key}" if where else key)
-    return where, _short(old), _short(new)
+            yield from differences(old.get(key, MISSING), new.get(key, MISSING), f"{where}.{key}" if where else key)
+    elif old != new:
+        yield where, old, new
 
 
 def _short(value: Any, most: int = 100) -> str:

