@@ -1,7 +1,7 @@
 """List the artifacts of earlier settings that no config asks for any more, and remove them with --yes.
 
 Removed are files that jobs of this config wrote and that it no longer asks for, and those of configs that are gone.
-Kept are files that another config owns, files that no job wrote, and files that have changed since.
+Kept are files that another config owns or names, files that no job wrote, and files that have changed since.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Left-overs: artifacts of earlier settings that no config of the project asks for any more."""
 
+import re
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -59,17 +60,17 @@ def told(*command: str) -> str:
 def leftovers(config: str, asked: Collection[str]) -> Leftovers:
     """Return the artifacts that a config owns and no longer asks for, and those of configs that are gone.
 
+    Files that bear a name of another config are kept: it may share them.
+
     Args:
         config: Path of the config's file, relative to the project.
         asked: All files that the config asks for, by `planned`.
     """
     ledger, owners, contents, found = Ledger(), Owners(), Contents(CONTENTS), Leftovers()
-    # Where no owner is known, files that bear a name of another config are kept.
     names = names_in(path for pattern in CONFIGS for path in Path().glob(pattern) if str(path) != config)
     for path in sorted(set(ledger.paths()) - set(asked)):
-        sha256 = contents.sha256(path)
-        owner = owners.of(path)
-        if not sha256 or (owner.config != config if owner else named(path, names)):
+        sha256, owner = contents.sha256(path), owners.of(path)
+        if not sha256 or (owner is not None and owner.config != config) or is_named(path, names):
             continue
         if sha256 in {run.outputs[path][0] for run in ledger.runs_of(path)}:
             found.files[path] = Path(path).stat().st_size
@@ -93,11 +94,13 @@ def names_in(configs: Iterable[Path]) -> dict[str, set[str]]:
     return names
 
 
-def named(path: str, names: Mapping[str, Collection[str]]) -> bool:
-    """Return whether a path begins with the name of an entry: several trainings bear the name of theirs."""
+def is_named(path: str, names: Mapping[str, Collection[str]]) -> bool:
+    """Return whether a path is that of an entry, or of one of its trainings, or of none that is known."""
     for folder, section in SECTIONS.items():
         if path.startswith(f"{folder}/"):
-            return path.removeprefix(f"{folder}/").startswith(tuple(names[section]))
+            entries = "|".join(map(re.escape, names[section])) or "(?!)"
+            first = path.removeprefix(f"{folder}/").partition("/")[0]
+            return bool(re.fullmatch(rf"({entries})(-seed\d+)?(-epoch\d+)?([.].*)?", first))
     return True
 
 

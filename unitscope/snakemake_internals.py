@@ -332,22 +332,22 @@ class LedgerPersistence(FilePersistence):
         if self.takeover:
             return ""
         present = [str(f) for f in job.output if self._content(str(f))]
-        owners = [(path, owner) for path in present if (owner := self.owners.of(path))]
-        claim, equal = self._claim(job), partial(self.equal_today, job)
-        return next(filter(None, (conflict(path, owner, claim, equal) for path, owner in owners)), "")
+        return next(filter(None, (self._conflict_at(path, job) for path in present)), "")
+
+    def _conflict_at(self, path: str, job: Any) -> str:
+        owner = self.owners.of(path)
+        return conflict(path, owner, self._claim(job), partial(self.equal_today, job)) if owner else ""
 
     def _note_owner(self, job: Any) -> None:
         """Write down who owns a job's outputs: this config, unless another one with equal settings does already."""
         claim = self._claim(job)
-        shared = {path for path in map(str, job.output) if self._is_shared(self.owners.of(path), claim)}
-        try:
-            self.owners.note([path for path in map(str, job.output) if path not in shared], claim)
-        except OSError as error:
-            logger.warning(f"{OWNERS} cannot be written ({error}): {job.output[0]} has no owner yet.")
-
-    @staticmethod
-    def _is_shared(owner: Owner | None, claim: Owner) -> bool:
-        return owner is not None and owner.settings == claim.settings
+        for path in map(str, job.output):
+            owner = self.owners.of(path)
+            shared = owner is not None and not self._conflict_at(path, job)
+            try:
+                self.owners.note([path], Owner(owner.config if owner and shared else self._config, claim.settings))
+            except OSError as error:
+                logger.warning(f"{OWNERS} cannot be written ({error}): {path} has no owner yet.")
 
     def _adopt(self) -> None:
         """Own the fresh artifacts that no config owns, such as those of a config that was renamed."""

@@ -1,7 +1,5 @@
 """Left-overs of earlier settings: listed and removed by scripts/clean.py, never pushed; no other file is touched."""
 
-import shutil
-
 from projects import flip
 
 from unitscope.contents import append_lines
@@ -32,7 +30,7 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     )
 
     # What another config owns, and what has changed since, is kept.
-    shutil.copy(project.folder / "config.yaml", project.folder / "configs/other.yaml")
+    (project.folder / "configs/other.yaml").write_text("{}")
     append_lines(project.folder / ".snakemake/unitscope/owners", [[[IMAGES], "configs/other.yaml", "{}"]])
     flip(project.folder / RS, place=-3)
     removed = clean(project, "--yes")
@@ -46,9 +44,7 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
 def test_an_experiment_that_was_taken_out_is_removed_with_its_folder(project):
     small = project.config()["experiments"]["small"]
     project.change("experiments", {"other": small})
-    # Without a record of its owner, a file is kept where another config bears its name.
-    (project.folder / ".snakemake/unitscope/owners").unlink()
-    (project.folder / "made.lock").unlink()
+    # Another config may share what bears a name of its own.
     (project.folder / "configs/other.yaml").write_text("experiments: {small: {}}")
     assert "Nothing to remove" in clean(project)
     (project.folder / "configs/other.yaml").unlink()
