@@ -6,6 +6,7 @@
 # make bench  speed against other libraries and against the floor
 # make report the figures and tables as one page
 # make push   send the artifacts to DVC's remote, once they are vouched for and whole
+# make clean  list the artifacts of earlier settings; CLEAN=yes removes them
 # make restore  a clone's artifacts from DVC's remote, so that there is nothing left to run
 # make faults  kill, stop and hinder a small flow in every way that a machine knows; every artifact has to come out the same
 # make fuzz   a thousand damaged files for each reader: it reads or refuses, and runs nothing; a new sequence of steps
@@ -21,10 +22,18 @@ export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 export OMP_WAIT_POLICY := PASSIVE
 export MALLOC_MMAP_THRESHOLD_ := 1073741824
 export MALLOC_TRIM_THRESHOLD_ := 1073741824
+# Of a notebook, whose package the environment may not have.
+export MPLBACKEND := agg
+# Snakemake and Matplotlib keep caches in the home folder, where that can be written.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+export MPLCONFIGDIR := $(CURDIR)/.snakemake/cache/matplotlib
+endif
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
-.PHONY: run lint check test verify plan bench report push restore faults fuzz lock
+.PHONY: run lint check test verify plan bench report push restore clean faults fuzz lock
 run: $(VENV)/run.installed
 	@python scripts/check.py --config $(CONFIG)
 	@python scripts/unlock.py
@@ -67,6 +76,9 @@ push: $(VENV)/run.installed
 restore: $(VENV)/run.installed
 	@python scripts/restore.py
 
+clean: $(VENV)/run.installed
+	@python scripts/clean.py --config $(CONFIG) $(if $(filter yes,$(CLEAN)),--yes)
+
 report: $(VENV)/run.installed
 	@python scripts/report.py --config $(CONFIG)
 
@@ -82,16 +94,22 @@ lock:
 	uv pip compile --universal --python-version 3.11 --quiet --extra bench --constraints requirements.lock \
 		pyproject.toml --output-file requirements-bench.lock
 
+# Installs packages, unless the environment belongs to another clone, whose library it would lose.
+INSTALL = @other=$$(cd / && env -u PYTHONPATH $(abspath $(VENV))/bin/python -c 'import importlib.util, pathlib; \
+	found = importlib.util.find_spec("unitscope"); print(pathlib.Path(found.origin).resolve().parents[1] if found else "")'); \
+	if test -n "$$other" && test "$$other" != "$(realpath $(CURDIR))"; then \
+		echo "The environment $(VENV) belongs to $$other: nothing is installed into it, and make uses the library of $(CURDIR)."; \
+		echo "For an environment of its own, remove the link $(VENV), or call make VENV=FOLDER."; \
+	else \
+		set -e; for packages in $(1); do $(VENV)/bin/python -m pip install --quiet $$packages; done; touch $@; \
+	fi
+
 $(VENV)/run.installed: requirements.lock pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	$(call INSTALL,"--requirement requirements.lock" "--no-deps --no-build-isolation --editable .")
 
 $(VENV)/test.installed: requirements-test.lock $(VENV)/run.installed
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements-test.lock
-	touch $@
+	$(call INSTALL,"--requirement requirements-test.lock")
 
 $(VENV)/bench.installed: requirements-bench.lock $(VENV)/run.installed
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements-bench.lock
-	touch $@
+	$(call INSTALL,"--requirement requirements-bench.lock")

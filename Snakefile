@@ -34,6 +34,15 @@ rule all:
         rules.reproduction.output if STUDY.reproduction else [],
 
 
+# `snakemake networks` makes what all experiments begin with. (--until ends after the first rule that it names.)
+rule networks:
+    input:
+        expand(
+            "data/checkpoints/{network}.pt",
+            network=sorted({chosen["network"] for chosen in STUDY.experiments.values()}),
+        ),
+
+
 # `snakemake experiment_NAME` brings one experiment up to date.
 for name in STUDY.experiments:
 
@@ -42,6 +51,13 @@ for name in STUDY.experiments:
             f"experiment_{name}"
         input:
             targets(name),
+
+
+try:
+    if workflow.is_main_process:
+        refuse_collisions(files_of(workflow, values_of))
+except UserError as error:
+    raise WorkflowError(f"{CONFIG}: {error}") from None
 
 
 # Where jobs run here, how many may start in a second needs no limit. With the one that Snakemake has, every job that has

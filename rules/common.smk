@@ -1,11 +1,13 @@
 # What the rules share: the study that the config describes, and small helpers that look things up in it.
 
+import json
 import os
 import platform
 import re
 import shutil
 import sys
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -22,9 +24,12 @@ os.environ.update(
     # take 1.2 times as long).
     MALLOC_MMAP_THRESHOLD_=str(2**30),
     MALLOC_TRIM_THRESHOLD_=str(2**30),
+    # That of a notebook draws in the notebook, if its package is there at all.
+    MPLBACKEND="agg",
 )
 
 from unitscope.artifacts import canonical_json, read_json, write_bytes
+from unitscope.collisions import refuse_collisions
 from unitscope.comparison import numbered, reductions, variants
 from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
 from unitscope.config_files import read_all, with_numbers
@@ -32,11 +37,12 @@ from unitscope.console import processors
 from unitscope.contents import Contents
 from unitscope.decoding import IMAGE_SUFFIXES
 from unitscope.errors import UserError
+from unitscope.figure_names import OF_ANALYSES, OVERVIEWS, layer_figures, overviews
 from unitscope.folders import label_files
 from unitscope.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest
 from unitscope.sampling import select_units
-from unitscope.snakemake_internals import install, is_to_be_recorded
+from unitscope.snakemake_internals import files_of, install, is_to_be_recorded
 from unitscope.study import complete, load_study
 
 try:
@@ -51,12 +57,13 @@ if not workflow.configfiles:
     configfile: "config.yaml"
 
 
+CONFIG = ", ".join(map(str, workflow.configfiles))
+# On the command line, Snakemake takes it for a text.
+if isinstance(config.get("takeover"), str):
+    config["takeover"] = {"true": True, "false": False}.get(config["takeover"].lower(), config["takeover"])
 try:
     STUDY = complete(
-        with_numbers(config, READING),
-        ", ".join(map(str, workflow.configfiles)),
-        ROOT,
-        paths=[Path(file) for file in workflow.configfiles],
+        with_numbers(config, READING), CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles]
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -235,7 +242,52 @@ def to_lower(job):
     return f"{now}, for this layer alone by {canonical_json(others | {layer: batch // 2})}."
 
 
-install(workflow, cannot_run, source_now, to_lower, checks=["taps"])
+# Params that are no settings of a job: what they hold follows from the code, the raw data, or the rest of the study.
+NO_SETTINGS = ("code", "source", "scratch", "keep", "folder", "analyses", "config")
+
+
+def settings_of(job):
+    """Return the settings of a job, by which what it writes is told from what another config writes there."""
+    params = {name: value for name, value in job.params._allitems() if name not in NO_SETTINGS}
+    found = {
+        name: json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
+        for name, value in params.items()
+    }
+    if "experiment" in job.wildcards.keys():
+        # Tables and figures read them all. Which analyses are asked for makes no difference.
+        chosen = experiment(job.wildcards)
+        found |= {"network": chosen["network"], "layers": list(chosen["layers"]), "methods": list(chosen["methods"])}
+    return found
+
+
+@cache
+def described_by(path):
+    """Return the study of another config; None where it is none."""
+    try:
+        return load_study(ROOT, Path(path))
+    except UserError:
+        return None
+
+
+def equal_today(job, path):
+    """Return whether another config describes a job's data set, network or experiment as this one does."""
+    known = job.wildcards.get("dataset"), job.wildcards.get("network"), job.wildcards.get("experiment")
+    other = described_by(path)
+    return other is not None and any(known) and described(STUDY, *known) == described(other, *known)
+
+
+def described(study, dataset, network, experiment):
+    """Return what a study says of a data set, a network or an experiment, whichever analyses it asks for."""
+    chosen = {key: value for key, value in study.experiments.get(experiment, {}).items() if key != "analyses"}
+    network = chosen.get("network", network)
+    return study.device, study.datasets.get(dataset), study.networks.get(network), chosen
+
+
+install(
+    *(workflow, cannot_run, source_now, to_lower, settings_of, equal_today),
+    takeover=config.get("takeover", False),
+    checks=["taps"],
+)
 
 
 def recipe(wildcards):
@@ -417,16 +469,38 @@ def targets(name):
         f"{folder}.depth.csv",
     ]
     files += [f"{folder}/claims.csv"] if answers_claims(name) else []
-    files += expand(
-        f"{folder}/figures/{{layer}}.{{method}}.{{kind}}.png",
-        layer=list(chosen["layers"]),
-        method=list(chosen["methods"]),
-        kind=["sheet", "responses"],
-    )
-    if STUDY.networks[chosen["network"]]["dataset"]:
-        files += expand(f"{folder}/figures/{{figure}}.png", figure=FIGURES)
+    images = STUDY.networks[chosen["network"]]["dataset"]
+    files += [f"{folder}/figures/{figure}.png" for figure in [*layer_figures(chosen), *overviews(chosen, images)]]
+    if images:
         files += [file for analysis in analyses_of(name) for file in ANALYSES[analysis](name)]
     return files
+
+
+def values_of(names):
+    """Return the values that wildcards of these names take together."""
+    values = [{}]
+    for name, known in (("dataset", STUDY.datasets), ("network", STUDY.networks), ("entry", OVER_EPOCHS)):
+        values = [{**one, name: value} for one in values for value in known] if name in names else values
+    if "experiment" in names:
+        values = [
+            {**one, "experiment": name, **own}
+            for one in values
+            for name, chosen in STUDY.experiments.items()
+            for own in values_in(chosen, names)
+        ]
+    return values
+
+
+def values_in(chosen, names):
+    """Return the values that wildcards of these names take together within an experiment."""
+    known = {
+        "layer": chosen["layers"],
+        "method": chosen["methods"],
+        "readout": {"mean", chosen["readout"]},
+        "block": ["0"],
+    }
+    known = {name: sorted(values) for name, values in known.items() if name in names}
+    return [dict(zip(known, values, strict=True)) for values in product(*known.values())]
 
 
 def of_checkpoints(pattern):
@@ -502,47 +576,45 @@ def scale_tables(wildcards):
 
 
 def scale_files(name):
-    """Return what rescaling writes: a figure of which scores move."""
-    return [f"results/{name}/figures/scale.png"]
+    """Return no table: the scores under other scales are read by the figure and the claims."""
+    return []
 
 
 def natural_files(name):
-    """Return what RS on natural images writes: a table, and figures beside RS on images made for units."""
-    return [f"results/{name}/natural.csv", *(f"results/{name}/figures/{figure}.png" for figure in NATURAL_FIGURES)]
+    """Return the table of RS on natural images."""
+    return [f"results/{name}/natural.csv"]
 
 
 def importance_files(name):
-    """Return what is written of what foretells the cost of an ablation."""
-    return [f"results/{name}/{file}" for file in ["importance.csv", "partial.csv", "figures/importance.png"]]
+    """Return the tables of what predicts the cost of an ablation."""
+    return [f"results/{name}/{file}" for file in ["importance.csv", "partial.csv"]]
 
 
 def reliability_files(name):
-    """Return what is written of reliability and nulls."""
-    return [f"results/{name}/{file}" for file in ["reliability.csv", "nulls.csv", "figures/nulls.png"]]
+    """Return the tables of reliability and nulls."""
+    return [f"results/{name}/{file}" for file in ["reliability.csv", "nulls.csv"]]
 
 
 def joint_files(name):
-    """Return what joint ablation writes: interactions by layer and method of IAM, their summary, a figure."""
-    if not iam_methods(STUDY.experiments[name]):
-        return []
-    return [f"results/{name}/joint.csv", f"results/{name}/figures/joint.png"]
+    """Return the summary of joint ablation; there is none without a method of IAM."""
+    return [f"results/{name}/joint.csv"] if iam_methods(STUDY.experiments[name]) else []
 
 
 def cumulative_files(name):
-    """Return what cumulative ablation writes: curves, the areas under them, a figure."""
-    return [f"results/{name}/cumulative_areas.csv", f"results/{name}/figures/cumulative.png"]
+    """Return the areas under the curves of cumulative ablation."""
+    return [f"results/{name}/cumulative_areas.csv"]
 
 
 def graph_files(name):
-    """Return the substitution graphs of an experiment, what is measured of them, and their figure."""
+    """Return the substitution graphs of an experiment, and their measures."""
     chosen = STUDY.experiments[name]
     graphs = expand("graph/{layer}.{method}.graphml", layer=list(chosen["layers"]), method=iam_methods(chosen))
-    return [f"results/{name}/{file}" for file in [*graphs, "graphs.csv", "figures/graph.png"]]
+    return [f"results/{name}/{file}" for file in [*graphs, "graphs.csv"]]
 
 
 def inhibition_files(name):
-    """Return the tables of inhibition of an experiment, and their figure."""
-    return [f"results/{name}/{file}" for file in ["inhibition.csv", "inhibition_layers.csv", "figures/inhibition.png"]]
+    """Return the tables of inhibition of an experiment."""
+    return [f"results/{name}/{file}" for file in ["inhibition.csv", "inhibition_layers.csv"]]
 
 
 def of_graphs(ending):

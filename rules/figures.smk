@@ -1,10 +1,5 @@
 # Figures over all layers, and for each layer its images and its response matrix.
 
-FIGURES = [
-    *("selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes"),
-    *("ablation", "ablation_rs_z", "ablation_rs_q"),
-]
-
 
 rule figures:
     input:
@@ -20,7 +15,7 @@ rule figures:
         figure("ablation", "Ablation", figure="loss by selectivity and RS"),
         figure("ablation_rs_z", "Ablation", figure="loss by selectivity and RS, standardized"),
         figure("ablation_rs_q", "Ablation", figure="loss by selectivity and RS, over the 99th percentile"),
-        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=FIGURES),
+        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=OVERVIEWS),
     log:
         "logs/{experiment}/figures.log",
     benchmark:

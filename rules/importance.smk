@@ -1,8 +1,5 @@
 # RS on natural images; what foretells the cost of an ablation; how far the scores can be trusted.
 
-NATURAL_FIGURES = ["natural", "natural_z", "natural_q"]
-
-
 # --- RS on natural images ---------------------------------------------------------------------------------------------
 
 
@@ -31,7 +28,7 @@ rule natural_figures:
         figure("natural", "Natural images", score="RS"),
         figure("natural_z", "Natural images", score="RS, standardized"),
         figure("natural_q", "Natural images", score="RS, over the 99th percentile"),
-        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=NATURAL_FIGURES),
+        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=OF_ANALYSES["natural"]),
     log:
         "logs/{experiment}/natural_figures.log",
     benchmark:

@@ -72,8 +72,10 @@ rule taps:
             {key: value for key, value in network(wildcards).items() if key not in ("training", "seed")}
         ),
         layers=lambda wildcards: list(experiment(wildcards)["layers"]),
+        where=lambda wildcards: f"experiments.{STUDY.entries[wildcards.experiment]}.layers",
         code=code_and_network("taps"),
         python=own,
     shell:
         "python scripts/taps.py --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
-        " --network {params.network:q} --layers {params.layers:q} --output {output:q} --code {params.code:q} --log {log:q}"
+        " --network {params.network:q} --layers {params.layers:q} --where {params.where:q} --output {output:q}"
+        " --code {params.code:q} --log {log:q}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unitscope import console
 from unitscope.errors import UserError
+from unitscope.layer_names import refuse_unknown_layers
 from unitscope.layers import Tap, left_out
 from unitscope.planning import layers_before_training
 from unitscope.study import DATASETS, load_study
@@ -37,6 +38,8 @@ def main(arguments: argparse.Namespace) -> None:
         print("\nLeft out:")
         for path, reason in reasons.items():
             print(f"  {path}: {reason}.")
+    where = f"experiments.{study.entries[arguments.experiment]}.layers"
+    refuse_unknown_layers(experiment["layers"], [tap.layer for tap in known], network["model"], where)
 
 
 def table(known: list[Tap], chosen: Iterable[str]) -> str:

@@ -1,7 +1,6 @@
 """Say what a run would do, before it does: jobs by rule, hours by a calibration on this machine, bytes of artifacts."""
 
 import argparse
-import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from unitscope import console, devices
 from unitscope.artifacts import canonical_json
 from unitscope.config import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
+from unitscope.layer_names import refuse_unknown_layers
+from unitscope.leftovers import told
 from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
 from unitscope.study import load_study
 
@@ -82,11 +83,10 @@ def main(arguments: argparse.Namespace) -> None:
 
 def to_be_done(config: list[Path]) -> tuple[Counter[str], set[str]]:
     """Return the number of jobs of each rule, and the files that are to be made."""
-    command = ["snakemake", "--configfile", *map(str, config), "--summary"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"Snakemake cannot plan {' '.join(map(str, config))}: {done.stderr.strip().splitlines()[-1]}")
-    header, *rows = done.stdout.splitlines()
+    study = ["snakemake", "--configfile", *map(str, config)]
+    # A summary is also given of what a run would refuse.
+    told(*study, "-n", "--quiet", "all")
+    header, *rows = told(*study, "--summary").splitlines()
     names = header.split("\t")
     files = [dict(zip(names, row.split("\t"), strict=False)) for row in rows]
     files = [file for file in files if file["plan"] != "no update"]
@@ -168,6 +168,8 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
                 seconds = calibration.training(network["training"], epochs)
             add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
         for experiment in working[name]:
+            chosen, where = study.experiments[experiment]["layers"], f"experiments.{study.entries[experiment]}.layers"
+            refuse_unknown_layers(chosen, calibration.taps, network["model"], where)
             of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)
     for source, settings in study.datasets.items():
         if source in data and f"data/datasets/{source}.h5" in pending:
@@ -193,11 +195,6 @@ def of_experiment(
         return calibration.cumulative(layer, len(settings["methods"]), settings["cumulative"], clamped)
 
     for layer, wanted in settings["layers"].items():
-        if layer not in calibration.taps:
-            raise UserError(
-                f"experiments.{name}.layers names {layer!r}, which the network does not have. Its layers are: "
-                f"{', '.join(calibration.taps)}."
-            )
         images = {key: settings[key] for key in ("seeds", "readout")} | with_batch(settings["images"], layer)
         ablation = with_batch(settings["ablation"], layer)
         for method, recipe in settings["methods"].items():
@@ -259,4 +256,4 @@ def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

@@ -9,7 +9,8 @@ import subprocess
 
 from unitscope import console
 from unitscope.errors import UserError
-from unitscope.ledger import gate, locked_rows
+from unitscope.ledger import gate, locked_rows, vouches
+from unitscope.leftovers import leftovers, planned
 from unitscope.store import MENDED, Recorded, agrees, mend_lock, unsound_in_cache, unsound_in_store
 
 
@@ -22,10 +23,16 @@ def main(arguments: argparse.Namespace) -> None:
     """Look, send, look again."""
     if mend_lock():
         print(MENDED)
+    asked = planned()
+    folders = tuple({"/".join(path.split("/")[:2]) + "/" for path in asked if path.startswith("results/")})
+    # DVC records the folder of an experiment as a whole.
+    if left := [path for path in leftovers("config.yaml", asked).files if path.startswith(folders)]:
+        raise UserError(
+            f"Nothing is sent: {left[0]} and {len(left) - 1} other files belong to earlier settings of config.yaml. "
+            "List them with `make clean`, and remove them with `make clean CLEAN=yes`."
+        )
     looked, locked = gate(), locked_rows()
-    reasons = looked.reasons or [
-        f"{row['path']} is not recorded" for row in looked.rows if locked.get(row["path"]) != row
-    ]
+    reasons = looked.reasons or [f"{row['path']} is not recorded" for row in looked.rows if not vouches(locked, row)]
     if not reasons and not agrees(looked.rows):
         reasons = ["dvc.lock and made.lock differ"]
     if reasons:
@@ -43,4 +50,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

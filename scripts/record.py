@@ -13,6 +13,7 @@ from unitscope import console
 from unitscope.console import log
 from unitscope.contents import append_lines
 from unitscope.ledger import gate, write_lock
+from unitscope.owners import Owners
 from unitscope.store import TOLD, agrees, links_out, stages, untold
 
 
@@ -41,7 +42,7 @@ def main(arguments: argparse.Namespace) -> None:
     if not here or not ran("dvc", "commit", "--force", *here):
         return
     if agrees(rows):
-        write_lock(rows)
+        write_lock(Owners().with_owners(rows))
     else:
         log.warning("Something has changed while DVC recorded it. The next call records it again.")
 

@@ -16,6 +16,7 @@ from unitscope import console
 from unitscope.config_files import read_all
 from unitscope.errors import UserError
 from unitscope.ledger import gate, write_lock
+from unitscope.owners import Owners
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +42,7 @@ def main(arguments: argparse.Namespace) -> None:
         looked.reasons.append("the config or the code has changed while the stage ran")
     if looked.reasons:
         raise UserError(f"DVC records nothing: {'; '.join(looked.reasons[:5])}. Then run `dvc repro` again.")
-    write_lock(looked.rows, keep=True)
+    write_lock(Owners().with_owners(looked.rows), keep=True)
 
 
 def study_has_changed(arguments: argparse.Namespace) -> bool:
@@ -59,4 +60,4 @@ def study_has_changed(arguments: argparse.Namespace) -> bool:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

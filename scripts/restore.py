@@ -52,4 +52,4 @@ def run(*command: str, why: str) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    console.run(parser(), main, in_project=True)

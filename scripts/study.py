@@ -26,6 +26,7 @@ SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
 """Scripts whose code belongs to a section; all others belong to the experiments."""
 NO_RULE = [
     "check",
+    "clean",
     "layers",
     "plan",
     "push",

@@ -10,13 +10,12 @@ import numpy as np
 
 from unitscope import artifacts, console, tables
 from unitscope.answers import compared
+from unitscope.figure_names import BY_LAYER, layer_figures, overviews
 from unitscope.ledger import locked_rows, other_versions
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
 ANSWERS = ("responses", "preactivations")
-BY_LAYER = (".sheet", ".responses")
-"""Endings of figures that show one layer and method."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,14 +27,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Print a table for each experiment of the config."""
-    for experiment, settings in load_study(ROOT, *arguments.config).experiments.items():
+    study = load_study(ROOT, *arguments.config)
+    for experiment, settings in study.experiments.items():
         folder = arguments.results / experiment
         units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")
         print(tables.summary(units, layers))
         print(rounding(folder / "images", settings))
         print("\nFigures (each beside its PDF):")
-        for line in figures(folder / "figures"):
+        for line in figures(folder / "figures", settings, study.networks[settings["network"]]["dataset"]):
             print(f"  {line}")
         print(f"\nEvery unit, to look at in a browser: {folder / 'atlas.html'}")
     for line in other_versions(locked_rows().values()):
@@ -62,12 +62,14 @@ def rounding(folder: Path, experiment: Mapping[str, Any]) -> str:
     )
 
 
-def figures(folder: Path) -> list[str]:
-    """Return the paths of the figures; those of single layers as one pattern for each kind."""
-    found = sorted(folder.glob("*.png"))
-    whole = [str(path) for path in found if not path.stem.endswith(BY_LAYER)]
-    counts = {kind: sum(path.stem.endswith(kind) for path in found) for kind in BY_LAYER}
-    return whole + [f"{folder}/*{kind}.png ({count})" for kind, count in counts.items() if count]
+def figures(folder: Path, experiment: Mapping[str, Any], dataset: str | None) -> list[str]:
+    """Return the paths of an experiment's figures; those of single layers as one pattern for each kind."""
+    there = {path.stem for path in folder.glob("*.png")}
+    whole = [f"{folder / name}.png" for name in sorted(overviews(experiment, dataset)) if name in there]
+    counts = {
+        kind: sum(name.endswith(f".{kind}") for name in layer_figures(experiment) if name in there) for kind in BY_LAYER
+    }
+    return whole + [f"{folder}/*.{kind}.png ({count})" for kind, count in counts.items() if count]
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import torch
 from unitscope import console, devices
 from unitscope.artifacts import write_json
 from unitscope.datasets import Dataset, open_dataset
-from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, example_images, faithful
+from unitscope.layer_names import refuse_unknown_layers
 from unitscope.layers import left_out, taps
 from unitscope.networks import build, freeze, load_checkpoint, normalized
 from unitscope.normalization import OnPixels
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--network", type=json.loads, required=True, help="the network's settings, as JSON")
     result.add_argument("--layers", nargs="+", required=True, help="names of the layers")
+    result.add_argument("--where", default="layers", help="key of the config that names them, for messages")
     result.add_argument("--output", type=Path, required=True, help="where the list goes (.json)")
     return result
 
@@ -42,12 +43,7 @@ def main(arguments: argparse.Namespace) -> None:
             shape = dataset.shape
             module = untrained(arguments.network, dataset)
     known = {tap.layer: tap for tap in taps(module, shape)}
-    for layer in arguments.layers:
-        if layer not in known:
-            raise UserError(
-                f"layers names {layer!r}, which the network {arguments.network['model']} does not have. "
-                f"Its layers are: {', '.join(known)}."
-            )
+    refuse_unknown_layers(arguments.layers, known, arguments.network["model"], arguments.where)
     for path, reason in left_out(module, list(known.values())).items():
         console.log.info("%s is left out: %s", path, reason)
     chosen = [asdict(tap) for tap in known.values() if tap.layer in arguments.layers]

@@ -340,6 +340,15 @@ def _check_analyses(experiment: Mapping[str, Any], where: str) -> None:
         )
 
 
+def by_name(name: str) -> tuple[list[str | int], str]:
+    """Return the key by which names are sorted: numbers in them by value, so that conv2 precedes conv10.
+
+    Methods, layers and claims are sorted, so that no result depends on their order in a config.
+    """
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
 def iam_methods(experiment: Mapping[str, Any]) -> list[str]:
     """Return the methods of an experiment that maximize IAM: whose substitutes are removed and make a graph."""
     methods = experiment["methods"].items()
@@ -424,6 +433,9 @@ def _experiment(
         layer: _filled(own.get("units", whole["units"]), schema["$defs"]["units"], schema)
         for layer, own in layers.items()
     }
+    if not any(map(_is_pattern, layers)):
+        # Of two patterns that match a layer the later one counts: their order stays.
+        whole["layers"] = {layer: whole["layers"][layer] for layer in sorted(layers, key=by_name)}
     methods = whole["methods"]
     methods = methods if isinstance(methods, Mapping) else {method: {} for method in methods}
     asked = settings.get("methods", {})
@@ -439,8 +451,10 @@ def _experiment(
             schema,
             name,
         )
-        for method in methods
+        for method in sorted(methods, key=by_name)
     }
+    whole["analyses"] = sorted(whole["analyses"])
+    whole["claims"] = {claim: whole["claims"][claim] for claim in sorted(whole["claims"], key=by_name)}
     del whole["units"], whole["ascent"]
     return whole
 
@@ -465,7 +479,7 @@ def _matched(wanted: Mapping[str, Any], known: Sequence[str], where: str) -> dic
             "and '-'. Rename the module, or name other layers."
         )
     places = {layer: place for place, layer in enumerate(known)}
-    return dict(sorted(found.items(), key=lambda item: places.get(item[0], len(places))))
+    return dict(sorted(found.items(), key=lambda item: (places.get(item[0], len(places)), by_name(item[0]))))
 
 
 def _batches(batch: Any, layers: Iterable[str], usual: int, where: str) -> Any:

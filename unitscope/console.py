@@ -14,7 +14,7 @@ import sys
 import textwrap
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -78,12 +78,29 @@ def study_parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
-def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> NoReturn:
-    """Parse the command line, run `main`, and exit: 0 when done, 1 with a paragraph on stderr when not."""
+def run(
+    parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None], in_project: bool = False
+) -> NoReturn:
+    """Parse the command line, run `main`, and exit: 0 when done, 1 with a paragraph on stderr when not.
+
+    Args:
+        parser: The command line.
+        main: What is done.
+        in_project: Whether it calls Snakemake or DVC, which look for the project in the working directory.
+    """
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     try:
         _open_log(arguments.log)
+        refuse_other_library(Path(sys.argv[0]))
+        if in_project and not Path("Snakefile").is_file():
+            raise UserError(
+                f"There is no Snakefile in {Path.cwd()}. Change to the folder of the project, and run again."
+            )
+        # Snakemake needs a cache, also where the home folder cannot be written.
+        os.environ |= caches(os.environ)
+        # Programs of the environment, such as dvc, are found without activating it.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         python = getattr(arguments, "python", "")
         code = RunningCode(Path(sys.argv[0]).resolve(), python, arguments.code) if arguments.code else None
         main(arguments)
@@ -101,13 +118,66 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     except OSError as error:
         if is_out_of_memory(error):
             _fail(_NO_MEMORY, arguments.log)
+        if option := option_of(error, arguments):
+            _fail(f"{option}: {error.filename}: {error.strerror}. Correct the path, and run again.", arguments.log)
         if error.errno not in _DISK_ERRORS:
-            _fail(_fault(error), arguments.log)
+            _fail(_by_hand(error) if is_by_hand(arguments) else _fault(error), arguments.log)
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{_DISK_ERRORS[error.errno]}{where} ({error.strerror or error}).", arguments.log)
     except Exception as error:
-        _fail(_NO_MEMORY if is_out_of_memory(error) else _fault(error), arguments.log)
+        told = _by_hand(error) if is_by_hand(arguments) else _fault(error)
+        _fail(_NO_MEMORY if is_out_of_memory(error) else told, arguments.log)
     sys.exit(0)
+
+
+def refuse_other_library(program: Path) -> None:
+    """Refuse to run a program of one clone with the library of another, as in an environment that both share.
+
+    Raises:
+        UserError: Python loads unitscope from another folder than that beside the program.
+    """
+    own, loaded = (
+        program.resolve().parent.parent / "unitscope",
+        Path(str(sys.modules["unitscope"].__file__)).resolve().parent,
+    )
+    if own.is_dir() and own.resolve() != loaded:
+        raise UserError(
+            f"{program} belongs to {own.parent}, but Python loads unitscope from {loaded.parent}. Set "
+            f"PYTHONPATH={own.parent}, or install an environment for this folder, and run again."
+        )
+
+
+def caches(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables that move caches into the working directory; none where the home folder can be written."""
+    folder = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or Path.home()) / ".cache")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return {}
+    except OSError:
+        pass
+    cache = Path.cwd() / ".snakemake/cache"
+    return {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
+
+
+_PATH_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST)
+
+
+def option_of(error: OSError, arguments: argparse.Namespace) -> str:
+    """Return the argument whose path an error is about; an empty text if it is about another path."""
+    if error.errno not in _PATH_ERRORS or error.filename is None:
+        return ""
+    found = Path(os.fsdecode(error.filename))
+    for name, value in vars(arguments).items():
+        paths = [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
+        if any(found == path or found in path.parents for path in paths):
+            return name
+    return ""
+
+
+def is_by_hand(arguments: argparse.Namespace) -> bool:
+    """Return whether a step of the flow was called by hand: a rule passes the digest of the code that it asks for."""
+    return hasattr(arguments, "output") and not arguments.code
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -172,6 +242,14 @@ def _fault(error: Exception) -> str:
     return (
         f"This is a fault of unitscope, not of your input: {type(error).__name__}: {error}. "
         "Please report it with the traceback."
+    )
+
+
+def _by_hand(error: Exception) -> str:
+    """Return the message for a step that was called with arguments which no rule has put together."""
+    return (
+        f"{Path(sys.argv[0]).name} cannot work with these arguments: {type(error).__name__}: {error}. Compare them "
+        "with those of the flow, which `snakemake --dry-run --printshellcmds` shows; --log FILE keeps the traceback."
     )
 
 

@@ -1,5 +1,6 @@
 """What is said of jobs that failed: which, why, and what to lower where memory ran out."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,3 +55,13 @@ def told(failures: Sequence[Failure], waiting: int, went_on: bool = True) -> str
         text = " ".join(filter(None, [f"{failure.job}:", why, failure.lower if memory else "", where]))
         lines += textwrap.wrap(text, 100, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
     return "\n".join([*lines, "Then give the same command again: it does what is left."])
+
+
+def error_of(said: str) -> str:
+    """Return the message of the error with which a call of Snakemake ended, without its places in rules."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    starts = [place for place, line in enumerate(lines) if re.match(r"\s*(\w+\.)*\w*(Error|Exception)\b", line)]
+    body = [line.strip() for line in (lines[starts[-1] :] if starts else lines[-1:]) if not line.startswith("  File ")]
+    # The kind of the error stands in a line of its own, or before the message.
+    first = re.sub(r"^(\w*Error|\w*Exception)( in file .*)?:\s*", "", body[0]) if body else ""
+    return " ".join(filter(None, [first, *body[1:]]))

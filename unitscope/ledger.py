@@ -23,6 +23,7 @@ from typing import Any
 
 from unitscope.artifacts import write_bytes
 from unitscope.contents import Contents, append_lines, read_lines
+from unitscope.failures import error_of
 from unitscope.provenance import source_digest
 
 FOLDER = Path(".snakemake/unitscope")
@@ -90,6 +91,10 @@ class Ledger:
         """Return all runs that wrote a path, the latest first."""
         return self._by_path.get(path, [])[::-1]
 
+    def paths(self) -> Iterable[str]:
+        """Return all paths that a run wrote."""
+        return self._by_path.keys()
+
     def note(self, run: Run) -> None:
         """Add a run."""
         if run not in self._by_key.get(run.key, []):
@@ -152,7 +157,7 @@ def locked_rows(lock: Path = LOCK) -> dict[str, dict[str, str]]:
                 row = json.loads(line)
                 wanted = ("path", "key", "sha256", "md5", "versions")
                 rows[row["path"]] = {key: str(row[key]) for key in wanted} | {
-                    key: str(row[key]) for key in ("code", "source") if key in row
+                    key: str(row[key]) for key in ("code", "source", "config", "settings") if key in row
                 }
     return rows
 
@@ -254,7 +259,7 @@ def gate(*words: str) -> Gate:
             check=False,
         )
         if done.returncode or not file.is_file():
-            return Gate([], [f"Snakemake cannot plan the study: {' '.join(done.stdout.split()[-100:])}"])
+            return Gate([], [f"Snakemake cannot plan the study: {error_of(done.stdout)}"])
         rows = [row for run in runs_in(file) for row in rows_of(run)]
         reasons = [row[1] for row in read_lines(file) if len(row) == 2 and row[0] == "stale"]
     reasons += [
@@ -304,4 +309,9 @@ def other_versions(rows: Iterable[Mapping[str, str]]) -> list[str]:
 def recorded(runs: Sequence[Run], lock: Path = LOCK) -> bool:
     """Return whether made.lock vouches for all of these runs."""
     rows = locked_rows(lock)
-    return all(rows.get(row["path"]) == row for run in runs for row in rows_of(run))
+    return all(vouches(rows, row) for run in runs for row in rows_of(run))
+
+
+def vouches(locked: Mapping[str, Mapping[str, str]], row: Mapping[str, str]) -> bool:
+    """Return whether the rows of made.lock, by path, contain a row; they also name its owner."""
+    return row.items() <= locked.get(row["path"], {}).items()

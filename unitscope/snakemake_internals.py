@@ -14,13 +14,14 @@ import json
 import os
 import platform
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import snakemake.workflow
 from snakemake.exceptions import WorkflowError
-from snakemake.io import _IOFile, is_flagged
+from snakemake.io import WILDCARD_REGEX, _IOFile, is_flagged
 from snakemake.logging import logger
 from snakemake.persistence import NO_PARAMS_CHANGE, MetadataRecord, ParamsChange
 from snakemake.persistence.file import FilePersistence
@@ -28,10 +29,12 @@ from snakemake.settings.types import RerunTrigger, SharedFSUsage
 from snakemake_interface_storage_plugins.io import Mtime
 
 from unitscope import ledger, store
+from unitscope.artifacts import canonical_json
 from unitscope.contents import Contents, append_lines, read_lines, signature
 from unitscope.errors import UserError
 from unitscope.failures import Failure, told
 from unitscope.ledger import Ledger, Run
+from unitscope.owners import OWNERS, Owner, Owners, conflict
 
 SPECIAL = ("directory", "pipe", "service", "touch", "update", "before_update")
 """Flags of files that are more, or less, than their bytes."""
@@ -60,6 +63,12 @@ class LedgerPersistence(FilePersistence):
     """Returns the digest of the raw data that a job reads, as they are now."""
     lower: Callable[[Any], str] = staticmethod(lambda job: "")
     """Returns the sentence that names the setting to lower where a job runs out of memory."""
+    settings: Callable[[Any], Any] = staticmethod(lambda job: {})
+    """Returns the settings of a job by which its artifacts are told from those of another config."""
+    equal_today: Callable[[Any, str], bool] = staticmethod(lambda job, config: False)
+    """Returns whether another config describes the same as this one for a job."""
+    takeover = False
+    """Whether this config may overwrite what another one owns, and owns it from then on."""
     checks: Collection[str] = ()
     """Rules that find mistakes of a config in the first minute: where one fails, nothing else begins."""
 
@@ -69,9 +78,13 @@ class LedgerPersistence(FilePersistence):
         self._gate = os.environ.get(ledger.GATE)
         self.contents = Contents(ledger.CONTENTS, trust=not self._gate)
         self.ledger = Ledger()
+        self.owners = Owners()
+        # Further configs are laid over the first, which names the study.
+        self._config = os.path.relpath([*map(str, self._workflow.configfiles), "the command line"][0])
         self._started: dict[Any, Any] = {}
         self._settled: dict[Any, bool] = {}
         self._restored: dict[str, tuple[str, Path]] = {}
+        self._jobs_restored: list[Any] = []
         self._undetermined: set[Any] = set()
         self._locked = False
         # Reached by successful jobs alone; `finished` by failed ones too.
@@ -269,12 +282,13 @@ class LedgerPersistence(FilePersistence):
                 if present.get(path) != sha256 and (present.get(path) or path not in job.temp_output)
             }
             places = {path: (sha256, place) for path, (sha256, place) in wrong.items() if place is not None}
-            if len(places) == len(wrong):
+            if len(places) == len(wrong) and not self._conflict(job):
                 self._restored.update(places)
                 for path in places:
                     why = "held other bytes" if present[path] else "was not there"
                     logger.info(f"{path} {why}: {'would be ' * self._workflow.dryrun}brought back from DVC's cache.")
                 self._seen_by_snakemake(job, places)
+                self._jobs_restored.append(job)
                 if self._locked:
                     self._copy_back()
                 return True
@@ -303,6 +317,43 @@ class LedgerPersistence(FilePersistence):
                     "give the same command again."
                 ) from None
         self._restored.clear()
+        for job in self._jobs_restored:
+            self._note_owner(job)
+        self._jobs_restored.clear()
+
+    # --- owners ------------------------------------------------------------------------------------------------------
+
+    def _claim(self, job: Any) -> Owner:
+        """Return this config with the settings of a job."""
+        return Owner(self._config, canonical_json(self.settings(job)))
+
+    def _conflict(self, job: Any) -> str:
+        """Return why a job may not overwrite what lies at its outputs; an empty text for most."""
+        if self.takeover:
+            return ""
+        present = [str(f) for f in job.output if self._content(str(f))]
+        return next(filter(None, (self._conflict_at(path, job) for path in present)), "")
+
+    def _conflict_at(self, path: str, job: Any) -> str:
+        owner = self.owners.of(path)
+        return conflict(path, owner, self._claim(job), partial(self.equal_today, job)) if owner else ""
+
+    def _note_owner(self, job: Any) -> None:
+        """Write down who owns a job's outputs: this config, unless another one with equal settings does already."""
+        claim = self._claim(job)
+        for path in map(str, job.output):
+            owner = self.owners.of(path)
+            shared = owner is not None and not self._conflict_at(path, job)
+            try:
+                self.owners.note([path], Owner(owner.config if owner and shared else self._config, claim.settings))
+            except OSError as error:
+                logger.warning(f"{OWNERS} cannot be written ({error}): {path} has no owner yet.")
+
+    def _adopt(self) -> None:
+        """Own the fresh artifacts that no config owns, such as those of a config that was renamed."""
+        for job in filter(self._has_key, self.dag.jobs):
+            if any(self.owners.of(str(f)) is None for f in job.output) and self._run(job) is not None:
+                self._note_owner(job)
 
     # --- what jobs write ---------------------------------------------------------------------------------------------
 
@@ -364,6 +415,7 @@ class LedgerPersistence(FilePersistence):
         try:
             outputs = {str(f): self.contents.sha256_and_md5(str(f)) for f in job.output}
             self.ledger.note(Run(key, outputs, source, ledger.versions(), getattr(job.params, "code", "")))
+            self._note_owner(job)
         except OSError as error:
             logger.warning(
                 f"{ledger.LEDGER} cannot be written ({error}): the next call will write {job.output[0]} again."
@@ -435,6 +487,11 @@ class LedgerPersistence(FilePersistence):
                         )
             return
         self._refuse_cut_off_plans()
+        if not self._workflow.touch:
+            order = {rule: place for place, rule in enumerate(self._workflow.rules)}
+            for job in sorted(filter(self._has_key, due), key=lambda job: (order[job.rule], str(job.output))):
+                if reason := self._conflict(job):
+                    raise WorkflowError(reason)
         self._tell_of_other_code(due)
         if not self._workflow.dryrun and not self._workflow.touch:
             for reason in sorted(filter(None, map(self.refuse, due)))[:1]:
@@ -513,6 +570,8 @@ class LedgerPersistence(FilePersistence):
     def _after(self) -> None:
         if not self._workflow.is_main_process or self._workflow.touch:
             return
+        if not self._workflow.dryrun:
+            self._adopt()
         if self._gate:
             ledger.append_runs(Path(self._gate), self.vouched())
             append_lines(Path(self._gate), (["stale", why] for why in self._reasons()))
@@ -543,6 +602,9 @@ def install(
     refuse: Callable[[Any], str],
     source: Callable[[Any], str],
     lower: Callable[[Any], str] = lambda job: "",
+    settings: Callable[[Any], Any] = lambda job: {},
+    equal_today: Callable[[Any, str], bool] = lambda job, config: False,
+    takeover: bool = False,
     checks: Collection[str] = (),
 ) -> None:
     """Put the ledger in the place of Snakemake's comparisons.
@@ -552,10 +614,15 @@ def install(
         refuse: Returns why a job that is due cannot be executed here; an empty text for most.
         source: Returns the digest of the raw data that a job reads, as they are now; an empty text for most.
         lower: Returns the sentence that names the setting to lower where a job runs out of memory; may be empty.
+        settings: Returns the settings of a job by which its artifacts are told from those of another config.
+        equal_today: Returns whether another config describes the same as this one for a job.
+        takeover: Whether this config may overwrite what another one owns.
         checks: Rules that find mistakes of a config in the first minute: where one fails, nothing else begins.
     """
     LedgerPersistence.refuse, LedgerPersistence.source = staticmethod(refuse), staticmethod(source)
     LedgerPersistence.lower, LedgerPersistence.checks = staticmethod(lower), checks
+    LedgerPersistence.settings, LedgerPersistence.takeover = staticmethod(settings), takeover
+    LedgerPersistence.equal_today = staticmethod(equal_today)
     snakemake.workflow.FilePersistence = LedgerPersistence
     if not hasattr(_IOFile.is_newer, "by_ledger"):
         _IOFile.is_newer = _by_bytes(_IOFile.is_newer)
@@ -573,6 +640,39 @@ def _by_bytes(is_newer: Callable[..., Any]) -> Callable[..., Any]:
 
     by_bytes.by_ledger = True  # type: ignore[attr-defined]
     return by_bytes
+
+
+def files_of(
+    workflow: Any, values: Callable[[Collection[str]], Iterable[Mapping[str, str]]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file that the rules write for a study, and words that name the job.
+
+    Where Snakemake reads other wildcards from a path than those that it was made from, it is yielded with those too.
+
+    Args:
+        workflow: The workflow, its rules read.
+        values: Returns the values that wildcards of these names take together.
+    """
+    for rule in workflow.rules:
+        if not rule.output:
+            continue
+        files = [*rule.output, *rule.log, *([rule.benchmark] if rule.benchmark else [])]
+        patterns = [WILDCARD_REGEX.sub(r"{\g<name>}", str(file)) for file in files]
+        for wildcards in values(rule.wildcard_names):
+            paths = [pattern.format_map(wildcards) for pattern in patterns]
+            parsed = rule.output[0].match(paths[0])
+            # Else they are another rule's, by its constraints.
+            if parsed is None:
+                continue
+            words = _words(rule, wildcards)
+            yield from ((path, words) for path in paths)
+            if parsed.groupdict() != wildcards:
+                yield paths[0], _words(rule, parsed.groupdict())
+
+
+def _words(rule: Any, wildcards: Mapping[str, str]) -> str:
+    named = ", ".join(f"{name} {value!r}" for name, value in sorted(wildcards.items()))
+    return f"{rule.name} ({named})" if named else str(rule.name)
 
 
 def is_to_be_recorded(workflow: Any) -> bool:

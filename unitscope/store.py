@@ -166,8 +166,15 @@ def stages() -> dict[str, str]:
 
 
 def told(*command: str) -> str:
-    """Return what a command prints."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """Return what a command prints.
+
+    Raises:
+        UserError: It failed.
+    """
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"`{' '.join(command)}` has failed: {' '.join((done.stderr or done.stdout).split())}")
+    return done.stdout
 
 
 # --- DVC's cache -----------------------------------------------------------------------------------------------------

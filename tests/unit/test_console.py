@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 from projects import ROOT
+
+from unitscope.console import caches
 
 PROGRAM = """
 import sys, time
@@ -106,6 +109,57 @@ def test_an_error_is_a_paragraph_and_the_traceback_goes_into_the_log(tmp_path, e
     assert words in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
     assert "Traceback (most recent call last)" in (tmp_path / "a.log").read_text()
+
+
+BY_HAND = """
+import json, sys
+from pathlib import Path
+from unitscope import console
+
+def main(arguments):
+    arguments.settings["steps"]
+    open(arguments.table)
+    arguments.output.write_text("")
+
+parser = console.parser("A step.")
+parser.add_argument("--settings", type=json.loads, required=True)
+parser.add_argument("--table", type=Path)
+parser.add_argument("--output", type=Path, required=True)
+console.run(parser, main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--settings", "{}", "--output", "a"], "step.py cannot work with these arguments: KeyError: 'steps'"),
+        (["--settings", "[]", "--output", "a"], "cannot work with these arguments: TypeError"),
+        (["--settings", '{"steps": 1}', "--table", "no.csv", "--output", "a"], "table: no.csv: No such file"),
+        (["--settings", '{"steps": 1}', "--table", ".", "--output", "a"], "table: .: Is a directory"),
+        (["--settings", '{"steps": 1}', "--table", "step.py", "--output", "no/a"], "output: no/a: No such file"),
+        (["--settings", '{"steps": 1}', "--table", "step.py/x", "--output", "a"], "table: step.py/x: Not a directory"),
+    ],
+)
+def test_arguments_of_a_step_by_hand_are_no_fault_of_unitscope(tmp_path, words, said):
+    (tmp_path / "step.py").write_text(BY_HAND)
+    done = subprocess.run(
+        [sys.executable, "step.py", *words],
+        **{"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and said in " ".join(done.stderr.split())
+    assert "fault of unitscope" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_caches_are_moved_where_the_home_folder_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert caches({"HOME": str(tmp_path)}) == {} and caches({"XDG_CACHE_HOME": str(tmp_path / "new")}) == {}
+    moved = caches({"HOME": "/proc/nowhere"})
+    assert moved == caches({"HOME": str(tmp_path), "XDG_CACHE_HOME": "/proc/nowhere"})
+    assert set(moved) == {"XDG_CACHE_HOME", "MPLCONFIGDIR"}
+    assert all(Path(folder).is_relative_to(tmp_path) for folder in moved.values())
 
 
 def test_sigterm_ends_a_program_in_order(tmp_path):

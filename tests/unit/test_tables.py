@@ -231,7 +231,9 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     artifacts.write_table(folder / "units.csv", units)
     artifacts.write_table(folder / "layers.csv", layers)
     (folder / "figures").mkdir()
-    for name in ("depth", "a.b.am.sheet", "a.b.am.responses"):
+    # The last three are left over from earlier settings.
+    left = ("graph", "conv9.am.sheet", "conv1.iam_z.sheet")
+    for name in ("depth", "conv1.am.sheet", "conv1.am.responses", *left):
         (folder / "figures" / f"{name}.png").touch()
     for method, shift in (("am", 0.0), ("iam", -0.25)):
         with artifacts.create_hdf5(folder / f"images/conv1.{method}.h5", {}) as file:
@@ -262,4 +264,5 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     assert "RS = 0: nobody else" in table
     assert str(folder / "figures/depth.png") in done.stdout
     assert "*.sheet.png (1)" in done.stdout
+    assert "graph.png" not in done.stdout
     assert "Rounding the images to 8 bits moved the RS of 1 of 6 images, by 0.250 at most." in done.stdout

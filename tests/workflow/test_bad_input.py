@@ -70,11 +70,46 @@ def test_a_layer_that_does_not_exist_is_found_out_before_the_training(project):
     done = project.try_to_run("snakemake", "--cores", "1")
     assert done.returncode == 1
     said = re.sub(r"\s+", " ", done.stdout)
-    assert "'hidden9'" in said
-    assert "Its layers are: hidden1, hidden2, logits." in said
+    sentence = (
+        "experiments.small.layers names 'hidden9', which the network mlp does not have. Did you mean 'hidden2'? Its "
+        "layers are: hidden1, hidden2, logits."
+    )
+    assert sentence in said
+    for script, words in (("plan", ["--config", "config.yaml"]), ("layers", ["config.yaml", "small"])):
+        alike = project.try_to_run("python", f"scripts/{script}.py", *words, PYTHONPATH=str(project.folder))
+        assert alike.returncode == 1 and f"Error: {sentence}" in re.sub(r"\s+", " ", alike.stdout)
     assert "rule checkpoint" not in done.stdout and "1 job failed, " in said and "What was finished is kept." in said
     kept = {name: value for name, value in project.hashes().items() if "taps.json" not in name}
     assert kept == {name: value for name, value in before.items() if "taps.json" not in name}
+
+
+@pytest.mark.parametrize(
+    ("experiments", "words"),
+    [
+        # Layers and methods may contain dots.
+        (
+            {"small": {"layers": ["a", "a.b"], "methods": {"c": {"objective": "am"}, "b.c": {"objective": "iam"}}}},
+            ["results/small/images/a.b.c.h5 would be written by both images", "layer 'a', method 'b.c'", "layer 'a.b'"],
+        ),
+        # Each path is of one experiment, but which layer and method it names cannot be told.
+        (
+            {
+                "small": {"layers": ["a"], "methods": {"b.c": {"objective": "am"}}},
+                "other": {"layers": ["a.b"], "methods": {"c": {"objective": "am"}}},
+            },
+            ["/images/a.b.c.h5 would be written by both", "layer 'a', method 'b.c'", "layer 'a.b', method 'c'"],
+        ),
+        ({"small": {}, "Small": {}}, ["one file on macOS and Windows", "'small'", "'Small'"]),
+        (
+            {"small": {}, "small.metrics.json": {}},
+            ["results/small.metrics.json, the folder of", "Rename one of the two"],
+        ),
+    ],
+)
+def test_artifacts_that_would_share_a_path(project, experiments, words):
+    small = project.config()["experiments"]["small"]
+    project.change("experiments", {name: {**small, **changes} for name, changes in experiments.items()})
+    fails(project, "-n", words=["config.yaml: ", *words])
 
 
 def test_a_unit_that_does_not_exist(project):

@@ -255,6 +255,21 @@ def test_a_dry_run_says_what_would_be_brought_back_and_brings_nothing(project):
 # --- code ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.verify
+@pytest.mark.parametrize("engine", ["snakemake", "dvc repro"])
+def test_layers_and_methods_change_places(project, oracle, engine):
+    analyses = {"analyses": ["joint", "cumulative"], "cumulative": {"orders": 1, "points": 3, "images": 50}}
+    small = project.config()["experiments"]["small"] | analyses | {"layers": ["hidden1", "hidden2"]}
+    project.change("experiments.small", small)
+    project.run(*project.command(engine))
+    before = project.hashes()
+    methods = dict(reversed(small["methods"].items()))
+    order = {"layers": ["hidden2", "hidden1"], "methods": methods, "analyses": ["cumulative", "joint"]}
+    project.change("experiments.small", small | order)
+    again(project, engine, oracle)
+    assert project.hashes() == before
+
+
 @pytest.mark.parametrize("engine", BY_EACH)
 def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, engine):
     project.change("experiments.small.methods.am.steps", 400)

@@ -122,6 +122,12 @@ def test_a_comment_in_the_config(project, command):
     check(project, command, lambda: config.write_text("# A comment.\n" + config.read_text()), set(), {""})
 
 
+def test_methods_in_another_order(project, command):
+    methods = project.config()["experiments"]["small"]["methods"]
+    change = lambda: project.change("experiments.small.methods", dict(reversed(methods.items())))  # noqa: E731
+    check(project, command, change, set(), {""})
+
+
 def test_one_more_layer(project, command):
     more = {
         f"small/{rule}/hidden2.{method}" for rule in ("images", "substitution", "sheets") for method in ("am", "iam")

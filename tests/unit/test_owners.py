@@ -1,0 +1,84 @@
+"""Which config owns an artifact: recorded on this machine and in made.lock, and nobody's once the config is gone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from unitscope.ledger import locked_rows, vouches, write_lock
+from unitscope.owners import MISSING, Owner, Owners, conflict, differences
+
+FIRST, SECOND = Owner("first.yaml", '{"steps":4}'), Owner("second.yaml", '{"steps":5}')
+ELSEWHERE = Path("other/owners")
+ROW = {"path": "a", "key": "k", "sha256": "1", "md5": "2", "versions": "torch 1"}
+
+
+@pytest.fixture(autouse=True)
+def configs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for owner in (FIRST, SECOND):
+        (tmp_path / owner.config).touch()
+    return tmp_path
+
+
+def test_the_latest_note_counts_and_is_found_by_the_next_process():
+    Owners().note(["a", "b"], FIRST)
+    owners = Owners()
+    owners.note(["b"], SECOND)
+    for each in (owners, Owners()):
+        assert (each.of("a"), each.of("b"), each.of("c")) == (FIRST, SECOND, None)
+
+
+def test_a_config_that_is_gone_owns_nothing(configs):
+    Owners().note(["a"], FIRST)
+    (configs / "first.yaml").rename(configs / "renamed.yaml")
+    assert Owners().of("a") is None
+
+
+def test_a_clone_knows_the_owners_by_made_lock():
+    Owners().note(["a"], FIRST)
+    write_lock(Owners().with_owners([ROW, {**ROW, "path": "b"}]))
+    in_clone = Owners(file=ELSEWHERE)
+    assert (in_clone.of("a"), in_clone.of("b")) == (FIRST, None)
+    # What was written on this machine since then counts more.
+    in_clone.note(["a"], SECOND)
+    assert Owners(file=ELSEWHERE).of("a") == SECOND
+    assert vouches(locked_rows(), ROW) and not vouches(locked_rows(), {**ROW, "sha256": "3"})
+
+
+def test_lines_of_something_else_are_passed_over(configs):
+    Owners().note(["a"], FIRST)
+    with open(configs / ".snakemake/unitscope/owners", "a") as file:
+        file.write('{"no": "list"}\n[1]\n["a", "b", "c"]\n[["a"], "first.yaml", "{}"')
+    assert Owners().of("a") == FIRST
+
+
+def test_a_conflict_names_both_configs_and_the_first_difference():
+    text = conflict("results/x/units.csv", FIRST, SECOND)
+    assert "results/x/units.csv belongs to first.yaml, and second.yaml would overwrite it" in text
+    assert "steps is 4 in first.yaml and 5 in second.yaml" in text and "--config takeover=true" in text
+    assert conflict("a", FIRST, Owner("second.yaml", FIRST.settings)) == ""
+    assert conflict("a", FIRST, Owner("first.yaml", SECOND.settings)) == ""
+
+
+def test_a_setting_that_an_upgrade_has_added_is_no_difference_where_both_configs_agree():
+    newer = Owner("second.yaml", '{"points":2,"steps":4}')
+    assert conflict("a", FIRST, newer, lambda config: config == "first.yaml") == ""
+    assert "points is not set in first.yaml and 2 in second.yaml" in conflict("a", FIRST, newer, lambda config: False)
+    # Another value is one.
+    other = Owner("second.yaml", '{"points":2,"steps":5}')
+    assert "second.yaml would overwrite it" in conflict("a", FIRST, other, lambda config: True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 2, "d": 4}}, [("b.d", 3, 4)]),
+        ({"a": 1}, {"a": 2, "b": "x"}, [("a", 1, 2), ("b", MISSING, "x")]),
+        ({"layers": ["a"]}, {"layers": ["a", "b"]}, [("layers", ["a"], ["a", "b"])]),
+        ({"a": {"b": 1}}, {"a": None}, [("a", {"b": 1}, None)]),
+        ({"a": 1}, {"a": 1}, []),
+    ],
+)
+def test_differences_are_found_by_key(old, new, expected):
+    assert list(differences(old, json.loads(json.dumps(new)))) == expected

@@ -1,0 +1,93 @@
+"""Where a study runs: another clone's environment, a home folder that cannot be written, a notebook, another folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from projects import ROOT, SMALL, Project
+
+UNWRITABLE = "/proc/nowhere"
+
+
+@pytest.fixture
+def shared(tmp_path) -> Path:
+    """Return an environment in which another clone's library is installed, and no pip that could change that."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    (tmp_path / "other/unitscope").mkdir(parents=True)
+    (tmp_path / "other/unitscope/__init__.py").touch()
+    (packages,) = (tmp_path / "env/lib").glob("python*/site-packages")
+    (packages / "editable.pth").write_text(str(tmp_path / "other"))
+    return tmp_path / "env"
+
+
+@pytest.mark.parametrize("stamp", ["run", "test"])
+def test_the_environment_of_another_clone_is_left_as_it_is(shared, tmp_path, stamp):
+    before = sorted(shared.rglob("*"))
+    done = subprocess.run(
+        ["make", f"VENV={shared}", f"{shared}/{stamp}.installed"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"belongs to {tmp_path / 'other'}: nothing is installed into it" in done.stdout
+    assert sorted(shared.rglob("*")) == before
+
+
+def test_an_environment_of_its_own_is_installed_into(shared, tmp_path):
+    """Where pip is called at all, it is not there in this environment."""
+    (packages,) = (shared / "lib").glob("python*/site-packages")
+    for library in ("", str(ROOT)):
+        (packages / "editable.pth").write_text(library)
+        done = subprocess.run(
+            ["make", f"VENV={shared}", f"{shared}/run.installed"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0 and "No module named pip" in done.stderr
+
+
+def test_a_script_refuses_the_library_of_another_clone(tmp_path):
+    (tmp_path / "clone/unitscope").mkdir(parents=True)
+    (tmp_path / "clone/scripts").mkdir()
+    script = tmp_path / "clone/scripts/unlock.py"
+    script.write_text((ROOT / "scripts/unlock.py").read_text())
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 1 and "Traceback" not in said
+    assert f"but Python loads unitscope from {ROOT}." in said and f"Set PYTHONPATH={tmp_path / 'clone'}" in said
+
+
+def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_path):
+    cache = {"HOME": UNWRITABLE, "XDG_CACHE_HOME": UNWRITABLE}
+    installed = Path(sys.prefix)
+    command = ["make", f"VENV={installed}", "--old-file", str(installed / "run.installed"), "-C", str(finished.folder)]
+    elsewhere = Project(tmp_path)
+    assert "Nothing to be done for config.yaml" in elsewhere.run(*command, "plan", **cache)
+    snakemake = ["snakemake", "-s", str(finished.folder / "Snakefile"), "-d", str(finished.folder), "-n"]
+    assert "Nothing to be done" in elsewhere.run(*snakemake)
+    # Programs of the environment are found without activating it.
+    plan = [sys.executable, "scripts/plan.py"]
+    done = subprocess.run(
+        plan,
+        cwd=finished.folder,
+        env={"PYTHONPATH": str(finished.folder), **cache},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Nothing to be done for config.yaml" in done.stdout, done.stderr
+
+
+@pytest.mark.verify
+def test_a_study_runs_from_another_folder_without_a_home_and_with_a_notebooks_backend(finished, tmp_path):
+    project = Project.create(tmp_path / "project", SMALL)
+    installed = Path(sys.prefix)
+    command = ["make", f"VENV={installed}", "--old-file", str(installed / "run.installed"), "-C", str(project.folder)]
+    (tmp_path / "elsewhere").mkdir()
+    environment = {"HOME": UNWRITABLE, "XDG_CACHE_HOME": UNWRITABLE, "MPLBACKEND": "module://no_such.backend_inline"}
+    Project(tmp_path / "elsewhere").run(*command, "run", **environment)
+    assert project.hashes() == finished.hashes()
