@@ -62,9 +62,7 @@ CONFIG = ", ".join(map(str, workflow.configfiles))
 if isinstance(config.get("takeover"), str):
     config["takeover"] = {"true": True, "false": False}.get(config["takeover"].lower(), config["takeover"])
 try:
-    STUDY = complete(
-        with_numbers(config, READING), CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles]
-    )
+    STUDY = complete(with_numbers(config, READING), CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
