@@ -26,7 +26,7 @@ from unitscope.errors import UserError
 from unitscope.networks import accept_pixels, build, load_checkpoint
 from unitscope.outputs import Outputs
 from unitscope.raw_data import collect
-from unitscope.training import augmented, channel_statistics, evaluate, fit_linear_head, train
+from unitscope.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
 from unitscope.weights import load_weights, read_state_dict
 
 CPU = torch.device("cpu")
@@ -451,3 +451,21 @@ def test_no_batch_has_one_image_alone(count, sizes):
     from unitscope.training import _batches
 
     assert _batches(count, 4) == sizes
+
+
+@pytest.mark.parametrize(("labels", "share"), [([0, 1] * 50, 0.5), ([0] * 90 + [1] * 10, 0.9)])
+def test_chance_is_the_commonest_class(labels, share):
+    found, margin = chance(np.array(labels))
+    assert found == share and margin == pytest.approx(2 * np.sqrt(share * (1 - share) / 100))
+
+
+def test_an_accuracy_no_better_than_chance_is_warned_of(tmp_path, few_digits):
+    state = build(NETWORK, (1, 28, 28), 3).state_dict()
+    torch.save(state, tmp_path / "w.pt")
+    weights = {"file": str(tmp_path / "w.pt"), "sha256": sha256_of(tmp_path / "w.pt"), "key": None}
+    given = {**NETWORK, "weights": weights, "normalization": {"mean": [0.1], "std": [0.3]}, "training": None}
+    done = script(given, tmp_path / "x.pt", few_digits)
+    accuracy = read_json(tmp_path / "x.json")["test"]["accuracy"]
+    with open_dataset(few_digits) as dataset:
+        assert accuracy <= sum(chance(dataset.labels("test")))
+    assert "no better than chance" in done.stderr
