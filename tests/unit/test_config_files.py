@@ -15,8 +15,8 @@ from unitscope.config import resolve
 from unitscope.config_files import merged, read, read_all, with_numbers
 from unitscope.contents import Contents
 from unitscope.errors import UserError
-from unitscope.networks import checked_content
 from unitscope.study import complete, load_study
+from unitscope.weights import checked_content
 
 
 def refused(tmp_path, content):

@@ -158,7 +158,7 @@ def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
     folder = {"source": "image_folder", "path": str(tmp_path / "trees"), "resize": None, "crop": 8, "mode": "auto"}
     settings = {**folder, "test_fraction": 0.5, "seed": 0, "store": "images", "background": "white", "links": "inside"}
     assert planning.cropped(settings) == [1, 8, 8]
-    assert layers_before_training(network, settings, tmp_path / "none.h5")[-1].units == 3
+    assert layers_before_training(network, settings, tmp_path / "none.h5")[0][-1].units == 3
     write_dataset(tmp_path / "trees.h5", collect(settings), settings)
     # The artifact leaves out what had no effect, and has the mode that was chosen.
     assert planning._known(tmp_path / "trees.h5", settings) == ([1, 8, 8], 3)

@@ -15,9 +15,10 @@ from torchvision.transforms.functional import pil_to_tensor
 from unitscope.datasets import write_dataset
 from unitscope.decoding import Decoder
 from unitscope.errors import UserError
-from unitscope.networks import build, load_weights
+from unitscope.networks import build, normalized
 from unitscope.preprocessing import differences, of_timm, of_torchvision, transforms_of
 from unitscope.raw_data import collect
+from unitscope.weights import load_weights
 
 RESNET = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
 EFFICIENT = models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()
@@ -110,6 +111,7 @@ def test_the_job_of_the_checkpoint_tells_the_differences(tmp_path, monkeypatch, 
     monkeypatch.setattr(script, "torchvision_weights", lambda *_: (state, [0.5] * 3, [0.5] * 3, ["a", "b", "c"]))
     settings = {"source": "torchvision", "model": "squeezenet1_1", "weights": {"torchvision": "IMAGENET1K_V1"}}
     settings |= {"options": {}, "head": None, "normalization": None, "training": None, "seed": 0}
+    settings |= {"classes": None, "output": None, "outputs": None, "allow": []}
     paths = ["--dataset", "x.h5", "--output", "x.pt", "--record", "x.json", "--scratch", "scratch"]
     monkeypatch.chdir(tmp_path)
     script.main(script.parser().parse_args([*paths, "--device", "cpu", "--settings", json.dumps(settings)]))
@@ -126,13 +128,18 @@ def network(channels: int = 1, classes: int = 2) -> nn.Module:
     return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.Flatten(), nn.Linear(4 * 36, classes))
 
 
+def opened(settings, shape):
+    """Return a network of two classes that takes pixels."""
+    return normalized(build(settings, shape, 2), shape, ([0.5] * shape[0], [0.5] * shape[0]), settings, ["a", "b"])
+
+
 @pytest.mark.parametrize(("takes", "has", "mode"), [(1, 3, "L"), (3, 1, "RGB")])
 def test_a_network_for_the_other_mode_names_the_setting(takes, has, mode):
     settings = {"source": "python", "model": f"{__name__}:network", "options": {"channels": takes}, "seed": 0}
     with pytest.raises(UserError, match=rf"It accepts {takes} channels?: set datasets\.NAME\.mode: {mode}\."):
-        build(settings, [has, 8, 8], 2)
-    with pytest.raises(UserError, match="does not accept images") as error:
-        build(settings, [has, 9, 9], 2)
+        opened(settings, [has, 8, 8])
+    with pytest.raises(UserError, match="does not accept 2 images") as error:
+        opened(settings, [has, 9, 9])
     assert "mode" not in str(error.value)
     with pytest.raises(UserError, match=rf"grey|colour.*set datasets\.NAME\.mode: {mode}\."):
         load_weights(network(has), network(takes).state_dict(), "x.pt")
