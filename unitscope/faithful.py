@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from unitscope import hooks, layers
 from unitscope.console import log
 from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.forms import Form, arrange, choose, close, form_of, is_chosen
+from unitscope.hooks import logits as watched_logits
+from unitscope.layers import Tap
+from unitscope.layers import taps as layers_of
 from unitscope.normalization import network_of, refuse_scripts
 from unitscope.outputs import are_probabilities, tensors_in
 from unitscope.randomness import generator
@@ -84,7 +86,7 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
             name,
         )
     choose(module, form)
-    if not form.traced and not _agrees(lambda: _ends(hooks.logits(module, images)), expected[-len(ends) :]):
+    if not form.traced and not _agrees(lambda: _ends(watched_logits(module, images)), expected[-len(ends) :]):
         raise UserError(
             f"{name} computes something else while its layers are followed than by itself, in every way that there is "
             "to follow them. Its forward pass may depend on how often it has run."
@@ -117,10 +119,10 @@ def ensure_on_noise(module: nn.Module, shape: Sequence[int]) -> Form:
     return faithful(module, pixels(example_images(np.empty(0), shape), device))
 
 
-def taps(module: nn.Module, shape: Sequence[int]) -> list[layers.Tap]:
+def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     """List the layers that can be tapped, as `unitscope.layers.taps`, of a network that is checked first."""
     ensure_on_noise(module, shape)
-    return layers.taps(module, shape)
+    return layers_of(module, shape)
 
 
 def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = ()) -> None:
@@ -197,8 +199,11 @@ def _ends(returned: Any) -> Values:
 @contextmanager
 def _recording(module: nn.Module, kinds: Any, values: Values) -> Iterator[None]:
     def keep(place: str, passed: Any) -> None:
-        # Copies: the network may go on with them in place.
-        values.extend((place, tensor.detach().clone()) for tensor in tensors_in(passed).values())
+        for tensor in tensors_in(passed).values():
+            # Of layers the first image alone: all of them, on all images, would be more than memory holds.
+            kept = tensor if kinds is nn.Module or not tensor.dim() else tensor[:1]
+            # Copies: the network may go on with them in place.
+            values.append((place, kept.detach().clone()))
 
     parts = {
         path: part
@@ -229,7 +234,7 @@ def _run_traced(traced: fx.GraphModule, images: Tensor) -> Values:
         def run_node(self, n: fx.Node) -> Any:
             value = super().run_node(n)
             if n.op == "call_module" and isinstance(traced.get_submodule(str(n.target)), LAYERS):
-                values.append((str(n.target), value))
+                values.append((str(n.target), value[:1]))
             return value
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

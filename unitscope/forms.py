@@ -72,7 +72,7 @@ def close(one: Tensor, other: Tensor) -> bool:
     """Return whether two results are the same up to rounding, NaN and infinity being equal to themselves."""
     if one.shape != other.shape:
         return False
-    one, other = one.detach().double(), other.detach().double()
+    one, other = one.detach().float(), other.detach().float()
     finite = one[torch.isfinite(one)].abs()
     bound = CLOSE * float(finite.max()) if len(finite) else 0.0
     return bool(torch.isclose(one, other, rtol=0.0, atol=bound, equal_nan=True).all())

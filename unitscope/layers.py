@@ -240,11 +240,14 @@ def tapped(module: nn.Module, layer: str) -> Tapped:
 def _same_values(plain: Tapped, lean: Tapped, images: Tensor) -> bool:
     """Return whether a layer that is computed with less arithmetic gives the same values."""
     with torch.no_grad():
-        expected = plain.outputs(images)
-        found = [lean.outputs(images)]
-        if lean.filters is not None:
-            found.append(lean.filters(lean.inputs(images)))
-    return all(close(values, expected) for values in found)
+        # One by one, as the least that an ascent takes.
+        for image in images.split(1):
+            expected = plain.outputs(image)
+            if not close(lean.outputs(image), expected):
+                return False
+            if lean.filters is not None and not close(lean.filters(lean.inputs(image)), expected):
+                return False
+    return True
 
 
 def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable[[Tensor], tuple[Tensor, ...]]:
