@@ -76,8 +76,9 @@ def cropped(settings: Mapping[str, Any]) -> list[int]:
     """Return (channels, height, width) of the images of a folder whose settings name a crop."""
     mode, root = settings["mode"], Path(settings["path"])
     if mode == "auto":
-        # Most are in colour.
-        mode = mode_of(root, listed(root, settings).files, settings) if root.is_dir() else "RGB"
+        # Most are in colour. An empty folder may be where a disk is yet to be mounted.
+        there = root.is_dir() and any(root.iterdir())
+        mode = mode_of(root, listed(root, settings).files, settings) if there else "RGB"
     return [3 if mode == "RGB" else 1, settings["crop"], settings["crop"]]
 
 

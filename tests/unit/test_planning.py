@@ -149,6 +149,13 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
     assert outputs() == 2
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_images_of_a_folder_that_holds_none_yet_are_planned_in_colour(tmp_path, there):
+    if there:
+        (tmp_path / "trees").mkdir()
+    assert planning.cropped({"path": str(tmp_path / "trees"), "mode": "auto", "crop": 8}) == [3, 8, 8]
+
+
 def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
     network = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "seed": 0}
     for split, name in itertools.product(("Training", "Valid"), ("ash", "beech", "oak")):
