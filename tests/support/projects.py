@@ -164,6 +164,9 @@ class Project:
 
     def try_to_run(self, *command: str, **environment: str) -> subprocess.CompletedProcess:
         """Run a command in the project, its output and errors in `stdout`."""
+        if command[:1] == ("python",):
+            # The environment's own library is that of the folder under test.
+            environment = {"PYTHONPATH": str(self.folder), **environment}
         return subprocess.run(
             command,
             cwd=self.folder,
