@@ -80,10 +80,7 @@ def main(arguments: argparse.Namespace) -> None:
 def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | None, settings: dict) -> None:
     """Choose images on which forms of the network are held against it, here first, before anything is computed."""
     shape = description["input"]
-    real = np.zeros((0, *shape[1:], shape[0]), np.uint8)
-    if dataset is not None:
-        real = dataset.take("test", np.array([0, dataset.count("test") - 1]))
-    examples = example_images(real, shape)
+    examples = example_images(np.empty(0) if dataset is None else dataset.examples(), shape)
     description["examples"] = torch.from_numpy(examples)
     images = devices.pixels(examples, next(module.parameters()).device)
     check_repeats(module.eval(), images, settings["allow"])

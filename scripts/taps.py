@@ -5,7 +5,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from unitscope import console, devices
@@ -55,8 +54,7 @@ def untrained(settings: dict, dataset: Dataset) -> OnPixels:
     scales = [0.5] * dataset.shape[0], [0.25] * dataset.shape[0]
     network = build(settings, dataset.shape, len(settings["classes"] or dataset.classes))
     module = freeze(normalized(network, dataset.shape, scales, settings, dataset.classes))
-    real = dataset.take("test", np.array([0, dataset.count("test") - 1]))
-    images = devices.pixels(example_images(real, dataset.shape), torch.device("cpu"))
+    images = devices.pixels(example_images(dataset.examples(), dataset.shape), torch.device("cpu"))
     check_repeats(module, images, settings["allow"])
     faithful(module, images)
     return module

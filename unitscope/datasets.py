@@ -152,6 +152,10 @@ class Dataset:
             images[number * ROWS : number * ROWS + len(batch)] = batch
         return images
 
+    def examples(self) -> np.ndarray:
+        """Return two images of the test split, its first and its last, uint8 (2, height, width, channels)."""
+        return self.take("test", np.array([0, self.count("test") - 1]))
+
     def random_access(self, split: str) -> Callable[[np.ndarray], np.ndarray]:
         """Return `take` of a split, from memory where its images are stored and not too many."""
         if self._decode is None and self.count(split) * int(np.prod(self.shape)) <= IN_MEMORY:

@@ -31,8 +31,6 @@ from unitscope.tracing import trace
 LAYERS = (nn.Conv2d, nn.Linear)
 INPUT = "input of "
 NOISE_IMAGES = 1
-ALLOWED = ("randomness", "batch_dependence")
-"""What a network may do that does not repeat itself, by `networks.NAME.allow`."""
 
 
 def example_images(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -131,15 +129,17 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
     Args:
         module: The network, in eval mode. Its weights are brought into the contiguous layout, which all networks take.
         images: (images, channels, height, width), at least two.
-        allowed: Of `ALLOWED` what is allowed.
+        allowed: "randomness", "batch_dependence", or both, where that is allowed.
 
     Raises:
         UserError: The message names the module in which results begin to differ.
     """
     images = images.detach().contiguous()
     arrange(module, torch.contiguous_format)
-    once, again = (_run(module, images, nn.Module, seed) for seed in (0, 1))
-    if "randomness" not in allowed and (place := _first_difference(once, again)) is not None:
+    once, again = (_run(module, images, seed=seed) for seed in (0, 1))
+    if "randomness" not in allowed and _first_difference(once, again) is not None:
+        # What all modules give is kept only where it is to be told: of a large network it is gigabytes.
+        place = _first_difference(*(_run(module, images, nn.Module, seed) for seed in (0, 1)))
         raise UserError(
             f"{type(network_of(module)).__name__} gives another answer when it runs again: results differ from "
             f"{_told(place)} on. It draws random numbers in eval mode, such as functional dropout with "
@@ -147,16 +147,8 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
         )
     if "batch_dependence" in allowed or "randomness" in allowed:
         return
-    alone = _run(module, images[:1], nn.Module)
-    # What a part gives for the first image, if its rows are images.
-    first = [
-        (name, value[:1] if len(value) == len(images) and len(own) == 1 else own)
-        for (name, value), (_, own) in zip(once, alone, strict=False)
-        if value.dim() and own.dim()
-    ]
-    own = [(name, value) for name, value in alone if value.dim()]
-    if not close(first[-1][1], own[-1][1]):
-        place = _first_difference(first, own)
+    if _first_difference(*_of_first_image(module, images, LAYERS)) is not None:
+        place = _first_difference(*_of_first_image(module, images, nn.Module))
         raise UserError(
             f"{type(network_of(module)).__name__} gives an image another answer when it is alone than among others: "
             f"results differ from {_told(place)} on. It may use statistics of the batch. Switch that off, or set "
@@ -253,6 +245,17 @@ def _agrees(run: Callable[[], Values], expected: Values) -> bool:
     if [path for path, _ in found] != [path for path, _ in expected]:
         return False
     return all(close(one, other) for (_, one), (_, other) in zip(found, expected, strict=True))
+
+
+def _of_first_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Values, Values]:
+    """Return what parts give for the first image among others, and alone; only of parts whose rows are images."""
+    together, alone = _run(module, images, kinds), _run(module, images[:1], kinds)
+    pairs = [
+        ((path, value[:1]), (path, own[:1]))
+        for (path, value), (_, own) in zip(together, alone, strict=False)
+        if value.dim() and own.dim() and value[:1].shape == own[:1].shape
+    ]
+    return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def _first_difference(one: Values, other: Values) -> str | None:

@@ -8,7 +8,7 @@ pass ends at a layer's activation at the earliest, and an ablation is a full pas
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +21,7 @@ from unitscope.errors import UserError
 from unitscope.forms import form_of
 from unitscope.layers import Split, Tap, Tapped, hold, passes_on, read_out, tap_and_activation, unit_axis
 from unitscope.nonlinearities import is_positive
+from unitscope.outputs import tensors_in
 from unitscope.tracing import METADATA, out_of_place
 
 # --- which operations read what --------------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ class _Survey(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        read = _tensors_in((args, kwargs))
+        read = _tensors_of((args, kwargs))
         made = _Operation(out_of_place(func), _arguments_of(args, kwargs))
         if _name_of(func) not in METADATA:
             made.sources = list(dict.fromkeys(self.source(tensor) for tensor in read))
@@ -80,7 +81,7 @@ class _Survey(TorchFunctionMode):
         versions = [tensor._version for tensor in read]
         result = func(*args, **kwargs)
         changed = [tensor for tensor, version in zip(read, versions, strict=True) if tensor._version != version]
-        for tensor in (*_tensors_in(result), *changed):
+        for tensor in (*_tensors_of(result), *changed):
             self._give(tensor, made)
         return result
 
@@ -120,7 +121,7 @@ def _plans(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
         with torch.inference_mode(False), torch.no_grad():
             output = _run(module, images[:1].detach().clone(), survey)
         leading: set[_Operation] = set()
-        waiting = [survey.source(tensor) for tensor in _tensors_in(output)]
+        waiting = [survey.source(tensor) for tensor in _tensors_of(output)]
         ends = [_Operation(sources=[made]) for made in waiting]
         for end in ends:
             end.sources[0].readers.append(end)
@@ -167,15 +168,8 @@ def _arguments_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[
     return lambda place, name: plain[place] if len(plain) > place else named.get(name)
 
 
-def _tensors_in(value: Any) -> list[Tensor]:
-    """Return the tensors in nested tuples, lists, mappings and objects such as a model's output."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    elif is_dataclass(value) and not isinstance(value, type):
-        value = list(vars(value).values())
-    return [tensor for each in value for tensor in _tensors_in(each)] if isinstance(value, list | tuple) else []
+def _tensors_of(value: Any) -> list[Tensor]:
+    return list(tensors_in(value).values())
 
 
 # --- passes ----------------------------------------------------------------------------------------------------------
@@ -268,7 +262,7 @@ class _Watch(TorchFunctionMode):
 
     def _keep_from_change(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Let sites have copies of values that are about to be changed in place, maybe by a view of them."""
-        changed = {tensor.untyped_storage().data_ptr() for tensor in _tensors_in((args[:1], kwargs.get("out")))}
+        changed = {tensor.untyped_storage().data_ptr() for tensor in _tensors_of((args[:1], kwargs.get("out")))}
         for site in self.sites.values():
             for role in ("tap", "activation"):
                 if getattr(site, role).untyped_storage().data_ptr() in changed:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
+from unitscope import faithful as checking
 from unitscope import hooks, layers
 from unitscope.ascent import Recipe
 from unitscope.errors import UserError
@@ -447,3 +448,19 @@ def test_a_rectified_linear_layer_on_a_permuted_image(objective):
     expected = own if objective == "am" else own - (after.sum(1) - own) / 4
     value = passes(module, "inner", Recipe(objective=objective), "mean")(IMAGES, targets)
     assert bool((own > 0).any()) and close(value[own > 0], expected[own > 0])
+
+
+def test_the_check_of_repeats_keeps_no_more_than_one_image_of_each_layer():
+    # All inputs and outputs of all images would be gigabytes of a large network.
+    module, sizes = quiet(Residual()), []
+    keep = checking._run
+
+    def run(*arguments, **options):
+        values = keep(*arguments, **options)
+        sizes.extend(len(value) for path, value in values if path)
+        return values
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checking, "_run", run)
+        check_repeats(module, IMAGES)
+    assert sizes and set(sizes) == {1}

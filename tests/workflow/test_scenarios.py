@@ -124,7 +124,10 @@ def test_a_comment_in_the_config(project, command):
 
 def test_methods_in_another_order(project, command):
     methods = project.config()["experiments"]["small"]["methods"]
-    change = lambda: project.change("experiments.small.methods", dict(reversed(methods.items())))  # noqa: E731
+
+    def change() -> None:
+        project.change("experiments.small.methods", dict(reversed(methods.items())))
+
     check(project, command, change, set(), {""})
 
 
