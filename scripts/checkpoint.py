@@ -20,7 +20,7 @@ from unitscope.normalization import OnPixels, outputs_of
 from unitscope.outputs import named_outputs
 from unitscope.sources import options_of, timm_weights, torchvision_weights
 from unitscope.training import chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.weights import aligned, load_weights, output_names, read_program, read_state_dict
+from unitscope.weights import aligned, fits, load_weights, output_names, read_program, read_state_dict
 
 
 def parser() -> argparse.ArgumentParser:
@@ -183,11 +183,12 @@ def with_own_head(
         # It has brought its weights along.
         network = build(settings, shape, 1)
         return network, output_count(network, shape, settings)
-    named = settings["classes"] or names
-    probe = build(settings, shape, len(named or wanted) or 1)
-    state = aligned(state, list(probe.state_dict()), origin, settings["weights"].get("strip_prefix"))
-    count = len(named) or len(output_names(probe, state)) or len(wanted)
+    count = len(settings["classes"] or names or wanted) or 1
     network = build(settings, shape, count)
+    state = aligned(state, list(network.state_dict()), origin, settings["weights"].get("strip_prefix"))
+    if not fits(network, state) and (own := len(output_names(network, state))):
+        # Made for another number of outputs, such as one for two classes.
+        network, count = build(settings, shape, own), own
     load_weights(network, state, origin, "", options_of(settings))
     return network, count
 

@@ -193,6 +193,11 @@ def load_weights(
     module.load_state_dict({key: value.clone() for key, value in state.items()}, strict=False, assign=True)
 
 
+def fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    """Return whether the tensors of a state dict have the shapes of the network's."""
+    return all(state[key].shape == own.shape for key, own in module.state_dict().items() if key in state)
+
+
 def output_names(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     """Return names for classes that nobody has named: the numbers of the outputs that a state dict was made for.
 

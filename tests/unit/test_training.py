@@ -1,6 +1,7 @@
 """Training: what it promises of seeds and interruptions, linear heads, evaluation, and the script around them."""
 
 import gc
+import importlib.util
 import io
 import json
 import math
@@ -469,3 +470,37 @@ def test_an_accuracy_no_better_than_chance_is_warned_of(tmp_path, few_digits):
     with open_dataset(few_digits) as dataset:
         assert accuracy <= sum(chance(dataset.labels("test")))
     assert "no better than chance" in done.stderr
+
+
+class HeadFirst(nn.Module):
+    """Its last weights are not those of its outputs."""
+
+    def __init__(self, classes=3):
+        super().__init__()
+        self.logits, self.hidden = nn.Linear(8, classes), nn.Linear(784, 8)
+
+    def forward(self, x):
+        return self.logits(torch.relu(self.hidden(x.flatten(1))))
+
+
+@pytest.mark.parametrize(
+    ("network", "weights", "named", "classes", "count"),
+    [
+        ({}, 3, None, ["a", "b", "c"], 3),
+        # One output for two classes, and more outputs than the data set has classes.
+        ({}, 1, ["a", "b"], ["a", "b"], 1),
+        ({}, 5, list("abcde"), ["a", "b"], 5),
+        # No data set, or one of another number of classes, which is told by what follows.
+        ({}, 4, None, [], 4),
+        ({}, 4, None, ["a", "b"], 4),
+        ({"source": "python", "model": "test_training:HeadFirst", "options": {}}, 3, None, ["a", "b", "c"], 3),
+    ],
+)
+def test_a_network_is_built_for_the_outputs_that_its_weights_have(network, weights, named, classes, count):
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    settings = {**NETWORK, **network, "classes": named, "weights": {}}
+    state = build({**settings, "seed": 1}, (1, 28, 28), weights).state_dict()
+    found, built_for = program.with_own_head(settings, (1, 28, 28), state, "x.pt", [], classes)
+    assert built_for == count and torch.equal(found.logits.weight, state["logits.weight"])
