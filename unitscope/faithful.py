@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from unitscope.console import log
 from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.forms import Form, arrange, choose, close, form_of, is_chosen
+from unitscope.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen
 from unitscope.hooks import logits as watched_logits
 from unitscope.layers import Tap
 from unitscope.layers import taps as layers_of
@@ -64,10 +64,10 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
     refuse_scripts(network_of(module))
     images = images.detach()
     arrange(module, torch.contiguous_format)
-    expected = _run(module, images.contiguous())
+    expected = _run(module, in_layout(images, torch.contiguous_format))
     _check_finite(expected, name)
     layout = torch.channels_last
-    if not _agrees(lambda: _run(arrange(module, layout), images.contiguous(memory_format=layout)), expected):
+    if not _agrees(lambda: _run(arrange(module, layout), in_layout(images, layout)), expected):
         layout = torch.contiguous_format
         arrange(module, layout)
         log.warning("%s differs or fails in the layout channels last: it runs in the contiguous one.", name)
@@ -134,7 +134,7 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
     Raises:
         UserError: The message names the module in which results begin to differ.
     """
-    images = images.detach().contiguous()
+    images = in_layout(images.detach(), torch.contiguous_format)
     arrange(module, torch.contiguous_format)
     once, again = (_run(module, images, seed=seed) for seed in (0, 1))
     if "randomness" not in allowed and _first_difference(once, again) is not None:

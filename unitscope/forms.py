@@ -29,7 +29,7 @@ class Form:
 
     def arranged(self, images: Tensor) -> Tensor:
         """Return images (images, channels, height, width) in the layout of this form."""
-        return images.contiguous(memory_format=self.layout)
+        return in_layout(images, self.layout)
 
 
 _FORMS: WeakKeyDictionary[nn.Module, Form] = WeakKeyDictionary()
@@ -59,12 +59,21 @@ def like(module: nn.Module, other: nn.Module) -> nn.Module:
     return module
 
 
+def in_layout(tensor: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return a tensor (..., ..., ..., ...) in a layout of memory.
+
+    `contiguous` leaves a tensor of one channel as it is, whose memory is the same in both layouts, though operations
+    go by its strides.
+    """
+    return tensor.to(memory_format=layout)
+
+
 def arrange(module: nn.Module, layout: torch.memory_format) -> nn.Module:
     """Bring a network's weights into a layout of memory, in place, and return it."""
     for tensor in (*module.parameters(), *module.buffers()):
         # The layouts differ for four axes alone; others, such as those of a 3-D convolution, cannot be channels last.
         if tensor.dim() == 4:
-            tensor.data = tensor.data.contiguous(memory_format=layout)
+            tensor.data = in_layout(tensor.data, layout)
     return module
 
 
@@ -82,7 +91,7 @@ def with_arranged_images(traced: fx.GraphModule, layout: torch.memory_format) ->
     """Let a traced network bring its images into a layout first; what comes from elsewhere may be in another."""
     (images,) = (node for node in traced.graph.nodes if node.op == "placeholder")
     with traced.graph.inserting_after(images):
-        arranged = traced.graph.call_method("contiguous", (images,), {"memory_format": layout})
+        arranged = traced.graph.call_function(in_layout, (images, layout))
     for user in list(images.users):
         if user is not arranged:
             user.replace_input_with(images, arranged)

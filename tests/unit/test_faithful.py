@@ -12,9 +12,10 @@ from torch.nn.utils import prune
 from unitscope import faithful as checking
 from unitscope import hooks, layers
 from unitscope.ascent import Recipe
+from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, faithful
-from unitscope.forms import close, form_of
+from unitscope.forms import arrange, close, form_of
 from unitscope.networks import accept_pixels, freeze, normalized
 from unitscope.targets import own_unit, whole_layer
 from unitscope.tracing import trace
@@ -145,9 +146,9 @@ def test_a_network_that_tracing_makes_another_one_of_is_followed_by_hooks(caplog
 
 
 class Viewing(nn.Module):
-    def __init__(self):
+    def __init__(self, channels=3):
         super().__init__()
-        self.conv, self.second, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(64, 3)
+        self.conv, self.second, self.last = nn.Conv2d(channels, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(64, 3)
 
     def forward(self, x):
         x = torch.relu(self.second(torch.relu(self.conv(x))))
@@ -167,6 +168,20 @@ def test_a_view_after_a_convolution_runs_in_the_contiguous_layout(caplog):
     seen = torch.from_numpy(made.images[0]).permute(0, 3, 1, 2).float() / 255
     values = torch.relu(module.second(torch.relu(module.conv(seen)))).mean((2, 3))
     assert np.allclose(made.responses[0], values.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_one_channel_is_brought_into_a_layout_too():
+    # Its memory is the same in both: what decides is strides.
+    module, batch = quiet(Viewing(1)), np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    images = pixels(batch, torch.device("cpu"))
+    expected = quiet(Viewing(1))(torch.from_numpy(batch).permute(0, 3, 1, 2).float().reshape(3, 1, 8, 8) / 255)
+    check_repeats(module, images)
+    form = faithful(freeze(module), images)
+    assert form.traced and form.layout is torch.contiguous_format and close(form.logits, expected)
+    cut = layers.split(module, "second")
+    assert close(cut.suffix(*cut.prefix(images)[1:]), expected)
+    for layout, strides in ((torch.channels_last, (9, 1, 3, 1)), (torch.contiguous_format, (9, 9, 3, 1))):
+        assert arrange(module, layout).conv.weight.stride() == strides
 
 
 class Changing(nn.Module):
