@@ -132,11 +132,13 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
         allowed: "randomness", "batch_dependence", or both, where that is allowed.
 
     Raises:
-        UserError: The message names the module in which results begin to differ.
+        UserError: The message names the module in which results begin to differ; or values are not finite.
     """
     images = in_layout(images.detach(), torch.contiguous_format)
     arrange(module, torch.contiguous_format)
     once, again = (_run(module, images, seed=seed) for seed in (0, 1))
+    # What overflows may be infinite in one pass and undefined in another.
+    _check_finite(once, type(network_of(module)).__name__)
     if "randomness" not in allowed and _first_difference(once, again) is not None:
         # What all modules give is kept only where it is to be told: of a large network it is gigabytes.
         place = _first_difference(*(_run(module, images, nn.Module, seed) for seed in (0, 1)))

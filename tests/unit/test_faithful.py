@@ -306,6 +306,17 @@ def test_values_that_are_not_finite_are_refused_with_their_layer(value):
         faithful(module, IMAGES)
 
 
+def test_what_overflows_is_told_as_that_and_not_as_what_differs():
+    # Beyond float32, a convolution of one image may be infinite where that of several is undefined.
+    module = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 64, 3))
+    module = module.eval().requires_grad_(False)
+    with torch.no_grad():
+        module[0].weight.fill_(3e38)
+    for check in (check_repeats, faithful):
+        with pytest.raises(UserError, match=r"not finite .* in layer 0"):
+            check(module, IMAGES)
+
+
 # --- whose functions take a network of the user's own -----------------------------------------------------------------
 
 
