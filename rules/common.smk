@@ -101,8 +101,12 @@ wildcard_constraints:
     method=alternatives({method for experiment in STUDY.experiments.values() for method in experiment["methods"]}),
 
 
+@cache
 def code(script):
-    """Return a digest of a rule's script and of what it imports: Snakemake sees no edits of imported modules."""
+    """Return a digest of a rule's script and of what it imports: Snakemake sees no edits of imported modules.
+
+    Of one moment for all jobs of a run: a job that finds other code when it begins says so, and records nothing.
+    """
     return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
 
 
@@ -124,7 +128,13 @@ for name, chosen in STUDY.networks.items():
 
 def code_and_network(script):
     """Return a function that gives the digest of a rule's code and of the user's own code that makes its network."""
-    return lambda wildcards: code(script) + (own_code_digest(own(wildcards), ROOT) if own(wildcards) else "")
+    return lambda wildcards: code(script) + (own_code(own(wildcards)) if own(wildcards) else "")
+
+
+@cache
+def own_code(function):
+    """Return a digest of the user's function that makes a network, and of what it imports; of one moment, too."""
+    return own_code_digest(function, ROOT)
 
 
 def settings(**values):

@@ -24,6 +24,13 @@ from projects import KILL_AT, SMALL, Project, flip, write_two_classes
 ENGINES = ("snakemake", "make run", "dvc repro")
 BY_EACH = ["snakemake", *(pytest.param(engine, marks=pytest.mark.verify) for engine in ENGINES[1:])]
 """One of them in `make test`, all in `make verify`."""
+IN_TURN = [
+    pytest.param(ENGINES[:1], id=ENGINES[0]),
+    pytest.param(ENGINES[1:], id=" and ".join(ENGINES[1:]), marks=pytest.mark.verify),
+]
+"""The same, one after the other in one project, where what comes before them takes long."""
+CHANGE = ("networks.small.training.learning_rate", 0.02)
+"""Changed where any setting would do, so that one run from scratch is what several tests compare with."""
 CHECKPOINT, RECORD = "data/checkpoints/small.pt", "data/checkpoints/small.json"
 IMAGES, ABLATION, UNITS = (
     f"results/small/{name}" for name in ("images/hidden1.am.h5", "ablation/hidden1.csv", "units.csv")
@@ -97,14 +104,14 @@ def test_a_job_fails_after_a_setting_was_changed(project, oracle, engine):
     locks = project.locks()
     project.run("python", "scripts/record.py", PYTHONPATH=str(project.folder))
     assert project.locks() == locks
-    project.change("networks.small.training.learning_rate", 0.02)
+    project.change(*CHANGE)
     again(project, engine, oracle)
 
 
 @pytest.mark.parametrize("engine", BY_EACH)
 @pytest.mark.parametrize("victim", ["job", pytest.param("everything", marks=pytest.mark.verify)])
 def test_a_job_is_killed_after_a_setting_was_changed(project, oracle, victim, engine):
-    project.change("experiments.small.methods.am.steps", 6)
+    project.change(*CHANGE)
     running = project.start(engine)
     job = project.wait_for("images")
     if victim == "job":
@@ -120,8 +127,9 @@ def test_a_job_is_killed_after_a_setting_was_changed(project, oracle, victim, en
     again(project, engine, oracle)
 
 
-def test_intermediate_files_are_deleted(project, oracle):
-    for engine in ENGINES:
+@pytest.mark.parametrize("engines", IN_TURN)
+def test_intermediate_files_are_deleted(project, oracle, engines):
+    for engine in engines:
         for name in (CHECKPOINT, IMAGES, ABLATION):
             (project.folder / name).unlink()
         logs = project.logs()
@@ -140,13 +148,14 @@ def test_intermediate_files_are_deleted_and_nowhere_else(project, oracle, engine
     again(project, engine, oracle)
 
 
-def test_an_older_commit_is_looked_at_and_left_with_git_alone(project, oracle):
+@pytest.mark.parametrize("engines", IN_TURN)
+def test_an_older_commit_is_looked_at_and_left_with_git_alone(project, oracle, engines):
     project.commit("results")
-    project.change("experiments.small.methods.am.steps", 6)
+    project.change(*CHANGE)
     project.snakemake()
-    project.commit("more steps")
+    project.commit("another setting")
     new = project.hashes()
-    for engine in ENGINES:
+    for engine in engines:
         project.run("git", "checkout", "--quiet", "HEAD~1")
         project.run("dvc", "checkout")
         assert project.hashes()[IMAGES] != new[IMAGES]
@@ -178,9 +187,10 @@ def put_another_checkpoint_there(project: Project) -> None:
     torch.save(content, path)
 
 
-def test_files_are_changed_by_hand(project, oracle):
+@pytest.mark.parametrize("engines", IN_TURN)
+def test_files_are_changed_by_hand(project, oracle, engines):
     before = project.hashes()
-    for engine in ENGINES:
+    for engine in engines:
         for change, name in {edit_a_score: UNITS, flip_a_bit: IMAGES, put_another_checkpoint_there: CHECKPOINT}.items():
             change(project)
             assert project.hashes()[name] != before[name]
@@ -188,13 +198,14 @@ def test_files_are_changed_by_hand(project, oracle):
         assert project.hashes() == before
 
 
-def test_a_changed_file_is_never_recorded(project):
+@pytest.mark.parametrize("engines", IN_TURN)
+def test_a_changed_file_is_never_recorded(project, engines):
     """Not even where it cannot be brought back and the job that would write it fails."""
     shutil.rmtree(project.folder / ".dvc/cache")
     start = "def main(arguments: argparse.Namespace) -> None:\n"
     project.edit("scripts/units.py", start, start + '    raise MemoryError("killed")\n')
     locks = project.locks()
-    for engine in ENGINES:
+    for engine in engines:
         edit_a_score(project)
         assert project.try_to_run(*project.command(engine)).returncode
         assert project.locks() == locks
@@ -211,7 +222,7 @@ def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, or
     project.run("dvc", "push")
     clone = project.clone(tmp_path / "clone")
     clone.run("dvc", "pull", "checkpoint@small")
-    clone.change("networks.small.training.learning_rate", 0.02)
+    clone.change(*CHANGE)
     again(clone, engine, oracle)
     record = json.loads((clone.folder / RECORD).read_text())
     assert record["settings"]["training"]["learning_rate"] == 0.02
@@ -224,7 +235,7 @@ def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, or
 
 @pytest.mark.verify
 def test_touching_vouches_for_nothing(project, oracle):
-    project.change("experiments.small.methods.am.steps", 6)
+    project.change(*CHANGE)
     project.run("snakemake", "--touch", "--cores", "1", "--forceall")
     assert "Nothing to be done" not in project.run("snakemake", "-n")
     again(project, "snakemake", oracle)
@@ -234,7 +245,7 @@ def test_touching_vouches_for_nothing(project, oracle):
 def test_a_plain_change_set_back_comes_from_the_cache(project, oracle):
     """Checkpoint, images and tables of a setting that was tried before are not computed again."""
     before = project.hashes()
-    project.change("networks.small.training.learning_rate", 0.02)
+    project.change(*CHANGE)
     project.snakemake()
     assert project.hashes() != before
     project.change("networks.small.training.learning_rate", 0.03)
@@ -272,13 +283,12 @@ def test_layers_and_methods_change_places(project, oracle, engine):
 
 @pytest.mark.parametrize("engine", BY_EACH)
 def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, engine):
-    project.change("experiments.small.methods.am.steps", 400)
-    project.change("experiments.small.layers", ["hidden1", "hidden2"])
+    project.change(*CHANGE)
     module = project.folder / "unitscope/tables.py"
     whole = module.read_text()
     running = project.start(engine)
     # Snakemake has planned; the job that needs the module comes later.
-    project.wait_for("taps")
+    project.wait_for("checkpoint")
     module.write_text(whole + "\n\nOTHER = 1\n")
     said, _ = running.communicate()
     module.write_text(whole)
