@@ -287,8 +287,8 @@ def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, en
     module = project.folder / "unitscope/tables.py"
     whole = module.read_text()
     running = project.start(engine)
-    # Snakemake has planned; the job that needs the module comes later.
-    project.wait_for("checkpoint")
+    # Snakemake has planned, in DVC's stage as well; the job that needs the module comes later.
+    project.wait_for("images")
     module.write_text(whole + "\n\nOTHER = 1\n")
     said, _ = running.communicate()
     module.write_text(whole)
