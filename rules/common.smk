@@ -40,10 +40,23 @@ from unitscope.errors import UserError
 from unitscope.figure_names import OF_ANALYSES, OVERVIEWS, layer_figures, overviews
 from unitscope.folders import label_files
 from unitscope.ledger import SOURCES, not_here, source_or_recorded
+from unitscope.owners import refuse_foreign_page
 from unitscope.provenance import code_digest, own_code_digest
 from unitscope.sampling import select_units
 from unitscope.snakemake_internals import files_of, install, is_to_be_recorded
 from unitscope.study import complete, load_study
+
+# The rules call scripts/ and write to data/, logs/ and results/ of the folder that they run in.
+if not Path("scripts/dataset.py").is_file():
+    raise WorkflowError(
+        f"The flow runs in the folder of the project. Give the command there, or with --directory {ROOT}."
+    )
+for place in ("data", "logs", "results"):
+    if Path(place).is_symlink() and not Path(place).exists():
+        raise WorkflowError(
+            f"{place} is a link to {os.readlink(place)}, which is not there. Mount the disk that it lies on, or remove "
+            "the link."
+        )
 
 try:
     # To Snakemake a config may be code, and the last of two equal keys counts: read before Snakemake does.
@@ -521,6 +534,13 @@ def of_checkpoints(pattern):
 
 # What the page of a whole study is made from; nothing where the config asks for none.
 PAPER = STUDY.reproduction or {}
+# As the page names them.
+STUDY_FILES = [os.path.relpath(path, ROOT) for path in workflow.configfiles]
+if PAPER and not config.get("takeover", False):
+    try:
+        refuse_foreign_page(Path(PAPER["folder"], "README.md"), STUDY_FILES)
+    except UserError as error:
+        raise WorkflowError(f"{CONFIG}: {error}") from None
 PAPER_VARIANTS = variants(STUDY)
 PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
 PAPER_EXPERIMENTS = [

@@ -56,7 +56,7 @@ rule reproduction:
         figures=canonical_json(PAPER_FIGURES),
         reductions=canonical_json(reduced()),
         sensitivity=canonical_json(PAPER_VARIANTS),
-        config=" ".join(os.path.relpath(path, ROOT) for path in workflow.configfiles),
+        config=" ".join(STUDY_FILES),
         full=PAPER["full"] or "",
         folder=subpath(output.page, parent=True),
         code=code("reproduction"),

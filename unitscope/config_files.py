@@ -49,6 +49,7 @@ def read(path: Path) -> Any:
     """
     text = _text(path)
     try:
+        _check_characters(path, text)
         _check_events(path, text)
         loader = _Loader(text)
         try:
@@ -76,11 +77,17 @@ def with_numbers(config: Any, reading: Any) -> Any:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over`, merged through nested mappings."""
+    """Return `base` with the values of `over`, merged through nested mappings as by Snakemake.
+
+    An empty mapping changes nothing, whatever it is laid over.
+    """
     result = dict(base)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
+        old = result.get(key)
+        if isinstance(value, Mapping) and key in result:
+            result[key] = merged(old, value) if isinstance(old, Mapping) else value or old
+        else:
+            result[key] = value
     return result
 
 
@@ -127,6 +134,20 @@ def _text(path: Path) -> str:
         ) from None
 
 
+def _check_characters(path: Path, text: str) -> None:
+    """Refuse what only some of the parsers take for white space or for the end of a line."""
+    if found := re.search("[\x85\u2028\u2029]", text):
+        line = len(re.findall("\r\n|\r|\n", text[: found.start()])) + 1
+        raise UserError(
+            f"{path}, line {line}: it holds the character U+{ord(found[0]):04X}, at which a line ends for some "
+            "programs and not for others. Remove it."
+        )
+    if "\t" in text:
+        # Snakemake's parser, which is stricter than the one in C.
+        for _ in yaml.parse(text, Loader=yaml.SafeLoader):
+            pass
+
+
 def _check_events(path: Path, text: str) -> None:
     """Refuse tags and deep nesting, without recursion: deep nesting would exhaust the stack of what follows."""
     depth = 0
@@ -159,6 +180,8 @@ def _not_yaml(path: Path, text: str, error: yaml.YAMLError) -> str:
     hint = ""
     if "\t" in line[: len(line) - len(line.lstrip())]:
         hint = " Indent with spaces, not tabs."
+    elif "\t" in line:
+        hint = " Write spaces, not tabs."
     elif "mapping values" in problem:
         hint = " Put text that contains ': ' in quotes, or align the keys."
     elif "undefined alias" in problem or "%" in line or "@" in line or "`" in line:

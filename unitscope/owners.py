@@ -5,7 +5,8 @@ A config that no longer exists owns nothing.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from unitscope.artifacts import canonical_json
 from unitscope.contents import append_lines, read_lines
+from unitscope.errors import UserError
 from unitscope.ledger import FOLDER, LOCK, locked_rows
 
 OWNERS = FOLDER / "owners"
@@ -100,6 +102,28 @@ def conflict(path: str, owner: Owner, other: Owner, equal_today: Callable[[str],
         f"in {owner.config} and {new} in {other.config}. Choose another name in {other.config}, or let it take over "
         "what differs: --config takeover=true."
     )
+
+
+def refuse_foreign_page(page: Path, configs: Collection[str]) -> None:
+    """Refuse to write the page of a study over a file that is no page of it. The page lies in git, which has no ledger.
+
+    Args:
+        page: Where the page of the study goes.
+        configs: The study's config files, as the page names them.
+
+    Raises:
+        UserError: There is another file, or the page of another study.
+    """
+    if not page.exists():
+        return
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    written_by = re.search(r"^    snakemake --configfile (\S+)", text, re.MULTILINE)
+    if written_by is None or written_by[1] not in configs:
+        what = f"the page of {written_by[1]}" if written_by else "no page of a study"
+        raise UserError(
+            f"reproduction.folder: {page} is there already, and is {what}. Choose another folder, or let it be "
+            "overwritten: --config takeover=true."
+        )
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -362,6 +362,9 @@ class LedgerPersistence(FilePersistence):
         super().started(job, external_jobid)
         if not self._has_key(job):
             return
+        # Snakemake would write through it.
+        if job.benchmark and os.path.islink(job.benchmark):
+            os.unlink(job.benchmark)
         if not self._workflow.is_main_process:
             self._write_note(job, f"{platform.node()}-{os.getpid()}")
         elif (key := self.key(job)) is not None:

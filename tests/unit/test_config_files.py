@@ -1,5 +1,6 @@
 """Configs as files: what is refused with its line, and that every reader of YAML sees the same values."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from configs_by_hand import SCHEMA
 from hypothesis import example, given, settings
 from projects import ROOT, SMALL
 from ruamel.yaml import YAML
+from snakemake.utils import update_config
 
 from unitscope.config import resolve
 from unitscope.config_files import merged, read, read_all, with_numbers
@@ -177,7 +179,12 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for 
         ("- a\n- b\n", "the config is a list"),
         ("text", "the config is the value 'text'"),
         ("experiments: [", "study.yaml, line 2: not valid YAML"),
-        ("a:\n\tb: 1\n", "line 2: not valid YAML: found character that cannot start any token. Indent with spaces"),
+        ("a:\n\tb: 1\n", "line 2: not valid YAML: found character '\\t' that cannot start any token. Indent with"),
+        ("a: 1\nb:\tcpu\n", "line 2: not valid YAML: found character '\\t' that cannot start any token. Write spaces"),
+        ("a: 1\nb: 2\t# x\n", "line 2: not valid YAML"),
+        ("a: {b: 1,\tc: 2}\n", "line 1: not valid YAML"),
+        ("a: 1\r\nb: x\u2028y\n", "line 2: it holds the character U+2028, at which a line ends for some programs"),
+        ("a: 1\x85b: 2\n", "line 1: it holds the character U+0085"),
         ("a: b: c\n", "line 1: not valid YAML: mapping values are not allowed in this context. Put text"),
         ("a: *nothing\n", "undefined alias"),
         ("a: 1\n---\nb: 2\n", "not valid YAML"),
@@ -304,3 +311,11 @@ def test_a_setting_that_is_not_allowed_is_told_with_its_line(tmp_path):
     # What is nowhere in the files, such as what --config gives, has no line.
     with pytest.raises(UserError, match=r"^study\.yaml: device is 'gpu'"):
         complete({**SMALL, "device": "gpu"}, "study.yaml", ROOT, paths=[path])
+
+
+@pytest.mark.parametrize("base", [[1], {"b": 1}, None, "x", {}, {"b": {"c": 1}}])
+@pytest.mark.parametrize("over", [{}, [2], {"b": {}}, {"b": 2}, None, {"d": {}}])
+def test_configs_are_laid_over_one_another_as_by_snakemake(base, over):
+    expected = {"a": copy.deepcopy(base)}
+    update_config(expected, {"a": copy.deepcopy(over)})
+    assert merged({"a": base}, {"a": over}) == expected

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from projects import ROOT
 
+from unitscope.errors import UserError
 from unitscope.ledger import locked_rows, vouches, write_lock
-from unitscope.owners import MISSING, Owner, Owners, conflict, differences
+from unitscope.owners import MISSING, Owner, Owners, conflict, differences, refuse_foreign_page
 
 FIRST, SECOND = Owner("first.yaml", '{"steps":4}'), Owner("second.yaml", '{"steps":5}')
 ELSEWHERE = Path("other/owners")
@@ -82,3 +84,19 @@ def test_a_setting_that_an_upgrade_has_added_is_no_difference_where_both_configs
 )
 def test_differences_are_found_by_key(old, new, expected):
     assert list(differences(old, json.loads(json.dumps(new)))) == expected
+
+
+def test_a_page_of_another_study_is_not_written_over(tmp_path):
+    page, configs = tmp_path / "README.md", ["paper/cpu.yaml", "paper/bfloat16.yaml"]
+    refuse_foreign_page(page, configs)
+    page.write_text("mine\n")
+    with pytest.raises(UserError, match=r"README.md is there already, and is no page of a study. Choose"):
+        refuse_foreign_page(page, configs)
+    # As the template of the page has it.
+    template = (ROOT / "paper/README.md.jinja").read_text()
+    assert "    snakemake --configfile {{ config }} --cores" in template
+    page.write_text(template.replace("{{ config }}", "paper/cpu.yaml paper/folders.yaml"))
+    refuse_foreign_page(page, configs)
+    page.write_text(template.replace("{{ config }}", "mine.yaml"))
+    with pytest.raises(UserError, match=r"is the page of mine.yaml"):
+        refuse_foreign_page(page, configs)

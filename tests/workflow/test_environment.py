@@ -33,6 +33,21 @@ def test_the_environment_of_another_clone_is_left_as_it_is(shared, tmp_path, sta
     assert sorted(shared.rglob("*")) == before
 
 
+def test_a_linked_environment_is_left_as_it_is_in_a_folder_with_a_blank(shared, tmp_path):
+    clone = tmp_path / "a clone"
+    clone.mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        (clone / name).write_bytes((ROOT / name).read_bytes())
+    (clone / ".venv").symlink_to(shared)
+    before = sorted(shared.rglob("*"))
+    done = subprocess.run(
+        ["make", ".venv/run.installed"], cwd=clone, capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"belongs to {tmp_path / 'other'}: nothing is installed into it" in done.stdout
+    assert sorted(shared.rglob("*")) == before
+
+
 def test_an_environment_of_its_own_is_installed_into(shared, tmp_path):
     """Where pip is called at all, it is not there in this environment."""
     (packages,) = (shared / "lib").glob("python*/site-packages")
@@ -69,6 +84,10 @@ def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_pat
     assert "Nothing to be done for config.yaml" in elsewhere.run(*command, "plan", **cache)
     snakemake = ["snakemake", "-s", str(finished.folder / "Snakefile"), "-d", str(finished.folder), "-n"]
     assert "Nothing to be done" in elsewhere.run(*snakemake)
+    # Its scripts and artifacts are looked for in the working directory.
+    for chosen in ([], ["--configfile", str(finished.folder / "config.yaml")]):
+        said = elsewhere.try_to_run("snakemake", "-n", "-s", str(finished.folder / "Snakefile"), *chosen).stdout
+        assert f"Give the command there, or with --directory {finished.folder}" in said
     # Programs of the environment are found without activating it.
     plan = [sys.executable, "scripts/plan.py"]
     done = subprocess.run(
@@ -80,6 +99,20 @@ def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_pat
         check=False,
     )
     assert "Nothing to be done for config.yaml" in done.stdout, done.stderr
+
+
+def test_a_disk_that_is_not_there_is_named(project):
+    (project.folder / "results").rename(project.folder / "elsewhere")
+    (project.folder / "results").symlink_to("/nowhere/results")
+    said = project.try_to_run("snakemake", "-n").stdout
+    assert "results is a link to /nowhere/results, which is not there. Mount the disk" in said
+
+
+def test_names_with_blanks(finished, tmp_path):
+    project = finished.copy(tmp_path / "my project")
+    (project.folder / "configs/my study.yaml").write_bytes((project.folder / "config.yaml").read_bytes())
+    command = [*project.command("make run")[:-1], "plan", "CONFIG=configs/my study.yaml"]
+    assert "Nothing to be done for configs/my study.yaml" in project.run(*command)
 
 
 @pytest.mark.verify

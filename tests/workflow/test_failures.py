@@ -103,6 +103,17 @@ def test_what_to_lower_is_said_where_memory_ran_out_alone(tmp_path):
     )
 
 
+def test_snakemake_writes_no_times_through_a_link(project, tmp_path):
+    foreign, times = tmp_path / "foreign.txt", project.folder / "logs/small/units.tsv"
+    foreign.write_text("mine")
+    times.unlink(missing_ok=True)
+    times.symlink_to(foreign)
+    (project.folder / "results/small/units.csv").unlink()
+    shutil.rmtree(project.folder / ".dvc/cache")
+    project.snakemake()
+    assert foreign.read_text() == "mine" and times.is_file() and not times.is_symlink()
+
+
 # --- what DVC cannot do ----------------------------------------------------------------------------------------------
 
 

@@ -660,5 +660,7 @@ def test_a_config_of_its_own_is_not_recorded_as_the_default_one(project, tmp_pat
     config["experiments"]["small"]["methods"]["am"]["steps"] = 6
     other.write_text(yaml.safe_dump(config))
     locks = project.locks()
-    project.run("snakemake", "--cores", "8", "--configfile", str(other))
+    command = ("snakemake", "--cores", "8", "--configfile", str(other))
+    assert "belongs to config.yaml" in project.try_to_run(*command).stdout
+    project.run(*command, "--config", "takeover=true")
     assert project.locks() == locks
