@@ -397,6 +397,12 @@ def _networks(
             f"{where} has weights from a file, which does not tell the normalization that they were trained with. Give "
             "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
         )
+    # Weights whose pixels go to 255 are given mean / 255; a mean of theirs has let whole studies run at chance.
+    if above := [value for value in (whole["normalization"] or {"mean": []})["mean"] if not -1 <= value <= 1]:
+        raise UserError(
+            f"{where}.normalization.mean holds {above[0]}, but pixels are from 0 to 1 here. Where the weights were "
+            "trained on pixels from 0 to 255, divide mean and std by 255."
+        )
     if whole["head"] is not None and whole["weights"] is None:
         raise UserError(f"{where} has a head, which is fitted on given features, but no weights. Give it weights.")
     if whole["weights"] is not None or whole["dataset"] is None:

@@ -407,6 +407,10 @@ def test_layers_that_are_refused(wanted, known, message):
         ({"source": "exported"}, r"needs weights: \{file: network.pt2"),
         ({"source": "built_in"}, "lacks the key 'model'"),
         ({"model": "resnet18", "weights": {"timm": "a1_in1k"}}, "weights are timm's, but its source is 'built_in'"),
+        (
+            {"model": "mlp", "normalization": {"mean": [127.5], "std": [60]}},
+            "networks.small.normalization.mean holds 127.5, but pixels are from 0 to 1 here. .* divide mean and std by",
+        ),
     ],
 )
 def test_sources_that_do_not_fit(network, message):
