@@ -21,6 +21,8 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".ti
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION = 0x0112
 """Number of EXIF's tag."""
+BITS, PHOTOMETRIC, PLANES, SAMPLE = 258, 262, 284, 339
+"""Numbers of TIFF's tags."""
 
 
 @dataclass
@@ -29,9 +31,11 @@ class Seen:
 
     Attributes:
         transparent: Whether an image was laid on the background.
+        profiled: Names of the images with a colour profile other than sRGB.
     """
 
     transparent: bool = False
+    profiled: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -85,15 +89,20 @@ class Decoder:
         content = read(path)
         if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
             raise UserError(f"{path} has changed since the data set was indexed. Make the data set anew.")
-        pixels = opened(path, content, lambda image: np.asarray(self._fitted(self._shown(image, path), path)))
+        pixels = opened(path, content, lambda image: np.asarray(self._fitted(self._shown(image, path, name), path)))
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
-    def _shown(self, image: Any, path: Path) -> Any:
+    def _shown(self, image: Any, path: Path, name: str) -> Any:
         """Return a Pillow image as a viewer shows it, in the mode of the data set."""
         from PIL import Image
 
+        profile = image.info.get("icc_profile") or b""
+        # Its description names it, in one byte per letter or in two.
+        if profile and not any("sRGB".encode(coding) in profile for coding in ("ascii", "utf-16-be")):
+            self.seen.profiled.add(name)
+        raw_mode = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
         image.load()
-        shown = turned(eight_bits(image, path), orientation_of(image))
+        shown = turned(eight_bits(image, path, raw_mode), orientation_of(image))
         if shown.has_transparency_data:
             shown = shown.convert("RGBA")
             if shown.getchannel("A").getextrema()[0] < 255:
@@ -148,7 +157,21 @@ def opened(path: Path, content: bytes, function: Callable[[Any], Any]) -> Any:
         raise
     except Exception as error:
         # Pillow raises whatever it comes upon in a damaged file.
-        raise UserError(f"{path} cannot be read as an image ({error}). Replace or remove it.") from error
+        raise UserError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Return the sentences about an image that Pillow could not read."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return (
+            f"{path} is no image that Pillow can read: it is empty, damaged, of another format, or of a rare kind. "
+            "Save it anew as PNG with 8 bits, or remove it."
+        )
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{path} is too large ({str(error).partition(',')[0]}). Save it smaller, or remove it."
+    return f"{path} cannot be read as an image ({error}). Replace or remove it."
 
 
 def orientation_of(image: Any) -> int:
@@ -177,24 +200,53 @@ def turned(image: Any, orientation: int) -> Any:
     return image.transpose(turns[orientation]) if orientation in turns else image
 
 
-def eight_bits(image: Any, path: Path) -> Any:
-    """Return a Pillow image with at most 8 bits per channel: 16-bit grey is scaled.
+def eight_bits(image: Any, path: Path, raw_mode: str = "") -> Any:
+    """Return a Pillow image with at most 8 bits per channel: deep grey is scaled.
+
+    Args:
+        image: Loaded.
+        path: For messages.
+        raw_mode: How a PNG stores its pixels, in Pillow's words; its transparent colour is given in these.
 
     Raises:
-        UserError: The pixels are 32-bit numbers, for which no black and white are defined.
+        UserError: The pixels are 32-bit numbers, for which no black and white are defined, or Pillow misreads them.
     """
     from PIL import Image
 
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    bits = tags.get(BITS, (16,))[0]
+    clear = image.info.get("transparency") if raw_mode else None
     # Pillow reads a deep .pgm, scaled to 16 bits, into 32.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         deep = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
+        white = 2**bits - 1
+        # Pillow inverts just 8 bits.
+        scaled = ((white - deep if tags.get(PHOTOMETRIC) == 0 else deep) * 510 + white) // (2 * white)
+        grey = Image.fromarray(scaled.astype(np.uint8))
+        if clear is None:
+            return grey
+        return Image.merge("LA", (grey, Image.fromarray(np.where(deep == clear, 0, 255).astype(np.uint8))))
     if image.mode in ("I", "F"):
         kind = {"I": "integers", "F": "floating-point numbers"}[image.mode]
+        kind = f"{bits if tags else 32}-bit {kind}{' with a sign' if tags.get(SAMPLE, (1,))[0] == 2 else ''}"
         raise UserError(
-            f"{path} holds 32-bit {kind}, which define no black and white. Scale the pixels to 0 to 255 and save them "
-            "with 8 bits."
+            f"{path} holds {kind}, which define no black and white. Scale the pixels to 0 to 255 and save them with "
+            "8 bits."
         )
+    if tags.get(PLANES) == 2 and bits > 8:
+        raise UserError(
+            f"{path} holds {bits}-bit channels one after another (planar), which Pillow misreads. Save it with 8 bits, "
+            "or with the channels of each pixel together."
+        )
+    if isinstance(clear, int) and raw_mode in ("L;2", "L;4"):
+        image.info["transparency"] = clear * {"L;2": 85, "L;4": 17}[raw_mode]
+    if isinstance(clear, tuple) and raw_mode.startswith("RGB;16"):
+        del image.info["transparency"]
+        if (np.asarray(image) == np.array(clear) >> 8).all(-1).any():
+            raise UserError(
+                f"{path} holds 16-bit colours, one of which is transparent; Pillow reads 8 bits of them. Save it with "
+                "8 bits, or with an alpha channel."
+            )
     return image
 
 
@@ -214,7 +266,7 @@ def is_grey(root: Path, name: str, links: str) -> bool:
                 return bool((colours == colours[..., :1]).all())
             return image.mode in GREY_MODES or image.mode.startswith("I;16")
     except Exception as error:
-        raise UserError(f"{path} cannot be read as an image ({error}). Replace or remove it.") from error
+        raise UserError(_unreadable(path, error)) from error
 
 
 def inside(root: Path, name: str, links: str = "inside") -> Path:

@@ -115,6 +115,11 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
 
     def applied(settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the mode that was chosen and without those that no image was subject to."""
+        if profiled := len(decode.seen.profiled):
+            log.warning(
+                "%s: %d images have a colour profile other than sRGB, which is not applied, as torchvision does not.",
+                *(root, profiled),
+            )
         idle = (settings["resize"] is None, not decode.seen.transparent, settings.get("links") == "inside")
         left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
         return {name: value for name, value in {**settings, "mode": mode}.items() if name not in left_out}
