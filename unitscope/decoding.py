@@ -137,6 +137,9 @@ def read(path: Path) -> bytes:
         UserError: It cannot be read.
     """
     try:
+        if not path.is_file() and path.exists():
+            # A pipe or a device would be read for ever.
+            raise UserError(f"{path} is no regular file. Replace or remove it.")
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read as an image ({error}). Replace or remove it.") from error
@@ -260,11 +263,15 @@ def is_grey(root: Path, name: str, links: str) -> bool:
     from PIL import Image
 
     try:
+        if not path.is_file():
+            read(path)
         with Image.open(path) as image:
             if image.mode in ("P", "PA"):
                 colours = np.asarray(image.convert("RGBA"))[..., :3]
                 return bool((colours == colours[..., :1]).all())
             return image.mode in GREY_MODES or image.mode.startswith("I;16")
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(_unreadable(path, error)) from error
 
@@ -288,6 +295,8 @@ def inside(root: Path, name: str, links: str = "inside") -> Path:
         raise UserError(f"{name!r} is no name of a file below the folder {root} ({error}).") from error
     if os.path.isabs(name) or ".." in Path(name).parts:
         raise UserError(f"{name!r} leads out of the folder {root}. Only files below it are read.")
+    if path.is_symlink() and not path.exists():
+        raise UserError(leads_nowhere(root, name))
     if not within and links != "anywhere":
         raise UserError(leads_out(root, name))
     return path
@@ -297,3 +306,9 @@ def leads_out(root: Path, name: str) -> str:
     """Return the sentence about a link that leads out of a folder."""
     cure = "To follow such links, set datasets.NAME.links: anywhere."
     return f"{name!r} is a link that leads out of the folder {root}. {cure}"
+
+
+def leads_nowhere(root: Path, name: str) -> str:
+    """Return the sentence about a link to a file that is not there."""
+    target = os.readlink(root / name)
+    return f"{name!r} in {root} is a link to {target!r}, and there is no such file. Restore it, or remove the link."

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from unitscope.console import log
-from unitscope.decoding import IMAGE_SUFFIXES, leads_out
+from unitscope.decoding import IMAGE_SUFFIXES, leads_nowhere, leads_out
 from unitscope.errors import UserError
 from unitscope.labels import SPLITS, numbered, ordered, roles
-from unitscope.walking import entries_below
+from unitscope.walking import OF_SYSTEMS, entries_below
 
 LABELS = "labels.csv"
 """The file of labels that is read if images are in no class folder."""
@@ -34,20 +34,23 @@ class Listing:
         labels: (images,) int64, -1 where there are no classes.
         classes: Names of the classes.
         split: (images,) uint8, 0 train and 1 test; None where the folder has no split.
+        real: Real paths of the images; None where no link leads to them.
     """
 
     files: list[str]
     labels: np.ndarray
     classes: list[str]
     split: np.ndarray | None
+    real: list[str] | None = None
 
 
 @dataclass
 class _Found:
-    """Files below a folder, relative to the root: images, and what is not read."""
+    """Files below a folder, relative to the root: images, and what is not read; and whether there are links."""
 
     images: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    linked: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,15 +102,18 @@ def listed(root: Path, settings: Mapping[str, Any]) -> Listing:
         split_numbers = np.array(numbers, np.uint8)
     if table is not None and table.has_split:
         files, names, split_numbers = _split_by_column(files, names, split_numbers, table, settings)
+    real = None
+    if any(tree.linked for tree in trees.values()):
+        real = [os.path.realpath(root / name) for name in files]
     if set(names) == {None}:
         if chosen is not None:
             raise UserError(
                 f"datasets.NAME.classes lists classes, but the images in {root} are in no class folder, and there is "
                 f"no {root / LABELS}. Remove classes, or name the labels."
             )
-        return Listing(files, np.full(len(files), -1, np.int64), [], split_numbers)
+        return Listing(files, np.full(len(files), -1, np.int64), [], split_numbers, real)
     labels, classes = numbered([str(name) for name in names], chosen, root)
-    return Listing(files, labels, classes, split_numbers)
+    return Listing(files, labels, classes, split_numbers, real)
 
 
 def split_folders(root: Path, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -148,23 +154,35 @@ def label_files(settings: Mapping[str, Any]) -> list[Path]:
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    return sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in OF_SYSTEMS)
 
 
 def _walked(root: Path, place: str, links: str) -> _Found:
-    """Return the files below `root/place`, without hidden ones; links are followed, circles end."""
-    found = _Found()
+    """Return the files below `root/place`, without hidden ones; links are followed, circles end.
+
+    What is no regular file, such as a pipe, is not read.
+    """
+    found = _Found(linked=os.path.islink(root / place))
     real_root = os.path.realpath(root)
     prefix = f"{place}/" if place else ""
 
     def enter(name: str, real: str) -> None:
+        found.linked = True
         if links != "anywhere" and not f"{real}/".startswith(f"{real_root.rstrip('/')}/"):
             raise UserError(leads_out(root, name))
 
-    enter(place, os.path.realpath(root / place))
+    if links != "anywhere" and not f"{os.path.realpath(root / place)}/".startswith(f"{real_root.rstrip('/')}/"):
+        raise UserError(leads_out(root, place))
     for below, entry in entries_below(str(root / place), lambda name, real: enter(f"{prefix}{name}", real)):
         _check_name(root, f"{prefix}{below}")
         is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+        if is_image and entry.is_symlink():
+            found.linked = True
+            is_image = os.path.isfile(entry.path)
+            if not os.path.exists(entry.path):
+                raise UserError(leads_nowhere(root, f"{prefix}{below}"))
+        else:
+            is_image = is_image and entry.is_file()
         (found.images if is_image else found.skipped).append(f"{prefix}{below}")
     for names in (found.images, found.skipped):
         names.sort(key=lambda name: name.split("/"))

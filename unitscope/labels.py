@@ -130,6 +130,15 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return split
 
 
+def in_several(images: Sequence[str], groups: np.ndarray) -> int:
+    """Return how many images, by a text that is the same for the same image, are in more than one of the groups."""
+    first: dict[str, int] = {}
+    several = {
+        image for image, group in zip(images, groups.tolist(), strict=True) if first.setdefault(image, group) != group
+    }
+    return len(several)
+
+
 def weaknesses(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
     """Return what the labels (images,) of a test split cannot support, a sentence or two for each."""
     if len(classes) == 1:

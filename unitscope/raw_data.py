@@ -6,7 +6,6 @@ their bytes change.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from unitscope.datasets import ROWS, Collection
 from unitscope.decoding import Decoder, inside, is_grey
 from unitscope.errors import UserError
 from unitscope.folders import listed
-from unitscope.labels import SPLITS, held_out, weaknesses
+from unitscope.labels import SPLITS, held_out, in_several, weaknesses
 
 MAY_BE_IDLE = ("interpolation", "background", "links")
 """Settings that the artifact of a data set leaves out where no image was subject to them."""
@@ -106,6 +105,8 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
     files, split = found.files, found.split
     if split is None:
         split = held_out(found.labels, settings["test_fraction"], settings["seed"])
+    if found.real is not None:
+        _warn_of_copies(root, found.real, found.labels, split)
     mode = settings["mode"] if settings["mode"] != "auto" else mode_of(root, files, settings)
     decode = Decoder.of(root, {**settings, "mode": mode})
 
@@ -128,7 +129,13 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
         return Collection(found.labels, split, found.classes, read, settings=applied)
     attributes = {"resize": settings["resize"], "crop": settings["crop"], "mode": mode, "root": str(root)}
     attributes["shape"] = read(np.arange(1)).shape[1:]
-    index = partial(_index, root, files, read, decode.links)
+
+    def index() -> dict[str, np.ndarray]:
+        columns = _index(root, files, read, decode.links)
+        if found.real is None:
+            _warn_of_copies(root, columns["sha256"].tolist(), found.labels, split)
+        return columns
+
     return Collection(found.labels, split, found.classes, read, index, attributes, applied)
 
 
@@ -142,6 +149,14 @@ def mode_of(root: Path, files: Sequence[str], settings: Mapping[str, Any]) -> st
         *(root, len(files)),
     )
     return "L"
+
+
+def _warn_of_copies(root: Path, images: Sequence[str], labels: np.ndarray, split: np.ndarray) -> None:
+    """Warn of images, by real paths or checksums, that are in both splits or in several classes."""
+    counts = {"both splits": in_several(images, split), "more than one class": in_several(images, labels)}
+    if any(counts.values()):
+        told = " and ".join(f"{count} images are in {place}" for place, count in counts.items() if count)
+        log.warning("%s: %s, by links or copies. Remove them from one.", root, told)
 
 
 def _index(

@@ -3,11 +3,14 @@
 import os
 from collections.abc import Callable, Iterator
 
+OF_SYSTEMS = ("@eaDir", "__MACOSX")
+"""Folders that a disk station or an archive adds: they hold thumbnails and the like, no data."""
+
 
 def entries_below(
     folder: str, enter: Callable[[str, str], None] = lambda name, real: None
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield all that is no folder below a folder, and links to a folder above, which would lead in circles.
+    """Yield all that is no folder below a folder, and folders not entered: of systems, and links that lead in circles.
 
     What is hidden, by a name that begins with a dot, is left out.
 
@@ -29,6 +32,9 @@ def entries_below(
                     continue
                 # An entry that links to itself raises when it is asked.
                 if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
+                    yield name, entry
+                    continue
+                if entry.name in OF_SYSTEMS:
                     yield name, entry
                     continue
                 own = f"{real.rstrip('/')}/{entry.name}"

@@ -11,6 +11,7 @@ from real_images import FOLDER
 from unitscope.artifacts import sha256_of
 from unitscope.contents import Contents
 from unitscope.datasets import open_dataset, write_dataset
+from unitscope.decoding import Decoder
 from unitscope.errors import UserError
 from unitscope.provenance import source_digest
 from unitscope.raw_data import collect
@@ -292,6 +293,53 @@ def test_links_in_a_circle_end(tmp_path, caplog):
     assert source_digest(tmp_path / "x", Contents(None))
     with pytest.raises(UserError, match=r"loop\.png"):
         read(tmp_path / "x").images(np.arange(7))
+
+
+@pytest.mark.parametrize("store", ["images", "index"])
+def test_images_that_are_in_both_splits_or_two_classes_are_counted(tmp_path, caplog, store):
+    classes(tmp_path / "x/train", "a", "b")
+    os.symlink("train", tmp_path / "x/test")
+    read(tmp_path / "x", store=store)
+    assert caplog.messages == [f"{tmp_path}/x: 6 images are in both splits, by links or copies. Remove them from one."]
+    caplog.clear()
+    for part in ("train", "test"):
+        classes(tmp_path / "y" / part, "a")
+        os.symlink("a", tmp_path / "y" / part / "b")
+    read(tmp_path / "y", store=store)
+    assert "6 images are in more than one class" in caplog.text
+    caplog.clear()
+    classes(tmp_path / "z/train", "a", count=2)
+    images(tmp_path / "z/test/a", 4)
+    settings = {**FOLDER, "path": str(tmp_path / "z"), "store": store}
+    write_dataset(tmp_path / "z.h5", collect(settings), settings)
+    # By their checksums, where these are at hand.
+    assert ("2 images are in both splits" in caplog.text) == (store == "index")
+
+
+def test_folders_of_a_disk_station_and_of_archives_hold_no_data(tmp_path, caplog):
+    classes(tmp_path / "x", "a", "b", "a/@eaDir/0.png", "@eaDir", "__MACOSX")
+    found = read(tmp_path / "x")
+    assert found.classes == ["a", "b"] and len(found.labels) == 6
+    assert "not read: 3 (3 no suffix): @eaDir, __MACOSX, a/@eaDir" in caplog.text
+
+
+def test_only_regular_files_are_opened(tmp_path, caplog):
+    classes(tmp_path, "a", "b", count=8)
+    os.mkfifo(tmp_path / "a/pipe.png")
+    os.symlink("pipe.png", tmp_path / "a/link.png")
+    found = read(tmp_path)
+    assert found.images(np.arange(16)).shape[0] == 16
+    assert "not read: 2 (2 .png): a/link.png, a/pipe.png" in caplog.text
+    with pytest.raises(UserError, match=r"pipe\.png is no regular file"):
+        Decoder.of(tmp_path, {"resize": None, "crop": None, "mode": "L"})(["a/pipe.png"])
+
+
+@pytest.mark.parametrize("links", ["inside", "anywhere"])
+def test_a_link_to_a_file_that_is_not_there(tmp_path, links):
+    classes(tmp_path / "x", "a", "b")
+    os.symlink("/nowhere/x.png", tmp_path / "x/a/y.png")
+    with pytest.raises(UserError, match=r"'a/y\.png' in .* is a link to '/nowhere/x\.png', and there is no such file"):
+        read(tmp_path / "x", links=links)
 
 
 def test_settings_that_are_not_set_are_not_added():
