@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unitscope.console import processors
-from unitscope.errors import UserError
+from unitscope.errors import UserError, printable
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
@@ -78,9 +78,10 @@ class Decoder:
             images = list(pool.map(self._decode, names, checksums or [None] * len(names)))
         for name, image in zip(names, images, strict=True):
             if image.shape != images[0].shape:
+                first, other = (printable(self.root / each) for each in (names[0], name))
                 raise UserError(
-                    f"{self.root / names[0]} has the size {images[0].shape[:2]} (height, width) and {self.root / name} "
-                    f"{image.shape[:2]}; all have to be alike. Set resize and crop."
+                    f"{first} has the size {images[0].shape[:2]} (height, width) and {other} {image.shape[:2]}; all "
+                    "have to be alike. Set resize and crop."
                 )
         return np.stack(images)
 
@@ -88,7 +89,7 @@ class Decoder:
         path = inside(self.root, name, self.links)
         content = read(path)
         if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
-            raise UserError(f"{path} has changed since the data set was indexed. Make the data set anew.")
+            raise UserError(f"{printable(path)} has changed since the data set was indexed. Make the data set anew.")
         pixels = opened(path, content, lambda image: np.asarray(self._fitted(self._shown(image, path, name), path)))
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
@@ -124,7 +125,9 @@ class Decoder:
             image = image.resize(size, Image.Resampling[self.interpolation.upper()])
         if self.crop is not None:
             if min(image.size) < self.crop:
-                raise UserError(f"{path} is {image.size} (width, height), smaller than crop {self.crop}. Set resize.")
+                raise UserError(
+                    f"{printable(path)} is {image.size} (width, height), smaller than crop {self.crop}. Set resize."
+                )
             left, top = (round((side - self.crop) / 2) for side in image.size)
             image = image.crop((left, top, left + self.crop, top + self.crop))
         return image
@@ -139,10 +142,10 @@ def read(path: Path) -> bytes:
     try:
         if not path.is_file() and path.exists():
             # A pipe or a device would be read for ever.
-            raise UserError(f"{path} is no regular file. Replace or remove it.")
+            raise UserError(f"{printable(path)} is no regular file. Replace or remove it.")
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read as an image ({error}). Replace or remove it.") from error
+        raise UserError(f"{printable(path)} cannot be read as an image ({error}). Replace or remove it.") from error
 
 
 def opened(path: Path, content: bytes, function: Callable[[Any], Any]) -> Any:
@@ -169,12 +172,12 @@ def _unreadable(path: Path, error: Exception) -> str:
 
     if isinstance(error, UnidentifiedImageError):
         return (
-            f"{path} is no image that Pillow can read: it is empty, damaged, of another format, or of a rare kind. "
-            "Save it anew as PNG with 8 bits, or remove it."
+            f"{printable(path)} is no image that Pillow can read: it is empty, damaged, of another format, or of a "
+            "rare kind. Save it anew as PNG with 8 bits, or remove it."
         )
     if isinstance(error, Image.DecompressionBombError):
-        return f"{path} is too large ({str(error).partition(',')[0]}). Save it smaller, or remove it."
-    return f"{path} cannot be read as an image ({error}). Replace or remove it."
+        return f"{printable(path)} is too large ({str(error).partition(',')[0]}). Save it smaller, or remove it."
+    return f"{printable(path)} cannot be read as an image ({error}). Replace or remove it."
 
 
 def orientation_of(image: Any) -> int:
@@ -233,13 +236,13 @@ def eight_bits(image: Any, path: Path, raw_mode: str = "") -> Any:
         kind = {"I": "integers", "F": "floating-point numbers"}[image.mode]
         kind = f"{bits if tags else 32}-bit {kind}{' with a sign' if tags.get(SAMPLE, (1,))[0] == 2 else ''}"
         raise UserError(
-            f"{path} holds {kind}, which define no black and white. Scale the pixels to 0 to 255 and save them with "
-            "8 bits."
+            f"{printable(path)} holds {kind}, which define no black and white. Scale the pixels to 0 to 255 and "
+            "save them with 8 bits."
         )
     if tags.get(PLANES) == 2 and bits > 8:
         raise UserError(
-            f"{path} holds {bits}-bit channels one after another (planar), which Pillow misreads. Save it with 8 bits, "
-            "or with the channels of each pixel together."
+            f"{printable(path)} holds {bits}-bit channels one after another (planar), which Pillow misreads. Save it "
+            "with 8 bits, or with the channels of each pixel together."
         )
     if isinstance(clear, int) and raw_mode in ("L;2", "L;4"):
         image.info["transparency"] = clear * {"L;2": 85, "L;4": 17}[raw_mode]
@@ -247,8 +250,8 @@ def eight_bits(image: Any, path: Path, raw_mode: str = "") -> Any:
         del image.info["transparency"]
         if (np.asarray(image) == np.array(clear) >> 8).all(-1).any():
             raise UserError(
-                f"{path} holds 16-bit colours, one of which is transparent; Pillow reads 8 bits of them. Save it with "
-                "8 bits, or with an alpha channel."
+                f"{printable(path)} holds 16-bit colours, one of which is transparent; Pillow reads 8 bits of them. "
+                "Save it with 8 bits, or with an alpha channel."
             )
     return image
 

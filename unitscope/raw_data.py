@@ -20,6 +20,7 @@ from unitscope.decoding import Decoder, inside, is_grey
 from unitscope.errors import UserError
 from unitscope.folders import listed
 from unitscope.labels import SPLITS, held_out, in_several, weaknesses
+from unitscope.walking import home_hint
 
 MAY_BE_IDLE = ("interpolation", "background", "links")
 """Settings that the artifact of a data set leaves out where no image was subject to them."""
@@ -100,7 +101,9 @@ def _arrays(settings: Mapping[str, Any]) -> Collection:
 def _image_folder(settings: Mapping[str, Any]) -> Collection:
     root = Path(settings["path"])
     if not root.is_dir():
-        raise UserError(f"datasets.NAME.path is {root}, which is not a folder.")
+        arrays = " Arrays are read by source: arrays." if root.suffix.lower() in (".npz", ".h5", ".hdf5") else ""
+        cure = (arrays or " Unpack it, and name the folder.") if root.is_file() else home_hint(root)
+        raise UserError(f"datasets.NAME.path is {root}, which is not a folder.{cure}")
     found = listed(root, settings)
     files, split = found.files, found.split
     if split is None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 OF_SYSTEMS = ("@eaDir", "__MACOSX")
 """Folders that a disk station or an archive adds: they hold thumbnails and the like, no data."""
@@ -45,3 +46,8 @@ def entries_below(
                         continue
                     enter(name, own)
                 waiting.append((entry.path, f"{name}/", own, above | {own}))
+
+
+def home_hint(path: Path) -> str:
+    """Return a sentence about a path that begins with ~, which stands for no folder in a config."""
+    return f" ~ is not expanded there: write {path.expanduser()}." if str(path).startswith("~/") else ""
