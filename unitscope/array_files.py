@@ -14,7 +14,8 @@ import numpy as np
 from unitscope.artifacts import ReadFile, lies_elsewhere
 from unitscope.console import log
 from unitscope.errors import UserError
-from unitscope.labels import SPLITS, USUAL_NAMES, numbered, roles
+from unitscope.labels import SPLITS, USUAL_NAMES, numbered, one_spelling, roles
+from unitscope.walking import home_hint
 
 KINDS = {"images": "images", "x": "images", "labels": "labels", "y": "labels"}
 """What an array holds, by its name in lowercase, or by the part of its name that does not name a split."""
@@ -180,9 +181,16 @@ def _read(path: Path, wanted: Mapping[str, str]) -> dict[str, np.ndarray]:
 def _opened(path: Path, function: Any) -> Any:
     """Return a function's value of an open file of arrays."""
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise UserError(f"datasets.NAME.path is {path}, a folder. Folders of images are read by source: image_folder.")
+    if not path.exists():
+        raise UserError(f"{path} does not exist; datasets.NAME.path has to name an .npz or .h5 file.{home_hint(path)}")
+    if not path.is_file():
+        raise UserError(f"{path} is no regular file. Save the arrays images and labels as .npz or .h5.")
     if suffix not in (".npz", ".h5", ".hdf5"):
         more = {
             ".npy": " An .npy file holds one array: save images and labels together by np.savez.",
+            **dict.fromkeys((".zip", ".tar", ".gz", ".tgz"), " Unpack it; images are read by source: image_folder."),
             **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), " Pickled files are never loaded, as that runs code."),
         }.get(suffix, "")
         raise UserError(f"{path} is neither .npz nor .h5.{more} Save the arrays images and labels as .npz or .h5.")
@@ -201,10 +209,13 @@ def _opened(path: Path, function: Any) -> Any:
             if elsewhere := lies_elsewhere(file):
                 raise UserError(f"{path}: {elsewhere} lies in another file. Copy it into this one.")
             return function(file)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; datasets.NAME.path has to name an .npz or .h5 file.") from None
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(
+            f"{path} does not fit into memory ({error}). Save fewer or smaller images, or save them as files, of which "
+            "source: image_folder with store: index keeps none in memory."
+        ) from error
     except Exception as error:
         if "allow_pickle" in str(error):
             raise UserError(
@@ -453,8 +464,11 @@ def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[s
     if split.ndim == 2 and split.shape[1] == 1:
         split = split[:, 0]
     if split.shape == (count,) and split.dtype.kind in "SUO":
-        names = _as_text(split, f"{path}: split").tolist()
+        names = one_spelling([name.strip() for name in _as_text(split, f"{path}: split").tolist()])
         chosen = roles(names, settings.get("split"), f"{path}: split")
+        if set(names) == {chosen.get("train")}:
+            # Split here, as a folder train alone.
+            return None
         if "test" in chosen:
             numbers = {name: SPLITS[role] for role, name in chosen.items()}
             return np.array([numbers.get(name, -1) for name in names])
@@ -462,4 +476,6 @@ def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[s
         raise UserError(
             f"{path}: split has to hold 0 (train) or 1 (test), or these names, for each of the {count} images."
         )
+    if not split.any():
+        return None
     return split.astype(np.int64)

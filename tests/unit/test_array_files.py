@@ -83,6 +83,11 @@ def test_names_in_split(file):
     assert len(read(file, split={"test": "Test"}).labels) == 9
 
 
+@pytest.mark.parametrize("split", [np.zeros(12, int), np.array(["train", "Train "] * 6)])
+def test_a_split_that_has_train_alone_is_split_here(file, split):
+    assert read(write(file, images=PIXELS, labels=LABELS, split=split)).split.sum() == 6
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -283,3 +288,25 @@ def test_pickled_arrays_are_refused_with_a_cure(tmp_path):
         read(tmp_path / "y.npz")
     write(tmp_path / "z.npz", images=PIXELS, labels=LABELS)
     assert len(read((tmp_path / "z.npz").rename(tmp_path / "Z.NPZ")).labels) == 12
+
+
+def test_paths_that_are_no_file_of_arrays(tmp_path):
+    for name, message in (
+        ("", "a folder. Folders of images are read by source: image_folder"),
+        ("x.zip", "Unpack it; images are read by source: image_folder"),
+        ("no/such/folder", "does not exist"),
+    ):
+        if name == "x.zip":
+            (tmp_path / name).touch()
+        with pytest.raises(UserError, match=re.escape(message)):
+            read(tmp_path / name)
+    with pytest.raises(UserError, match=r"~ is not expanded there: write /"):
+        read("~/no/such.npz")
+
+
+def test_arrays_larger_than_memory_are_not_damaged(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", (10**8, 1000, 1000, 3), np.uint8, chunks=(1, 100, 100, 3))
+        file["y"] = LABELS
+    with pytest.raises(UserError, match=r"does not fit into memory.*store: index"):
+        read(tmp_path / "x.h5")
