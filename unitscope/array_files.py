@@ -190,7 +190,7 @@ def _opened(path: Path, function: Any) -> Any:
     if suffix not in (".npz", ".h5", ".hdf5"):
         more = {
             ".npy": " An .npy file holds one array: save images and labels together by np.savez.",
-            **dict.fromkeys((".zip", ".tar", ".gz", ".tgz"), " Unpack it; images are read by source: image_folder."),
+            **dict.fromkeys((".zip", ".tar", ".tgz"), " Unpack it; images are read by source: image_folder."),
             **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), " Pickled files are never loaded, as that runs code."),
         }.get(suffix, "")
         raise UserError(f"{path} is neither .npz nor .h5.{more} Save the arrays images and labels as .npz or .h5.")

@@ -229,6 +229,12 @@ def _by_folder(root: Path, place: str, tree: _Found, chosen: Sequence[str | int]
         if not tree.images:
             raise UserError(f"{folder} holds no images ({allowed}). Add some, or remove the folder.")
         return dict.fromkeys(tree.images)
+    if len(subfolders) == 2 and chosen is None and (split := split_by_name(subfolders)):
+        log.warning(
+            "%s: the folders %s and %s are read as classes. If they are splits, set datasets.NAME.split: {train: %s, "
+            "test: %s}.",
+            *(folder, *map(printable, (*split.values(), *split.values()))),
+        )
     members: dict[str, list[str]] = {name: [] for name in subfolders}
     for name in tree.images:
         members[name[depth:].partition("/")[0]].append(name)
@@ -245,7 +251,9 @@ def _check_nested(
     """Refuse class folders that hold only folders: the classes may be one level below."""
     nested = [name for name, images in members.items() if all(image[depth:].count("/") > 1 for image in images)]
     if nested and chosen is not None and are_splits({image[depth:].split("/")[1] for image in members[nested[0]]}):
-        log.warning("%s holds folders of splits, which are not read as splits below a class.", folder / nested[0])
+        log.warning(
+            "%s holds folders of splits, which are not read as splits below a class.", printable(folder / nested[0])
+        )
     if not nested or chosen is not None:
         return
     first = nested[0]
@@ -253,7 +261,8 @@ def _check_nested(
     inner = _some(below)
     if len(nested) < len(members):
         log.warning(
-            "%s holds only folders (%s): all their images belong to the class %r.", folder / first, inner, first
+            "%s holds only folders (%s): all their images belong to the class %r.",
+            *(printable(folder / first), inner, first),
         )
         return
     if len(members) > 1 and are_splits(below):
@@ -270,7 +279,8 @@ def _check_nested(
         )
     raise UserError(
         f"{folder}: the class folders ({_some(members)}) hold only folders ({inner}). If these are the classes, set "
-        f"datasets.NAME.path: {folder / first}. If not, list the classes: datasets.NAME.classes: [{_some(members)}]."
+        f"datasets.NAME.path: {printable(folder / first)}. If not, list the "
+        f"classes: datasets.NAME.classes: [{_some(members)}]."
     )
 
 

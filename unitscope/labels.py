@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from unitscope.errors import UserError
+from unitscope.errors import UserError, printable
 from unitscope.randomness import generator
 
 SPLITS = {"train": 0, "test": 1}
@@ -197,6 +197,7 @@ def _chosen(split: str, name: str, names: Sequence[str], where: object) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
+    names = [printable(name) for name in names]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 

@@ -289,6 +289,15 @@ def test_folders_that_look_like_splits_are_asked_for(tmp_path, names):
     assert read(tmp_path, split={"test": names[1], "train": names[0]}).classes == ["a", "b"]
 
 
+def test_two_folders_of_images_that_look_like_splits_are_told(tmp_path, caplog):
+    assert read(classes(tmp_path, "dev", "train")).classes == ["dev", "train"]
+    assert (
+        "train and dev are read as classes. If they are splits, set datasets.NAME.split: {train: train, test: dev}"
+        in (caplog.text)
+    )
+    assert read(tmp_path, split={"test": "dev"}).classes == []
+
+
 def test_splits_below_the_classes_are_refused(tmp_path, caplog):
     for place in ("cat/train", "cat/test", "dog/train"):
         images(tmp_path / place, 4)
