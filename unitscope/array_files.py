@@ -3,7 +3,7 @@
 What has one meaning is read; otherwise the message says what to change. Nothing is unpickled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,17 @@ import numpy as np
 from unitscope.artifacts import ReadFile, lies_elsewhere
 from unitscope.console import log
 from unitscope.errors import UserError
-from unitscope.labels import SPLITS, numbered, roles
+from unitscope.labels import SPLITS, USUAL_NAMES, numbered, one_spelling, roles
+from unitscope.walking import home_hint
 
 KINDS = {"images": "images", "x": "images", "labels": "labels", "y": "labels"}
 """What an array holds, by its name in lowercase, or by the part of its name that does not name a split."""
+WHOLE = {
+    **KINDS,
+    "split": "split",
+    **dict.fromkeys(("classes", "class_names", "label_names", "labels_names", "y_names"), "classes"),
+}
+"""What an array of all images holds, by its name in lowercase."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,9 @@ class Arrays:
 def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
     """Read a file of arrays.
 
-    Names, in any case: `images` or `x`, `labels` or `y`, optionally `split` and `classes`; or each split by itself:
-    `x_train`, `train_images` and so on, with any name of a split that `labels.roles` understands.
+    Names, in any case: `images` or `x`, `labels` or `y`, optionally `split` and `classes` (`class_names`,
+    `label_names`); or each split by itself: `x_train`, `train_images` and so on, with any name of a split that
+    `labels.roles` understands. Other arrays are named in a warning.
 
     Args:
         path: An .npz or .h5 file.
@@ -46,9 +54,15 @@ def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
     names = _names(path)
     wanted, parts = _wanted(path, names, settings)
     found = _read(path, wanted)
-    images, labels = _joined(path, found, parts, "images"), _joined(path, found, parts, "labels")
-    images = as_images(images, f"{path}: {_origin(parts, 'images')}", settings.get("channels"))
-    where = f"{path}: {_origin(parts, 'labels')}"
+    for part in parts.values():
+        size, rows = (len(found[part[kind]]) if found[part[kind]].ndim else 0 for kind in ("images", "labels"))
+        if "" not in parts and size != rows:
+            raise UserError(
+                f"{path}: {part['labels']} has {rows} rows, and {part['images']} has {size}. Give each image one label."
+            )
+    images = _joined_images(path, {part["images"]: found[part["images"]] for part in parts.values()}, settings)
+    labels = _joined(path, {part["labels"]: _flat(found[part["labels"]]) for part in parts.values()})
+    where = f"{path}: {_named(part['labels'] for part in parts.values())}"
     labels, classes = as_labels(labels, len(images), where, settings.get("classes"), found.get("classes"))
     if "" in parts:
         split = _split(path, found.get("split"), len(images), settings)
@@ -57,12 +71,6 @@ def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
             images, labels, split = images[split >= 0], labels[split >= 0], split[split >= 0]
         return Arrays(images, labels, classes, None if split is None else split.astype(np.uint8))
     sizes = [len(found[part["images"]]) for part in parts.values()]
-    for part, size in zip(parts.values(), sizes, strict=True):
-        if len(found[part["labels"]]) != size:
-            raise UserError(
-                f"{path}: {part['labels']} has {len(found[part['labels']])} rows, and {part['images']} has {size}. "
-                "Give each image one label."
-            )
     split = np.repeat(np.array([SPLITS[name] for name in parts], np.uint8), sizes) if "test" in parts else None
     return Arrays(images, labels, classes, split)
 
@@ -73,13 +81,16 @@ def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
 def _wanted(
     path: Path, names: Sequence[str], settings: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Return the arrays to read, and the names of images and labels by split; "" where they are not apart."""
+    """Return what to read, and the names of images and labels by split; "" where they are not apart.
+
+    Images and labels are read by their own names, the others as "split" and "classes".
+    """
     whole: dict[str, str] = {}
     apart: dict[str, dict[str, str]] = {}
     for name in names:
         own = name.lower().strip("/").replace("/", "_")
-        if own in KINDS or own in ("split", "classes"):
-            _enter(path, whole, KINDS.get(own, own), name)
+        if own in WHOLE:
+            _enter(path, whole, WHOLE[own], name)
             continue
         for first, _, last in (own.partition("_"), own.rpartition("_")):
             split, kind = (first, last) if last in KINDS else (last, first)
@@ -93,7 +104,9 @@ def _wanted(
                     f"{path} has no array {kind!r}; it has {', '.join(names) or 'none'}. Name the arrays images and "
                     "labels, or x_train, y_train, x_test and y_test."
                 )
-        return whole, {"": whole}
+        _refuse_both(path, whole, apart, settings)
+        _warn_of_unread(path, names, whole.values())
+        return {name if kind in KINDS else kind: name for kind, name in whole.items()}, {"": whole}
     chosen = roles(apart, settings.get("split"), path)
     if not chosen:
         raise UserError(
@@ -105,10 +118,29 @@ def _wanted(
         if lost := [kind for kind in ("images", "labels") if kind not in part]:
             have = ", ".join(part.values())
             raise UserError(f"{path} has {have}, but no {lost[0]} of the {split} split. Add the array.")
-    if left := sorted(name for split, part in apart.items() if split not in chosen.values() for name in part.values()):
-        log.warning("%s: %s are not read.", path, ", ".join(left))
     reading = {name: name for part in parts.values() for name in part.values()}
-    return {**reading, **{kind: whole[kind] for kind in ("classes",) if kind in whole}}, parts
+    reading |= {kind: whole[kind] for kind in ("classes",) if kind in whole}
+    _warn_of_unread(path, names, reading.values())
+    return reading, parts
+
+
+def _refuse_both(
+    path: Path, whole: Mapping[str, str], apart: Mapping[str, Mapping[str, str]], settings: Mapping[str, Any]
+) -> None:
+    """Refuse images of all splits beside those of one split: either may be the training images."""
+    usual = {name for names in USUAL_NAMES.values() for name in names}
+    usual |= {str(name).lower() for name in (settings.get("split") or {}).values() if "split" not in whole}
+    if both := [name for split, part in apart.items() if split in usual for name in part.values()]:
+        raise UserError(
+            f"{path} has {whole['images']} and {whole['labels']}, and also {_named(both)}. Name the splits alike, such "
+            "as x_train, y_train, x_test and y_test, and remove what is not to be read."
+        )
+
+
+def _warn_of_unread(path: Path, names: Sequence[str], read: Iterable[str]) -> None:
+    if unread := sorted(set(names) - set(read)):
+        shown = ", ".join(unread[:9]) + (f" and {len(unread) - 9} more" if len(unread) > 9 else "")
+        log.warning("%s: %s %s not read.", path, shown, "is" if len(unread) == 1 else "are")
 
 
 def _enter(path: Path, part: dict[str, str], kind: str, name: str) -> None:
@@ -117,8 +149,8 @@ def _enter(path: Path, part: dict[str, str], kind: str, name: str) -> None:
     part[kind] = name
 
 
-def _origin(parts: Mapping[str, Mapping[str, str]], kind: str) -> str:
-    return " and ".join(part[kind] for part in parts.values())
+def _named(names: Iterable[str]) -> str:
+    return " and ".join(names)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -149,9 +181,16 @@ def _read(path: Path, wanted: Mapping[str, str]) -> dict[str, np.ndarray]:
 def _opened(path: Path, function: Any) -> Any:
     """Return a function's value of an open file of arrays."""
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise UserError(f"datasets.NAME.path is {path}, a folder. Folders of images are read by source: image_folder.")
+    if not path.exists():
+        raise UserError(f"{path} does not exist; datasets.NAME.path has to name an .npz or .h5 file.{home_hint(path)}")
+    if not path.is_file():
+        raise UserError(f"{path} is no regular file. Save the arrays images and labels as .npz or .h5.")
     if suffix not in (".npz", ".h5", ".hdf5"):
         more = {
             ".npy": " An .npy file holds one array: save images and labels together by np.savez.",
+            **dict.fromkeys((".zip", ".tar", ".tgz"), " Unpack it; images are read by source: image_folder."),
             **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), " Pickled files are never loaded, as that runs code."),
         }.get(suffix, "")
         raise UserError(f"{path} is neither .npz nor .h5.{more} Save the arrays images and labels as .npz or .h5.")
@@ -170,10 +209,13 @@ def _opened(path: Path, function: Any) -> Any:
             if elsewhere := lies_elsewhere(file):
                 raise UserError(f"{path}: {elsewhere} lies in another file. Copy it into this one.")
             return function(file)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; datasets.NAME.path has to name an .npz or .h5 file.") from None
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError(
+            f"{path} does not fit into memory ({error}). Save fewer or smaller images, or save them as files, of which "
+            "source: image_folder with store: index keeps none in memory."
+        ) from error
     except Exception as error:
         if "allow_pickle" in str(error):
             raise UserError(
@@ -184,20 +226,36 @@ def _opened(path: Path, function: Any) -> Any:
         raise UserError(f"{path} cannot be read, it may be cut off or damaged ({error}).") from error
 
 
-def _joined(
-    path: Path, found: Mapping[str, np.ndarray], parts: Mapping[str, Mapping[str, str]], kind: str
-) -> np.ndarray:
-    """Return the arrays of a kind of all splits under one another."""
-    if "" in parts:
-        return found[kind]
-    arrays = {part[kind]: found[part[kind]] for part in parts.values()}
+def _flat(labels: np.ndarray) -> np.ndarray:
+    """Return labels (images, 1) as (images,)."""
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
+def _joined(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the arrays of all splits, by their names, under one another."""
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
     if len({array.shape[1:] for array in arrays.values()}) > 1 or not all(array.ndim for array in arrays.values()):
-        shapes = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        shapes = _named(f"{name} {array.shape}" for name, array in arrays.items())
         raise UserError(f"{path}: {shapes} differ beyond their first axis. Give both splits the same shape.")
     try:
         return np.concatenate(list(arrays.values()))
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: {_origin(parts, kind)} cannot be joined ({error}). Give them one type.") from error
+        raise UserError(f"{path}: {_named(arrays)} cannot be joined ({error}). Give them one type.") from error
+
+
+def _joined_images(path: Path, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> np.ndarray:
+    """Return the images of all splits, by the names of their arrays, as `as_images` does, each by its own range."""
+    channels = settings.get("channels")
+    images = {name: as_images(array, f"{path}: {name}", channels) for name, array in arrays.items()}
+    white = {name: "1" if array.max() <= 1 else "255" for name, array in arrays.items() if array.dtype.kind == "f"}
+    dark = {name: "black" if array.max() <= 1 else "not" for name, array in images.items()}
+    if len(set(white.values())) > 1 or len(set(dark.values())) > 1:
+        ranges = _named(
+            f"{name} is {each.dtype} from {each.min()!s} to {each.max()!s}" for name, each in arrays.items()
+        )
+        raise UserError(f"{path}: {ranges}. Save both splits in one range, from 0 to 1 or from 0 to 255.")
+    return _joined(path, images)
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
@@ -252,30 +310,42 @@ def as_pixels(values: np.ndarray, where: str) -> np.ndarray:
     if values.dtype.kind == "b":
         return values.astype(np.uint8) * 255
     low, high = values.min(), values.max()
-    if values.dtype == np.uint8:
-        if 0 < high <= 1:
-            log.warning("%s: the largest pixel is 1 of 255, so all images are black. Save 0 and 1 as bool.", where)
-        return values
     if values.dtype.kind in "iu":
-        if low < 0 or high > 255:
+        if low < 0:
+            cure = " Bytes that were read with a sign are images.view('uint8')." if values.dtype == np.int8 else ""
+            raise UserError(
+                f"{where} is {values.dtype} from {low} to {high}; pixels are not negative. Save the images as they "
+                f"were before normalization, from 0 to 255.{cure}"
+            )
+        if high > 255:
             raise UserError(
                 f"{where} is {values.dtype} from {low} to {high}; pixels have 8 bits, 0 to 255. Scale them, for "
                 f"example (images / {high} * 255).astype('uint8')."
             )
-        return values.astype(np.uint8)
+        if high <= 1:
+            log.warning(
+                "%s: the largest pixel is %d of 255, so all images are black. Save 0 and 1 as bool.", where, high
+            )
+        return values.astype(np.uint8, copy=False)
     if not np.isfinite(low) or not np.isfinite(high):
         raise UserError(f"{where} holds NaN or infinite values. Replace them.")
     if low < 0:
         raise UserError(
-            f"{where} is {values.dtype} from {low:.4g} to {high:.4g}; pixels are not negative. Save the images as they "
+            f"{where} is {values.dtype} from {low!s} to {high!s}; pixels are not negative. Save the images as they "
             "were before normalization, from 0 to 1 or from 0 to 255."
         )
     if high <= 1:
+        if high * 255 <= 1:
+            log.warning(
+                "%s: the largest pixel is %.4g, where 1 is white, so all images are black. Save them from 0 to 1.",
+                *(where, high),
+            )
         return _rounded(values, 255)
     if high > 255 or not all((block == np.rint(block)).all() for block in _blocks(values)):
         raise UserError(
-            f"{where} is {values.dtype} from {low:.4g} to {high:.4g}; floating-point pixels are from 0 to 1, or whole "
-            "numbers from 0 to 255. Scale and round them: np.rint(images).astype('uint8') for values up to 255."
+            f"{where} is {values.dtype} from {low!s} to {high!s}; floating-point pixels are from 0 to 1, or whole "
+            "numbers from 0 to 255. Where 1 is white, clip them: np.clip(images, 0, 1); where 255 is, round them: "
+            "np.rint(images).astype('uint8')."
         )
     return _rounded(values, 1)
 
@@ -313,8 +383,7 @@ def as_labels(
     Raises:
         UserError: They are no labels, or do not fit the names.
     """
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+    labels = _flat(labels)
     if labels.ndim == 2 and len(labels) == count:
         labels, width = _from_one_hot(labels, where), labels.shape[1]
     else:
@@ -395,8 +464,11 @@ def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[s
     if split.ndim == 2 and split.shape[1] == 1:
         split = split[:, 0]
     if split.shape == (count,) and split.dtype.kind in "SUO":
-        names = _as_text(split, f"{path}: split").tolist()
+        names = one_spelling([name.strip() for name in _as_text(split, f"{path}: split").tolist()])
         chosen = roles(names, settings.get("split"), f"{path}: split")
+        if set(names) == {chosen.get("train")}:
+            # Split here, as a folder train alone.
+            return None
         if "test" in chosen:
             numbers = {name: SPLITS[role] for role, name in chosen.items()}
             return np.array([numbers.get(name, -1) for name in names])
@@ -404,4 +476,6 @@ def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[s
         raise UserError(
             f"{path}: split has to hold 0 (train) or 1 (test), or these names, for each of the {count} images."
         )
+    if not split.any():
+        return None
     return split.astype(np.int64)

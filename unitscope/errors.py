@@ -4,6 +4,15 @@ It says what was found, in which file and key, what is allowed and what to do. E
 fault of the program. Turning either into an exit code is the work of `unitscope.console`.
 """
 
+import unicodedata
+
 
 class UserError(Exception):
     """A mistake in a config, a file or an argument, told in one readable paragraph."""
+
+
+def printable(name: object) -> str:
+    """Return a name of a file for a message: control characters, which a terminal would obey, as escapes."""
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) == "Cc" else each for each in str(name)
+    )

@@ -4,11 +4,12 @@ Names in, numbers out. Which file a name comes from is for the callers.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from unitscope.errors import UserError
+from unitscope.errors import UserError, printable
 from unitscope.randomness import generator
 
 SPLITS = {"train": 0, "test": 1}
@@ -30,12 +31,18 @@ def ordered(names: Iterable[str]) -> list[str]:
     return sorted(unique)
 
 
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC), as letters with accents have two."""
+    return unicodedata.normalize("NFC", name)
+
+
 def numbered(names: Sequence[str], chosen: Sequence[str | int] | None, where: object) -> tuple[np.ndarray, list[str]]:
     """Return the label of each image and the class names.
 
     Args:
         names: (images,) class of each image.
-        chosen: The setting `classes`: all class names in the order of their labels; None for the usual order.
+        chosen: The setting `classes`: all class names in the order of their labels; None for the usual order. Where
+            all names are numbers from 0, these are the labels, and `chosen` names them.
         where: What has the names, for messages.
 
     Returns:
@@ -46,8 +53,13 @@ def numbered(names: Sequence[str], chosen: Sequence[str | int] | None, where: ob
     """
     if "" in {name.strip() for name in names}:
         raise UserError(f"{where}: a class has no name. Name it.")
+    names = [composed(name) for name in names]
     present = ordered(names)
-    classes = present if chosen is None else [str(name) for name in chosen]
+    classes = present if chosen is None else [composed(str(name)) for name in chosen]
+    titles = {str(label): title for label, title in enumerate(classes)}
+    if set(present) <= set(titles) and not set(present) & set(classes):
+        names = [titles[name] for name in names]
+        present = classes
     check_classes(classes, present, where)
     number = {name: label for label, name in enumerate(classes)}
     return np.array([number[name] for name in names], np.int64), classes
@@ -70,6 +82,26 @@ def check_classes(chosen: Sequence[str], present: Sequence[str], where: object) 
     if unlisted:
         wrong.append(f"{where} has {_named(unlisted)}, which it does not list")
     raise UserError(f"datasets.NAME.classes: {', and '.join(wrong)}. List each class of the data once.")
+
+
+def one_spelling(names: Sequence[str]) -> list[str]:
+    """Return names of splits, those that differ only in case as the first of them."""
+    spelled: dict[str, str] = {}
+    return [spelled.setdefault(name.lower(), name) for name in names]
+
+
+def are_splits(names: Iterable[str]) -> bool:
+    """Return whether all names are usual ones of splits."""
+    return all(name.lower() in (*USUAL_NAMES["train"], *USUAL_NAMES["test"]) for name in names)
+
+
+def split_by_name(names: Sequence[str]) -> dict[str, str]:
+    """Return which names look like those of the splits, such as Train_set and dev; empty unless both do."""
+    train = [name for name in names if "train" in name.lower()]
+    test = [
+        name for name in names if name not in train and any(word in name.lower() for word in ("test", "val", "dev"))
+    ]
+    return {"train": train[0], "test": test[0]} if train and test else {}
 
 
 def roles(names: Iterable[str], chosen: Mapping[str, str] | None, where: object) -> dict[str, str]:
@@ -130,6 +162,15 @@ def held_out(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return split
 
 
+def in_several(images: Sequence[str], groups: np.ndarray) -> int:
+    """Return how many images, by a text that is the same for the same image, are in more than one of the groups."""
+    first: dict[str, int] = {}
+    several = {
+        image for image, group in zip(images, groups.tolist(), strict=True) if first.setdefault(image, group) != group
+    }
+    return len(several)
+
+
 def weaknesses(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
     """Return what the labels (images,) of a test split cannot support, a sentence or two for each."""
     if len(classes) == 1:
@@ -156,6 +197,7 @@ def _chosen(split: str, name: str, names: Sequence[str], where: object) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
+    names = [printable(name) for name in names]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 

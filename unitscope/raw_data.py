@@ -6,7 +6,6 @@ their bytes change.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from unitscope.datasets import ROWS, Collection
 from unitscope.decoding import Decoder, inside, is_grey
 from unitscope.errors import UserError
 from unitscope.folders import listed
-from unitscope.labels import SPLITS, held_out, weaknesses
+from unitscope.labels import SPLITS, held_out, in_several, weaknesses
+from unitscope.walking import home_hint
 
 MAY_BE_IDLE = ("interpolation", "background", "links")
 """Settings that the artifact of a data set leaves out where no image was subject to them."""
@@ -101,11 +101,15 @@ def _arrays(settings: Mapping[str, Any]) -> Collection:
 def _image_folder(settings: Mapping[str, Any]) -> Collection:
     root = Path(settings["path"])
     if not root.is_dir():
-        raise UserError(f"datasets.NAME.path is {root}, which is not a folder.")
+        arrays = " Arrays are read by source: arrays." if root.suffix.lower() in (".npz", ".h5", ".hdf5") else ""
+        cure = (arrays or " Unpack it, and name the folder.") if root.is_file() else home_hint(root)
+        raise UserError(f"datasets.NAME.path is {root}, which is not a folder.{cure}")
     found = listed(root, settings)
     files, split = found.files, found.split
     if split is None:
         split = held_out(found.labels, settings["test_fraction"], settings["seed"])
+    if found.real is not None:
+        _warn_of_copies(root, found.real, found.labels, split)
     mode = settings["mode"] if settings["mode"] != "auto" else mode_of(root, files, settings)
     decode = Decoder.of(root, {**settings, "mode": mode})
 
@@ -115,6 +119,11 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
 
     def applied(settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the mode that was chosen and without those that no image was subject to."""
+        if profiled := len(decode.seen.profiled):
+            log.warning(
+                "%s: %d images have a colour profile other than sRGB, which is not applied, as torchvision does not.",
+                *(root, profiled),
+            )
         idle = (settings["resize"] is None, not decode.seen.transparent, settings.get("links") == "inside")
         left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
         return {name: value for name, value in {**settings, "mode": mode}.items() if name not in left_out}
@@ -123,7 +132,13 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
         return Collection(found.labels, split, found.classes, read, settings=applied)
     attributes = {"resize": settings["resize"], "crop": settings["crop"], "mode": mode, "root": str(root)}
     attributes["shape"] = read(np.arange(1)).shape[1:]
-    index = partial(_index, root, files, read, decode.links)
+
+    def index() -> dict[str, np.ndarray]:
+        columns = _index(root, files, read, decode.links)
+        if found.real is None:
+            _warn_of_copies(root, columns["sha256"].tolist(), found.labels, split)
+        return columns
+
     return Collection(found.labels, split, found.classes, read, index, attributes, applied)
 
 
@@ -137,6 +152,14 @@ def mode_of(root: Path, files: Sequence[str], settings: Mapping[str, Any]) -> st
         *(root, len(files)),
     )
     return "L"
+
+
+def _warn_of_copies(root: Path, images: Sequence[str], labels: np.ndarray, split: np.ndarray) -> None:
+    """Warn of images, by real paths or checksums, that are in both splits or in several classes."""
+    counts = {"both splits": in_several(images, split), "more than one class": in_several(images, labels)}
+    if any(counts.values()):
+        told = " and ".join(f"{count} images are in {place}" for place, count in counts.items() if count)
+        log.warning("%s: %s, by links or copies. Remove them from one.", root, told)
 
 
 def _index(

@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+OF_SYSTEMS = ("@eaDir", "__MACOSX")
+"""Folders that a disk station or an archive adds: they hold thumbnails and the like, no data."""
 
 
 def entries_below(
     folder: str, enter: Callable[[str, str], None] = lambda name, real: None
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield all that is no folder below a folder, and links to a folder above, which would lead in circles.
+    """Yield all that is no folder below a folder, and folders not entered: of systems, and links that lead in circles.
 
     What is hidden, by a name that begins with a dot, is left out.
 
@@ -31,6 +35,9 @@ def entries_below(
                 if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
                     yield name, entry
                     continue
+                if entry.name in OF_SYSTEMS:
+                    yield name, entry
+                    continue
                 own = f"{real.rstrip('/')}/{entry.name}"
                 if entry.is_symlink():
                     own = os.path.realpath(entry.path)
@@ -39,3 +46,8 @@ def entries_below(
                         continue
                     enter(name, own)
                 waiting.append((entry.path, f"{name}/", own, above | {own}))
+
+
+def home_hint(path: Path) -> str:
+    """Return a sentence about a path that begins with ~, which stands for no folder in a config."""
+    return f" ~ is not expanded there: write {path.expanduser()}." if str(path).startswith("~/") else ""

@@ -83,6 +83,11 @@ def test_names_in_split(file):
     assert len(read(file, split={"test": "Test"}).labels) == 9
 
 
+@pytest.mark.parametrize("split", [np.zeros(12, int), np.array(["train", "Train "] * 6)])
+def test_a_split_that_has_train_alone_is_split_here(file, split):
+    assert read(write(file, images=PIXELS, labels=LABELS, split=split)).split.sum() == 6
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -91,12 +96,32 @@ def test_names_in_split(file):
         ({"x_train": PIXELS, "y_train": LABELS[1:], "x_test": PIXELS[1:], "y_test": LABELS}, "y_train has 11 rows"),
         ({"X": PIXELS, "x": PIXELS, "y": LABELS}, "may both be the images"),
         ({"data": PIXELS, "labels": LABELS}, "no array 'images'; it has data, labels"),
+        ({"x": PIXELS, "y": LABELS, "x_test": PIXELS, "y_test": LABELS}, "has x and y, and also x_test and y_test"),
+        ({"images": PIXELS, "labels": LABELS, "x_train": PIXELS, "y_train": LABELS}, "and also x_train and y_train"),
         ({"x_a": PIXELS, "y_a": LABELS, "x_b": PIXELS, "y_b": LABELS}, r"datasets\.NAME\.split"),
     ],
 )
 def test_names_that_do_not_fit_together(tmp_path, arrays, message):
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "x.npz", **arrays))
+
+
+def test_arrays_that_are_not_read_are_named(file, caplog):
+    names = np.array(["ash", "beech", "oak"])
+    read(write(file, images=PIXELS, labels=LABELS, is_test=LABELS > 1, x_other=PIXELS))
+    assert "x: is_test, x_other are not read" in caplog.text.replace(file.suffix, "")
+    read(write(file, x_train=PIXELS, y_train=LABELS, x_test=PIXELS, y_test=LABELS, split=LABELS, y=LABELS))
+    assert "split, y are not read" in caplog.text
+    caplog.clear()
+    for name in ("class_names", "label_names", "y_names"):
+        assert read(write(file, images=PIXELS, labels=LABELS, **{name: names})).classes == names.tolist()
+        assert read(write(file, x_train=PIXELS, y_train=LABELS, **{name: names})).classes == names.tolist()
+    assert "not read" not in caplog.text
+
+
+def test_labels_of_splits_may_differ_in_a_last_axis_of_one(file):
+    found = read(write(file, x_train=PIXELS, y_train=LABELS[:, None], x_test=PIXELS, y_test=LABELS))
+    assert found.labels.tolist() == LABELS.tolist() * 2
 
 
 # --- pixels ----------------------------------------------------------------------------------------------------------
@@ -131,8 +156,10 @@ def test_pixels_with_one_meaning_are_read(file, images, expected):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
+        (PIXELS.astype(np.int8), r"int8 from -128 to 127; pixels are not negative.*view\('uint8'\)"),
+        (np.float32(PIXELS / 255 * 1.0001), r"float32 from 0\.0 to 1\.0001;.*np\.clip\(images, 0, 1\)"),
         (PIXELS / 255 - 0.5, r"float64 from -0\.5 to 0\.5.*before normalization"),
-        (PIXELS / 100, r"float64 from 0 to 2\.55.*np\.rint"),
+        (PIXELS / 100, r"float64 from 0\.0 to 2\.55.*np\.rint"),
         (PIXELS.astype(np.uint16) * 99, r"uint16 from 0 to \d+; pixels have 8 bits.*Scale"),
         (np.where(PIXELS == 7, np.nan, PIXELS), "NaN"),
         (PIXELS + 0j, "complex128"),
@@ -146,6 +173,26 @@ def test_pixels_without_one_meaning_are_refused_with_a_cure(tmp_path, images, me
         read(write(tmp_path / "x.npz", images=images, labels=LABELS))
 
 
+@pytest.mark.parametrize("train", [PIXELS > 99, (PIXELS > 99) / 1, (PIXELS > 99) * np.uint8(255)])
+@pytest.mark.parametrize("test", [PIXELS > 99, PIXELS > 199, (PIXELS > 99) * np.int64(255), PIXELS / 255, PIXELS])
+def test_each_split_has_a_range_of_its_own(tmp_path, train, test):
+    write(tmp_path / "x.npz", x_train=train, y_train=LABELS, x_test=test, y_test=LABELS)
+    found = all_of(read(tmp_path / "x.npz"))
+    np.testing.assert_array_equal(found[:12], (PIXELS > 99) * 255)
+    np.testing.assert_array_equal(found[12:], np.rint(test * (255 / test.max())))
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [(PIXELS, PIXELS > 99), (PIXELS / 1, PIXELS / 255), (PIXELS / 255, PIXELS / 255**2)],
+)
+def test_splits_whose_ranges_differ_in_meaning_are_refused(tmp_path, train, test):
+    test = test.astype(np.uint8) if test.dtype == bool else test
+    write(tmp_path / "x.npz", x_train=train, y_train=LABELS, x_test=test, y_test=LABELS)
+    with pytest.raises(UserError, match=r"x_train is .* and x_test is .*one range"):
+        read(tmp_path / "x.npz")
+
+
 def test_the_place_of_the_channels_may_be_set(tmp_path):
     images = PIXELS[:, :4, :6, :2]
     write(tmp_path / "x.npz", images=images, labels=LABELS)
@@ -153,9 +200,13 @@ def test_the_place_of_the_channels_may_be_set(tmp_path):
     np.testing.assert_array_equal(all_of(read(tmp_path / "x.npz", channels="first")), np.moveaxis(images, 1, 3))
 
 
-def test_black_images_are_told(tmp_path, caplog):
-    read(write(tmp_path / "x.npz", images=(PIXELS > 99).astype(np.uint8), labels=LABELS))
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, ">u2"])
+def test_black_images_are_told(tmp_path, caplog, dtype):
+    read(write(tmp_path / "x.npz", images=(PIXELS > 99).astype(dtype), labels=LABELS))
     assert "the largest pixel is 1 of 255" in caplog.text
+    caplog.clear()
+    read(write(tmp_path / "x.npz", images=PIXELS / 255**2, labels=LABELS))
+    assert "the largest pixel is 0.003922, where 1 is white" in caplog.text
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------
@@ -237,3 +288,25 @@ def test_pickled_arrays_are_refused_with_a_cure(tmp_path):
         read(tmp_path / "y.npz")
     write(tmp_path / "z.npz", images=PIXELS, labels=LABELS)
     assert len(read((tmp_path / "z.npz").rename(tmp_path / "Z.NPZ")).labels) == 12
+
+
+def test_paths_that_are_no_file_of_arrays(tmp_path):
+    for name, message in (
+        ("", "a folder. Folders of images are read by source: image_folder"),
+        ("x.zip", "Unpack it; images are read by source: image_folder"),
+        ("no/such/folder", "does not exist"),
+    ):
+        if name == "x.zip":
+            (tmp_path / name).touch()
+        with pytest.raises(UserError, match=re.escape(message)):
+            read(tmp_path / name)
+    with pytest.raises(UserError, match=r"~ is not expanded there: write /"):
+        read("~/no/such.npz")
+
+
+def test_arrays_larger_than_memory_are_not_damaged(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", (10**8, 1000, 1000, 3), np.uint8, chunks=(1, 100, 100, 3))
+        file["y"] = LABELS
+    with pytest.raises(UserError, match=r"does not fit into memory.*store: index"):
+        read(tmp_path / "x.h5")

@@ -1,7 +1,9 @@
 """Image files as a viewer shows them, and with the pixels of torchvision's transforms."""
 
 import json
+import struct
 import tarfile
+import zlib
 
 import h5py
 import numpy as np
@@ -27,6 +29,41 @@ def decoded(path, mode="RGB", **settings):
 
 def saved(path, image, **options):
     image.save(path, **options)
+    return path
+
+
+def tiff(path, pixels, bits=16, **tags):
+    """Write a grey or planar TIFF from stored bytes, as Pillow does not write it."""
+    channels = 3 if tags.get("planes") == 2 else 1
+    width, height, content = pixels.shape[-1], pixels.shape[-2], pixels.astype("<u2").tobytes()
+    if bits == 12:
+        pairs = pixels.reshape(-1, 2).astype(int)
+        content = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in pairs)
+    end = 8 + len(content)
+    entries = {256: width, 257: height, 258: bits, 259: 1, 262: tags.get("photometric", 1), 273: 8, 277: channels}
+    entries |= {278: height, 279: len(content), 284: tags.get("planes", 1), 339: tags.get("sample", 1)}
+    extra = end + 2 + 12 * len(entries) + 4
+    directory, tail = struct.pack("<H", len(entries)), b""
+    for tag, value in entries.items():
+        if channels == 3 and tag in (258, 273, 279, 339):
+            values = {273: [8 + n * len(content) // 3 for n in range(3)], 279: [len(content) // 3] * 3}
+            directory += struct.pack("<HHII", tag, 4, 3, extra + len(tail))
+            tail += struct.pack("<3I", *values.get(tag, [value] * 3))
+        else:
+            directory += struct.pack("<HHII", tag, 4, 1, value)
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, end) + content + directory + struct.pack("<I", 0) + tail)
+    return path
+
+
+def png(path, rows, bits, kind, clear):
+    """Write a PNG with a transparent colour, from rows of bytes."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 4, len(rows), bits, kind, 0, 0, 0), b"tRNS": clear}
+    chunks |= {b"IDAT": zlib.compress(b"".join(b"\0" + row for row in rows)), b"IEND": b""}
+    parts = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     return path
 
 
@@ -73,6 +110,61 @@ def test_deep_grey_is_scaled_and_not_clipped(tmp_path):
         np.testing.assert_array_equal(decoded(path)[..., 2], eight)
     (tmp_path / "x.pgm").write_bytes(b"P5 4 2 65535\n" + deep.astype(">u2").tobytes())
     np.testing.assert_array_equal(decoded(tmp_path / "x.pgm", "L")[..., 0], eight)
+
+
+def test_deep_tiff_as_its_tags_say(tmp_path):
+    deep = np.array([[0, 128, 129, 257], [32768, 40000, 65279, 65535]], np.uint16)
+    np.testing.assert_array_equal(
+        decoded(tiff(tmp_path / "inverted.tif", deep, photometric=0), "L")[..., 0], 255 - np.round(deep / 257)
+    )
+    np.testing.assert_array_equal(
+        decoded(tiff(tmp_path / "12.tif", deep >> 4, bits=12), "L")[..., 0], np.round((deep >> 4) / 4095 * 255)
+    )
+    with pytest.raises(UserError, match=r"holds 16-bit integers with a sign"):
+        decoded(tiff(tmp_path / "signed.tif", deep, sample=2))
+    with pytest.raises(UserError, match=r"16-bit channels one after another \(planar\)"):
+        decoded(tiff(tmp_path / "planar.tif", np.stack([deep] * 3), planes=2, photometric=2))
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "clear", "shades"),
+    [
+        (1, bytes([0b01010000]), 1, [0, 9, 0, 9]),
+        (1, bytes([0b01010000]), 0, [9, 255, 9, 255]),
+        (2, bytes([0b00011011]), 1, [0, 9, 170, 255]),
+        (4, bytes([0x01, 0x3F]), 3, [0, 17, 9, 255]),
+        (16, struct.pack(">4H", 1000, 1001, 0, 65535), 1000, [9, 4, 0, 255]),
+    ],
+)
+def test_the_transparent_grey_of_a_png_is_laid_on_the_background(tmp_path, bits, row, clear, shades):
+    path = png(tmp_path / "x.png", [row], bits, 0, struct.pack(">H", clear))
+    assert decoded(path, "L", background="#090909")[0, :, 0].tolist() == shades
+
+
+def test_a_transparent_colour_of_16_bits(tmp_path):
+    row = struct.pack(">12H", *[1000] * 3, *[1001] * 3, *[0] * 3, *[65535] * 3)
+    with pytest.raises(UserError, match="16-bit colours, one of which is transparent"):
+        decoded(png(tmp_path / "x.png", [row], 16, 2, struct.pack(">3H", 1000, 1000, 1000)))
+    path = png(tmp_path / "y.png", [row], 16, 2, struct.pack(">3H", 5000, 5000, 5000))
+    assert decoded(path)[0, :, 0].tolist() == [3, 3, 0, 255]
+
+
+@pytest.mark.parametrize("mode", ["L", "auto"])
+def test_reasons_of_pillow_are_told_readably(tmp_path, mode):
+    for name, content in (("empty", b""), ("html", b"<html>404</html>")):
+        (tmp_path / name / "a").mkdir(parents=True)
+        for each in "xy":
+            (tmp_path / name / f"a/{each}.png").write_bytes(content)
+        with pytest.raises(UserError, match=r"[xy]\.png is no image that Pillow can read") as error:
+            collect({**FOLDER, "path": str(tmp_path / name), "mode": mode, "store": "images"}).images(np.arange(1))
+        assert "BytesIO" not in str(error.value)
+    rows = [bytes(40)]
+    path = png(tmp_path / "big.png", rows, 8, 0, b"\0\0")
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 20000, 20000, 8, 0, 0, 0, 0)
+    content = path.read_bytes()
+    path.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
+    with pytest.raises(UserError, match=r"is too large \(Image size \(400000000 pixels\) exceeds limit"):
+        decoded(path)
 
 
 def test_a_turned_deep_image(tmp_path):
@@ -186,6 +278,16 @@ def test_an_index_of_an_earlier_version_is_read(tmp_path):
         assert "interpolation" not in json.loads(file.attrs["settings"])
     with open_dataset(tmp_path / "x.h5") as dataset:
         assert dataset.images("train").shape == (3, 4, 6, 3)
+
+
+def test_colour_profiles_are_counted_and_not_applied(tmp_path, caplog):
+    settings = folder(tmp_path / "x", *[(Image.new("RGB", (4, 4), (200, 9, 9)), ".png")] * 4)
+    for number, profile in enumerate((b"desc Adobe RGB (1998)", b"desc sRGB IEC61966-2.1", b"m\0s\0R\0G\0B")):
+        saved(tmp_path / f"x/x/{number}.png", Image.new("RGB", (4, 4), (200, 9, 9)), icc_profile=profile)
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    assert "1 images have a colour profile other than sRGB, which is not applied" in caplog.text
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        assert (dataset.images("train") == [200, 9, 9]).all()
 
 
 # --- resize and crop -------------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from real_images import FOLDER
 from unitscope.artifacts import sha256_of
 from unitscope.contents import Contents
 from unitscope.datasets import open_dataset, write_dataset
+from unitscope.decoding import Decoder
 from unitscope.errors import UserError
+from unitscope.folders import class_count
 from unitscope.provenance import source_digest
 from unitscope.raw_data import collect
 
@@ -198,6 +200,7 @@ def test_labels_of_folders_that_are_no_classes(tmp_path):
         ("file,label\n0.png,a\n../../secret.png,b\n", "there is no image"),
         ("file,label\n0.png,a\n", r"no row for 2 of the images .* 1\.png"),
         ("file,label\n0.png,\n", r"'0\.png' has no label"),
+        ('file,label\n0.png,a\n1.png,"b\n2.png,a\n', "line 3: a quote is opened and never closed"),
         ("filename,label\n0.png,a\n", r"no single column 'file'; its first line is 'filename,label'"),
         ("file,label\n0.png,a,b\n", "line 2 has 3 fields"),
         ("file,label\n", "no row below its header"),
@@ -210,6 +213,119 @@ def test_mistakes_in_a_csv_file_are_named(tmp_path, text, message):
     images(tmp_path, 3)
     with pytest.raises(UserError, match=message):
         read(csv(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'file, label, split\n0.png, "cat", train\n1.png, "dog", Train\n2.png, "cat", test\n3.png, "dog", Test\n',
+        '"file";"label";"a,b,c,d"\n0.png;cat;1\n1.png;dog;\n2.png;cat;\n3.png;dog;\n;;\n',
+        "file,label,split\n0.png,cat,train\n1.png,dog,train\n2.png,cat,train\n3.png,dog,train\n",
+        'file,label\n0.png,cat\n1.png,dog\n2.png,cat\n3.png,dog\n" 4.png",dog\na\\b.png,dog\n',
+        "file,label\n0.png,0\n1.png,1\n2.png,0\n3.png,1\n",
+    ],
+)
+def test_a_csv_file_as_programs_write_it(tmp_path, text):
+    images(tmp_path, 4)
+    for name in (" 4.png", "a\\b.png") if " 4.png" in text else ():
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    found = read(csv(tmp_path, text), classes=["dog", "cat"] if ",0\n" not in text else ["cat", "dog"])
+    assert [found.classes[label] for label in found.labels][-4:] == ["cat", "dog", "cat", "dog"] or " 4.png" in text
+    assert found.split.sum() == 2
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "Labels.CSV"])
+def test_labels_that_are_not_read_are_asked_for(tmp_path, name):
+    images(tmp_path / "x/images", 4)
+    text = "file,label\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n"
+    csv(tmp_path / "x", text, name)
+    with pytest.raises(
+        UserError, match=rf"one class folder, 'images', and {name}.*labels: {name}.*classes: \[images\]"
+    ):
+        read(tmp_path / "x")
+    assert read(tmp_path / "x", labels=name).classes == ["a", "b"]
+    assert read(tmp_path / "x", classes=["images"]).classes == ["images"]
+    for part in ("train", "test"):
+        images(tmp_path / "y" / part, 4)
+        csv(tmp_path / "y" / part, text, name)
+    with pytest.raises(UserError, match=rf"train/{name} and test/{name} may hold their labels\. Join them"):
+        read(tmp_path / "y")
+    images(tmp_path / "z", 4)
+    assert read(csv(tmp_path / "z", text, name)).classes == ["a", "b"]
+
+
+def test_classes_are_counted_as_they_are_read(tmp_path):
+    for number, shard in enumerate(("00", "01")):
+        images(tmp_path / shard, 4, 4 * number)
+    csv(tmp_path, "file,label\n" + "".join(f"{n}.png,{'abcd'[n % 4]}\n" for n in range(8)))
+    settings = {**FOLDER, "path": str(tmp_path), "crop": 4}
+    assert class_count(tmp_path, settings) == 2
+    assert class_count(tmp_path, {**settings, "labels": "labels.csv"}) == 4
+    flat = tmp_path / "flat"
+    images(flat, 3)
+    csv(flat, "file,label\n0.png,a\n1.png,b\n2.png,c\n")
+    assert class_count(flat, {**settings, "path": str(flat)}) == 3
+
+
+def test_two_forms_of_an_accent_are_one_name(tmp_path, caplog):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    classes(tmp_path / "x/train", composed, "b")
+    classes(tmp_path / "x/test", apart, "b")
+    found = read(tmp_path / "x", classes=[apart, "b"])
+    assert found.classes == [composed, "b"] and len(found.labels) == 12
+    assert "(NFC, NFD) count as one" in caplog.text
+    images(tmp_path / "y", 2)
+    Image.new("RGB", (4, 4)).save(tmp_path / f"y/{composed}.png")
+    csv(tmp_path / "y", f"file,label\n0.png,{apart}\n1.png,{composed}\n{apart}.png,{apart}\n")
+    assert read(tmp_path / "y").classes == [composed]
+
+
+@pytest.mark.parametrize("names", [("train", "dev"), ("Train_set", "Test_set"), ("train-images", "val-images")])
+def test_folders_that_look_like_splits_are_asked_for(tmp_path, names):
+    for part in names:
+        classes(tmp_path / part, "a", "b")
+    with pytest.raises(UserError, match=rf"split: {{train: {names[0]}, test: {names[1]}}}"):
+        read(tmp_path)
+    assert read(tmp_path, split={"test": names[1], "train": names[0]}).classes == ["a", "b"]
+
+
+def test_two_folders_of_images_that_look_like_splits_are_told(tmp_path, caplog):
+    assert read(classes(tmp_path, "dev", "train")).classes == ["dev", "train"]
+    assert (
+        "train and dev are read as classes. If they are splits, set datasets.NAME.split: {train: train, test: dev}"
+        in (caplog.text)
+    )
+    assert read(tmp_path, split={"test": "dev"}).classes == []
+
+
+def test_splits_below_the_classes_are_refused(tmp_path, caplog):
+    for place in ("cat/train", "cat/test", "dog/train"):
+        images(tmp_path / place, 4)
+    with pytest.raises(UserError, match=r"folders of splits \(test, train\).*above the classes: test/cat") as error:
+        read(tmp_path)
+    assert "classes:" not in str(error.value).replace("above the classes:", "")
+    read(tmp_path, classes=["cat", "dog"])
+    assert "cat holds folders of splits, which are not read as splits" in caplog.text
+
+
+def test_control_characters_in_names_are_escaped(tmp_path, caplog):
+    classes(tmp_path, "a", "b")
+    (tmp_path / "a/x\x1b[31m\n.txt").touch()
+    read(tmp_path)
+    assert r"a/x\x1b[31m\n.txt" in caplog.text and "\x1b" not in caplog.text
+    (tmp_path / "a/x\x1b.png").touch()
+    with pytest.raises(UserError, match=r"x\\x1b\.png is no image"):
+        read(tmp_path).images(np.arange(7))
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.npz"])
+def test_a_file_is_no_folder(tmp_path, name):
+    (tmp_path / name).touch()
+    cure = "Unpack it" if name == "x.zip" else "source: arrays"
+    with pytest.raises(UserError, match=f"not a folder.*{cure}"):
+        read(tmp_path / name)
+    with pytest.raises(UserError, match=r"~ is not expanded there: write /"):
+        read("~/no/such/folder")
 
 
 def test_a_csv_file_that_cannot_be_read(tmp_path):
@@ -292,6 +408,53 @@ def test_links_in_a_circle_end(tmp_path, caplog):
     assert source_digest(tmp_path / "x", Contents(None))
     with pytest.raises(UserError, match=r"loop\.png"):
         read(tmp_path / "x").images(np.arange(7))
+
+
+@pytest.mark.parametrize("store", ["images", "index"])
+def test_images_that_are_in_both_splits_or_two_classes_are_counted(tmp_path, caplog, store):
+    classes(tmp_path / "x/train", "a", "b")
+    os.symlink("train", tmp_path / "x/test")
+    read(tmp_path / "x", store=store)
+    assert caplog.messages == [f"{tmp_path}/x: 6 images are in both splits, by links or copies. Remove them from one."]
+    caplog.clear()
+    for part in ("train", "test"):
+        classes(tmp_path / "y" / part, "a")
+        os.symlink("a", tmp_path / "y" / part / "b")
+    read(tmp_path / "y", store=store)
+    assert "6 images are in more than one class" in caplog.text
+    caplog.clear()
+    classes(tmp_path / "z/train", "a", count=2)
+    images(tmp_path / "z/test/a", 4)
+    settings = {**FOLDER, "path": str(tmp_path / "z"), "store": store}
+    write_dataset(tmp_path / "z.h5", collect(settings), settings)
+    # By their checksums, where these are at hand.
+    assert ("2 images are in both splits" in caplog.text) == (store == "index")
+
+
+def test_folders_of_a_disk_station_and_of_archives_hold_no_data(tmp_path, caplog):
+    classes(tmp_path / "x", "a", "b", "a/@eaDir/0.png", "@eaDir", "__MACOSX")
+    found = read(tmp_path / "x")
+    assert found.classes == ["a", "b"] and len(found.labels) == 6
+    assert "not read: 3 (3 no suffix): @eaDir, __MACOSX, a/@eaDir" in caplog.text
+
+
+def test_only_regular_files_are_opened(tmp_path, caplog):
+    classes(tmp_path, "a", "b", count=8)
+    os.mkfifo(tmp_path / "a/pipe.png")
+    os.symlink("pipe.png", tmp_path / "a/link.png")
+    found = read(tmp_path)
+    assert found.images(np.arange(16)).shape[0] == 16
+    assert "not read: 2 (2 .png): a/link.png, a/pipe.png" in caplog.text
+    with pytest.raises(UserError, match=r"pipe\.png is no regular file"):
+        Decoder.of(tmp_path, {"resize": None, "crop": None, "mode": "L"})(["a/pipe.png"])
+
+
+@pytest.mark.parametrize("links", ["inside", "anywhere"])
+def test_a_link_to_a_file_that_is_not_there(tmp_path, links):
+    classes(tmp_path / "x", "a", "b")
+    os.symlink("/nowhere/x.png", tmp_path / "x/a/y.png")
+    with pytest.raises(UserError, match=r"'a/y\.png' in .* is a link to '/nowhere/x\.png', and there is no such file"):
+        read(tmp_path / "x", links=links)
 
 
 def test_settings_that_are_not_set_are_not_added():
