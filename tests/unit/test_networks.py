@@ -188,6 +188,52 @@ def test_a_network_that_accepts_pixels_normalizes_them_itself():
     assert layers(own, (3, 8, 8)) == layers(plain, (3, 8, 8)) and type(plain) is Residual
 
 
+class OwnModes(nn.Module):
+    """Trains its dropout always and its batch norm never, and moves a tensor that is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn, self.drop, self.fc = nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Linear(3, 2)
+        self.scale, self.log = torch.ones(()), []
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.bn.eval()
+        self.drop.train()
+        return self
+
+    def eval(self):
+        self.log.append("eval")
+        return super().eval()
+
+    def to(self, *args, **kwargs):
+        self.log.append("to")
+        return super().to(*args, **kwargs)
+
+    def _apply(self, fn):
+        super()._apply(fn)
+        self.scale = fn(self.scale)
+        return self
+
+    def forward(self, x):
+        return self.fc(self.drop(self.bn(x)).mean((2, 3)) * self.scale)
+
+
+def test_what_a_network_overrides_wins():
+    network = OwnModes()
+    module = accept_pixels(network, [0.5] * 3, [0.5] * 3)
+    for mode in (True, False):
+        assert module.train(mode) is module
+        assert (module.training, network.training) == (mode, mode)
+        assert (network.bn.training, network.drop.training, network.fc.training) == (False, True, mode)
+    assert not module.train().eval().training and network.log == ["eval"]
+    assert module.to(torch.float64) is module
+    assert network.log == ["eval", "to"] and network.scale.dtype == network.fc.weight.dtype == torch.float64
+    assert module(torch.rand(2, 3, 4, 4).double()).dtype == torch.float64
+    module.float()
+    assert network.scale.dtype == torch.float32 and module(torch.rand(2, 3, 4, 4)).dtype == torch.float32
+
+
 def test_frozen_means_eval_mode_and_no_gradients():
     module = freeze(build(settings("vgg16"), COLOUR, 3))
     assert not any(child.training for child in module.modules())
