@@ -15,7 +15,7 @@ from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, example_images, faithful, warn_of_probabilities
-from unitscope.networks import build, classifier, normalized, output_count, save_checkpoint
+from unitscope.networks import build, check_rebuilt, classifier, normalized, output_count, save_checkpoint
 from unitscope.normalization import OnPixels, outputs_of
 from unitscope.outputs import named_outputs
 from unitscope.sources import options_of, timm_weights, torchvision_weights
@@ -85,6 +85,8 @@ def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | 
     images = devices.pixels(examples, next(module.parameters()).device)
     check_repeats(module.eval(), images, settings["allow"])
     faithful(module, images)
+    if settings["source"] == "python" and "randomness" not in settings["allow"]:
+        check_rebuilt(module, description)
     if settings["outputs"] is None:
         warn_of_probabilities(module, images)
 
@@ -221,7 +223,7 @@ def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
 
 def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, record: dict) -> None:
     """Write the checkpoint, then the record with its checksum."""
-    save_checkpoint(arguments.output, module, description)
+    save_checkpoint(arguments.output, module, description, "randomness" not in arguments.settings["allow"])
     test = record.get("test", {})
     console.log.info("test accuracy %s, loss %s", test.get("accuracy"), test.get("loss"))
     write_json(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import OrderedDict
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,17 +20,20 @@ from torch import nn
 
 from unitscope.devices import pixels
 from unitscope.errors import UserError
+from unitscope.forms import arrange
 from unitscope.layers import taps
 from unitscope.networks import (
     _with_outputs,
     accept_pixels,
     build,
+    check_rebuilt,
     classifier,
     freeze,
     load_checkpoint,
     output_count,
     save_checkpoint,
 )
+from unitscope.normalization import outputs_of
 from unitscope.sources import torchvision_weights
 from unitscope.tracing import trace
 from unitscope.weights import aligned, load_weights, output_names, read_state_dict
@@ -310,6 +314,99 @@ def test_a_checkpoint_that_does_not_fit_together(tmp_path, changes, message):
     torch.save({key: value for key, value in (content | changes).items() if value is not ...}, tmp_path / "x.pt")
     with pytest.raises(UserError, match=message):
         load_checkpoint(tmp_path / "x.pt")
+
+
+class Outside(nn.Module):
+    """A network with a tensor that its state dict lacks: a buffer, and one that is random where it is asked for."""
+
+    def __init__(self, shape, classes, random=False):
+        super().__init__()
+        self.fc = nn.Linear(shape[0], classes)
+        self.register_buffer("mean", torch.zeros(classes), persistent=False)
+        self.offset = torch.tensor(np.random.default_rng().normal(size=classes) if random else [0.0] * classes).float()
+
+    def forward(self, x):
+        logits = self.fc(x.mean((2, 3))) + self.offset
+        if self.training:
+            self.mean = self.mean + logits.detach().mean(0)
+        return logits - self.mean
+
+
+EXAMPLES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8))
+
+
+def outside(**options):
+    """Return a network of one's own that takes pixels, and its description."""
+    network = settings(f"{__name__}:Outside", "python", **options)
+    module = accept_pixels(build(network, (3, 8, 8), 4), [0.3] * 3, [0.2] * 3)
+    outputs = {"outputs": outputs_of(module).described(), "examples": EXAMPLES}
+    return module.eval(), {**described(network, (3, 8, 8), 4), **outputs}
+
+
+def test_a_network_that_is_rebuilt_to_another_one_is_refused(tmp_path):
+    module, description = outside()
+    python = description["model"]
+    check_rebuilt(module, description)
+    save_checkpoint(tmp_path / "same.pt", module, description)
+    assert "logits" not in load_checkpoint(tmp_path / "same.pt", python=python)[1]
+    module.train()(torch.rand(5, 3, 8, 8))
+    save_checkpoint(tmp_path / "x.pt", module, description)
+    with pytest.raises(UserError, match=r"x\.pt: the network .* is not the one that was saved.*persistent=False"):
+        load_checkpoint(tmp_path / "x.pt", python=python)
+    # A network that draws random numbers has no logits to compare, and earlier versions kept none.
+    save_checkpoint(tmp_path / "x.pt", module, description, repeats=False)
+    assert "logits" not in torch.load(tmp_path / "x.pt", weights_only=True)
+    load_checkpoint(tmp_path / "x.pt", python=python)
+
+
+def test_a_network_with_random_numbers_outside_its_state_is_refused_before_training(tmp_path):
+    module, description = outside(random=True)
+    with pytest.raises(UserError, match=r"Outside, built twice.*is random.*register_buffer"):
+        check_rebuilt(module, description)
+
+
+def test_logits_of_examples_depend_on_weights_alone(tmp_path):
+    for name, threads, layout in (("a", 1, torch.contiguous_format), ("b", 2, torch.channels_last)):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            network = accept_pixels(build(SMALL, GREY, 4), [0.3], [0.2]).train()
+            examples = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8))
+            save_checkpoint(
+                tmp_path / f"{name}.pt", arrange(network, layout), {**described(SMALL, GREY, 4), "examples": examples}
+            )
+            load_checkpoint(tmp_path / f"{name}.pt")
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+class Rounding(Residual):
+    """A network whose logits show the rounding of float32."""
+
+    def forward(self, x):
+        return torch.sin(1e4 * super().forward(x))
+
+
+def test_logits_that_rounding_moves_as_much_are_those_of_the_same_network(tmp_path):
+    network = settings(f"{__name__}:Rounding", "python")
+    module = accept_pixels(quiet(build(network, (3, 8, 8), 3)), [0.3] * 3, [0.2] * 3)
+    save_checkpoint(tmp_path / "x.pt", module, {**described(network, (3, 8, 8), 3), "examples": EXAMPLES})
+    content = torch.load(tmp_path / "x.pt", weights_only=True)
+    for share, expected in ((1e-3, nullcontext()), (9.0, pytest.raises(UserError, match="not the one that was saved"))):
+        torch.save(content | {"logits": content["logits"] * (1 + share)}, tmp_path / "x.pt")
+        with expected:
+            load_checkpoint(tmp_path / "x.pt", python=network["model"])
+
+
+@pytest.mark.parametrize("logits", [torch.zeros(2, 4), torch.zeros(3), [1.0], torch.full((3, 4), float("nan"))])
+def test_logits_that_are_none_of_the_examples_are_refused(tmp_path, logits):
+    module, description = outside()
+    save_checkpoint(tmp_path / "x.pt", module, description)
+    torch.save(torch.load(tmp_path / "x.pt", weights_only=True) | {"logits": logits}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt.*(its logits is|its logits differ)"):
+        load_checkpoint(tmp_path / "x.pt", python=description["model"])
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):
