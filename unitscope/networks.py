@@ -6,11 +6,14 @@ A network here takes pixels in [0, 1] and normalizes them itself. Training belon
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from unitscope.architectures import Headed
 from unitscope.artifacts import FORMAT_VERSION, write_bytes
@@ -44,11 +47,36 @@ def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.get("seed") or 0)
         module = make(settings, shape, classes)
+        if settings["source"] == "python":
+            _complete(module, shape)
         if head is None:
             return module
         if head["replaces"] == "classifier":
             return _headed(settings["model"], module, shape, classes)
         return _with_outputs(module, shape, classes)
+
+
+def _complete(module: nn.Module, shape: Sequence[int]) -> None:
+    """Run a network once, so that it has the parameters that its first forward pass makes or gives their shapes.
+
+    Raises:
+        UserError: It has lazy parameters, and does not accept the images, or does not use all of them for an image.
+    """
+    training = module.training
+
+    def lazy() -> list[str]:
+        tensors = chain(module.named_parameters(), module.named_buffers())
+        return [name for name, tensor in tensors if is_lazy(tensor)]
+
+    # Others that do not accept the images are told so where their outputs are looked at.
+    with nullcontext() if lazy() else suppress(UserError):
+        _on_grey(module, shape)
+    if left := lazy():
+        raise UserError(
+            f"{type(module).__name__}: {left[0]} is lazy and gets no shape from an image, since the forward pass does "
+            "not use it. Remove that module, or give its sizes."
+        )
+    module.train(training)
 
 
 def _headed(model: str, module: nn.Module, shape: Sequence[int], classes: int) -> Headed:
@@ -288,8 +316,8 @@ def _refuse_other(module: nn.Module, examples: Tensor, expected: Tensor, origin:
             f"{origin}: the network that was rebuilt from its source and weights is not the one that was saved: its "
             f"logits differ{differing}. Something outside its state dict is random, changes in training, or has "
             "changed since, such as a tensor that is no buffer, a buffer with persistent=False, or a package. Register "
-            "such tensors as buffers (self.register_buffer(name, tensor)); then delete the checkpoint, if there is one, "
-            "and run again."
+            "such tensors as buffers (self.register_buffer(name, tensor)); then delete the checkpoint, if there is "
+            "one, and run again."
         )
 
 

@@ -382,6 +382,40 @@ def test_logits_of_examples_depend_on_weights_alone(tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
+class Lazy(nn.Module):
+    """Layers that get their shapes from an image, and one that the first forward pass makes."""
+
+    def __init__(self, classes, unused=False):
+        super().__init__()
+        self.a, self.bn, self.fc, self.classes = nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d(), None, classes
+        if unused:
+            self.unused = nn.LazyLinear(3)
+
+    def forward(self, x):
+        x = torch.relu(self.bn(self.a(x))).mean((2, 3))
+        if self.fc is None:
+            self.fc = nn.Linear(x.shape[1], self.classes)
+        return self.fc(x)
+
+
+def test_layers_that_the_first_pass_makes_are_there_and_come_from_the_seed(tmp_path):
+    network = settings(f"{__name__}:Lazy", "python")
+    module, again = (build(network, (3, 8, 8), 4) for _ in range(2))
+    state = module.state_dict()
+    assert state["a.weight"].shape == (5, 3, 3, 3) and state["fc.weight"].shape == (4, 5) and module.training
+    assert all(torch.equal(state[key], value) for key, value in again.state_dict().items())
+    save_checkpoint(tmp_path / "x.pt", module, described(network, (3, 8, 8), 4))
+    loaded, _ = load_checkpoint(tmp_path / "x.pt", python=network["model"])
+    assert torch.equal(loaded.fc.weight, state["fc.weight"])
+
+
+def test_lazy_layers_that_get_no_shape_are_named():
+    with pytest.raises(UserError, match=r"Lazy: unused\.weight is lazy and gets no shape"):
+        build(settings(f"{__name__}:Lazy", "python", unused=True), (3, 8, 8), 4)
+    with pytest.raises(UserError, match="Lazy does not accept 1 images of 2x2"):
+        build(settings(f"{__name__}:Lazy", "python"), (3, 2, 2), 4)
+
+
 class Rounding(Residual):
     """A network whose logits show the rounding of float32."""
 
