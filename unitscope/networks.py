@@ -26,7 +26,7 @@ from unitscope.normalization import OnPixels, network_of
 from unitscope.outputs import Outputs, candidates, find_outputs, outputs_from
 from unitscope.preprocessing import mode_to_set
 from unitscope.sources import make, options_of
-from unitscope.weights import content_of, is_state_dict, load_plain, load_weights
+from unitscope.weights import checked_state, content_of, is_state_dict, load_plain, load_weights
 
 # --- building --------------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,8 @@ def normalized(
         classes: Names of the data set's classes; empty where there are none.
 
     Raises:
-        UserError: The scales are not those of the channels, or the outputs not those of the classes.
+        UserError: The scales are not those of the channels, the outputs not those of the classes, or the state is more
+            than a checkpoint can keep.
     """
     mean, std = scales
     if not len(mean) == len(std) == shape[0] or min(std) <= 0:
@@ -171,6 +172,8 @@ def normalized(
             f"{error} {f'Set options: {{{sizes[0]}: {shape[1]}}}, or give' if sizes else 'Give'} the data "
             "set the size and channels that the network takes."
         ) from error
+    # Here, not after hours of training.
+    checked_state(network)
     outputs = find_outputs(returned, 2, classes, settings, "networks.NAME")
     return accept_pixels(network, mean, std, outputs)
 
@@ -233,7 +236,9 @@ def save_checkpoint(path: Path, module: nn.Module, description: Mapping[str, Any
     # equal texts are the same object.
     state = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in module.state_dict().items()
+        if isinstance(value, Tensor)
+        else json.loads(json.dumps(value))
+        for key, value in checked_state(module).items()
     }
     described = {key: value for key, value in description.items() if key not in arrays}
     # After the state was copied: a forward pass may change it.
@@ -295,7 +300,8 @@ def check_rebuilt(module: OnPixels, description: Mapping[str, Any]) -> None:
     logits = _kept_logits(module, description["examples"])
     rebuilt = _rebuilt(description)
     name = type(network_of(module)).__name__
-    load_weights(rebuilt, {key: value.cpu() for key, value in module.state_dict().items()}, f"The network {name}")
+    state = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in checked_state(module).items()}
+    load_weights(rebuilt, state, f"The network {name}")
     outputs = outputs_from(description["outputs"])
     opened = accept_pixels(rebuilt, description["mean"], description["std"], outputs).eval()
     if logits is not None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from unitscope.console import log
 from unitscope.errors import UserError
 from unitscope.preprocessing import mode_of_weights
+
+EXTRA_STATE = "_extra_state"
+"""Last part of a key under which a module's own get_extra_state is kept in a state dict."""
 
 
 def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]:
@@ -57,7 +61,10 @@ def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]
     (place,) = [key] if key else found
     if place and not key:
         log.info("%s: the state dict is taken from its key %r", path, place)
-    return {name: value.float() if value.is_floating_point() else value for name, value in found[place].items()}
+    return {
+        name: value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+        for name, value in found[place].items()
+    }
 
 
 def _state_dicts(held: Any, place: str = "") -> dict[str, dict[str, Tensor]]:
@@ -98,7 +105,7 @@ def aligned(
     """
     if strip_prefix is not None:
         return {name.removeprefix(strip_prefix): value for name, value in state.items()}
-    wanted = [name for name in own if not name.endswith(".num_batches_tracked")]
+    wanted = [name for name in own if not name.endswith((".num_batches_tracked", EXTRA_STATE))]
     if not wanted or all(name in state for name in wanted):
         return dict(state)
     last = wanted[-1]
@@ -162,6 +169,10 @@ def load_weights(
         UserError: They belong to another architecture, or are not all finite.
     """
     own = module.state_dict()
+    # A file may hold tensors alone. What a module keeps beside them goes by no shape.
+    plain = {key: state.get(key, value) for key, value in own.items() if key.endswith(EXTRA_STATE)}
+    state = {key: value for key, value in state.items() if key not in plain}
+    own = {key: value for key, value in own.items() if key not in plain}
     # Counts of batches came with later versions of PyTorch; nothing is computed with them here.
     state = {**{key: torch.tensor(0) for key in own if key.endswith(".num_batches_tracked")}, **state}
     lacking = [key for key in own if key not in state and not (missing and key.startswith(missing))]
@@ -189,13 +200,21 @@ def load_weights(
                 f"{origin}: {key} holds values that are not finite (NaN or infinite). Its training has probably "
                 "diverged; use another checkpoint."
             )
-    # Assigned, since the network may have been built without memory of its own.
-    module.load_state_dict({key: value.clone() for key, value in state.items()}, strict=False, assign=True)
+    try:
+        # Assigned, since the network may have been built without memory of its own.
+        module.load_state_dict({**plain, **{key: value.clone() for key, value in state.items()}}, False, True)
+    except Exception as error:
+        # A method of the user's own, such as set_extra_state, may raise anything.
+        raise UserError(
+            f"{origin} cannot be put into {type(module).__name__}: its load_state_dict ends in {type(error).__name__}: "
+            f"{error}"
+        ) from error
 
 
 def fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
     """Return whether the tensors of a state dict have the shapes of the network's."""
-    return all(state[key].shape == own.shape for key, own in module.state_dict().items() if key in state)
+    own = {key: value for key, value in module.state_dict().items() if not key.endswith(EXTRA_STATE)}
+    return all(state[key].shape == value.shape for key, value in own.items() if key in state)
 
 
 def output_names(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
@@ -205,7 +224,8 @@ def output_names(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
         module: A network of the same architecture, with any number of outputs.
         state: Its state dict, in any order.
     """
-    last = next((key for key in reversed(module.state_dict()) if key in state and state[key].dim()), None)
+    tensors = {key for key, value in state.items() if isinstance(value, Tensor) and value.dim()}
+    last = next((key for key in reversed(module.state_dict()) if key in tensors), None)
     return [str(number) for number in range(len(state[last]))] if last else []
 
 
@@ -219,10 +239,35 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def is_state_dict(state: Any) -> bool:
-    """Return whether an object is a mapping from names to tensors."""
+    """Return whether an object is a mapping from names to tensors, and to what modules keep as extra state."""
     return isinstance(state, dict) and all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+        isinstance(key, str) and (isinstance(value, Tensor) or key.endswith(f".{EXTRA_STATE}") or key == EXTRA_STATE)
+        for key, value in state.items()
     )
+
+
+def checked_state(module: nn.Module) -> dict[str, Any]:
+    """Return a network's state dict.
+
+    Raises:
+        UserError: It holds more than tensors, and plain values as extra state.
+    """
+    state = dict(module.state_dict())
+    for key, value in state.items():
+        if not isinstance(value, Tensor) and not (key.endswith(EXTRA_STATE) and _is_plain(value)):
+            raise UserError(
+                f"The state dict of {type(module).__name__} holds {key}, which is {type(value).__name__}. A checkpoint "
+                "keeps tensors, and what get_extra_state returns if it consists of texts, numbers, lists and mappings "
+                "with texts as keys. Quantized networks and other states are not supported."
+            )
+    return state
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        return False
 
 
 def content_of(path: Path) -> bytes:

@@ -30,10 +30,11 @@ from unitscope.networks import (
     classifier,
     freeze,
     load_checkpoint,
+    normalized,
     output_count,
     save_checkpoint,
 )
-from unitscope.normalization import outputs_of
+from unitscope.normalization import network_of, outputs_of
 from unitscope.sources import torchvision_weights
 from unitscope.tracing import trace
 from unitscope.weights import aligned, load_weights, output_names, read_state_dict
@@ -414,6 +415,44 @@ def test_lazy_layers_that_get_no_shape_are_named():
         build(settings(f"{__name__}:Lazy", "python", unused=True), (3, 8, 8), 4)
     with pytest.raises(UserError, match="Lazy does not accept 1 images of 2x2"):
         build(settings(f"{__name__}:Lazy", "python"), (3, 2, 2), 4)
+
+
+class Counted(Residual):
+    """A network with a state beside its tensors."""
+
+    def __init__(self, state):
+        super().__init__()
+        self.extra = state
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = {"set": state}
+
+
+def test_extra_state_is_kept(tmp_path):
+    network = settings(f"{__name__}:Counted", "python", state=None)
+    module = build(network, (3, 8, 8), 4)
+    module.extra = {"version": 2, "names": ["a", "b"]}
+    save_checkpoint(tmp_path / "x.pt", module, described(network, (3, 8, 8), 4))
+    loaded, _ = load_checkpoint(tmp_path / "x.pt", python=network["model"])
+    assert network_of(loaded).extra == {"set": module.extra}
+    save_checkpoint(tmp_path / "y.pt", module, described(network, (3, 8, 8), 4))
+    assert (tmp_path / "x.pt").read_bytes() == (tmp_path / "y.pt").read_bytes()
+    state = module.state_dict()
+    load_weights(module, {key: value for key, value in state.items() if key != "_extra_state"}, "x.pt")
+    assert module.extra == {"set": {"version": 2, "names": ["a", "b"]}}
+    checksum = written(tmp_path / "w.pt", state)
+    assert read_state_dict(tmp_path / "w.pt", checksum)["_extra_state"] == state["_extra_state"]
+
+
+@pytest.mark.parametrize("state", [{1: 2}, (1, 2), torch.float16, {"x": float("nan")}])
+def test_extra_state_that_a_checkpoint_cannot_keep_is_refused_before_training(state):
+    scale = [0.5] * 3, [0.5] * 3
+    with pytest.raises(UserError, match=r"state dict of Counted holds _extra_state.*consists of texts"):
+        normalized(Counted(state), (3, 8, 8), scale, {}, list("abcd"))
+    normalized(Counted({"x": 1.5}), (3, 8, 8), scale, {}, list("abcd"))
 
 
 class Rounding(Residual):
