@@ -20,7 +20,16 @@ from unitscope.normalization import OnPixels, outputs_of
 from unitscope.outputs import named_outputs
 from unitscope.sources import options_of, timm_weights, torchvision_weights
 from unitscope.training import chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.weights import aligned, fits, load_weights, output_names, read_program, read_state_dict
+from unitscope.weights import (
+    aligned,
+    fits,
+    load_weights,
+    output_names,
+    read_program,
+    read_state_dict,
+    shared_names,
+    without,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -165,7 +174,7 @@ def with_new_head(
     own = [key for key in network.state_dict() if not key.startswith(fitted)]
     if settings["source"] == "exported":
         return network
-    state = aligned(state, own, origin, settings["weights"].get("strip_prefix"))
+    state = taken(network, state, own, origin, settings["weights"])
     kept = "features." if settings["head"]["replaces"] == "classifier" else ""
     state = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
     load_weights(network, state, origin, fitted, options_of(settings))
@@ -187,12 +196,20 @@ def with_own_head(
         return network, output_count(network, shape, settings)
     count = len(settings["classes"] or names or wanted) or 1
     network = build(settings, shape, count)
-    state = aligned(state, list(network.state_dict()), origin, settings["weights"].get("strip_prefix"))
+    state = taken(network, state, list(network.state_dict()), origin, settings["weights"])
     if not fits(network, state) and (own := len(output_names(network, state))):
         # Made for another number of outputs, such as one for two classes.
         network, count = build(settings, shape, own), own
     load_weights(network, state, origin, "", options_of(settings))
     return network, count
+
+
+def taken(
+    network: nn.Module, state: dict[str, Tensor], own: list[str], origin: str, weights: dict
+) -> dict[str, Tensor]:
+    """Return a state dict under the network's names, without what the config ignores."""
+    state = aligned(state, own, origin, weights.get("strip_prefix"), shared_names(network))
+    return without(state, weights.get("ignore") or [], origin)
 
 
 def given_weights(
