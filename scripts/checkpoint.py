@@ -94,10 +94,15 @@ def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | 
     images = devices.pixels(examples, next(module.parameters()).device)
     check_repeats(module.eval(), images, settings["allow"])
     faithful(module, images)
-    if settings["source"] == "python" and "randomness" not in settings["allow"]:
-        check_rebuilt(module, description)
+    hold_against_rebuilt(module, description, settings)
     if settings["outputs"] is None:
         warn_of_probabilities(module, images)
+
+
+def hold_against_rebuilt(module: OnPixels, description: dict, settings: dict) -> None:
+    """Refuse a network of the user's that its checkpoint would not bring back."""
+    if settings["source"] == "python" and "randomness" not in settings["allow"]:
+        check_rebuilt(module, description)
 
 
 def warn_of_chance(accuracy: float, dataset: Dataset) -> None:
@@ -240,6 +245,7 @@ def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
 
 def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, record: dict) -> None:
     """Write the checkpoint, then the record with its checksum."""
+    hold_against_rebuilt(module.eval(), description, arguments.settings)
     save_checkpoint(arguments.output, module, description, "randomness" not in arguments.settings["allow"])
     test = record.get("test", {})
     console.log.info("test accuracy %s, loss %s", test.get("accuracy"), test.get("loss"))

@@ -3,6 +3,7 @@
 A network here takes pixels in [0, 1] and normalizes them itself. Training belongs to `unitscope.training`.
 """
 
+import copy
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -288,7 +289,7 @@ def _logits(module: nn.Module, examples: Tensor, shift: float = 0.0) -> Tensor:
 
 
 def check_rebuilt(module: OnPixels, description: Mapping[str, Any]) -> None:
-    """Refuse a network that cannot be rebuilt from its description and its state dict, before it is trained.
+    """Refuse a network that cannot be rebuilt from its description and its state dict, before these are kept.
 
     Args:
         module: The network, in eval mode.
@@ -297,15 +298,17 @@ def check_rebuilt(module: OnPixels, description: Mapping[str, Any]) -> None:
     Raises:
         UserError: The network rebuilt from these gives other logits, or has other parameters.
     """
+    name = type(network_of(module)).__name__
+    # Copied first: a forward pass may change it.
+    state = copy.deepcopy(checked_state(module))
     logits = _kept_logits(module, description["examples"])
     rebuilt = _rebuilt(description)
-    name = type(network_of(module)).__name__
-    state = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in checked_state(module).items()}
+    state = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in state.items()}
     load_weights(rebuilt, state, f"The network {name}")
     outputs = outputs_from(description["outputs"])
     opened = accept_pixels(rebuilt, description["mean"], description["std"], outputs).eval()
     if logits is not None:
-        _refuse_other(opened, description["examples"], logits, f"{name}, built twice")
+        _refuse_other(opened, description["examples"], logits, f"{name}, built again")
 
 
 def _refuse_other(module: nn.Module, examples: Tensor, expected: Tensor, origin: str) -> None:
@@ -378,7 +381,7 @@ def load_checkpoint(
     description.pop("program", None)
     load_weights(module, state, str(path))
     outputs = outputs_from(description["outputs"]) if "outputs" in description else None
-    opened = accept_pixels(module, description["mean"], description["std"], outputs).eval()
+    opened: nn.Module = accept_pixels(module, description["mean"], description["std"], outputs).eval()
     # Checkpoints of earlier versions have no logits.
     if (logits := description.pop("logits", None)) is not None:
         _refuse_other(opened, description["examples"], logits, str(path))

@@ -393,10 +393,10 @@ def _entry(content: bytes, found: str) -> str:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             pickled = archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
         for operation, value, _ in pickletools.genops(pickled):
-            if operation.name == "GLOBAL" and value.replace(" ", ".") == found:
+            if operation.name == "GLOBAL" and str(value).replace(" ", ".") == found:
                 return last
             # Keys are written before their values.
-            last = value if operation.name == "BINUNICODE" else last
+            last = str(value) if operation.name == "BINUNICODE" else last
     except (zipfile.BadZipFile, StopIteration, ValueError):
         # Files of old versions of PyTorch are no archives.
         pass

@@ -362,8 +362,32 @@ def test_a_network_that_is_rebuilt_to_another_one_is_refused(tmp_path):
 
 def test_a_network_with_random_numbers_outside_its_state_is_refused_before_training(tmp_path):
     module, description = outside(random=True)
-    with pytest.raises(UserError, match=r"Outside, built twice.*is random.*register_buffer"):
+    with pytest.raises(UserError, match=r"Outside, built again.*is random.*register_buffer"):
         check_rebuilt(module, description)
+
+
+class Following(Residual):
+    """A network whose state follows the images, in every forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(4))
+
+    def forward(self, x):
+        logits = super().forward(x)
+        self.seen.mul_(0.5).add_(logits.detach().mean(0))
+        return logits - self.seen
+
+
+def test_a_state_that_a_forward_pass_changes_is_compared_from_the_same_one(tmp_path):
+    network = settings(f"{__name__}:Following", "python")
+    module = accept_pixels(quiet(build(network, (3, 8, 8), 4)), [0.3] * 3, [0.2] * 3)
+    described_so = {**described(network, (3, 8, 8), 4), "outputs": outputs_of(module).described(), "examples": EXAMPLES}
+    check_rebuilt(module, described_so)
+    save_checkpoint(tmp_path / "x.pt", module, described_so)
+    # By the check of its forms, which comes after that of its logits.
+    with pytest.raises(UserError, match="depend on how often it has run"):
+        load_checkpoint(tmp_path / "x.pt", python=network["model"])
 
 
 def test_logits_of_examples_depend_on_weights_alone(tmp_path):
