@@ -246,8 +246,8 @@ def load_weights(
     if extra and not lacking and not shapes:
         raise UserError(
             f"{origin} has {_some(extra)}, which {type(module).__name__} has not, beside all its weights. If the "
-            f"network does without, leave them out: weights: {{ignore: [{_some(extra)}], ...}}, where * stands for any "
-            "text."
+            f"network does without, leave all of them out: weights: {{ignore: [{extra[0]}, ...], ...}}, where * stands "
+            "for any text."
         )
     if problems:
         raise UserError(
