@@ -446,7 +446,8 @@ def _are_images(examples: Any, shape: Sequence[int]) -> bool:
 
 
 def _are_logits(logits: Any, examples: Any) -> bool:
-    return isinstance(logits, Tensor) and logits.dim() == 2 and len(logits) == len(examples)
+    plain = isinstance(logits, Tensor) and logits.is_floating_point()
+    return plain and logits.dim() == 2 and isinstance(examples, Tensor) and len(logits) == len(examples)
 
 
 def _rebuilt(description: Mapping[str, Any]) -> nn.Module:

@@ -497,7 +497,16 @@ def test_logits_that_rounding_moves_as_much_are_those_of_the_same_network(tmp_pa
             load_checkpoint(tmp_path / "x.pt", python=network["model"])
 
 
-@pytest.mark.parametrize("logits", [torch.zeros(2, 4), torch.zeros(3), [1.0], torch.full((3, 4), float("nan"))])
+@pytest.mark.parametrize(
+    "logits",
+    [
+        torch.zeros(2, 4),
+        torch.zeros(3),
+        torch.zeros(3, 4, dtype=torch.complex64),
+        [1.0],
+        torch.full((3, 4), float("nan")),
+    ],
+)
 def test_logits_that_are_none_of_the_examples_are_refused(tmp_path, logits):
     module, description = outside()
     save_checkpoint(tmp_path / "x.pt", module, description)
