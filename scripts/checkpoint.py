@@ -15,12 +15,21 @@ from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, example_images, faithful, warn_of_probabilities
-from unitscope.networks import build, classifier, normalized, output_count, save_checkpoint
+from unitscope.networks import build, check_rebuilt, classifier, normalized, output_count, save_checkpoint
 from unitscope.normalization import OnPixels, outputs_of
 from unitscope.outputs import named_outputs
 from unitscope.sources import options_of, timm_weights, torchvision_weights
 from unitscope.training import chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.weights import aligned, fits, load_weights, output_names, read_program, read_state_dict
+from unitscope.weights import (
+    aligned,
+    fits,
+    load_weights,
+    output_names,
+    read_program,
+    read_state_dict,
+    shared_names,
+    without,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,8 +94,15 @@ def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | 
     images = devices.pixels(examples, next(module.parameters()).device)
     check_repeats(module.eval(), images, settings["allow"])
     faithful(module, images)
+    hold_against_rebuilt(module, description, settings)
     if settings["outputs"] is None:
         warn_of_probabilities(module, images)
+
+
+def hold_against_rebuilt(module: OnPixels, description: dict, settings: dict) -> None:
+    """Refuse a network of the user's that its checkpoint would not bring back."""
+    if settings["source"] == "python" and "randomness" not in settings["allow"]:
+        check_rebuilt(module, description)
 
 
 def warn_of_chance(accuracy: float, dataset: Dataset) -> None:
@@ -163,7 +179,7 @@ def with_new_head(
     own = [key for key in network.state_dict() if not key.startswith(fitted)]
     if settings["source"] == "exported":
         return network
-    state = aligned(state, own, origin, settings["weights"].get("strip_prefix"))
+    state = taken(network, state, own, origin, settings["weights"])
     kept = "features." if settings["head"]["replaces"] == "classifier" else ""
     state = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
     load_weights(network, state, origin, fitted, options_of(settings))
@@ -185,12 +201,20 @@ def with_own_head(
         return network, output_count(network, shape, settings)
     count = len(settings["classes"] or names or wanted) or 1
     network = build(settings, shape, count)
-    state = aligned(state, list(network.state_dict()), origin, settings["weights"].get("strip_prefix"))
+    state = taken(network, state, list(network.state_dict()), origin, settings["weights"])
     if not fits(network, state) and (own := len(output_names(network, state))):
         # Made for another number of outputs, such as one for two classes.
         network, count = build(settings, shape, own), own
     load_weights(network, state, origin, "", options_of(settings))
     return network, count
+
+
+def taken(
+    network: nn.Module, state: dict[str, Tensor], own: list[str], origin: str, weights: dict
+) -> dict[str, Tensor]:
+    """Return a state dict under the network's names, without what the config ignores."""
+    state = aligned(state, own, origin, weights.get("strip_prefix"), shared_names(network))
+    return without(state, weights.get("ignore") or [], origin)
 
 
 def given_weights(
@@ -221,7 +245,8 @@ def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
 
 def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, record: dict) -> None:
     """Write the checkpoint, then the record with its checksum."""
-    save_checkpoint(arguments.output, module, description)
+    hold_against_rebuilt(module.eval(), description, arguments.settings)
+    save_checkpoint(arguments.output, module, description, "randomness" not in arguments.settings["allow"])
     test = record.get("test", {})
     console.log.info("test accuracy %s, loss %s", test.get("accuracy"), test.get("loss"))
     write_json(

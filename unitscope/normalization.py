@@ -38,9 +38,21 @@ class OnPixels(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> "OnPixels":
-        """Set the mode of the network inside, too."""
+        """Set the mode of the network inside, by its own method, which may keep parts of it in another mode."""
         network_of(self).train(mode)
-        return super().train(mode)
+        self.training = mode
+        return self
+
+    def eval(self) -> "OnPixels":
+        """Set the network inside to eval mode, by its own method."""
+        network_of(self).eval()
+        self.training = False
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Move or convert the network inside, by its own method, which may move tensors that are no buffers."""
+        network_of(self).to(*args, **kwargs)
+        return super().to(*args, **kwargs)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the state of the network inside."""
@@ -51,8 +63,8 @@ class OnPixels(nn.Module):
         return network_of(self).load_state_dict(*args, **kwargs)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        super()._apply(fn, recurse)
         own = vars(self)
+        own[_NETWORK]._apply(fn, *([] if recurse else [False]))
         own.update({name: fn(own[name]) for name in (_MEAN, _STD)})
         return self
 

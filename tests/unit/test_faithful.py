@@ -268,6 +268,24 @@ def test_a_network_that_does_not_repeat_itself_is_refused_by_name(part, reason):
     check_repeats(module, IMAGES, [reason])
 
 
+def test_a_module_that_stays_in_training_mode_is_found():
+    class Sampling(Residual):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(0.5)
+
+        def train(self, mode=True):
+            super().train(mode)
+            self.drop.train()
+            return self
+
+        def forward(self, x):
+            return self.fc(self.drop(self.stem(x)).mean((2, 3)))
+
+    with pytest.raises(UserError, match=r"from the module 'drop' on.*draws random numbers"):
+        check_repeats(freeze(accept_pixels(quiet(Sampling()), [0.5] * 3, [0.5] * 3)), IMAGES)
+
+
 def test_the_place_of_a_function_is_named_by_the_module_that_is_called_next():
     class Dropping(Residual):
         def forward(self, x):

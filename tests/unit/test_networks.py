@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import OrderedDict
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,17 +20,21 @@ from torch import nn
 
 from unitscope.devices import pixels
 from unitscope.errors import UserError
+from unitscope.forms import arrange
 from unitscope.layers import taps
 from unitscope.networks import (
     _with_outputs,
     accept_pixels,
     build,
+    check_rebuilt,
     classifier,
     freeze,
     load_checkpoint,
+    normalized,
     output_count,
     save_checkpoint,
 )
+from unitscope.normalization import network_of, outputs_of
 from unitscope.sources import torchvision_weights
 from unitscope.tracing import trace
 from unitscope.weights import aligned, load_weights, output_names, read_state_dict
@@ -188,6 +193,52 @@ def test_a_network_that_accepts_pixels_normalizes_them_itself():
     assert layers(own, (3, 8, 8)) == layers(plain, (3, 8, 8)) and type(plain) is Residual
 
 
+class OwnModes(nn.Module):
+    """Trains its dropout always and its batch norm never, and moves a tensor that is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn, self.drop, self.fc = nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Linear(3, 2)
+        self.scale, self.log = torch.ones(()), []
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.bn.eval()
+        self.drop.train()
+        return self
+
+    def eval(self):
+        self.log.append("eval")
+        return super().eval()
+
+    def to(self, *args, **kwargs):
+        self.log.append("to")
+        return super().to(*args, **kwargs)
+
+    def _apply(self, fn):
+        super()._apply(fn)
+        self.scale = fn(self.scale)
+        return self
+
+    def forward(self, x):
+        return self.fc(self.drop(self.bn(x)).mean((2, 3)) * self.scale)
+
+
+def test_what_a_network_overrides_wins():
+    network = OwnModes()
+    module = accept_pixels(network, [0.5] * 3, [0.5] * 3)
+    for mode in (True, False):
+        assert module.train(mode) is module
+        assert (module.training, network.training) == (mode, mode)
+        assert (network.bn.training, network.drop.training, network.fc.training) == (False, True, mode)
+    assert not module.train().eval().training and network.log == ["eval"]
+    assert module.to(torch.float64) is module
+    assert network.log == ["eval", "to"] and network.scale.dtype == network.fc.weight.dtype == torch.float64
+    assert module(torch.rand(2, 3, 4, 4).double()).dtype == torch.float64
+    module.float()
+    assert network.scale.dtype == torch.float32 and module(torch.rand(2, 3, 4, 4)).dtype == torch.float32
+
+
 def test_frozen_means_eval_mode_and_no_gradients():
     module = freeze(build(settings("vgg16"), COLOUR, 3))
     assert not any(child.training for child in module.modules())
@@ -264,6 +315,204 @@ def test_a_checkpoint_that_does_not_fit_together(tmp_path, changes, message):
     torch.save({key: value for key, value in (content | changes).items() if value is not ...}, tmp_path / "x.pt")
     with pytest.raises(UserError, match=message):
         load_checkpoint(tmp_path / "x.pt")
+
+
+class Outside(nn.Module):
+    """A network with a tensor that its state dict lacks: a buffer, and one that is random where it is asked for."""
+
+    def __init__(self, shape, classes, random=False):
+        super().__init__()
+        self.fc = nn.Linear(shape[0], classes)
+        self.register_buffer("mean", torch.zeros(classes), persistent=False)
+        self.offset = torch.tensor(np.random.default_rng().normal(size=classes) if random else [0.0] * classes).float()
+
+    def forward(self, x):
+        logits = self.fc(x.mean((2, 3))) + self.offset
+        if self.training:
+            self.mean = self.mean + logits.detach().mean(0)
+        return logits - self.mean
+
+
+EXAMPLES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8))
+
+
+def outside(**options):
+    """Return a network of one's own that takes pixels, and its description."""
+    network = settings(f"{__name__}:Outside", "python", **options)
+    module = accept_pixels(build(network, (3, 8, 8), 4), [0.3] * 3, [0.2] * 3)
+    outputs = {"outputs": outputs_of(module).described(), "examples": EXAMPLES}
+    return module.eval(), {**described(network, (3, 8, 8), 4), **outputs}
+
+
+def test_a_network_that_is_rebuilt_to_another_one_is_refused(tmp_path):
+    module, description = outside()
+    python = description["model"]
+    check_rebuilt(module, description)
+    save_checkpoint(tmp_path / "same.pt", module, description)
+    assert "logits" not in load_checkpoint(tmp_path / "same.pt", python=python)[1]
+    module.train()(torch.rand(5, 3, 8, 8))
+    save_checkpoint(tmp_path / "x.pt", module, description)
+    with pytest.raises(UserError, match=r"x\.pt: the network .* is not the one that was saved.*persistent=False"):
+        load_checkpoint(tmp_path / "x.pt", python=python)
+    # A network that draws random numbers has no logits to compare, and earlier versions kept none.
+    save_checkpoint(tmp_path / "x.pt", module, description, repeats=False)
+    assert "logits" not in torch.load(tmp_path / "x.pt", weights_only=True)
+    load_checkpoint(tmp_path / "x.pt", python=python)
+
+
+def test_a_network_with_random_numbers_outside_its_state_is_refused_before_training(tmp_path):
+    module, description = outside(random=True)
+    with pytest.raises(UserError, match=r"Outside, built again.*is random.*register_buffer"):
+        check_rebuilt(module, description)
+
+
+class Following(Residual):
+    """A network whose state follows the images, in every forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(4))
+
+    def forward(self, x):
+        logits = super().forward(x)
+        self.seen.mul_(0.5).add_(logits.detach().mean(0))
+        return logits - self.seen
+
+
+def test_a_state_that_a_forward_pass_changes_is_compared_from_the_same_one(tmp_path):
+    network = settings(f"{__name__}:Following", "python")
+    module = accept_pixels(quiet(build(network, (3, 8, 8), 4)), [0.3] * 3, [0.2] * 3)
+    described_so = {**described(network, (3, 8, 8), 4), "outputs": outputs_of(module).described(), "examples": EXAMPLES}
+    check_rebuilt(module, described_so)
+    save_checkpoint(tmp_path / "x.pt", module, described_so)
+    # By the check of its forms, which comes after that of its logits.
+    with pytest.raises(UserError, match="depend on how often it has run"):
+        load_checkpoint(tmp_path / "x.pt", python=network["model"])
+
+
+def test_logits_of_examples_depend_on_weights_alone(tmp_path):
+    for name, threads, layout in (("a", 1, torch.contiguous_format), ("b", 2, torch.channels_last)):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            network = accept_pixels(build(SMALL, GREY, 4), [0.3], [0.2]).train()
+            examples = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8))
+            save_checkpoint(
+                tmp_path / f"{name}.pt", arrange(network, layout), {**described(SMALL, GREY, 4), "examples": examples}
+            )
+            load_checkpoint(tmp_path / f"{name}.pt")
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+class Lazy(nn.Module):
+    """Layers that get their shapes from an image, and one that the first forward pass makes."""
+
+    def __init__(self, classes, unused=False):
+        super().__init__()
+        self.a, self.bn, self.fc, self.classes = nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d(), None, classes
+        if unused:
+            self.unused = nn.LazyLinear(3)
+
+    def forward(self, x):
+        x = torch.relu(self.bn(self.a(x))).mean((2, 3))
+        if self.fc is None:
+            self.fc = nn.Linear(x.shape[1], self.classes)
+        return self.fc(x)
+
+
+def test_layers_that_the_first_pass_makes_are_there_and_come_from_the_seed(tmp_path):
+    network = settings(f"{__name__}:Lazy", "python")
+    module, again = (build(network, (3, 8, 8), 4) for _ in range(2))
+    state = module.state_dict()
+    assert state["a.weight"].shape == (5, 3, 3, 3) and state["fc.weight"].shape == (4, 5) and module.training
+    assert all(torch.equal(state[key], value) for key, value in again.state_dict().items())
+    save_checkpoint(tmp_path / "x.pt", module, described(network, (3, 8, 8), 4))
+    loaded, _ = load_checkpoint(tmp_path / "x.pt", python=network["model"])
+    assert torch.equal(loaded.fc.weight, state["fc.weight"])
+
+
+def test_lazy_layers_that_get_no_shape_are_named():
+    with pytest.raises(UserError, match=r"Lazy: unused\.weight is lazy and gets no shape"):
+        build(settings(f"{__name__}:Lazy", "python", unused=True), (3, 8, 8), 4)
+    with pytest.raises(UserError, match="Lazy does not accept 1 images of 2x2"):
+        build(settings(f"{__name__}:Lazy", "python"), (3, 2, 2), 4)
+
+
+class Counted(Residual):
+    """A network with a state beside its tensors."""
+
+    def __init__(self, state):
+        super().__init__()
+        self.extra = state
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = {"set": state}
+
+
+def test_extra_state_is_kept(tmp_path):
+    network = settings(f"{__name__}:Counted", "python", state=None)
+    module = build(network, (3, 8, 8), 4)
+    module.extra = {"version": 2, "names": ["a", "b"]}
+    save_checkpoint(tmp_path / "x.pt", module, described(network, (3, 8, 8), 4))
+    loaded, _ = load_checkpoint(tmp_path / "x.pt", python=network["model"])
+    assert network_of(loaded).extra == {"set": module.extra}
+    save_checkpoint(tmp_path / "y.pt", module, described(network, (3, 8, 8), 4))
+    assert (tmp_path / "x.pt").read_bytes() == (tmp_path / "y.pt").read_bytes()
+    state = module.state_dict()
+    load_weights(module, {key: value for key, value in state.items() if key != "_extra_state"}, "x.pt")
+    assert module.extra == {"set": {"version": 2, "names": ["a", "b"]}}
+    checksum = written(tmp_path / "w.pt", state)
+    assert read_state_dict(tmp_path / "w.pt", checksum)["_extra_state"] == state["_extra_state"]
+
+
+@pytest.mark.parametrize("state", [{1: 2}, (1, 2), torch.float16, {"x": float("nan")}])
+def test_extra_state_that_a_checkpoint_cannot_keep_is_refused_before_training(state):
+    scale = [0.5] * 3, [0.5] * 3
+    with pytest.raises(UserError, match=r"state dict of Counted holds _extra_state.*consists of texts"):
+        normalized(Counted(state), (3, 8, 8), scale, {}, list("abcd"))
+    normalized(Counted({"x": 1.5}), (3, 8, 8), scale, {}, list("abcd"))
+
+
+class Rounding(Residual):
+    """A network whose logits show the rounding of float32."""
+
+    def forward(self, x):
+        return torch.sin(1e4 * super().forward(x))
+
+
+def test_logits_that_rounding_moves_as_much_are_those_of_the_same_network(tmp_path):
+    network = settings(f"{__name__}:Rounding", "python")
+    module = accept_pixels(quiet(build(network, (3, 8, 8), 3)), [0.3] * 3, [0.2] * 3)
+    save_checkpoint(tmp_path / "x.pt", module, {**described(network, (3, 8, 8), 3), "examples": EXAMPLES})
+    content = torch.load(tmp_path / "x.pt", weights_only=True)
+    for share, expected in ((1e-3, nullcontext()), (9.0, pytest.raises(UserError, match="not the one that was saved"))):
+        torch.save(content | {"logits": content["logits"] * (1 + share)}, tmp_path / "x.pt")
+        with expected:
+            load_checkpoint(tmp_path / "x.pt", python=network["model"])
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        torch.zeros(2, 4),
+        torch.zeros(3),
+        torch.zeros(3, 4, dtype=torch.complex64),
+        [1.0],
+        torch.full((3, 4), float("nan")),
+    ],
+)
+def test_logits_that_are_none_of_the_examples_are_refused(tmp_path, logits):
+    module, description = outside()
+    save_checkpoint(tmp_path / "x.pt", module, description)
+    torch.save(torch.load(tmp_path / "x.pt", weights_only=True) | {"logits": logits}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt.*(its logits is|its logits differ)"):
+        load_checkpoint(tmp_path / "x.pt", python=description["model"])
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):

@@ -95,6 +95,28 @@ def trained(path: Path, scratch: Scratch | None = None, seed: int = 0, **changes
     return content(module), history
 
 
+class FrozenNorm(nn.Sequential):
+    """A network whose batch norm is fixed."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(676, 3))
+
+    def train(self, mode=True):
+        super().train(mode)
+        self[1].eval()
+        return self
+
+
+def test_a_batch_norm_that_the_network_keeps_in_eval_mode_is_not_trained(few_digits):
+    module = accept_pixels(FrozenNorm(), [0.13], [0.31])
+    weight = module.get_parameter("0.weight").detach().clone()
+    with open_dataset(few_digits) as dataset:
+        train(module, dataset, TRAINING, 0, Scratch(None, None), CPU)
+    state = module.state_dict()
+    assert state["1.num_batches_tracked"] == 0 and not state["1.running_mean"].any()
+    assert not torch.equal(state["0.weight"], weight)
+
+
 # --- seeds and interruptions -----------------------------------------------------------------------------------------
 
 
