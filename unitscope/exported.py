@@ -9,7 +9,7 @@ they had, their nonlinearities as functions.
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -64,6 +64,21 @@ FUNCTIONS: dict[str, tuple[Any, int]] = {
 }
 """What `unitscope.layers` knows an ATen operator (without the "_" of one in place) as, and how many arguments mean the
 same to both."""
+
+_COMPOSED: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {
+    # x / (|x| + 1)
+    ("softsign", "div"): lambda node: (F.softsign, node.args[0]),
+    # x - tanh(x)
+    ("tanhshrink", "sub"): lambda node: (F.tanhshrink, node.args[0]),
+    # where(|x| > threshold, x - sign(x) threshold, 0 x)
+    ("softshrink", "where"): lambda node: (F.softshrink, node.args[1].args[0], node.args[0].args[1]),
+    # where(|x| <= threshold, 0, x)
+    ("hardshrink", "where"): lambda node: (F.hardshrink, node.args[2], node.args[0].args[1]),
+    # The first of what rrelu_with_noise_functional(x, noise, lower, upper, training) gives.
+    ("rrelu", ""): lambda node: (F.rrelu, node.args[0].args[0], *node.args[0].args[2:5]),
+}
+"""Nonlinearities that some programs compute by several operators, by their names and the last operator: the function
+and its arguments."""
 
 
 def read_exported(program: Tensor, shape: Sequence[int]) -> nn.Module:
@@ -239,6 +254,11 @@ class _Rebuilt:
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
         if operator in ("dropout", "dropout_") and source is not None and node.args[2] is False:
             return self._value(source)
+        # The function that was called from Python, with the number of the call.
+        called = str((node.meta.get("torch_fn") or ("",))[0]).rpartition("_")[0].rstrip("_")
+        if (called, operator) in _COMPOSED:
+            function, *given = _COMPOSED[called, operator](node)
+            return self.graph.call_function(function, tuple(fx.node.map_arg(given, self._value)))
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
         if "device" in kwargs:
             rest = {name: value for name, value in kwargs.items() if name != "device"}

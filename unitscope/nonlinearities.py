@@ -3,7 +3,7 @@
 One list for all ways to read a network: modules, functions and methods of the same name mean the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -40,16 +40,25 @@ _BOUNDED: dict[str, Any] = {"hardtanh": nn.Hardtanh, "threshold": nn.Threshold}
 _CLAMPS = ("clamp", "clip", "clamp_min", "clamp_max")
 
 
-def _by_operation() -> dict[Any, str]:
-    """Return the name of every nonlinearity by its module class, its functions and its method."""
-    named = {**_POSITIVE, **_SIGNED, **_BOUNDED}
-    names: dict[Any, str] = {kind: name for name, kind in named.items()}
-    for name in (*named, *_CLAMPS):
-        for home in (torch, F, Tensor, torch.ops.aten):
+def names_of(operations: Iterable[str]) -> dict[Any, str]:
+    """Return the name of each operation by its functions, its method and the overloads of its ATen operator."""
+    names: dict[Any, str] = {}
+    for name in operations:
+        for home in (torch, F, Tensor):
             if (function := getattr(home, name, None)) is not None:
                 names[function] = name
+        # Exported programs call overloads: `aten.clamp.default`.
+        packet = getattr(torch.ops.aten, "log_sigmoid" if name == "logsigmoid" else name, None)
+        if packet is not None:
+            names |= {getattr(packet, overload): name for overload in packet.overloads()}
         names[name] = name
     return names
+
+
+def _by_operation() -> dict[Any, str]:
+    """Return the name of every nonlinearity by its module class, its functions, its method and its operators."""
+    named = {**_POSITIVE, **_SIGNED, **_BOUNDED}
+    return {kind: name for name, kind in named.items()} | names_of((*named, *_CLAMPS))
 
 
 _NAMES = _by_operation()

@@ -1,10 +1,12 @@
 """Exported programs: the same network with the same layers, and nothing run that a file holds."""
 
+import inspect
 import io
 import json
 import pickle
 import signal
 import zipfile
+from operator import methodcaller
 
 import pytest
 import torch
@@ -12,21 +14,23 @@ from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 from torch.nn import functional as F
 
+from unitscope import nonlinearities
 from unitscope.errors import UserError
 from unitscope.exported import FUNCTIONS, read_exported
 from unitscope.faithful import check_repeats, faithful
-from unitscope.forms import close
-from unitscope.layers import split, taps
+from unitscope.forms import Form, choose, close
+from unitscope.layers import held, prefix, split, taps
 from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, normalized, save_checkpoint
 
 SIZE = (3, 8, 8)
 
 
-def exported(module, shape=SIZE, images=2, dynamic=True):
+def exported(module, shape=SIZE, images=2, dynamic=True, decomposed=False, strict=False):
     """Return the bytes of an exported network."""
     sizes = ({0: torch.export.Dim("images")},) if dynamic else None
     buffer = io.BytesIO()
-    torch.export.save(torch.export.export(module, (torch.rand(images, *shape),), dynamic_shapes=sizes), buffer)
+    result = torch.export.export(module, (torch.rand(images, *shape),), dynamic_shapes=sizes, strict=strict)
+    torch.export.save(result.run_decompositions({}) if decomposed else result, buffer)
     return buffer.getvalue()
 
 
@@ -429,3 +433,86 @@ def test_a_graph_that_is_rebuilt_as_another_is_refused(residual, monkeypatch):
     monkeypatch.setitem(FUNCTIONS, "relu", (torch.abs, 1))
     with pytest.raises(UserError, match="compute something else"):
         read_exported(program(residual), SIZE)
+
+
+# --- the same activations --------------------------------------------------------------------------------------------
+
+
+ARGUMENTS = {
+    "clamp": (0.0,),
+    "clip": (0.0, 1.0),
+    "clamp_min": (0.0,),
+    "clamp_max": (1.0,),
+    "hardtanh": (0.0, 1.0),
+    "threshold": (0.1, 0.0),
+}
+
+
+def python_forms(name):
+    """Return every form in which a nonlinearity is known from Python, as functions and modules."""
+    forms = []
+    values = ARGUMENTS.get(name, ())
+    for operation in [key for key, known in nonlinearities._NAMES.items() if known == name]:
+        if isinstance(operation, type):
+            forms.append(operation(*values))
+            if "inplace" in inspect.signature(operation).parameters:
+                forms.append(operation(*values, inplace=True))
+        elif isinstance(operation, str):
+            weight = (torch.full((1,), 0.2),) if name == "prelu" else values
+            for method in (operation, f"{operation}_"):
+                if hasattr(torch.Tensor, method):
+                    forms.append(methodcaller(method, *weight))
+                forms += [called(getattr(home, method), weight) for home in (torch, F) if hasattr(home, method)]
+    return forms
+
+
+def called(function, arguments):
+    return lambda x: function(x, *arguments)
+
+
+class Bends(nn.Module):
+    """One layer for every form of a nonlinearity."""
+
+    def __init__(self, forms):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in forms)
+        self.modules_of = nn.ModuleList(form if isinstance(form, nn.Module) else nn.Identity() for form in forms)
+        self.forms = [None if isinstance(form, nn.Module) else form for form in forms]
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x):
+        for conv, module, form in zip(self.convs, self.modules_of, self.forms, strict=True):
+            x = 4 * module(conv(x)) if form is None else 4 * form(conv(x))
+        return self.last(x.mean((2, 3)))
+
+
+def analysed_alike(module, **how):
+    """Hold an exported network, traced and followed by hooks, against the module: taps, activations, ablation."""
+    images = torch.randn(4, *SIZE)
+    known = taps(module, SIZE)
+    removed, values = torch.tensor([True, False, False]), torch.zeros(3)
+    content = program(exported(module, **how))
+    for traced in (True, False):
+        found = read_exported(content, SIZE)
+        choose(found, Form(traced=traced))
+        assert taps(found, SIZE) == known
+        for tap in known[:-1]:
+            for one, other in zip(
+                prefix(found, tap.layer, "mean")(images), prefix(module, tap.layer, "mean")(images), strict=True
+            ):
+                torch.testing.assert_close(one, other)
+            torch.testing.assert_close(
+                held(found, [tap.layer])(images, removed, values), held(module, [tap.layer])(images, removed, values)
+            )
+    return known
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize("name", sorted(set(nonlinearities._NAMES.values())))
+def test_a_nonlinearity_known_from_python_is_known_in_a_program(name, decomposed):
+    module = quiet(Bends(python_forms(name)))
+    known = analysed_alike(module, decomposed=decomposed)
+    positive = {*nonlinearities._POSITIVE, *ARGUMENTS} - {"clamp_max"}
+    assert [tap.signed for tap in known[:-1]] == [name not in positive] * len(module.convs)
+    pre, activation = prefix(module, known[0].layer, "mean")(torch.randn(2, *SIZE))
+    assert not torch.equal(pre, activation)
