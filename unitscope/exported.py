@@ -237,7 +237,15 @@ class _Rebuilt:
             if operator == "_assert_tensor_metadata":
                 # It holds on the device that the program was exported on.
                 return
+            source = node.args[0] if node.args else None
+            if isinstance(source, fx.Node) and _operator(source)[0] == _DECOMPOSED_NORM:
+                # Its other values are statistics, which nothing reads in eval mode.
+                if node.args[1] == 0:
+                    self.values[node] = self._value(source)
+                return
             build = _LAYERS.get(operator)
+            if build is None and "batch_norm" in operator:
+                raise _refusal(f"it holds {operator}, which is no batch norm in eval mode; call module.eval() first")
             made = build(self, node, overload) if build else None
             self.values[node] = made or self._function(node, operator, overload)
 
@@ -348,21 +356,42 @@ def _linear(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
 
 
 def _batch_norm(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
-    weight, bias, mean, variance, training, momentum, eps = node.args[1:8]
+    return _normalized(rebuilt, node, *node.args[1:8])
+
+
+def _decomposed_batch_norm(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
+    """Return a batch norm that `run_decompositions` has replaced: the first of three values is its output."""
+    return _normalized(rebuilt, node, *node.args[1:5], False, *node.args[5:7])
+
+
+def _normalized(
+    rebuilt: _Rebuilt, node: fx.Node, weight: Any, bias: Any, mean: Any, variance: Any, training: Any, *settings: Any
+) -> fx.Node:
+    momentum, eps = settings
     if training:
         raise _refusal("its batch norms are in training mode; call module.eval() before the export")
+    source: Any = node.args[0]
     running = rebuilt.tensors.get(rebuilt.names.get(getattr(mean, "name", ""), ""))
-    if running is None:
-        return None
-    kind = nn.BatchNorm2d if node.meta["val"].dim() == 4 else nn.BatchNorm1d
-    module = kind(len(running), eps, momentum, affine=weight is not None, device="meta")  # type: ignore[arg-type]
-    module.num_batches_tracked = torch.tensor(0)
-    return rebuilt.layer(
-        node, module, (weight, bias, mean, variance), ("weight", "bias", "running_mean", "running_var")
-    )
+    made = None
+    if running is not None:
+        kind = nn.BatchNorm2d if source.meta["val"].dim() == 4 else nn.BatchNorm1d
+        module = kind(len(running), eps, momentum, affine=weight is not None, device="meta")
+        module.num_batches_tracked = torch.tensor(0)
+        operands = (weight, bias, mean, variance)
+        made = rebuilt.layer(node, module, operands, ("weight", "bias", "running_mean", "running_var"))
+    if made is not None:
+        return made
+    given = fx.node.map_arg((source, mean, variance, weight, bias), rebuilt._value)
+    return rebuilt.graph.call_function(F.batch_norm, (*given, False, momentum, eps))  # type: ignore[misc]
 
 
-_LAYERS = {"conv2d": _convolution, "linear": _linear, "batch_norm": _batch_norm}
+_DECOMPOSED_NORM = "_native_batch_norm_legit_no_training"
+_LAYERS = {
+    "conv2d": _convolution,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    _DECOMPOSED_NORM: _decomposed_batch_norm,
+}
 
 
 def _operator(node: fx.Node) -> tuple[str, str]:

@@ -490,7 +490,6 @@ def analysed_alike(module, **how):
     """Hold an exported network, traced and followed by hooks, against the module: taps, activations, ablation."""
     images = torch.randn(4, *SIZE)
     known = taps(module, SIZE)
-    removed, values = torch.tensor([True, False, False]), torch.zeros(3)
     content = program(exported(module, **how))
     for traced in (True, False):
         found = read_exported(content, SIZE)
@@ -501,6 +500,7 @@ def analysed_alike(module, **how):
                 prefix(found, tap.layer, "mean")(images), prefix(module, tap.layer, "mean")(images), strict=True
             ):
                 torch.testing.assert_close(one, other)
+            removed, values = torch.arange(tap.units) == 0, torch.zeros(tap.units)
             torch.testing.assert_close(
                 held(found, [tap.layer])(images, removed, values), held(module, [tap.layer])(images, removed, values)
             )
@@ -516,3 +516,42 @@ def test_a_nonlinearity_known_from_python_is_known_in_a_program(name, decomposed
     assert [tap.signed for tap in known[:-1]] == [name not in positive] * len(module.convs)
     pre, activation = prefix(module, known[0].layer, "mean")(torch.randn(2, *SIZE))
     assert not torch.equal(pre, activation)
+
+
+class Normed(nn.Module):
+    """Batch norms of every kind: of maps and neurons, without weights, and as a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 4)
+        self.norm, self.bare, self.neurons = nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False), nn.BatchNorm1d(4)
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.first(x)))
+        x = F.relu6(self.bare(self.second(x)), inplace=True)
+        x = self.neurons(self.third(x.mean((2, 3))))
+        return self.last(x.clamp_min(0))
+
+
+class Borrowing(Normed):
+    """A function that uses the weights of a batch norm."""
+
+    def forward(self, x):
+        norm = self.norm
+        x = F.batch_norm(self.first(x), norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        return self.last(F.relu(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_a_batch_norm_that_is_a_function_belongs_to_the_tap(decomposed):
+    assert [tap.signed for tap in analysed_alike(quiet(Borrowing()), decomposed=decomposed)] == [False, True]
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_batch_norms_of_a_decomposed_program_belong_to_the_tap(decomposed):
+    module = quiet(Normed())
+    known = analysed_alike(module, decomposed=decomposed)
+    assert [tap.signed for tap in known] == [False, False, False, True]
+    found = read_exported(program(exported(module, decomposed=decomposed)), SIZE)
+    assert found.state_dict().keys() == module.state_dict().keys()
