@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from operator import getitem
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ _SYMBOLIC = re.compile(
 """No text can be taken in two ways: what is refused would be tried in all of them."""
 _OPERATORS = re.compile(
     r"torch\.ops\.aten\.(?!from_file)[a-z0-9_]+\.[A-Za-z0-9_]+|_operator\.(add|sub|mul|floordiv|mod|neg|getitem)"
-    r"|torch\.sym_(int|max|min)"
+    r"|torch\.sym_(int|max|min)|torch\.ops\.higher_order\.wrap_with_(set_grad_enabled|autocast)"
 )
 _NAME = re.compile(r"[\w.@:-]*", re.ASCII)
 """What may stand in code that torch.fx writes from a graph: names of values and paths of weights."""
@@ -177,11 +178,14 @@ def _walk(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from _walk(inner, name)
 
 
-def _refusal(reason: str) -> UserError:
-    return UserError(
-        f"The exported program (.pt2) is refused: {reason}. Nothing here runs code from a file. Export the network "
-        'again: torch.export.save(torch.export.export(module, (images,), dynamic_shapes=({0: Dim("images")},)), path).'
-    )
+_CURE = (
+    "Nothing here runs code from a file. Export the network again: torch.export.save(torch.export.export(module, "
+    '(images,), dynamic_shapes=({0: Dim("images")},)), path).'
+)
+
+
+def _refusal(reason: str, cure: str = _CURE) -> UserError:
+    return UserError(f"The exported program (.pt2) is refused: {reason}. {cure}")
 
 
 def _first_line(error: Exception) -> str:
@@ -200,6 +204,40 @@ def _beside(function: Any) -> Any:
     return made
 
 
+def _inline(module: Any, flat: fx.Graph, values: dict[fx.Node, Any]) -> Any:
+    """Copy a graph into another, blocks under a context among the rest of it; return what it gives.
+
+    Args:
+        module: The graph; its submodules are the blocks.
+        flat: Takes its nodes.
+        values: What stands in `flat` for nodes of the graph: its inputs where it is a block.
+
+    Raises:
+        UserError: A block is under autocast, which converts values without an operator for it.
+    """
+    for node in module.graph.nodes:
+        block = str(node.target)
+        if node.op == "output":
+            return fx.node.map_arg(node.args[0], values.__getitem__)
+        if block == "wrap_with_autocast" and node.args[2]:
+            raise _refusal(
+                "it holds a block under torch.autocast, where values are converted unseen",
+                "Export the network again without autocast: take `with torch.autocast(...)` out of its forward pass, "
+                "or set enabled=False.",
+            )
+        if block in ("wrap_with_autocast", "wrap_with_set_grad_enabled"):
+            body, *operands = node.args[4 if block == "wrap_with_autocast" else 1 :]
+            inner = getattr(module, body.target)
+            inputs = [each for each in inner.graph.nodes if each.op == "placeholder"]
+            given = fx.node.map_arg(operands, values.__getitem__)
+            values[node] = _inline(inner, flat, dict(zip(inputs, given, strict=True)))
+        elif node.target is getitem and isinstance(values.get(node.args[0]), list | tuple):
+            values[node] = values[node.args[0]][node.args[1]]
+        elif node not in values and node.op != "get_attr":
+            values[node] = flat.node_copy(node, values.__getitem__)
+    raise _refusal("a block of its graph has no end")
+
+
 class _Rebuilt:
     """A graph of modules, while it is made node by node from the flat one of an exported program."""
 
@@ -214,7 +252,9 @@ class _Rebuilt:
         self.tensors: dict[str, Any] = {**exported.state_dict, **exported.constants}
         self.root, self.graph = nn.Module(), fx.Graph()
         self.values: dict[fx.Node, fx.Node] = {}
-        for node in exported.graph.nodes:
+        flat = fx.Graph()
+        flat.output(_inline(exported.graph_module, flat, {}))
+        for node in flat.nodes:
             self._add(node)
 
     def module(self) -> nn.Module:
@@ -244,6 +284,11 @@ class _Rebuilt:
                     self.values[node] = self._value(source)
                 return
             build = _LAYERS.get(operator)
+            if build and _called(node).startswith("wrap_with"):
+                raise _refusal(
+                    "run_decompositions took the names of layers under torch.no_grad or torch.autocast",
+                    "Export the network again without run_decompositions, and without autocast.",
+                )
             if build is None and "batch_norm" in operator:
                 raise _refusal(f"it holds {operator}, which is no batch norm in eval mode; call module.eval() first")
             made = build(self, node, overload) if build else None
@@ -262,8 +307,7 @@ class _Rebuilt:
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
         if operator in ("dropout", "dropout_") and source is not None and node.args[2] is False:
             return self._value(source)
-        # The function that was called from Python, with the number of the call.
-        called = str((node.meta.get("torch_fn") or ("",))[0]).rpartition("_")[0].rstrip("_")
+        called = _called(node)
         if (called, operator) in _COMPOSED:
             function, *given = _COMPOSED[called, operator](node)
             return self.graph.call_function(function, tuple(fx.node.map_arg(given, self._value)))
@@ -398,6 +442,12 @@ def _operator(node: fx.Node) -> tuple[str, str]:
     """Return name and overload of an ATen operator; empty texts for other functions."""
     schema = getattr(node.target, "_schema", None)
     return (schema.name.removeprefix("aten::"), schema.overload_name or "default") if schema else ("", "")
+
+
+def _called(node: fx.Node) -> str:
+    """Return the name of the function that was called from Python for a node; an empty text where it is not known."""
+    call, *_ = node.meta.get("torch_fn") or ("",)
+    return re.sub(r"(_\d+)?$", "", str(call), count=1).rstrip("_")
 
 
 def _aliases(node: fx.Node) -> set[fx.Node]:

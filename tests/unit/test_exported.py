@@ -6,6 +6,7 @@ import json
 import pickle
 import signal
 import zipfile
+from functools import partial
 from operator import methodcaller
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from unitscope import nonlinearities
 from unitscope.errors import UserError
@@ -555,3 +557,64 @@ def test_batch_norms_of_a_decomposed_program_belong_to_the_tap(decomposed):
     assert [tap.signed for tap in known] == [False, False, False, True]
     found = read_exported(program(exported(module, decomposed=decomposed)), SIZE)
     assert found.state_dict().keys() == module.state_dict().keys()
+
+
+class Blocks(nn.Module):
+    """Part of the pass runs in a context."""
+
+    def __init__(self, context):
+        super().__init__()
+        self.first, self.second, self.last, self.context = (
+            nn.Conv2d(3, 4, 3),
+            nn.Conv2d(4, 4, 3),
+            nn.Linear(4, 2),
+            context,
+        )
+
+    def forward(self, x):
+        with self.context():
+            x = torch.relu(self.first(x))
+        return self.last(torch.relu(self.second(x.float())).mean((2, 3)))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("context", [torch.no_grad, partial(torch.autocast, "cpu", torch.bfloat16, enabled=False)])
+def test_a_block_without_gradients_or_autocast_is_followed(context, strict):
+    known = analysed_alike(quiet(Blocks(context)).requires_grad_(), strict=strict)
+    assert [tap.layer for tap in known] == ["first", "second", "last"]
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_a_block_under_autocast_is_refused_with_a_cure(decomposed):
+    content = exported(quiet(Blocks(partial(torch.autocast, "cpu", torch.bfloat16))), decomposed=decomposed)
+    with pytest.raises(UserError, match=r"torch\.autocast.*again without"):
+        read_exported(program(content), SIZE)
+
+
+def test_a_block_whose_layers_have_lost_their_names_is_refused_with_a_cure():
+    content = exported(quiet(Blocks(torch.no_grad)).requires_grad_(), decomposed=True)
+    with pytest.raises(UserError, match=r"torch\.no_grad.*without run_decompositions"):
+        read_exported(program(content), SIZE)
+
+
+class Checkpointed(Blocks):
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        x = checkpoint(lambda values: torch.relu(self.second(values)), x, use_reentrant=False)
+        return self.last(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_an_exported_network_with_checkpoints(decomposed):
+    module = quiet(Checkpointed(None))
+    analysed_alike(module, decomposed=decomposed)
+    found = freeze(read_exported(program(exported(module, decomposed=decomposed)), SIZE))
+    images = torch.rand(2, *SIZE, requires_grad=True)
+    gradients = [torch.autograd.grad(network(images).square().sum(), images)[0] for network in (found, module)]
+    torch.testing.assert_close(*gradients)
+    for layer in ("first", "second"):
+        gradients = [
+            torch.autograd.grad(prefix(network, layer, "mean")(images)[1].square().sum(), images)[0]
+            for network in (found, module)
+        ]
+        torch.testing.assert_close(*gradients)
