@@ -305,15 +305,21 @@ class _Rebuilt:
     def _function(self, node: fx.Node, operator: str, overload: str) -> fx.Node:
         """Return a call of the function that a node is; one that works in place works into a new value."""
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
-        if operator in ("dropout", "dropout_") and source is not None and node.args[2] is False:
+        if operator.rstrip("_") in _DROPOUTS and source is not None and node.args[2] is False:
             return self._value(source)
         called = _called(node)
         if (called, operator) in _COMPOSED:
             function, *given = _COMPOSED[called, operator](node)
             return self.graph.call_function(function, tuple(fx.node.map_arg(given, self._value)))
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
+        rest = {name: value for name, value in kwargs.items() if name != "device"}
+        if source is not None and self._of_images(source):
+            # What is made from the images lies where they do.
+            if operator == "to":
+                kinds = [value for value in (*args[1:], *rest.values()) if isinstance(value, torch.dtype)]
+                return self.graph.call_method("to", (args[0], *kinds)) if kinds else args[0]  # type: ignore[return-value]
+            kwargs = rest
         if "device" in kwargs:
-            rest = {name: value for name, value in kwargs.items() if name != "device"}
             return self.graph.call_function(_beside(node.target), (self.images, *args), rest)
         plain = operator.rstrip("_")
         function, most = FUNCTIONS.get(plain, (None, 0))
@@ -335,6 +341,15 @@ class _Rebuilt:
             # Who reads the old value from here on reads the new one.
             self.values[source] = made
         return made
+
+    def _of_images(self, node: fx.Node) -> bool:
+        """Return whether a value of the flat graph is computed from the images."""
+        seen, waiting = {node}, [node]
+        while waiting:
+            new = set(waiting.pop().all_input_nodes) - seen
+            seen |= new
+            waiting += new
+        return any(each.op == "placeholder" and each.name not in self.names for each in seen)
 
     def layer(self, node: fx.Node, module: nn.Module, operands: Sequence[Any], own: Sequence[str]) -> fx.Node | None:
         """Return a call of a module that holds the tensors `operands` under the names `own`; None where it cannot."""
@@ -426,9 +441,10 @@ def _normalized(
     if made is not None:
         return made
     given = fx.node.map_arg((source, mean, variance, weight, bias), rebuilt._value)
-    return rebuilt.graph.call_function(F.batch_norm, (*given, False, momentum, eps))  # type: ignore[misc]
+    return rebuilt.graph.call_function(F.batch_norm, (*given, False, momentum, eps))
 
 
+_DROPOUTS = ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
 _DECOMPOSED_NORM = "_native_batch_norm_legit_no_training"
 _LAYERS = {
     "conv2d": _convolution,

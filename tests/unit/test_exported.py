@@ -4,6 +4,7 @@ import inspect
 import io
 import json
 import pickle
+import re
 import signal
 import zipfile
 from functools import partial
@@ -11,17 +12,18 @@ from operator import methodcaller
 
 import pytest
 import torch
+import torchvision
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
-from torch import nn
+from torch import nn, where
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from unitscope import nonlinearities
+from unitscope import hooks, nonlinearities
 from unitscope.errors import UserError
 from unitscope.exported import FUNCTIONS, read_exported
 from unitscope.faithful import check_repeats, faithful
 from unitscope.forms import Form, choose, close
-from unitscope.layers import held, prefix, split, taps
+from unitscope.layers import held, prefix, say_unrecognized, split, taps
 from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, normalized, save_checkpoint
 
 SIZE = (3, 8, 8)
@@ -501,7 +503,7 @@ def analysed_alike(module, **how):
             for one, other in zip(
                 prefix(found, tap.layer, "mean")(images), prefix(module, tap.layer, "mean")(images), strict=True
             ):
-                torch.testing.assert_close(one, other)
+                torch.testing.assert_close(one, other, check_dtype=False)
             removed, values = torch.arange(tap.units) == 0, torch.zeros(tap.units)
             torch.testing.assert_close(
                 held(found, [tap.layer])(images, removed, values), held(module, [tap.layer])(images, removed, values)
@@ -618,3 +620,83 @@ def test_an_exported_network_with_checkpoints(decomposed):
             for network in (found, module)
         ]
         torch.testing.assert_close(*gradients)
+
+
+class Between(nn.Module):
+    """Something between two layers."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.first, self.second, self.last, self.between = (
+            nn.Conv2d(3, 4, 3),
+            nn.Conv2d(4, 4, 3),
+            nn.Linear(4, 2),
+            between,
+        )
+
+    def forward(self, x):
+        x = self.between(self.first(x))
+        return self.last(torch.relu(self.second(x.float())).mean((2, 3)))
+
+
+PASSED_ON = {
+    "contiguous": lambda x: F.relu(x.contiguous()),
+    "clone": lambda x: F.relu(x.clone(), inplace=True),
+    "torch.clone": lambda x: torch.clone(x).relu_(),
+    "float": lambda x: F.relu(x.float()),
+    "double": lambda x: F.relu(x.double()),
+    "to dtype": lambda x: F.relu(x.to(torch.float32)),
+    "to dtype of": lambda x: F.relu(x.to(x.dtype)),
+    "to device": lambda x: F.relu(x.to(x.device)),
+    "to both": lambda x: F.relu(x.to(x.device, x.dtype)),
+    "to layout": lambda x: F.relu(x.to(memory_format=torch.channels_last)),
+    "dropout": lambda x: F.relu(F.dropout(x, 0.5, False)),
+    "alpha dropout": nn.Sequential(nn.AlphaDropout(), nn.ReLU()),
+    "dropout of maps": nn.Sequential(nn.Dropout2d(), nn.Identity(), nn.ReLU()),
+}
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize("between", PASSED_ON)
+def test_what_passes_its_input_on_does_so_in_a_program(between, decomposed, caplog):
+    module = quiet(Between(PASSED_ON[between]))
+    known = analysed_alike(module, decomposed=decomposed)
+    assert [tap.signed for tap in known] == [False, False, True] and "is taken before" not in caplog.text
+    assert hooks.taps(module, SIZE) == known
+
+
+FROZEN = torchvision.ops.FrozenBatchNorm2d(4)
+NOT_FOLLOWED = {
+    "maximum": (lambda x: torch.maximum(x, torch.zeros_like(x)), {"zeros_like", "maximum"}),
+    "maximum of a constant": (lambda x: torch.maximum(x, torch.zeros(())), {"maximum"}),
+    "max": (lambda x: torch.max(x, torch.zeros(())), {"max"}),
+    "where": (lambda x: torch.where(x > 0, x, 0.0), {"gt", "where"}),
+    "where, imported": (lambda x: where(x > 0, x, 0), {"gt", "where"}),
+    "mask": (lambda x: x * (x > 0), {"gt", "mul"}),
+    "silu": (lambda x: x * torch.sigmoid(x), {"sigmoid", "mul"}),
+    "residual": (lambda x: x + F.relu(x), {"relu", "add"}),
+    "scaled": (lambda x: F.relu(2 * x), {"mul", "relu"}),
+    "subtracted": (lambda x: F.relu(1 - x.clone()), {"sub", "relu"}),
+    "square": (lambda x: x.square(), {"square"}),
+    "frozen": (lambda x: F.relu(FROZEN(x)), {"mul", "add", "relu"}),
+    "frozen module": (torchvision.ops.FrozenBatchNorm2d(4), {"mul", "add"}),
+    "nothing": (lambda x: x, set()),
+    "pooled": (lambda x: F.max_pool2d(x.contiguous(), 2), set()),
+    "gated": (lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(), set()),
+}
+
+
+@pytest.mark.parametrize("between", NOT_FOLLOWED)
+@pytest.mark.parametrize("form", ["traced", "hooks", "exported", "exported, hooks"])
+def test_operations_that_the_activation_is_taken_before_are_named(between, form, caplog):
+    say_unrecognized.cache_clear()
+    function, names = NOT_FOLLOWED[between]
+    module = quiet(Between(function))
+    if "exported" in form:
+        module = read_exported(program(exported(module)), SIZE)
+    choose(module, Form(traced="hooks" not in form))
+    (first, *_) = taps(module, SIZE)
+    assert first.signed
+    said = re.findall(r"the activation of first is taken before ([\w, ]+):", caplog.text)
+    assert [set(each.split(", ")) for each in said] == ([names] if names else [])
+    assert caplog.text.count("is taken before") == len(said)
