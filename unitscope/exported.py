@@ -182,6 +182,7 @@ _CURE = (
     "Nothing here runs code from a file. Export the network again: torch.export.save(torch.export.export(module, "
     '(images,), dynamic_shapes=({0: Dim("images")},)), path).'
 )
+_DECOMPOSED = _CURE.replace(", path)", ".run_decompositions({}), path)")
 
 
 def _refusal(reason: str, cure: str = _CURE) -> UserError:
@@ -337,7 +338,7 @@ class _Rebuilt:
             if any(not path.endswith("num_batches_tracked") for path in changed):
                 raise _refusal(f"it changes a buffer ({operator}), so that it is another network after each pass")
             if any(user > node for other in _aliases(source) - {source} for user in other.users):
-                raise _refusal(f"it works in place on views ({operator}); export it with run_decompositions({{}})")
+                raise _refusal(f"it works in place on views ({operator})", _DECOMPOSED)
             # Who reads the old value from here on reads the new one.
             self.values[source] = made
         return made
@@ -537,4 +538,4 @@ def _check_rebuilt(module: nn.Module, exported: Any, images: Tensor) -> None:
                 # The program names the device that it was exported on, which this machine lacks.
                 return
     if not all(close(one, other) for one, other in zip(*results, strict=True)):
-        raise _refusal("its modules, put together again, compute something else; export it with run_decompositions({})")
+        raise _refusal("its modules, put together again, compute something else", _DECOMPOSED)

@@ -700,3 +700,20 @@ def test_operations_that_the_activation_is_taken_before_are_named(between, form,
     said = re.findall(r"the activation of first is taken before ([\w, ]+):", caplog.text)
     assert [set(each.split(", ")) for each in said] == ([names] if names else [])
     assert caplog.text.count("is taken before") == len(said)
+
+
+def test_a_change_of_a_view_is_refused_with_a_cure_that_works():
+    class Halved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = self.first(x)
+            x[:, :2].relu_()
+            return self.last(x.mean((2, 3)))
+
+    module = quiet(Halved())
+    with pytest.raises(UserError, match=r"on views.*\)\.run_decompositions\(\{\}\), path\)"):
+        read_exported(program(exported(module)), SIZE)
+    assert len(analysed_alike(module, decomposed=True)) == 2
