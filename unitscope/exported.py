@@ -9,7 +9,8 @@ they had, their nonlinearities as functions.
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import getitem
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ _SYMBOLIC = re.compile(
 """No text can be taken in two ways: what is refused would be tried in all of them."""
 _OPERATORS = re.compile(
     r"torch\.ops\.aten\.(?!from_file)[a-z0-9_]+\.[A-Za-z0-9_]+|_operator\.(add|sub|mul|floordiv|mod|neg|getitem)"
-    r"|torch\.sym_(int|max|min)"
+    r"|torch\.sym_(int|max|min)|torch\.ops\.higher_order\.wrap_with_(set_grad_enabled|autocast)"
 )
 _NAME = re.compile(r"[\w.@:-]*", re.ASCII)
 """What may stand in code that torch.fx writes from a graph: names of values and paths of weights."""
@@ -64,6 +65,21 @@ FUNCTIONS: dict[str, tuple[Any, int]] = {
 }
 """What `unitscope.layers` knows an ATen operator (without the "_" of one in place) as, and how many arguments mean the
 same to both."""
+
+_COMPOSED: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {
+    # x / (|x| + 1)
+    ("softsign", "div"): lambda node: (F.softsign, node.args[0]),
+    # x - tanh(x)
+    ("tanhshrink", "sub"): lambda node: (F.tanhshrink, node.args[0]),
+    # where(|x| > threshold, x - sign(x) threshold, 0 x)
+    ("softshrink", "where"): lambda node: (F.softshrink, node.args[1].args[0], node.args[0].args[1]),
+    # where(|x| <= threshold, 0, x)
+    ("hardshrink", "where"): lambda node: (F.hardshrink, node.args[2], node.args[0].args[1]),
+    # The first of what rrelu_with_noise_functional(x, noise, lower, upper, training) gives.
+    ("rrelu", ""): lambda node: (F.rrelu, node.args[0].args[0], *node.args[0].args[2:5]),
+}
+"""Nonlinearities that some programs compute by several operators, by their names and the last operator: the function
+and its arguments."""
 
 
 def read_exported(program: Tensor, shape: Sequence[int]) -> nn.Module:
@@ -162,11 +178,15 @@ def _walk(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
             yield from _walk(inner, name)
 
 
-def _refusal(reason: str) -> UserError:
-    return UserError(
-        f"The exported program (.pt2) is refused: {reason}. Nothing here runs code from a file. Export the network "
-        'again: torch.export.save(torch.export.export(module, (images,), dynamic_shapes=({0: Dim("images")},)), path).'
-    )
+_CURE = (
+    "Nothing here runs code from a file. Export the network again: torch.export.save(torch.export.export(module, "
+    '(images,), dynamic_shapes=({0: Dim("images")},)), path).'
+)
+_DECOMPOSED = _CURE.replace(", path)", ".run_decompositions({}), path)")
+
+
+def _refusal(reason: str, cure: str = _CURE) -> UserError:
+    return UserError(f"The exported program (.pt2) is refused: {reason}. {cure}")
 
 
 def _first_line(error: Exception) -> str:
@@ -185,6 +205,40 @@ def _beside(function: Any) -> Any:
     return made
 
 
+def _inline(module: Any, flat: fx.Graph, values: dict[fx.Node, Any]) -> Any:
+    """Copy a graph into another, blocks under a context among the rest of it; return what it gives.
+
+    Args:
+        module: The graph; its submodules are the blocks.
+        flat: Takes its nodes.
+        values: What stands in `flat` for nodes of the graph: its inputs where it is a block.
+
+    Raises:
+        UserError: A block is under autocast, which converts values without an operator for it.
+    """
+    for node in module.graph.nodes:
+        block = str(node.target)
+        if node.op == "output":
+            return fx.node.map_arg(node.args[0], values.__getitem__)
+        if block == "wrap_with_autocast" and node.args[2]:
+            raise _refusal(
+                "it holds a block under torch.autocast, where values are converted unseen",
+                "Export the network again without autocast: take `with torch.autocast(...)` out of its forward pass, "
+                "or set enabled=False.",
+            )
+        if block in ("wrap_with_autocast", "wrap_with_set_grad_enabled"):
+            body, *operands = node.args[4 if block == "wrap_with_autocast" else 1 :]
+            inner = getattr(module, body.target)
+            inputs = [each for each in inner.graph.nodes if each.op == "placeholder"]
+            given = fx.node.map_arg(operands, values.__getitem__)
+            values[node] = _inline(inner, flat, dict(zip(inputs, given, strict=True)))
+        elif node.target is getitem and isinstance(values.get(node.args[0]), list | tuple):
+            values[node] = values[node.args[0]][node.args[1]]
+        elif node not in values and node.op != "get_attr":
+            values[node] = flat.node_copy(node, values.__getitem__)
+    raise _refusal("a block of its graph has no end")
+
+
 class _Rebuilt:
     """A graph of modules, while it is made node by node from the flat one of an exported program."""
 
@@ -199,7 +253,9 @@ class _Rebuilt:
         self.tensors: dict[str, Any] = {**exported.state_dict, **exported.constants}
         self.root, self.graph = nn.Module(), fx.Graph()
         self.values: dict[fx.Node, fx.Node] = {}
-        for node in exported.graph.nodes:
+        flat = fx.Graph()
+        flat.output(_inline(exported.graph_module, flat, {}))
+        for node in flat.nodes:
             self._add(node)
 
     def module(self) -> nn.Module:
@@ -222,7 +278,20 @@ class _Rebuilt:
             if operator == "_assert_tensor_metadata":
                 # It holds on the device that the program was exported on.
                 return
+            source = node.args[0] if node.args else None
+            if isinstance(source, fx.Node) and _operator(source)[0] == _DECOMPOSED_NORM:
+                # Its other values are statistics, which nothing reads in eval mode.
+                if node.args[1] == 0:
+                    self.values[node] = self._value(source)
+                return
             build = _LAYERS.get(operator)
+            if build and _called(node).startswith("wrap_with"):
+                raise _refusal(
+                    "run_decompositions took the names of layers under torch.no_grad or torch.autocast",
+                    "Export the network again without run_decompositions, and without autocast.",
+                )
+            if build is None and "batch_norm" in operator:
+                raise _refusal(f"it holds {operator}, which is no batch norm in eval mode; call module.eval() first")
             made = build(self, node, overload) if build else None
             self.values[node] = made or self._function(node, operator, overload)
 
@@ -237,11 +306,21 @@ class _Rebuilt:
     def _function(self, node: fx.Node, operator: str, overload: str) -> fx.Node:
         """Return a call of the function that a node is; one that works in place works into a new value."""
         source = node.args[0] if node.args and isinstance(node.args[0], fx.Node) else None
-        if operator in ("dropout", "dropout_") and source is not None and node.args[2] is False:
+        if operator.rstrip("_") in _DROPOUTS and source is not None and node.args[2] is False:
             return self._value(source)
+        called = _called(node)
+        if (called, operator) in _COMPOSED:
+            function, *given = _COMPOSED[called, operator](node)
+            return self.graph.call_function(function, tuple(fx.node.map_arg(given, self._value)))
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
+        rest = {name: value for name, value in kwargs.items() if name != "device"}
+        if source is not None and self._of_images(source):
+            # What is made from the images lies where they do.
+            if operator == "to":
+                kinds = [value for value in (*args[1:], *rest.values()) if isinstance(value, torch.dtype)]
+                return self.graph.call_method("to", (args[0], *kinds)) if kinds else args[0]  # type: ignore[return-value]
+            kwargs = rest
         if "device" in kwargs:
-            rest = {name: value for name, value in kwargs.items() if name != "device"}
             return self.graph.call_function(_beside(node.target), (self.images, *args), rest)
         plain = operator.rstrip("_")
         function, most = FUNCTIONS.get(plain, (None, 0))
@@ -259,10 +338,19 @@ class _Rebuilt:
             if any(not path.endswith("num_batches_tracked") for path in changed):
                 raise _refusal(f"it changes a buffer ({operator}), so that it is another network after each pass")
             if any(user > node for other in _aliases(source) - {source} for user in other.users):
-                raise _refusal(f"it works in place on views ({operator}); export it with run_decompositions({{}})")
+                raise _refusal(f"it works in place on views ({operator})", _DECOMPOSED)
             # Who reads the old value from here on reads the new one.
             self.values[source] = made
         return made
+
+    def _of_images(self, node: fx.Node) -> bool:
+        """Return whether a value of the flat graph is computed from the images."""
+        seen, waiting = {node}, [node]
+        while waiting:
+            new = set(waiting.pop().all_input_nodes) - seen
+            seen |= new
+            waiting += new
+        return any(each.op == "placeholder" and each.name not in self.names for each in seen)
 
     def layer(self, node: fx.Node, module: nn.Module, operands: Sequence[Any], own: Sequence[str]) -> fx.Node | None:
         """Return a call of a module that holds the tensors `operands` under the names `own`; None where it cannot."""
@@ -328,27 +416,55 @@ def _linear(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
 
 
 def _batch_norm(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
-    weight, bias, mean, variance, training, momentum, eps = node.args[1:8]
+    return _normalized(rebuilt, node, *node.args[1:8])
+
+
+def _decomposed_batch_norm(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
+    """Return a batch norm that `run_decompositions` has replaced: the first of three values is its output."""
+    return _normalized(rebuilt, node, *node.args[1:5], False, *node.args[5:7])
+
+
+def _normalized(
+    rebuilt: _Rebuilt, node: fx.Node, weight: Any, bias: Any, mean: Any, variance: Any, training: Any, *settings: Any
+) -> fx.Node:
+    momentum, eps = settings
     if training:
         raise _refusal("its batch norms are in training mode; call module.eval() before the export")
+    source: Any = node.args[0]
     running = rebuilt.tensors.get(rebuilt.names.get(getattr(mean, "name", ""), ""))
-    if running is None:
-        return None
-    kind = nn.BatchNorm2d if node.meta["val"].dim() == 4 else nn.BatchNorm1d
-    module = kind(len(running), eps, momentum, affine=weight is not None, device="meta")  # type: ignore[arg-type]
-    module.num_batches_tracked = torch.tensor(0)
-    return rebuilt.layer(
-        node, module, (weight, bias, mean, variance), ("weight", "bias", "running_mean", "running_var")
-    )
+    made = None
+    if running is not None:
+        kind = nn.BatchNorm2d if source.meta["val"].dim() == 4 else nn.BatchNorm1d
+        module = kind(len(running), eps, momentum, affine=weight is not None, device="meta")
+        module.num_batches_tracked = torch.tensor(0)
+        operands = (weight, bias, mean, variance)
+        made = rebuilt.layer(node, module, operands, ("weight", "bias", "running_mean", "running_var"))
+    if made is not None:
+        return made
+    given = fx.node.map_arg((source, mean, variance, weight, bias), rebuilt._value)
+    return rebuilt.graph.call_function(F.batch_norm, (*given, False, momentum, eps))
 
 
-_LAYERS = {"conv2d": _convolution, "linear": _linear, "batch_norm": _batch_norm}
+_DROPOUTS = ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout")
+_DECOMPOSED_NORM = "_native_batch_norm_legit_no_training"
+_LAYERS = {
+    "conv2d": _convolution,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    _DECOMPOSED_NORM: _decomposed_batch_norm,
+}
 
 
 def _operator(node: fx.Node) -> tuple[str, str]:
     """Return name and overload of an ATen operator; empty texts for other functions."""
     schema = getattr(node.target, "_schema", None)
     return (schema.name.removeprefix("aten::"), schema.overload_name or "default") if schema else ("", "")
+
+
+def _called(node: fx.Node) -> str:
+    """Return the name of the function that was called from Python for a node; an empty text where it is not known."""
+    call, *_ = node.meta.get("torch_fn") or ("",)
+    return re.sub(r"(_\d+)?$", "", str(call), count=1).rstrip("_")
 
 
 def _aliases(node: fx.Node) -> set[fx.Node]:
@@ -422,4 +538,4 @@ def _check_rebuilt(module: nn.Module, exported: Any, images: Tensor) -> None:
                 # The program names the device that it was exported on, which this machine lacks.
                 return
     if not all(close(one, other) for one, other in zip(*results, strict=True)):
-        raise _refusal("its modules, put together again, compute something else; export it with run_decompositions({})")
+        raise _refusal("its modules, put together again, compute something else", _DECOMPOSED)

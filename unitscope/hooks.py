@@ -19,8 +19,20 @@ from torch.overrides import TorchFunctionMode
 
 from unitscope.errors import UserError
 from unitscope.forms import form_of
-from unitscope.layers import Split, Tap, Tapped, hold, passes_on, read_out, tap_and_activation, unit_axis
-from unitscope.nonlinearities import is_positive
+from unitscope.layers import (
+    Split,
+    Tap,
+    Tapped,
+    hold,
+    passes_on,
+    read_out,
+    say_unrecognized,
+    tap_and_activation,
+    unit_axis,
+    unrecognized,
+)
+from unitscope.nonlinearities import elementwise, is_positive
+from unitscope.normalization import network_of
 from unitscope.outputs import tensors_in
 from unitscope.tracing import METADATA, out_of_place
 
@@ -98,11 +110,13 @@ class _Plan:
         normed: Whether the layer is tapped behind a batch norm.
         bent: Whether its activation is the output of a nonlinearity.
         positive: Whether that nonlinearity is never negative.
+        unrecognized: As `layers.unrecognized` gives it.
     """
 
     normed: bool
     bent: bool
     positive: bool
+    unrecognized: tuple[str, ...] = ()
 
     @property
     def stage(self) -> str:
@@ -119,7 +133,9 @@ def _plans(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
         survey = _Survey()
         # Tensors of the inference mode do not count their versions.
         with torch.inference_mode(False), torch.no_grad():
-            output = _run(module, images[:1].detach().clone(), survey)
+            given = images[:1].detach().clone()
+            of_images = {survey.source(given)}
+            output = _run(module, given, survey)
         leading: set[_Operation] = set()
         waiting = [survey.source(tensor) for tensor in _tensors_of(output)]
         ends = [_Operation(sources=[made]) for made in waiting]
@@ -131,21 +147,37 @@ def _plans(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
             if made not in leading:
                 leading.add(made)
                 waiting += made.sources
-        _PLANS[module] = {name: _plan(made, leading) for name, made in survey.layers.items()}
+        waiting = list(of_images)
+        while waiting:
+            following = set(waiting.pop().readers) - of_images
+            of_images |= following
+            waiting += following
+        _PLANS[module] = {name: _plan(made, leading, of_images) for name, made in survey.layers.items()}
     return _PLANS[module]
 
 
-def _plan(layer: _Operation, leading: set[_Operation]) -> _Plan:
+def _plan(layer: _Operation, leading: set[_Operation], of_images: set[_Operation]) -> _Plan:
+    def readers(made: _Operation) -> list[_Operation]:
+        return [reader for reader in made.readers if reader in leading or layer not in leading]
+
     # Of a layer that is not seen to lead to the output, as where compiled code lies between, all readers count.
     tap, activation = tap_and_activation(
         layer,
-        lambda made: [reader for reader in made.readers if reader in leading or layer not in leading],
+        readers,
         lambda made: passes_on(made.function, made.arguments),
         lambda made: made.function is F.batch_norm,
         lambda made: is_positive(made.function, made.arguments) is not None,
     )
     positive = activation is not None and bool(is_positive(activation.function, activation.arguments))
-    return _Plan(tap is not layer, activation is not None, positive)
+    others: tuple[str, ...] = ()
+    if activation is None:
+        others = unrecognized(
+            tap,
+            readers,
+            lambda made: of_images.intersection(made.sources),
+            lambda made: elementwise(made.function, len(made.sources)),
+        )
+    return _Plan(tap is not layer, activation is not None, positive, others)
 
 
 def _call(name: str, known: Mapping[str, Any]) -> str:
@@ -378,6 +410,8 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
         raise UserError(
             f"The network does not accept images of shape {tuple(shape)} (channels, height, width): {error}"
         ) from error
+    found = tuple((layer, site.plan.unrecognized) for layer, site in watch.sites.items())
+    say_unrecognized(type(network_of(module)).__name__, found)
     result = []
     for depth, (layer, site) in enumerate(watch.sites.items(), 1):
         size = tuple(site.activation.shape)

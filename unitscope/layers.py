@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -24,7 +25,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from unitscope.console import log
 from unitscope.errors import UserError
 from unitscope.forms import Form, arrange, close, form_of, like, with_arranged_images
-from unitscope.nonlinearities import is_positive, is_rectifier
+from unitscope.nonlinearities import elementwise, is_positive, is_rectifier, keeps_values
+from unitscope.normalization import network_of
 from unitscope.tracing import METADATA, NORMS, TRANSPARENT, is_plain, trace
 
 POOLINGS: tuple[Any, ...] = (
@@ -59,13 +61,17 @@ class Tap:
 
 @dataclass(frozen=True)
 class Site:
-    """Where in the traced graph a layer is computed."""
+    """Where in the traced graph a layer is computed.
+
+    `unrecognized` is as `unrecognized` gives it.
+    """
 
     call: fx.Node
     kind: str
     tap: fx.Node
     activation: fx.Node
     signed: bool
+    unrecognized: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,8 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
         return _hooks().taps(module, shape)
     sites = _sites(traced)
     shapes = _Shapes(traced).of(shape)
+    found = tuple((layer, site.unrecognized) for layer, site in sites.items())
+    say_unrecognized(type(network_of(module)).__name__, found)
     result = []
     for depth, (layer, site) in enumerate(sites.items(), 1):
         size = shapes[site.activation]
@@ -426,6 +434,16 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
     def positive(node: fx.Node) -> bool | None:
         return is_positive(kind_of(node, modules), _arguments_of(node, modules))
 
+    def operation(node: fx.Node) -> str | None:
+        return elementwise(kind_of(node, modules), len(node.all_input_nodes))
+
+    def operands(node: fx.Node) -> set[fx.Node]:
+        return of_images.intersection(node.all_input_nodes)
+
+    of_images: set[fx.Node] = set()
+    for node in traced.graph.nodes:
+        if node.op == "placeholder" or (_reads_values(node) and of_images.intersection(node.all_input_nodes)):
+            of_images.add(node)
     for node in traced.graph.nodes:
         target = modules.get(node.target) if node.op == "call_module" else None
         if not isinstance(target, nn.Conv2d | nn.Linear):
@@ -441,7 +459,8 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
         )
         signed = activation is None or not positive(activation)
         kind = "conv" if isinstance(target, nn.Conv2d) else "linear"
-        sites[name] = Site(node, kind, tap, activation or tap, signed)
+        others = () if activation else unrecognized(tap, readers, operands, operation)
+        sites[name] = Site(node, kind, tap, activation or tap, signed, others)
     return sites
 
 
@@ -479,14 +498,66 @@ def tap_and_activation(
     return tap, follow(tap, bends)
 
 
+def unrecognized(
+    tap: Value,
+    readers: Callable[[Value], list[Value]],
+    operands: Callable[[Value], Iterable[Value]],
+    operation: Callable[[Value], str | None],
+) -> tuple[str, ...]:
+    """Return the names of the element-wise operations of a layer alone that follow its tap, where none is recognized.
+
+    They stand between the tap and the one value that everything else reads, as in `where(x > 0, x, 0)` or in an affine
+    function with constants. None where something else reads the tap or a value between.
+
+    Args:
+        tap: Where the layer is tapped.
+        readers: As `tap_and_activation` takes it.
+        operands: Gives the operations whose results an operation reads and which depend on the images.
+        operation: As `nonlinearities.elementwise`.
+    """
+    region, grown = {tap: ""}, True
+    while grown:
+        following = [reader for value in region for reader in readers(value) if reader not in region]
+        of_layer = [each for each in following if all(operand in region for operand in operands(each))]
+        named = {each: name for each in of_layer if (name := operation(each)) is not None}
+        region |= named
+        grown = bool(named)
+    ends = [value for value in region if any(reader not in region for reader in readers(value))]
+    names = tuple(dict.fromkeys(name for name in region.values() if name))
+    return names if len(ends) == 1 and ends != [tap] else ()
+
+
+@cache
+def say_unrecognized(network: str, found: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
+    """Say once at which layers of a network the activation is taken before operations that `unrecognized` gives."""
+    layers_of: dict[tuple[str, ...], list[str]] = {}
+    for layer, operations in found:
+        if operations:
+            layers_of.setdefault(operations, []).append(layer)
+    for operations, names in layers_of.items():
+        more = f" and {len(names) - 3} more layers" if len(names) > 3 else ""
+        log.warning(
+            "%s: the activation of %s%s is taken before %s: no single nonlinearity that unitscope recognizes directly "
+            "follows (docs/networks.md).",
+            network,
+            ", ".join(names[:3]),
+            more,
+            ", ".join(operations),
+        )
+
+
 def passes_on(operation: Any, arguments: Callable[[int, str], Any]) -> bool:
-    """Return whether an operation gives its input in eval mode; a function that drops values may be switched on there.
+    """Return whether an operation gives its input in eval mode, copied or as other floating-point numbers.
+
+    A function that drops values may be switched on there.
 
     Args:
         operation: As `nonlinearities.is_positive` takes it.
         arguments: Likewise.
     """
-    return operation in TRANSPARENT and (isinstance(operation, type) or arguments(2, "training") is False)
+    if operation in TRANSPARENT:
+        return isinstance(operation, type) or arguments(2, "training") is False
+    return keeps_values(operation, arguments)
 
 
 def _reads_values(node: fx.Node) -> bool:
@@ -545,8 +616,9 @@ def _reader(site: Site, modules: dict[str, Any]) -> fx.Node | None:
             flat = flat or flattens_units(node, modules)
             if not flat:
                 return None
-        elif not passes_on(kind, _arguments_of(node, modules)) and not (
-            kind in POOLINGS and not flat and site.kind == "conv"
+        elif len(node.all_input_nodes) > 1 or (
+            not passes_on(kind, _arguments_of(node, modules))
+            and not (kind in POOLINGS and not flat and site.kind == "conv")
         ):
             return None
     return None

@@ -1,32 +1,40 @@
 """Exported programs: the same network with the same layers, and nothing run that a file holds."""
 
+import inspect
 import io
 import json
 import pickle
+import re
 import signal
 import zipfile
+from functools import partial
+from operator import methodcaller
 
 import pytest
 import torch
+import torchvision
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
-from torch import nn
+from torch import nn, where
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
+from unitscope import hooks, nonlinearities
 from unitscope.errors import UserError
 from unitscope.exported import FUNCTIONS, read_exported
 from unitscope.faithful import check_repeats, faithful
-from unitscope.forms import close
-from unitscope.layers import split, taps
+from unitscope.forms import Form, choose, close
+from unitscope.layers import held, prefix, say_unrecognized, split, taps
 from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, normalized, save_checkpoint
 
 SIZE = (3, 8, 8)
 
 
-def exported(module, shape=SIZE, images=2, dynamic=True):
+def exported(module, shape=SIZE, images=2, dynamic=True, decomposed=False, strict=False):
     """Return the bytes of an exported network."""
     sizes = ({0: torch.export.Dim("images")},) if dynamic else None
     buffer = io.BytesIO()
-    torch.export.save(torch.export.export(module, (torch.rand(images, *shape),), dynamic_shapes=sizes), buffer)
+    result = torch.export.export(module, (torch.rand(images, *shape),), dynamic_shapes=sizes, strict=strict)
+    torch.export.save(result.run_decompositions({}) if decomposed else result, buffer)
     return buffer.getvalue()
 
 
@@ -429,3 +437,283 @@ def test_a_graph_that_is_rebuilt_as_another_is_refused(residual, monkeypatch):
     monkeypatch.setitem(FUNCTIONS, "relu", (torch.abs, 1))
     with pytest.raises(UserError, match="compute something else"):
         read_exported(program(residual), SIZE)
+
+
+# --- the same activations --------------------------------------------------------------------------------------------
+
+
+ARGUMENTS = {
+    "clamp": (0.0,),
+    "clip": (0.0, 1.0),
+    "clamp_min": (0.0,),
+    "clamp_max": (1.0,),
+    "hardtanh": (0.0, 1.0),
+    "threshold": (0.1, 0.0),
+}
+
+
+def python_forms(name):
+    """Return every form in which a nonlinearity is known from Python, as functions and modules."""
+    forms = []
+    values = ARGUMENTS.get(name, ())
+    for operation in [key for key, known in nonlinearities._NAMES.items() if known == name]:
+        if isinstance(operation, type):
+            forms.append(operation(*values))
+            if "inplace" in inspect.signature(operation).parameters:
+                forms.append(operation(*values, inplace=True))
+        elif isinstance(operation, str):
+            weight = (torch.full((1,), 0.2),) if name == "prelu" else values
+            for method in (operation, f"{operation}_"):
+                if hasattr(torch.Tensor, method):
+                    forms.append(methodcaller(method, *weight))
+                forms += [called(getattr(home, method), weight) for home in (torch, F) if hasattr(home, method)]
+    return forms
+
+
+def called(function, arguments):
+    return lambda x: function(x, *arguments)
+
+
+class Bends(nn.Module):
+    """One layer for every form of a nonlinearity."""
+
+    def __init__(self, forms):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in forms)
+        self.modules_of = nn.ModuleList(form if isinstance(form, nn.Module) else nn.Identity() for form in forms)
+        self.forms = [None if isinstance(form, nn.Module) else form for form in forms]
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x):
+        for conv, module, form in zip(self.convs, self.modules_of, self.forms, strict=True):
+            x = 4 * module(conv(x)) if form is None else 4 * form(conv(x))
+        return self.last(x.mean((2, 3)))
+
+
+def analysed_alike(module, **how):
+    """Hold an exported network, traced and followed by hooks, against the module: taps, activations, ablation."""
+    images = torch.randn(4, *SIZE)
+    known = taps(module, SIZE)
+    content = program(exported(module, **how))
+    for traced in (True, False):
+        found = read_exported(content, SIZE)
+        choose(found, Form(traced=traced))
+        assert taps(found, SIZE) == known
+        for tap in known[:-1]:
+            for one, other in zip(
+                prefix(found, tap.layer, "mean")(images), prefix(module, tap.layer, "mean")(images), strict=True
+            ):
+                torch.testing.assert_close(one, other, check_dtype=False)
+            removed, values = torch.arange(tap.units) == 0, torch.zeros(tap.units)
+            torch.testing.assert_close(
+                held(found, [tap.layer])(images, removed, values), held(module, [tap.layer])(images, removed, values)
+            )
+    return known
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize("name", sorted(set(nonlinearities._NAMES.values())))
+def test_a_nonlinearity_known_from_python_is_known_in_a_program(name, decomposed):
+    module = quiet(Bends(python_forms(name)))
+    known = analysed_alike(module, decomposed=decomposed)
+    positive = {*nonlinearities._POSITIVE, *ARGUMENTS} - {"clamp_max"}
+    assert [tap.signed for tap in known[:-1]] == [name not in positive] * len(module.convs)
+    pre, activation = prefix(module, known[0].layer, "mean")(torch.randn(2, *SIZE))
+    assert not torch.equal(pre, activation)
+
+
+class Normed(nn.Module):
+    """Batch norms of every kind: of maps and neurons, without weights, and as a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 4)
+        self.norm, self.bare, self.neurons = nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False), nn.BatchNorm1d(4)
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = F.relu(self.norm(self.first(x)))
+        x = F.relu6(self.bare(self.second(x)), inplace=True)
+        x = self.neurons(self.third(x.mean((2, 3))))
+        return self.last(x.clamp_min(0))
+
+
+class Borrowing(Normed):
+    """A function that uses the weights of a batch norm."""
+
+    def forward(self, x):
+        norm = self.norm
+        x = F.batch_norm(self.first(x), norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        return self.last(F.relu(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_a_batch_norm_that_is_a_function_belongs_to_the_tap(decomposed):
+    assert [tap.signed for tap in analysed_alike(quiet(Borrowing()), decomposed=decomposed)] == [False, True]
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_batch_norms_of_a_decomposed_program_belong_to_the_tap(decomposed):
+    module = quiet(Normed())
+    known = analysed_alike(module, decomposed=decomposed)
+    assert [tap.signed for tap in known] == [False, False, False, True]
+    found = read_exported(program(exported(module, decomposed=decomposed)), SIZE)
+    assert found.state_dict().keys() == module.state_dict().keys()
+
+
+class Blocks(nn.Module):
+    """Part of the pass runs in a context."""
+
+    def __init__(self, context):
+        super().__init__()
+        self.first, self.second, self.last, self.context = (
+            nn.Conv2d(3, 4, 3),
+            nn.Conv2d(4, 4, 3),
+            nn.Linear(4, 2),
+            context,
+        )
+
+    def forward(self, x):
+        with self.context():
+            x = torch.relu(self.first(x))
+        return self.last(torch.relu(self.second(x.float())).mean((2, 3)))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("context", [torch.no_grad, partial(torch.autocast, "cpu", torch.bfloat16, enabled=False)])
+def test_a_block_without_gradients_or_autocast_is_followed(context, strict):
+    known = analysed_alike(quiet(Blocks(context)).requires_grad_(), strict=strict)
+    assert [tap.layer for tap in known] == ["first", "second", "last"]
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_a_block_under_autocast_is_refused_with_a_cure(decomposed):
+    content = exported(quiet(Blocks(partial(torch.autocast, "cpu", torch.bfloat16))), decomposed=decomposed)
+    with pytest.raises(UserError, match=r"torch\.autocast.*again without"):
+        read_exported(program(content), SIZE)
+
+
+def test_a_block_whose_layers_have_lost_their_names_is_refused_with_a_cure():
+    content = exported(quiet(Blocks(torch.no_grad)).requires_grad_(), decomposed=True)
+    with pytest.raises(UserError, match=r"torch\.no_grad.*without run_decompositions"):
+        read_exported(program(content), SIZE)
+
+
+class Checkpointed(Blocks):
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        x = checkpoint(lambda values: torch.relu(self.second(values)), x, use_reentrant=False)
+        return self.last(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_an_exported_network_with_checkpoints(decomposed):
+    module = quiet(Checkpointed(None))
+    analysed_alike(module, decomposed=decomposed)
+    found = freeze(read_exported(program(exported(module, decomposed=decomposed)), SIZE))
+    images = torch.rand(2, *SIZE, requires_grad=True)
+    gradients = [torch.autograd.grad(network(images).square().sum(), images)[0] for network in (found, module)]
+    torch.testing.assert_close(*gradients)
+    for layer in ("first", "second"):
+        gradients = [
+            torch.autograd.grad(prefix(network, layer, "mean")(images)[1].square().sum(), images)[0]
+            for network in (found, module)
+        ]
+        torch.testing.assert_close(*gradients)
+
+
+class Between(nn.Module):
+    """Something between two layers."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.first, self.second, self.last, self.between = (
+            nn.Conv2d(3, 4, 3),
+            nn.Conv2d(4, 4, 3),
+            nn.Linear(4, 2),
+            between,
+        )
+
+    def forward(self, x):
+        x = self.between(self.first(x))
+        return self.last(torch.relu(self.second(x.float())).mean((2, 3)))
+
+
+PASSED_ON = {
+    "contiguous": lambda x: F.relu(x.contiguous()),
+    "clone": lambda x: F.relu(x.clone(), inplace=True),
+    "torch.clone": lambda x: torch.clone(x).relu_(),
+    "float": lambda x: F.relu(x.float()),
+    "double": lambda x: F.relu(x.double()),
+    "to dtype": lambda x: F.relu(x.to(torch.float32)),
+    "to dtype of": lambda x: F.relu(x.to(x.dtype)),
+    "to device": lambda x: F.relu(x.to(x.device)),
+    "to both": lambda x: F.relu(x.to(x.device, x.dtype)),
+    "to layout": lambda x: F.relu(x.to(memory_format=torch.channels_last)),
+    "dropout": lambda x: F.relu(F.dropout(x, 0.5, False)),
+    "alpha dropout": nn.Sequential(nn.AlphaDropout(), nn.ReLU()),
+    "dropout of maps": nn.Sequential(nn.Dropout2d(), nn.Identity(), nn.ReLU()),
+}
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize("between", PASSED_ON)
+def test_what_passes_its_input_on_does_so_in_a_program(between, decomposed, caplog):
+    module = quiet(Between(PASSED_ON[between]))
+    known = analysed_alike(module, decomposed=decomposed)
+    assert [tap.signed for tap in known] == [False, False, True] and "is taken before" not in caplog.text
+    assert hooks.taps(module, SIZE) == known
+
+
+FROZEN = torchvision.ops.FrozenBatchNorm2d(4)
+NOT_FOLLOWED = {
+    "maximum": (lambda x: torch.maximum(x, torch.zeros_like(x)), {"zeros_like", "maximum"}),
+    "maximum of a constant": (lambda x: torch.maximum(x, torch.zeros(())), {"maximum"}),
+    "max": (lambda x: torch.max(x, torch.zeros(())), {"max"}),
+    "where": (lambda x: torch.where(x > 0, x, 0.0), {"gt", "where"}),
+    "where, imported": (lambda x: where(x > 0, x, 0), {"gt", "where"}),
+    "mask": (lambda x: x * (x > 0), {"gt", "mul"}),
+    "silu": (lambda x: x * torch.sigmoid(x), {"sigmoid", "mul"}),
+    "residual": (lambda x: x + F.relu(x), {"relu", "add"}),
+    "scaled": (lambda x: F.relu(2 * x), {"mul", "relu"}),
+    "subtracted": (lambda x: F.relu(1 - x.clone()), {"sub", "relu"}),
+    "square": (lambda x: x.square(), {"square"}),
+    "frozen": (lambda x: F.relu(FROZEN(x)), {"mul", "add", "relu"}),
+    "frozen module": (torchvision.ops.FrozenBatchNorm2d(4), {"mul", "add"}),
+    "nothing": (lambda x: x, set()),
+    "pooled": (lambda x: F.max_pool2d(x.contiguous(), 2), set()),
+    "gated": (lambda x: x * x.mean((2, 3), keepdim=True).sigmoid(), set()),
+}
+
+
+@pytest.mark.parametrize("between", NOT_FOLLOWED)
+@pytest.mark.parametrize("form", ["traced", "hooks", "exported", "exported, hooks"])
+def test_operations_that_the_activation_is_taken_before_are_named(between, form, caplog):
+    say_unrecognized.cache_clear()
+    function, names = NOT_FOLLOWED[between]
+    module = quiet(Between(function))
+    if "exported" in form:
+        module = read_exported(program(exported(module)), SIZE)
+    choose(module, Form(traced="hooks" not in form))
+    (first, *_) = taps(module, SIZE)
+    assert first.signed
+    said = re.findall(r"the activation of first is taken before ([\w, ]+):", caplog.text)
+    assert [set(each.split(", ")) for each in said] == ([names] if names else [])
+    assert caplog.text.count("is taken before") == len(said)
+
+
+def test_a_change_of_a_view_is_refused_with_a_cure_that_works():
+    class Halved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = self.first(x)
+            x[:, :2].relu_()
+            return self.last(x.mean((2, 3)))
+
+    module = quiet(Halved())
+    with pytest.raises(UserError, match=r"on views.*\)\.run_decompositions\(\{\}\), path\)"):
+        read_exported(program(exported(module)), SIZE)
+    assert len(analysed_alike(module, decomposed=True)) == 2
