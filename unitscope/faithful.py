@@ -7,7 +7,7 @@ form computes the module's own logits first, and the outputs of its layers, on a
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any
@@ -20,8 +20,9 @@ from unitscope.console import log
 from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen
+from unitscope.hooks import call_name, with_changing_plans
 from unitscope.hooks import logits as watched_logits
-from unitscope.layers import Tap
+from unitscope.layers import Tap, read_out, unit_axis
 from unitscope.layers import taps as layers_of
 from unitscope.normalization import network_of, refuse_scripts
 from unitscope.outputs import are_probabilities, tensors_in
@@ -31,6 +32,8 @@ from unitscope.tracing import trace
 LAYERS = (nn.Conv2d, nn.Linear)
 INPUT = "input of "
 NOISE_IMAGES = 1
+TOGETHER = 5
+"""Images of the pass whose rows are held against those of each image alone; more than small parts of a batch hold."""
 
 
 def example_images(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -58,7 +61,8 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
         The form, which `unitscope.layers` uses from here on.
 
     Raises:
-        UserError: The network gives values that are not finite, or no form computes what the module computes.
+        UserError: The network gives values that are not finite, does not take one image alone, or no form computes what
+            the module computes.
     """
     name = type(network_of(module)).__name__
     refuse_scripts(network_of(module))
@@ -66,13 +70,14 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
     arrange(module, torch.contiguous_format)
     expected = _run(module, in_layout(images, torch.contiguous_format))
     _check_finite(expected, name)
+    refused = _without_rows(module, in_layout(images, torch.contiguous_format))
     layout = torch.channels_last
     if not _agrees(lambda: _run(arrange(module, layout), in_layout(images, layout)), expected):
         layout = torch.contiguous_format
         arrange(module, layout)
         log.warning("%s differs or fails in the layout channels last: it runs in the contiguous one.", name)
     ends = [value for path, value in expected if not path]
-    form = Form(True, layout, images, ends[0] if len(ends) == 1 else None)
+    form = Form(True, layout, images, ends[0] if len(ends) == 1 else None, refused)
     traced = trace(module)
     if traced is None:
         form = replace(form, traced=False)
@@ -89,6 +94,9 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
             f"{name} computes something else while its layers are followed than by itself, in every way that there is "
             "to follow them. Its forward pass may depend on how often it has run."
         )
+    if not form.traced:
+        form = replace(form, refused={**with_changing_plans(module, images), **refused})
+        choose(module, form)
     return form
 
 
@@ -168,6 +176,95 @@ def warn_of_probabilities(module: nn.Module, images: Tensor) -> None:
             "networks.NAME.outputs: probabilities; if they are logits, set outputs: logits.",
             type(network_of(module)).__name__,
         )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What one call of a layer gave.
+
+    Attributes:
+        shape: Of its output.
+        rows: (images, units), the means over maps; None where the first axis is not the images.
+    """
+
+    shape: tuple[int, ...]
+    rows: Tensor | None
+
+
+def _without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
+    """Return the layers whose output does not have one row for each image, by name, with the reason.
+
+    Args:
+        module: The network, in eval mode.
+        images: (images, channels, height, width).
+
+    Raises:
+        UserError: The network does not take one image alone.
+    """
+    name, many = type(network_of(module)).__name__, images[torch.arange(TOGETHER) % len(images)]
+    together, ends = _calls(module, many)
+    same, alone = True, []
+    for place, image in enumerate(many[: len(images)].split(1)):
+        fault = ""
+        try:
+            calls, own = _calls(module, image)
+        # Whatever a network's own code comes upon where an axis is missing.
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+        else:
+            for end, own_end in zip(ends, own, strict=False):
+                if end.dim() and len(end) == len(many) and own_end.shape != (1, *end.shape[1:]):
+                    fault = f"its output has the shape {tuple(own_end.shape)} instead of {(1, *end.shape[1:])}"
+                same = same and (
+                    not end.dim() or own_end.shape != end[:1].shape or close(end[place : place + 1], own_end)
+                )
+        if fault:
+            raise UserError(
+                f"{name} takes {len(many)} images, but not one image alone ({fault}). x.squeeze() without an axis "
+                "removes the axis of the images too, if there is one image: write x.flatten(1), or x.squeeze(-1)."
+            )
+        alone.append(calls)
+    reasons = {}
+    for layer in dict.fromkeys([*together, *(layer for calls in alone for layer in calls)]):
+        call, own_calls = together.get(layer), [calls.get(layer) for calls in alone]
+        if call is None or None in own_calls:
+            reasons[layer] = "it is not called once for all images and once for each image alone"
+        elif call.rows is None or any(own_call.rows is None for own_call in own_calls if own_call):
+            reasons[layer] = (
+                f"its output has the shape {call.shape} for {len(many)} images, and {own_calls[0].shape} for one: the "
+                "first axis is not the images"
+            )
+        # Of a network that depends on the batch no layer gives the same.
+        elif same and not all(
+            close(call.rows[place], own_call.rows[0]) for place, own_call in enumerate(own_calls) if own_call
+        ):
+            reasons[layer] = "its output for an image among others is not the one for that image alone"
+    return reasons
+
+
+def _calls(module: nn.Module, images: Tensor) -> tuple[dict[str, _Call], list[Tensor]]:
+    """Return what every call of a layer gives, by the name of the layer, and what the whole gives."""
+    calls: dict[str, _Call] = {}
+
+    def keep(part: nn.Module, _: Any, output: Tensor, path: str) -> None:
+        kind, dimensions = ("conv", {4}) if isinstance(part, nn.Conv2d) else ("linear", range(2, 9))
+        by_image = output.dim() in dimensions and len(output) == len(images)
+        rows = read_out(output, unit_axis(kind), "mean").clone() if by_image else None
+        calls[call_name(path, calls)] = _Call(tuple(output.shape), rows)
+
+    handles = [
+        part.register_forward_hook(partial(keep, path=path))
+        for path, part in module.named_modules()
+        if isinstance(part, LAYERS) and not isinstance(part, torch.jit.ScriptModule)
+    ]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            returned = module(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, list(tensors_in(returned).values())
 
 
 Values = list[tuple[str, Tensor]]

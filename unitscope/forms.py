@@ -4,11 +4,14 @@
 which none is chosen is traced, channels last, and nothing has checked that this is the same network.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
+
+from unitscope.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class Form:
         layout: Memory layout of images and weights.
         images: (images, channels, height, width) on which every other form is checked too; None where there are none.
         logits: (images, classes), the network's own on these.
+        refused: Layers that have no activation for each image, by name, with the reason.
     """
 
     traced: bool = True
     layout: torch.memory_format = torch.channels_last
     images: Tensor | None = None
     logits: Tensor | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def arranged(self, images: Tensor) -> Tensor:
         """Return images (images, channels, height, width) in the layout of this form."""
@@ -50,6 +55,17 @@ def is_chosen(module: nn.Module) -> bool:
 def choose(module: nn.Module, form: Form) -> None:
     """Let a network be read in a form."""
     _FORMS[module] = form
+
+
+def refuse_layers(module: nn.Module, layers: Iterable[str]) -> None:
+    """Refuse layers that have no activation for each image.
+
+    Raises:
+        UserError: A layer is one of them; the message gives the reason.
+    """
+    for layer in layers:
+        if reason := form_of(module).refused.get(layer):
+            raise UserError(f"The layer {layer!r} has no activation for each image: {reason}. Choose another layer.")
 
 
 def like(module: nn.Module, other: nn.Module) -> nn.Module:

@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unitscope.console import log
 from unitscope.errors import UserError
-from unitscope.forms import Form, arrange, close, form_of, like, with_arranged_images
+from unitscope.forms import Form, arrange, close, form_of, like, refuse_layers, with_arranged_images
 from unitscope.nonlinearities import is_positive, is_rectifier
 from unitscope.tracing import METADATA, NORMS, TRANSPARENT, is_plain, trace
 
@@ -113,8 +113,8 @@ class Split:
 def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     """List the layers that can be tapped, in the order of computation.
 
-    A layer whose output has not the images along its first axis (attention within windows) has no activation for an
-    image, and is left out.
+    A layer whose output does not have the images along its first axis (attention within windows, a loop over images,
+    learned queries) has no activation for each image, and is left out, as is one that is not called for every image.
 
     Args:
         module: The network, in eval mode.
@@ -127,11 +127,11 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     if traced is None:
         return _hooks().taps(module, shape)
     sites = _sites(traced)
-    shapes = _Shapes(traced).of(shape)
+    shapes, refused = _Shapes(traced).of(shape), form_of(module).refused
     result = []
     for depth, (layer, site) in enumerate(sites.items(), 1):
         size = shapes[site.activation]
-        if size[0] != 1:
+        if layer in refused or size[0] != 1:
             continue
         units, rest = (size[1], size[2:]) if site.kind == "conv" else (size[-1], size[1:-1])
         result.append(Tap(layer, depth, site.kind, units, tuple(rest), site.signed))
@@ -146,13 +146,18 @@ def left_out(module: nn.Module, known: Sequence[Tap]) -> dict[str, str]:
         known: What `taps` lists of it.
     """
     tapped_paths = {re.sub(r"-call\d+$", "", each.layer) for each in known}
-    parts = dict(module.named_modules())
+    parts, refused = dict(module.named_modules()), form_of(module).refused
     reasons = {}
     for path, part in parts.items():
         parent = parts.get(path.rpartition(".")[0])
         if path in tapped_paths or not path:
-            continue
-        if isinstance(part, nn.Conv2d | nn.Linear):
+            # Further calls of a module that is tapped at its first.
+            reasons.update(
+                {call: reason for call, reason in refused.items() if path and call.startswith(f"{path}-call")}
+            )
+        elif path in refused:
+            reasons[path] = refused[path]
+        elif isinstance(part, nn.Conv2d | nn.Linear):
             attention = isinstance(parent, nn.MultiheadAttention)
             reasons[path] = (
                 "attention uses its weights without calling it"
@@ -179,6 +184,7 @@ def tap(module: nn.Module, layer: str, shape: Sequence[int]) -> Tap:
     Raises:
         UserError: There is no such layer; the message lists those that there are.
     """
+    refuse_layers(module, [layer])
     known = {candidate.layer: candidate for candidate in taps(module, shape)}
     _check([layer], known)
     return known[layer]
@@ -196,6 +202,7 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
         A function from images (images, channels, height, width) to the pre-activations (images, units) and the
         activations (images, units), both read out. They are the same tensor where no nonlinearity follows.
     """
+    refuse_layers(module, [layer])
     traced = traced_of(module)
     if traced is None:
         return _hooks().prefix(module, layer, readout)
@@ -206,6 +213,7 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
 
 def tapped(module: nn.Module, layer: str) -> Tapped:
     """Return the network at the tap of a layer, in pieces from which its units can be computed one by one."""
+    refuse_layers(module, [layer])
     traced = traced_of(module)
     if traced is None:
         return _hooks().tapped(module, layer)
@@ -255,9 +263,11 @@ def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable
 
     What no named layer depends on is not computed, and a map is freed as soon as it has been read out.
     """
+    layers = list(layers)
+    refuse_layers(module, layers)
     traced = traced_of(module)
     if traced is None:
-        return _hooks().readouts(module, list(layers), readout)
+        return _hooks().readouts(module, layers, readout)
     sites = [site_of(traced, layer) for layer in layers]
     read = [_add_readout(traced.graph, site.activation, site.kind, readout) for site in sites]
     return _cut(traced, [], tuple(read))
@@ -269,6 +279,7 @@ def split(module: nn.Module, layer: str) -> Split:
     Where a convolution or a linear layer alone reads the activation, through poolings at most, the suffix starts behind
     it: what one unit changes there is the answer to a single channel.
     """
+    refuse_layers(module, [layer])
     form, traced = form_of(module), traced_of(module)
     if traced is None:
         return _hooks().split(module, layer)
@@ -340,6 +351,7 @@ def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
         A function from images and, for each of the layers in turn, `removed` (units,) and `values` (units,) to the
         network's output. Each layer is held on what reaches it, so that what is held before it is felt.
     """
+    refuse_layers(module, layers)
     traced = traced_of(module)
     if traced is None:
         return _hooks().held(module, layers)
