@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from unitscope.console import log
 from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen
+from unitscope.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen, same_logits
 from unitscope.hooks import call_name, with_changing_plans
 from unitscope.hooks import logits as watched_logits
 from unitscope.layers import Tap, read_out, unit_axis
@@ -216,7 +216,7 @@ def _without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
                 if end.dim() and len(end) == len(many) and own_end.shape != (1, *end.shape[1:]):
                     fault = f"its output has the shape {tuple(own_end.shape)} instead of {(1, *end.shape[1:])}"
                 same = same and (
-                    not end.dim() or own_end.shape != end[:1].shape or close(end[place : place + 1], own_end)
+                    not end.dim() or own_end.shape != end[:1].shape or same_logits(end[place : place + 1], own_end)
                 )
         if fault:
             raise UserError(
@@ -343,7 +343,12 @@ def _agrees(run: Callable[[], Values], expected: Values) -> bool:
         return False
     if [path for path, _ in found] != [path for path, _ in expected]:
         return False
-    return all(close(one, other) for (_, one), (_, other) in zip(found, expected, strict=True))
+    return all(_same(path, one, other) for (path, one), (_, other) in zip(found, expected, strict=True))
+
+
+def _same(path: str, one: Tensor, other: Tensor) -> bool:
+    """Return whether a part of a network, "" being the whole, gives the same twice."""
+    return close(one, other) if path else same_logits(one, other)
 
 
 def _of_first_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Values, Values]:
@@ -360,7 +365,7 @@ def _of_first_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Valu
 def _first_difference(one: Values, other: Values) -> str | None:
     """Return the path of the first part that gives something else; None where none does."""
     pairs = zip(one, other, strict=False)
-    return next((path for (path, first), (_, second) in pairs if not close(first, second)), None)
+    return next((path for (path, first), (_, second) in pairs if not _same(path, first, second)), None)
 
 
 def _told(place: str | None) -> str:
@@ -371,6 +376,12 @@ def _told(place: str | None) -> str:
 
 def _check_finite(values: Values, name: str) -> None:
     for path, value in values:
+        if not path and value.dim() == 2 and bool((masked := (value == -torch.inf).all(0)).any()):
+            outputs = ", ".join(map(str, masked.nonzero().flatten().tolist()[:8]))
+            raise UserError(
+                f"The logits of {name} are -inf for every image in output {outputs} (counted from 0), as where a mask "
+                "leaves classes out. The loss of such a class is infinite: mask with a finite number, such as -1e4."
+            )
         if not torch.isfinite(value).all():
             raise UserError(
                 f"The activations of {name} are not finite (NaN or infinite) in "

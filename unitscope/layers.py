@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unitscope.console import log
 from unitscope.errors import UserError
-from unitscope.forms import Form, arrange, close, form_of, like, refuse_layers, with_arranged_images
+from unitscope.forms import Form, arrange, close, form_of, like, refuse_layers, same_logits, with_arranged_images
 from unitscope.nonlinearities import is_positive, is_rectifier
 from unitscope.tracing import METADATA, NORMS, TRANSPARENT, is_plain, trace
 
@@ -324,7 +324,7 @@ def _same_logits(cut: Split, form: Form) -> bool:
     assert form.images is not None and form.logits is not None
     with torch.no_grad():
         _, *live = cut.prefix(form.images)
-        return close(cut.suffix(*live), form.logits)
+        return same_logits(cut.suffix(*live), form.logits)
 
 
 def _same_changes(plain: Split, behind: Split, axis: int, images: Tensor) -> bool:
@@ -337,7 +337,7 @@ def _same_changes(plain: Split, behind: Split, axis: int, images: Tensor) -> boo
         clamped.narrow(axis, 0, 1).zero_()
         _, later, *others = behind.prefix(images)
         changed = later + behind.change(0, own, torch.zeros_like(own))
-        return close(behind.suffix(changed, *others), plain.suffix(clamped, *live))
+        return same_logits(behind.suffix(changed, *others), plain.suffix(clamped, *live))
 
 
 def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:

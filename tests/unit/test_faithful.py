@@ -17,7 +17,7 @@ from unitscope.ascent import Recipe
 from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, faithful
-from unitscope.forms import arrange, close, form_of
+from unitscope.forms import arrange, close, form_of, same_logits
 from unitscope.networks import accept_pixels, freeze, normalized
 from unitscope.targets import own_unit, whole_layer
 from unitscope.tracing import trace
@@ -654,3 +654,49 @@ def test_a_network_that_does_not_take_one_image_alone_is_refused_with_the_likely
 
     with pytest.raises(UserError, match=r"not one image alone \(IndexError.*squeeze\(\) without an axis"):
         faithful(quiet(Failing()), IMAGES)
+
+
+# --- logits under a mask ---------------------------------------------------------------------------------------------
+
+
+class Masked(Rows):
+    """A mask leaves the last class out; another network where symbols run through it."""
+
+    def __init__(self, value, traced_differently):
+        super().__init__()
+        self.value, self.traced_differently = value, traced_differently
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        logits = super().forward(x)
+        if self.traced_differently and type(logits) is torch.Tensor:
+            logits = 1.01 * logits
+        return logits + torch.tensor([0.0, 0.0, 0.0, self.value])
+
+
+@pytest.mark.parametrize("value", [-1e9, -1e4, 0.0])
+def test_a_masked_class_does_not_hide_that_the_others_differ(value):
+    for differently in (False, True):
+        assert faithful(quiet(Masked(value, differently)), IMAGES).traced is not differently
+
+
+def test_a_masked_class_does_not_hide_what_differs_from_pass_to_pass():
+    class Noisy(Masked):
+        def forward(self, x):
+            return super().forward(x) * (1 + 0.01 * torch.randn(1))
+
+    with pytest.raises(UserError, match="gives another answer when it runs again"):
+        check_repeats(quiet(Noisy(-1e9, False)), IMAGES)
+
+
+def test_infinite_masks_are_refused_as_masks():
+    with pytest.raises(UserError, match=r"-inf for every image in output 3 .* finite number"):
+        faithful(quiet(Masked(-torch.inf, False)), IMAGES)
+
+
+def test_small_logits_beside_large_ones_may_round():
+    large = torch.tensor([[10.0, 1e-3], [20.0, 2e-3]])
+    rounded = large + torch.tensor([1e-5, 1e-6])
+    assert same_logits(large, rounded) and same_logits(large, large)
+    assert not same_logits(large, large + torch.tensor([0.0, 1e-2]))
+    assert not same_logits(large, large[:1]) and same_logits(large * torch.inf, large * torch.inf)
