@@ -5,7 +5,7 @@ whose code branches on what torch.fx cannot show, changes a tensor in place, or 
 form computes the module's own logits first, and the outputs of its layers, on a few images.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -68,7 +68,9 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
     refuse_scripts(network_of(module))
     images = images.detach()
     arrange(module, torch.contiguous_format)
+    buffers = _copies(module.named_buffers())
     expected = _run(module, in_layout(images, torch.contiguous_format))
+    changed = _changed(module, buffers)
     _check_finite(expected, name)
     refused = _without_rows(module, in_layout(images, torch.contiguous_format))
     layout = torch.channels_last
@@ -92,7 +94,7 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
     if not form.traced and not _agrees(lambda: _ends(watched_logits(module, images)), expected[-len(ends) :]):
         raise UserError(
             f"{name} computes something else while its layers are followed than by itself, in every way that there is "
-            "to follow them. Its forward pass may depend on how often it has run."
+            f"to follow them. {changed or 'Its forward pass may depend on how often it has run.'}"
         )
     if not form.traced:
         form = replace(form, refused={**with_changing_plans(module, images), **refused})
@@ -144,16 +146,29 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
     """
     images = in_layout(images.detach(), torch.contiguous_format)
     arrange(module, torch.contiguous_format)
-    once, again = (_run(module, images, seed=seed) for seed in (0, 1))
+    buffers = _copies(module.named_buffers())
+    once = _run(module, images)
+    changed = _changed(module, buffers)
+    again = _run(module, images, seed=1)
     # What overflows may be infinite in one pass and undefined in another.
     _check_finite(once, type(network_of(module)).__name__)
     if "randomness" not in allowed and _first_difference(once, again) is not None:
         # What all modules give is kept only where it is to be told: of a large network it is gigabytes.
         place = _first_difference(*(_run(module, images, nn.Module, seed) for seed in (0, 1)))
+        if changed:
+            cause = f"{changed} Change it only while self.training is true"
+        elif _first_difference(_run(module, images), _run(module, images)) is None:
+            cause = (
+                "It draws random numbers in eval mode, such as functional dropout with training=True. Switch that off"
+            )
+        else:
+            cause = (
+                "It does so with the same random numbers of torch, too: it may count its passes, keep values of the "
+                "last one, or draw numbers elsewhere. Switch that off"
+            )
         raise UserError(
             f"{type(network_of(module)).__name__} gives another answer when it runs again: results differ from "
-            f"{_told(place)} on. It draws random numbers in eval mode, such as functional dropout with "
-            "training=True. Switch that off, or set networks.NAME.allow: [randomness]."
+            f"{_told(place)} on. {cause}, or set networks.NAME.allow: [randomness]."
         )
     if "batch_dependence" in allowed or "randomness" in allowed:
         return
@@ -176,6 +191,19 @@ def warn_of_probabilities(module: nn.Module, images: Tensor) -> None:
             "networks.NAME.outputs: probabilities; if they are logits, set outputs: logits.",
             type(network_of(module)).__name__,
         )
+
+
+def _copies(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors}
+
+
+def _changed(module: nn.Module, before: Mapping[str, Tensor]) -> str:
+    """Return a sentence on the first buffer that is not what it was; empty where there is none."""
+    for name, buffer in module.named_buffers():
+        old = before.get(name)
+        if old is None or old.shape != buffer.shape or not torch.equal(old, buffer):
+            return f"Its buffer {name!r} changes in eval mode."
+    return ""
 
 
 @dataclass(frozen=True)
@@ -260,7 +288,7 @@ def _calls(module: nn.Module, images: Tensor) -> tuple[dict[str, _Call], list[Te
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            returned = module(images)
+            returned = module(images.clone())
     finally:
         for handle in handles:
             handle.remove()
@@ -279,7 +307,8 @@ def _run(module: nn.Module, images: Tensor, kinds: Any = LAYERS, seed: int = 0) 
     values: Values = []
     with _recording(module, kinds, values), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        returned = module(images)
+        # A copy: the network may change its input in place.
+        returned = module(images.clone())
     return [*values, *_ends(returned)]
 
 

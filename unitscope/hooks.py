@@ -356,7 +356,8 @@ def _watched(module: nn.Module, watch: _Watch | _Survey) -> Iterator[None]:
 
 def _run(module: nn.Module, images: Tensor, watch: _Watch | _Survey) -> Any:
     """Run a network under a watch; return its output, None where the watch ended the pass."""
-    images = form_of(module).arranged(images)
+    # A copy: the network may change its input in place.
+    images = form_of(module).arranged(images).clone()
     with _watched(module, watch):
         try:
             return module(images)

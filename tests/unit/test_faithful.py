@@ -700,3 +700,61 @@ def test_small_logits_beside_large_ones_may_round():
     assert same_logits(large, rounded) and same_logits(large, large)
     assert not same_logits(large, large + torch.tensor([0.0, 1e-2]))
     assert not same_logits(large, large[:1]) and same_logits(large * torch.inf, large * torch.inf)
+
+
+# --- networks that keep something, or change what they are given -----------------------------------------------------
+
+
+class Counted(Rows):
+    """Adds what a buffer holds, and changes that in every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(1))
+
+    def forward(self, x):
+        self.passes += 1
+        return super().forward(x) + self.passes
+
+
+class CountedOutside(Rows):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        return super().forward(x) + self.passes
+
+
+@pytest.mark.parametrize(
+    ("network", "cause"),
+    [(Counted, "Its buffer 'passes' changes in eval mode"), (CountedOutside, "the same random numbers of torch, too")],
+)
+def test_what_differs_from_pass_to_pass_is_told_by_what_was_seen(network, cause):
+    with pytest.raises(UserError, match=f"when it runs again.*{cause}") as caught:
+        check_repeats(quiet(network()), IMAGES)
+    assert "It draws" not in str(caught.value)
+
+
+def test_the_buffer_that_changes_is_named_where_no_form_agrees():
+    with pytest.raises(UserError, match="Its buffer 'passes' changes in eval mode"):
+        faithful(quiet(Counted()), IMAGES)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_network_may_change_its_input_in_place(traced):
+    class Changing(Rows):
+        def forward(self, x):
+            x.sub_(0.5).mul_(2)
+            if not traced and x.sum() > 1e9:
+                return x
+            return super().forward(x)
+
+    module, kept = quiet(Changing()), IMAGES.clone()
+    expected = module(IMAGES.clone())
+    check_repeats(module, IMAGES)
+    form = faithful(module, IMAGES)
+    assert form.traced is traced and torch.equal(IMAGES, kept)
+    cut = layers.split(module, "b")
+    for _ in range(2):
+        assert close(cut.suffix(*cut.prefix(form.arranged(IMAGES))[1:]), expected)
+    assert torch.equal(IMAGES, kept)
