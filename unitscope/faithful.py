@@ -212,7 +212,8 @@ class _Call:
 
     Attributes:
         shape: Of its output.
-        rows: (images, units), the means over maps; None where the first axis is not the images.
+        rows: (images, units), the largest value of each map, as means may cancel; None where the first axis is not the
+            images.
     """
 
     shape: tuple[int, ...]
@@ -254,18 +255,18 @@ def _without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
         alone.append(calls)
     reasons = {}
     for layer in dict.fromkeys([*together, *(layer for calls in alone for layer in calls)]):
-        call, own_calls = together.get(layer), [calls.get(layer) for calls in alone]
-        if call is None or None in own_calls:
+        calls_alone = [calls[layer] for calls in alone if layer in calls]
+        if layer not in together or len(calls_alone) < len(alone):
             reasons[layer] = "it is not called once for all images and once for each image alone"
-        elif call.rows is None or any(own_call.rows is None for own_call in own_calls if own_call):
+            continue
+        call, rows = together[layer], [each.rows for each in calls_alone if each.rows is not None]
+        if call.rows is None or len(rows) < len(alone):
             reasons[layer] = (
-                f"its output has the shape {call.shape} for {len(many)} images, and {own_calls[0].shape} for one: the "
-                "first axis is not the images"
+                f"its output has the shape {call.shape} for {len(many)} images, and {calls_alone[0].shape} for one: "
+                "the first axis is not the images"
             )
         # Of a network that depends on the batch no layer gives the same.
-        elif same and not all(
-            close(call.rows[place], own_call.rows[0]) for place, own_call in enumerate(own_calls) if own_call
-        ):
+        elif same and not all(close(call.rows[place], row[0]) for place, row in enumerate(rows)):
             reasons[layer] = "its output for an image among others is not the one for that image alone"
     return reasons
 
@@ -277,7 +278,7 @@ def _calls(module: nn.Module, images: Tensor) -> tuple[dict[str, _Call], list[Te
     def keep(part: nn.Module, _: Any, output: Tensor, path: str) -> None:
         kind, dimensions = ("conv", {4}) if isinstance(part, nn.Conv2d) else ("linear", range(2, 9))
         by_image = output.dim() in dimensions and len(output) == len(images)
-        rows = read_out(output, unit_axis(kind), "mean").clone() if by_image else None
+        rows = read_out(output, unit_axis(kind), "max").clone() if by_image else None
         calls[call_name(path, calls)] = _Call(tuple(output.shape), rows)
 
     handles = [

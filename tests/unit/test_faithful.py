@@ -546,6 +546,17 @@ class Turned(Rows):
         return self.last(torch.relu(self.mid(self.features(x).flip(0))).flip(0))
 
 
+class Centered(Rows):
+    """The means over the maps of b are 0 but for rounding."""
+
+    def __init__(self):
+        super().__init__()
+        self.b = nn.Conv2d(6, 6, 1, bias=False)
+
+    def features(self, x):
+        return self.b(F.instance_norm(self.a(x))).square().mean((2, 3))
+
+
 class EarlyExit(Rows):
     """Ends after its first convolution where an image is bright."""
 
@@ -580,6 +591,7 @@ BRIGHT_FIRST = torch.cat([0.9 + 0.1 * IMAGES[:1], 0.5 * IMAGES[1:3]])
     ("network", "expected", "reason"),
     [
         (Rows, ["a", "b", "mid", "last"], ""),
+        (Centered, ["a", "b", "mid", "last"], ""),
         (LoopOverImages, [], "shape"),
         (LoopOverParts, [], "called once for all|shape"),
         (SequenceFirst, ["a", "b", "last"], r"shape \(1, 5, 6\) for 5 images"),
