@@ -275,7 +275,9 @@ def _calls(module: nn.Module, images: Tensor) -> tuple[dict[str, _Call], list[Te
     """Return what every call of a layer gives, by the name of the layer, and what the whole gives."""
     calls: dict[str, _Call] = {}
 
-    def keep(part: nn.Module, _: Any, output: Tensor, path: str) -> None:
+    def keep(part: nn.Module, _: Any, output: Any, path: str) -> None:
+        if not isinstance(output, Tensor):
+            return
         kind, dimensions = ("conv", {4}) if isinstance(part, nn.Conv2d) else ("linear", range(2, 9))
         by_image = output.dim() in dimensions and len(output) == len(images)
         rows = read_out(output, unit_axis(kind), "max").clone() if by_image else None
