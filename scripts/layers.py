@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> None:
         for path, reason in reasons.items():
             print(f"  {path}: {reason}.")
     where = f"experiments.{study.entries[arguments.experiment]}.layers"
-    refuse_unknown_layers(experiment["layers"], [tap.layer for tap in known], network["model"], where)
+    refuse_unknown_layers(experiment["layers"], [tap.layer for tap in known], network["model"], where, reasons)
 
 
 def table(known: list[Tap], chosen: Iterable[str]) -> str:

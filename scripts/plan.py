@@ -11,6 +11,7 @@ from unitscope.artifacts import canonical_json
 from unitscope.config import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
 from unitscope.layer_names import refuse_unknown_layers
+from unitscope.layers import left_out
 from unitscope.leftovers import told
 from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
 from unitscope.study import load_study
@@ -169,7 +170,8 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
             add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
         for experiment in working[name]:
             chosen, where = study.experiments[experiment]["layers"], f"experiments.{study.entries[experiment]}.layers"
-            refuse_unknown_layers(chosen, calibration.taps, network["model"], where)
+            reasons = left_out(calibration.module, list(calibration.taps.values()))
+            refuse_unknown_layers(chosen, calibration.taps, network["model"], where, reasons)
             of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)
     for source, settings in study.datasets.items():
         if source in data and f"data/datasets/{source}.h5" in pending:

@@ -42,8 +42,9 @@ def main(arguments: argparse.Namespace) -> None:
             shape = dataset.shape
             module = untrained(arguments.network, dataset)
     known = {tap.layer: tap for tap in taps(module, shape)}
-    refuse_unknown_layers(arguments.layers, known, arguments.network["model"], arguments.where)
-    for path, reason in left_out(module, list(known.values())).items():
+    reasons = left_out(module, list(known.values()))
+    refuse_unknown_layers(arguments.layers, known, arguments.network["model"], arguments.where, reasons)
+    for path, reason in reasons.items():
         console.log.info("%s is left out: %s", path, reason)
     chosen = [asdict(tap) for tap in known.values() if tap.layer in arguments.layers]
     write_json(arguments.output, chosen)

@@ -5,9 +5,9 @@ whose code branches on what torch.fx cannot show, changes a tensor in place, or 
 form computes the module's own logits first, and the outputs of its layers, on a few images.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any
@@ -19,9 +19,10 @@ from torch import Tensor, fx, nn
 from unitscope.console import log
 from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen
+from unitscope.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen, same_logits
+from unitscope.hooks import call_name, with_changing_plans
 from unitscope.hooks import logits as watched_logits
-from unitscope.layers import Tap
+from unitscope.layers import Tap, read_out, unit_axis
 from unitscope.layers import taps as layers_of
 from unitscope.normalization import network_of, refuse_scripts
 from unitscope.outputs import are_probabilities, tensors_in
@@ -31,6 +32,8 @@ from unitscope.tracing import trace
 LAYERS = (nn.Conv2d, nn.Linear)
 INPUT = "input of "
 NOISE_IMAGES = 1
+TOGETHER = 5
+"""Images of the pass whose rows are held against those of each image alone; more than small parts of a batch hold."""
 
 
 def example_images(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -58,21 +61,25 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
         The form, which `unitscope.layers` uses from here on.
 
     Raises:
-        UserError: The network gives values that are not finite, or no form computes what the module computes.
+        UserError: The network gives values that are not finite, does not take one image alone, or no form computes what
+            the module computes.
     """
     name = type(network_of(module)).__name__
     refuse_scripts(network_of(module))
     images = images.detach()
     arrange(module, torch.contiguous_format)
+    buffers = _copies(module.named_buffers())
     expected = _run(module, in_layout(images, torch.contiguous_format))
+    changed = _changed(module, buffers)
     _check_finite(expected, name)
+    refused = _without_rows(module, in_layout(images, torch.contiguous_format))
     layout = torch.channels_last
     if not _agrees(lambda: _run(arrange(module, layout), in_layout(images, layout)), expected):
         layout = torch.contiguous_format
         arrange(module, layout)
         log.warning("%s differs or fails in the layout channels last: it runs in the contiguous one.", name)
     ends = [value for path, value in expected if not path]
-    form = Form(True, layout, images, ends[0] if len(ends) == 1 else None)
+    form = Form(True, layout, images, ends[0] if len(ends) == 1 else None, refused)
     traced = trace(module)
     if traced is None:
         form = replace(form, traced=False)
@@ -87,8 +94,11 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
     if not form.traced and not _agrees(lambda: _ends(watched_logits(module, images)), expected[-len(ends) :]):
         raise UserError(
             f"{name} computes something else while its layers are followed than by itself, in every way that there is "
-            "to follow them. Its forward pass may depend on how often it has run."
+            f"to follow them. {changed or 'Its forward pass may depend on how often it has run.'}"
         )
+    if not form.traced:
+        form = replace(form, refused={**with_changing_plans(module, images), **refused})
+        choose(module, form)
     return form
 
 
@@ -136,16 +146,29 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
     """
     images = in_layout(images.detach(), torch.contiguous_format)
     arrange(module, torch.contiguous_format)
-    once, again = (_run(module, images, seed=seed) for seed in (0, 1))
+    buffers = _copies(module.named_buffers())
+    once = _run(module, images)
+    changed = _changed(module, buffers)
+    again = _run(module, images, seed=1)
     # What overflows may be infinite in one pass and undefined in another.
     _check_finite(once, type(network_of(module)).__name__)
     if "randomness" not in allowed and _first_difference(once, again) is not None:
         # What all modules give is kept only where it is to be told: of a large network it is gigabytes.
         place = _first_difference(*(_run(module, images, nn.Module, seed) for seed in (0, 1)))
+        if changed:
+            cause = f"{changed} Change it only while self.training is true"
+        elif _first_difference(_run(module, images), _run(module, images)) is None:
+            cause = (
+                "It draws random numbers in eval mode, such as functional dropout with training=True. Switch that off"
+            )
+        else:
+            cause = (
+                "It does so with the same random numbers of torch, too: it may count its passes, keep values of the "
+                "last one, or draw numbers elsewhere. Switch that off"
+            )
         raise UserError(
             f"{type(network_of(module)).__name__} gives another answer when it runs again: results differ from "
-            f"{_told(place)} on. It draws random numbers in eval mode, such as functional dropout with "
-            "training=True. Switch that off, or set networks.NAME.allow: [randomness]."
+            f"{_told(place)} on. {cause}, or set networks.NAME.allow: [randomness]."
         )
     if "batch_dependence" in allowed or "randomness" in allowed:
         return
@@ -170,6 +193,111 @@ def warn_of_probabilities(module: nn.Module, images: Tensor) -> None:
         )
 
 
+def _copies(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors}
+
+
+def _changed(module: nn.Module, before: Mapping[str, Tensor]) -> str:
+    """Return a sentence on the first buffer that is not what it was; empty where there is none."""
+    for name, buffer in module.named_buffers():
+        old = before.get(name)
+        if old is None or old.shape != buffer.shape or not torch.equal(old, buffer):
+            return f"Its buffer {name!r} changes in eval mode."
+    return ""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What one call of a layer gave.
+
+    Attributes:
+        shape: Of its output.
+        rows: (images, units), the largest value of each map, as means may cancel; None where the first axis is not the
+            images.
+    """
+
+    shape: tuple[int, ...]
+    rows: Tensor | None
+
+
+def _without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
+    """Return the layers whose output does not have one row for each image, by name, with the reason.
+
+    Args:
+        module: The network, in eval mode.
+        images: (images, channels, height, width).
+
+    Raises:
+        UserError: The network does not take one image alone.
+    """
+    name, many = type(network_of(module)).__name__, images[torch.arange(TOGETHER) % len(images)]
+    together, ends = _calls(module, many)
+    same, alone = True, []
+    for place, image in enumerate(many[: len(images)].split(1)):
+        fault = ""
+        try:
+            calls, own = _calls(module, image)
+        # Whatever a network's own code comes upon where an axis is missing.
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+        else:
+            for end, own_end in zip(ends, own, strict=False):
+                if end.dim() and len(end) == len(many) and own_end.shape != (1, *end.shape[1:]):
+                    fault = f"its output has the shape {tuple(own_end.shape)} instead of {(1, *end.shape[1:])}"
+                same = same and (
+                    not end.dim() or own_end.shape != end[:1].shape or same_logits(end[place : place + 1], own_end)
+                )
+        if fault:
+            raise UserError(
+                f"{name} takes {len(many)} images, but not one image alone ({fault}). x.squeeze() without an axis "
+                "removes the axis of the images too, if there is one image: write x.flatten(1), or x.squeeze(-1)."
+            )
+        alone.append(calls)
+    reasons = {}
+    for layer in dict.fromkeys([*together, *(layer for calls in alone for layer in calls)]):
+        calls_alone = [calls[layer] for calls in alone if layer in calls]
+        if layer not in together or len(calls_alone) < len(alone):
+            reasons[layer] = "it is not called once for all images and once for each image alone"
+            continue
+        call, rows = together[layer], [each.rows for each in calls_alone if each.rows is not None]
+        if call.rows is None or len(rows) < len(alone):
+            reasons[layer] = (
+                f"its output has the shape {call.shape} for {len(many)} images, and {calls_alone[0].shape} for one: "
+                "the first axis is not the images"
+            )
+        # Of a network that depends on the batch no layer gives the same.
+        elif same and not all(close(call.rows[place], row[0]) for place, row in enumerate(rows)):
+            reasons[layer] = "its output for an image among others is not the one for that image alone"
+    return reasons
+
+
+def _calls(module: nn.Module, images: Tensor) -> tuple[dict[str, _Call], list[Tensor]]:
+    """Return what every call of a layer gives, by the name of the layer, and what the whole gives."""
+    calls: dict[str, _Call] = {}
+
+    def keep(part: nn.Module, _: Any, output: Any, path: str) -> None:
+        if not isinstance(output, Tensor):
+            return
+        kind, dimensions = ("conv", {4}) if isinstance(part, nn.Conv2d) else ("linear", range(2, 9))
+        by_image = output.dim() in dimensions and len(output) == len(images)
+        rows = read_out(output, unit_axis(kind), "max").clone() if by_image else None
+        calls[call_name(path, calls)] = _Call(tuple(output.shape), rows)
+
+    handles = [
+        part.register_forward_hook(partial(keep, path=path))
+        for path, part in module.named_modules()
+        if isinstance(part, LAYERS) and not isinstance(part, torch.jit.ScriptModule)
+    ]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            returned = module(images.clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, list(tensors_in(returned).values())
+
+
 Values = list[tuple[str, Tensor]]
 """What the parts of a network give, by path, in the order of computation; the whole, "", last."""
 
@@ -182,7 +310,8 @@ def _run(module: nn.Module, images: Tensor, kinds: Any = LAYERS, seed: int = 0) 
     values: Values = []
     with _recording(module, kinds, values), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        returned = module(images)
+        # A copy: the network may change its input in place.
+        returned = module(images.clone())
     return [*values, *_ends(returned)]
 
 
@@ -246,7 +375,12 @@ def _agrees(run: Callable[[], Values], expected: Values) -> bool:
         return False
     if [path for path, _ in found] != [path for path, _ in expected]:
         return False
-    return all(close(one, other) for (_, one), (_, other) in zip(found, expected, strict=True))
+    return all(_same(path, one, other) for (path, one), (_, other) in zip(found, expected, strict=True))
+
+
+def _same(path: str, one: Tensor, other: Tensor) -> bool:
+    """Return whether a part of a network, "" being the whole, gives the same twice."""
+    return close(one, other) if path else same_logits(one, other)
 
 
 def _of_first_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Values, Values]:
@@ -263,7 +397,7 @@ def _of_first_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Valu
 def _first_difference(one: Values, other: Values) -> str | None:
     """Return the path of the first part that gives something else; None where none does."""
     pairs = zip(one, other, strict=False)
-    return next((path for (path, first), (_, second) in pairs if not close(first, second)), None)
+    return next((path for (path, first), (_, second) in pairs if not _same(path, first, second)), None)
 
 
 def _told(place: str | None) -> str:
@@ -274,6 +408,12 @@ def _told(place: str | None) -> str:
 
 def _check_finite(values: Values, name: str) -> None:
     for path, value in values:
+        if not path and value.dim() == 2 and bool((masked := (value == -torch.inf).all(0)).any()):
+            outputs = ", ".join(map(str, masked.nonzero().flatten().tolist()[:8]))
+            raise UserError(
+                f"The logits of {name} are -inf for every image in output {outputs} (counted from 0), as where a mask "
+                "leaves classes out. The loss of such a class is infinite: mask with a finite number, such as -1e4."
+            )
         if not torch.isfinite(value).all():
             raise UserError(
                 f"The activations of {name} are not finite (NaN or infinite) in "

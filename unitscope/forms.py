@@ -4,11 +4,14 @@
 which none is chosen is traced, channels last, and nothing has checked that this is the same network.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
+
+from unitscope.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class Form:
         layout: Memory layout of images and weights.
         images: (images, channels, height, width) on which every other form is checked too; None where there are none.
         logits: (images, classes), the network's own on these.
+        refused: Layers that have no activation for each image, by name, with the reason.
     """
 
     traced: bool = True
     layout: torch.memory_format = torch.channels_last
     images: Tensor | None = None
     logits: Tensor | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def arranged(self, images: Tensor) -> Tensor:
         """Return images (images, channels, height, width) in the layout of this form."""
@@ -35,6 +40,8 @@ class Form:
 _FORMS: WeakKeyDictionary[nn.Module, Form] = WeakKeyDictionary()
 CLOSE = 1e-4
 """Largest difference between two forms of one network, as a share of the largest value."""
+EXTREME = 5e3
+"""A logit beyond this, and by far the largest, comes from a mask; the least that is in use is -1e4."""
 
 
 def form_of(module: nn.Module) -> Form:
@@ -50,6 +57,17 @@ def is_chosen(module: nn.Module) -> bool:
 def choose(module: nn.Module, form: Form) -> None:
     """Let a network be read in a form."""
     _FORMS[module] = form
+
+
+def refuse_layers(module: nn.Module, layers: Iterable[str]) -> None:
+    """Refuse layers that have no activation for each image.
+
+    Raises:
+        UserError: A layer is one of them; the message gives the reason.
+    """
+    for layer in layers:
+        if reason := form_of(module).refused.get(layer):
+            raise UserError(f"The layer {layer!r} has no activation for each image: {reason}. Choose another layer.")
 
 
 def like(module: nn.Module, other: nn.Module) -> nn.Module:
@@ -85,6 +103,22 @@ def close(one: Tensor, other: Tensor) -> bool:
     finite = one[torch.isfinite(one)].abs()
     bound = CLOSE * float(finite.max()) if len(finite) else 0.0
     return bool(torch.isclose(one, other, rtol=0.0, atol=bound, equal_nan=True).all())
+
+
+def same_logits(one: Tensor, other: Tensor) -> bool:
+    """Return whether logits (images, classes) are the same up to rounding.
+
+    Classes that are masked by a large number, such as -1e9, are compared by themselves: as a share of it, every
+    difference of the others is small.
+    """
+    if one.shape != other.shape or one.dim() != 2:
+        return close(one, other)
+    sizes = one.detach().float().abs()
+    extreme = (sizes > EXTREME).all(0)
+    if not extreme.any() or extreme.all():
+        return close(one, other)
+    masked = extreme & (sizes.amax(0) > 100 * sizes[:, ~extreme].amax())
+    return close(one[:, masked], other[:, masked]) and close(one[:, ~masked], other[:, ~masked])
 
 
 def with_arranged_images(traced: fx.GraphModule, layout: torch.memory_format) -> fx.GraphModule:

@@ -70,7 +70,7 @@ class _Survey(TorchFunctionMode):
         """Take note of what a layer's module gives."""
         made = _Operation(sources=[self.source(output)])
         made.sources[0].readers.append(made)
-        self.layers[_call(name, self.layers)] = made
+        self.layers[call_name(name, self.layers)] = made
         self._give(output, made)
         return output
 
@@ -128,32 +128,50 @@ _PLANS: WeakKeyDictionary[nn.Module, dict[str, _Plan]] = WeakKeyDictionary()
 
 
 def _plans(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
-    """Return the plan of every layer that a pass shows; looked at once for a network."""
+    """Return the plan of every layer that a pass shows; looked at once for a network, on its examples if it has any."""
     if module not in _PLANS:
-        survey = _Survey()
-        # Tensors of the inference mode do not count their versions.
-        with torch.inference_mode(False), torch.no_grad():
-            given = images[:1].detach().clone()
-            of_images = {survey.source(given)}
-            output = _run(module, given, survey)
-        leading: set[_Operation] = set()
-        waiting = [survey.source(tensor) for tensor in _tensors_of(output)]
-        ends = [_Operation(sources=[made]) for made in waiting]
-        for end in ends:
-            end.sources[0].readers.append(end)
-        waiting += ends
-        while waiting:
-            made = waiting.pop()
-            if made not in leading:
-                leading.add(made)
-                waiting += made.sources
-        waiting = list(of_images)
-        while waiting:
-            following = set(waiting.pop().readers) - of_images
-            of_images |= following
-            waiting += following
-        _PLANS[module] = {name: _plan(made, leading, of_images) for name, made in survey.layers.items()}
+        examples = form_of(module).images
+        _PLANS[module] = _surveyed(module, images[:1] if examples is None else examples)
     return _PLANS[module]
+
+
+def _surveyed(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
+    """Return the plan of every layer that a pass over some images shows."""
+    survey = _Survey()
+    # Tensors of the inference mode do not count their versions.
+    with torch.inference_mode(False), torch.no_grad():
+        given = images.detach().clone()
+        of_images = {survey.source(given)}
+        output = _run(module, given, survey)
+    leading: set[_Operation] = set()
+    waiting = [survey.source(tensor) for tensor in _tensors_of(output)]
+    ends = [_Operation(sources=[made]) for made in waiting]
+    for end in ends:
+        end.sources[0].readers.append(end)
+    waiting += ends
+    while waiting:
+        made = waiting.pop()
+        if made not in leading:
+            leading.add(made)
+            waiting += made.sources
+    waiting = list(of_images)
+    while waiting:
+        following = set(waiting.pop().readers) - of_images
+        of_images |= following
+        waiting += following
+    return {name: _plan(made, leading, of_images) for name, made in survey.layers.items()}
+
+
+def with_changing_plans(module: nn.Module, images: Tensor) -> dict[str, str]:
+    """Return the layers whose activation is computed otherwise for one image than for another, with the reason."""
+    together = _plans(module, images)
+    alone = [_surveyed(module, image) for image in images.split(1)]
+    reason = "what follows it, and so its activation, differs between images"
+    return {
+        layer: reason
+        for layer, plan in together.items()
+        if any(layer in plans and plans[layer] != plan for plans in alone)
+    }
 
 
 def _plan(layer: _Operation, leading: set[_Operation], of_images: set[_Operation]) -> _Plan:
@@ -180,7 +198,7 @@ def _plan(layer: _Operation, leading: set[_Operation], of_images: set[_Operation
     return _Plan(tap is not layer, activation is not None, positive, others)
 
 
-def _call(name: str, known: Mapping[str, Any]) -> str:
+def call_name(name: str, known: Mapping[str, Any]) -> str:
     """Return the name of a call of a module, which may be a further one."""
     calls = sum(other == name or re.fullmatch(rf"{re.escape(name)}-call\d+", other) is not None for other in known)
     return f"{name}-call{calls + 1}" if calls else name
@@ -244,7 +262,7 @@ class _Watch(TorchFunctionMode):
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> Tensor:
         """Take the output of a layer's module, and return what takes its place."""
-        name = _call(name, self.sites)
+        name = call_name(name, self.sites)
         # On these images the network may do what it has not done in the first pass.
         plan = self.plans.get(name, _Plan(normed=False, bent=False, positive=False))
         output = self._instead(name, "module", plan, output)
@@ -370,7 +388,8 @@ def _watched(module: nn.Module, watch: _Watch | _Survey) -> Iterator[None]:
 
 def _run(module: nn.Module, images: Tensor, watch: _Watch | _Survey) -> Any:
     """Run a network under a watch; return its output, None where the watch ended the pass."""
-    images = form_of(module).arranged(images)
+    # A copy: the network may change its input in place.
+    images = form_of(module).arranged(images).clone()
     with _watched(module, watch):
         try:
             return module(images)
@@ -379,15 +398,27 @@ def _run(module: nn.Module, images: Tensor, watch: _Watch | _Survey) -> Any:
 
 
 def _sites(module: nn.Module, images: Tensor, layers: Sequence[str]) -> list[_Site]:
-    """Return what a pass shows of some layers, ended as early as it may be."""
+    """Return what a pass shows of some layers, ended as early as it may be.
+
+    Raises:
+        UserError: A layer is not called, or does not give what it gave when the network was looked at first.
+    """
     watch = _Until(_plans(module, images), layers)
     _run(module, images, watch)
     for layer in layers:
-        if layer not in watch.sites:
+        site = watch.sites.get(layer)
+        if site is None or layer not in watch.plans:
             raise UserError(
                 f"There is no layer {layer!r} in this network, or not on these images. Its layers are: "
                 f"{', '.join(watch.sites)}."
             )
+        problem = ""
+        if len(site.activation) != len(images):
+            problem = f"it is called on {len(site.activation)} of {len(images)} images at a time"
+        elif site.plan.bent and site.function is None:
+            problem = "on some images the nonlinearity after it is missing"
+        if problem:
+            raise UserError(f"The layer {layer!r} has no activation for each image: {problem}. Choose another layer.")
     return [watch.sites[layer] for layer in layers]
 
 
@@ -399,9 +430,11 @@ def _kind(site: _Site) -> str:
 
 
 def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
-    """List the layers that a grey image shows, in the order of computation."""
+    """List the layers that an example, else a grey image shows, in the order of computation."""
     device = next((parameter.device for parameter in module.parameters()), None)
-    image = torch.full((1, *shape), 0.5, device=device)
+    form, image = form_of(module), torch.full((1, *shape), 0.5, device=device)
+    if form.images is not None and form.images.shape[1:] == image.shape[1:]:
+        image = form.images[:1]
     try:
         with torch.no_grad():
             watch = _Watch(_plans(module, image))
@@ -415,7 +448,7 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     result = []
     for depth, (layer, site) in enumerate(watch.sites.items(), 1):
         size = tuple(site.activation.shape)
-        if size[0] != 1:
+        if layer in form.refused or size[0] != 1:
             continue
         units, rest = (size[1], size[2:]) if _kind(site) == "conv" else (size[-1], size[1:-1])
         result.append(Tap(layer, depth, _kind(site), units, rest, not site.plan.positive))

@@ -1,12 +1,14 @@
 """Names of layers in a config that its network does not have: run, plan and list of layers tell them alike."""
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from unitscope.errors import UserError
 
 
-def refuse_unknown_layers(layers: Iterable[str], known: Collection[str], model: str, where: str) -> None:
+def refuse_unknown_layers(
+    layers: Iterable[str], known: Collection[str], model: str, where: str, left_out: Mapping[str, str] | None = None
+) -> None:
     """Refuse layers that a network does not have.
 
     Args:
@@ -14,15 +16,22 @@ def refuse_unknown_layers(layers: Iterable[str], known: Collection[str], model: 
         known: Names of the network's layers.
         model: Name of the architecture.
         where: Key of the config that names them.
+        left_out: Why other layers cannot be tapped, by name.
 
     Raises:
         UserError: A name is not among the layers.
     """
     for layer in layers:
-        if layer not in known:
-            close = difflib.get_close_matches(layer, known, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+        if layer in known:
+            continue
+        if left_out and layer in left_out:
             raise UserError(
-                f"{where} names {layer!r}, which the network {model} does not have.{hint} Its layers are: "
-                f"{', '.join(known)}."
+                f"{where} names {layer!r}, which cannot be analyzed in the network {model}: {left_out[layer]}. Its "
+                f"layers are: {', '.join(known)}."
             )
+        close = difflib.get_close_matches(layer, known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(
+            f"{where} names {layer!r}, which the network {model} does not have.{hint} Its layers are: "
+            f"{', '.join(known)}."
+        )

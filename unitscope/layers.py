@@ -24,7 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unitscope.console import log
 from unitscope.errors import UserError
-from unitscope.forms import Form, arrange, close, form_of, like, with_arranged_images
+from unitscope.forms import Form, arrange, close, form_of, like, refuse_layers, same_logits, with_arranged_images
 from unitscope.nonlinearities import elementwise, is_positive, is_rectifier, keeps_values
 from unitscope.normalization import network_of
 from unitscope.tracing import METADATA, NORMS, TRANSPARENT, is_plain, trace
@@ -119,8 +119,8 @@ class Split:
 def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     """List the layers that can be tapped, in the order of computation.
 
-    A layer whose output has not the images along its first axis (attention within windows) has no activation for an
-    image, and is left out.
+    A layer whose output does not have the images along its first axis (attention within windows, a loop over images,
+    learned queries) has no activation for each image, and is left out, as is one that is not called for every image.
 
     Args:
         module: The network, in eval mode.
@@ -133,13 +133,13 @@ def taps(module: nn.Module, shape: Sequence[int]) -> list[Tap]:
     if traced is None:
         return _hooks().taps(module, shape)
     sites = _sites(traced)
-    shapes = _Shapes(traced).of(shape)
+    shapes, refused = _Shapes(traced).of(shape), form_of(module).refused
     found = tuple((layer, site.unrecognized) for layer, site in sites.items())
     say_unrecognized(type(network_of(module)).__name__, found)
     result = []
     for depth, (layer, site) in enumerate(sites.items(), 1):
         size = shapes[site.activation]
-        if size[0] != 1:
+        if layer in refused or size[0] != 1:
             continue
         units, rest = (size[1], size[2:]) if site.kind == "conv" else (size[-1], size[1:-1])
         result.append(Tap(layer, depth, site.kind, units, tuple(rest), site.signed))
@@ -154,13 +154,18 @@ def left_out(module: nn.Module, known: Sequence[Tap]) -> dict[str, str]:
         known: What `taps` lists of it.
     """
     tapped_paths = {re.sub(r"-call\d+$", "", each.layer) for each in known}
-    parts = dict(module.named_modules())
+    parts, refused = dict(module.named_modules()), form_of(module).refused
     reasons = {}
     for path, part in parts.items():
         parent = parts.get(path.rpartition(".")[0])
         if path in tapped_paths or not path:
-            continue
-        if isinstance(part, nn.Conv2d | nn.Linear):
+            # Further calls of a module that is tapped at its first.
+            reasons.update(
+                {call: reason for call, reason in refused.items() if path and call.startswith(f"{path}-call")}
+            )
+        elif path in refused:
+            reasons[path] = refused[path]
+        elif isinstance(part, nn.Conv2d | nn.Linear):
             attention = isinstance(parent, nn.MultiheadAttention)
             reasons[path] = (
                 "attention uses its weights without calling it"
@@ -187,6 +192,7 @@ def tap(module: nn.Module, layer: str, shape: Sequence[int]) -> Tap:
     Raises:
         UserError: There is no such layer; the message lists those that there are.
     """
+    refuse_layers(module, [layer])
     known = {candidate.layer: candidate for candidate in taps(module, shape)}
     _check([layer], known)
     return known[layer]
@@ -204,6 +210,7 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
         A function from images (images, channels, height, width) to the pre-activations (images, units) and the
         activations (images, units), both read out. They are the same tensor where no nonlinearity follows.
     """
+    refuse_layers(module, [layer])
     traced = traced_of(module)
     if traced is None:
         return _hooks().prefix(module, layer, readout)
@@ -214,6 +221,7 @@ def prefix(module: nn.Module, layer: str, readout: str) -> Callable[[Tensor], tu
 
 def tapped(module: nn.Module, layer: str) -> Tapped:
     """Return the network at the tap of a layer, in pieces from which its units can be computed one by one."""
+    refuse_layers(module, [layer])
     traced = traced_of(module)
     if traced is None:
         return _hooks().tapped(module, layer)
@@ -263,9 +271,11 @@ def readouts(module: nn.Module, layers: Iterable[str], readout: str) -> Callable
 
     What no named layer depends on is not computed, and a map is freed as soon as it has been read out.
     """
+    layers = list(layers)
+    refuse_layers(module, layers)
     traced = traced_of(module)
     if traced is None:
-        return _hooks().readouts(module, list(layers), readout)
+        return _hooks().readouts(module, layers, readout)
     sites = [site_of(traced, layer) for layer in layers]
     read = [_add_readout(traced.graph, site.activation, site.kind, readout) for site in sites]
     return _cut(traced, [], tuple(read))
@@ -277,6 +287,7 @@ def split(module: nn.Module, layer: str) -> Split:
     Where a convolution or a linear layer alone reads the activation, through poolings at most, the suffix starts behind
     it: what one unit changes there is the answer to a single channel.
     """
+    refuse_layers(module, [layer])
     form, traced = form_of(module), traced_of(module)
     if traced is None:
         return _hooks().split(module, layer)
@@ -321,7 +332,7 @@ def _same_logits(cut: Split, form: Form) -> bool:
     assert form.images is not None and form.logits is not None
     with torch.no_grad():
         _, *live = cut.prefix(form.images)
-        return close(cut.suffix(*live), form.logits)
+        return same_logits(cut.suffix(*live), form.logits)
 
 
 def _same_changes(plain: Split, behind: Split, axis: int, images: Tensor) -> bool:
@@ -334,7 +345,7 @@ def _same_changes(plain: Split, behind: Split, axis: int, images: Tensor) -> boo
         clamped.narrow(axis, 0, 1).zero_()
         _, later, *others = behind.prefix(images)
         changed = later + behind.change(0, own, torch.zeros_like(own))
-        return close(behind.suffix(changed, *others), plain.suffix(clamped, *live))
+        return same_logits(behind.suffix(changed, *others), plain.suffix(clamped, *live))
 
 
 def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
@@ -348,6 +359,7 @@ def held(module: nn.Module, layers: Sequence[str]) -> Callable[..., Tensor]:
         A function from images and, for each of the layers in turn, `removed` (units,) and `values` (units,) to the
         network's output. Each layer is held on what reaches it, so that what is held before it is felt.
     """
+    refuse_layers(module, layers)
     traced = traced_of(module)
     if traced is None:
         return _hooks().held(module, layers)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from unitscope.console import log
 from unitscope.errors import UserError
@@ -59,7 +59,8 @@ def outputs_from(described: Mapping[str, Any]) -> Outputs:
 
 
 def _at(returned: Any, path: Sequence[Key]) -> Any:
-    if not path and not isinstance(returned, Tensor):
+    # A symbol stands for what the network was seen to return.
+    if not path and not isinstance(returned, Tensor | fx.Proxy):
         # While they are trained, torchvision's googlenet and inception_v3 return auxiliary logits beside their own.
         if not isinstance(getattr(returned, "logits", None), Tensor):
             raise UserError(

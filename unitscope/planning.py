@@ -19,8 +19,9 @@ from unitscope.ascent import Parametrization, Recipe, ascend, begin
 from unitscope.cumulative import DIRECTIONS
 from unitscope.datasets import open_dataset
 from unitscope.devices import wait_for
+from unitscope.faithful import taps
 from unitscope.folders import class_count, listed
-from unitscope.layers import Tap, split, taps
+from unitscope.layers import Tap, split
 from unitscope.networks import build, freeze, normalized
 from unitscope.predictors import redundancy
 from unitscope.raw_data import MAY_BE_IDLE, collect, mode_of

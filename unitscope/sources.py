@@ -48,7 +48,9 @@ def make(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.
 
         return read_exported(settings["program"], shape)
     makers = {"built_in": _built_in, "torchvision": _torchvision, "timm": _timm, "python": _python}
-    return makers[source](model, options, shape, classes)
+    # Code of a module file may switch gradients off for all; the mode of the caller stays.
+    with torch.set_grad_enabled(torch.is_grad_enabled()):
+        return makers[source](model, options, shape, classes)
 
 
 def _built_in(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:

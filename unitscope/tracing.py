@@ -3,12 +3,16 @@
 What a layer is in such a graph is told by `unitscope.layers`.
 """
 
+import builtins
 import copy
 import inspect
 import operator
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeGuard, TypeVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, fx, nn
@@ -71,7 +75,7 @@ METADATA = {
 """Attributes, methods and functions that read what a tensor is like, and none of its values."""
 _NOT_TENSORS = METADATA | {
     *("item", "tolist", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "topk", "sort", "kthvalue"),
-    *("mode", "unique", "unique_consecutive", "aminmax", "frexp", "broadcast_tensors", "meshgrid", "getitem"),
+    *("mode", "unique", "unique_consecutive", "aminmax", "frexp", "broadcast_tensors", "meshgrid"),
     *("__index__", "__int__", "__float__", "__bool__"),
 }
 """Names of functions and methods whose result may be anything else than one tensor."""
@@ -96,10 +100,8 @@ class _TensorProxy(fx.Proxy):
     into a new value that readers of the old one do not see.
     """
 
-    _is_param = False
-    """What `isinstance(x, nn.Parameter)` asks."""
-
-    __class__ = property(lambda self: Tensor)
+    _is_param = _is_buffer = False
+    """What `isinstance(x, nn.Parameter)` and `isinstance(x, nn.Buffer)` ask."""
 
 
 def _augmented(function: Any) -> Any:
@@ -107,6 +109,41 @@ def _augmented(function: Any) -> Any:
         return self.tracer.create_proxy("call_function", function, (self, other), {})
 
     return change
+
+
+@contextmanager
+def _symbols_pass_for_tensors() -> Iterator[None]:
+    """Let `isinstance(x, torch.Tensor)` be true of a symbol, in Python alone.
+
+    C code asks Python's API instead. It would take a symbol whose class is that of tensors for one, and crash.
+    """
+    plain = builtins.isinstance
+
+    def passes(thing: Any, kinds: Any) -> bool:
+        if type(thing) is not _TensorProxy:
+            return plain(thing, kinds)
+        return plain(thing, kinds) or any(kind is Tensor for kind in _flat(kinds))
+
+    def _flat(kinds: Any) -> Iterator[Any]:
+        parts = kinds if plain(kinds, tuple) else getattr(kinds, "__args__", None)
+        yield from (kind for part in parts for kind in _flat(part)) if parts is not None else (kinds,)
+
+    with patch.object(builtins, "isinstance", passes):
+        yield
+
+
+@contextmanager
+def _own_gradients_refused() -> Iterator[None]:
+    """Let no function with a gradient of its own be traced: the graph would hold its forward pass alone."""
+    plain = inspect.getattr_static(torch.autograd.Function, "apply")
+
+    def apply(function: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(issubclass(type(value), fx.Proxy) for value in (*args, *kwargs.values())):
+            raise TypeError(f"it calls {function.__name__}, which has a gradient of its own")
+        return plain.__get__(None, function)(*args, **kwargs)
+
+    with patch.object(torch.autograd.Function, "apply", classmethod(apply)):
+        yield
 
 
 for _name in _OPERATORS:
@@ -145,7 +182,7 @@ class _Tracer(fx.Tracer):
         return super().proxy(node)
 
     def create_arg(self, a: Any) -> Any:
-        # torch.fx would take it for a constant: it is an instance of Tensor.
+        # torch.fx would take it for a constant: it passes for a Tensor.
         return a.node if issubclass(type(a), fx.Proxy) else super().create_arg(a)
 
     def _gives_tensor(self, node: fx.Node) -> bool:
@@ -156,6 +193,9 @@ class _Tracer(fx.Tracer):
             module = self.root.get_submodule(str(node.target))
             return not isinstance(module, nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention)
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        if name == "getitem":
+            # Of a tensor; of several, or of a shape, it may be anything.
+            return bool(getattr(node.args[0], "meta", {}).get("tensor"))
         if name == "getattr":
             return node.args[1] in _TENSOR_ATTRIBUTES
         # Maxima along an axis come with their places, norms of an axis with nothing.
@@ -174,7 +214,11 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
     """
     name = type(network_of(module)).__name__
     try:
-        traced = fx.GraphModule(module, _Tracer().trace(module))
+        # The network's code may keep symbols: in a copy, so that the module is as it was.
+        copied = _sharing_tensors(module)
+        with _symbols_pass_for_tensors(), _own_gradients_refused():
+            graph = _Tracer().trace(copied)
+        traced = fx.GraphModule(copied, graph)
     # Whatever the network's own code raises when it is run on symbols.
     except Exception as error:
         _say_untraceable(name, str(error).partition("\n")[0])
@@ -192,6 +236,23 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
         return None
     traced.recompile()
     return traced
+
+
+def _sharing_tensors(module: nn.Module) -> nn.Module:
+    """Return a copy of a network that shares its tensors, and nothing else that its code may change.
+
+    A graph as torch.fx makes it keeps nothing, and its class cannot be copied.
+    """
+    if isinstance(network_of(module), fx.GraphModule):
+        return module
+    memo: dict[int, Any] = {}
+    for part in (*module.modules(), *network_of(module).modules()):
+        if isinstance(part, torch.jit.ScriptModule):
+            memo[id(part)] = part
+            continue
+        for values in (vars(part), part._parameters, part._buffers):
+            memo.update({id(value): value for value in values.values() if isinstance(value, Tensor)})
+    return copy.deepcopy(module, memo)
 
 
 class _NoSuchOperation(Exception):

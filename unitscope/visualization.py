@@ -178,6 +178,8 @@ def share_of_multiplications(module: nn.Module, layer: str, shape: Sequence[int]
 # --- a layer's images ------------------------------------------------------------------------------------------------
 
 
+# Code of a network may have switched gradients off for all.
+@torch.enable_grad()
 def activation_maximization(
     module: nn.Module,
     layer: str,

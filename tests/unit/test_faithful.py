@@ -1,5 +1,7 @@
 """Every form of a network computes what the network computes, or another form is taken, or it is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from unitscope.ascent import Recipe
 from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, faithful
-from unitscope.forms import arrange, close, form_of
+from unitscope.forms import arrange, close, form_of, same_logits
 from unitscope.networks import accept_pixels, freeze, normalized
 from unitscope.targets import own_unit, whole_layer
 from unitscope.tracing import trace
@@ -508,3 +510,281 @@ def test_the_check_of_repeats_keeps_no_more_than_one_image_of_each_layer():
         patch.setattr(checking, "_run", run)
         check_repeats(module, IMAGES)
     assert sizes and set(sizes) == {1}
+
+
+# --- layers without one row for each image ---------------------------------------------------------------------------
+
+
+class Rows(nn.Module):
+    """A network with convolutions a and b and a linear layer mid, in some way of handling a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3, padding=1)
+        self.mid, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def features(self, x):
+        return torch.relu(self.b(torch.relu(self.a(x)))).mean((2, 3))
+
+    def forward(self, x):
+        return self.last(torch.relu(self.mid(self.features(x))))
+
+
+class LoopOverImages(Rows):
+    def forward(self, x):
+        return torch.cat([super(LoopOverImages, self).forward(x[i : i + 1]) for i in range(len(x))])
+
+
+class LoopOverParts(Rows):
+    def forward(self, x):
+        return torch.cat([super(LoopOverParts, self).forward(part) for part in x.split(4)])
+
+
+class SequenceFirst(Rows):
+    def __init__(self):
+        super().__init__()
+        self.memory = nn.LSTM(6, 6)
+
+    def forward(self, x):
+        found, _ = self.memory(self.features(x)[None])
+        return self.last(torch.relu(self.mid(found))[0])
+
+
+class LearnedQuery(Rows):
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(1, 1, 6))
+
+    def forward(self, x):
+        return self.last(self.features(x) * self.mid(self.query)[:, 0])
+
+
+class Turned(Rows):
+    def forward(self, x):
+        return self.last(torch.relu(self.mid(self.features(x).flip(0))).flip(0))
+
+
+class Centered(Rows):
+    """The means over the maps of b are 0 but for rounding."""
+
+    def __init__(self):
+        super().__init__()
+        self.b = nn.Conv2d(6, 6, 1, bias=False)
+
+    def features(self, x):
+        return self.b(F.instance_norm(self.a(x))).square().mean((2, 3))
+
+
+class EarlyExit(Rows):
+    """Ends after its first convolution where an image is bright."""
+
+    def forward(self, x):
+        shallow = self.a(x)
+        if x.mean() > 0.7:
+            return self.last(shallow.mean((2, 3)))
+        return self.last(torch.relu(self.mid(torch.relu(self.b(torch.relu(shallow))).mean((2, 3)))))
+
+
+class Experts(Rows):
+    """Every image goes to one of two linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(6, 6)
+
+    def forward(self, x):
+        values = self.features(x)
+        out = torch.zeros_like(values)
+        bright = x.mean((1, 2, 3)) > 0.7
+        for chosen, expert in ((bright, self.mid), (~bright, self.other)):
+            if chosen.any():
+                out = out.index_put((chosen,), torch.relu(expert(values[chosen])))
+        return self.last(out)
+
+
+BRIGHT_FIRST = torch.cat([0.9 + 0.1 * IMAGES[:1], 0.5 * IMAGES[1:3]])
+
+
+@pytest.mark.parametrize(
+    ("network", "expected", "reason"),
+    [
+        (Rows, ["a", "b", "mid", "last"], ""),
+        (Centered, ["a", "b", "mid", "last"], ""),
+        (LoopOverImages, [], "shape"),
+        (LoopOverParts, [], "called once for all|shape"),
+        (SequenceFirst, ["a", "b", "last"], r"shape \(1, 5, 6\) for 5 images"),
+        (LearnedQuery, ["a", "b", "last"], r"shape \(1, 1, 6\) for 5 images"),
+        (Turned, ["a", "b", "last"], "among others"),
+        (EarlyExit, ["last"], "called once for all|differs between images"),
+        (Experts, ["a", "b", "last"], "called once for all|shape"),
+    ],
+)
+def test_layers_without_one_row_for_each_image_are_left_out_with_a_reason(network, expected, reason):
+    torch.manual_seed(0)
+    module = quiet(network())
+    faithful(module, BRIGHT_FIRST)
+    known = layers.taps(module, SIZE)
+    assert [tap.layer for tap in known] == expected
+    left = {path: told for path, told in layers.left_out(module, known).items() if path in ("a", "b", "mid", "last")}
+    assert set(left) == {"a", "b", "mid", "last"} - set(expected)
+    for layer, told in left.items():
+        assert re.search(reason, told)
+        uses = [
+            lambda layer=layer: layers.readouts(module, [layer], "mean"),
+            lambda layer=layer: layers.prefix(module, layer, "mean"),
+            lambda layer=layer: layers.split(module, layer),
+            lambda layer=layer: layers.held(module, [layer]),
+            lambda layer=layer: layers.tapped(module, layer),
+            lambda layer=layer: layers.tap(module, layer, SIZE),
+        ]
+        for use in uses:
+            with pytest.raises(UserError, match=f"The layer '{layer}' has no activation for each image: .*({reason})"):
+                use()
+
+
+def test_a_layer_that_later_images_reach_otherwise_is_refused_then():
+    module = quiet(EarlyExit())
+    # None of the examples leaves early.
+    faithful(module, 0.5 * IMAGES)
+    assert [tap.layer for tap in layers.taps(module, SIZE)] == ["a", "b", "mid", "last"]
+    for layer, words in (("b", "not on these images"), ("a", "the nonlinearity after it is missing")):
+        read = layers.readouts(module, [layer], "mean")
+        assert read(0.5 * IMAGES)[0].shape == (4, 6)
+        with pytest.raises(UserError, match=words):
+            read(BRIGHT_FIRST[:1])
+
+
+def test_a_layer_that_later_sees_a_part_of_a_batch_is_refused_then():
+    class Halves(Rows):
+        def forward(self, x):
+            return torch.cat([super(Halves, self).forward(part) for part in x.split(8)])
+
+    module = quiet(Halves())
+    faithful(module, IMAGES)
+    read = layers.readouts(module, ["b"], "mean")
+    assert read(IMAGES)[0].shape == (4, 6)
+    with pytest.raises(UserError, match="8 of 12 images at a time"):
+        read(IMAGES.repeat(3, 1, 1, 1))
+
+
+class Squeezing(Rows):
+    def features(self, x):
+        return F.adaptive_avg_pool2d(torch.relu(self.a(x)), 1).squeeze()
+
+
+def test_a_network_that_does_not_take_one_image_alone_is_refused_with_the_likely_cause():
+    with pytest.raises(
+        UserError, match=r"not one image alone.*\(3,\) instead of \(1, 3\).*squeeze\(\) without an axis"
+    ):
+        faithful(quiet(Squeezing()), IMAGES)
+
+    class Failing(Squeezing):
+        def forward(self, x):
+            return super().forward(x)[:, :3]
+
+    with pytest.raises(UserError, match=r"not one image alone \(IndexError.*squeeze\(\) without an axis"):
+        faithful(quiet(Failing()), IMAGES)
+
+
+# --- logits under a mask ---------------------------------------------------------------------------------------------
+
+
+class Masked(Rows):
+    """A mask leaves the last class out; another network where symbols run through it."""
+
+    def __init__(self, value, traced_differently):
+        super().__init__()
+        self.value, self.traced_differently = value, traced_differently
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        logits = super().forward(x)
+        if self.traced_differently and type(logits) is torch.Tensor:
+            logits = 1.01 * logits
+        return logits + torch.tensor([0.0, 0.0, 0.0, self.value])
+
+
+@pytest.mark.parametrize("value", [-1e9, -1e4, 0.0])
+def test_a_masked_class_does_not_hide_that_the_others_differ(value):
+    for differently in (False, True):
+        assert faithful(quiet(Masked(value, differently)), IMAGES).traced is not differently
+
+
+def test_a_masked_class_does_not_hide_what_differs_from_pass_to_pass():
+    class Noisy(Masked):
+        def forward(self, x):
+            return super().forward(x) * (1 + 0.01 * torch.randn(1))
+
+    with pytest.raises(UserError, match="gives another answer when it runs again"):
+        check_repeats(quiet(Noisy(-1e9, False)), IMAGES)
+
+
+def test_infinite_masks_are_refused_as_masks():
+    with pytest.raises(UserError, match=r"-inf for every image in output 3 .* finite number"):
+        faithful(quiet(Masked(-torch.inf, False)), IMAGES)
+
+
+def test_small_logits_beside_large_ones_may_round():
+    large = torch.tensor([[10.0, 1e-3], [20.0, 2e-3]])
+    rounded = large + torch.tensor([1e-5, 1e-6])
+    assert same_logits(large, rounded) and same_logits(large, large)
+    assert not same_logits(large, large + torch.tensor([0.0, 1e-2]))
+    assert not same_logits(large, large[:1]) and same_logits(large * torch.inf, large * torch.inf)
+
+
+# --- networks that keep something, or change what they are given -----------------------------------------------------
+
+
+class Counted(Rows):
+    """Adds what a buffer holds, and changes that in every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(1))
+
+    def forward(self, x):
+        self.passes += 1
+        return super().forward(x) + self.passes
+
+
+class CountedOutside(Rows):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        return super().forward(x) + self.passes
+
+
+@pytest.mark.parametrize(
+    ("network", "cause"),
+    [(Counted, "Its buffer 'passes' changes in eval mode"), (CountedOutside, "the same random numbers of torch, too")],
+)
+def test_what_differs_from_pass_to_pass_is_told_by_what_was_seen(network, cause):
+    with pytest.raises(UserError, match=f"when it runs again.*{cause}") as caught:
+        check_repeats(quiet(network()), IMAGES)
+    assert "It draws" not in str(caught.value)
+
+
+def test_the_buffer_that_changes_is_named_where_no_form_agrees():
+    with pytest.raises(UserError, match="Its buffer 'passes' changes in eval mode"):
+        faithful(quiet(Counted()), IMAGES)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_network_may_change_its_input_in_place(traced):
+    class Changing(Rows):
+        def forward(self, x):
+            x.sub_(0.5).mul_(2)
+            if not traced and x.sum() > 1e9:
+                return x
+            return super().forward(x)
+
+    module, kept = quiet(Changing()), IMAGES.clone()
+    expected = module(IMAGES.clone())
+    check_repeats(module, IMAGES)
+    form = faithful(module, IMAGES)
+    assert form.traced is traced and torch.equal(IMAGES, kept)
+    cut = layers.split(module, "b")
+    for _ in range(2):
+        assert close(cut.suffix(*cut.prefix(form.arranged(IMAGES))[1:]), expected)
+    assert torch.equal(IMAGES, kept)

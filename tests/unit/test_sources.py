@@ -280,3 +280,16 @@ def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):
         with pytest.raises(UserError, match=r"'os:system'.*called only where it is named"):
             load_checkpoint(tmp_path / "y.pt", python=named)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_module_file_switches_no_gradients_off(tmp_path, monkeypatch):
+    (tmp_path / "without_gradients.py").write_text(
+        "import torch\ntorch.set_grad_enabled(False)\ndef network(shape, classes):\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        build(settings("python", "without_gradients:network"), (3, 2, 2), 2)
+        assert torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)

@@ -419,3 +419,9 @@ def test_no_batch_that_is_scored_leaves_a_tensor_behind():
     scored = alive[10:]
     # While a batch is computed, the one before is still there.
     assert all(len(set(scored[number::3][1:])) == 1 for number in range(3))
+
+
+def test_images_are_made_though_gradients_are_switched_off():
+    expected = made()
+    with torch.no_grad():
+        assert same(made(), expected)
