@@ -386,7 +386,7 @@ def test_a_state_that_a_forward_pass_changes_is_compared_from_the_same_one(tmp_p
     check_rebuilt(module, described_so)
     save_checkpoint(tmp_path / "x.pt", module, described_so)
     # By the check of its forms, which comes after that of its logits.
-    with pytest.raises(UserError, match="depend on how often it has run"):
+    with pytest.raises(UserError, match="Its buffer 'seen' changes in eval mode"):
         load_checkpoint(tmp_path / "x.pt", python=network["model"])
 
 
