@@ -31,14 +31,14 @@ export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 export MPLCONFIGDIR := $(CURDIR)/.snakemake/cache/matplotlib
 endif
 # The default config is read without being named, as by a plain `snakemake`.
-STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile "$(CONFIG)")
+STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
 .PHONY: run lint check test verify plan bench report push restore clean faults fuzz lock
 run: $(VENV)/run.installed
-	@python scripts/check.py --config "$(CONFIG)"
+	@python scripts/check.py --config $(CONFIG)
 	@python scripts/unlock.py
 	snakemake --cores 8 --resources gpu=1 $(STUDY)
-	@python scripts/summary.py --config "$(CONFIG)"
+	@python scripts/summary.py --config $(CONFIG)
 
 # Each worker takes the next test that is left; those that share what is costly to prepare stay on one (tests/conftest.py).
 PYTEST := pytest --numprocesses auto
@@ -61,7 +61,7 @@ verify: $(VENV)/test.installed
 	$(PYTEST) --maxfail 20 --durations 20 -m verify
 
 plan: $(VENV)/run.installed
-	@python scripts/plan.py --config "$(CONFIG)"
+	@python scripts/plan.py --config $(CONFIG)
 
 faults: $(VENV)/test.installed
 	@python tests/faults/faults.py
@@ -77,10 +77,10 @@ restore: $(VENV)/run.installed
 	@python scripts/restore.py
 
 clean: $(VENV)/run.installed
-	@python scripts/clean.py --config "$(CONFIG)" $(if $(filter yes,$(CLEAN)),--yes)
+	@python scripts/clean.py --config $(CONFIG) $(if $(filter yes,$(CLEAN)),--yes)
 
 report: $(VENV)/run.installed
-	@python scripts/report.py --config "$(CONFIG)"
+	@python scripts/report.py --config $(CONFIG)
 
 bench: $(VENV)/bench.installed
 	env -u OMP_WAIT_POLICY -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ python benchmarks/bench.py
