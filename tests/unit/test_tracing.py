@@ -65,6 +65,7 @@ assert [(tap.layer, tap.signed) for tap in layers.taps(module, (3, 8, 8))] == [(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", COMPILED.values(), ids=COMPILED)
 def test_compiled_code_refuses_symbols_and_hooks_follow_the_network(call, tmp_path):
     program = tmp_path / "program.py"
