@@ -402,6 +402,7 @@ def test_a_changed_file_of_cifars_is_not_read(tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_cifar10_as_a_folder_of_images(tmp_path):
     with tarfile.open(shared("cifar10.tar.gz")) as archive:
         archive.extractall(

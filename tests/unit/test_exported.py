@@ -511,7 +511,8 @@ def analysed_alike(module, **how):
     return known
 
 
-@pytest.mark.parametrize("decomposed", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("name", sorted(set(nonlinearities._NAMES.values())))
 def test_a_nonlinearity_known_from_python_is_known_in_a_program(name, decomposed):
     module = quiet(Bends(python_forms(name)))

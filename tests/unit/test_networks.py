@@ -666,6 +666,7 @@ def test_a_head_needs_features_and_images_that_fit():
         build({**settings("vgg16", "torchvision"), "head": FEATURES}, (3, 16, 16), 4)
 
 
+@pytest.mark.slow
 def test_shared_features_of_vgg16_fit_torchvisions_and_the_built_in_one():
     path = shared("vgg16_imagenet_features_fp16.safetensors")
     state = read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest())

@@ -437,6 +437,7 @@ def test_the_script_goes_on_from_nothing_that_other_files_were_read_for(tmp_path
         assert ("goes on behind epoch" in log.read_text()) == goes_on
 
 
+@pytest.mark.slow
 def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits):
     state = build(NETWORK, (1, 28, 28), 3).state_dict()
     torch.save(state, tmp_path / "w.pt")
