@@ -255,7 +255,12 @@ class _Rebuilt:
         self.values: dict[fx.Node, fx.Node] = {}
         flat = fx.Graph()
         flat.output(_inline(exported.graph_module, flat, {}))
+        # What is computed from the images.
+        self.of_images: set[fx.Node] = set()
         for node in flat.nodes:
+            given = node.op == "placeholder" and node.name not in self.names
+            if given or self.of_images.intersection(node.all_input_nodes):
+                self.of_images.add(node)
             self._add(node)
 
     def module(self) -> nn.Module:
@@ -314,7 +319,7 @@ class _Rebuilt:
             return self.graph.call_function(function, tuple(fx.node.map_arg(given, self._value)))
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
         rest = {name: value for name, value in kwargs.items() if name != "device"}
-        if source is not None and self._of_images(source):
+        if source in self.of_images:
             # What is made from the images lies where they do.
             if operator == "to":
                 kinds = [value for value in (*args[1:], *rest.values()) if isinstance(value, torch.dtype)]
@@ -342,15 +347,6 @@ class _Rebuilt:
             # Who reads the old value from here on reads the new one.
             self.values[source] = made
         return made
-
-    def _of_images(self, node: fx.Node) -> bool:
-        """Return whether a value of the flat graph is computed from the images."""
-        seen, waiting = {node}, [node]
-        while waiting:
-            new = set(waiting.pop().all_input_nodes) - seen
-            seen |= new
-            waiting += new
-        return any(each.op == "placeholder" and each.name not in self.names for each in seen)
 
     def layer(self, node: fx.Node, module: nn.Module, operands: Sequence[Any], own: Sequence[str]) -> fx.Node | None:
         """Return a call of a module that holds the tensors `operands` under the names `own`; None where it cannot."""

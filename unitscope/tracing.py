@@ -153,19 +153,6 @@ for _name in _OPERATORS:
 class _Tracer(fx.Tracer):
     """Traces a network down to its layers, those of classes made from torch's own included."""
 
-    def __init__(self) -> None:
-        # Torch itself takes a symbol that passes for a tensor for a number in `where(x > 0, x, 0)`, and crashes.
-        super().__init__(autowrap_functions=(torch.where,))
-        self._autowrap_search.append(torch)
-
-    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
-        graph = super().trace(root, concrete_args)
-        for node in graph.nodes:
-            if node.target is torch.where:
-                # Else the code of the graph would let torch.fx look for it in every later tracing.
-                node.meta.pop("is_wrapped", None)
-        return graph
-
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, (nn.Conv2d, nn.Linear, *NORMS)) or super().is_leaf_module(m, module_qualified_name)
 
