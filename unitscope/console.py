@@ -7,6 +7,7 @@ A user's mistake ends in one paragraph and exit code 1; the traceback goes into 
 import argparse
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -107,6 +108,9 @@ def run(
         if code is not None:
             code.check()
         log.info("%s: %d MiB", PEAK_MEMORY, peak_memory())
+        # Nothing need be searched for cycles where the process ends: 0.4 of the 2.4 s that a job takes to load PyTorch
+        # and to end (`time python -c 'import torch'`, and with `; import gc; gc.freeze()`).
+        gc.freeze()
     except UserError as error:
         _fail(str(error), arguments.log)
     except KeyboardInterrupt:
