@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console, devices
+from unitscope import console, devices, program
 from unitscope.ablation import ablation
 from unitscope.artifacts import read_table, write_table
 from unitscope.datasets import open_dataset
@@ -26,7 +26,7 @@ COLUMNS = {(score, clamp): f"ablation_{score}{clamp}" for clamp in CLAMPS for sc
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--moments", type=Path, required=True, help="mean of each unit's map (.csv)")
     result.add_argument("--layer", required=True, help="name of the layer")
@@ -62,4 +62,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import console, devices
+from unitscope import console, devices, program
 from unitscope.activations import activations
 from unitscope.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
 from unitscope.datasets import Dataset, open_dataset
@@ -22,7 +22,7 @@ CHUNK = 16
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--taps", type=Path, required=True, help="the layers (.json)")
     result.add_argument(
@@ -102,4 +102,4 @@ def summarize(values: h5py.Dataset, group: h5py.Group) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

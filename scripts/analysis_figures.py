@@ -9,9 +9,9 @@ from typing import Any
 from unitscope import (
     analysis_figures,
     artifacts,
-    console,
     figures,
     inhibition_figures,
+    program,
     removal_figures,
     scale_figures,
     training_figures,
@@ -36,7 +36,7 @@ DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--of", choices=sorted(DRAWN), required=True, help="the analysis")
     result.add_argument("--tables", type=Path, nargs="+", required=True, help="its tables (.csv), as the figure asks")
     result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
@@ -53,4 +53,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from unitscope import analysis_claims, artifacts, atlas, claims, console
+from unitscope import analysis_claims, artifacts, atlas, claims, console, program
 from unitscope.answers import compared_in
 from unitscope.datasets import open_dataset
 from unitscope.exemplars import Exemplars
@@ -20,7 +20,7 @@ from unitscope.pictures import PER_SHEET
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
@@ -144,4 +144,4 @@ def read_natural(exemplars: Path, dataset: Path, album: atlas.Album) -> atlas.Na
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unitscope import console
+from unitscope import program
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    return console.study_parser(__doc__)
+    return program.study_parser(__doc__)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -20,4 +20,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unitscope import console, devices, preprocessing
+from unitscope import console, devices, preprocessing, program
 from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
@@ -34,7 +34,7 @@ from unitscope.weights import (
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
     result.add_argument("--settings", type=json.loads, required=True, help="the network's settings, as JSON")
     result.add_argument("--files", type=Path, nargs="*", default=[], help="files that your function reads, if any")
@@ -261,4 +261,4 @@ def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, 
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console
+from unitscope import artifacts, console, program
 from unitscope.analysis_claims import TABLES, Written, analysis_answers
 from unitscope.claims import Evidence, answers
 from unitscope.tables import stacked
@@ -14,7 +14,7 @@ from unitscope.tables import stacked
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--experiment", required=True, help="name of the experiment")
     result.add_argument("--units", type=Path, nargs="+", required=True, help="units.csv of it and of those compared")
     result.add_argument("--layers", type=Path, nargs="+", required=True, help="layers.csv of the same, in this order")
@@ -82,4 +82,4 @@ def written(arguments: argparse.Namespace, own: Evidence) -> Written:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -8,14 +8,14 @@ import argparse
 import os
 import subprocess
 
-from unitscope import console
+from unitscope import program
 from unitscope.config import read
 from unitscope.leftovers import leftovers, planned, remove
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.study_parser(__doc__)
+    result = program.study_parser(__doc__)
     result.add_argument("--yes", action="store_true", help="remove the files instead of only listing them")
     return result
 
@@ -46,4 +46,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main, in_project=True)
+    program.run(parser(), main, in_project=True)

@@ -4,12 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, tables
+from unitscope import artifacts, console, program, tables
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
     result.add_argument(
@@ -35,4 +35,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope import console, devices
+from unitscope import devices, program
 from unitscope.artifacts import read_table, write_table
 from unitscope.cumulative import (
     AREAS,
@@ -33,7 +33,7 @@ from unitscope.tables import columns
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--moments", type=Path, nargs="?", help="mean of each unit's map (.csv), to clamp to it")
     result.add_argument("--selectivity", type=Path, required=True, help="selectivity of all units (.csv)")
@@ -135,4 +135,4 @@ def measured(
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

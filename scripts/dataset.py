@@ -4,14 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import console
+from unitscope import program
 from unitscope.datasets import write_dataset
 from unitscope.raw_data import collect
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--settings", type=json.loads, required=True, help="the data set's settings, as JSON")
     result.add_argument("--output", type=Path, required=True, help="where the data set goes (.h5)")
     return result
@@ -23,4 +23,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, exemplars, summaries
+from unitscope import artifacts, console, exemplars, program, summaries
 from unitscope.errors import UserError
 
 TEST = 1
@@ -14,7 +14,7 @@ TEST = 1
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
     result.add_argument("--dataset", type=Path, required=True, help="the data set that they were made from (.h5)")
     result.add_argument("--output", type=Path, required=True, help="exemplars.h5 to write")
@@ -58,4 +58,4 @@ def rows_of_test(path: Path, labels: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

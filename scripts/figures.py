@@ -4,12 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, figures, image_figures, score_figures
+from unitscope import artifacts, console, figures, image_figures, program, score_figures
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
     result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 ...")
@@ -40,4 +40,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, graphs, tables
+from unitscope import artifacts, graphs, program, tables
 from unitscope.randomness import generator
 from unitscope.substitution import scales_of
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--images", type=Path, required=True, help="images/{layer}.{method}.h5")
     result.add_argument("--activations", type=Path, required=True, help="activations.h5, for the units' scales")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
@@ -89,4 +89,4 @@ def attributes(own: tables.Table, method: str, graph: graphs.Graph, units: np.nd
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import networkx as nx
 
-from unitscope import artifacts, console, figures, graph_figures, tables
+from unitscope import artifacts, figures, graph_figures, program, tables
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--measures", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.csv ...")
     result.add_argument("--degrees", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.degrees.csv ...")
     result.add_argument("--graphml", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.graphml ...")
@@ -43,4 +43,4 @@ def read_edges(path: Path) -> tuple[tuple[str, str], graph_figures.Edges]:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

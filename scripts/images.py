@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console, devices
+from unitscope import devices, program
 from unitscope.artifacts import Scratch, create_hdf5, read_table, sha256_of
 from unitscope.ascent import Recipe
 from unitscope.datasets import Dataset, open_dataset
@@ -19,7 +19,7 @@ from unitscope.visualization import activation_maximization
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), for the start 'mean'")
     result.add_argument("--moments", type=Path, nargs="?", help="mean and spread of each unit (.csv), for iam_z")
     result.add_argument("--layer", required=True, help="name of the layer")
@@ -104,4 +104,4 @@ def mean_of(dataset: Dataset, size: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import console
+from unitscope import program
 from unitscope.answers import Generated
 from unitscope.artifacts import create_hdf5, open_hdf5
 from unitscope.errors import UserError
@@ -16,7 +16,7 @@ from unitscope.errors import UserError
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--blocks", type=Path, nargs="+", required=True, help="the blocks, in order (.h5)")
     result.add_argument("--output", type=Path, required=True, help="where the images go (.h5)")
     return result
@@ -59,4 +59,4 @@ def origin(file: h5py.File) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console
+from unitscope import artifacts, program
 from unitscope.answers import compared_in
 from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
 from unitscope.tables import columns
@@ -12,7 +12,7 @@ from unitscope.tables import columns
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 ...")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
@@ -40,4 +40,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

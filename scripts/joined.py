@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from unitscope import console
+from unitscope import program
 from unitscope.artifacts import read_table, write_table
 from unitscope.tables import stacked
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--tables", type=Path, nargs="+", required=True, help="the tables (.csv), in order")
     result.add_argument("--output", type=Path, required=True, help="where the whole goes (.csv)")
     return result
@@ -22,4 +22,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console, devices
+from unitscope import devices, program
 from unitscope.answers import compared_in
 from unitscope.artifacts import open_hdf5, read_table, write_table
 from unitscope.datasets import open_dataset
@@ -23,7 +23,7 @@ from unitscope.understudies import COLUMNS, Plan, interaction_rows, interaction_
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--activations", type=Path, required=True, help="activations on real images (.h5)")
     result.add_argument("--images", type=Path, required=True, help="the images and what answers them (.h5)")
@@ -120,4 +120,4 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console
+from unitscope import program
 from unitscope.artifacts import read_table, write_table
 from unitscope.effects import bootstrapped, median
 from unitscope.randomness import generator
@@ -16,7 +16,7 @@ from unitscope.understudies import high
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--joint", type=Path, nargs="*", default=[], help="joint/{layer}.{method}.csv ...")
     result.add_argument("--settings", type=json.loads, required=True, help='{"resamples", "seed"}')
     result.add_argument("--output", type=Path, required=True, help="where the summary goes (.csv)")
@@ -52,4 +52,4 @@ def reason(n: int, units: int) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from unitscope import console
+from unitscope import program
 from unitscope.errors import UserError
 from unitscope.layer_names import refuse_unknown_layers
 from unitscope.layers import Tap, left_out
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("config", type=Path, help="the config (.yaml)")
     result.add_argument("experiment", help="name of an experiment in it")
     return result
@@ -56,4 +56,4 @@ def table(known: list[Tap], chosen: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unitscope import artifacts, console
+from unitscope import artifacts, program
 from unitscope.tables import columns
 
 OF_ANALYSES = {
@@ -36,7 +36,7 @@ COLUMNS = ("rule", "experiment", "jobs", "peak_mib", "seconds")
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument(
         "--experiments",
         type=json.loads,
@@ -85,7 +85,7 @@ def jobs_of(benchmark: Path) -> list[tuple[float, float]]:
     Snakemake looks at a job now and then; what the kernel saw at most stands at the end of the job's log.
     """
     log = benchmark.with_suffix(".log")
-    said = re.findall(rf"{console.PEAK_MEMORY}: (\d+) MiB", log.read_text(encoding="utf-8")) if log.exists() else []
+    said = re.findall(rf"{program.PEAK_MEMORY}: (\d+) MiB", log.read_text(encoding="utf-8")) if log.exists() else []
     with benchmark.open() as file:
         jobs = [(row["max_rss"], row["s"]) for row in csv.DictReader(file, delimiter="\t")]
     # Of a job that was over at once, Snakemake has seen nothing.
@@ -114,4 +114,4 @@ def benchmarks(folder: Path, rule: str, asked: Mapping[str, Any]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, console, tables
+from unitscope import artifacts, program, tables
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
     result.add_argument("--record", type=Path, required=True, help="record of its checkpoint (.json)")
     result.add_argument("--metrics", type=Path, required=True, help="metrics to write (.json)")
@@ -31,4 +31,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

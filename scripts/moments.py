@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console, devices
+from unitscope import console, devices, program
 from unitscope.activations import activations
 from unitscope.artifacts import write_table
 from unitscope.datasets import open_dataset
@@ -21,7 +21,7 @@ from unitscope.summaries import mean_and_std
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--readout", required=True, help="mean, max or center")
     result.add_argument("--settings", type=json.loads, required=True, help='{"batch", "compile"}')
@@ -54,4 +54,4 @@ def side_by_side(batches: Iterable[dict[str, np.ndarray]], advance: Callable[[in
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console
+from unitscope import artifacts, console, program
 from unitscope.natural import natural_substitution
 from unitscope.substitution import scales_of
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
     result.add_argument("--output", type=Path, required=True, help="natural.csv to write")
     return result
@@ -38,4 +38,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

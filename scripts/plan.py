@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unitscope import console, devices
+from unitscope import console, devices, program
 from unitscope.artifacts import canonical_json
 from unitscope.config import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
@@ -33,7 +33,7 @@ FLOW = (
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.study_parser(__doc__)
+    result = program.study_parser(__doc__)
     result.add_argument("--seconds", type=float, default=30.0, help="how long the calibration may take, about")
     result.add_argument(
         "--images",
@@ -258,4 +258,4 @@ def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main, in_project=True)
+    program.run(parser(), main, in_project=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console
+from unitscope import artifacts, console, program
 from unitscope.networks import load_checkpoint
 from unitscope.predictors import activity, redundancy, weight_norms
 from unitscope.sampling import halves
@@ -14,7 +14,7 @@ from unitscope.tables import stacked
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
     result.add_argument("--output", type=Path, required=True, help="predictors.csv to write")
     return result
@@ -59,4 +59,4 @@ def weights(module: object, layer: str) -> np.ndarray | None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -7,7 +7,7 @@ file which it was sent once.
 import argparse
 import subprocess
 
-from unitscope import console
+from unitscope import program
 from unitscope.errors import UserError
 from unitscope.ledger import gate, locked_rows, vouches
 from unitscope.leftovers import leftovers, planned
@@ -16,7 +16,7 @@ from unitscope.store import MENDED, Recorded, agrees, mend_lock, unsound_in_cach
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    return console.parser(__doc__)
+    return program.parser(__doc__)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -50,4 +50,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main, in_project=True)
+    program.run(parser(), main, in_project=True)

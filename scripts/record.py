@@ -9,7 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from unitscope import console
+from unitscope import program
 from unitscope.console import log
 from unitscope.contents import append_lines
 from unitscope.ledger import gate, write_lock
@@ -19,7 +19,7 @@ from unitscope.store import TOLD, agrees, links_out, stages, untold
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    return console.parser(__doc__)
+    return program.parser(__doc__)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -68,4 +68,4 @@ def ran(*command: str) -> bool:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -10,14 +10,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import artifacts, console, reliability
+from unitscope import artifacts, program, reliability
 from unitscope.reliability import Answers
 from unitscope.substitution import scales_of
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
@@ -72,4 +72,4 @@ def permuted_of(activations: h5py.File, settings: dict) -> dict[str, np.ndarray]
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

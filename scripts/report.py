@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from unitscope import console
+from unitscope import program
 from unitscope.config_files import read_all
 from unitscope.errors import UserError
 from unitscope.ledger import gate
@@ -13,7 +13,7 @@ from unitscope.ledger import gate
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.study_parser(__doc__)
+    result = program.study_parser(__doc__)
     result.add_argument("--output", type=Path, default=Path("report.html"), help="where the report goes (.html)")
     return result
 
@@ -30,4 +30,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main, in_project=True)
+    program.run(parser(), main, in_project=True)

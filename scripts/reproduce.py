@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from unitscope import console
+from unitscope import program
 from unitscope.config_files import read_all
 from unitscope.errors import UserError
 from unitscope.ledger import gate, write_lock
@@ -21,7 +21,7 @@ from unitscope.owners import Owners
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--config", type=Path, help="the config (.yaml), if it is not config.yaml")
     result.add_argument("--study", type=Path, default=Path("data/study"), help="what the stage `study` has written")
     result.add_argument("--target", nargs="+", required=True, help="files or target rules to bring up to date")
@@ -60,4 +60,4 @@ def study_has_changed(arguments: argparse.Namespace) -> bool:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main, in_project=True)
+    program.run(parser(), main, in_project=True)

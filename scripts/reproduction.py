@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from unitscope import artifacts, console, figures, image_figures, reproduction, score_figures
+from unitscope import artifacts, figures, image_figures, program, reproduction, score_figures
 from unitscope.datasets import open_dataset
 from unitscope.labels import SPLITS
 from unitscope.tables import method_name, methods_of
@@ -21,7 +21,7 @@ LENGTHS = ("network", "steps", "epochs")
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument(
         "--experiments",
         type=json.loads,
@@ -184,4 +184,4 @@ def cell(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -8,7 +8,7 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from unitscope import console
+from unitscope import console, program
 from unitscope.errors import UserError
 from unitscope.ledger import LOCK, gate
 from unitscope.store import MENDED, mend_lock
@@ -16,7 +16,7 @@ from unitscope.store import MENDED, mend_lock
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    return console.parser(__doc__)
+    return program.parser(__doc__)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -52,4 +52,4 @@ def run(*command: str, why: str) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main, in_project=True)
+    program.run(parser(), main, in_project=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import console, devices, scale
+from unitscope import console, devices, program, scale
 from unitscope.artifacts import open_hdf5, write_table
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.networks import load_checkpoint
@@ -19,7 +19,7 @@ from unitscope.selectivity import dead_units
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.network_parser(__doc__)
+    result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--activations", type=Path, required=True, help="activations on real images (.h5)")
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 ...")
@@ -85,4 +85,4 @@ def mean_of(dataset: Dataset, size: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, information, selectivity, summaries
+from unitscope import artifacts, console, information, program, selectivity, summaries
 from unitscope.labels import weaknesses
 
 INFORMATION = ("class_information", "class_information_permuted")
@@ -15,7 +15,7 @@ INFORMATION = ("class_information", "class_information_permuted")
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
     result.add_argument(
         "--settings",
@@ -76,4 +76,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

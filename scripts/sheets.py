@@ -4,13 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, figures, image_figures
+from unitscope import artifacts, console, figures, image_figures, program
 from unitscope.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 of the layer")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
@@ -36,4 +36,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

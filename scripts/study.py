@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unitscope import console
+from unitscope import program
 from unitscope.artifacts import write_json
 from unitscope.config import Study
 from unitscope.config_files import read
@@ -43,7 +43,7 @@ NO_RULE = [
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--config", type=Path, default=Path("config.yaml"), help="the config (.yaml)")
     result.add_argument(
         "--whole", action="store_true", help="one stage follows it as a whole: entries may stand for several trainings"
@@ -149,4 +149,4 @@ def digest(script: str) -> str:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

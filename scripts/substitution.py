@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console
+from unitscope import program
 from unitscope.answers import compared_in
 from unitscope.artifacts import open_hdf5, write_table
 from unitscope.substitution import scales_of, substitution
@@ -13,7 +13,7 @@ from unitscope.substitution import scales_of, substitution
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--images", type=Path, required=True, help="the layer's images and responses (.h5)")
     result.add_argument(
         "--activations", type=Path, nargs="?", help="activations on real images (.h5), for rs_z and rs_q"
@@ -55,4 +55,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

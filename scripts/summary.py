@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope import artifacts, console, tables
+from unitscope import artifacts, program, tables
 from unitscope.answers import compared
 from unitscope.figure_names import BY_LAYER, layer_figures, overviews
 from unitscope.ledger import locked_rows, other_versions
@@ -20,7 +20,7 @@ ANSWERS = ("responses", "preactivations")
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.study_parser(__doc__)
+    result = program.study_parser(__doc__)
     result.add_argument("--results", type=Path, default=Path("results"), help="folder of the experiments' results")
     return result
 
@@ -73,4 +73,4 @@ def figures(folder: Path, experiment: Mapping[str, Any], dataset: str | None) ->
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from unitscope import console, devices
+from unitscope import console, devices, program
 from unitscope.artifacts import write_json
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.faithful import check_repeats, example_images, faithful
@@ -19,7 +19,7 @@ from unitscope.normalization import OnPixels
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the network's data set (.h5), if it has one")
     result.add_argument("--checkpoint", type=Path, nargs="?", help="the network (.pt), where its weights are given")
     result.add_argument(
@@ -62,4 +62,4 @@ def untrained(settings: dict, dataset: Dataset) -> OnPixels:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

@@ -4,13 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console
+from unitscope import artifacts, program
 from unitscope.analysis_claims import training_answers
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--training", type=Path, required=True, help="training.csv of the entry")
     result.add_argument("--methods", type=json.loads, required=True, help="JSON: the methods that maximize")
     result.add_argument("--output", type=Path, required=True, help="claims.csv to write")
@@ -25,4 +25,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

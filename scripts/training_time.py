@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, console
+from unitscope import artifacts, program
 from unitscope.training_time import joined, training_rows
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--units", type=Path, nargs="+", required=True, help="units.csv of each checkpoint")
     result.add_argument("--layers", type=Path, nargs="+", required=True, help="layers.csv of each, in the same order")
     result.add_argument("--records", type=Path, nargs="+", required=True, help="its training record (.json), likewise")
@@ -29,4 +29,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

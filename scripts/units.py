@@ -6,12 +6,12 @@ Layer, method and unit of a row are read from the columns inside the tables, nev
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, console, tables
+from unitscope import artifacts, console, program, tables
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     result.add_argument("--experiment", required=True, help="name of the experiment")
     result.add_argument("--network", required=True, help="name of its network")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
@@ -41,4 +41,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

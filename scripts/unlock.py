@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from unitscope import console
+from unitscope import program
 from unitscope.errors import UserError
 from unitscope.store import MENDED, mend_lock
 
@@ -23,7 +23,7 @@ HOST = Path(".snakemake/unitscope_host")
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    return console.parser(__doc__)
+    return program.parser(__doc__)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -82,4 +82,4 @@ def working_here(program: str) -> list[psutil.Process]:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main)
+    program.run(parser(), main)

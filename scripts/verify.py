@@ -5,7 +5,7 @@ With --repair what is missing or damaged in the cache is put back from this fold
 
 import argparse
 
-from unitscope import console
+from unitscope import program
 from unitscope.errors import UserError
 from unitscope.ledger import locked_rows, other_versions
 from unitscope.store import Recorded, compare, missing, unsound_in_cache, unsound_in_store
@@ -13,7 +13,7 @@ from unitscope.store import Recorded, compare, missing, unsound_in_cache, unsoun
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    result = console.parser(__doc__)
+    result = program.parser(__doc__)
     place = result.add_mutually_exclusive_group()
     place.add_argument("--fetched", action="store_true", help="look whether the cache has them, and read nothing")
     place.add_argument("--cache", action="store_true", help="look into DVC's cache")
@@ -45,4 +45,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    console.run(parser(), main, in_project=True)
+    program.run(parser(), main, in_project=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from projects import ROOT
 
-from unitscope.console import caches
+from unitscope.program import caches
 
 PROGRAM = """
 import sys, time
-from unitscope import console
+from unitscope import console, program
 from unitscope.errors import UserError
 console.SECONDS_BETWEEN_LINES = 0.05
 
@@ -26,18 +26,18 @@ def main(arguments):
             advance(1)
     {ending}
 
-console.run(console.parser("A test."), main)
+program.run(program.parser("A test."), main)
 """
 
 
 HELD = """
-from unitscope import console
+from unitscope import program
 
 def main(arguments):
     print("working", flush=True)
     input()
 
-console.run(console.parser("x"), main)
+program.run(program.parser("x"), main)
 """
 
 
@@ -114,18 +114,18 @@ def test_an_error_is_a_paragraph_and_the_traceback_goes_into_the_log(tmp_path, e
 BY_HAND = """
 import json, sys
 from pathlib import Path
-from unitscope import console
+from unitscope import program
 
 def main(arguments):
     arguments.settings["steps"]
     open(arguments.table)
     arguments.output.write_text("")
 
-parser = console.parser("A step.")
+parser = program.parser("A step.")
 parser.add_argument("--settings", type=json.loads, required=True)
 parser.add_argument("--table", type=Path)
 parser.add_argument("--output", type=Path, required=True)
-console.run(parser, main)
+program.run(parser, main)
 """
 
 

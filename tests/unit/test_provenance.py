@@ -366,10 +366,10 @@ def running(project, change="pass", change_back="pass", asked=None):
     (project / "unitscope/late.py").write_text("VALUE = 1\n")
     script = project / "scripts/late.py"
     script.write_text(
-        "import time\nfrom pathlib import Path\nfrom unitscope import console\n\n\ndef main(arguments):\n"
+        "import time\nfrom pathlib import Path\nfrom unitscope import program\n\n\ndef main(arguments):\n"
         "    late = Path(__file__).parent.parent / 'unitscope/late.py'\n    " + change + "\n"
         "    from unitscope.late import VALUE\n    print('value', VALUE)\n    " + change_back + "\n\n\n"
-        "if __name__ == '__main__':\n    console.run(console.parser(''), main)\n"
+        "if __name__ == '__main__':\n    program.run(program.parser(''), main)\n"
     )
     asked = code_digest(script, project) if asked is None else asked
     command = [sys.executable, script, "--code", asked]
