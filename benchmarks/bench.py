@@ -32,9 +32,10 @@ from torch import nn
 from unitscope.ablation import ablation
 from unitscope.activations import activations
 from unitscope.ascent import Parametrization, Recipe, ascend, begin, start_image
+from unitscope.building import build, freeze
 from unitscope.devices import pixels
 from unitscope.layers import Tap, tapped, taps
-from unitscope.networks import build, freeze, load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.sampling import select_units
 from unitscope.substitution import representative_substitution
 from unitscope.visualization import activation_maximization, passes

@@ -11,7 +11,7 @@ from unitscope.ablation import ablation
 from unitscope.artifacts import read_table, write_table
 from unitscope.datasets import open_dataset
 from unitscope.layers import tap
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.sampling import balanced_sample, halves, select_units
 from unitscope.summaries import moments_of
 

@@ -13,7 +13,7 @@ from unitscope import console, devices, program
 from unitscope.activations import activations
 from unitscope.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
 from unitscope.datasets import Dataset, open_dataset
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.summaries import class_means, unit_blocks, unit_statistics
 
 CHUNK = 16

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from unitscope import console, devices, preprocessing, program
 from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
+from unitscope.building import build, classifier, normalized, output_count
+from unitscope.checkpoints import check_rebuilt, example_images, save_checkpoint
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
-from unitscope.faithful import check_repeats, example_images, faithful, warn_of_probabilities
-from unitscope.networks import build, check_rebuilt, classifier, normalized, output_count, save_checkpoint
+from unitscope.faithful import check_repeats, faithful, warn_of_probabilities
 from unitscope.normalization import OnPixels, outputs_of
 from unitscope.outputs import named_outputs
 from unitscope.sources import options_of, timm_weights, torchvision_weights

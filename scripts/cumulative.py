@@ -24,7 +24,7 @@ from unitscope.cumulative import (
 )
 from unitscope.datasets import open_dataset
 from unitscope.layers import Tap, taps
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.removal import Performance, cumulative_removal, joint_removal
 from unitscope.sampling import balanced_sample
 from unitscope.summaries import moments_of

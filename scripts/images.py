@@ -11,7 +11,7 @@ from unitscope.artifacts import Scratch, create_hdf5, read_table, sha256_of
 from unitscope.ascent import Recipe
 from unitscope.datasets import Dataset, open_dataset
 from unitscope.layers import tap
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.sampling import select_units
 from unitscope.summaries import moments_of
 from unitscope.visualization import activation_maximization

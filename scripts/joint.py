@@ -11,7 +11,7 @@ from unitscope.answers import compared_in
 from unitscope.artifacts import open_hdf5, read_table, write_table
 from unitscope.datasets import open_dataset
 from unitscope.layers import tap
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.randomness import generator
 from unitscope.removal import removal_by_batch
 from unitscope.sampling import balanced_sample, halves

@@ -15,7 +15,7 @@ from unitscope.activations import activations
 from unitscope.artifacts import write_table
 from unitscope.datasets import open_dataset
 from unitscope.layers import taps
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.summaries import mean_and_std
 
 

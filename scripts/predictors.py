@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope import artifacts, console, program
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.predictors import activity, redundancy, weight_norms
 from unitscope.sampling import halves
 from unitscope.tables import stacked

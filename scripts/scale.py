@@ -11,7 +11,7 @@ import numpy as np
 from unitscope import console, devices, program, scale
 from unitscope.artifacts import open_hdf5, write_table
 from unitscope.datasets import Dataset, open_dataset
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.rescaling import obstacle, recipes_to_remake
 from unitscope.sampling import balanced_sample, select_units
 from unitscope.selectivity import dead_units

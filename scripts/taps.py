@@ -9,12 +9,14 @@ import torch
 
 from unitscope import console, devices, program
 from unitscope.artifacts import write_json
+from unitscope.building import build, freeze, normalized
+from unitscope.checkpoints import example_images
 from unitscope.datasets import Dataset, open_dataset
-from unitscope.faithful import check_repeats, example_images, faithful
+from unitscope.faithful import check_repeats, faithful
 from unitscope.layer_names import refuse_unknown_layers
 from unitscope.layers import left_out, taps
-from unitscope.networks import build, freeze, load_checkpoint, normalized
 from unitscope.normalization import OnPixels
+from unitscope.opening import load_checkpoint
 
 
 def parser() -> argparse.ArgumentParser:

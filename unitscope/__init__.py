@@ -15,7 +15,7 @@ _HOME = {
     "activations": "activations",
     "class_means": "summaries",
     "class_selectivity": "selectivity",
-    "freeze": "networks",
+    "freeze": "building",
     "representative_substitution": "substitution",
     "spearman": "statistics",
     "taps": "faithful",

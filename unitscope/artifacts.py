@@ -1,7 +1,7 @@
 """Artifacts on disk: written whole or not at all, the same bytes for the same inputs, versioned and checked when read.
 
 HDF5 for arrays, CSV for tables, JSON for records. What is inside which file is decided by its writer in `scripts/`;
-tensors of checkpoints belong to `unitscope.networks`.
+tensors of checkpoints belong to `unitscope.checkpoints`.
 """
 
 import contextlib

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from unitscope.checkpoints import example_images
 from unitscope.console import log
 from unitscope.devices import pixels
 from unitscope.errors import UserError
@@ -26,27 +27,12 @@ from unitscope.layers import Tap, read_out, unit_axis
 from unitscope.layers import taps as layers_of
 from unitscope.normalization import network_of, refuse_scripts
 from unitscope.outputs import are_probabilities, tensors_in
-from unitscope.randomness import generator
 from unitscope.tracing import trace
 
 LAYERS = (nn.Conv2d, nn.Linear)
 INPUT = "input of "
-NOISE_IMAGES = 1
 TOGETHER = 5
 """Images of the pass whose rows are held against those of each image alone; more than small parts of a batch hold."""
-
-
-def example_images(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return images to hold forms of a network against it: real ones and noise.
-
-    Args:
-        images: Real ones, uint8 (images, height, width, channels); there may be none.
-        shape: (channels, height, width).
-    """
-    channels, height, width = shape
-    count = NOISE_IMAGES if len(images) else 3
-    noise = generator("example images").integers(0, 256, (count, height, width, channels), np.uint8)
-    return np.concatenate([images, noise]) if len(images) else noise
 
 
 def faithful(module: nn.Module, images: Tensor) -> Form:

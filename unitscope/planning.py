@@ -16,13 +16,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from unitscope.ascent import Parametrization, Recipe, ascend, begin
+from unitscope.building import build, freeze, normalized
 from unitscope.cumulative import DIRECTIONS
 from unitscope.datasets import open_dataset
 from unitscope.devices import wait_for
 from unitscope.faithful import taps
 from unitscope.folders import class_count, listed
 from unitscope.layers import Tap, split
-from unitscope.networks import build, freeze, normalized
 from unitscope.predictors import redundancy
 from unitscope.raw_data import MAY_BE_IDLE, collect, mode_of
 from unitscope.rescaling import recipes_to_remake

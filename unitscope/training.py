@@ -1,7 +1,7 @@
 """Training: stochastic gradient descent under a one-cycle schedule, linear heads on frozen features, evaluation.
 
 A training that was cut off goes on from its last finished epoch and ends in the same bytes. What is trained belongs to
-`unitscope.networks`.
+`unitscope.building`.
 """
 
 import io

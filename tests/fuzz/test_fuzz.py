@@ -31,8 +31,9 @@ from projects import ROOT, SMALL
 from torch import nn
 
 from unitscope.artifacts import create_hdf5, write_json, write_table
+from unitscope.building import build
+from unitscope.checkpoints import save_checkpoint
 from unitscope.datasets import Collection, write_dataset
-from unitscope.networks import build, save_checkpoint
 
 SECONDS = 120
 """Within which a file has to be read or refused."""

@@ -17,7 +17,7 @@ from unitscope.artifacts import open_hdf5, read_json, read_table, sha256_of
 from unitscope.datasets import open_dataset
 from unitscope.decoding import Decoder, inside
 from unitscope.errors import UserError
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.raw_data import collect
 from unitscope.study import load_study
 from unitscope.weights import read_program, read_state_dict

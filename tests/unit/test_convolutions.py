@@ -8,6 +8,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from unitscope.ascent import Recipe
+from unitscope.building import build, freeze
 from unitscope.convolutions import (
     Filters,
     LightConv2d,
@@ -15,7 +16,6 @@ from unitscope.convolutions import (
     lightened,
     suits,
 )
-from unitscope.networks import build, freeze
 from unitscope.visualization import activation_maximization, passes
 
 

@@ -14,11 +14,11 @@ from torch.nn.utils import prune
 from unitscope import faithful as checking
 from unitscope import hooks, layers
 from unitscope.ascent import Recipe
+from unitscope.building import accept_pixels, freeze, normalized
 from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.faithful import check_repeats, faithful
 from unitscope.forms import arrange, close, form_of, same_logits
-from unitscope.networks import accept_pixels, freeze, normalized
 from unitscope.targets import own_unit, whole_layer
 from unitscope.tracing import trace
 from unitscope.visualization import activation_maximization, passes

@@ -18,23 +18,14 @@ from real_images import ROOT, go_offline, shared
 from safetensors.torch import save
 from torch import nn
 
+from unitscope.building import _with_outputs, accept_pixels, build, classifier, freeze, normalized, output_count
+from unitscope.checkpoints import check_rebuilt, save_checkpoint
 from unitscope.devices import pixels
 from unitscope.errors import UserError
 from unitscope.forms import arrange
 from unitscope.layers import taps
-from unitscope.networks import (
-    _with_outputs,
-    accept_pixels,
-    build,
-    check_rebuilt,
-    classifier,
-    freeze,
-    load_checkpoint,
-    normalized,
-    output_count,
-    save_checkpoint,
-)
 from unitscope.normalization import network_of, outputs_of
+from unitscope.opening import load_checkpoint
 from unitscope.sources import torchvision_weights
 from unitscope.tracing import trace
 from unitscope.weights import aligned, load_weights, output_names, read_state_dict
@@ -524,7 +515,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
 def test_loading_imports_little(tmp_path):
     checkpoint(tmp_path / "x.pt")
     code = (
-        "import sys; from unitscope.networks import load_checkpoint; load_checkpoint(sys.argv[1]); "
+        "import sys; from unitscope.opening import load_checkpoint; load_checkpoint(sys.argv[1]); "
         "sys.exit(', '.join({'torchvision', 'torch._dynamo', 'pandas', 'safetensors'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from projects import ROOT
 
-from unitscope import artifacts, contents, devices, figures, ledger, networks, store
+from unitscope import artifacts, building, checkpoints, contents, devices, figures, ledger, store
 from unitscope.errors import UserError
 from unitscope.new_files import appended_file, new_file
 
@@ -25,8 +25,8 @@ def write_hdf5(path):
 def write_checkpoint(path):
     torch.manual_seed(0)
     description = {"source": "built_in", "model": "mlp", "options": {"widths": [2]}, "head": None, "input": [1, 2, 2]}
-    module = networks.build({**description, "seed": 0}, (1, 2, 2), 2)
-    networks.save_checkpoint(path, module, {**description, "mean": [0.0], "std": [1.0], "classes": ["a", "b"]})
+    module = building.build({**description, "seed": 0}, (1, 2, 2), 2)
+    checkpoints.save_checkpoint(path, module, {**description, "mean": [0.0], "std": [1.0], "classes": ["a", "b"]})
 
 
 def keep_piece(path):

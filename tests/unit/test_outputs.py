@@ -7,9 +7,9 @@ import pytest
 import torch
 from networks_by_hand import Residual, quiet
 
+from unitscope.building import normalized
 from unitscope.errors import UserError
 from unitscope.faithful import warn_of_probabilities
-from unitscope.networks import normalized
 from unitscope.outputs import Outputs, find_outputs, named_outputs, outputs_from
 
 LOGITS, FEATURES, MAPS = torch.rand(2, 3), torch.rand(2, 8), torch.rand(2, 3, 4, 4)
@@ -124,7 +124,7 @@ def test_outputs_that_look_like_probabilities_are_warned_of(caplog):
 
 
 def test_an_image_size_that_a_model_does_not_take_is_told_with_its_option():
-    from unitscope.networks import build
+    from unitscope.building import build
 
     settings = {"source": "torchvision", "model": "vit_b_16", "options": {}, "head": None}
     with torch.device("meta"):

@@ -12,10 +12,10 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
 
+from unitscope.building import build, normalized
 from unitscope.datasets import write_dataset
 from unitscope.decoding import Decoder
 from unitscope.errors import UserError
-from unitscope.networks import build, normalized
 from unitscope.preprocessing import differences, of_timm, of_torchvision, transforms_of
 from unitscope.raw_data import collect
 from unitscope.weights import load_weights

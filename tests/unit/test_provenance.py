@@ -84,7 +84,7 @@ def test_a_page_belongs_to_the_module_of_its_name(project):
 WORDS = {
     "unitscope/datasets.py": ("has no classes: what needs labels is left out", "has no classes"),
     "unitscope/devices.py": ("GPUs are in use by other jobs. Waiting for one.", "GPUs are in use."),
-    "unitscope/networks.py": ("raise UserError(", "raise UserError(f'{1 + 1}' + "),
+    "unitscope/checkpoints.py": ("raise UserError(", "raise UserError(f'{1 + 1}' + "),
     "unitscope/training.py": ('"training", "epochs"', '"epochs of training", "epochs"'),
     "scripts/images.py": ('help="', 'help="Of one layer: '),
 }

@@ -8,9 +8,9 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from unitscope.ascent import Recipe
+from unitscope.building import accept_pixels
 from unitscope.errors import UserError
 from unitscope.layers import prefix, taps
-from unitscope.networks import accept_pixels
 from unitscope.rescaling import obstacle, rescaled
 from unitscope.visualization import passes
 

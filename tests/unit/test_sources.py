@@ -8,9 +8,11 @@ import torch
 from real_images import go_offline
 from torch import nn
 
+from unitscope.building import accept_pixels, build, freeze, normalized
+from unitscope.checkpoints import save_checkpoint
 from unitscope.errors import UserError
 from unitscope.layers import prefix, split, taps
-from unitscope.networks import accept_pixels, build, freeze, load_checkpoint, normalized, save_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.sources import timm_weights, torchvision_weights
 
 COLOUR = (3, 64, 64)

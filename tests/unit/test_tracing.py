@@ -10,9 +10,9 @@ from networks_by_hand import Residual, quiet
 from torch import nn
 
 from unitscope import layers
+from unitscope.building import accept_pixels
 from unitscope.faithful import faithful
 from unitscope.forms import close, form_of
-from unitscope.networks import accept_pixels
 from unitscope.tracing import trace
 
 SIZE = (3, 8, 8)

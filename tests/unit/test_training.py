@@ -21,10 +21,11 @@ from torch import nn
 
 from unitscope.architectures import Headed
 from unitscope.artifacts import Scratch, read_json, sha256_of
+from unitscope.building import accept_pixels, build
 from unitscope.datasets import Dataset, open_dataset, write_dataset
 from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.networks import accept_pixels, build, load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.outputs import Outputs
 from unitscope.raw_data import collect
 from unitscope.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train

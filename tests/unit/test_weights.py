@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 from networks_by_hand import Residual
 
+from unitscope.building import build
 from unitscope.errors import UserError
-from unitscope.networks import build
 from unitscope.sources import options_of
 from unitscope.weights import aligned, load_weights, read_state_dict, shared_names, without
 

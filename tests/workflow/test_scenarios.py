@@ -174,7 +174,7 @@ def test_comments_and_docstrings_of_the_library(project, command):
 def test_messages_in_other_words(project, command):
     def reword() -> None:
         project.edit("unitscope/datasets.py", "has no classes: what needs labels is left out", "has no labels")
-        project.edit("unitscope/networks.py", "raise UserError(", 'raise UserError("Sorry: " + ')
+        project.edit("unitscope/checkpoints.py", "raise UserError(", 'raise UserError("Sorry: " + ')
         project.edit("unitscope/training.py", "the training goes on behind epoch %d", "going on after epoch %d")
         project.edit("unitscope/training.py", '"training", "epochs"', '"the training", "passes"')
         project.edit("unitscope/tracing.py", "console.log.warning(\n", 'console.log.warning("Note: "\n')

@@ -22,7 +22,7 @@ from unitscope.ablation import ablation
 from unitscope.activations import activations
 from unitscope.artifacts import FORMAT_VERSION, read_json, read_table, sha256_of
 from unitscope.datasets import open_dataset
-from unitscope.networks import load_checkpoint
+from unitscope.opening import load_checkpoint
 from unitscope.removal import removal
 from unitscope.sampling import halves
 from unitscope.summaries import moments_of
