@@ -31,7 +31,7 @@ os.environ.update(
 from unitscope.artifacts import canonical_json, read_json, write_bytes
 from unitscope.collisions import refuse_collisions
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
+from unitscope.resolve import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
 from unitscope.config_files import read_all, with_numbers
 from unitscope.console import processors
 from unitscope.contents import Contents

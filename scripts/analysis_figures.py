@@ -9,7 +9,7 @@ from typing import Any
 from unitscope import (
     analysis_figures,
     artifacts,
-    figures,
+    drawing,
     inhibition_figures,
     program,
     removal_figures,
@@ -46,10 +46,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
-    style = figures.Style(**arguments.settings)
+    style = drawing.Style(**arguments.settings)
     tables = [artifacts.read_table(path) for path in arguments.tables]
     for name, draw in DRAWN[arguments.of].items():
-        figures.save(style, draw(style, tables), arguments.output_dir / name)
+        drawing.save(style, draw(style, tables), arguments.output_dir / name)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from unitscope import analysis_claims, artifacts, atlas, claims, console, program
+from unitscope import analysis_claims, artifacts, console, content, page, paper_claims, program
 from unitscope.answers import compared_in
 from unitscope.datasets import open_dataset
 from unitscope.exemplars import Exemplars
@@ -39,11 +39,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Read all that is known of the units, lay their images out, and write the page."""
-    album = atlas.Album(arguments.settings["pixels"])
+    album = content.Album(arguments.settings["pixels"])
     made = read_made(arguments.images, album)
     classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
     natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None
-    told = atlas.content(
+    told = content.content(
         artifacts.read_table(arguments.units),
         artifacts.read_table(arguments.layers),
         artifacts.read_json(arguments.taps),
@@ -55,14 +55,14 @@ def main(arguments: argparse.Namespace) -> None:
     )
     answered = []
     if arguments.claims:
-        texts = {name: claim.text for name, claim in claims.CLAIMS.items()} | analysis_claims.TEXTS
-        answered = atlas.claim_groups(artifacts.read_table(arguments.claims), texts)
-    text = atlas.page(told, album.sheets, get_plotlyjs(), answered)
+        texts = {name: claim.text for name, claim in paper_claims.CLAIMS.items()} | analysis_claims.TEXTS
+        answered = content.claim_groups(artifacts.read_table(arguments.claims), texts)
+    text = page.page(told, album.sheets, get_plotlyjs(), answered)
     console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))
     artifacts.write_bytes(arguments.output, text.encode())
 
 
-def read_made(paths: Iterable[Path], album: atlas.Album) -> dict[tuple[str, str], atlas.Made]:
+def read_made(paths: Iterable[Path], album: content.Album) -> dict[tuple[str, str], content.Made]:
     """Return what artifacts of images hold, by layer and method; the images go into the album.
 
     Several artifacts of one layer and method, of its targets and of their substitutes, are joined.
@@ -74,12 +74,12 @@ def read_made(paths: Iterable[Path], album: atlas.Album) -> dict[tuple[str, str]
     return {key: joined(several, album) for key, several in found.items()}
 
 
-def joined(paths: Sequence[Path], album: atlas.Album) -> atlas.Made:
+def joined(paths: Sequence[Path], album: content.Album) -> content.Made:
     """Return what artifacts of one layer and method hold, the units of one behind those of the other."""
     with ExitStack() as stack:
         files = [stack.enter_context(artifacts.open_hdf5(path)) for path in paths]
         place = album.add(sheets_of([file["images"] for file in files]), made=True)
-        return atlas.Made(
+        return content.Made(
             np.concatenate([file["units"][:] for file in files]),
             len(files[0]["units"]),
             json.loads(files[0].attrs["seeds"]),
@@ -110,12 +110,12 @@ def sheets_of(files: Sequence[h5py.Dataset]) -> Iterator[np.ndarray]:
         yield np.concatenate(waiting)
 
 
-def read_activity(path: Path) -> tuple[list[str], dict[str, atlas.Activity]]:
+def read_activity(path: Path) -> tuple[list[str], dict[str, content.Activity]]:
     """Return the classes, and what real images say about each layer."""
     with artifacts.open_hdf5(path) as file:
         activity = {
-            layer: atlas.Activity(
-                {score: group[score][:] for score in atlas.ACTIVATION_SCORES},
+            layer: content.Activity(
+                {score: group[score][:] for score in content.ACTIVATION_SCORES},
                 group["class_means"][:] if "class_means" in group else None,
             )
             for layer, group in file["layers"].items()
@@ -123,13 +123,13 @@ def read_activity(path: Path) -> tuple[list[str], dict[str, atlas.Activity]]:
         return [str(name) for name in file.attrs["classes"]], activity
 
 
-def read_natural(exemplars: Path, dataset: Path, album: atlas.Album) -> atlas.Natural:
+def read_natural(exemplars: Path, dataset: Path, album: content.Album) -> content.Natural:
     """Return the natural images that excite units most; the images go into the album."""
     with artifacts.open_hdf5(exemplars) as file:
         found = {
             layer: Exemplars(group["images"][:], group["activations"][:]) for layer, group in file["layers"].items()
         }
-    rows = atlas.shown(found.values())
+    rows = content.shown(found.values())
     with artifacts.open_hdf5(dataset) as file:
         labels, test = file["labels"][:][rows], np.flatnonzero(file["split"][:] == 1)
     place: Mapping[str, object] = {}
@@ -140,7 +140,7 @@ def read_natural(exemplars: Path, dataset: Path, album: atlas.Album) -> atlas.Na
                 images.take("test", numbers[first : first + PER_SHEET]) for first in range(0, len(rows), PER_SHEET)
             )
             place = album.add(blocks, made=False)
-    return atlas.Natural(rows, labels, place, found)
+    return content.Natural(rows, labels, place, found)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import numpy as np
 
 from unitscope import artifacts, console, program
 from unitscope.analysis_claims import TABLES, Written, analysis_answers
-from unitscope.claims import Evidence, answers
-from unitscope.tables import stacked
+from unitscope.paper_claims import Evidence, answers
+from unitscope.unit_tables import stacked
 
 
 def parser() -> argparse.ArgumentParser:

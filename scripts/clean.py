@@ -9,8 +9,8 @@ import os
 import subprocess
 
 from unitscope import program
-from unitscope.config import read
 from unitscope.leftovers import leftovers, planned, remove
+from unitscope.resolve import read
 
 
 def parser() -> argparse.ArgumentParser:

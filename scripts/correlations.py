@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, program, tables
+from unitscope import artifacts, console, program, unit_tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Correlate layer by layer."""
     settings = arguments.settings
-    table = tables.layer_correlations(
+    table = unit_tables.layer_correlations(
         artifacts.read_table(arguments.units),
         artifacts.read_json(arguments.taps),
         settings["permutations"],

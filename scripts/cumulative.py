@@ -28,7 +28,7 @@ from unitscope.opening import load_checkpoint
 from unitscope.removal import Performance, cumulative_removal, joint_removal
 from unitscope.sampling import balanced_sample
 from unitscope.summaries import moments_of
-from unitscope.tables import columns
+from unitscope.unit_tables import columns
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, figures, image_figures, program, score_figures
+from unitscope import artifacts, console, drawing, image_figures, program, score_figures
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
-    style = figures.Style(**arguments.settings)
+    style = drawing.Style(**arguments.settings)
     units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
     images = image_figures.read_images(image_figures.shown(units, arguments.images))
     drawn = {
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     }
     with console.progress(len(drawn), "figures", "figures") as advance:
         for name, draw in drawn.items():
-            figures.save(style, draw(), arguments.output_dir / name)
+            drawing.save(style, draw(), arguments.output_dir / name)
             advance(1)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, graphs, program, tables
+from unitscope import artifacts, graphs, program, unit_tables
 from unitscope.randomness import generator
 from unitscope.substitution import scales_of
 
@@ -32,7 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
     with artifacts.open_hdf5(arguments.images) as images:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         units, responses = images["units"][:], images["responses"][:]
-    own = tables.rows_of(artifacts.read_table(arguments.units), layer)
+    own = unit_tables.rows_of(artifacts.read_table(arguments.units), layer)
     scales, missing = read_scales(arguments.activations, layer)
     found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
     measured, degrees = [], []
@@ -49,9 +49,9 @@ def main(arguments: argparse.Namespace) -> None:
             | {"out_degree": out_degrees.get(unit, np.nan)}
             for unit, known, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
         ]
-    artifacts.write_table(arguments.measures, tables.columns(measured))
+    artifacts.write_table(arguments.measures, unit_tables.columns(measured))
     names = ("layer", "method", "score", "unit", "in_degree", "by_chance", "out_degree")
-    artifacts.write_table(arguments.degrees, tables.columns(degrees, names))
+    artifacts.write_table(arguments.degrees, unit_tables.columns(degrees, names))
     edges = graphs.strongest_edges(responses, units, found["rs"], settings["strongest"])
     about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
     about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}
@@ -78,7 +78,7 @@ def note(graph: graphs.Graph) -> str:
     return f"{nodes - targets} of {nodes} units are no targets, or silent: no edge is known to lead from them"
 
 
-def attributes(own: tables.Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
+def attributes(own: unit_tables.Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is told of each unit of the layer (units,)."""
     known = {name: own[name] for name in ("selectivity", "top_class")}
     known |= {score: own[f"{score}_{method}"] for score in ("rs", "rs_z")}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import networkx as nx
 
-from unitscope import artifacts, figures, graph_figures, program, tables
+from unitscope import artifacts, drawing, graph_figures, program, unit_tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,14 +25,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Join the tables, write the measures, and draw."""
     measures, degrees = (
-        tables.stacked([artifacts.read_table(path) for path in paths])
+        unit_tables.stacked([artifacts.read_table(path) for path in paths])
         for paths in (arguments.measures, arguments.degrees)
     )
     artifacts.write_table(arguments.output, measures)
-    style = figures.Style(**arguments.settings)
+    style = drawing.Style(**arguments.settings)
     edges = dict(map(read_edges, arguments.graphml))
     figure = graph_figures.graph(style, artifacts.read_table(arguments.units), measures, degrees, edges)
-    figures.save(style, figure, arguments.figure.with_suffix(""))
+    drawing.save(style, figure, arguments.figure.with_suffix(""))
 
 
 def read_edges(path: Path) -> tuple[tuple[str, str], graph_figures.Edges]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from unitscope import artifacts, program
 from unitscope.answers import compared_in
 from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
-from unitscope.tables import columns
+from unitscope.unit_tables import columns
 
 
 def parser() -> argparse.ArgumentParser:

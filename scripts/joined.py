@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unitscope import program
 from unitscope.artifacts import read_table, write_table
-from unitscope.tables import stacked
+from unitscope.unit_tables import stacked
 
 
 def parser() -> argparse.ArgumentParser:

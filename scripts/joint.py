@@ -17,8 +17,8 @@ from unitscope.removal import removal_by_batch
 from unitscope.sampling import balanced_sample, halves
 from unitscope.selectivity import dead_units
 from unitscope.substitution import exceeding
-from unitscope.tables import columns
 from unitscope.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
+from unitscope.unit_tables import columns
 
 
 def parser() -> argparse.ArgumentParser:

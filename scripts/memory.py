@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unitscope import artifacts, program
-from unitscope.tables import columns
+from unitscope.unit_tables import columns
 
 OF_ANALYSES = {
     "scale": ("scale", "scale_figure"),

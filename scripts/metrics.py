@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, program, tables
+from unitscope import artifacts, program, unit_tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Write metrics and plot."""
     layers = artifacts.read_table(arguments.layers)
-    plot = tables.correlation_by_depth(layers)
+    plot = unit_tables.correlation_by_depth(layers)
     spearman: dict[str, dict[str, dict[str, float]]] = {}
     for layer, method, score, value in zip(*plot.values(), strict=True):
         if value == value:

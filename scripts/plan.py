@@ -8,12 +8,12 @@ from typing import Any
 
 from unitscope import console, devices, program
 from unitscope.artifacts import canonical_json
-from unitscope.config import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
 from unitscope.layer_names import refuse_unknown_layers
 from unitscope.layers import left_out
 from unitscope.leftovers import told
 from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
+from unitscope.resolve import Study, one_training, trained_epochs, with_batch
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent

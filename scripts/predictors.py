@@ -9,7 +9,7 @@ from unitscope import artifacts, console, program
 from unitscope.opening import load_checkpoint
 from unitscope.predictors import activity, redundancy, weight_norms
 from unitscope.sampling import halves
-from unitscope.tables import stacked
+from unitscope.unit_tables import stacked
 
 
 def parser() -> argparse.ArgumentParser:

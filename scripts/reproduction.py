@@ -8,12 +8,12 @@ from typing import Any
 
 import jinja2
 
-from unitscope import artifacts, figures, image_figures, program, reproduction, score_figures
+from unitscope import artifacts, drawing, image_figures, program, reproduction, score_figures
 from unitscope.datasets import open_dataset
 from unitscope.labels import SPLITS
-from unitscope.tables import method_name, methods_of
+from unitscope.unit_tables import method_name, methods_of
 
-STYLE = figures.Style(dpi=130)
+STYLE = drawing.Style(dpi=130)
 
 LENGTHS = ("network", "steps", "epochs")
 """Of a compared variant, what the page alone asks for: its name says the same."""
@@ -102,7 +102,7 @@ def write_sensitivity(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Write the table and the figure of the sensitivity study."""
     table = {key: [row[key] for row in rows] for key in rows[0] if key not in LENGTHS}
     artifacts.write_table(folder / "sensitivity.csv", table)
-    artifacts.write_bytes(folder / "sensitivity.png", figures.stacked(STYLE, [score_figures.sensitivity(STYLE, rows)]))
+    artifacts.write_bytes(folder / "sensitivity.png", drawing.stacked(STYLE, [score_figures.sensitivity(STYLE, rows)]))
 
 
 def contents(

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, figures, image_figures, program
+from unitscope import artifacts, console, drawing, image_figures, program
 from unitscope.errors import UserError
 
 
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw two figures for each method."""
-    style = figures.Style(**arguments.settings)
+    style = drawing.Style(**arguments.settings)
     units = artifacts.read_table(arguments.units)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
         for (layer, method), made in image_figures.read_images(arguments.images).items():
@@ -31,7 +31,7 @@ def main(arguments: argparse.Namespace) -> None:
                 )
             for kind, draw in (("sheet", image_figures.sheet), ("responses", image_figures.responses)):
                 figure = draw(style, units, layer, method, made)
-                figures.save(style, figure, arguments.output_dir / f"{layer}.{method}.{kind}")
+                drawing.save(style, figure, arguments.output_dir / f"{layer}.{method}.{kind}")
                 advance(1)
 
 

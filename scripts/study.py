@@ -11,7 +11,6 @@ from typing import Any
 
 from unitscope import program
 from unitscope.artifacts import write_json
-from unitscope.config import Study
 from unitscope.config_files import read
 from unitscope.contents import Contents
 from unitscope.decoding import IMAGE_SUFFIXES
@@ -19,6 +18,7 @@ from unitscope.errors import UserError
 from unitscope.folders import label_files
 from unitscope.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
 from unitscope.provenance import code_digest, own_code_digest, rules_digest
+from unitscope.resolve import Study
 from unitscope.study import load_study
 
 ROOT = Path(__file__).parent.parent

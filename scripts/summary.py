@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope import artifacts, program, tables
+from unitscope import artifacts, program, unit_tables
 from unitscope.answers import compared
 from unitscope.figure_names import BY_LAYER, layer_figures, overviews
 from unitscope.ledger import locked_rows, other_versions
@@ -32,7 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
         folder = arguments.results / experiment
         units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")
-        print(tables.summary(units, layers))
+        print(unit_tables.summary(units, layers))
         print(rounding(folder / "images", settings))
         print("\nFigures (each beside its PDF):")
         for line in figures(folder / "figures", settings, study.networks[settings["network"]]["dataset"]):

@@ -6,7 +6,7 @@ Layer, method and unit of a row are read from the columns inside the tables, nev
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, console, program, tables
+from unitscope import artifacts, console, program, unit_tables
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Read the tables and join them."""
-    table = tables.units_table(
+    table = unit_tables.units_table(
         arguments.experiment,
         arguments.network,
         artifacts.read_json(arguments.taps),
@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
         [artifacts.read_table(path) for path in arguments.ablation],
         artifacts.read_table(arguments.natural) if arguments.natural else None,
     )
-    console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(tables.methods_of(table)))
+    console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(unit_tables.methods_of(table)))
     artifacts.write_table(arguments.output, table)
 
 

@@ -1,9 +1,9 @@
 """What the analyses beyond the paper decide: a claim of each, with statistic, effect, interval and verdict.
 
 A1 to A9 ask whether RS is what the paper takes it for. Rules and bounds stand here, the same for every experiment. As
-in `unitscope.claims`, a claim is supported where the interval lies on the predicted side in every row, contradicted
-where it lies wholly on the other side in any, else inconclusive. Raw RS and its scale-free forms are asked one by one.
-Intervals are of 95 % each and not corrected for their number: among many rows one may contradict by chance.
+in `unitscope.paper_claims`, a claim is supported where the interval lies on the predicted side in every row,
+contradicted where it lies wholly on the other side in any, else inconclusive. Raw RS and its scale-free forms are asked
+one by one. Intervals are of 95 % each and not corrected for their number: among many rows one may contradict by chance.
 
 Nothing is measured here: effects are read from the tables that the analyses have written, or follow from their numbers.
 What is undefined has a row that says why and is open. A row of which n is 0 asks about nothing (a layer that cannot be
@@ -27,7 +27,7 @@ from unitscope.cumulative import DIRECTIONS, RANDOM, areas
 from unitscope.effects import Interval, bootstrapped, difference
 from unitscope.inhibition import by_unit
 from unitscope.randomness import generator
-from unitscope.tables import MINIMIZED, REAL, RS_SCORES, Table, correlation_of, layers_of, rows_of
+from unitscope.unit_tables import MINIMIZED, REAL, RS_SCORES, Table, correlation_of, layers_of, rows_of
 from unitscope.verdicts import COLUMNS, Part, above, all_hold, at_least, below, record
 
 MOVED, KEPT = 0.9, 0.99

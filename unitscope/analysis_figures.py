@@ -1,6 +1,6 @@
 """Figures of the analyses beyond the paper: RS on natural images, what foretells an ablation, and nulls.
 
-Drawn from tables alone, in the style of `unitscope.figures`, whose rules hold here too.
+Drawn from tables alone, in the style of `unitscope.drawing`, whose rules hold here too.
 """
 
 import math
@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures import (
+from unitscope.drawing import (
     GREY,
     MINUS,
     PAGE_HEIGHT,
@@ -28,7 +28,7 @@ from unitscope.figures import (
     styled,
     wrapped,
 )
-from unitscope.tables import RS_SCORES, Table, layers_of, method_name, methods_of, rows_of, two_decimals
+from unitscope.unit_tables import RS_SCORES, Table, layers_of, method_name, methods_of, rows_of, two_decimals
 
 PREDICTOR_NAMES = {
     "selectivity": "selectivity",

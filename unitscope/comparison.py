@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from unitscope.config import Study
+from unitscope.resolve import Study
 
 FIGURES = {"fig1": "C1", "fig2": "C6", "fig3": "C8", "fig4": "C12", "fig5": "C13", "fig6": "C15"}
 """The paper's figures, each with the claim that an experiment has to answer to for it to be drawn."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from unitscope.config import iam_methods
+from unitscope.resolve import iam_methods
 
 OVERVIEWS = (
     *("selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes"),

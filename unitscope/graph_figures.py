@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from unitscope.figures import (
+from unitscope.drawing import (
     GREY,
     SCORE_NAMES,
     Style,
@@ -20,7 +20,7 @@ from unitscope.figures import (
     styled,
     wrapped,
 )
-from unitscope.tables import RS_SCORES, Table, method_name, rows_of
+from unitscope.unit_tables import RS_SCORES, Table, method_name, rows_of
 
 Edges = Sequence[tuple[int, int, float]]
 """Target, substitute and weight, each target's strongest first."""

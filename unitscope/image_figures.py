@@ -15,9 +15,9 @@ from matplotlib.patches import Rectangle
 
 from unitscope import artifacts
 from unitscope.answers import compared_in
-from unitscope.figures import GREY, SCORE_NAMES, Style, ranks_by_selectivity, relative_box, styled, wrapped
+from unitscope.drawing import GREY, SCORE_NAMES, Style, ranks_by_selectivity, relative_box, styled, wrapped
 from unitscope.pictures import reduced, rgb
-from unitscope.tables import RS_SCORES, Table, method_name, methods_of, rows_of
+from unitscope.unit_tables import RS_SCORES, Table, method_name, methods_of, rows_of
 
 
 @dataclass(frozen=True)

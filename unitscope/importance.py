@@ -14,7 +14,7 @@ import numpy as np
 from unitscope.randomness import generator
 from unitscope.resampling import Estimate, estimate, partial_correlation, rank_correlations, ranks
 from unitscope.statistics import FEWEST_FOR_INTERVAL, why_undefined
-from unitscope.tables import RS_SCORES, Table, methods_of, rows_of
+from unitscope.unit_tables import RS_SCORES, Table, methods_of, rows_of
 
 DATA_SIDE = ("selectivity", "mean", "std", "firing_rate", "redundancy")
 """Predictors that are measured on test images, and so on either half of them."""

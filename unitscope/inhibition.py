@@ -13,7 +13,7 @@ import numpy as np
 
 from unitscope.randomness import generator
 from unitscope.statistics import spearman
-from unitscope.tables import RS_SCORES, Table, rows_of
+from unitscope.unit_tables import RS_SCORES, Table, rows_of
 
 SIGNED = "activations are signed: nothing is silenced below 0"
 ALONE = "the unit is alone in its layer"

@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
-from unitscope.figures import Panel, Style, correlation_text, layer_title, scatter_grid, styled
+from unitscope.drawing import Panel, Style, correlation_text, layer_title, scatter_grid, styled
 from unitscope.inhibition import by_unit
-from unitscope.tables import Table, layers_of, method_name, methods_of, rows_of
+from unitscope.unit_tables import Table, layers_of, method_name, methods_of, rows_of
 
 
 @styled

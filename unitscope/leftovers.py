@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unitscope.config import read
 from unitscope.contents import Contents
 from unitscope.errors import UserError
 from unitscope.failures import error_of
 from unitscope.ledger import CONTENTS, Ledger
 from unitscope.owners import Owners
+from unitscope.resolve import read
 
 CONFIGS = ("config.yaml", "configs/*.yaml", "paper/*.yaml")
 """Where the configs of a project lie."""

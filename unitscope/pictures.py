@@ -1,7 +1,7 @@
 """Pictures: images as people look at them, in colour, no larger than needed, many of one size on a sheet.
 
 Arrays in, arrays and bytes out. Which images are shown, and what stands beside them, is for `unitscope.image_figures`
-and `unitscope.atlas`.
+and `unitscope.content`.
 """
 
 import io

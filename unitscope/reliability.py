@@ -17,7 +17,7 @@ from unitscope.selectivity import class_selectivity
 from unitscope.statistics import why_undefined
 from unitscope.substitution import Exceeding, by_seed
 from unitscope.summaries import group_means
-from unitscope.tables import MINIMIZED, PERMUTED, REAL, RS_SCORES, START, UNTRAINED, Table, layers_of, rows_of
+from unitscope.unit_tables import MINIMIZED, PERMUTED, REAL, RS_SCORES, START, UNTRAINED, Table, layers_of, rows_of
 
 RELIABILITY_COLUMNS = (
     *("experiment", "layer", "depth", "method", "score", "units", "used", "seeds", "icc_single", "icc"),

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, styled
-from unitscope.tables import RS_SCORES, Table, method_name
+from unitscope.drawing import GREY, MINUS, SCORE_NAMES, Style, styled
+from unitscope.unit_tables import RS_SCORES, Table, method_name
 
 COLUMNS = 3
 CLAMPS = {"zero": "at 0", "mean": "at mean"}

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from unitscope import figures, image_figures, score_figures
-from unitscope.claims import CLAIMS
-from unitscope.config import trained_epochs
-from unitscope.figures import Style
+from unitscope import drawing, image_figures, score_figures
+from unitscope.drawing import Style
 from unitscope.image_figures import UnitImages
-from unitscope.tables import (
+from unitscope.paper_claims import CLAIMS
+from unitscope.resolve import trained_epochs
+from unitscope.unit_tables import (
     RS_SCORES,
     Table,
     correlation_of,
@@ -116,7 +116,7 @@ def draw(
         parts = scatter(("am", "iam"), "C13")
     else:
         parts = [*scatter(("am", "iam"), "C14"), by_depth("C15")]
-    return figures.stacked(style, parts)
+    return drawing.stacked(style, parts)
 
 
 def _by_entry(results: Sequence[Result]) -> dict[str, list[Result]]:

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures import GREY, MINUS, SCORE_NAMES, Style, relative_box, styled, wrapped
-from unitscope.tables import RS_SCORES, Table, method_name
+from unitscope.drawing import GREY, MINUS, SCORE_NAMES, Style, relative_box, styled, wrapped
+from unitscope.unit_tables import RS_SCORES, Table, method_name
 
 PANEL = 1.25
 """Inches."""

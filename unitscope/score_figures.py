@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures import (
+from unitscope.drawing import (
     GREY,
     MINUS,
     SCORE_NAMES,
@@ -22,7 +22,7 @@ from unitscope.figures import (
     scatter_grid,
     styled,
 )
-from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
+from unitscope.unit_tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
 
 SCORE_MEANINGS = {
     "rs": "RS: share of units that answer more strongly",

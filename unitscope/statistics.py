@@ -1,7 +1,8 @@
 """Rank correlation of two scores of units, with its uncertainty, and the correction for testing several.
 
-Numbers in, numbers out: which scores are paired is decided in `unitscope.tables`. Only numpy is needed: a bootstrap
-resample is a weight for each unit, and mid-ranks of weighted units are a cumulative sum: nothing is sorted again.
+Numbers in, numbers out: which scores are paired is decided in `unitscope.unit_tables`. Only numpy is needed: a
+bootstrap resample is a weight for each unit, and mid-ranks of weighted units are a cumulative sum: nothing is sorted
+again.
 """
 
 from typing import NamedTuple

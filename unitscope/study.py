@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from unitscope.config import Study, resolve
 from unitscope.config_files import ConfigError, read_all
+from unitscope.resolve import Study, resolve
 
 SCHEMA = Path("schemas/config.schema.yaml")
 DATASETS = Path("data/datasets")

@@ -14,9 +14,10 @@ import scores_by_hand as by_hand
 from PIL import Image
 from projects import ROOT
 
-from unitscope import atlas, pictures
+from unitscope import content, pictures
+from unitscope import page as written
 from unitscope.exemplars import strongest
-from unitscope.tables import methods_of
+from unitscope.unit_tables import methods_of
 
 LAYERS = {"conv.1": 12, "hidden": 60}
 HOSTILE = """<img src=x onerror="document.title='owned'">"'&</script><b>%{x}"""
@@ -30,10 +31,10 @@ TEST_IMAGES = 40
 def activity(tap, classes=10):
     """Return what real images say about a layer; the last unit is dead."""
     generator = np.random.default_rng(tap["depth"])
-    scales = {name: np.append(generator.random(tap["units"] - 1), 0.0) for name in atlas.ACTIVATION_SCORES}
+    scales = {name: np.append(generator.random(tap["units"] - 1), 0.0) for name in content.ACTIVATION_SCORES}
     scales["positive_q99"][0] = np.nan
     means = np.append(generator.random((classes, tap["units"] - 1)), np.zeros((classes, 1)), axis=1)
-    return atlas.Activity(scales, means if classes else None)
+    return content.Activity(scales, means if classes else None)
 
 
 def natural(records, album, side=6):
@@ -44,11 +45,11 @@ def natural(records, album, side=6):
         answers = generator.random((TEST_IMAGES, tap["units"]))
         answers[:, -1] = 0
         found[tap["layer"]] = strongest(answers)
-    rows = atlas.shown(found.values())
+    rows = content.shown(found.values())
     # Grey images of one brightness each, which even lossy sheets keep.
     images = np.broadcast_to((4 * rows + 30).astype(np.uint8)[:, None, None, None], (len(rows), side, side, 1))
     blocks = [images[first : first + pictures.PER_SHEET] for first in range(0, len(images), pictures.PER_SHEET)]
-    return atlas.Natural(rows, rows % 10, album.add(blocks, made=False), found)
+    return content.Natural(rows, rows % 10, album.add(blocks, made=False), found)
 
 
 def made(tap, album, targets=None, side=6, seeds=2):
@@ -56,7 +57,7 @@ def made(tap, album, targets=None, side=6, seeds=2):
     images = by_hand.images(tap, targets=targets, side=side, seeds=seeds, channels=3)
     flat = images.images.reshape(-1, *images.images.shape[2:])
     blocks = [flat[first : first + pictures.PER_SHEET] for first in range(0, len(flat), pictures.PER_SHEET)]
-    return atlas.Made(
+    return content.Made(
         images.units, len(images.units), range(seeds), album.add(blocks, made=True), lambda: images.responses
     ), images.images
 
@@ -89,12 +90,12 @@ def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hi
         units["top_class"] = np.array([classes[int(top)] if top else "" for top in units["top_class"]], dtype=object)
     if not (classes and data):
         units.update({name: np.full(len(units["unit"]), np.nan) for name in units if name.startswith("ablation")})
-    album = atlas.Album(pixels=96)
+    album = content.Album(pixels=96)
     found, images = {}, {}
     for tap in records:
         for method in methods_of(units):
             found[tap["layer"], method], images[tap["layer"], method] = made(tap, album, targets)
-    told = atlas.content(
+    told = content.content(
         units,
         correlations,
         records,
@@ -126,7 +127,7 @@ CLAIMS = [
 def write(path, told, sheets, claims=()):
     from plotly.offline import get_plotlyjs
 
-    path.write_text(atlas.page(told, sheets, get_plotlyjs(), claims), encoding="utf-8")
+    path.write_text(written.page(told, sheets, get_plotlyjs(), claims), encoding="utf-8")
     return path
 
 
@@ -135,17 +136,17 @@ def write(path, told, sheets, claims=()):
 
 def test_strength_is_the_median_over_the_seeds_in_which_the_unit_speaks():
     responses = np.array([[[1, 2, 4]], [[2, 2, 6]], [[1, 9, 9]], [[0, 9, 9]]], dtype=np.float32)
-    assert atlas.relative_strength(responses, np.array([0]), [[2, 1]]) == [[4, 2]]
+    assert content.relative_strength(responses, np.array([0]), [[2, 1]]) == [[4, 2]]
     silent = np.zeros((2, 1, 3), dtype=np.float32)
-    assert np.isnan(atlas.relative_strength(silent, np.array([0]), [[1]])).all()
-    assert atlas.relative_strength(responses, np.array([0]), [[]]) == [[]]
+    assert np.isnan(content.relative_strength(silent, np.array([0]), [[1]])).all()
+    assert content.relative_strength(responses, np.array([0]), [[]]) == [[]]
 
 
 def test_an_image_stands_on_the_page_once_in_the_order_of_the_units():
     one, other = (strongest(np.array(values, dtype=np.float32), 2) for values in ([[0, 2], [0, 3]], [[1, 0], [0, 4]]))
     assert one.images.tolist() == [[-1, -1], [1, 0]]
-    assert atlas.shown([one, other]).tolist() == [1, 0]
-    assert atlas.shown([]).tolist() == []
+    assert content.shown([one, other]).tolist() == [1, 0]
+    assert content.shown([]).tolist() == []
 
 
 def test_what_is_undefined_is_told_as_nothing_and_not_as_zero():
@@ -180,32 +181,32 @@ def test_curves_of_random_orders_are_told_as_their_mean_and_their_ends():
 
 
 def test_numbers_are_told_with_few_digits():
-    assert atlas.plain(np.array([0.123456789, np.nan, 1e-9])) == [0.123457, None, 1e-9]
-    assert atlas.plain(np.array([3, 4])) == [3, 4]
+    assert content.plain(np.array([0.123456789, np.nan, 1e-9])) == [0.123457, None, 1e-9]
+    assert content.plain(np.array([3, 4])) == [3, 4]
 
 
 def test_only_the_strongest_of_many_classes_are_told():
     told, *_ = whole(classes=[str(number) for number in range(30)])
     means = told["layers"][0]["classMeans"]
-    assert len(means["means"][0]) == len(means["classes"][0]) == atlas.MOST_CLASSES
+    assert len(means["means"][0]) == len(means["classes"][0]) == content.MOST_CLASSES
     assert means["means"][0] == sorted(means["means"][0], reverse=True)
     assert whole()[0]["layers"][0]["classMeans"]["classes"] is None
 
 
 def test_json_cannot_end_the_element_that_it_stands_in():
     value = {"name": HOSTILE + "\u2028\u2029<!--"}
-    text = atlas.json_text(value)
+    text = written.json_text(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
     with pytest.raises(ValueError, match="JSON compliant"):
-        atlas.json_text(np.nan)
+        written.json_text(np.nan)
 
 
 def test_a_script_that_would_end_its_element_is_refused():
     for source in ("'</SCRIPT>'", "'<!--'"):
         with pytest.raises(ValueError, match="holds"):
-            atlas.script_text(source)
-    assert atlas.script_text("a\r\nb") == "a\nb"
+            written.script_text(source)
+    assert written.script_text("a\r\nb") == "a\nb"
 
 
 def test_the_claims_of_an_experiment_are_grouped():
@@ -225,7 +226,7 @@ def test_the_claims_of_an_experiment_are_grouped():
         "verdict": np.array(["supported", "supported", "inconclusive", "contradicted"]),
         "note": np.array(["", "", "too few", ""]),
     }
-    second, tenth, first = atlas.claim_groups(claims, {"C2": "said", "A1": "asked"})
+    second, tenth, first = content.claim_groups(claims, {"C2": "said", "A1": "asked"})
     # Those of the paper first, each kind by its number.
     assert (first["name"], first["text"], first["source"]) == ("A1", "asked", "scale")
     assert (second["name"], second["text"], tenth["name"]) == ("C2", "said", "C10")
@@ -255,7 +256,7 @@ def test_every_image_is_found_on_its_sheet(exact):
 
 
 def test_large_images_are_scaled_down_and_small_ones_shown_pixel_by_pixel():
-    album = atlas.Album(pixels=20)
+    album = content.Album(pixels=20)
     large = album.add([np.zeros((3, 40, 30, 1), dtype=np.uint8)], made=True)
     small = album.add([np.zeros((3, 8, 8, 1), dtype=np.float32)], made=True)
     assert (large["size"], large["enlarged"], large["sheet"]) == ((15, 20), False, 0)
@@ -263,7 +264,7 @@ def test_large_images_are_scaled_down_and_small_ones_shown_pixel_by_pixel():
 
 
 def test_the_same_inputs_give_the_same_page():
-    first, second = (atlas.page(told, sheets, "0", CLAIMS) for told, sheets, _ in (whole(), whole()))
+    first, second = (written.page(told, sheets, "0", CLAIMS) for told, sheets, _ in (whole(), whole()))
     assert first == second
     # What stands in the page beside JSON is escaped too.
     assert HOSTILE not in first and "&lt;img src=x" in first
@@ -430,7 +431,7 @@ def test_the_benchmark_of_its_opening_says_what_was_shown_when(file):
 def test_tables_and_units_do_not_wait_for_plotly(browser, tmp_path, experiment):
     told, sheets, _ = experiment
     path = tmp_path / "atlas.html"
-    path.write_text(atlas.page(told, sheets, "throw new Error('not read yet');"), encoding="utf-8")
+    path.write_text(written.page(told, sheets, "throw new Error('not read yet');"), encoding="utf-8")
     page = browser.new_page()
     try:
         page.goto(f"file://{path}")

@@ -408,12 +408,12 @@ class Elements(HTMLParser):
 
 @given(name=st.one_of(names, st.text(st.characters(exclude_categories=["Cs"]), max_size=12)))
 def test_no_name_of_a_class_is_part_of_the_page(name):
-    from unitscope import atlas
+    from unitscope import page as written
 
     def page(word: str) -> str:
         told, sheets, _ = test_atlas.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())
         claims = [{**claim, "text": word, "source": word} for claim in test_atlas.CLAIMS]
-        return atlas.page(told, sheets, "", claims)
+        return written.page(told, sheets, "", claims)
 
     assert Elements(page(name)).found == Elements(page("plain")).found
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unitscope import tables
+from unitscope import unit_tables
 from unitscope.image_figures import UnitImages
 
 METHODS = ("am", "iam")
@@ -43,7 +43,7 @@ def natural(records, seed=0):
     generator = np.random.default_rng(seed)
     layer, unit = rows(records)
     dead = np.concatenate([np.arange(tap["units"]) == tap["units"] - 1 for tap in records])
-    scores = {name: np.where(dead, np.nan, generator.random(len(unit))) for name in tables.NATURAL_SCORES}
+    scores = {name: np.where(dead, np.nan, generator.random(len(unit))) for name in unit_tables.NATURAL_SCORES}
     return {"layer": layer, "unit": unit, **scores, "images_natural": np.where(dead, 0, 9)}
 
 
@@ -73,7 +73,8 @@ def ablation(tap, seed=0):
     """Return a table of what ablation costs."""
     generator = np.random.default_rng([seed, tap["depth"]])
     scores = {
-        name: generator.normal(0.01, 0.02, tap["units"]) for name in (*tables.ABLATION_SCORES, *tables.ABLATION_HALVES)
+        name: generator.normal(0.01, 0.02, tap["units"])
+        for name in (*unit_tables.ABLATION_SCORES, *unit_tables.ABLATION_HALVES)
     }
     return {"layer": np.full(tap["units"], tap["layer"]), "unit": np.arange(tap["units"]), **scores}
 
@@ -93,7 +94,7 @@ def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=9
     """Return the taps, the units table and the correlations of an experiment."""
     records = taps(layers)
     scores = [substitution(tap, method, constant=tap["layer"] in constant) for tap in records for method in methods]
-    units = tables.units_table(
+    units = unit_tables.units_table(
         "small",
         "net",
         records,
@@ -102,7 +103,7 @@ def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=9
         [ablation(tap) for tap in records],
         natural(records) if on_natural else None,
     )
-    correlations = tables.layer_correlations(units, records, permutations, resamples, seed=0)
+    correlations = unit_tables.layer_correlations(units, records, permutations, resamples, seed=0)
     return records, units, {name: np.array(column) for name, column in correlations.items()}
 
 

@@ -21,7 +21,7 @@ from unitscope.artifacts import (
     write_table,
 )
 from unitscope.errors import UserError
-from unitscope.tables import ABLATION_HALVES, INFORMATION, SELECTIVITY_EXTRAS
+from unitscope.unit_tables import ABLATION_HALVES, INFORMATION, SELECTIVITY_EXTRAS
 
 # --- writing and reading ---------------------------------------------------------------------------------------------
 

@@ -13,10 +13,10 @@ from projects import ROOT, SMALL
 from ruamel.yaml import YAML
 from snakemake.utils import update_config
 
-from unitscope.config import resolve
 from unitscope.config_files import merged, read, read_all, with_numbers
 from unitscope.contents import Contents
 from unitscope.errors import UserError
+from unitscope.resolve import resolve
 from unitscope.study import complete, load_study
 from unitscope.weights import checked_content
 

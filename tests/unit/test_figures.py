@@ -14,9 +14,9 @@ import scores_by_hand as by_hand
 from figure_texts import MANY, STYLE, all_texts, assert_readable
 from PIL import Image
 
-from unitscope import artifacts, figures, image_figures, score_figures, tables
+from unitscope import artifacts, drawing, image_figures, score_figures, unit_tables
+from unitscope.drawing import Style
 from unitscope.errors import UserError
-from unitscope.figures import Style
 from unitscope.reproduction import WIDE
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ FEW = {"conv1": 12, "hidden": 12}
 
 def overviews(style, records, units, layers, images=None):
     images = images or {
-        (tap["layer"], method): by_hand.images(tap) for tap in records for method in tables.methods_of(units)
+        (tap["layer"], method): by_hand.images(tap) for tap in records for method in unit_tables.methods_of(units)
     }
     yield from (score_figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
     yield score_figures.selectivity_rs(replace(style, width=WIDE), units, layers, "rs", "rs_z", "rs_q")
@@ -34,7 +34,9 @@ def overviews(style, records, units, layers, images=None):
     yield from (score_figures.ablation(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
     yield from (score_figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
     yield score_figures.spread(style, units, "rs", "rs_z", "rs_q")
-    yield score_figures.trend(style, [layers, layers], [tap["layer"] for tap in records], tables.methods_of(units)[0])
+    yield score_figures.trend(
+        style, [layers, layers], [tap["layer"] for tap in records], unit_tables.methods_of(units)[0]
+    )
 
 
 @pytest.mark.slow
@@ -106,10 +108,10 @@ def test_sensitivity_shows_every_variant_of_every_layer():
 
 def test_figures_below_one_another_are_one_picture():
     _, units, _ = by_hand.experiment({"a": 14})
-    one, two = (figures.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * count) for count in (1, 2))
+    one, two = (drawing.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * count) for count in (1, 2))
     heights = [Image.open(io.BytesIO(content)).height for content in (one, two)]
     assert heights[1] == 2 * heights[0] + round(0.15 * STYLE.dpi)
-    assert two == figures.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * 2)
+    assert two == drawing.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * 2)
 
 
 def test_n_stands_beside_every_correlation_and_undefined_is_said():
@@ -157,12 +159,12 @@ def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
         units["rs_am"][np.flatnonzero(own)[3:]], units["rs_iam"][np.flatnonzero(own)[3:]] = am, iam
     drawn = score_figures.selectivity_rs(STYLE, units, layers, "rs").axes
     assert [axes.get_yticks().tolist() for axes in drawn] == [[0, 0.05]] * 2 + [[0, 1]] * 4
-    (axes,) = score_figures.spread(STYLE, tables.subset(units, ("a", "c"), ("am", "iam")), "rs").axes
+    (axes,) = score_figures.spread(STYLE, unit_tables.subset(units, ("a", "c"), ("am", "iam")), "rs").axes
     assert axes.get_yticks().tolist() == [0, 0.025, 0.05]
     assert axes.get_ylim()[1] == pytest.approx(0.052)
     # The longest number stands beside a label of two lines.
     units["rs_am"], units["rs_iam"] = units["rs_am"] / 10, units["rs_iam"] / 100
-    assert_readable(score_figures.selectivity_rs(STYLE, tables.subset(units, ("a",), ("am", "iam")), layers, "rs"))
+    assert_readable(score_figures.selectivity_rs(STYLE, unit_tables.subset(units, ("a",), ("am", "iam")), layers, "rs"))
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
@@ -336,17 +338,17 @@ def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
     import matplotlib
 
     _, units, layers = by_hand.experiment({"a": 12})
-    figures.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "plain")
+    drawing.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 10, "pdf.fonttype": 3}):
-        figures.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "mine")
+        drawing.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "mine")
     for kind in ("png", "pdf"):
         assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"mine.{kind}").read_bytes()
 
 
 def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):
     records, units, _ = by_hand.experiment({"a": 40})
-    monkeypatch.setattr(figures, "MOST_PIXELS", 50_000)
-    figures.save(STYLE, image_figures.sheet(STYLE, units, "a", "am", by_hand.images(records[0])), tmp_path / "sheet")
+    monkeypatch.setattr(drawing, "MOST_PIXELS", 50_000)
+    drawing.save(STYLE, image_figures.sheet(STYLE, units, "a", "am", by_hand.images(records[0])), tmp_path / "sheet")
     from PIL import Image
 
     with Image.open(tmp_path / "sheet.png") as picture:

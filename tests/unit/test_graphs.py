@@ -12,7 +12,7 @@ from figure_texts import MANY, STYLE, all_texts, assert_readable
 from unitscope import graph_figures, graphs
 from unitscope.graphs import Graph, substitution_graph
 from unitscope.substitution import substitutes
-from unitscope.tables import rows_of
+from unitscope.unit_tables import rows_of
 
 
 def responses(edges, units):

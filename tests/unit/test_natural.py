@@ -10,7 +10,7 @@ import pytest
 
 from unitscope import artifacts, natural
 from unitscope.natural import natural_substitution
-from unitscope.tables import NATURAL_SCORES
+from unitscope.unit_tables import NATURAL_SCORES
 
 ROOT = Path(__file__).parents[2]
 # Five images, four units. Unit 1 is unit 0 twice as loud; unit 3 is dead.

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from projects import ROOT
 
-from unitscope import artifacts, building, checkpoints, contents, devices, figures, ledger, store
+from unitscope import artifacts, building, checkpoints, contents, devices, drawing, ledger, store
 from unitscope.errors import UserError
 from unitscope.new_files import appended_file, new_file
 
@@ -62,7 +62,7 @@ WRITERS = {
     "record": ("metrics.json", lambda path: artifacts.write_json(path, {"a": 1})),
     "HDF5": ("images.h5", write_hdf5),
     "checkpoint": ("small.pt", write_checkpoint),
-    "figure": ("depth.png", lambda path: figures.save(figures.Style(), Figure(), path.with_suffix(""))),
+    "figure": ("depth.png", lambda path: drawing.save(drawing.Style(), Figure(), path.with_suffix(""))),
     "piece of unfinished work": (f"{PIECE}/epoch.pt", keep_piece),
     "made.lock": ("made.lock", lambda path: ledger.write_lock([{"path": "a", "key": "b"}], lock=path)),
     "from the cache": ("small.pt", bring_back),

@@ -25,7 +25,7 @@ from unitscope.cumulative import (
     order_by,
     orders,
 )
-from unitscope.figures import Style
+from unitscope.drawing import Style
 from unitscope.removal import cumulative_removal, joint_removal, removal
 from unitscope.understudies import against_controls, control_sets, interaction, scale_ratio
 

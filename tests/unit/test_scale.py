@@ -12,7 +12,7 @@ from unitscope import scale, scale_figures
 from unitscope.activations import activations
 from unitscope.artifacts import read_table
 from unitscope.ascent import Recipe
-from unitscope.figures import Style
+from unitscope.drawing import Style
 from unitscope.rescaling import recipes_to_remake, rescaled
 from unitscope.summaries import class_means, unit_statistics
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from unitscope import artifacts, tables
+from unitscope import artifacts, unit_tables
 from unitscope.errors import UserError
 from unitscope.information import class_information
 from unitscope.sampling import halves
@@ -160,8 +160,8 @@ def test_script(tmp_path):
         "dead",
         "selectivity",
         "top_class",
-        *tables.SELECTIVITY_EXTRAS,
-        *tables.INFORMATION,
+        *unit_tables.SELECTIVITY_EXTRAS,
+        *unit_tables.INFORMATION,
     ]
     assert table["layer"].tolist() == ["features.9"] * 3 + ["features.10"] * 3
     assert table["dead"].tolist() == [False, True, False] * 2

@@ -13,7 +13,7 @@ import pytest
 from networks_by_hand import with_stand_in
 from torch import nn
 
-from unitscope import graphs, scale, statistics, tables
+from unitscope import graphs, scale, statistics, unit_tables
 from unitscope.ablation import ablation
 from unitscope.activations import activations
 from unitscope.answers import Generated
@@ -107,7 +107,7 @@ def known(kind: str) -> Known:
     nothing = np.where(dead, np.nan, 0.0)
     index = np.where(dead, np.nan, class_selectivity(class_means(values, LABELS, CLASSES)))
     by_half = np.where(dead, np.nan, selectivity_by_half(values, LABELS, 3))
-    table = tables.units_table(
+    table = unit_tables.units_table(
         "known",
         kind,
         [{"layer": "units", "depth": 1, "kind": "linear", "units": len(units)}],
@@ -144,11 +144,11 @@ def known(kind: str) -> Known:
                 f"{score}_natural": np.concatenate(
                     [getattr(block, score) for block in natural_substitution(values, **scales)]
                 )
-                for score in tables.RS_SCORES
+                for score in unit_tables.RS_SCORES
             },
         },
     )
-    layers = tables.layer_correlations(table, taps(len(units)), 99, 99, 0)
+    layers = unit_tables.layer_correlations(table, taps(len(units)), 99, 99, 0)
     return Known(
         module, values, dead, scales, made, scores, table, {name: np.array(column) for name, column in layers.items()}
     )
@@ -309,7 +309,7 @@ def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(
     table = reliability_table(found.table, taps(len(found.units)), {("units", "am"): answers(found, "am")}, 50, 0)
     assert table["used"] == [3 if kind in ("alone", "dead") else 4] * 3
     assert table["score"] == ["rs", "rs_z", "rs_q"] and table["seeds"] == [3] * 3
-    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in tables.RS_SCORES]
+    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in unit_tables.RS_SCORES]
     assert table["icc"] == pytest.approx(rated, nan_ok=True)
     for score, icc, reason in zip(table["score"], rated, table["reason"], strict=True):
         constant = f"{score}_am is 0 for all {table['used'][0]} units; RS is the same for all units and seeds"
@@ -354,9 +354,9 @@ def test_class_information_of_a_duplicate_is_its_originals_and_of_the_dead_none(
 def test_on_natural_images_as_on_those_made():
     for kind in KINDS:
         table = known(kind).table
-        for score in tables.RS_SCORES:
+        for score in unit_tables.RS_SCORES:
             np.testing.assert_array_equal(table[f"{score}_natural"], table[f"{score}_am"])
-        found = tables.correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
+        found = unit_tables.correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
         if kind == "louder":
             assert found["spearman"] == 1 and found["reason"] == "no interval below 10 units"
         else:

@@ -284,7 +284,7 @@ def test_layers_and_methods_change_places(project, oracle, engine):
 @pytest.mark.parametrize("engine", BY_EACH)
 def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, engine):
     project.change(*CHANGE)
-    module = project.folder / "unitscope/tables.py"
+    module = project.folder / "unitscope/unit_tables.py"
     whole = module.read_text()
     running = project.start(engine)
     # Snakemake has planned, in DVC's stage as well; the job that needs the module comes later.

@@ -13,9 +13,8 @@ from scripts.memory import OF_ANALYSES, benchmarks, jobs_of, measured_rules
 from scripts.reproduction import cell, environment
 from unitscope import artifacts
 from unitscope.comparison import numbered, reductions, variants
-from unitscope.config import read, resolve
+from unitscope.drawing import Style
 from unitscope.effects import interquartile_range
-from unitscope.figures import Style
 from unitscope.reproduction import (
     DIVIDED,
     OTHER_SCORES,
@@ -31,8 +30,9 @@ from unitscope.reproduction import (
     training_ranges,
     verdict_rows,
 )
+from unitscope.resolve import read, resolve
 from unitscope.study import load_study
-from unitscope.tables import RS_SCORES, correlation_of
+from unitscope.unit_tables import RS_SCORES, correlation_of
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 

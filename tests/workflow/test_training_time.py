@@ -13,8 +13,8 @@ from projects import SMALL, Project
 
 from unitscope import training_figures
 from unitscope.artifacts import read_json, read_table
-from unitscope.config import one_training, over_epochs
 from unitscope.errors import UserError
+from unitscope.resolve import one_training, over_epochs
 from unitscope.training_time import joined, training_rows
 
 LAYERS = {"conv1": 12, "hidden": 12}

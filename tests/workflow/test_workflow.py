@@ -359,7 +359,7 @@ def test_nothing_is_imported_from_a_floor_above():
         {"errors"},
         {"new_files", "contents", "syntax", "walking", "failures", "provenance"},
         {
-            *("artifacts", "console", "randomness", "config_files", "config", "comparison", "ledger", "store"),
+            *("artifacts", "console", "randomness", "config_files", "resolve", "comparison", "program", "ledger", "store"),
             *("owners", "leftovers", "collisions", "figure_names", "layer_names"),
         },
         {
@@ -368,7 +368,7 @@ def test_nothing_is_imported_from_a_floor_above():
             *("preprocessing", "exported"),
             *("outputs", "normalization", "nonlinearities", "forms"),
             *("tracing", "layers", "ascent", "verdicts"),
-            *("hooks", "faithful"),
+            "hooks",
             "targets",
             "convolutions",
             "sampling",
@@ -380,15 +380,15 @@ def test_nothing_is_imported_from_a_floor_above():
             *("information", "resampling", "graphs", "answers", "understudies", "cumulative"),
         },
         {"labels", "decoding"},
-        {"datasets", "folders", "array_files", "sources", "weights", "networks"},
+        {"datasets", "folders", "array_files", "sources", "weights", "building", "checkpoints", "faithful", "opening"},
         {"raw_data"},
         {
             *("activations", "selectivity", "exemplars", "natural", "visualization", "ablation", "training"),
             *("predictors", "rescaling", "scale", "removal"),
         },
         {
-            *("tables", "atlas", "claims", "analysis_claims", "planning", "reproduction", "study"),
-            *("figures", "score_figures", "image_figures"),
+            *("unit_tables", "content", "page", "paper_claims", "analysis_claims", "planning", "reproduction", "study"),
+            *("drawing", "score_figures", "image_figures"),
             *("importance", "reliability", "analysis_figures", "scale_figures"),
             *("inhibition", "training_time", "graph_figures", "inhibition_figures", "training_figures"),
             *("removal_figures", "snakemake_internals"),

@@ -2,7 +2,7 @@
 
 Scores are joined here by layer and unit, and paired for correlation. Computing scores belongs to
 `unitscope.selectivity`, `unitscope.substitution` and `unitscope.ablation`; reading and writing tables to
-`unitscope.artifacts`, drawing to `unitscope.figures`.
+`unitscope.artifacts`, drawing to `unitscope.drawing`.
 """
 
 import itertools

@@ -18,7 +18,7 @@ from unitscope import effects
 from unitscope.effects import Interval, bootstrapped
 from unitscope.randomness import generator
 from unitscope.statistics import FEWEST_FOR_INTERVAL, holm
-from unitscope.tables import RS_SCORES, Table, correlation_of, layers_of, rows_of
+from unitscope.unit_tables import RS_SCORES, Table, correlation_of, layers_of, rows_of
 from unitscope.verdicts import (
     COLUMNS,
     CONTRADICTED,

@@ -29,7 +29,7 @@ CLAIM_METHODS = {
     "C3": ("am",),
     **dict.fromkeys(("C6", "C7", "C8", "C9", "C10", "C11", "C12", "C13", "C14", "C15", "C17"), ("iam",)),
 }
-"""Methods whose scores a claim of the paper is about; the tests are in `unitscope.claims`."""
+"""Methods whose scores a claim of the paper is about; the tests are in `unitscope.paper_claims`."""
 
 TRAININGS_CLAIMS = ("C9", "C19")
 """Claims about all trainings of a network."""

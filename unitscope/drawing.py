@@ -1,7 +1,7 @@
 """What all figures share: for print, for the colour-blind, equal bytes each time.
 
 Colours are Okabe and Ito's, methods differ by marker as well, and the number of units stands beside every correlation.
-Nothing is computed in figures that a table could hold: scores and correlations come from `unitscope.tables`.
+Nothing is computed in figures that a table could hold: scores and correlations come from `unitscope.unit_tables`.
 """
 
 import functools
@@ -22,7 +22,7 @@ from PIL import Image
 
 from unitscope import artifacts
 from unitscope.errors import UserError
-from unitscope.tables import RS_NAMES, Table, correlation_of, two_decimals
+from unitscope.unit_tables import RS_NAMES, Table, correlation_of, two_decimals
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
