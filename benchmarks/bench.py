@@ -29,16 +29,16 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from unitscope.ablation import ablation
-from unitscope.activations import activations
-from unitscope.ascent import Parametrization, Recipe, ascend, begin, start_image
-from unitscope.building import build, freeze
-from unitscope.devices import pixels
-from unitscope.layers import Tap, tapped, taps
-from unitscope.opening import load_checkpoint
-from unitscope.sampling import select_units
-from unitscope.substitution import representative_substitution
-from unitscope.visualization import activation_maximization, passes
+from unitscope.data.sampling import select_units
+from unitscope.interventions.ablation import ablation
+from unitscope.maximization.ascent import Parametrization, Recipe, ascend, begin, start_image
+from unitscope.maximization.visualization import activation_maximization, passes
+from unitscope.networks.building import build, freeze
+from unitscope.probing.activations import activations
+from unitscope.probing.layers import Tap, tapped, taps
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime.devices import pixels
+from unitscope.scores.substitution import representative_substitution
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (3, 32, 32)

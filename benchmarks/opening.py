@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserType, sync_playwright
 SETTLED = 10
 """Seconds after which a page is asked what it took."""
 MARKS = ("units shown", "plot shown")
-"""User timings of the page, as unitscope/pages/atlas/main.js sets them."""
+"""User timings of the page, as unitscope/atlas/web/main.js sets them."""
 QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 

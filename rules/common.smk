@@ -28,23 +28,23 @@ os.environ.update(
     MPLBACKEND="agg",
 )
 
-from unitscope.artifacts import canonical_json, read_json, write_bytes
-from unitscope.collisions import refuse_collisions
-from unitscope.comparison import numbered, reductions, variants
-from unitscope.resolve import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
-from unitscope.config_files import read_all, with_numbers
-from unitscope.console import processors
-from unitscope.contents import Contents
-from unitscope.decoding import IMAGE_SUFFIXES
+from unitscope.storage.artifacts import canonical_json, read_json, write_bytes
+from unitscope.workflow.collisions import refuse_collisions
+from unitscope.paper.comparison import numbered, reductions, variants
+from unitscope.config.resolve import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
+from unitscope.config.config_files import read_all, with_numbers
+from unitscope.runtime.console import processors
+from unitscope.storage.contents import Contents
+from unitscope.data.decoding import IMAGE_SUFFIXES
 from unitscope.errors import UserError
-from unitscope.figure_names import OF_ANALYSES, OVERVIEWS, layer_figures, overviews
-from unitscope.folders import label_files
-from unitscope.ledger import SOURCES, not_here, source_or_recorded
-from unitscope.owners import refuse_foreign_page
-from unitscope.provenance import code_digest, own_code_digest
-from unitscope.sampling import select_units
-from unitscope.snakemake_internals import files_of, install, is_to_be_recorded
-from unitscope.study import complete, load_study
+from unitscope.config.figure_names import OF_ANALYSES, OVERVIEWS, layer_figures, overviews
+from unitscope.data.folders import label_files
+from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
+from unitscope.workflow.owners import refuse_foreign_page
+from unitscope.workflow.provenance import code_digest, own_code_digest
+from unitscope.data.sampling import select_units
+from unitscope.workflow.snakemake_internals import files_of, install, is_to_be_recorded
+from unitscope.workflow.study import complete, load_study
 
 # The rules call scripts/ and write to data/, logs/ and results/ of the folder that they run in.
 if not Path("scripts/dataset.py").is_file():

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console, devices, program
-from unitscope.ablation import ablation
-from unitscope.artifacts import read_table, write_table
-from unitscope.datasets import open_dataset
-from unitscope.layers import tap
-from unitscope.opening import load_checkpoint
-from unitscope.sampling import balanced_sample, halves, select_units
-from unitscope.summaries import moments_of
+from unitscope.data.datasets import open_dataset
+from unitscope.data.sampling import balanced_sample, halves, select_units
+from unitscope.data.summaries import moments_of
+from unitscope.interventions.ablation import ablation
+from unitscope.probing.layers import tap
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import console, devices
+from unitscope.storage.artifacts import read_table, write_table
+from unitscope.workflow import program
 
 SCORES = ("loss", "accuracy", "worst_class")
 CLAMPS = ("", "_mean")

@@ -9,12 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import console, devices, program
-from unitscope.activations import activations
-from unitscope.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
-from unitscope.datasets import Dataset, open_dataset
-from unitscope.opening import load_checkpoint
-from unitscope.summaries import class_means, unit_blocks, unit_statistics
+from unitscope.data.datasets import Dataset, open_dataset
+from unitscope.data.summaries import class_means, unit_blocks, unit_statistics
+from unitscope.probing.activations import activations
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import console, devices
+from unitscope.storage.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
+from unitscope.workflow import program
 
 CHUNK = 16
 """Units of a layer that lie together in the file."""

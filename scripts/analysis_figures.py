@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unitscope import (
+from unitscope.figures import (
     analysis_figures,
-    artifacts,
     drawing,
     inhibition_figures,
-    program,
     removal_figures,
     scale_figures,
     training_figures,
 )
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
     "scale": {"scale": scale_figures.scale},

@@ -11,11 +11,16 @@ import h5py
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from unitscope import analysis_claims, artifacts, console, content, page, paper_claims, program
-from unitscope.answers import compared_in
-from unitscope.datasets import open_dataset
-from unitscope.exemplars import Exemplars
-from unitscope.pictures import PER_SHEET
+from unitscope.atlas import content, page
+from unitscope.claims import analysis_claims
+from unitscope.data.datasets import open_dataset
+from unitscope.figures.pictures import PER_SHEET
+from unitscope.maximization.answers import compared_in
+from unitscope.paper import paper_claims
+from unitscope.runtime import console
+from unitscope.scores.exemplars import Exemplars
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

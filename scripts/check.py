@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from unitscope import program
-from unitscope.study import load_study
+from unitscope.workflow import program
+from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,18 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unitscope import console, devices, preprocessing, program
-from unitscope.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
-from unitscope.building import build, classifier, normalized, output_count
-from unitscope.checkpoints import check_rebuilt, example_images, save_checkpoint
-from unitscope.datasets import Dataset, open_dataset
+from unitscope.data import preprocessing
+from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
-from unitscope.faithful import check_repeats, faithful, warn_of_probabilities
-from unitscope.normalization import OnPixels, outputs_of
-from unitscope.outputs import named_outputs
-from unitscope.sources import options_of, timm_weights, torchvision_weights
-from unitscope.training import chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.weights import (
+from unitscope.networks.building import build, classifier, normalized, output_count
+from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
+from unitscope.networks.normalization import OnPixels, outputs_of
+from unitscope.networks.outputs import named_outputs
+from unitscope.networks.sources import options_of, timm_weights, torchvision_weights
+from unitscope.networks.training import chance, channel_statistics, evaluate, fit_linear_head, train
+from unitscope.networks.weights import (
     aligned,
     fits,
     load_weights,
@@ -31,6 +29,10 @@ from unitscope.weights import (
     shared_names,
     without,
 )
+from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
+from unitscope.runtime import console, devices
+from unitscope.storage.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, program
-from unitscope.analysis_claims import TABLES, Written, analysis_answers
-from unitscope.paper_claims import Evidence, answers
-from unitscope.unit_tables import stacked
+from unitscope.claims.analysis_claims import TABLES, Written, analysis_answers
+from unitscope.paper.paper_claims import Evidence, answers
+from unitscope.runtime import console
+from unitscope.storage import artifacts
+from unitscope.tables.unit_tables import stacked
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,9 +8,9 @@ import argparse
 import os
 import subprocess
 
-from unitscope import program
-from unitscope.leftovers import leftovers, planned, remove
-from unitscope.resolve import read
+from unitscope.config.resolve import read
+from unitscope.workflow import program
+from unitscope.workflow.leftovers import leftovers, planned, remove
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,7 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, program, unit_tables
+from unitscope.runtime import console
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

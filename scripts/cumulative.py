@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from unitscope import devices, program
-from unitscope.artifacts import read_table, write_table
-from unitscope.cumulative import (
+from unitscope.data.datasets import open_dataset
+from unitscope.data.sampling import balanced_sample
+from unitscope.data.summaries import moments_of
+from unitscope.interventions.cumulative import (
     AREAS,
     CURVES,
     Key,
@@ -22,13 +23,13 @@ from unitscope.cumulative import (
     orders,
     resampled,
 )
-from unitscope.datasets import open_dataset
-from unitscope.layers import Tap, taps
-from unitscope.opening import load_checkpoint
-from unitscope.removal import Performance, cumulative_removal, joint_removal
-from unitscope.sampling import balanced_sample
-from unitscope.summaries import moments_of
-from unitscope.unit_tables import columns
+from unitscope.interventions.removal import Performance, cumulative_removal, joint_removal
+from unitscope.probing.layers import Tap, taps
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import devices
+from unitscope.storage.artifacts import read_table, write_table
+from unitscope.tables.unit_tables import columns
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

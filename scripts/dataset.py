@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import program
-from unitscope.datasets import write_dataset
-from unitscope.raw_data import collect
+from unitscope.data.datasets import write_dataset
+from unitscope.data.raw_data import collect
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

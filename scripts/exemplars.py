@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, exemplars, program, summaries
+from unitscope.data import summaries
 from unitscope.errors import UserError
+from unitscope.runtime import console
+from unitscope.scores import exemplars
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 TEST = 1
 """Number of the test split in a data set."""

@@ -4,7 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, drawing, image_figures, program, score_figures
+from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.runtime import console
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, graphs, program, unit_tables
 from unitscope.randomness import generator
-from unitscope.substitution import scales_of
+from unitscope.scores import graphs
+from unitscope.scores.substitution import scales_of
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

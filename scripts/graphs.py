@@ -6,7 +6,10 @@ from pathlib import Path
 
 import networkx as nx
 
-from unitscope import artifacts, drawing, graph_figures, program, unit_tables
+from unitscope.figures import drawing, graph_figures
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

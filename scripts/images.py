@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import devices, program
-from unitscope.artifacts import Scratch, create_hdf5, read_table, sha256_of
-from unitscope.ascent import Recipe
-from unitscope.datasets import Dataset, open_dataset
-from unitscope.layers import tap
-from unitscope.opening import load_checkpoint
-from unitscope.sampling import select_units
-from unitscope.summaries import moments_of
-from unitscope.visualization import activation_maximization
+from unitscope.data.datasets import Dataset, open_dataset
+from unitscope.data.sampling import select_units
+from unitscope.data.summaries import moments_of
+from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.visualization import activation_maximization
+from unitscope.probing.layers import tap
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import devices
+from unitscope.storage.artifacts import Scratch, create_hdf5, read_table, sha256_of
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,10 +8,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import program
-from unitscope.answers import Generated
-from unitscope.artifacts import create_hdf5, open_hdf5
 from unitscope.errors import UserError
+from unitscope.maximization.answers import Generated
+from unitscope.storage.artifacts import create_hdf5, open_hdf5
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

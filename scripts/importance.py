@@ -7,7 +7,9 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, importance, program
+from unitscope.storage import artifacts
+from unitscope.tables import importance
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,10 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, program
-from unitscope.answers import compared_in
-from unitscope.inhibition import inhibition, inhibition_correlations, inhibition_rows
-from unitscope.unit_tables import columns
+from unitscope.maximization.answers import compared_in
+from unitscope.storage import artifacts
+from unitscope.tables.inhibition import inhibition, inhibition_correlations, inhibition_rows
+from unitscope.tables.unit_tables import columns
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from unitscope import program
-from unitscope.artifacts import read_table, write_table
-from unitscope.unit_tables import stacked
+from unitscope.storage.artifacts import read_table, write_table
+from unitscope.tables.unit_tables import stacked
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import devices, program
-from unitscope.answers import compared_in
-from unitscope.artifacts import open_hdf5, read_table, write_table
-from unitscope.datasets import open_dataset
-from unitscope.layers import tap
-from unitscope.opening import load_checkpoint
+from unitscope.data.datasets import open_dataset
+from unitscope.data.sampling import balanced_sample, halves
+from unitscope.interventions.removal import removal_by_batch
+from unitscope.interventions.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
+from unitscope.maximization.answers import compared_in
+from unitscope.probing.layers import tap
+from unitscope.probing.opening import load_checkpoint
 from unitscope.randomness import generator
-from unitscope.removal import removal_by_batch
-from unitscope.sampling import balanced_sample, halves
-from unitscope.selectivity import dead_units
-from unitscope.substitution import exceeding
-from unitscope.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.unit_tables import columns
+from unitscope.runtime import devices
+from unitscope.scores.selectivity import dead_units
+from unitscope.scores.substitution import exceeding
+from unitscope.storage.artifacts import open_hdf5, read_table, write_table
+from unitscope.tables.unit_tables import columns
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import program
-from unitscope.artifacts import read_table, write_table
-from unitscope.effects import bootstrapped, median
+from unitscope.interventions.understudies import high
 from unitscope.randomness import generator
-from unitscope.statistics import FEWEST_FOR_INTERVAL
-from unitscope.understudies import high
+from unitscope.stats.effects import bootstrapped, median
+from unitscope.stats.statistics import FEWEST_FOR_INTERVAL
+from unitscope.storage.artifacts import read_table, write_table
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

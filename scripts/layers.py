@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from unitscope import program
 from unitscope.errors import UserError
-from unitscope.layer_names import refuse_unknown_layers
-from unitscope.layers import Tap, left_out
-from unitscope.planning import layers_before_training
-from unitscope.study import DATASETS, load_study
+from unitscope.probing.layer_names import refuse_unknown_layers
+from unitscope.probing.layers import Tap, left_out
+from unitscope.workflow import program
+from unitscope.workflow.planning import layers_before_training
+from unitscope.workflow.study import DATASETS, load_study
 
 ROOT = Path(__file__).parent.parent
 

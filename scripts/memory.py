@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unitscope import artifacts, program
-from unitscope.unit_tables import columns
+from unitscope.storage import artifacts
+from unitscope.tables.unit_tables import columns
+from unitscope.workflow import program
 
 OF_ANALYSES = {
     "scale": ("scale", "scale_figure"),

@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, program, unit_tables
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import console, devices, program
-from unitscope.activations import activations
-from unitscope.artifacts import write_table
-from unitscope.datasets import open_dataset
-from unitscope.layers import taps
-from unitscope.opening import load_checkpoint
-from unitscope.summaries import mean_and_std
+from unitscope.data.datasets import open_dataset
+from unitscope.data.summaries import mean_and_std
+from unitscope.probing.activations import activations
+from unitscope.probing.layers import taps
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import console, devices
+from unitscope.storage.artifacts import write_table
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, program
-from unitscope.natural import natural_substitution
-from unitscope.substitution import scales_of
+from unitscope.runtime import console
+from unitscope.scores.natural import natural_substitution
+from unitscope.scores.substitution import scales_of
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

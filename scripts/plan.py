@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unitscope import console, devices, program
-from unitscope.artifacts import canonical_json
+from unitscope.config.resolve import Study, one_training, trained_epochs, with_batch
 from unitscope.errors import UserError
-from unitscope.layer_names import refuse_unknown_layers
-from unitscope.layers import left_out
-from unitscope.leftovers import told
-from unitscope.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
-from unitscope.resolve import Study, one_training, trained_epochs, with_batch
-from unitscope.study import load_study
+from unitscope.probing.layer_names import refuse_unknown_layers
+from unitscope.probing.layers import left_out
+from unitscope.runtime import console, devices
+from unitscope.storage.artifacts import canonical_json
+from unitscope.workflow import program
+from unitscope.workflow.leftovers import told
+from unitscope.workflow.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
+from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
 WITH_TORCH = (

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, program
-from unitscope.opening import load_checkpoint
-from unitscope.predictors import activity, redundancy, weight_norms
-from unitscope.sampling import halves
-from unitscope.unit_tables import stacked
+from unitscope.data.sampling import halves
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import console
+from unitscope.scores.predictors import activity, redundancy, weight_norms
+from unitscope.storage import artifacts
+from unitscope.tables.unit_tables import stacked
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,11 +7,11 @@ file which it was sent once.
 import argparse
 import subprocess
 
-from unitscope import program
 from unitscope.errors import UserError
-from unitscope.ledger import gate, locked_rows, vouches
-from unitscope.leftovers import leftovers, planned
-from unitscope.store import MENDED, Recorded, agrees, mend_lock, unsound_in_cache, unsound_in_store
+from unitscope.workflow import program
+from unitscope.workflow.ledger import gate, locked_rows, vouches
+from unitscope.workflow.leftovers import leftovers, planned
+from unitscope.workflow.store import MENDED, Recorded, agrees, mend_lock, unsound_in_cache, unsound_in_store
 
 
 def parser() -> argparse.ArgumentParser:

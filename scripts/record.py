@@ -9,12 +9,12 @@ import os
 import subprocess
 from pathlib import Path
 
-from unitscope import program
-from unitscope.console import log
-from unitscope.contents import append_lines
-from unitscope.ledger import gate, write_lock
-from unitscope.owners import Owners
-from unitscope.store import TOLD, agrees, links_out, stages, untold
+from unitscope.runtime.console import log
+from unitscope.storage.contents import append_lines
+from unitscope.workflow import program
+from unitscope.workflow.ledger import gate, write_lock
+from unitscope.workflow.owners import Owners
+from unitscope.workflow.store import TOLD, agrees, links_out, stages, untold
 
 
 def parser() -> argparse.ArgumentParser:

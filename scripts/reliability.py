@@ -10,9 +10,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import artifacts, program, reliability
-from unitscope.reliability import Answers
-from unitscope.substitution import scales_of
+from unitscope.scores.substitution import scales_of
+from unitscope.storage import artifacts
+from unitscope.tables import reliability
+from unitscope.tables.reliability import Answers
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from unitscope import program
-from unitscope.config_files import read_all
+from unitscope.config.config_files import read_all
 from unitscope.errors import UserError
-from unitscope.ledger import gate
+from unitscope.workflow import program
+from unitscope.workflow.ledger import gate
 
 
 def parser() -> argparse.ArgumentParser:

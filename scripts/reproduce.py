@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from unitscope import program
-from unitscope.config_files import read_all
+from unitscope.config.config_files import read_all
 from unitscope.errors import UserError
-from unitscope.ledger import gate, write_lock
-from unitscope.owners import Owners
+from unitscope.workflow import program
+from unitscope.workflow.ledger import gate, write_lock
+from unitscope.workflow.owners import Owners
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,10 +8,13 @@ from typing import Any
 
 import jinja2
 
-from unitscope import artifacts, drawing, image_figures, program, reproduction, score_figures
-from unitscope.datasets import open_dataset
-from unitscope.labels import SPLITS
-from unitscope.unit_tables import method_name, methods_of
+from unitscope.data.datasets import open_dataset
+from unitscope.data.labels import SPLITS
+from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.paper import reproduction
+from unitscope.storage import artifacts
+from unitscope.tables.unit_tables import method_name, methods_of
+from unitscope.workflow import program
 
 STYLE = drawing.Style(dpi=130)
 

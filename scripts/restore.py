@@ -8,10 +8,11 @@ import argparse
 import subprocess
 from pathlib import Path
 
-from unitscope import console, program
 from unitscope.errors import UserError
-from unitscope.ledger import LOCK, gate
-from unitscope.store import MENDED, mend_lock
+from unitscope.runtime import console
+from unitscope.workflow import program
+from unitscope.workflow.ledger import LOCK, gate
+from unitscope.workflow.store import MENDED, mend_lock
 
 
 def parser() -> argparse.ArgumentParser:

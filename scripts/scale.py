@@ -8,13 +8,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import console, devices, program, scale
-from unitscope.artifacts import open_hdf5, write_table
-from unitscope.datasets import Dataset, open_dataset
-from unitscope.opening import load_checkpoint
-from unitscope.rescaling import obstacle, recipes_to_remake
-from unitscope.sampling import balanced_sample, select_units
-from unitscope.selectivity import dead_units
+from unitscope.data.datasets import Dataset, open_dataset
+from unitscope.data.sampling import balanced_sample, select_units
+from unitscope.interventions import scale
+from unitscope.interventions.rescaling import obstacle, recipes_to_remake
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import console, devices
+from unitscope.scores.selectivity import dead_units
+from unitscope.storage.artifacts import open_hdf5, write_table
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import artifacts, console, information, program, selectivity, summaries
-from unitscope.labels import weaknesses
+from unitscope.data import summaries
+from unitscope.data.labels import weaknesses
+from unitscope.runtime import console
+from unitscope.scores import information, selectivity
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 INFORMATION = ("class_information", "class_information_permuted")
 """Columns of class information, and of what it is for labels that mean nothing."""

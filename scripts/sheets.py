@@ -4,8 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, console, drawing, image_figures, program
 from unitscope.errors import UserError
+from unitscope.figures import drawing, image_figures
+from unitscope.runtime import console
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,17 +9,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from unitscope import program
-from unitscope.artifacts import write_json
-from unitscope.config_files import read
-from unitscope.contents import Contents
-from unitscope.decoding import IMAGE_SUFFIXES
+from unitscope.config.config_files import read
+from unitscope.config.resolve import Study
+from unitscope.data.decoding import IMAGE_SUFFIXES
+from unitscope.data.folders import label_files
 from unitscope.errors import UserError
-from unitscope.folders import label_files
-from unitscope.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
-from unitscope.provenance import code_digest, own_code_digest, rules_digest
-from unitscope.resolve import Study
-from unitscope.study import load_study
+from unitscope.storage.artifacts import write_json
+from unitscope.storage.contents import Contents
+from unitscope.workflow import program
+from unitscope.workflow.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
+from unitscope.workflow.provenance import code_digest, own_code_digest, rules_digest
+from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope import program
-from unitscope.answers import compared_in
-from unitscope.artifacts import open_hdf5, write_table
-from unitscope.substitution import scales_of, substitution
+from unitscope.maximization.answers import compared_in
+from unitscope.scores.substitution import scales_of, substitution
+from unitscope.storage.artifacts import open_hdf5, write_table
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from unitscope import artifacts, program, unit_tables
-from unitscope.answers import compared
-from unitscope.figure_names import BY_LAYER, layer_figures, overviews
-from unitscope.ledger import locked_rows, other_versions
-from unitscope.study import load_study
+from unitscope.config.figure_names import BY_LAYER, layer_figures, overviews
+from unitscope.maximization.answers import compared
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
+from unitscope.workflow import program
+from unitscope.workflow.ledger import locked_rows, other_versions
+from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
 ANSWERS = ("responses", "preactivations")

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import torch
 
-from unitscope import console, devices, program
-from unitscope.artifacts import write_json
-from unitscope.building import build, freeze, normalized
-from unitscope.checkpoints import example_images
-from unitscope.datasets import Dataset, open_dataset
-from unitscope.faithful import check_repeats, faithful
-from unitscope.layer_names import refuse_unknown_layers
-from unitscope.layers import left_out, taps
-from unitscope.normalization import OnPixels
-from unitscope.opening import load_checkpoint
+from unitscope.data.datasets import Dataset, open_dataset
+from unitscope.networks.building import build, freeze, normalized
+from unitscope.networks.checkpoints import example_images
+from unitscope.networks.normalization import OnPixels
+from unitscope.probing.faithful import check_repeats, faithful
+from unitscope.probing.layer_names import refuse_unknown_layers
+from unitscope.probing.layers import left_out, taps
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime import console, devices
+from unitscope.storage.artifacts import write_json
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,8 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope import artifacts, program
-from unitscope.analysis_claims import training_answers
+from unitscope.claims.analysis_claims import training_answers
+from unitscope.storage import artifacts
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, program
-from unitscope.training_time import joined, training_rows
+from unitscope.storage import artifacts
+from unitscope.tables.training_time import joined, training_rows
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,7 +6,10 @@ Layer, method and unit of a row are read from the columns inside the tables, nev
 import argparse
 from pathlib import Path
 
-from unitscope import artifacts, console, program, unit_tables
+from unitscope.runtime import console
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
+from unitscope.workflow import program
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from unitscope import program
 from unitscope.errors import UserError
-from unitscope.store import MENDED, mend_lock
+from unitscope.workflow import program
+from unitscope.workflow.store import MENDED, mend_lock
 
 LOCKS = Path(".snakemake/locks")
 HOST = Path(".snakemake/unitscope_host")

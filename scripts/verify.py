@@ -5,10 +5,10 @@ With --repair what is missing or damaged in the cache is put back from this fold
 
 import argparse
 
-from unitscope import program
 from unitscope.errors import UserError
-from unitscope.ledger import locked_rows, other_versions
-from unitscope.store import Recorded, compare, missing, unsound_in_cache, unsound_in_store
+from unitscope.workflow import program
+from unitscope.workflow.ledger import locked_rows, other_versions
+from unitscope.workflow.store import Recorded, compare, missing, unsound_in_cache, unsound_in_store
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,21 +4,19 @@ The functions listed here work on modules and arrays. Naming one loads its modul
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import Any
 
 _HOME = {
-    "Recipe": "ascent",
-    "ablation": "ablation",
-    "activation_maximization": "visualization",
-    "activations": "activations",
-    "class_means": "summaries",
-    "class_selectivity": "selectivity",
-    "freeze": "building",
-    "representative_substitution": "substitution",
-    "spearman": "statistics",
-    "taps": "faithful",
+    "Recipe": "maximization.ascent",
+    "ablation": "interventions.ablation",
+    "activation_maximization": "maximization.visualization",
+    "activations": "probing.activations",
+    "class_means": "data.summaries",
+    "class_selectivity": "scores.selectivity",
+    "freeze": "networks.building",
+    "representative_substitution": "scores.substitution",
+    "spearman": "stats.statistics",
+    "taps": "probing.faithful",
 }
 
 __all__ = list(_HOME)
@@ -28,16 +26,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"unitscope has no {name!r}; it has {', '.join(_HOME)}")
     return getattr(importlib.import_module(f"unitscope.{_HOME[name]}"), name)
-
-
-class _Package(ModuleType):
-    """Names that a function and its module share mean the function, whichever of them was loaded first."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # How the import system hands a loaded module to its package.
-        if name in _HOME and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -14,10 +14,11 @@ import scores_by_hand as by_hand
 from PIL import Image
 from projects import ROOT
 
-from unitscope import content, pictures
-from unitscope import page as written
-from unitscope.exemplars import strongest
-from unitscope.unit_tables import methods_of
+from unitscope.atlas import content
+from unitscope.atlas import page as written
+from unitscope.figures import pictures
+from unitscope.scores.exemplars import strongest
+from unitscope.tables.unit_tables import methods_of
 
 LAYERS = {"conv.1": 12, "hidden": 60}
 HOSTILE = """<img src=x onerror="document.title='owned'">"'&</script><b>%{x}"""
@@ -272,7 +273,7 @@ def test_the_same_inputs_give_the_same_page():
 
 # --- contrast --------------------------------------------------------------------------------------------------------
 
-STYLE = (ROOT / "unitscope/pages/atlas/atlas.css").read_text()
+STYLE = (ROOT / "unitscope/atlas/web/atlas.css").read_text()
 TEXTS = ("ink", "muted", "accent", "yes", "no")
 GROUNDS = ("paper", "panel", "chosen")
 MARKS = ("edge", *(f"class-{number}" for number in range(7)))

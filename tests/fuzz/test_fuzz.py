@@ -30,10 +30,10 @@ from PIL import Image
 from projects import ROOT, SMALL
 from torch import nn
 
-from unitscope.artifacts import create_hdf5, write_json, write_table
-from unitscope.building import build
-from unitscope.checkpoints import save_checkpoint
-from unitscope.datasets import Collection, write_dataset
+from unitscope.data.datasets import Collection, write_dataset
+from unitscope.networks.building import build
+from unitscope.networks.checkpoints import save_checkpoint
+from unitscope.storage.artifacts import create_hdf5, write_json, write_table
 
 SECONDS = 120
 """Within which a file has to be read or refused."""
@@ -408,7 +408,7 @@ class Elements(HTMLParser):
 
 @given(name=st.one_of(names, st.text(st.characters(exclude_categories=["Cs"]), max_size=12)))
 def test_no_name_of_a_class_is_part_of_the_page(name):
-    from unitscope import page as written
+    from unitscope.atlas import page as written
 
     def page(word: str) -> str:
         told, sheets, _ = test_atlas.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())

@@ -125,7 +125,7 @@ def test_code_that_changes_while_a_job_waits_is_refused(submitted, local, tmp_pa
     project = submitted.copy(tmp_path / "project")
     (project.folder / ABLATION).unlink()
     shutil.rmtree(project.folder / ".dvc/cache")
-    module = project.folder / "unitscope/ablation.py"
+    module = project.folder / "unitscope/interventions/ablation.py"
     whole = module.read_text()
     before = {job["JobId"] for job in cluster.jobs()}
     cluster.slurm("scontrol", "update", f"PartitionName={PARTITION}", "State=DOWN")

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from projects import SMALL
 from ruamel.yaml import YAML
 
-from unitscope.config_files import read, with_numbers
+from unitscope.config.config_files import read, with_numbers
+from unitscope.config.resolve import resolve
 from unitscope.errors import UserError
-from unitscope.resolve import resolve
 
 STUDY = yaml.safe_dump(SMALL, sort_keys=False)
 

@@ -5,7 +5,7 @@ import copy
 import yaml
 from projects import ROOT
 
-from unitscope.resolve import resolve
+from unitscope.config.resolve import resolve
 
 SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
 STUDY = {

@@ -68,16 +68,27 @@ def write_two_classes(folder: Path) -> None:
 
 
 def move_module(root: Path, module: str, package: str) -> None:
-    """Move a module of the library into a package below it, and sort the imports anew, as people do."""
+    """Move a module of the library into another package, which may be new, and sort the imports anew, as people do."""
+    (path,) = (root / "unitscope").rglob(f"{module}.py")
+    old, new = (f"unitscope.{folder}" for folder in (path.parent.name, package))
     folder = root / "unitscope" / package
     folder.mkdir(exist_ok=True)
     (folder / "__init__.py").touch()
-    (root / f"unitscope/{module}.py").rename(folder / f"{module}.py")
+    path.rename(folder / path.name)
+
+    def parted(found: re.Match[str]) -> str:
+        names = [name.strip() for name in found[2].strip("()").split(",") if name.strip()]
+        if module not in names:
+            return found[0]
+        names.remove(module)
+        rest = f"{found[1]}from {old} import {', '.join(names)}\n" if names else ""
+        return f"{rest}{found[1]}from {new} import {module}"
+
     for top in ("unitscope", "scripts", "rules"):
         for path in (path for path in (root / top).rglob("*") if path.suffix in (".py", ".smk")):
             text = path.read_text()
-            moved = re.sub(rf"from unitscope\.{module} ", f"from unitscope.{package}.{module} ", text)
-            moved = re.sub(rf"(?m)from unitscope import {module}$", f"from unitscope.{package} import {module}", moved)
+            moved = re.sub(rf"\b{re.escape(old)}\.{module}\b", f"{new}.{module}", text)
+            moved = re.sub(rf"(?m)^( *)from {re.escape(old)} import (\([^)]*\)|[^(\n]+)$", parted, moved)
             if moved != text:
                 path.write_text(moved)
     command = ["ruff", "check", "--quiet", "--fix", "--select", "I", "--config", str(ROOT / "pyproject.toml")]

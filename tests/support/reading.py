@@ -13,14 +13,14 @@ from pathlib import Path
 
 import h5py
 
-from unitscope.artifacts import open_hdf5, read_json, read_table, sha256_of
-from unitscope.datasets import open_dataset
-from unitscope.decoding import Decoder, inside
+from unitscope.data.datasets import open_dataset
+from unitscope.data.decoding import Decoder, inside
+from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.opening import load_checkpoint
-from unitscope.raw_data import collect
-from unitscope.study import load_study
-from unitscope.weights import read_program, read_state_dict
+from unitscope.networks.weights import read_program, read_state_dict
+from unitscope.probing.opening import load_checkpoint
+from unitscope.storage.artifacts import open_hdf5, read_json, read_table, sha256_of
+from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 8 * 2**30
@@ -102,7 +102,7 @@ def weights(path: Path) -> None:
 
 def exported(path: Path) -> None:
     """Rebuild an exported network."""
-    from unitscope.exported import read_exported
+    from unitscope.networks.exported import read_exported
 
     read_exported(read_program({"file": path, "sha256": sha256_of(path)}), (3, 8, 8))
 

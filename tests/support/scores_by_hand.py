@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from unitscope import unit_tables
-from unitscope.image_figures import UnitImages
+from unitscope.figures.image_figures import UnitImages
+from unitscope.tables import unit_tables
 
 METHODS = ("am", "iam")
 

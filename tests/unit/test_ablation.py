@@ -6,9 +6,9 @@ import torch
 from networks_by_hand import Residual, Shared, Tokens, Varied, linear, quiet
 from torch.nn import functional as F
 
-from unitscope.ablation import ablation
-from unitscope.layers import tap
-from unitscope.sampling import balanced_sample, halves
+from unitscope.data.sampling import balanced_sample, halves
+from unitscope.interventions.ablation import ablation
+from unitscope.probing.layers import tap
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])

@@ -6,11 +6,11 @@ import pytest
 import torch
 from networks_by_hand import Residual, quiet
 
-from unitscope.activations import activations
+from unitscope.data.summaries import mean_and_std, moments_of, unit_blocks, unit_statistics
 from unitscope.errors import UserError
-from unitscope.forms import Form, choose
-from unitscope.layers import prefix
-from unitscope.summaries import mean_and_std, moments_of, unit_blocks, unit_statistics
+from unitscope.networks.forms import Form, choose
+from unitscope.probing.activations import activations
+from unitscope.probing.layers import prefix
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
 

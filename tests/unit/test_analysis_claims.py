@@ -5,8 +5,7 @@ import pytest
 import scipy.stats
 import scores_by_hand as by_hand
 
-from unitscope import unit_tables
-from unitscope.analysis_claims import (
+from unitscope.claims.analysis_claims import (
     ANALYSIS_CLAIMS,
     TEXTS,
     Written,
@@ -14,9 +13,10 @@ from unitscope.analysis_claims import (
     one_random_order,
     training_answers,
 )
-from unitscope.effects import Interval, difference
-from unitscope.scale import COLUMNS as SCALE_COLUMNS
-from unitscope.verdicts import COLUMNS
+from unitscope.claims.verdicts import COLUMNS
+from unitscope.interventions.scale import COLUMNS as SCALE_COLUMNS
+from unitscope.stats.effects import Interval, difference
+from unitscope.tables import unit_tables
 
 LAYERS = {"one": 30, "two": 30}
 METHODS = ["am", "iam"]

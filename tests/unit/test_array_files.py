@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.raw_data import collect
 
 LABELS = np.arange(12) % 3
 PIXELS = np.arange(12 * 8 * 8 * 3).reshape(12, 8, 8, 3).astype(np.uint8)

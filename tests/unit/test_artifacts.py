@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from projects import ROOT, undocumented
 
-from unitscope.artifacts import (
+from unitscope.errors import UserError
+from unitscope.storage.artifacts import (
     Scratch,
     create_hdf5,
     open_hdf5,
@@ -20,8 +21,7 @@ from unitscope.artifacts import (
     write_json,
     write_table,
 )
-from unitscope.errors import UserError
-from unitscope.unit_tables import ABLATION_HALVES, INFORMATION, SELECTIVITY_EXTRAS
+from unitscope.tables.unit_tables import ABLATION_HALVES, INFORMATION, SELECTIVITY_EXTRAS
 
 # --- writing and reading ---------------------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ WRITER = """
 import errno, resource, sys
 from pathlib import Path
 import numpy as np
-from unitscope.artifacts import create_hdf5
+from unitscope.storage.artifacts import create_hdf5
 
 path, allowed, checked = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "checked"
 try:
@@ -107,7 +107,7 @@ def test_hdf5_that_the_disk_does_not_take_is_told_and_crashes_nothing(tmp_path, 
 
 READER = """
 import sys
-from unitscope.artifacts import open_hdf5
+from unitscope.storage.artifacts import open_hdf5
 from unitscope.errors import UserError
 
 try:

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 
-from unitscope import unit_tables
-from unitscope.effects import (
+from unitscope.claims.verdicts import COLUMNS
+from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
+from unitscope.paper.paper_claims import CLAIMS, Evidence, answers
+from unitscope.stats.effects import (
     difference_of_proportions,
     proportion,
     quadrant_difference,
     quadrant_difference_by_chance,
 )
-from unitscope.paper_claims import CLAIMS, Evidence, answers
-from unitscope.resolve import CLAIM_METHODS, COMPARING_CLAIMS
-from unitscope.verdicts import COLUMNS
+from unitscope.tables import unit_tables
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
 THREE = ["one", "two", "three"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from unitscope.collisions import refuse_collisions
 from unitscope.errors import UserError
+from unitscope.workflow.collisions import refuse_collisions
 
 
 def test_files_of_different_paths_are_allowed():

@@ -9,8 +9,8 @@ import pytest
 from configs_by_hand import SCHEMA, STUDY, study
 from projects import ROOT
 
+from unitscope.config.resolve import STEPS, iam_methods, read, recipe_of, resolve, with_batch
 from unitscope.errors import UserError
-from unitscope.resolve import STEPS, iam_methods, read, recipe_of, resolve, with_batch
 
 
 def descriptions(schema):

@@ -13,12 +13,12 @@ from projects import ROOT, SMALL
 from ruamel.yaml import YAML
 from snakemake.utils import update_config
 
-from unitscope.config_files import merged, read, read_all, with_numbers
-from unitscope.contents import Contents
+from unitscope.config.config_files import merged, read, read_all, with_numbers
+from unitscope.config.resolve import resolve
 from unitscope.errors import UserError
-from unitscope.resolve import resolve
-from unitscope.study import complete, load_study
-from unitscope.weights import checked_content
+from unitscope.networks.weights import checked_content
+from unitscope.storage.contents import Contents
+from unitscope.workflow.study import complete, load_study
 
 
 def refused(tmp_path, content):

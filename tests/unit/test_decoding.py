@@ -13,11 +13,11 @@ from real_images import FOLDER, shared
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from unitscope.artifacts import sha256_of
-from unitscope.datasets import open_dataset, write_dataset
-from unitscope.decoding import Decoder
+from unitscope.data.datasets import open_dataset, write_dataset
+from unitscope.data.decoding import Decoder
+from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.raw_data import collect
+from unitscope.storage.artifacts import sha256_of
 
 CORNERS = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from unitscope import devices
+from unitscope.runtime import devices
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys
 from pathlib import Path
-from unitscope.devices import lease
+from unitscope.runtime.devices import lease
 print(lease(["GPU-a", "GPU-b/1", "GPU-c"], Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from unitscope.effects import (
+from unitscope.stats.effects import (
     bootstrapped,
     bootstrapped_layers,
     cliffs_delta,

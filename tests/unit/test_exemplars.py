@@ -7,7 +7,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from unitscope import artifacts, exemplars, summaries
+from unitscope.data import summaries
+from unitscope.scores import exemplars
+from unitscope.storage import artifacts
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,15 +18,15 @@ from torch import nn, where
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from unitscope import hooks, nonlinearities
-from unitscope.building import accept_pixels, build, freeze, normalized
-from unitscope.checkpoints import save_checkpoint
 from unitscope.errors import UserError
-from unitscope.exported import FUNCTIONS, read_exported
-from unitscope.faithful import check_repeats, faithful
-from unitscope.forms import Form, choose, close
-from unitscope.layers import held, prefix, say_unrecognized, split, taps
-from unitscope.opening import load_checkpoint
+from unitscope.networks.building import accept_pixels, build, freeze, normalized
+from unitscope.networks.checkpoints import save_checkpoint
+from unitscope.networks.exported import FUNCTIONS, read_exported
+from unitscope.networks.forms import Form, choose, close
+from unitscope.probing import hooks, nonlinearities
+from unitscope.probing.faithful import check_repeats, faithful
+from unitscope.probing.layers import held, prefix, say_unrecognized, split, taps
+from unitscope.probing.opening import load_checkpoint
 
 SIZE = (3, 8, 8)
 

@@ -11,17 +11,17 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from unitscope import faithful as checking
-from unitscope import hooks, layers
-from unitscope.ascent import Recipe
-from unitscope.building import accept_pixels, freeze, normalized
-from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.faithful import check_repeats, faithful
-from unitscope.forms import arrange, close, form_of, same_logits
-from unitscope.targets import own_unit, whole_layer
-from unitscope.tracing import trace
-from unitscope.visualization import activation_maximization, passes
+from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.visualization import activation_maximization, passes
+from unitscope.networks.building import accept_pixels, freeze, normalized
+from unitscope.networks.forms import arrange, close, form_of, same_logits
+from unitscope.probing import faithful as checking
+from unitscope.probing import hooks, layers
+from unitscope.probing.faithful import check_repeats, faithful
+from unitscope.probing.tracing import trace
+from unitscope.runtime.devices import pixels
 
 SIZE = (3, 8, 8)
 IMAGES = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))

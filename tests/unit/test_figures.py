@@ -14,10 +14,12 @@ import scores_by_hand as by_hand
 from figure_texts import MANY, STYLE, all_texts, assert_readable
 from PIL import Image
 
-from unitscope import artifacts, drawing, image_figures, score_figures, unit_tables
-from unitscope.drawing import Style
 from unitscope.errors import UserError
-from unitscope.reproduction import WIDE
+from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.figures.drawing import Style
+from unitscope.paper.reproduction import WIDE
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
 
 ROOT = Path(__file__).parents[2]
 FEW = {"conv1": 12, "hidden": 12}

@@ -8,14 +8,14 @@ from configs_by_hand import study
 from PIL import Image
 from real_images import FOLDER
 
-from unitscope.artifacts import sha256_of
-from unitscope.contents import Contents
-from unitscope.datasets import open_dataset, write_dataset
-from unitscope.decoding import Decoder
+from unitscope.data.datasets import open_dataset, write_dataset
+from unitscope.data.decoding import Decoder
+from unitscope.data.folders import class_count
+from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.folders import class_count
-from unitscope.provenance import source_digest
-from unitscope.raw_data import collect
+from unitscope.storage.artifacts import sha256_of
+from unitscope.storage.contents import Contents
+from unitscope.workflow.provenance import source_digest
 
 
 def images(folder, count=3, first=0, suffix=".png"):

@@ -9,10 +9,11 @@ import pytest
 import scores_by_hand as by_hand
 from figure_texts import MANY, STYLE, all_texts, assert_readable
 
-from unitscope import graph_figures, graphs
-from unitscope.graphs import Graph, substitution_graph
-from unitscope.substitution import substitutes
-from unitscope.unit_tables import rows_of
+from unitscope.figures import graph_figures
+from unitscope.scores import graphs
+from unitscope.scores.graphs import Graph, substitution_graph
+from unitscope.scores.substitution import substitutes
+from unitscope.tables.unit_tables import rows_of
 
 
 def responses(edges, units):

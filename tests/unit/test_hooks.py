@@ -7,13 +7,13 @@ from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Vari
 from torch import nn
 from torch.nn import functional as F
 
-from unitscope import hooks, layers
-from unitscope.ablation import ablation
-from unitscope.ascent import Recipe
 from unitscope.errors import UserError
-from unitscope.targets import own_unit, whole_layer
-from unitscope.tracing import TRANSPARENT
-from unitscope.visualization import activation_maximization, share_of_multiplications
+from unitscope.interventions.ablation import ablation
+from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.visualization import activation_maximization, share_of_multiplications
+from unitscope.probing import hooks, layers
+from unitscope.probing.tracing import TRANSPARENT
 
 NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Discarding: 8, Varied: 8, Tokens: 8}
 LAYERS = [

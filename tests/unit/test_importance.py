@@ -7,16 +7,17 @@ import torch
 from networks_by_hand import Residual, Shared, Varied, linear, quiet
 from torch import nn
 
-from unitscope import effects, layers
-from unitscope.importance import (
+from unitscope.probing import layers
+from unitscope.scores.predictors import PENALTIES, _residuals, activity, redundancy, weight_norms
+from unitscope.stats import effects
+from unitscope.stats.resampling import estimate, partial_correlation, rank_correlations, ranks
+from unitscope.tables.importance import (
     GIVEN,
     across_halves,
     cross_validated_r2,
     importance_table,
     partial_table,
 )
-from unitscope.predictors import PENALTIES, _residuals, activity, redundancy, weight_norms
-from unitscope.resampling import estimate, partial_correlation, rank_correlations, ranks
 
 SETTINGS = {"folds": 5, "repeats": 4, "seed": 0}
 TAPS = [{"layer": "3", "depth": 1, "units": 60, "kind": "conv"}]
@@ -175,7 +176,7 @@ def test_no_interval_of_few_units_or_of_what_is_mostly_constant():
 
 
 def test_blocks_of_resamples_change_nothing(monkeypatch):
-    from unitscope import resampling
+    from unitscope.stats import resampling
 
     def statistic(scores, weights):
         return rank_correlations(scores, weights)[:, 0, 1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from unitscope.information import binned, class_information, permuted_information
+from unitscope.scores.information import binned, class_information, permuted_information
 
 LABELS = np.repeat(np.arange(4), 50)
 RANDOM = np.random.default_rng(0)
@@ -19,8 +19,8 @@ def test_closed_forms():
 
 
 def test_a_unit_that_answers_half_of_the_classes_is_unselective_and_tells_a_bit():
-    from unitscope.selectivity import class_selectivity
-    from unitscope.summaries import group_means
+    from unitscope.data.summaries import group_means
+    from unitscope.scores.selectivity import class_selectivity
 
     halves = (LABELS < 2).astype(float)[:, None]
     assert class_selectivity(group_means(halves, LABELS, np.full(4, 50))) == pytest.approx((1 - 1 / 3) / (1 + 1 / 3))

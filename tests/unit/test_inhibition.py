@@ -5,8 +5,16 @@ import pytest
 import scores_by_hand as by_hand
 from figure_texts import STYLE, all_texts, assert_readable
 
-from unitscope import inhibition_figures
-from unitscope.inhibition import ALONE, FAILED, SIGNED, Inhibition, inhibition, inhibition_correlations, inhibition_rows
+from unitscope.figures import inhibition_figures
+from unitscope.tables.inhibition import (
+    ALONE,
+    FAILED,
+    SIGNED,
+    Inhibition,
+    inhibition,
+    inhibition_correlations,
+    inhibition_rows,
+)
 
 LAYERS = {"conv1": 12, "hidden": 12}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from unitscope.errors import UserError
-from unitscope.layer_names import refuse_unknown_layers
+from unitscope.probing.layer_names import refuse_unknown_layers
 
 
 def test_a_layer_that_is_left_out_is_refused_with_its_reason():

@@ -8,10 +8,10 @@ from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Vari
 from torch import nn
 from torchvision import models
 
-from unitscope import hooks
 from unitscope.errors import UserError
-from unitscope.layers import left_out, prefix, read_out, readouts, split, tap, taps, unit_axis
-from unitscope.tracing import trace
+from unitscope.probing import hooks
+from unitscope.probing.layers import left_out, prefix, read_out, readouts, split, tap, taps, unit_axis
+from unitscope.probing.tracing import trace
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 SMALL = IMAGES[:, :, :2, :2]

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unitscope import artifacts, natural
-from unitscope.natural import natural_substitution
-from unitscope.unit_tables import NATURAL_SCORES
+from unitscope.scores import natural
+from unitscope.scores.natural import natural_substitution
+from unitscope.storage import artifacts
+from unitscope.tables.unit_tables import NATURAL_SCORES
 
 ROOT = Path(__file__).parents[2]
 # Five images, four units. Unit 1 is unit 0 twice as loud; unit 3 is dead.

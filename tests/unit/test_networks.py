@@ -18,17 +18,25 @@ from real_images import ROOT, go_offline, shared
 from safetensors.torch import save
 from torch import nn
 
-from unitscope.building import _with_outputs, accept_pixels, build, classifier, freeze, normalized, output_count
-from unitscope.checkpoints import check_rebuilt, save_checkpoint
-from unitscope.devices import pixels
 from unitscope.errors import UserError
-from unitscope.forms import arrange
-from unitscope.layers import taps
-from unitscope.normalization import network_of, outputs_of
-from unitscope.opening import load_checkpoint
-from unitscope.sources import torchvision_weights
-from unitscope.tracing import trace
-from unitscope.weights import aligned, load_weights, output_names, read_state_dict
+from unitscope.networks.building import (
+    _with_outputs,
+    accept_pixels,
+    build,
+    classifier,
+    freeze,
+    normalized,
+    output_count,
+)
+from unitscope.networks.checkpoints import check_rebuilt, save_checkpoint
+from unitscope.networks.forms import arrange
+from unitscope.networks.normalization import network_of, outputs_of
+from unitscope.networks.sources import torchvision_weights
+from unitscope.networks.weights import aligned, load_weights, output_names, read_state_dict
+from unitscope.probing.layers import taps
+from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.tracing import trace
+from unitscope.runtime.devices import pixels
 
 SMALL = {"source": "built_in", "model": "shallow_convnet", "options": {"channels": [3, 4], "pool": [2], "hidden": 5}}
 FEATURES = {"fit": "linear", "replaces": "classifier"}
@@ -515,7 +523,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
 def test_loading_imports_little(tmp_path):
     checkpoint(tmp_path / "x.pt")
     code = (
-        "import sys; from unitscope.opening import load_checkpoint; load_checkpoint(sys.argv[1]); "
+        "import sys; from unitscope.probing.opening import load_checkpoint; load_checkpoint(sys.argv[1]); "
         "sys.exit(', '.join({'torchvision', 'torch._dynamo', 'pandas', 'safetensors'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run(

@@ -10,9 +10,13 @@ import torch
 from matplotlib.figure import Figure
 from projects import ROOT
 
-from unitscope import artifacts, building, checkpoints, contents, devices, drawing, ledger, store
 from unitscope.errors import UserError
+from unitscope.figures import drawing
+from unitscope.networks import building, checkpoints
 from unitscope.new_files import appended_file, new_file
+from unitscope.runtime import devices
+from unitscope.storage import artifacts, contents
+from unitscope.workflow import ledger, store
 
 SECRET = b"somebody's own"
 

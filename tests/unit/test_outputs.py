@@ -7,10 +7,10 @@ import pytest
 import torch
 from networks_by_hand import Residual, quiet
 
-from unitscope.building import normalized
 from unitscope.errors import UserError
-from unitscope.faithful import warn_of_probabilities
-from unitscope.outputs import Outputs, find_outputs, named_outputs, outputs_from
+from unitscope.networks.building import normalized
+from unitscope.networks.outputs import Outputs, find_outputs, named_outputs, outputs_from
+from unitscope.probing.faithful import warn_of_probabilities
 
 LOGITS, FEATURES, MAPS = torch.rand(2, 3), torch.rand(2, 8), torch.rand(2, 3, 4, 4)
 CLASSES = ["ant", "bee", "cat"]
@@ -124,7 +124,7 @@ def test_outputs_that_look_like_probabilities_are_warned_of(caplog):
 
 
 def test_an_image_size_that_a_model_does_not_take_is_told_with_its_option():
-    from unitscope.building import build
+    from unitscope.networks.building import build
 
     settings = {"source": "torchvision", "model": "vit_b_16", "options": {}, "head": None}
     with torch.device("meta"):

@@ -7,8 +7,8 @@ import pytest
 from projects import ROOT
 
 from unitscope.errors import UserError
-from unitscope.ledger import locked_rows, vouches, write_lock
-from unitscope.owners import MISSING, Owner, Owners, conflict, differences, refuse_foreign_page
+from unitscope.workflow.ledger import locked_rows, vouches, write_lock
+from unitscope.workflow.owners import MISSING, Owner, Owners, conflict, differences, refuse_foreign_page
 
 FIRST, SECOND = Owner("first.yaml", '{"steps":4}'), Owner("second.yaml", '{"steps":5}')
 ELSEWHERE = Path("other/owners")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unitscope.pictures import rgb
+from unitscope.figures.pictures import rgb
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 7])

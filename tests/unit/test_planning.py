@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from unitscope import planning
-from unitscope.cumulative import orders
-from unitscope.datasets import write_dataset
-from unitscope.planning import Calibration, Outline, dataset_bytes, layers_before_training
-from unitscope.raw_data import collect
-from unitscope.understudies import needed_sets, plans
+from unitscope.data.datasets import write_dataset
+from unitscope.data.raw_data import collect
+from unitscope.interventions.cumulative import orders
+from unitscope.interventions.understudies import needed_sets, plans
+from unitscope.workflow import planning
+from unitscope.workflow.planning import Calibration, Outline, dataset_bytes, layers_before_training
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
 
@@ -20,7 +20,7 @@ ABLATION = {"units": "all", "images": 20, "batch": 8}
 @pytest.fixture
 def calibration(project) -> Calibration:
     """Return a calibration of an MLP for 40 test images, on which every image takes one second wherever it passes."""
-    from unitscope.study import load_study
+    from unitscope.workflow.study import load_study
 
     network = load_study(project.folder, project.folder / "config.yaml").networks["small"]
     found = Calibration(network, Outline(100, 40, [1, 28, 28], 10), torch.device("cpu"), 0.01)

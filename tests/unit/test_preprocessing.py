@@ -12,13 +12,13 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
 
-from unitscope.building import build, normalized
-from unitscope.datasets import write_dataset
-from unitscope.decoding import Decoder
+from unitscope.data.datasets import write_dataset
+from unitscope.data.decoding import Decoder
+from unitscope.data.preprocessing import differences, of_timm, of_torchvision, transforms_of
+from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.preprocessing import differences, of_timm, of_torchvision, transforms_of
-from unitscope.raw_data import collect
-from unitscope.weights import load_weights
+from unitscope.networks.building import build, normalized
+from unitscope.networks.weights import load_weights
 
 RESNET = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
 EFFICIENT = models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()

@@ -13,10 +13,10 @@ import pytest
 from projects import move_module
 from test_syntax import told
 
-from unitscope import provenance
-from unitscope.contents import Contents
 from unitscope.errors import UserError
-from unitscope.provenance import RunningCode, code_digest, own_code_digest, rules_digest, source_digest
+from unitscope.storage.contents import Contents
+from unitscope.workflow import provenance
+from unitscope.workflow.provenance import RunningCode, code_digest, own_code_digest, rules_digest, source_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ def changed(project, file, old, new):
 
 
 def test_a_comment_a_docstring_and_the_layout_change_nothing(project):
-    file = "unitscope/substitution.py"
+    file = "unitscope/scores/substitution.py"
     assert (
         changed(project, file, "MAX_SUBSTITUTES = 5", "# As many as fit in a row.\nMAX_SUBSTITUTES = (\n    5\n)")
         == set()
@@ -61,7 +61,7 @@ def test_a_comment_a_docstring_and_the_layout_change_nothing(project):
 
 
 def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
-    found = changed(project, "unitscope/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
+    found = changed(project, "unitscope/scores/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
     # The plan counts images of substitutes, and what reads a whole study hangs on it; no rule runs these.
     found -= {"check", "layers", "plan", "study", "summary"}
     assert found == {"substitution", "scale", "natural", "reliability", "graph", "joint"}
@@ -69,23 +69,23 @@ def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
 
 def test_imports_are_followed_through_other_modules(project):
     # scripts/images.py imports visualization, which imports layers.
-    found = changed(project, "unitscope/layers.py", 'if readout == "mean"', 'if "mean" == readout')
+    found = changed(project, "unitscope/probing/layers.py", 'if readout == "mean"', 'if "mean" == readout')
     assert {"images", "activations", "ablation", "taps"} <= found
     assert not found & {"selectivity", "substitution", "units", "correlations", "figures"}
 
 
 def test_a_page_belongs_to_the_module_of_its_name(project):
     for name in ("page.html.jinja", "atlas.css", "main.js"):
-        file = f"unitscope/pages/atlas/{name}"
+        file = f"unitscope/atlas/web/{name}"
         first = (project / file).read_text()[0]
         assert changed(project, file, first, f" {first}") == {"atlas"}
 
 
 WORDS = {
-    "unitscope/datasets.py": ("has no classes: what needs labels is left out", "has no classes"),
-    "unitscope/devices.py": ("GPUs are in use by other jobs. Waiting for one.", "GPUs are in use."),
-    "unitscope/checkpoints.py": ("raise UserError(", "raise UserError(f'{1 + 1}' + "),
-    "unitscope/training.py": ('"training", "epochs"', '"epochs of training", "epochs"'),
+    "unitscope/data/datasets.py": ("has no classes: what needs labels is left out", "has no classes"),
+    "unitscope/runtime/devices.py": ("GPUs are in use by other jobs. Waiting for one.", "GPUs are in use."),
+    "unitscope/networks/checkpoints.py": ("raise UserError(", "raise UserError(f'{1 + 1}' + "),
+    "unitscope/networks/training.py": ('"training", "epochs"', '"epochs of training", "epochs"'),
     "scripts/images.py": ('help="', 'help="Of one layer: '),
 }
 
@@ -100,19 +100,19 @@ def test_other_words_of_a_message_change_nothing(project, file):
 def test_a_module_in_another_folder_changes_nothing(project):
     before = digests(project)
     for module in ("layers", "datasets", "substitution", "sources"):
-        move_module(project, module, {"layers": "probing", "substitution": "scores"}.get(module, "data"))
+        move_module(project, module, {"layers": "networks", "substitution": "tables"}.get(module, "inputs"))
     assert digests(project) == before
     # And it is followed there.
-    assert changed(project, "unitscope/scores/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
-    found = changed(project, "unitscope/probing/layers.py", 'if readout == "mean"', 'if "mean" == readout')
+    assert changed(project, "unitscope/tables/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
+    found = changed(project, "unitscope/networks/layers.py", 'if readout == "mean"', 'if "mean" == readout')
     assert {"images", "activations", "ablation", "taps"} <= found and "selectivity" not in found
 
 
 def test_what_a_package_runs_counts(project):
-    move_module(project, "substitution", "scores")
     package = "unitscope/scores/__init__.py"
     (project / package).write_text("# Nothing.\n")
-    assert changed(project, package, "# Nothing.", "from unitscope import scale") >= {"substitution", "scale"}
+    found = changed(project, package, "# Nothing.", "from unitscope.interventions import scale")
+    assert found >= {"substitution", "scale"}
 
 
 def test_names_of_modules_are_unique():
@@ -130,7 +130,7 @@ def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
         (tmp_path / f"mine/{name}.py").write_text(f"{name} = 1\n")
     code = (
         "from pathlib import Path\n"
-        "from unitscope.provenance import code_digest, own_code_digest\n"
+        "from unitscope.workflow.provenance import code_digest, own_code_digest\n"
         f"root = Path({str(ROOT)!r})\n"
         "print([code_digest(path, root) for path in sorted((root / 'scripts').glob('*.py'))])\n"
         "print(own_code_digest('mine.nets:network', Path('.').resolve()))\n"
@@ -152,7 +152,8 @@ def test_a_script_changes_itself_alone(project):
 
 def test_what_a_person_sees_changes_nothing(project):
     assert (
-        changed(project, "unitscope/console.py", "SECONDS_BETWEEN_LINES = 10.0", "SECONDS_BETWEEN_LINES = 5.0") == set()
+        changed(project, "unitscope/runtime/console.py", "SECONDS_BETWEEN_LINES = 10.0", "SECONDS_BETWEEN_LINES = 5.0")
+        == set()
     )
 
 
@@ -172,10 +173,10 @@ def test_comments_in_rules_change_nothing(project):
     "line",
     [
         "from .errors import UserError",
-        "from .layers import taps",
-        "from . import layers",
-        "import unitscope.layers",
-        "from unitscope import layers",
+        "from .probing.layers import taps",
+        "from .probing import layers",
+        "import unitscope.probing.layers",
+        "from unitscope.probing import layers",
     ],
 )
 def test_every_form_of_import_is_followed(project, line):
@@ -183,7 +184,7 @@ def test_every_form_of_import_is_followed(project, line):
     path.write_text(path.read_text().replace("import hashlib", f"import hashlib\n{line}", 1))
     # scripts/dataset.py needs randomness, and layers by this line alone.
     before = digests(project)["dataset"]
-    path = project / "unitscope/layers.py"
+    path = project / "unitscope/probing/layers.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")
     assert (digests(project)["dataset"] != before) == ("layers" in line)
 
@@ -222,12 +223,13 @@ def test_the_digest_covers_what_python_loads(project):
     )
     loaded = {Path(script): modules for script, *modules in map(str.split, done.stdout.splitlines())}
     assert list(loaded) == scripts and all(loaded.values())
+    packages = {path.parent.name for path in (project / "unitscope").glob("*/__init__.py") if not path.read_text()}
     for script in scripts:
         followed = [script]
         for path in followed:
             followed += [file for file in provenance.imported(path, project) if file not in followed]
-        modules = {path.relative_to(project / "unitscope").with_suffix("") for path in followed[1:]}
-        assert set(loaded[script]) <= {".".join(module.parts) for module in modules}, script.name
+        modules = {".".join(path.relative_to(project / "unitscope").with_suffix("").parts) for path in followed[1:]}
+        assert set(loaded[script]) <= modules | packages, script.name
 
 
 # --- raw data --------------------------------------------------------------------------------------------------------
@@ -366,7 +368,7 @@ def running(project, change="pass", change_back="pass", asked=None):
     (project / "unitscope/late.py").write_text("VALUE = 1\n")
     script = project / "scripts/late.py"
     script.write_text(
-        "import time\nfrom pathlib import Path\nfrom unitscope import program\n\n\ndef main(arguments):\n"
+        "import time\nfrom pathlib import Path\nfrom unitscope.workflow import program\n\n\ndef main(arguments):\n"
         "    late = Path(__file__).parent.parent / 'unitscope/late.py'\n    " + change + "\n"
         "    from unitscope.late import VALUE\n    print('value', VALUE)\n    " + change_back + "\n\n\n"
         "if __name__ == '__main__':\n    program.run(program.parser(''), main)\n"
@@ -389,7 +391,7 @@ def test_a_program_runs_the_code_that_was_asked_for_and_no_other(project):
 
 
 def test_a_comment_that_is_written_while_a_program_runs_does_not_matter(project):
-    assert running(project, "(late.parent / 'console.py').open('a').write('# A comment.\\n')").returncode == 0
+    assert running(project, "(late.parent / 'workflow/program.py').open('a').write('# A comment.\\n')").returncode == 0
     assert running(project, "Path(__file__).open('a').write('# A comment.\\n')").returncode == 0
 
 

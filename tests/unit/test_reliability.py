@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from unitscope.reliability import (
+from unitscope.data.summaries import class_means
+from unitscope.scores.selectivity import class_selectivity, permuted_selectivity
+from unitscope.scores.substitution import Exceeding, by_seed, substitution
+from unitscope.tables.reliability import (
     Answers,
     disattenuated,
     intraclass,
@@ -13,9 +16,6 @@ from unitscope.reliability import (
     reliability_table,
     spearman_brown,
 )
-from unitscope.selectivity import class_selectivity, permuted_selectivity
-from unitscope.substitution import Exceeding, by_seed, substitution
-from unitscope.summaries import class_means
 
 UNITS = 40
 TAPS = [{"layer": "3", "depth": 1, "units": UNITS, "kind": "conv"}]

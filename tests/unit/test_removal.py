@@ -8,9 +8,10 @@ from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 from torch.nn import functional as F
 
-from unitscope import hooks, layers, removal_figures
-from unitscope.ablation import ablation
-from unitscope.cumulative import (
+from unitscope.figures import removal_figures
+from unitscope.figures.drawing import Style
+from unitscope.interventions.ablation import ablation
+from unitscope.interventions.cumulative import (
     AREAS,
     CURVES,
     DIRECTIONS,
@@ -25,9 +26,9 @@ from unitscope.cumulative import (
     order_by,
     orders,
 )
-from unitscope.drawing import Style
-from unitscope.removal import cumulative_removal, joint_removal, removal
-from unitscope.understudies import against_controls, control_sets, interaction, scale_ratio
+from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
+from unitscope.interventions.understudies import against_controls, control_sets, interaction, scale_ratio
+from unitscope.probing import hooks, layers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])

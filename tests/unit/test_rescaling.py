@@ -7,12 +7,12 @@ from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import fx, nn
 from torch.nn import functional as F
 
-from unitscope.ascent import Recipe
-from unitscope.building import accept_pixels
 from unitscope.errors import UserError
-from unitscope.layers import prefix, taps
-from unitscope.rescaling import obstacle, rescaled
-from unitscope.visualization import passes
+from unitscope.interventions.rescaling import obstacle, rescaled
+from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.visualization import passes
+from unitscope.networks.building import accept_pixels
+from unitscope.probing.layers import prefix, taps
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 

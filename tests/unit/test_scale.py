@@ -8,13 +8,14 @@ from figure_texts import assert_readable
 from networks_by_hand import InPlace, quiet, tensors_alive
 from torch import nn
 
-from unitscope import scale, scale_figures
-from unitscope.activations import activations
-from unitscope.artifacts import read_table
-from unitscope.ascent import Recipe
-from unitscope.drawing import Style
-from unitscope.rescaling import recipes_to_remake, rescaled
-from unitscope.summaries import class_means, unit_statistics
+from unitscope.data.summaries import class_means, unit_statistics
+from unitscope.figures import scale_figures
+from unitscope.figures.drawing import Style
+from unitscope.interventions import scale
+from unitscope.interventions.rescaling import recipes_to_remake, rescaled
+from unitscope.maximization.ascent import Recipe
+from unitscope.probing.activations import activations
+from unitscope.storage.artifacts import read_table
 
 GENERATOR = np.random.default_rng(0)
 REAL = GENERATOR.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)

@@ -10,18 +10,19 @@ import h5py
 import numpy as np
 import pytest
 
-from unitscope import artifacts, unit_tables
+from unitscope.data.sampling import halves
+from unitscope.data.summaries import class_means
 from unitscope.errors import UserError
-from unitscope.information import class_information
-from unitscope.sampling import halves
-from unitscope.selectivity import (
+from unitscope.scores.information import class_information
+from unitscope.scores.selectivity import (
     class_selectivity,
     dead_units,
     permuted_selectivity,
     selectivity_by_half,
     top_class,
 )
-from unitscope.summaries import class_means
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
 
 ROOT = Path(__file__).parents[2]
 LABELS = np.repeat([0, 1, 2], [5, 2, 1])

@@ -8,12 +8,12 @@ import torch
 from real_images import go_offline
 from torch import nn
 
-from unitscope.building import accept_pixels, build, freeze, normalized
-from unitscope.checkpoints import save_checkpoint
 from unitscope.errors import UserError
-from unitscope.layers import prefix, split, taps
-from unitscope.opening import load_checkpoint
-from unitscope.sources import timm_weights, torchvision_weights
+from unitscope.networks.building import accept_pixels, build, freeze, normalized
+from unitscope.networks.checkpoints import save_checkpoint
+from unitscope.networks.sources import timm_weights, torchvision_weights
+from unitscope.probing.layers import prefix, split, taps
+from unitscope.probing.opening import load_checkpoint
 
 COLOUR = (3, 64, 64)
 

@@ -13,27 +13,30 @@ import pytest
 from networks_by_hand import with_stand_in
 from torch import nn
 
-from unitscope import graphs, scale, statistics, unit_tables
-from unitscope.ablation import ablation
-from unitscope.activations import activations
-from unitscope.answers import Generated
-from unitscope.ascent import Recipe
-from unitscope.cumulative import areas, fractions
-from unitscope.importance import importance_table, partial_table
-from unitscope.information import class_information
-from unitscope.inhibition import FAILED, inhibition, inhibition_rows
-from unitscope.natural import natural_substitution
-from unitscope.predictors import activity, redundancy, weight_norms
-from unitscope.reliability import Answers, nulls_table, permuted_draws, reliability_table
-from unitscope.removal import cumulative_removal, joint_removal, removal
-from unitscope.rescaling import rescaled
-from unitscope.sampling import halves
-from unitscope.selectivity import class_selectivity, dead_units, selectivity_by_half
-from unitscope.substitution import Substitution, scales_of, substitution
-from unitscope.summaries import class_means, unit_statistics
-from unitscope.training_time import training_rows
-from unitscope.understudies import interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.visualization import activation_maximization
+from unitscope.data.sampling import halves
+from unitscope.data.summaries import class_means, unit_statistics
+from unitscope.interventions import scale
+from unitscope.interventions.ablation import ablation
+from unitscope.interventions.cumulative import areas, fractions
+from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
+from unitscope.interventions.rescaling import rescaled
+from unitscope.interventions.understudies import interaction_rows, interaction_sums, needed_sets, plans
+from unitscope.maximization.answers import Generated
+from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.visualization import activation_maximization
+from unitscope.probing.activations import activations
+from unitscope.scores import graphs
+from unitscope.scores.information import class_information
+from unitscope.scores.natural import natural_substitution
+from unitscope.scores.predictors import activity, redundancy, weight_norms
+from unitscope.scores.selectivity import class_selectivity, dead_units, selectivity_by_half
+from unitscope.scores.substitution import Substitution, scales_of, substitution
+from unitscope.stats import statistics
+from unitscope.tables import unit_tables
+from unitscope.tables.importance import importance_table, partial_table
+from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
+from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
+from unitscope.tables.training_time import training_rows
 
 KINDS = ("alone", "duplicate", "louder", "dead")
 CLASSES = ["left", "middle", "right"]

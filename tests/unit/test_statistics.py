@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from unitscope import statistics
-from unitscope.statistics import holm, spearman
+from unitscope.stats import statistics
+from unitscope.stats.statistics import holm, spearman
 
 FEW = {"permutations": 199, "resamples": 200}
 

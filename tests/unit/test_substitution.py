@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from unitscope.answers import compared
-from unitscope.substitution import representative_substitution, substitution
+from unitscope.maximization.answers import compared
+from unitscope.scores.substitution import representative_substitution, substitution
 
 
 def score(responses, units=None, **scales):

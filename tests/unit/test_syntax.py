@@ -4,13 +4,13 @@ import ast
 
 import pytest
 
-from unitscope.syntax import Import, imports, meaning, parse
+from unitscope.workflow.syntax import Import, imports, meaning, parse
 
 PACKAGES = {"unitscope", "unitscope.data", "unitscope.probing"}
 HEAD = """import warnings
 import numpy as np
-from unitscope import console
-from unitscope.console import log, progress
+from unitscope.runtime import console
+from unitscope.runtime.console import log, progress
 from unitscope.errors import UserError
 """
 
@@ -96,16 +96,16 @@ def test_words_are_those_that_the_library_shows():
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("from unitscope.layers import taps", "from unitscope.probing.layers import taps"),
+        ("from unitscope.probing.layers import taps", "from unitscope.probing.layers import taps"),
         ("from unitscope import layers", "from unitscope.probing import layers"),
         (
-            "from unitscope.layers import cut, taps",
-            "from unitscope.layers import taps\nfrom unitscope.layers import cut",
+            "from unitscope.probing.layers import cut, taps",
+            "from unitscope.probing.layers import taps\nfrom unitscope.probing.layers import cut",
         ),
         # Sorted anew where one of them has moved.
         (
-            "from unitscope.folder import read\nfrom unitscope.layers import taps",
-            "from unitscope.layers import taps\nfrom unitscope.zoo.folder import read",
+            "from unitscope.folder import read\nfrom unitscope.probing.layers import taps",
+            "from unitscope.probing.layers import taps\nfrom unitscope.zoo.folder import read",
         ),
         (
             "from unitscope import layers, targets",
@@ -122,11 +122,11 @@ def test_a_module_may_lie_anywhere(one, other):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("from unitscope.layers import taps", "from unitscope.hooks import taps"),
-        ("from unitscope.layers import taps", "from unitscope.layers import cut as taps"),
-        ("from unitscope.layers import taps", "from mine.layers import taps"),
+        ("from unitscope.probing.layers import taps", "from unitscope.probing.hooks import taps"),
+        ("from unitscope.probing.layers import taps", "from unitscope.probing.layers import cut as taps"),
+        ("from unitscope.probing.layers import taps", "from mine.layers import taps"),
         ("from unitscope import layers", "from unitscope import hooks as layers"),
-        ("from unitscope.layers import taps\nX = 1", "X = 1\nfrom unitscope.layers import taps"),
+        ("from unitscope.probing.layers import taps\nX = 1", "X = 1\nfrom unitscope.probing.layers import taps"),
     ],
 )
 def test_what_is_imported_counts(one, other):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 
-from unitscope import artifacts, unit_tables
-from unitscope.statistics import spearman
+from unitscope.stats.statistics import spearman
+from unitscope.storage import artifacts
+from unitscope.tables import unit_tables
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {"conv1": 12, "3": 5, "features.10": 30}

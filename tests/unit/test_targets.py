@@ -5,10 +5,10 @@ import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 
-from unitscope.ascent import Recipe
-from unitscope.layers import prefix, tapped, taps
-from unitscope.targets import own_unit, whole_layer
-from unitscope.visualization import objective, passes
+from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.visualization import objective, passes
+from unitscope.probing.layers import prefix, tapped, taps
 
 NETWORKS = {
     "residual": (Residual, 8),

@@ -9,11 +9,11 @@ import torch
 from networks_by_hand import Residual, quiet
 from torch import nn
 
-from unitscope import layers
-from unitscope.building import accept_pixels
-from unitscope.faithful import faithful
-from unitscope.forms import close, form_of
-from unitscope.tracing import trace
+from unitscope.networks.building import accept_pixels
+from unitscope.networks.forms import close, form_of
+from unitscope.probing import layers
+from unitscope.probing.faithful import faithful
+from unitscope.probing.tracing import trace
 
 SIZE = (3, 8, 8)
 IMAGES = torch.rand(4, *SIZE, generator=torch.Generator().manual_seed(3))
@@ -31,10 +31,10 @@ PROGRAM = """
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from unitscope import layers
-from unitscope.faithful import faithful
-from unitscope.forms import form_of
-from unitscope.tracing import trace
+from unitscope.probing import layers
+from unitscope.probing.faithful import faithful
+from unitscope.networks.forms import form_of
+from unitscope.probing.tracing import trace
 
 class Rounded(torch.autograd.Function):
     @staticmethod

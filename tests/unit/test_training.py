@@ -19,17 +19,17 @@ from networks_by_hand import quiet
 from real_images import FOLDER, ROOT, digits_file, shared, some_digits, write_images
 from torch import nn
 
-from unitscope.architectures import Headed
-from unitscope.artifacts import Scratch, read_json, sha256_of
-from unitscope.building import accept_pixels, build
-from unitscope.datasets import Dataset, open_dataset, write_dataset
-from unitscope.devices import pixels
+from unitscope.data.datasets import Dataset, open_dataset, write_dataset
+from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.opening import load_checkpoint
-from unitscope.outputs import Outputs
-from unitscope.raw_data import collect
-from unitscope.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.weights import load_weights, read_state_dict
+from unitscope.networks.architectures import Headed
+from unitscope.networks.building import accept_pixels, build
+from unitscope.networks.outputs import Outputs
+from unitscope.networks.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
+from unitscope.networks.weights import load_weights, read_state_dict
+from unitscope.probing.opening import load_checkpoint
+from unitscope.runtime.devices import pixels
+from unitscope.storage.artifacts import Scratch, read_json, sha256_of
 
 CPU = torch.device("cpu")
 TRAINING = {
@@ -473,7 +473,7 @@ def test_the_script_ends_a_mistake_in_one_paragraph(tmp_path, few_digits, change
 
 @pytest.mark.parametrize(("count", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (5, [5]), (1, [1]), (3, [3])])
 def test_no_batch_has_one_image_alone(count, sizes):
-    from unitscope.training import _batches
+    from unitscope.networks.training import _batches
 
     assert _batches(count, 4) == sizes
 

@@ -9,14 +9,14 @@ import torch
 from networks_by_hand import Residual, linear, quiet, tensors_alive
 from torch import nn
 
-from unitscope.artifacts import Scratch
-from unitscope.ascent import Race, Recipe, start_image
+from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
-from unitscope.faithful import ensure_on_noise
-from unitscope.layers import prefix
-from unitscope.sampling import select_units
-from unitscope.substitution import representative_substitution
-from unitscope.visualization import activation_maximization, objective, share_of_multiplications, stages
+from unitscope.maximization.ascent import Race, Recipe, start_image
+from unitscope.maximization.visualization import activation_maximization, objective, share_of_multiplications, stages
+from unitscope.probing.faithful import ensure_on_noise
+from unitscope.probing.layers import prefix
+from unitscope.scores.substitution import representative_substitution
+from unitscope.storage.artifacts import Scratch
 
 SHAPE = (3, 8, 8)
 FEW = Recipe(steps=12, points=4)
@@ -205,7 +205,7 @@ class Interrupted(Scratch):
 
 
 def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkeypatch):
-    from unitscope import visualization
+    from unitscope.maximization import visualization
 
     expected = made(units=range(6), batch=2)
     real, climbed = visualization.ascend, []
@@ -326,7 +326,7 @@ def test_light_layers_stay_in_float32():
 def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypatch):
     recipe = replace(FEW, **changes)
     whole = made(recipe, units=range(6), batch=2)
-    monkeypatch.setattr("unitscope.visualization.stages", lambda *_: [(recipe, 5), (recipe, recipe.steps)])
+    monkeypatch.setattr("unitscope.maximization.visualization.stages", lambda *_: [(recipe, 5), (recipe, recipe.steps)])
     assert same(made(recipe, units=range(6), batch=2), whole)
 
 

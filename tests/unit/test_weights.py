@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 from networks_by_hand import Residual
 
-from unitscope.building import build
 from unitscope.errors import UserError
-from unitscope.sources import options_of
-from unitscope.weights import aligned, load_weights, read_state_dict, shared_names, without
+from unitscope.networks.building import build
+from unitscope.networks.sources import options_of
+from unitscope.networks.weights import aligned, load_weights, read_state_dict, shared_names, without
 
 STATE = Residual().state_dict()
 OTHER = {name: value + 1 for name, value in STATE.items()}

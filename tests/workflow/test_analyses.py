@@ -9,8 +9,10 @@ import scores_by_hand as by_hand
 from figure_texts import all_texts, assert_readable
 from projects import SMALL, Project, undocumented
 
-from unitscope import analysis_figures, artifacts, importance, reliability, unit_tables
-from unitscope.drawing import Style
+from unitscope.figures import analysis_figures
+from unitscope.figures.drawing import Style
+from unitscope.storage import artifacts
+from unitscope.tables import importance, reliability, unit_tables
 
 pytestmark = pytest.mark.verify
 
@@ -73,7 +75,7 @@ def test_importance_asks_every_layer(analysed):
     assert len(found["layer"]) == 2 * (6 + 6 + 4)
     own = unit_tables.rows_of(units, "hidden1")
     row = (found["layer"] == "hidden1") & (found["predictor"] == "selectivity")
-    from unitscope.effects import across_halves
+    from unitscope.stats.effects import across_halves
 
     halves = np.array([own[f"{name}_half{half}"] for name in ("selectivity", "ablation_loss") for half in (0, 1)])
     # A unit that is silent on one half of the images has no selectivity there.

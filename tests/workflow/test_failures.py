@@ -8,7 +8,7 @@ import pytest
 import yaml
 from projects import KILL_AT, SMALL, Project, write_two_classes
 
-from unitscope.failures import KILLED, Failure, reason, told
+from unitscope.workflow.failures import KILLED, Failure, reason, told
 
 WIDE = """from torch import nn
 

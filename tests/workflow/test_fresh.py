@@ -284,7 +284,7 @@ def test_layers_and_methods_change_places(project, oracle, engine):
 @pytest.mark.parametrize("engine", BY_EACH)
 def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, engine):
     project.change(*CHANGE)
-    module = project.folder / "unitscope/unit_tables.py"
+    module = project.folder / "unitscope/tables/unit_tables.py"
     whole = module.read_text()
     running = project.start(engine)
     # Snakemake has planned, in DVC's stage as well; the job that needs the module comes later.
@@ -299,7 +299,7 @@ def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, en
 @pytest.mark.verify
 def test_what_other_code_is_the_reason_for_is_told_before_it_begins(project):
     total = "total = largest + others"
-    project.edit("unitscope/selectivity.py", total, "total = 2 * largest + others")
+    project.edit("unitscope/scores/selectivity.py", total, "total = 2 * largest + others")
     # As by a version that did not write down which code it ran: of everything.
     shutil.copytree(project.folder, other := project.folder.with_name("other"), symlinks=True)
     told = " ".join(project.run("snakemake", "-n").split())

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from unitscope import contents, ledger, store
-from unitscope.contents import Contents, append_lines, read_lines
 from unitscope.errors import UserError
-from unitscope.ledger import Ledger, Run, locked_rows, other_versions, rows_of, source_or_recorded, write_lock
+from unitscope.storage import contents
+from unitscope.storage.contents import Contents, append_lines, read_lines
+from unitscope.workflow import ledger, store
+from unitscope.workflow.ledger import Ledger, Run, locked_rows, other_versions, rows_of, source_or_recorded, write_lock
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -206,7 +207,7 @@ def test_what_is_brought_back_is_what_was_stored(tmp_path, monkeypatch):
 SNAKEFILE = """
 import sys
 sys.path.insert(0, {root!r})
-from unitscope.snakemake_internals import install
+from unitscope.workflow.snakemake_internals import install
 install(workflow, lambda job: "no disk" if job.rule.name == "refused" else "",
         lambda job: open("images").read() if job.rule.name == "e" else "")
 

@@ -2,7 +2,7 @@
 
 from projects import flip
 
-from unitscope.contents import append_lines
+from unitscope.storage.contents import append_lines
 
 IMAGES, RS = "results/small/images/hidden1.iam.h5", "results/small/substitution/hidden1.iam.csv"
 SHEET = "results/small/figures/hidden1.iam.sheet.png"

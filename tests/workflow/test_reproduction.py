@@ -11,11 +11,10 @@ from projects import ROOT, SMALL, Project
 
 from scripts.memory import OF_ANALYSES, benchmarks, jobs_of, measured_rules
 from scripts.reproduction import cell, environment
-from unitscope import artifacts
-from unitscope.comparison import numbered, reductions, variants
-from unitscope.drawing import Style
-from unitscope.effects import interquartile_range
-from unitscope.reproduction import (
+from unitscope.config.resolve import read, resolve
+from unitscope.figures.drawing import Style
+from unitscope.paper.comparison import numbered, reductions, variants
+from unitscope.paper.reproduction import (
     DIVIDED,
     OTHER_SCORES,
     Result,
@@ -30,9 +29,10 @@ from unitscope.reproduction import (
     training_ranges,
     verdict_rows,
 )
-from unitscope.resolve import read, resolve
-from unitscope.study import load_study
-from unitscope.unit_tables import RS_SCORES, correlation_of
+from unitscope.stats.effects import interquartile_range
+from unitscope.storage import artifacts
+from unitscope.tables.unit_tables import RS_SCORES, correlation_of
+from unitscope.workflow.study import load_study
 
 SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 

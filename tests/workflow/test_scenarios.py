@@ -72,7 +72,7 @@ def test_the_look_of_the_atlas(project, command):
     check(
         project,
         command,
-        lambda: project.edit("unitscope/pages/atlas/atlas.css", "--paper: #fdfdfc", "--paper: #ffffff"),
+        lambda: project.edit("unitscope/atlas/web/atlas.css", "--paper: #fdfdfc", "--paper: #ffffff"),
         {"small/atlas"},
         rest,
     )
@@ -150,7 +150,9 @@ def test_a_line_of_the_selectivity_module(project, command):
     check(
         project,
         command,
-        lambda: project.edit("unitscope/selectivity.py", "total = largest + others", "total = 2 * largest + others"),
+        lambda: project.edit(
+            "unitscope/scores/selectivity.py", "total = largest + others", "total = 2 * largest + others"
+        ),
         {"small/selectivity"} | TABLES,
         {"data", "results/small/images", "results/small/activations.h5", "results/small/ablation"},
     )
@@ -173,11 +175,13 @@ def test_comments_and_docstrings_of_the_library(project, command):
 
 def test_messages_in_other_words(project, command):
     def reword() -> None:
-        project.edit("unitscope/datasets.py", "has no classes: what needs labels is left out", "has no labels")
-        project.edit("unitscope/checkpoints.py", "raise UserError(", 'raise UserError("Sorry: " + ')
-        project.edit("unitscope/training.py", "the training goes on behind epoch %d", "going on after epoch %d")
-        project.edit("unitscope/training.py", '"training", "epochs"', '"the training", "passes"')
-        project.edit("unitscope/tracing.py", "console.log.warning(\n", 'console.log.warning("Note: "\n')
+        project.edit("unitscope/data/datasets.py", "has no classes: what needs labels is left out", "has no labels")
+        project.edit("unitscope/networks/checkpoints.py", "raise UserError(", 'raise UserError("Sorry: " + ')
+        project.edit(
+            "unitscope/networks/training.py", "the training goes on behind epoch %d", "going on after epoch %d"
+        )
+        project.edit("unitscope/networks/training.py", '"training", "epochs"', '"the training", "passes"')
+        project.edit("unitscope/probing/tracing.py", "console.log.warning(\n", 'console.log.warning("Note: "\n')
         project.edit("scripts/checkpoint.py", 'help="', 'help="See the config: ')
 
     check(project, command, reword, set(), {""})
@@ -185,7 +189,7 @@ def test_messages_in_other_words(project, command):
 
 def test_modules_in_other_folders(project, command):
     def move() -> None:
-        for module, package in (("datasets", "data"), ("layers", "probing"), ("substitution", "scores")):
+        for module, package in (("datasets", "inputs"), ("layers", "networks"), ("substitution", "tables")):
             move_module(project.folder, module, package)
 
     check(project, command, move, set(), {""})

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from projects import IDENTITY, SMALL, Project, flip
 
-from unitscope.artifacts import open_hdf5
+from unitscope.storage.artifacts import open_hdf5
 
 
 def restore(project: Project) -> subprocess.CompletedProcess:
@@ -79,7 +79,7 @@ def test_what_does_not_belong_together_is_not_touched(sharing, tmp_path):
 
 @pytest.mark.verify
 def test_a_comment_in_the_code_is_no_reason_to_refuse(sharing, tmp_path):
-    sharing.edit("unitscope/selectivity.py", '"""', '"""A word more. ')
+    sharing.edit("unitscope/scores/selectivity.py", '"""', '"""A word more. ')
     sharing.run("git", *IDENTITY, "commit", "--quiet", "--all", "-m", "a comment")
     colleague = sharing.clone(tmp_path / "colleague")
     assert restore(colleague).returncode == 0
@@ -139,7 +139,7 @@ def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(sharing, changed)
     sharing.change("networks.small.training.learning_rate", 0.03)
     sharing.run("dvc", "repro", "checkpoint@small")
     if changed == "code":
-        sharing.edit("unitscope/training.py", "def train(", "TIMES = 2\n\n\ndef train(")
+        sharing.edit("unitscope/networks/training.py", "def train(", "TIMES = 2\n\n\ndef train(")
         assert "checkpoints/small" in sharing.executed("snakemake")
     else:
         # The file that lies there is that of the other setting, and would be taken along with the checkpoint.

@@ -18,14 +18,14 @@ import torch
 from PIL import Image
 from projects import SMALL, Project
 
-from unitscope.ablation import ablation
-from unitscope.activations import activations
-from unitscope.artifacts import FORMAT_VERSION, read_json, read_table, sha256_of
-from unitscope.datasets import open_dataset
-from unitscope.opening import load_checkpoint
-from unitscope.removal import removal
-from unitscope.sampling import halves
-from unitscope.summaries import moments_of
+from unitscope.data.datasets import open_dataset
+from unitscope.data.sampling import halves
+from unitscope.data.summaries import moments_of
+from unitscope.interventions.ablation import ablation
+from unitscope.interventions.removal import removal
+from unitscope.probing.activations import activations
+from unitscope.probing.opening import load_checkpoint
+from unitscope.storage.artifacts import FORMAT_VERSION, read_json, read_table, sha256_of
 
 QUICK = {"steps": 3, "points": 2}
 
@@ -126,7 +126,7 @@ def test_images_of_five_channels(project):
 
 @pytest.mark.verify
 def test_no_images_at_all(project):
-    from unitscope.architectures import mlp
+    from unitscope.networks.architectures import mlp
 
     project.write_config(
         {

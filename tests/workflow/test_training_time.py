@@ -11,11 +11,11 @@ from configs_by_hand import study
 from figure_texts import MANY, STYLE, all_texts, assert_readable
 from projects import SMALL, Project
 
-from unitscope import training_figures
-from unitscope.artifacts import read_json, read_table
+from unitscope.config.resolve import one_training, over_epochs
 from unitscope.errors import UserError
-from unitscope.resolve import one_training, over_epochs
-from unitscope.training_time import joined, training_rows
+from unitscope.figures import training_figures
+from unitscope.storage.artifacts import read_json, read_table
+from unitscope.tables.training_time import joined, training_rows
 
 LAYERS = {"conv1": 12, "hidden": 12}
 

@@ -12,9 +12,9 @@ import yaml
 from projects import ROOT, SMALL, Project
 
 from scripts.plan import FLOW
-from unitscope import provenance
 from unitscope.errors import UserError
-from unitscope.study import load_study
+from unitscope.workflow import provenance
+from unitscope.workflow.study import load_study
 
 PLANNED = {
     "config.yaml": {"digits"},
@@ -265,7 +265,7 @@ def test_nothing_stale_is_reported(project):
 
 
 def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone):
-    from unitscope.console import processors
+    from unitscope.runtime.console import processors
 
     said = clone.run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
     assert f"Provided cores: {processors()}" in said
@@ -318,7 +318,7 @@ def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(
     )
     assert "usage:" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "unitscope.console" in imported
+    assert "unitscope.runtime.console" in imported
     never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
     if script in LIGHT:
         never |= {"torch", "matplotlib", "scipy.stats"}
@@ -359,7 +359,17 @@ def test_nothing_is_imported_from_a_floor_above():
         {"errors"},
         {"new_files", "contents", "syntax", "walking", "failures", "provenance"},
         {
-            *("artifacts", "console", "randomness", "config_files", "resolve", "comparison", "program", "ledger", "store"),
+            *(
+                "artifacts",
+                "console",
+                "randomness",
+                "config_files",
+                "resolve",
+                "comparison",
+                "program",
+                "ledger",
+                "store",
+            ),
             *("owners", "leftovers", "collisions", "figure_names", "layer_names"),
         },
         {

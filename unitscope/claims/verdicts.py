@@ -1,0 +1,105 @@
+"""What a test of a claim says: where its interval lies, the verdict of its parts, and its row of claims.csv."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unitscope.stats.effects import Interval
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a claim says of one layer and method, and what was found.
+
+    Attributes:
+        layer: The layer; empty where the statistic is of several.
+        method: The method, or empty.
+        statistic: What was computed, and what is predicted of it.
+        found: The effect and its interval.
+        n: Number of units, layers, trainings or images that it rests on.
+        holds: "yes", "no" or "open".
+        level: Of the interval.
+        p_value: Two-sided, where there is one.
+        note: What has to be known to read it.
+    """
+
+    layer: str
+    method: str
+    statistic: str
+    found: Interval
+    n: int
+    holds: str
+    level: float = 0.95
+    p_value: float = np.nan
+    note: str = ""
+
+
+def above(found: Interval, bound: float = 0.0) -> str:
+    """Return whether an interval lies above a bound: "yes", "no" (wholly below it), or "open"."""
+    return "yes" if found.low > bound else "no" if found.high < bound else "open"
+
+
+def below(found: Interval, bound: float = 0.0) -> str:
+    """Return whether an interval lies below a bound: "yes", "no" (wholly above it), or "open"."""
+    return "yes" if found.high < bound else "no" if found.low > bound else "open"
+
+
+def at_most(found: Interval, bound: float) -> str:
+    """Return whether an interval does not exceed a bound: "yes", "no" (wholly above it), or "open"."""
+    return "yes" if found.high <= bound else "no" if found.low > bound else "open"
+
+
+def at_least(found: Interval, bound: float) -> str:
+    """Return whether an interval does not fall below a bound: "yes", "no" (wholly below it), or "open"."""
+    return "yes" if found.low >= bound else "no" if found.high < bound else "open"
+
+
+def within(found: Interval, bounds: tuple[float, float]) -> str:
+    """Return whether an interval lies between two bounds: "yes", "no" (wholly outside), or "open"."""
+    low, high = bounds
+    if found.low > low and found.high < high:
+        return "yes"
+    return "no" if found.low > high or found.high < low else "open"
+
+
+VERDICTS = SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
+
+
+def all_hold(parts: Sequence[Part]) -> str:
+    """Return the verdict of a claim that says something of every layer named."""
+    holds = [part.holds for part in parts]
+    if "no" in holds:
+        return CONTRADICTED
+    return SUPPORTED if holds and set(holds) == {"yes"} else INCONCLUSIVE
+
+
+def any_holds(parts: Sequence[Part]) -> str:
+    """Return the verdict of a claim that something exists."""
+    holds = [part.holds for part in parts]
+    if "yes" in holds:
+        return SUPPORTED
+    return CONTRADICTED if holds and set(holds) == {"no"} else INCONCLUSIVE
+
+
+COLUMNS = (
+    *("experiment", "claim", "source", "layer", "method", "score", "statistic", "effect", "ci_low", "ci_high"),
+    *("level", "n", "p_value", "p_holm", "holds", "verdict", "note"),
+)
+
+
+def record(experiment: str, claim: str, source: str, score: str, part: Part, verdict: str) -> dict[str, Any]:
+    """Return a part as a row of claims.csv, its p value not yet corrected for others."""
+    return {
+        **{"experiment": experiment, "claim": claim, "source": source, "layer": part.layer, "method": part.method},
+        **{"score": score, "statistic": part.statistic},
+        **{"effect": part.found.effect, "ci_low": part.found.low, "ci_high": part.found.high, "level": part.level},
+        **{"n": part.n, "p_value": part.p_value, "p_holm": np.nan, "holds": part.holds, "verdict": verdict},
+        "note": part.note,
+    }
+
+
+def place(claim: str) -> tuple[bool, int]:
+    """Return what claims are sorted by: those of the paper first, each kind by its number."""
+    return not claim.startswith("C"), int(claim[1:])

@@ -1,0 +1,662 @@
+"""A study as the user wrote it, made complete: checked against the schema, defaults filled in, references followed.
+
+Functions on plain dictionaries. What a study is used for, and where its files lie, is left to the caller.
+"""
+
+import contextlib
+import copy
+import difflib
+import fnmatch
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from unitscope.config.config_files import ConfigError, check_values, shown
+from unitscope.config.config_files import merged as merged
+from unitscope.config.config_files import read as read
+from unitscope.errors import UserError
+
+OBJECTIVES = ("am", "iam", "iam_z")
+"""Methods that exist by name: each is the default recipe with the objective of that name."""
+
+CLAIM_METHODS = {
+    **dict.fromkeys(("C1", "C2", "C4", "C5"), ("am", "iam")),
+    "C3": ("am",),
+    **dict.fromkeys(("C6", "C7", "C8", "C9", "C10", "C11", "C12", "C13", "C14", "C15", "C17"), ("iam",)),
+}
+"""Methods whose scores a claim of the paper is about; the tests are in `unitscope.paper.paper_claims`."""
+
+TRAININGS_CLAIMS = ("C9", "C19")
+"""Claims about all trainings of a network."""
+
+COMPARING_CLAIMS = ("C9", "C16", "C19")
+"""Claims about several experiments: all trainings of a network, or another network."""
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""What can stand in a path and in a command, as the schema says too."""
+
+LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence[str]]
+
+STEPS = (
+    *("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures"),
+    *("atlas", "analyses", "scale", "importance", "reliability", "joint", "cumulative", "graph"),
+)
+"""Keys of an experiment that `defaults` may set for all."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A complete study: nothing is left to be defaulted or looked up.
+
+    Attributes:
+        device: "auto", "cpu", "cuda" or "mps".
+        datasets: Settings of each data set.
+        networks: Settings of each network; an entry with several seeds or epochs has become several networks.
+        experiments: Settings of each experiment, with `layers` a mapping from layer to target units and `methods` a
+            mapping from method to recipe, and `claims` one from claim to layers and compared experiments.
+        reproduction: Settings of the page that compares all experiments with the paper, or None.
+        entries: The config's entry that each experiment comes from; several trainings of a network share one.
+    """
+
+    device: str
+    datasets: dict[str, dict[str, Any]]
+    networks: dict[str, dict[str, Any]]
+    experiments: dict[str, dict[str, Any]]
+    reproduction: dict[str, Any] | None
+    entries: dict[str, str]
+
+
+def one_training(study: Study, network: str) -> list[str]:
+    """Return the networks that are checkpoints of one training with this one, itself among them, by their epochs."""
+
+    def shared(name: str) -> dict[str, Any]:
+        settings = study.networks[name]
+        return {**settings, "training": {**(settings["training"] or {}), "stop_after": None}}
+
+    if study.networks[network]["training"] is None:
+        return [network]
+    same = [name for name in study.networks if shared(name) == shared(network)]
+    return sorted(same, key=lambda name: trained_epochs(study.networks[name]))
+
+
+def trained_epochs(network: Mapping[str, Any]) -> int:
+    """Return how many epochs a network is trained for."""
+    training = network["training"]
+    return int(training["epochs"] if training["stop_after"] is None else training["stop_after"])
+
+
+def recipe_of(study: Study, experiment: str) -> str:
+    """Return the name that an experiment shares with those of its recipe's other seeds, and with no other epoch."""
+    training = study.networks[study.experiments[experiment]["network"]]["training"]
+    epoch = None if training is None else training["stop_after"]
+    return study.entries[experiment] + ("" if epoch is None else f"-epoch{epoch}")
+
+
+def over_epochs(study: Study) -> dict[str, list[str]]:
+    """Return the experiments of each entry whose network lists several epochs, by the entry's name."""
+    groups: dict[str, list[str]] = {}
+    epochs: dict[str, set[int]] = {}
+    for name, entry in study.entries.items():
+        training = study.networks[study.experiments[name]["network"]]["training"]
+        if training is not None and training["stop_after"] is not None:
+            groups.setdefault(entry, []).append(name)
+            epochs.setdefault(entry, set()).add(training["stop_after"])
+    return {entry: names for entry, names in groups.items() if len(epochs[entry]) > 1}
+
+
+def resolve(
+    config: Mapping[str, Any], schema: Mapping[str, Any], name: str, layers_of: LayersOf | None = None
+) -> Study:
+    """Check a config and return the study that it describes.
+
+    Args:
+        config: As read from YAML.
+        schema: The JSON schema of a config.
+        name: Name of the config's file, for messages.
+        layers_of: Gives the layers that a network has, from its name, its settings and its data set's; asked only for
+            experiments whose layers are `auto` or patterns. None where such experiments need not be understood.
+
+    Raises:
+        UserError: An unknown key, a value that is not allowed, or a reference to something that is not there.
+    """
+    _validate(config, schema, name)
+    whole = _filled(config, schema, schema)
+    defaults = config.get("defaults", {})
+    members = {
+        entry: _networks(entry, merged({"training": defaults.get("training", {})}, settings), schema, name)
+        for entry, settings in config["networks"].items()
+    }
+    networks: dict[str, dict[str, Any]] = {}
+    for entry, group in members.items():
+        _add(networks, group, name, f"networks.{entry}")
+    for network, settings in networks.items():
+        if settings["dataset"] is not None:
+            _known(name, f"networks.{network}.dataset", settings["dataset"], whole["datasets"], "data sets")
+    experiments: dict[str, dict[str, Any]] = {}
+    entries: dict[str, list[str]] = {}
+    for experiment, settings in config["experiments"].items():
+        where = f"experiments.{experiment}.network"
+        _known(name, where, settings["network"], [*members, *networks], "networks")
+        for network in members.get(settings["network"], [settings["network"]]):
+            suffix = network.removeprefix(settings["network"])
+            complete = _experiment(settings | {"network": network}, defaults, schema, name)
+            if any(_is_pattern(layer) for layer in complete["layers"]) and layers_of is not None:
+                known = layers_of(network, networks[network], whole["datasets"].get(networks[network]["dataset"]))
+                complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
+            for section in ("images", "ablation"):
+                usual = schema["$defs"][section]["properties"]["batch"]["default"]
+                where = f"{name}: experiments.{experiment}.{section}.batch"
+                if layers_of is not None:
+                    complete[section]["batch"] = _batches(complete[section]["batch"], complete["layers"], usual, where)
+            _check_methods(complete, networks[network], f"{name}: experiments.{experiment}")
+            _check_analyses(complete, f"{name}: experiments.{experiment}")
+            _add(experiments, {experiment + suffix: complete}, name, f"experiments.{experiment}")
+            entries.setdefault(experiment, []).append(experiment + suffix)
+    for entry, trainings in entries.items():
+        for experiment in trainings:
+            settings = experiments[experiment]
+            settings["claims"] = _claims(experiment, entry, entries, experiments, networks, name)
+            settings["reliability"]["untrained"] = _untrained(
+                settings, experiment.removeprefix(entry), experiment, experiments, f"{name}: experiments.{entry}"
+            )
+    beginning = (whole["reproduction"] or {}).get("sensitivity")
+    if beginning and not any(experiment.startswith(beginning) for experiment in experiments):
+        raise UserError(
+            f"{name}: reproduction.sensitivity is {beginning!r}, but no experiment's name begins so. There are: "
+            f"{', '.join(experiments)}."
+        )
+    entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
+    study = Study(whole["device"], whole["datasets"], networks, experiments, whole["reproduction"], entry_of)
+    for entry in over_epochs(study):
+        # Where the checkpoints are compared: results/{entry}.training.
+        _add(dict(experiments), {f"{entry}.training": {}}, name, f"experiments.{entry}")
+    return study
+
+
+# --- checking --------------------------------------------------------------------------------------------------------
+
+
+# Whole numbers are written as such: 3.0 epochs would reach `range`.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
+def _validate(config: Any, schema: Mapping[str, Any], name: str) -> None:
+    check_values(config, name)
+    validator = _Validator(schema)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    if error is not None:
+        place, value = tuple(error.absolute_path), error.instance
+        unknown = error.validator == "additionalProperties" and error.validator_value is False
+        # What is wrong is a key: its line, not that of the mapping it is in.
+        if unknown and (keys := sorted(set(value) - set(error.schema.get("properties", {})))):
+            place, value = (*place, keys[0]), value[keys[0]]
+        elif "propertyNames" in error.absolute_schema_path:
+            mapping = config
+            for key in place:
+                mapping = mapping[key]
+            place, value = (*place, value), mapping[value]
+        raise ConfigError(name, place, value, _explained(error, schema))
+
+
+def _explained(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value in a config: where, what was found, what is allowed."""
+    where = shown(tuple(error.absolute_path)) or "the config"
+    found: Any = error.instance
+    rule: Any = error.validator_value
+    schema: Any = error.schema
+    is_key = "propertyNames" in error.absolute_schema_path
+    if error.validator == "additionalProperties" and rule is False:
+        allowed = sorted(schema.get("properties", {}))
+        unknown = sorted(set(found) - set(allowed))
+        hint = _nearest(unknown[0], allowed)
+        return f"{where} has the unknown key {unknown[0]!r}.{hint} Allowed here: {', '.join(allowed) or 'no keys'}."
+    if error.validator == "required":
+        missing = [key for key in rule if key not in found]
+        return f"{where} lacks the key {missing[0]!r}; it needs {', '.join(rule)}."
+    if error.validator == "enum":
+        hint = _nearest(found, rule) + (f" {schema['description']}" if "description" in schema else "")
+        return f"{where} is {_short(found)}; allowed are {', '.join(map(repr, rule))}.{hint}"
+    if error.validator == "type" and not is_key:
+        kinds = rule if isinstance(rule, list) else [rule]
+        return f"{where} is {_short(found)}; it has to be of type {' or '.join(kinds)}.{_rewritten(found, kinds)}"
+    if error.validator == "pattern":
+        # The end of a pattern forbids a line break behind the last character, which no message needs.
+        return f"{where}: {_short(found)} is not allowed; it has to match {rule.removesuffix(_NO_LINE_BREAK)}."
+    if error.validator == "maxLength":
+        return f"{where}: {_short(found)} has {len(found)} characters; at most {rule} are allowed."
+    if error.validator == "oneOf" and "description" in schema:
+        in_list = isinstance(found, str | int) and _Validator({**schema, "$defs": root["$defs"]}).is_valid([found])
+        words = [branch["const"] for branch in rule if "const" in branch]
+        hint = f" {_IN_LIST.format(found)}" if in_list else ""
+        return f"{where} is {_short(found)}.{_nearest(found, words) or hint} What is allowed: {schema['description']}"
+    return f"{where}: {error.message}."
+
+
+_NO_LINE_BREAK = "(?!\n)"
+_NEAR = 0.7
+"""Likeness of words, 0 to 1, from which a mistake is likely: `gpu` is not `cpu`."""
+_IN_LIST = "Write a list: [{}]."
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _nearest(word: Any, allowed: Iterable[Any]) -> str:
+    """Return a question after the word that is probably meant; an empty text where none is near."""
+    by_lower = {str(other).lower(): other for other in allowed}
+    close = difflib.get_close_matches(word.lower(), by_lower, 1, _NEAR) if isinstance(word, str) else []
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def _rewritten(value: Any, kinds: Sequence[str]) -> str:
+    """Say how a value is written so that it is of another type, where that is clear; otherwise return an empty text."""
+    if "string" in kinds and isinstance(value, bool | int | float):
+        return " YAML takes it for a number or a boolean. Put it in quotes."
+    if "string" in kinds and value is None:
+        return " Give it a value, in quotes where it is meant as text."
+    if "integer" in kinds and isinstance(value, float) and value.is_integer():
+        return f" Write {int(value)}."
+    if isinstance(value, str) and {"integer", "number"} & set(kinds):
+        for written in (value.strip(), value.strip().replace(",", ".", 1)):
+            with contextlib.suppress(ValueError, OverflowError):
+                number = float(written)
+                if math.isfinite(number) and ("number" in kinds or number.is_integer()):
+                    return f" Write {int(number) if number.is_integer() else number}, without quotes."
+    if "boolean" in kinds and str(value).lower() in _BOOLEANS:
+        return f" Write {_BOOLEANS[str(value).lower()]}, without quotes."
+    if "array" in kinds and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return f" {_IN_LIST.format(value)}"
+    if value is None and "object" in kinds:
+        return " Its keys are missing, or not indented."
+    return ""
+
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), "true"),
+    **dict.fromkeys(("false", "no", "off", "0"), "false"),
+}
+
+
+def _known(name: str, where: str, wanted: str, known: Iterable[str], what: str) -> None:
+    known = list(dict.fromkeys(known))
+    if wanted not in known:
+        raise UserError(
+            f"{name}: {where} is {wanted!r}, which is not among the {what}.{_nearest(wanted, known)} "
+            f"There are: {', '.join(known) or 'none'}."
+        )
+
+
+def _add(found: dict[str, dict[str, Any]], more: Mapping[str, dict[str, Any]], name: str, where: str) -> None:
+    """Add the members that an entry stands for; two entries may not stand for members of the same name."""
+    for member, settings in more.items():
+        if member in found:
+            raise UserError(
+                f"{name}: {where} stands for {member!r}, a name that another entry has already. Rename one."
+            )
+        found[member] = settings
+
+
+def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], where: str) -> None:
+    for method, recipe in experiment["methods"].items():
+        if method.startswith(("z_", "q_")):
+            raise UserError(
+                f"{where}.methods names {method!r}, but the columns rs_{method} and those of the method {method[2:]!r} "
+                "could not be told apart. Choose a name that does not begin with z_ or q_."
+            )
+        if method == "natural":
+            raise UserError(
+                f"{where}.methods names 'natural', but the column rs_natural is that of RS on natural images. Choose "
+                "another name."
+            )
+        if network["dataset"] is None and (recipe["objective"] == "iam_z" or recipe["start"] == "mean"):
+            raise UserError(
+                f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
+                f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."
+            )
+        if recipe["minimize"] and recipe["settled"]:
+            raise UserError(
+                f"{where}.methods: {method!r} minimizes, and its settled is {recipe['settled']}: an early end is told "
+                "by who is ahead on the way up. Give the method settled: 0."
+            )
+
+
+def _check_analyses(experiment: Mapping[str, Any], where: str) -> None:
+    if "graph" in experiment["analyses"] and not iam_methods(experiment):
+        raise UserError(
+            f"{where}.analyses names graph, which is made of a method with the objective iam, but the experiment's "
+            f"methods are {', '.join(experiment['methods'])}. Add iam to them, or take graph out."
+        )
+
+
+def by_name(name: str) -> tuple[list[str | int], str]:
+    """Return the key by which names are sorted: numbers in them by value, so that conv2 precedes conv10.
+
+    Methods, layers and claims are sorted, so that no result depends on their order in a config.
+    """
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
+def iam_methods(experiment: Mapping[str, Any]) -> list[str]:
+    """Return the methods of an experiment that maximize IAM: whose substitutes are removed and make a graph."""
+    methods = experiment["methods"].items()
+    return [method for method, recipe in methods if recipe["objective"] == "iam" and not recipe["minimize"]]
+
+
+def maximizing_methods(experiment: Mapping[str, Any]) -> list[str]:
+    """Return the methods of an experiment whose images excite units: whose RS is that of the paper."""
+    return [method for method, recipe in experiment["methods"].items() if not recipe["minimize"]]
+
+
+# --- completing ------------------------------------------------------------------------------------------------------
+
+
+def _networks(
+    entry: str, settings: Mapping[str, Any], schema: Mapping[str, Any], name: str
+) -> dict[str, dict[str, Any]]:
+    """Return the networks that one entry stands for: one for each seed and each epoch that it lists."""
+    whole = _filled(settings, schema["$defs"]["network"], schema)
+    where = f"{name}: networks.{entry}"
+    seeds, epochs = whole.pop("seeds", None), whole.pop("epochs", None)
+    if whole["dataset"] is None and whole["input"] is None:
+        raise UserError(f"{where} names neither a dataset nor an input. Give one: input is [channels, height, width].")
+    if whole["dataset"] is not None and whole["input"] is not None:
+        raise UserError(f"{where} has an input beside a dataset, which has a shape of its own. Leave one of them out.")
+    if whole["source"] == "exported":
+        if not (whole["weights"] or {}).get("file"):
+            raise UserError(f"{where} is exported, so it needs weights: {{file: network.pt2, sha256: ...}}.")
+        whole["model"] = whole["model"] or Path(whole["weights"]["file"]).name
+    elif not whole["model"]:
+        raise UserError(f"{where} lacks the key 'model': the name of its architecture.")
+    if whole["source"] == "python" and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", whole["model"]):
+        raise UserError(f"{where}.model is {whole['model']!r}; a python source is named package.module:function.")
+    if whole["files"] and whole["source"] != "python":
+        raise UserError(
+            f"{where}.files are read by a function of yours, but the source is {whole['source']!r}. Set source: "
+            "python, or leave files out."
+        )
+    for source in ("torchvision", "timm"):
+        if source in (whole["weights"] or {}) and whole["source"] != source:
+            raise UserError(
+                f"{where}.weights are {source}'s, but its source is {whole['source']!r}. Set source: {source}."
+            )
+    if (whole["weights"] or {}).get("file") and whole["normalization"] is None:
+        raise UserError(
+            f"{where} has weights from a file, which does not tell the normalization that they were trained with. Give "
+            "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
+        )
+    # Weights whose pixels go to 255 are given mean / 255; a mean of theirs has let whole studies run at chance.
+    if above := [value for value in (whole["normalization"] or {"mean": []})["mean"] if not -1 <= value <= 1]:
+        raise UserError(
+            f"{where}.normalization.mean holds {above[0]}, but pixels are from 0 to 1 here. Where the weights were "
+            "trained on pixels from 0 to 255, divide mean and std by 255."
+        )
+    if whole["head"] is not None and whole["weights"] is None:
+        raise UserError(f"{where} has a head, which is fitted on given features, but no weights. Give it weights.")
+    if whole["weights"] is not None or whole["dataset"] is None:
+        if seeds or epochs:
+            raise UserError(f"{where} lists seeds or epochs, but is not trained here: it has weights, or no dataset.")
+        whole["training"] = None
+    elif epochs and max(epochs) > whole["training"]["epochs"]:
+        raise UserError(f"{where}.epochs lists {max(epochs)}, but training.epochs is {whole['training']['epochs']}.")
+    if whole["weights"] is None and whole["dataset"] is None:
+        raise UserError(f"{where} has neither weights nor a dataset to be trained on. Give one of them.")
+    members = {}
+    for seed in seeds or [None]:
+        for epoch in epochs or [None]:
+            member = copy.deepcopy(whole)
+            suffix = ""
+            if seed is not None:
+                member["seed"], suffix = seed, f"-seed{seed}"
+            if member["training"] is not None:
+                member["training"]["stop_after"] = epoch
+            if epoch is not None:
+                suffix += f"-epoch{epoch}"
+            members[entry + suffix] = member
+    return members
+
+
+def _experiment(
+    settings: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    shared = {key: value for key, value in defaults.items() if key in STEPS}
+    whole = _filled(merged(shared, settings), schema["$defs"]["experiment"], schema)
+    layers = ["*"] if settings["layers"] == "auto" else settings["layers"]
+    layers = layers if isinstance(layers, Mapping) else {layer: {} for layer in layers}
+    whole["layers"] = {
+        layer: _filled(own.get("units", whole["units"]), schema["$defs"]["units"], schema)
+        for layer, own in layers.items()
+    }
+    if not any(map(_is_pattern, layers)):
+        # Of two patterns that match a layer the later one counts: their order stays.
+        whole["layers"] = {layer: whole["layers"][layer] for layer in sorted(layers, key=by_name)}
+    methods = whole["methods"]
+    methods = methods if isinstance(methods, Mapping) else {method: {} for method in methods}
+    asked = settings.get("methods", {})
+    whole["methods"] = {
+        method: _recipe(
+            method,
+            [
+                defaults.get("ascent", {}),
+                defaults.get("methods", {}).get(method, {}),
+                settings.get("ascent", {}),
+                asked.get(method, {}) if isinstance(asked, Mapping) else {},
+            ],
+            schema,
+            name,
+        )
+        for method in sorted(methods, key=by_name)
+    }
+    whole["analyses"] = sorted(whole["analyses"])
+    whole["claims"] = {claim: whole["claims"][claim] for claim in sorted(whole["claims"], key=by_name)}
+    del whole["units"], whole["ascent"]
+    return whole
+
+
+def _is_pattern(layer: str) -> bool:
+    return bool(set("*?[") & set(layer))
+
+
+def _matched(wanted: Mapping[str, Any], known: Sequence[str], where: str) -> dict[str, Any]:
+    """Return the layers that names and patterns stand for, in the network's order; the last that matches one counts."""
+    found: dict[str, Any] = {layer: units for layer, units in wanted.items() if not _is_pattern(layer)}
+    for pattern, units in wanted.items():
+        if _is_pattern(pattern):
+            matches = fnmatch.filter(known, pattern)
+            if not matches:
+                raise UserError(f"{where}: no layer matches {pattern!r}. The layers are: {', '.join(known)}.")
+            found |= {layer: units for layer in matches if layer not in wanted}
+    odd = [layer for layer in found if not NAME.fullmatch(layer)]
+    if odd:
+        raise UserError(
+            f"{where}: the layer {odd[0]!r} cannot stand in the name of a file; allowed are letters, digits, '.', '_' "
+            "and '-'. Rename the module, or name other layers."
+        )
+    places = {layer: place for place, layer in enumerate(known)}
+    return dict(sorted(found.items(), key=lambda item: (places.get(item[0], len(places)), by_name(item[0]))))
+
+
+def _batches(batch: Any, layers: Iterable[str], usual: int, where: str) -> Any:
+    """Return how many images are computed at once: a number for all layers, or one for each."""
+    if not isinstance(batch, Mapping):
+        return batch
+    found: dict[str, int] = {}
+    for pattern, count in sorted(batch.items(), key=lambda item: not _is_pattern(item[0])):
+        matches = fnmatch.filter(layers, pattern) if _is_pattern(pattern) else [pattern] if pattern in layers else []
+        if not matches:
+            raise UserError(f"{where}: no layer is {pattern!r}. The experiment's layers are: {', '.join(layers)}.")
+        found |= dict.fromkeys(matches, count)
+    return {layer: found.get(layer, usual) for layer in layers}
+
+
+def with_batch(section: Mapping[str, Any], layer: str | None = None) -> dict[str, Any]:
+    """Return a section of an experiment with how many images are computed at once as one number.
+
+    Args:
+        section: `images` or `ablation`.
+        layer: The layer that is computed; None where all are at once, which the least of them allows.
+    """
+    batch = section["batch"]
+    if isinstance(batch, Mapping):
+        batch = min(batch.values()) if layer is None else batch[layer]
+    return {**section, "batch": batch}
+
+
+def _claims(
+    name: str,
+    entry: str,
+    entries: Mapping[str, list[str]],
+    experiments: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Any]],
+    config: str,
+) -> dict[str, dict[str, list[str]]]:
+    """Return the claims of an experiment, each with its layers and the experiments it compares, by their own names."""
+    where, claims = f"{config}: experiments.{entry}", {}
+    for claim, asked in experiments[name]["claims"].items():
+        layers = asked.get("layers", list(experiments[name]["layers"]))
+        for layer in layers:
+            _known(where, f"claims.{claim}.layers", layer, experiments[name]["layers"], "layers of the experiment")
+        if "experiments" in asked and claim not in COMPARING_CLAIMS:
+            raise UserError(
+                f"{where}.claims: {claim} is about one experiment; only {', '.join(COMPARING_CLAIMS)} compare several."
+            )
+        # What is said of trainings is asked of the own network's, unless others are named.
+        others = asked.get("experiments", [entry] if claim in TRAININGS_CLAIMS else [])
+        for other in others:
+            _known(where, f"claims.{claim}.experiments", other, [*entries, *experiments], "experiments")
+        own = networks[experiments[name]["network"]]
+        members = [
+            member
+            for other in others
+            for member in _one_a_training(entries.get(other, [other]), own, experiments, networks)
+        ]
+        if claim == "C16" and set(members) <= set(entries[entry]):
+            raise UserError(
+                f"{where}.claims: C16 compares the test accuracy with that of another network. Name its experiment: "
+                "C16: {experiments: [NAME]}."
+            )
+        for member in dict.fromkeys([name, *members]):
+            _check_answers(claim, layers, member, experiments[member], networks, where)
+        claims[claim] = {"layers": layers, "experiments": list(dict.fromkeys(members))}
+    return claims
+
+
+def _one_a_training(
+    group: list[str],
+    own: Mapping[str, Any],
+    experiments: Mapping[str, Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Return those of a group's experiments that are after as many epochs as a network, or else after the most.
+
+    Checkpoints of one training are no sample of trainings.
+    """
+    epochs = {
+        name: trained_epochs(network) if (network := networks[experiments[name]["network"]])["training"] else 0
+        for name in group
+    }
+    wanted = trained_epochs(own) if own["training"] else 0
+    wanted = wanted if wanted in epochs.values() else max(epochs.values())
+    return [name for name in group if epochs[name] == wanted]
+
+
+def _check_answers(
+    claim: str,
+    layers: Sequence[str],
+    name: str,
+    experiment: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]],
+    where: str,
+) -> None:
+    """Refuse a claim about an experiment that lacks the images, methods or layers that it is about."""
+    if networks[experiment["network"]]["dataset"] is None:
+        raise UserError(f"{where}.claims: {claim} needs real images, but the network of {name} names no dataset.")
+    if missing := [method for method in CLAIM_METHODS.get(claim, ()) if method not in experiment["methods"]]:
+        raise UserError(
+            f"{where}.claims: {claim} is about the method {missing[0]!r}, which is not among the methods of {name}. "
+            "Add it there."
+        )
+    # Accuracies have no layers.
+    if missing := [layer for layer in layers if layer not in experiment["layers"] and claim != "C16"]:
+        raise UserError(
+            f"{where}.claims: {claim} compares the layer {missing[0]!r}, which is not among the layers of {name}. "
+            f"Add it there, or name the layers that both have: {claim}: {{layers: [...]}}."
+        )
+
+
+def _untrained(
+    settings: Mapping[str, Any], suffix: str, experiment: str, experiments: Iterable[str], where: str
+) -> str | None:
+    """Return the experiment that stands for the untrained network; of several trainings the one of the same seed."""
+    wanted: str | None = settings["reliability"]["untrained"]
+    if wanted is None:
+        return None
+    experiments = list(experiments)
+    wanted = wanted + suffix if wanted + suffix in experiments else wanted
+    _known(where, "reliability.untrained", wanted, experiments, "experiments")
+    if wanted == experiment:
+        raise UserError(
+            f"{where}.reliability.untrained names the experiment itself. Name one on a network with training: "
+            "{epochs: 0}."
+        )
+    return wanted
+
+
+def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    recipe: dict[str, Any] = {"objective": method} if method in OBJECTIVES else {}
+    for layer in settings:
+        recipe = merged(recipe, layer)
+    if "objective" not in recipe:
+        raise UserError(
+            f"{name}: the method {method!r} has no objective.{_nearest(method, OBJECTIVES)} Give it one under "
+            f"defaults.methods.{method}.objective, or use one of the methods {', '.join(OBJECTIVES)}."
+        )
+    return _filled(recipe, schema["$defs"]["ascent"], schema)
+
+
+def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Return a valid value with the schema's defaults where it says nothing; keys in the schema's order."""
+    schema = _dereferenced(schema, root)
+    if not isinstance(value, Mapping):
+        return copy.deepcopy(value)
+    properties = dict(schema.get("properties", {}))
+    for branch in (*schema.get("allOf", ()), *schema.get("oneOf", ())):
+        chosen = branch.get("then") if "if" in branch else branch
+        condition = branch.get("if", branch)
+        if _Validator({**condition, "$defs": root["$defs"]}).is_valid(value):
+            properties |= _dereferenced(chosen, root).get("properties", {})
+    result = {}
+    for key, rule in properties.items():
+        rule = {} if rule is True else _dereferenced(rule, root)
+        if key in value:
+            result[key] = _filled(value[key], rule, root)
+        elif "default" in rule:
+            result[key] = _filled(rule["default"], rule, root)
+        elif rule.get("type") == "object" and "properties" in rule:
+            result[key] = _filled({}, rule, root)
+    other = schema.get("additionalProperties")
+    for key in value:
+        if key not in result:
+            result[key] = _filled(value[key], other if isinstance(other, Mapping) else {}, root)
+    return result
+
+
+def _dereferenced(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema with its reference replaced by what it refers to; its own keys win."""
+    if "$ref" not in schema:
+        return dict(schema)
+    target = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    own = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**_dereferenced(target, root), **own}

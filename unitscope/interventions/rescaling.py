@@ -1,0 +1,235 @@
+"""Networks that compute the same function with other scales of their units.
+
+A ReLU passes positive factors on: relu(c x) = c relu(x) for c > 0. A unit that is multiplied by c, and divided by c
+wherever it is read, so leaves the network's outputs as they are (Neyshabur et al. 2015, "Path-SGD"; Dinh et al. 2017,
+"Sharp minima can generalize for deep nets"), and any score that moves under it is not one of the function. What
+moves is measured in `unitscope.interventions.scale`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from unitscope.errors import UserError
+from unitscope.maximization.ascent import Recipe
+from unitscope.probing.layers import POOLINGS, Site, copied, flattens_units, kind_of, site_of, traced_of
+from unitscope.probing.nonlinearities import is_rectifier
+from unitscope.probing.tracing import NORMS, TRANSPARENT
+
+FLATTENINGS: tuple[Any, ...] = (nn.Flatten, torch.flatten, "flatten")
+MEANS: tuple[Any, ...] = (torch.mean, "mean")
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A convolution or linear layer that reads the activation; flat where it reads each unit's map as columns."""
+
+    path: str
+    flat: bool
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the factors of a layer go: into the module that is tapped, and out of all that read it."""
+
+    tap: str
+    readers: list[_Reader]
+
+
+class _Obstacle(Exception):
+    """Why a layer cannot be rescaled."""
+
+
+def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | None = None) -> dict[str, Recipe]:
+    """Return the methods whose images are made anew: those that set a unit against the others.
+
+    "iam_z" is always among them: it is the form of IAM that is to stay where IAM does not. Where an experiment has no
+    method with that objective, it is its first "iam" (or its first method), by name, with the objective replaced.
+
+    No ascent ends because its RS is settled: when that is so depends on scales itself. Methods that minimize are left
+    out: a unit is silent on its image by them.
+
+    Args:
+        recipes: The experiment's methods by name; where none of them maximizes, there is nothing to be made.
+        steps: After how many steps an ascent ends at the latest; None leaves the methods' own. Whether an image depends
+            on scales shows long before it is finished.
+    """
+    maximizing = {name: recipe for name, recipe in recipes.items() if not recipe.get("minimize")}
+    if not maximizing:
+        return {}
+    chosen = {name: recipe for name, recipe in maximizing.items() if recipe["objective"] in ("iam", "iam_z")}
+    if all(recipe["objective"] != "iam_z" for recipe in chosen.values()):
+        model = recipes[min(chosen or maximizing)]
+        # A name of the user's own for something else is not taken from him.
+        name = "iam_z" if "iam_z" not in recipes else "iam_z-added"
+        chosen[name] = {**model, "objective": "iam_z"}
+    found = {name: Recipe(**{**recipe, "settled": 0.0}) for name, recipe in chosen.items()}
+    return {name: replace(recipe, steps=min(steps or recipe.steps, recipe.steps)) for name, recipe in found.items()}
+
+
+def obstacle(module: nn.Module, layer: str) -> str:
+    """Return why the units of a layer cannot be rescaled without changing the function; empty where they can.
+
+    Args:
+        module: The network, in eval mode.
+        layer: Name of the layer.
+
+    Raises:
+        UserError: There is no such layer.
+    """
+    try:
+        _places(module, layer)
+    except _Obstacle as found:
+        return str(found)
+    return ""
+
+
+def rescaled(module: nn.Module, layer: str, factors: np.ndarray | Sequence[float]) -> nn.Module:
+    """Return a copy of a network that computes the same, in which each unit of a layer is multiplied by a factor.
+
+    Weights and bias that make unit j are multiplied by factors[j] (gamma and beta where a batch norm follows: it would
+    take a factor of the convolution out again), and all weights that read it are divided by factors[j]. With powers of
+    two nothing is rounded: the outputs are equal bit by bit, as long as nothing leaves the range of float32.
+
+    Args:
+        module: The network, in eval mode; it is left as it is.
+        layer: Name of the layer; a plain ReLU follows it, and only convolutions and linear layers read it, through
+            poolings, means over space, dropout and flattening.
+        factors: (units,), above 0.
+
+    Raises:
+        UserError: The layer is not such a one, or the factors are not such numbers.
+
+    Example: the second unit speaks four times as loud, and nobody notices.
+        >>> module = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).eval().requires_grad_(False)
+        >>> loud = rescaled(module, "0", [1, 4])
+        >>> bool((loud.get_submodule("0").weight[1] == 4 * module[0].weight[1]).all())
+        True
+        >>> bool((loud(torch.ones(1, 1)) == module(torch.ones(1, 1))).all())
+        True
+    """
+    try:
+        places = _places(module, layer)
+    except _Obstacle as found:
+        raise UserError(f"The layer {layer!r} cannot be rescaled: {found}. Choose another layer.") from None
+    scaled = copied(module)
+    tapped: Any = scaled.get_submodule(places.tap)
+    given = torch.as_tensor(np.asarray(factors, np.float64), dtype=tapped.weight.dtype, device=tapped.weight.device)
+    if given.shape != (len(tapped.weight),) or not bool(((given > 0) & given.isfinite()).all()):
+        raise UserError(
+            f"factors has the shape {tuple(given.shape)}; layer {layer!r} takes {len(tapped.weight)} numbers above 0."
+        )
+    _multiply(tapped, "weight", given.view(-1, *[1] * (tapped.weight.dim() - 1)))
+    if tapped.bias is not None:
+        _multiply(tapped, "bias", given)
+    for reader in places.readers:
+        reading: Any = scaled.get_submodule(reader.path)
+        _multiply(reading, "weight", 1 / _by_input(reading, given, reader.flat))
+    return scaled
+
+
+def _multiply(module: nn.Module, name: str, factors: Tensor) -> None:
+    """Give a module a parameter of its own that is `factors` times what it has: others may share that."""
+    old: Any = getattr(module, name)
+    setattr(module, name, nn.Parameter((old * factors).detach(), requires_grad=old.requires_grad))
+
+
+def _by_input(reader: nn.Conv2d | nn.Linear, factors: Tensor, flat: bool) -> Tensor:
+    """Return the factor of the unit that each weight of a reader is for, in a shape that multiplies the weight."""
+    if isinstance(reader, nn.Linear):
+        return factors.repeat_interleave(reader.in_features // len(factors)) if flat else factors
+    # Filters of one group read the same units.
+    groups = factors.view(reader.groups, -1).repeat_interleave(reader.out_channels // reader.groups, 0)
+    return groups[:, :, None, None]
+
+
+# --- where the factors go --------------------------------------------------------------------------------------------
+
+
+def _places(module: nn.Module, layer: str) -> _Places:
+    """Return where the factors of a layer go.
+
+    Raises:
+        _Obstacle: There is something that they would change.
+        UserError: There is no such layer.
+    """
+    traced = traced_of(module)
+    if traced is None:
+        raise _Obstacle("torch.fx cannot trace the network, so it is not known what reads the layer")
+    site = site_of(traced, layer)
+    modules: dict[str, Any] = dict(traced.named_modules())
+    if site.activation is site.tap:
+        raise _Obstacle("no nonlinearity follows it directly")
+    if not is_rectifier(kind_of(site.activation, modules)):
+        raise _Obstacle(f"its nonlinearity is {_called(site.activation, modules)}, not a plain ReLU")
+    if site.tap.op != "call_module":
+        raise _Obstacle("its batch norm is a function, whose weights may be used elsewhere")
+    tap = str(site.tap.target)
+    _check_own(traced, modules, tap)
+    units = len(modules[tap].weight)
+    readers = _readers(traced, modules, site, units)
+    return _Places(tap, readers)
+
+
+def _readers(traced: fx.GraphModule, modules: dict[str, Any], site: Site, units: int) -> list[_Reader]:
+    """Return all that read a layer's activation, each of which has to be a layer whose weights can be divided."""
+    readers: list[_Reader] = []
+    waiting = [(user, False) for user in site.activation.users]
+    while waiting:
+        node, flat = waiting.pop(0)
+        kind = kind_of(node, modules)
+        maps = site.kind == "conv" and not flat
+        if kind in TRANSPARENT or (maps and kind in POOLINGS):
+            waiting += [(user, flat) for user in node.users]
+        elif (kind in FLATTENINGS and flattens_units(node, modules)) or (maps and _averages_space(node, kind)):
+            waiting += [(user, True) for user in node.users]
+        elif kind in (nn.Conv2d, nn.Linear) and _fits(modules[str(node.target)], site.kind, flat, units):
+            _check_own(traced, modules, str(node.target))
+            readers.append(_Reader(str(node.target), flat))
+        elif node.op == "output":
+            raise _Obstacle("its activation is an output of the network")
+        else:
+            raise _Obstacle(f"{_called(node, modules)} reads its activation, and nothing there can be divided")
+    return readers
+
+
+def _fits(reader: nn.Conv2d | nn.Linear, kind: str, flat: bool, units: int) -> bool:
+    """Return whether the units lie along the axis that a reader weighs."""
+    if isinstance(reader, nn.Conv2d):
+        return kind == "conv" and not flat and reader.in_channels == units
+    if kind == "conv":
+        return flat and reader.in_features % units == 0
+    # Flattened tokens would be more.
+    return reader.in_features == units
+
+
+def _averages_space(node: fx.Node, kind: Any) -> bool:
+    """Return whether a mean is taken over the two axes of space, and those alone."""
+    axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", ())
+    keeps = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
+    axes = axes if isinstance(axes, list | tuple) else (axes,)
+    return kind in MEANS and not keeps and sorted(axis % 4 for axis in axes if isinstance(axis, int)) == [2, 3]
+
+
+def _check_own(traced: fx.GraphModule, modules: dict[str, Any], path: str) -> None:
+    """Make sure that a module's weights are plain parameters that serve one call alone."""
+    module = modules[path]
+    called = [node for node in traced.graph.nodes if node.op == "call_module" and node.target == path]
+    if len(called) > 1:
+        raise _Obstacle(f"the module {path!r} is called {len(called)} times with the same weights")
+    if any(node.op == "get_attr" and str(node.target).startswith(f"{path}.") for node in traced.graph.nodes):
+        raise _Obstacle(f"the weights of {path!r} are read elsewhere, too")
+    if type(module) not in (nn.Conv2d, nn.Linear, *NORMS):
+        raise _Obstacle(f"{path!r} is a {type(module).__name__}, whose weights may be used in a way of its own")
+    if module._parameters.get("weight") is None:
+        raise _Obstacle(f"{path!r} has no weights of its own that could be multiplied")
+
+
+def _called(node: fx.Node, modules: dict[str, Any]) -> str:
+    """Return what people call an operation."""
+    kind = kind_of(node, modules)
+    return str(getattr(kind, "__name__", kind))

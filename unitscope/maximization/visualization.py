@@ -1,0 +1,367 @@
+"""Activation maximization (Erhan et al. 2009), its independent form (Chen et al. 2018, Eq. 3) and the responses to it.
+
+What is maximized, for a batch of units at once, and what is kept of it. The ascent belongs to
+`unitscope.maximization.ascent`; what the responses mean is told by `unitscope.scores.substitution`.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unitscope.errors import UserError
+from unitscope.maximization.answers import Generated
+from unitscope.maximization.ascent import Climb, Parametrization, Recipe, ascend, begin, start_image
+from unitscope.maximization.convolutions import lightened
+from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.probing.faithful import ensure_on_noise
+from unitscope.probing.layers import copied, prefix, tap, tapped
+from unitscope.randomness import generator
+from unitscope.runtime.console import progress
+from unitscope.runtime.devices import compiled
+from unitscope.storage.artifacts import Scratch
+
+# --- the objective ---------------------------------------------------------------------------------------------------
+
+
+def objective(
+    name: str,
+    preactivations: Tensor,
+    activations: Tensor,
+    targets: Tensor,
+    scale: tuple[Tensor, Tensor] | None = None,
+    target: str = "activation",
+) -> Tensor:
+    """Return what each image is to maximize, (images,).
+
+    Args:
+        name: "am": x_i. "iam": x_i minus the mean of the other units (Eq. 3). "iam_z": the same over (x - mean) / std.
+        preactivations: (images, units), read out.
+        activations: (images, units), read out.
+        targets: (images,) index of each image's unit.
+        scale: Mean and standard deviation (units,) over real images, for "iam_z". Units that never vary are no
+            competitors there, and as a target they keep their own scale.
+        target: "activation", or "preactivation" to maximize the target's value before the nonlinearity.
+    """
+    before, after = (values.gather(1, targets[:, None])[:, 0] for values in (preactivations, activations))
+    own = own_value(before, after, target)
+    return own if name == "am" else own_against_others(name, own, after, activations, targets, scale)
+
+
+def own_value(before: Tensor, after: Tensor, target: str) -> Tensor:
+    """Return what stands for each target itself, (images,), from its pre-activation and its activation."""
+    # A silent unit has no gradient: its pre-activation leads it out.
+    return before if target == "preactivation" else torch.where(after > 0, after, before)
+
+
+def own_against_others(
+    name: str,
+    own: Tensor,
+    after: Tensor,
+    activations: Tensor,
+    targets: Tensor,
+    scale: tuple[Tensor, Tensor] | None,
+) -> Tensor:
+    """Return the targets' values minus the mean of the other units of the layer.
+
+    Args:
+        name: "iam" or "iam_z".
+        own: (images,) as `own_value` gives it.
+        after: (images,) activations of the targets.
+        activations: (images, units), read out.
+        targets: (images,) index of each image's unit.
+        scale: As `objective` takes it.
+    """
+    if name == "iam":
+        return own - (activations.sum(1) - after) / max(activations.shape[1] - 1, 1)
+    if name != "iam_z":
+        raise UserError(f"objective is {name!r}; allowed are am, iam and iam_z.")
+    if scale is None:
+        raise UserError("The objective iam_z needs the units' mean and standard deviation over real images.")
+    mean, std = scale
+    varies = std > 0
+    safe = torch.where(varies, std, 1.0)
+    standardized = torch.where(varies, (activations - mean) / safe, 0.0)
+    others = varies.sum() - varies[targets].to(standardized.dtype)
+    rest = standardized.sum(1) - standardized.gather(1, targets[:, None])[:, 0]
+    return (own - mean[targets]) / safe[targets] - rest / others.clamp(min=1)
+
+
+def passes(
+    module: nn.Module,
+    layer: str,
+    recipe: Recipe,
+    readout: str,
+    scale: tuple[Tensor, Tensor] | None = None,
+    compile: bool = False,
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the objective as a function of images and targets, with no more arithmetic than it needs.
+
+    Args:
+        module: The network: frozen, in eval mode, taking pixels in [0, 1].
+        layer: Name of the layer.
+        recipe: The method.
+        readout: "mean", "max" or "center".
+        scale: As `objective` takes it.
+        compile: Whether torch.compile is used: it takes minutes first, and gains on a GPU.
+
+    Returns:
+        A function from images (images, channels, height, width) and targets (images,) to what each image is to
+        maximize, (images,) in float32. Its backward pass may be run once.
+    """
+    dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
+    cut = tapped(copied(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
+    # torch.compile orders filters by itself, and traces plain convolutions alone.
+    inputs, outputs = (compiled(part, True) if compile else lightened(part) for part in (cut.inputs, cut.outputs))
+    cut = replace(cut, inputs=inputs, outputs=outputs)
+    if recipe.objective == "am":
+        own_alone = own_unit(cut, readout)
+
+        def alone(images: Tensor, targets: Tensor) -> Tensor:
+            before, after = own_alone(images.to(dtype), targets)
+            return _followed(own_value(before.float(), after.float(), recipe.target), images, layer)
+
+        return alone
+    answers = whole_layer(cut, readout)
+
+    def against_others(images: Tensor, targets: Tensor) -> Tensor:
+        before, activations = (values.float() for values in answers(images.to(dtype), targets))
+        after = activations.gather(1, targets[:, None])[:, 0]
+        own = own_value(before, after, recipe.target)
+        value = own_against_others(recipe.objective, own, after, activations, targets, scale)
+        return _followed(value, images, layer)
+
+    return against_others
+
+
+def _followed(value: Tensor, images: Tensor, layer: str) -> Tensor:
+    """Return an objective, if it depends on the images by way of gradients.
+
+    Raises:
+        UserError: It does not.
+    """
+    if images.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
+        raise UserError(
+            f"The activations of layer {layer} have no gradient with respect to the image, so no image can be made for "
+            "its units: the network detaches what lies before (torch.no_grad, detach, numpy). Take that out, or choose "
+            "layers before it."
+        )
+    return value
+
+
+def stages(module: nn.Module, layer: str, shape: Sequence[int], recipe: Recipe) -> list[tuple[Recipe, int]]:
+    """Return the recipes by which an ascent is climbed one after the other, and the step up to which each is."""
+    if recipe.precision == "float32" or share_of_multiplications(module, layer, shape) < recipe.float32_share:
+        return [(replace(recipe, precision="float32"), recipe.steps)]
+    exact = min(recipe.float32_steps, recipe.steps)
+    both = [(replace(recipe, precision="float32"), exact), (recipe, recipe.steps)]
+    return [stage for stage, before in zip(both, (0, exact), strict=True) if stage[1] > before]
+
+
+def share_of_multiplications(module: nn.Module, layer: str, shape: Sequence[int]) -> float:
+    """Return the share of a network's multiplications that the way to a layer takes; shape is an image's."""
+    # Here, because it imports triton.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    image = torch.zeros(1, *shape, device=next(module.parameters()).device)
+    counts = []
+    for function in (prefix(module, layer, "mean"), module):
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            function(image)
+        counts.append(counter.get_total_flops())
+    return counts[0] / counts[1]
+
+
+# --- a layer's images ------------------------------------------------------------------------------------------------
+
+
+# Code of a network may have switched gradients off for all.
+@torch.enable_grad()
+def activation_maximization(
+    module: nn.Module,
+    layer: str,
+    shape: Sequence[int],
+    units: np.ndarray,
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int] = (0,),
+    readout: str = "mean",
+    batch: int = 32,
+    compile: bool = False,
+    scale: tuple[np.ndarray, np.ndarray] | None = None,
+    mean_image: np.ndarray | None = None,
+    scratch: Scratch | None = None,
+) -> Generated:
+    """Make the image that each unit likes best, and record how the whole layer answers it (Eq. 2 and 3).
+
+    The responses are those to the stored image, rounded to 8 bits, in float32: they can be computed again from the file
+    and the checkpoint.
+
+    Args:
+        module: The network: frozen, in eval mode, taking pixels in [0, 1].
+        layer: Name of the layer.
+        shape: (channels, height, width) of an image.
+        units: (targets,) unit numbers.
+        recipe: The method.
+        seeds: Numbers of the noise.
+        readout: How a unit's map becomes its activation: "mean", "max" or "center".
+        batch: Number of images that climb together, at most that of the layer's units. The last batch is filled up, so
+            that it takes the same kernels.
+        compile: Whether torch.compile is used for the ascent.
+        scale: Mean and standard deviation (units,) over real images, needed by "iam_z".
+        mean_image: Needed by the start "mean".
+        scratch: Where finished batches are kept until all are done.
+
+    Example: a unit that likes its first pixel bright and its second one dark gets that image.
+        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(2, 1), nn.ReLU()).eval().requires_grad_(False)
+        >>> _ = module[1].weight.copy_(torch.tensor([[2.0, -1.0]]))
+        >>> made = activation_maximization(module, "1", (1, 1, 2), np.array([0]), Recipe(steps=64, points=2))
+        >>> made.images.ravel()
+        array([255,   0], dtype=uint8)
+    """
+    device = next(module.parameters()).device
+    ensure_on_noise(module, shape)
+    forward = prefix(module, layer, readout)
+    scales = None
+    if scale is not None:
+        mean, std = (torch.as_tensor(values, dtype=torch.float32, device=device) for values in scale)
+        scales = mean, std
+    width = tap(module, layer, shape).units
+    batch = min(batch, width)
+    work = [(seed, int(unit)) for seed in seeds for unit in units]
+    targets = [unit for _, unit in work]
+
+    def start(row: int) -> Tensor:
+        return torch.from_numpy(start_image(recipe, work[row][0], layer, work[row][1], shape, mean_image)).to(device)
+
+    def jitter(row: int, step: int) -> np.ndarray:
+        return generator("jitter", work[row][0], layer, work[row][1], step).integers(
+            -recipe.jitter, recipe.jitter + 1, 2
+        )
+
+    if not work:
+        return _nothing(shape, width, recipe, len(seeds))
+    climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
+    left = np.flatnonzero(~climbed.done).tolist()
+    space = Parametrization(recipe, shape[1:], device)
+    climbs: Iterator[Climb] = (begin(space, row, start(row)) for row in left)
+    shifts = jitter if recipe.jitter else None
+    for stage, until in stages(module, layer, shape, recipe):
+        ahead = passes(module, layer, stage, readout, scales, compile)
+        climbs = ascend(ahead, space, climbs, targets, batch, until, shifts, lambda images: forward(images)[1])
+    with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
+        for climb in climbs:
+            climbed.add(climb.row, space.images(climb.values), climb.course, batch)
+            advance(1)
+    scored: dict[str, np.ndarray] = {}
+    for first in range(0, len(work), batch):
+        rows = list(range(first, min(first + batch, len(work))))
+        padded = rows + [rows[-1]] * (batch - len(rows))
+        block = _scored(
+            forward,
+            recipe,
+            torch.from_numpy(climbed.images[padded]).to(device),
+            torch.stack([start(row) for row in padded]),
+            torch.tensor([targets[row] for row in padded], device=device),
+            scales,
+        )
+        # Nothing of a batch stays behind: small arrays between the large ones that come and go make memory grow.
+        for key, value in block.items():
+            if key not in scored:
+                scored[key] = np.empty((len(work), *value.shape[1:]), value.dtype)
+            scored[key][rows] = value[: len(rows)]
+    scored["objective"] = np.concatenate([climbed.course[:, :-1], scored["objective"][:, None]], 1)
+    arrays = {key: value.reshape(len(seeds), len(units), *value.shape[1:]) for key, value in scored.items()}
+    return Generated(units=np.asarray(units, np.int64), steps=recipe.recorded_steps(), **arrays)
+
+
+def _nothing(shape: Sequence[int], units: int, recipe: Recipe, seeds: int) -> Generated:
+    """Return the images of no unit at all."""
+    channels, height, width = shape
+    answers = np.zeros((seeds, 0, units), np.float32)
+    steps = recipe.recorded_steps()
+    return Generated(
+        units=np.zeros(0, np.int64),
+        images=np.zeros((seeds, 0, height, width, channels), np.uint8 if recipe.clamp else np.float32),
+        responses=answers,
+        start_responses=answers,
+        preactivations=answers,
+        objective=np.zeros((seeds, 0, len(steps)), np.float32),
+        steps=steps,
+        rounding=np.zeros((seeds, 0), np.float32),
+    )
+
+
+class _Climbed:
+    """The images climbed to so far, kept in pieces in a scratch folder."""
+
+    def __init__(self, scratch: Scratch, rows: int, shape: Sequence[int], points: int) -> None:
+        self.images = np.zeros((rows, *shape), np.float32)
+        self.course = np.zeros((rows, points), np.float32)
+        self.done = np.zeros(rows, bool)
+        self._scratch = scratch
+        self._pieces = 0
+        self._unsaved: list[int] = []
+        while (content := scratch.load(self._name())) is not None:
+            with np.load(io.BytesIO(content), allow_pickle=False) as piece:
+                self.images[piece["rows"]], self.course[piece["rows"]] = piece["images"], piece["course"]
+                self.done[piece["rows"]] = True
+            self._pieces += 1
+
+    def _name(self) -> str:
+        return f"{self._pieces:06d}.npz"
+
+    def add(self, row: int, image: Tensor, course: np.ndarray, save_every: int) -> None:
+        """Take an image; keep a piece whenever `save_every` have come together."""
+        self.images[row] = image.cpu().numpy()
+        self.course[row] = course
+        self.done[row] = True
+        self._unsaved.append(row)
+        if len(self._unsaved) == save_every:
+            buffer = io.BytesIO()
+            rows = np.array(self._unsaved)
+            np.savez(buffer, rows=rows, images=self.images[rows], course=self.course[rows])
+            self._scratch.save(self._name(), buffer.getvalue())
+            self._pieces += 1
+            self._unsaved = []
+
+
+def _scored(
+    forward: Callable[[Tensor], tuple[Tensor, Tensor]],
+    recipe: Recipe,
+    exact: Tensor,
+    start: Tensor,
+    targets: Tensor,
+    scale: tuple[Tensor, Tensor] | None,
+) -> dict[str, np.ndarray]:
+    """Return images as they are stored and the layer's answers to them; keys as in `Generated`, the rows first."""
+    stored, seen = stored_and_seen(exact) if recipe.clamp else (exact, exact)
+    start_seen = stored_and_seen(start)[1] if recipe.clamp else start
+    with torch.no_grad():
+        (before, after), (_, at_start), unrounded = (
+            forward(images.contiguous(memory_format=torch.channels_last)) for images in (seen, start_seen, exact)
+        )
+    values = {
+        "images": stored.permute(0, 2, 3, 1).contiguous(),
+        "responses": after,
+        "start_responses": at_start,
+        "preactivations": before,
+        "objective": objective(recipe.objective, before, after, targets, scale, recipe.target),
+        "rounding": _ahead(recipe, before, after, targets) - _ahead(recipe, *unrounded, targets),
+    }
+    return {name: value.cpu().numpy() for name, value in values.items()}
+
+
+def _ahead(recipe: Recipe, before: Tensor, after: Tensor, targets: Tensor) -> Tensor:
+    """Return the share of units that answer more strongly than the target (Eq. 4), or lie lower at a minimum."""
+    answers = -before if recipe.minimize else after
+    return (answers > answers.gather(1, targets[:, None])).float().mean(1)
+
+
+def stored_and_seen(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return images rounded to 8 bits: as uint8, and as the network sees them."""
+    stored = (images.clamp(0.0, 1.0) * 255).round().to(torch.uint8)
+    return stored, (stored.to(torch.float32) / 255).contiguous(memory_format=torch.channels_last)

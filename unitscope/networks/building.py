@@ -1,0 +1,206 @@
+"""Networks as a config describes them: built with random weights, and made to take pixels in [0, 1].
+
+What trains them is in `unitscope.networks.training`, and what keeps them in `unitscope.networks.checkpoints`.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from unitscope.data.preprocessing import mode_to_set
+from unitscope.errors import UserError
+from unitscope.networks.architectures import Headed
+from unitscope.networks.forms import arrange
+from unitscope.networks.normalization import OnPixels
+from unitscope.networks.outputs import Outputs, candidates, find_outputs
+from unitscope.networks.sources import make, options_of
+from unitscope.networks.weights import checked_state
+
+
+def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
+    """Return the network that the config describes, with random weights of its seed, taking normalized pixels.
+
+    Args:
+        settings: `source`, `model`, `options`, and `head`, `seed` and `program` where there are any.
+        shape: (channels, height, width) of an image.
+        classes: Number of classes.
+
+    Raises:
+        UserError: The model is not known, or does not take these options or images.
+    """
+    head = settings.get("head")
+    # The caller's random numbers stay as they are.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.get("seed") or 0)
+        module = make(settings, shape, classes)
+        if settings["source"] == "python":
+            _complete(module, shape)
+        if head is None:
+            return module
+        if head["replaces"] == "classifier":
+            return _headed(settings["model"], module, shape, classes)
+        return _with_outputs(module, shape, classes)
+
+
+def _complete(module: nn.Module, shape: Sequence[int]) -> None:
+    """Run a network once, so that it has the parameters that its first forward pass makes or gives their shapes.
+
+    Raises:
+        UserError: It has lazy parameters, and does not accept the images, or does not use all of them for an image.
+    """
+    training = module.training
+
+    def lazy() -> list[str]:
+        tensors = chain(module.named_parameters(), module.named_buffers())
+        return [name for name, tensor in tensors if is_lazy(tensor)]
+
+    # Others that do not accept the images are told so where their outputs are looked at.
+    with nullcontext() if lazy() else suppress(UserError):
+        _on_grey(module, shape)
+    if left := lazy():
+        raise UserError(
+            f"{type(module).__name__}: {left[0]} is lazy and gets no shape from an image, since the forward pass does "
+            "not use it. Remove that module, or give its sizes."
+        )
+    module.train(training)
+
+
+def _headed(model: str, module: nn.Module, shape: Sequence[int], classes: int) -> Headed:
+    features = getattr(module, "features", None)
+    if not isinstance(features, nn.Module):
+        raise UserError(
+            f"head: {{fit: linear, replaces: classifier}} needs a model with `features`, as VGG has; {model} has none."
+        )
+    return Headed(features, _on_grey(features, shape).shape[1], classes)
+
+
+def _with_outputs(module: nn.Module, shape: Sequence[int], classes: int) -> nn.Module:
+    """Give a network as many outputs as there are classes, and a bias to fit, if it has not."""
+    path = classifier(module, shape)
+    own = module.get_submodule(path)
+    if own.out_features != classes or own.bias is None:
+        module.set_submodule(path, nn.Linear(int(own.in_features), classes))  # type: ignore[arg-type]
+    return module
+
+
+def classifier(module: nn.Module, shape: Sequence[int]) -> str:
+    """Return the path of the linear layer that gives the logits.
+
+    Args:
+        module: The network.
+        shape: (channels, height, width) of an image.
+
+    Raises:
+        UserError: The logits are not what a linear layer puts out.
+    """
+    last: list[tuple[str, Tensor]] = []
+    handles = [
+        part.register_forward_hook(lambda _, __, output, path=path: last.append((path, output)))
+        for path, part in module.named_modules()
+        if isinstance(part, nn.Linear)
+    ]
+    try:
+        logits = _on_grey(module, shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    found = [path for path, output in last if output is logits]
+    if not found or not isinstance(logits, Tensor) or logits.dim() != 2:
+        raise UserError(
+            f"head: {{fit: linear}} replaces the linear layer that gives the logits, and {type(module).__name__} ends "
+            "with none. Give a network that does, or head: {fit: linear, replaces: classifier} for one with `features`."
+        )
+    return found[-1]
+
+
+def output_count(network: nn.Module, shape: Sequence[int], settings: Mapping[str, Any], name: str = "networks") -> int:
+    """Return the number of a network's outputs, for images of (channels, height, width).
+
+    Raises:
+        UserError: As `outputs.find_outputs`.
+    """
+    returned = _on_grey(network, shape, 2)
+    path = find_outputs(returned, 2, [], {**settings, "classes": None}, name).path
+    return candidates(returned, 2)[path]
+
+
+def normalized(
+    network: nn.Module,
+    shape: Sequence[int],
+    scales: tuple[Sequence[float], Sequence[float]],
+    settings: Mapping[str, Any],
+    classes: Sequence[str],
+) -> OnPixels:
+    """Return a network that takes pixels and gives logits of a data set's classes, as the config describes it.
+
+    Args:
+        network: As `build` gives it.
+        shape: (channels, height, width) of an image.
+        scales: Mean and standard deviation of each channel, of pixels in [0, 1].
+        settings: Of the network.
+        classes: Names of the data set's classes; empty where there are none.
+
+    Raises:
+        UserError: The scales are not those of the channels, the outputs not those of the classes, or the state is more
+            than a checkpoint can keep.
+    """
+    mean, std = scales
+    if not len(mean) == len(std) == shape[0] or min(std) <= 0:
+        raise UserError(
+            f"networks.NAME.normalization: mean is {list(mean)}, std is {list(std)}; the images have {shape[0]} "
+            "channels and need a mean and a standard deviation above 0 for each."
+        )
+    try:
+        returned = _on_grey(network, shape, 2)
+    except UserError as error:
+        sizes = [name for name in ("image_size", "img_size") if name in options_of(settings)]
+        raise UserError(
+            f"{error} {f'Set options: {{{sizes[0]}: {shape[1]}}}, or give' if sizes else 'Give'} the data "
+            "set the size and channels that the network takes."
+        ) from error
+    # Here, not after hours of training.
+    checked_state(network)
+    outputs = find_outputs(returned, 2, classes, settings, "networks.NAME")
+    return accept_pixels(network, mean, std, outputs)
+
+
+def _on_grey(module: nn.Module, shape: Sequence[int], images: int = 1) -> Any:
+    """Return what a network puts out for grey images."""
+    device = next((parameter.device for parameter in module.parameters()), None)
+
+    def run(shape: Sequence[int]) -> Any:
+        with torch.no_grad():
+            return module.eval()(torch.zeros(images, *shape, device=device))
+
+    try:
+        return run(shape)
+    except Exception as error:
+        # A network of the user's own may raise anything.
+        raise UserError(
+            f"{type(module).__name__} does not accept {images} images of {shape[1]}x{shape[2]} pixels with {shape[0]} "
+            f"channels: {type(error).__name__}: {error}.{mode_to_set(shape, run)}"
+        ) from error
+
+
+def accept_pixels(
+    network: nn.Module, mean: Sequence[float], std: Sequence[float], outputs: Outputs | None = None
+) -> OnPixels:
+    """Return a network that takes pixels in [0, 1]: it subtracts the mean and divides by the standard deviation itself.
+
+    Args:
+        network: Takes normalized pixels; it stays as it is, and its weights are shared.
+        mean: (channels,).
+        std: (channels,).
+        outputs: How logits come from what it returns; None where it returns them.
+    """
+    return OnPixels(network, mean, std, outputs or Outputs())
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Put a network into eval mode and its parameters out of the reach of gradients, channels last."""
+    return arrange(module.eval().requires_grad_(False), torch.channels_last)

@@ -1,0 +1,303 @@
+"""Does RS foretell what ablation costs? Predictors of the ablation loss within each layer, alone and together.
+
+Units are scored on one half of the test images and ablated on the other, halves swapped, so that noise that both share
+is no relation. And the relation of RS and selectivity, given what else tells units apart. Tables in, tables out: the
+predictors themselves come from `unitscope.scores.predictors` and the tables of the experiment.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unitscope.randomness import generator
+from unitscope.stats.resampling import Estimate, estimate, partial_correlation, rank_correlations, ranks
+from unitscope.stats.statistics import FEWEST_FOR_INTERVAL, why_undefined
+from unitscope.tables.unit_tables import RS_SCORES, Table, methods_of, rows_of
+
+DATA_SIDE = ("selectivity", "mean", "std", "firing_rate", "redundancy")
+"""Predictors that are measured on test images, and so on either half of them."""
+
+GIVEN = ("mean", "std", "firing_rate", "weight_norm")
+"""What the relation of RS and selectivity is asked given."""
+
+WITHOUT_RS, WITH_RS = "all_but_rs", "all"
+"""Names of the two sets of predictors: all but RS, and these with the three forms of RS by a method."""
+
+UNITS_A_COEFFICIENT = 3
+"""Fewer units than this for each coefficient of a regression, and its R2 says nothing."""
+
+IMPORTANCE_COLUMNS = (
+    *("experiment", "layer", "depth", "method", "predictor", "units", "used"),
+    *("spearman", "ci_low", "ci_high", "r2", "reason"),
+)
+PARTIAL_COLUMNS = (
+    *("experiment", "layer", "depth", "method", "score", "units", "used", "spearman", "ci_low", "ci_high"),
+    *("partial", "partial_low", "partial_high", "given", "reason"),
+)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A score of a layer's units that might foretell their ablation loss.
+
+    Attributes:
+        method: Method of the images that it stands on; empty where it stands on none.
+        name: Its name.
+        halves: (2, units), from either half of the test images; equal where it needs none.
+    """
+
+    method: str
+    name: str
+    halves: np.ndarray
+
+
+def predictors_of(units: Table, measured: Table) -> list[Predictor]:
+    """Return the predictors of a layer's living units.
+
+    Args:
+        units: The rows of the layer in the units table.
+        measured: The rows of the layer in predictors.csv, in the same order.
+    """
+    alive = ~units["dead"]
+    found = []
+    for name in DATA_SIDE:
+        table = units if name == "selectivity" else measured
+        found.append(Predictor("", name, np.stack([table[f"{name}_half{half}"][alive] for half in (0, 1)])))
+    found.append(Predictor("", "weight_norm", np.stack([measured["weight_norm"][alive]] * 2)))
+    for method in methods_of(units):
+        found += [Predictor(method, score, np.stack([units[f"{score}_{method}"][alive]] * 2)) for score in RS_SCORES]
+    return found
+
+
+def across_halves(predictor: np.ndarray, losses: np.ndarray, resamples: int, draws: np.random.Generator) -> Estimate:
+    """Return Spearman's correlation of a predictor with the ablation loss, each from the half that the other is not.
+
+    The mean of both ways round, with a bootstrap interval over units; as `effects.across_halves`, for all resamples at
+    once.
+
+    Args:
+        predictor: (2, units), by half.
+        losses: (2, units), by half.
+        resamples: Of the bootstrap.
+        draws: What they are drawn from.
+    """
+
+    def statistic(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        found = rank_correlations(scores, weights)
+        return (found[:, 0, 3] + found[:, 1, 2]) / 2
+
+    return estimate(statistic, np.concatenate([predictor, losses]), resamples, draws)
+
+
+def cross_validated_r2(
+    predictors: np.ndarray, losses: np.ndarray, folds: int, repeats: int, draws: np.random.Generator
+) -> float:
+    """Return how much of the ranks of units' ablation loss a linear regression on ranks of predictors foretells.
+
+    Both sides are ranked among the layer's units: losses are skewed, and a few units would decide. The units are parted
+    into folds; each is foretold by least squares on the others. R2 = 1 - (squared errors) / (squared distances from the
+    mean of the units fitted on), summed over the folds; the mean over several partings, and over both ways round of the
+    halves. Below 0 the predictors foretell worse than no predictor. There is no bootstrap interval: a resample has
+    copies of a unit on both sides of a parting.
+
+    Args:
+        predictors: (2, predictors, units), by half.
+        losses: (2, units), by half.
+        folds: Number of folds.
+        repeats: Number of partings.
+        draws: What they are drawn from.
+    """
+    units = losses.shape[1]
+    found = []
+    for _ in range(repeats):
+        part = draws.permutation(units) % folds
+        for half in (0, 1):
+            columns = [np.ones(units), *(ranks(score) / units for score in predictors[half])]
+            design, target = np.stack(columns, 1), ranks(losses[1 - half])
+            errors = distances = 0.0
+            for number in range(folds):
+                held = part == number
+                fit = np.linalg.lstsq(design[~held], target[~held], rcond=None)[0]
+                errors += float(((target[held] - design[held] @ fit) ** 2).sum())
+                distances += float(((target[held] - target[~held].mean()) ** 2).sum())
+            found.append(1 - errors / distances if distances else np.nan)
+    return float(np.mean(found))
+
+
+def importance_table(
+    units: Table, measured: Table, taps: Sequence[Mapping[str, Any]], settings: Mapping[str, int], resamples: int
+) -> dict[str, list[Any]]:
+    """Return how well each predictor foretells the ablation loss, by layer, dead units left out.
+
+    Args:
+        units: The units table of one experiment.
+        measured: Its predictors.csv.
+        taps: A record a layer, with `layer`, `depth` and `units`.
+        settings: `folds`, `repeats` and `seed`.
+        resamples: Of the bootstrap.
+
+    Returns:
+        The columns of importance.csv, a row a layer and predictor (`method` is empty where it stands on no images
+        made), then for each method one for all predictors but RS and one for these with its three forms of RS, both of
+        the same units.
+    """
+    rows = []
+    for tap in taps:
+        own, known = rows_of(units, tap["layer"]), rows_of(measured, tap["layer"])
+        losses = np.stack([own[f"ablation_loss_half{half}"][~own["dead"]] for half in (0, 1)])
+        predictors = predictors_of(own, known)
+        named = {"experiment": own["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
+        found = [
+            *_alone(predictors, losses, tap["layer"], settings, resamples),
+            *_together(predictors, losses, tap["layer"], settings),
+        ]
+        rows += [{**named, **row} for row in found]
+    return {name: [row[name] for row in rows] for name in IMPORTANCE_COLUMNS}
+
+
+def _alone(
+    predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: Mapping[str, int], resamples: int
+) -> Iterator[dict[str, Any]]:
+    for one in predictors:
+        name = (settings["seed"], "importance", layer, one.method, one.name)
+        kept = np.isfinite(np.concatenate([one.halves, losses])).all(0)
+        found = {"method": one.method, "predictor": one.name, "used": int(kept.sum())}
+        reason = _why_undefined(one.halves, losses, one.name)
+        value = Estimate(np.nan, np.nan, np.nan, reason)
+        r2, unfit = np.nan, ""
+        if not reason:
+            value = across_halves(one.halves, losses, resamples, generator(*name, "bootstrap"))
+            r2, unfit = _fitted(one.halves[:, None, kept], losses[:, kept], settings, generator(*name, "folds"))
+        yield {
+            **found,
+            **{"spearman": value.value, "ci_low": value.low, "ci_high": value.high, "r2": r2},
+            "reason": "; ".join(filter(None, [value.reason, unfit])),
+        }
+
+
+def _together(
+    predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: Mapping[str, int]
+) -> Iterator[dict[str, Any]]:
+    for method in dict.fromkeys(one.method for one in predictors if one.method):
+        chosen = [one for one in predictors if one.method in ("", method)]
+        left_out = {one.name: _why_undefined(one.halves, losses, one.name) for one in chosen}
+        reasons = [f"without {name}: {reason}" for name, reason in left_out.items() if reason]
+        chosen = [one for one in chosen if not left_out[one.name]]
+        # The same units and partings for both, so that their difference is what RS adds.
+        kept = np.isfinite(np.concatenate([losses, *(one.halves for one in chosen)])).all(0)
+        for name, subset in (
+            (WITHOUT_RS, [one for one in chosen if not one.method]),
+            (WITH_RS, chosen if any(one.method for one in chosen) else []),
+        ):
+            r2, unfit = np.nan, "no R2: no predictor of the set is defined"
+            if subset:
+                draws = generator(settings["seed"], "importance", layer, "together")
+                stack = np.stack([one.halves[:, kept] for one in subset], axis=1)
+                r2, unfit = _fitted(stack, losses[:, kept], settings, draws)
+            yield {
+                **{"method": method, "predictor": name, "used": int(kept.sum())},
+                **{"spearman": np.nan, "ci_low": np.nan, "ci_high": np.nan, "r2": r2},
+                "reason": "; ".join([*filter(None, [unfit]), *reasons]),
+            }
+
+
+def _fitted(
+    predictors: np.ndarray, losses: np.ndarray, settings: Mapping[str, int], draws: np.random.Generator
+) -> tuple[float, str]:
+    """Return R2 of predictors (2, predictors, units), and why there is none."""
+    count, units = predictors.shape[1:]
+    least = max(FEWEST_FOR_INTERVAL, UNITS_A_COEFFICIENT * (count + 1))
+    if units < least:
+        return np.nan, f"no R2: {count} predictors need {least} units" if count > 1 else f"no R2 below {least} units"
+    if (np.ptp(losses, axis=1) == 0).any():
+        return np.nan, "no R2: the loss is the same for all units"
+    return cross_validated_r2(predictors, losses, settings["folds"], settings["repeats"], draws), ""
+
+
+def _why_undefined(predictor: np.ndarray, losses: np.ndarray, name: str) -> str:
+    """Return why a predictor (2, units) has no correlation with losses (2, units); empty where it has one."""
+    kept = np.isfinite(np.concatenate([predictor, losses])).all(0)
+    names = ("ablation_loss", name)
+    reasons = (why_undefined(losses[1 - half], predictor[half], kept, names) for half in (0, 1))
+    return next(filter(None, reasons), "")
+
+
+# --- RS and selectivity, given the rest ------------------------------------------------------------------------------
+
+
+def partial_table(
+    units: Table, measured: Table, taps: Sequence[Mapping[str, Any]], resamples: int, seed: int
+) -> dict[str, list[Any]]:
+    """Return the rank correlation of RS and selectivity given `GIVEN`, beside the plain one, by layer and method.
+
+    Both are of the same units (those that have all of it) and, for their intervals, of the same resamples; formula and
+    source in `resampling.partial_correlation`. What is the same for all units is given by itself and left out.
+
+    Args:
+        units: The units table of one experiment.
+        measured: Its predictors.csv.
+        taps: A record a layer, with `layer`, `depth` and `units`.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    rows = []
+    for tap in taps:
+        own, known = rows_of(units, tap["layer"]), rows_of(measured, tap["layer"])
+        alive = ~own["dead"]
+        given = {name: known[name][alive] for name in GIVEN if np.isfinite(known[name][alive]).any()}
+        for method in methods_of(own):
+            for score in RS_SCORES:
+                pair = [own[f"{score}_{method}"][alive], own["selectivity"][alive]]
+                found = _given(
+                    pair, given, (f"{score}_{method}", "selectivity"), resamples, (seed, tap["layer"], method, score)
+                )
+                named = {"experiment": own["experiment"][0], **{k: tap[k] for k in ("layer", "depth", "units")}}
+                rows.append({**named, "method": method, "score": score, **found})
+    return {name: [row[name] for row in rows] for name in PARTIAL_COLUMNS}
+
+
+def _given(
+    pair: Sequence[np.ndarray],
+    given: Mapping[str, np.ndarray],
+    names: tuple[str, str],
+    resamples: int,
+    seed: tuple[int | str, ...],
+) -> dict[str, Any]:
+    scores = np.stack([*pair, *given.values()])
+    scores = scores[:, np.isfinite(scores).all(0)]
+    used = scores.shape[1]
+    reason = ""
+    for values, name in zip(pair, names, strict=True):
+        if not reason and not np.isfinite(values).any():
+            reason = f"{name} is undefined for all units"
+    if not reason and used < 3:
+        reason = f"only {used} units have all of it"
+    for values, name in zip(scores[:2], names, strict=True):
+        if not reason and (values == values[0]).all():
+            reason = f"{name} is {values[0]:.4g} for all {used} units"
+    plain = partial = Estimate(np.nan, np.nan, np.nan, reason)
+    if not reason:
+        plain, partial = (
+            estimate(statistic, scores, resamples, generator(*seed, "partial")) for statistic in (_plain, _partial)
+        )
+        # Residuals on k scores have n - 1 - k degrees of freedom, and a correlation needs two of them at least.
+        if used < len(given) + 4:
+            partial = Estimate(np.nan, np.nan, np.nan, f"{used} units are too few, given {len(given)} scores")
+        elif not np.isfinite(partial.value):
+            partial = partial._replace(reason="the given scores tell one of the two without a rest")
+    reasons = [plain.reason, f"partial: {partial.reason}" if partial.reason and not reason else ""]
+    return {
+        **{"used": used, "spearman": plain.value, "ci_low": plain.low, "ci_high": plain.high},
+        **{"partial": partial.value, "partial_low": partial.low, "partial_high": partial.high},
+        **{"given": " ".join(given), "reason": "; ".join(filter(None, reasons))},
+    }
+
+
+def _plain(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return rank_correlations(scores[:2], weights)[:, 0, 1]
+
+
+def _partial(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return partial_correlation(rank_correlations(scores, weights))

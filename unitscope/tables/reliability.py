@@ -1,0 +1,339 @@
+"""How far RS and class selectivity can be trusted: their reliability, and what their relation is where there is none.
+
+A score that another noise seed or other images would change hides a relation; a relation that stands as well on images
+of nothing, under labels that mean nothing or in a network that has learnt nothing, is none of what was learnt. Tables
+and arrays in, tables out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from unitscope.data.summaries import group_means
+from unitscope.randomness import generator
+from unitscope.scores.selectivity import class_selectivity
+from unitscope.scores.substitution import Exceeding, by_seed
+from unitscope.stats.resampling import Estimate, estimate, rank_correlations
+from unitscope.stats.statistics import why_undefined
+from unitscope.tables.unit_tables import (
+    MINIMIZED,
+    PERMUTED,
+    REAL,
+    RS_SCORES,
+    START,
+    UNTRAINED,
+    Table,
+    layers_of,
+    rows_of,
+)
+
+RELIABILITY_COLUMNS = (
+    *("experiment", "layer", "depth", "method", "score", "units", "used", "seeds", "icc_single", "icc"),
+    *("split_half", "selectivity_reliability", "spearman", "ci_low", "ci_high"),
+    *("disattenuated", "disattenuated_low", "disattenuated_high", "reason", "icc_low", "icc_high"),
+)
+NULLS_COLUMNS = (
+    *("experiment", "layer", "depth", "method", "score", "null", "units", "used", "rs"),
+    *("spearman", "ci_low", "ci_high", "reason"),
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """RS of a layer's target units by one method, on the images made for them and on those that they were made from.
+
+    Attributes:
+        units: (targets,).
+        minimized: Whether the images minimize.
+        made: Of the images, by score.
+        start: The same of the start images.
+    """
+
+    units: np.ndarray
+    minimized: bool
+    made: Mapping[str, Exceeding]
+    start: Mapping[str, Exceeding]
+
+    @classmethod
+    def of(
+        cls,
+        units: np.ndarray,
+        responses: np.ndarray,
+        start_responses: np.ndarray,
+        scales: Mapping[str, np.ndarray],
+        preactivations: np.ndarray | None = None,
+    ) -> "Answers":
+        """Score responses (seeds, targets, units), given `mean`, `std` and `quantile` (units,) where there are any.
+
+        Args:
+            units: (targets,).
+            responses: To the images.
+            start_responses: To the start images.
+            scales: Of real images.
+            preactivations: (seeds, targets, units) where the images minimize: the units that go lower exceed. They have
+                no scales, and the start images are no null of them.
+        """
+        if preactivations is None:
+            made, start = (by_seed(found, units, **scales) for found in (responses, start_responses))
+            return cls(units, False, made, start)
+        made = by_seed(-preactivations, units)
+        return cls(units, True, made, {score: replace(one, counts=one.counts * np.nan) for score, one in made.items()})
+
+
+# --- reliability -----------------------------------------------------------------------------------------------------
+
+
+def intraclass(ratings: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the intraclass correlations ICC(2,1) and ICC(2,k) of ratings (Shrout and Fleiss 1979, case 2).
+
+    Two-way random effects, absolute agreement, with BMS, JMS and EMS the mean squares between units, between seeds and
+    of the rest, n units and k seeds:
+    ICC(2,1) = (BMS - EMS) / (BMS + (k - 1) EMS + k (JMS - EMS) / n), of one seed;
+    ICC(2,k) = (BMS - EMS) / (BMS + (JMS - EMS) / n), of the mean over k seeds. It may be below 0.
+
+    Args:
+        ratings: (seeds, units), all finite.
+        weights: (resamples, units) how often each unit occurs in a resample; None stands for one in which each occurs
+            once.
+
+    Returns:
+        Both (resamples,); NaN with fewer than two seeds or units, or where all ratings are the same.
+    """
+    seeds, units = ratings.shape
+    weights = np.ones((1, units)) if weights is None else weights
+    if seeds < 2:
+        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+    count = weights.sum(1)
+    of_unit = ratings.mean(0)
+    of_seed = weights @ ratings.T / count[:, None]
+    overall = of_seed.mean(1, keepdims=True)
+    total = weights @ (ratings**2).sum(0) - seeds * count * overall[:, 0] ** 2
+    between_units = seeds * (weights * (of_unit - overall) ** 2).sum(1)
+    between_seeds = count * ((of_seed - overall) ** 2).sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rest = np.maximum(total - between_units - between_seeds, 0) / ((count - 1) * (seeds - 1))
+        bms, jms = between_units / (count - 1), between_seeds / (seeds - 1)
+        # Rounding leaves something of ratings that are all the same.
+        varies = total > 1e-12 * np.maximum(weights @ (ratings**2).sum(0), 1e-300)
+        # Nor is rounding a reliability above 0.
+        above = np.where(np.abs(bms - rest) > 1e-9 * bms, bms - rest, 0.0)
+        single = above / (bms + (seeds - 1) * rest + seeds * (jms - rest) / count)
+        mean = above / (bms + (jms - rest) / count)
+    return np.where(varies, single, np.nan), np.where(varies, mean, np.nan)
+
+
+def spearman_brown(correlation: np.ndarray) -> np.ndarray:
+    """Return the reliability of a whole from the correlation r of its halves: 2 r / (1 + r) (Spearman; Brown 1910)."""
+    with np.errstate(divide="ignore"):
+        return 2 * correlation / (1 + correlation)
+
+
+def disattenuated(correlation: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return what a correlation would be of scores without noise: r / sqrt(reliability * reliability) (Spearman 1904).
+
+    It may lie beyond -1 and 1, where reliabilities are estimated too low. NaN where a reliability is not above 0.
+    """
+    product = np.where((first > 0) & (second > 0), first * second, np.nan)
+    return correlation / np.sqrt(product)
+
+
+def reliability_table(
+    units: Table,
+    taps: Sequence[Mapping[str, Any]],
+    answers: Mapping[tuple[str, str], Answers],
+    resamples: int,
+    seed: int,
+) -> dict[str, list[Any]]:
+    """Return the reliability of RS and of selectivity, and their correlation with and without it, by layer and method.
+
+    RS is rated by each noise seed (`intraclass`), selectivity by each half of the test images: the rank correlation of
+    the halves, stepped up by `spearman_brown`. The formulas are of linear correlations; that they are applied to
+    Spearman's here is an approximation. All columns of a row are of the same units: alive, not silent in any seed, with
+    a selectivity on both halves.
+
+    Args:
+        units: The units table of one experiment.
+        taps: A record a layer, with `layer`, `depth` and `units`.
+        answers: By layer and method.
+        resamples: Of the bootstrap, which resamples units and computes all anew, the reliabilities too.
+        seed: Of the bootstrap.
+    """
+    rows = []
+    for tap, (layer, method), found in _in_order(taps, answers):
+        own = {name: column[found.units] for name, column in rows_of(units, layer).items()}
+        for score in RS_SCORES:
+            draws = (seed, "reliability", layer, method, score)
+            row = _reliability(own, found.made[score], f"{score}_{method}", resamples, draws)
+            named = {"experiment": units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
+            rows.append({**named, "method": method, "score": score, **row})
+    return {name: [row[name] for row in rows] for name in RELIABILITY_COLUMNS}
+
+
+def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: tuple[int | str, ...]) -> dict[str, Any]:
+    seeds = len(made.counts)
+    # Counts for RS, whose share they are: sums of them tie where RS does.
+    scores = np.concatenate([[own["selectivity_half0"], own["selectivity_half1"], own["selectivity"]], made.counts])
+    scores = scores[:, ~own["dead"] & np.isfinite(scores).all(0)]
+    used = scores.shape[1]
+    reasons = []
+    if used < 3:
+        reasons.append(f"only {used} units have {name} in every seed and selectivity on both halves")
+        scores = np.full((3 + seeds, 3), np.nan)
+    single, icc = (float(value[0]) for value in intraclass(scores[3:]))
+    half = float(rank_correlations(scores[:2])[0, 0, 1]) if used > 2 else np.nan
+    whole = float(spearman_brown(np.array(half)))
+    plain = corrected = rated = Estimate(np.nan, np.nan, np.nan, "")
+    if used > 2:
+        rated = estimate(lambda rows, weights: intraclass(rows, weights)[1], scores[3:], resamples, generator(*seed))
+        plain = estimate(_plain, scores, resamples, generator(*seed))
+        corrected = estimate(_corrected, scores, resamples, generator(*seed))
+        if not np.isfinite(plain.value):
+            mean = scores[3:].mean(0)
+            which = (name, mean[0] / made.competitors) if np.ptp(mean) == 0 else ("selectivity", scores[2, 0])
+            plain = plain._replace(reason=f"{which[0]} is {which[1]:.4g} for all {used} units")
+        reasons.append(plain.reason)
+        if seeds < 2:
+            reasons.append("one noise seed: RS has no reliability")
+        elif not icc > 0:
+            reasons.append(
+                "RS is the same for all units and seeds" if np.isnan(icc) else "reliability of RS not above 0"
+            )
+        if not whole > 0:
+            reasons.append("reliability of selectivity not above 0")
+        if np.isfinite(corrected.value):
+            reasons.append(corrected.reason)
+    return {
+        **{"used": used, "seeds": seeds, "icc_single": single, "icc": icc},
+        **{"split_half": half, "selectivity_reliability": whole},
+        **{"spearman": plain.value, "ci_low": plain.low, "ci_high": plain.high},
+        **{"disattenuated": corrected.value, "disattenuated_low": corrected.low, "disattenuated_high": corrected.high},
+        "reason": "; ".join(dict.fromkeys(filter(None, reasons))),
+        **{"icc_low": rated.low, "icc_high": rated.high},
+    }
+
+
+def _plain(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the correlation of selectivity (the third score) with the mean over seeds of RS (the fourth and later)."""
+    return rank_correlations(np.stack([scores[2], scores[3:].mean(0)]), weights)[:, 0, 1]
+
+
+def _corrected(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    half = rank_correlations(scores[:2], weights)[:, 0, 1]
+    return disattenuated(_plain(scores, weights), intraclass(scores[3:], weights)[1], spearman_brown(half))
+
+
+# --- nulls -----------------------------------------------------------------------------------------------------------
+
+
+def permuted_draws(values: np.ndarray, labels: np.ndarray, classes: int, draws: int, seed: int) -> np.ndarray:
+    """Return the class selectivity (draws, units) of activations (images, units) under permuted labels.
+
+    The labels of a draw are the same for every layer.
+    """
+    positive, sizes = np.maximum(values, 0), np.bincount(labels, minlength=classes)
+    shuffled = (generator("nulls", seed, draw).permutation(labels) for draw in range(draws))
+    return np.stack([class_selectivity(group_means(positive, one, sizes)) for one in shuffled])
+
+
+def nulls_table(
+    units: Table,
+    taps: Sequence[Mapping[str, Any]],
+    answers: Mapping[tuple[str, str], Answers],
+    permuted: Mapping[str, np.ndarray],
+    untrained: Table | None,
+    resamples: int,
+    seed: int,
+) -> dict[str, list[Any]]:
+    """Return the relation of RS and selectivity beside what it is where there is nothing to be found.
+
+    A row a layer, method, score and null. "none" is the real thing ("minimized" where a method's images minimize); for
+    "start" RS is that on the images that the ascent starts from, where the unit answers them; for "permuted",
+    selectivity is that under permuted labels; "untrained" is the same network before training, another experiment.
+
+    Args:
+        units: The units table of one experiment.
+        taps: A record a layer, with `layer`, `depth` and `units`.
+        answers: By layer and method.
+        permuted: For each layer, selectivity under permuted labels (draws, units); no layer where there are no labels.
+        untrained: The units table of the untrained network, if one is named.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Returns:
+        The columns of nulls.csv: the mean RS of the units used, and Spearman's correlation of RS and selectivity with
+        its bootstrap interval over units; of permuted labels the mean over draws, and what 95 % of them lie between.
+    """
+    rows = []
+    for tap, (layer, method), found in _in_order(taps, answers):
+        own = rows_of(units, layer)
+        alive, selectivity = ~own["dead"], own["selectivity"]
+        for score in RS_SCORES:
+            column, draws = f"{score}_{method}", (seed, "nulls", layer, method, score)
+            real = np.where(alive, own[column], np.nan)
+            start = np.full(len(alive), np.nan)
+            start[found.units] = found.start[score].mean()
+            kinds = {
+                MINIMIZED if found.minimized else REAL: _relation(real, selectivity, column, resamples, draws),
+                PERMUTED: _under_permuted(real, permuted.get(layer), column),
+            }
+            if not found.minimized:
+                name = f"{score} on start images"
+                kinds[START] = _relation(np.where(alive, start, np.nan), selectivity, name, resamples, draws)
+            if untrained is not None:
+                kinds[UNTRAINED] = _untrained(untrained, layer, column, len(alive), resamples, draws)
+            named = {"experiment": units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
+            rows += [{**named, "method": method, "score": score, "null": kind, **row} for kind, row in kinds.items()]
+    return {name: [row[name] for row in rows] for name in NULLS_COLUMNS}
+
+
+def _relation(
+    rs: np.ndarray, selectivity: np.ndarray, name: str, resamples: int, seed: tuple[int | str, ...]
+) -> dict[str, Any]:
+    kept = np.isfinite(rs) & np.isfinite(selectivity)
+    found = Estimate(np.nan, np.nan, np.nan, why_undefined(rs, selectivity, kept, (name, "selectivity")))
+    if not found.reason:
+        found = estimate(_correlation, np.stack([rs, selectivity]), resamples, generator(*seed))
+    return {
+        **{"used": int(kept.sum()), "rs": float(rs[kept].mean()) if kept.any() else np.nan},
+        **{"spearman": found.value, "ci_low": found.low, "ci_high": found.high, "reason": found.reason},
+    }
+
+
+def _correlation(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return rank_correlations(scores, weights)[:, 0, 1]
+
+
+def _under_permuted(rs: np.ndarray, permuted: np.ndarray | None, name: str) -> dict[str, Any]:
+    nothing = dict.fromkeys(("rs", "spearman", "ci_low", "ci_high"), np.nan)
+    if permuted is None:
+        return {"used": 0, **nothing, "reason": "there are no classes"}
+    kept = np.isfinite(rs) & np.isfinite(permuted).all(0)
+    if reason := why_undefined(rs, permuted[0], kept, (name, "selectivity")):
+        return {"used": int(kept.sum()), **nothing, "reason": reason}
+    found = rank_correlations(np.concatenate([[rs[kept]], permuted[:, kept]]))[0, 0, 1:]
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    mean = {"rs": float(rs[kept].mean()), "spearman": float(np.nanmean(found))}
+    return {"used": int(kept.sum()), **mean, "ci_low": float(low), "ci_high": float(high), "reason": ""}
+
+
+def _untrained(
+    table: Table, layer: str, column: str, units: int, resamples: int, seed: tuple[int | str, ...]
+) -> dict[str, Any]:
+    nothing = {"used": 0, **dict.fromkeys(("rs", "spearman", "ci_low", "ci_high"), np.nan)}
+    name = table["experiment"][0]
+    if layer not in layers_of(table):
+        return {**nothing, "reason": f"experiment {name} has no layer {layer}"}
+    own = rows_of(table, layer)
+    if column not in own or len(own["unit"]) != units:
+        return {**nothing, "reason": f"experiment {name} has no {column} of {units} units"}
+    rs = np.where(own["dead"], np.nan, own[column])
+    return _relation(rs, own["selectivity"], column, resamples, (*seed, UNTRAINED))
+
+
+def _in_order(
+    taps: Sequence[Mapping[str, Any]], answers: Mapping[tuple[str, str], Answers]
+) -> list[tuple[Mapping[str, Any], tuple[str, str], Answers]]:
+    """Return taps, (layer, method) and answers by the layers' order, methods as they come."""
+    return [(tap, key, found) for tap in taps for key, found in answers.items() if key[0] == tap["layer"]]

@@ -1,0 +1,355 @@
+"""What a study will cost, before it is run: seconds by a short calibration on this machine, bytes by the layouts.
+
+Works on modules and settings. Which jobs there are to be done is for the caller to say.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from unitscope.data.datasets import open_dataset
+from unitscope.data.folders import class_count, listed
+from unitscope.data.raw_data import MAY_BE_IDLE, collect, mode_of
+from unitscope.data.sampling import select_units
+from unitscope.interventions.cumulative import DIRECTIONS
+from unitscope.interventions.rescaling import recipes_to_remake
+from unitscope.maximization.ascent import Parametrization, Recipe, ascend, begin
+from unitscope.maximization.visualization import passes, stages
+from unitscope.networks.building import build, freeze, normalized
+from unitscope.networks.weights import read_program
+from unitscope.probing.faithful import taps
+from unitscope.probing.layers import Tap, split
+from unitscope.runtime.devices import wait_for
+from unitscope.scores.predictors import redundancy
+from unitscope.scores.substitution import MAX_SUBSTITUTES
+
+CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
+"""Data sets that are not downloaded to be planned for."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What has to be known of a data set.
+
+    Attributes:
+        train: Number of training images.
+        test: Number of test images.
+        shape: (channels, height, width) of an image.
+        classes: Number of classes.
+    """
+
+    train: int
+    test: int
+    shape: list[int]
+    classes: int
+
+
+def outline(settings: Mapping[str, Any]) -> Outline:
+    """Return the outline of a data set from its settings, without downloading anything.
+
+    Raises:
+        UserError: The source is not there, or is damaged.
+    """
+    if settings["source"] in CIFAR_CLASSES:
+        return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings["source"]])
+    found = collect(settings)
+    first = found.images(np.arange(1))
+    height, width, channels = first.shape[1:]
+    test = int((found.split == 1).sum())
+    return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
+
+
+def dataset_bytes(settings: Mapping[str, Any], data: Outline) -> int:
+    """Return the size of a data set: its pixels, or about what an index says of each image."""
+    of_image = 180 if settings.get("store") == "index" else int(np.prod(data.shape))
+    return (data.train + data.test) * of_image
+
+
+def cropped(settings: Mapping[str, Any]) -> list[int]:
+    """Return (channels, height, width) of the images of a folder whose settings name a crop."""
+    mode, root = settings["mode"], Path(settings["path"])
+    if mode == "auto":
+        # Most are in colour. An empty folder may be where a disk is yet to be mounted.
+        there = root.is_dir() and any(root.iterdir())
+        mode = mode_of(root, listed(root, settings).files, settings) if there else "RGB"
+    return [3 if mode == "RGB" else 1, settings["crop"], settings["crop"]]
+
+
+def layers_before_training(
+    network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path
+) -> tuple[list[Tap], nn.Module]:
+    """Return the layers that a network of the config will have, from its architecture alone, and the network.
+
+    Args:
+        network: Its settings.
+        dataset: Settings of its data set; None where it has none.
+        stored: Where the data set lies once it is there; else its source is asked for the size of an image.
+
+    Raises:
+        UserError: The architecture or the data set is not there, or they do not fit together.
+    """
+    classes = 10
+    known = _known(stored, dataset) if dataset is not None and stored.exists() else None
+    if dataset is None:
+        shape = network["input"]
+    elif known is not None:
+        shape, classes = known[0], known[1] or classes
+    elif dataset.get("crop"):
+        shape, classes = cropped(dataset), class_count(Path(dataset["path"]), dataset) or classes
+    else:
+        found = outline(dataset)
+        shape, classes = found.shape, found.classes or classes
+    module = _untrained(network, shape, classes)
+    return taps(module, shape), module
+
+
+def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | None:
+    """Return the shape of an image and the number of classes of a stored data set; None where it is of other settings.
+
+    Such a one will be made anew, and does not say what the next one will be like.
+    """
+    with open_dataset(stored) as known:
+        return (known.shape, len(known.classes)) if _is_of(known.settings, dataset) else None
+
+
+def _is_of(applied: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Return whether the settings in a data set are those of the config, of which it leaves out what had no effect."""
+    left_out = {name: settings[name] for name in MAY_BE_IDLE if name in settings and name not in applied}
+    chosen = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}
+    return {**applied, **left_out} == {**settings, **chosen}
+
+
+def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
+    """Return a network of the config with the weights that its architecture starts from, frozen."""
+    if network["source"] == "exported":
+        network = {**network, "program": read_program(network["weights"])}
+    channels = shape[0]
+    module = build(network, shape, len(network.get("classes") or []) or classes)
+    # How many outputs an exported program has is not known to the config.
+    named = [str(number) for number in range(classes)] if network["source"] != "exported" else []
+    scales = ([0.5] * channels, [0.25] * channels)
+    return freeze(normalized(module, shape, scales, network, network.get("classes") or named))
+
+
+class Calibration:
+    """Seconds and bytes of the steps of one network, measured with random weights.
+
+    Attributes:
+        taps: Its layers by name.
+        behind: Seconds from a layer's activation to the logits for one image, where they have been measured.
+        through: Seconds of a forward pass for one image, by the images at a time that were asked for.
+        climbing: Seconds of two steps of an ascent for one image, by layer, readout, images at a time and recipe.
+    """
+
+    def __init__(self, network: Mapping[str, Any], data: Outline, device: torch.device, budget: float) -> None:
+        """Build the network.
+
+        Args:
+            network: Its settings.
+            data: Its data set.
+            device: Where it will run.
+            budget: Seconds that one measurement may take, about.
+        """
+        # Seconds of one processor: what jobs that run side by side add up to.
+        torch.set_num_threads(1)
+        self.data, self.device, self.budget = data, device, budget
+        self.module = _untrained(network, data.shape, max(1, data.classes)).to(device)
+        self.taps: dict[str, Tap] = {tap.layer: tap for tap in taps(self.module, data.shape)}
+        self.behind: dict[str, float] = {}
+        self.through: dict[int, float] = {}
+        self.climbing: dict[tuple[str, str, int, Recipe], float] = {}
+
+    def images(self, rows: int) -> torch.Tensor:
+        """Return random images (rows, channels, height, width)."""
+        noise = torch.rand(rows, *self.data.shape, device=self.device)
+        return noise.contiguous(memory_format=torch.channels_last)
+
+    def per_image(self, step: Callable[[int], None], rows: int) -> float:
+        """Return the seconds of a step for one image, measured on up to `rows` of them at once."""
+        step(1)
+        single = self._seconds(step, 1)
+        rows = max(1, min(rows, int(self.budget / max(single, 1e-6) / 2)))
+        step(rows)
+        return min(self._seconds(step, rows), self._seconds(step, rows)) / rows
+
+    def _seconds(self, step: Callable[[int], None], rows: int) -> float:
+        wait_for(self.device)
+        started = time.perf_counter()
+        step(rows)
+        wait_for(self.device)
+        return time.perf_counter() - started
+
+    # --- seconds -----------------------------------------------------------------------------------------------------
+
+    def training(self, settings: Mapping[str, Any], epochs: int) -> float:
+        """Return the seconds of some epochs of a training."""
+        trained = self.module.requires_grad_(True)
+
+        def step(rows: int) -> None:
+            labels = torch.zeros(rows, dtype=torch.long, device=self.device)
+            F.cross_entropy(trained(self.images(rows)), labels).backward()
+            trained.zero_grad()
+
+        seconds = self.per_image(step, settings["batch"]) if epochs else 0.0
+        self.module.requires_grad_(False)
+        return epochs * (self.data.train * seconds + self.data.test * seconds / 3)
+
+    def activations(self, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the pass over all images."""
+        return (self.data.train + self.data.test) * self._through(settings["batch"])
+
+    def moments(self, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the pass over the training images."""
+        return self.data.train * self._through(settings["batch"])
+
+    def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of a layer's images by one method, for all targets and seeds."""
+        batch = min(settings["batch"], self.taps[layer].units)
+        batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
+        seconds, taken = 0.0, 0
+        for stage, until in stages(self.module, layer, self.data.shape, Recipe(**recipe)):
+            short = replace(stage, steps=2, points=2, start="grey")
+            seconds += (until - taken) / 2 * self._climbing(layer, settings["readout"], batch, short)
+            taken = until
+        return batches * batch * seconds
+
+    def _climbing(self, layer: str, readout: str, batch: int, recipe: Recipe) -> float:
+        """Return the seconds of a short ascent for one image; substitutes' are alike, and those under other scales."""
+        key = layer, readout, batch, recipe
+        if key not in self.climbing:
+            units = self.taps[layer].units
+            scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
+            forward = passes(self.module, layer, recipe, readout, scale)
+            space = Parametrization(recipe, self.data.shape[1:], self.device)
+
+            def step(rows: int) -> None:
+                climbs = [begin(space, row, image) for row, image in enumerate(self.images(rows))]
+                list(ascend(forward, space, climbs, [0] * rows, rows))
+
+            self.climbing[key] = self.per_image(step, batch)
+        return self.climbing[key]
+
+    def ablation(self, layer: str, wanted: Any, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
+        units = self.targets(layer, wanted if settings["units"] == "targets" else "all")
+        return 2 * units * self._tested(settings) * self._behind(layer, settings["batch"])
+
+    def joint(self, layer: str, wanted: Any, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
+        """Return the seconds of a layer's joint ablation by one method, at most: no two units share a set."""
+        units = min(self.targets(layer, wanted), settings["most_units"] or self.taps[layer].units)
+        # A unit, its substitutes and each control set, without and with the unit.
+        sets = 2 * units * (2 + settings["controls"])
+        return sets * self._tested(ablation) * self._behind(layer, ablation["batch"])
+
+    def cumulative(self, layer: str, methods: int, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
+        """Return the seconds in which ever more units are removed: of a layer, or of all where none is named."""
+        batch = ablation["batch"]
+        each = self._behind(layer, batch) if layer else self._through(batch)
+        by_method = sum(score != "selectivity" for score in settings["scores"])
+        scores = methods * by_method + ("selectivity" in settings["scores"])
+        passes = (len(DIRECTIONS) * scores + settings["orders"]) * settings["points"] * len(settings["clamps"])
+        return passes * self._tested(settings if settings["images"] else ablation) * each
+
+    def scale(
+        self, layer: str, recipes: Mapping[str, Any], wanted: Any, own: Mapping[str, Any], images: Mapping[str, Any]
+    ) -> float:
+        """Return the seconds of a layer's rescaling: stored images by each draw, and some that are made anew, twice."""
+        stored = len(recipes) * self.targets(layer, wanted) * len(images["seeds"])
+        answered = (own["draws"] + 1) * (stored + min(self.data.test, own["images"]))
+        seconds = answered * self._through(images["batch"])
+        for recipe in recipes_to_remake(recipes, own["steps"]).values():
+            seconds += 2 * self.ascent(layer, asdict(recipe), own["units"], {**images, "seeds": images["seeds"][:1]})
+        return seconds
+
+    def predictors(self, layers: Sequence[str]) -> float:
+        """Return the seconds of the regressions of each unit on the others of its layer, on either half of the images.
+
+        Their matrices take images x units^2 and, to be inverted, units^3 operations.
+        """
+        counts = [self.taps[layer].units for layer in layers]
+        return 2 * self._regressing * sum(units**2 * (self.data.test / 2 + units) for units in counts)
+
+    @cached_property
+    def _regressing(self) -> float:
+        """The seconds of one operation of the regressions, measured on few units and images."""
+        images, units = 400, 64
+        values = np.random.default_rng(0).random((images, units))
+        # The first call gets libraries going.
+        seconds = []
+        for _ in range(3):
+            started = time.perf_counter()
+            redundancy(values)
+            seconds.append(time.perf_counter() - started)
+        return min(seconds) / (units**2 * (images + units))
+
+    def _tested(self, settings: Mapping[str, Any]) -> int:
+        return min(self.data.test, settings["images"] or self.data.test)
+
+    def _behind(self, layer: str, batch: int) -> float:
+        """Return the seconds from a layer's activation to the logits, for one image."""
+        if layer not in self.behind:
+            cut = split(self.module, layer)
+            known: dict[int, tuple[torch.Tensor, ...]] = {}
+
+            def step(rows: int) -> None:
+                with torch.inference_mode():
+                    if rows not in known:
+                        known[rows] = cut.prefix(self.images(rows))
+                    cut.suffix(*known[rows][1:])
+
+            self.behind[layer] = self.per_image(step, batch)
+        return self.behind[layer]
+
+    def _through(self, batch: int) -> float:
+        """Return the seconds of a forward pass, for one image."""
+        if batch not in self.through:
+
+            def step(rows: int) -> None:
+                with torch.inference_mode():
+                    self.module(self.images(rows))
+
+            self.through[batch] = self.per_image(step, batch)
+        return self.through[batch]
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def targets(self, layer: str, wanted: Any) -> int:
+        """Return how many units of a layer are targets."""
+        return len(select_units(wanted, self.taps[layer].units))
+
+    def substitutes(self, layer: str, wanted: Any) -> dict[str, int]:
+        """Return as many units as can be substitutes of targets and no targets themselves: an upper bound."""
+        targets = self.targets(layer, wanted)
+        return {"sample": min(MAX_SUBSTITUTES * targets, self.taps[layer].units - targets), "seed": 0}
+
+    def checkpoint_bytes(self) -> int:
+        """Return the size of the checkpoint."""
+        return sum(value.numel() * value.element_size() for value in self.module.state_dict().values())
+
+    def activations_bytes(self, layers: list[str]) -> int:
+        """Return the size of activations.h5."""
+        units = sum(self.taps[layer].units for layer in layers)
+        return units * (4 * self.data.test + 8 * (self.data.classes + 5))
+
+    def scratch_bytes(self, layers: list[str]) -> int:
+        """Return the size of what is kept of the training images while activations.h5 is made."""
+        return 4 * self.data.train * sum(self.taps[layer].units for layer in layers)
+
+    def images_bytes(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> int:
+        """Return the size of a layer's images by one method."""
+        rows = self.targets(layer, wanted) * len(settings["seeds"])
+        pixels = int(np.prod(self.data.shape)) * (1 if recipe["clamp"] else 4)
+        return rows * (pixels + 3 * 4 * self.taps[layer].units + 4 * recipe["points"] + 4)
+
+
+def seconds_of_start(torch_jobs: int, other_jobs: int) -> float:
+    """Return the seconds that programs need before they work, mostly for importing PyTorch."""
+    return 2.0 * torch_jobs + 0.7 * other_jobs
