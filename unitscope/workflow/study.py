@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from unitscope.config.config_files import ConfigError, read_all
+from unitscope.config.config_files import ConfigError, read, read_all
 from unitscope.config.resolve import Study, resolve
 
 SCHEMA = Path("schemas/config.schema.yaml")
@@ -46,7 +44,7 @@ def complete(
     # A network of the user's own is a module in the project's folder.
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    schema = yaml.safe_load((root / SCHEMA).read_text(encoding="utf-8"))
+    schema = read(root / SCHEMA)
 
     def layers_of(network: str, settings: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Sequence[str]:
         # Loaded where a pattern asks for it: PyTorch takes seconds.
