@@ -47,6 +47,7 @@ lint: $(VENV)/test.installed
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
+	lint-imports --no-cache
 	mypy
 
 check: lint

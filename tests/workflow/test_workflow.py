@@ -13,7 +13,6 @@ from projects import ROOT, SMALL, Project
 
 from scripts.plan import FLOW
 from unitscope.errors import UserError
-from unitscope.workflow import provenance
 from unitscope.workflow.study import load_study
 
 PLANNED = {
@@ -354,65 +353,13 @@ def test_lock_files_agree():
     assert pins("requirements.lock") <= pins("requirements-test.lock")
 
 
-def test_nothing_is_imported_from_a_floor_above():
-    floors = [
-        {"errors"},
-        {"new_files", "contents", "syntax", "walking", "failures", "provenance"},
-        {
-            *(
-                "artifacts",
-                "console",
-                "randomness",
-                "config_files",
-                "resolve",
-                "comparison",
-                "program",
-                "ledger",
-                "store",
-            ),
-            *("owners", "leftovers", "collisions", "figure_names", "layer_names"),
-        },
-        {
-            "architectures",
-            "devices",
-            *("preprocessing", "exported"),
-            *("outputs", "normalization", "nonlinearities", "forms"),
-            *("tracing", "layers", "ascent", "verdicts"),
-            "hooks",
-            "targets",
-            "convolutions",
-            "sampling",
-            "summaries",
-            "pictures",
-            "substitution",
-            "statistics",
-            "effects",
-            *("information", "resampling", "graphs", "answers", "understudies", "cumulative"),
-        },
-        {"labels", "decoding"},
-        {"datasets", "folders", "array_files", "sources", "weights", "building", "checkpoints", "faithful", "opening"},
-        {"raw_data"},
-        {
-            *("activations", "selectivity", "exemplars", "natural", "visualization", "ablation", "training"),
-            *("predictors", "rescaling", "scale", "removal"),
-        },
-        {
-            *("unit_tables", "content", "page", "paper_claims", "analysis_claims", "planning", "reproduction", "study"),
-            *("drawing", "score_figures", "image_figures"),
-            *("importance", "reliability", "analysis_figures", "scale_figures"),
-            *("inhibition", "training_time", "graph_figures", "inhibition_figures", "training_figures"),
-            *("removal_figures", "snakemake_internals"),
-        },
-    ]
-    floor = {module: number for number, modules in enumerate(floors) for module in modules}
-    assert len(floor) == sum(map(len, floors))
-    for path in (path for path in (ROOT / "unitscope").rglob("*.py") if path.stem != "__init__"):
+def test_only_two_modules_know_the_engines():
+    """Which package imports from which is import-linter's to hold (pyproject.toml)."""
+    for path in (ROOT / "unitscope").rglob("*.py"):
         engines = {"snakemake_internals": "scripts|dvc", "store": "scripts|snakemake"}.get(
             path.stem, "scripts|snakemake|dvc"
         )
         assert not re.search(rf"^\s*(from|import) ({engines})", path.read_text(), re.MULTILINE), path
-        for module in provenance.imported(path, ROOT):
-            assert floor[module.stem] <= floor[path.stem], f"{path.stem} imports {module.stem}"
 
 
 def test_snakemake_looks_for_jobs_when_one_has_finished_and_not_every_second(project):
