@@ -244,8 +244,9 @@ def test_no_step_leaves_a_tensor_behind(few_digits):
     module.register_forward_pre_hook(count)
     with open_dataset(few_digits) as dataset:
         train(module, dataset, {**TRAINING, "stop_after": 1, "batch": 10}, 0, Scratch(None, None), CPU)
-    # Behind the training's 9 steps comes the evaluation's one.
-    assert len(alive) == 10 and len(set(alive[1:9])) == 1
+    # Behind the training's 9 steps comes the evaluation's one. One tensor may be in the hands of the thread that reads
+    # ahead; one left behind each step would be seven.
+    assert len(alive) == 10 and max(alive[1:9]) - min(alive[1:9]) <= 1
 
 
 def test_a_training_that_diverges_says_what_to_do(few_digits):
