@@ -28,21 +28,19 @@ os.environ.update(
     MPLBACKEND="agg",
 )
 
-from unitscope.storage.artifacts import canonical_json, read_json, write_bytes
-from unitscope.workflow.collisions import refuse_collisions
-from unitscope.paper.comparison import numbered, reductions, variants
-from unitscope.config.resolve import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
 from unitscope.config.config_files import read_all, with_numbers
-from unitscope.runtime.console import processors
-from unitscope.storage.contents import Contents
-from unitscope.data.decoding import IMAGE_SUFFIXES
-from unitscope.errors import UserError
 from unitscope.config.figure_names import OF_ANALYSES, OVERVIEWS, layer_figures, overviews
+from unitscope.config.resolve import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
+from unitscope.data.decoding import IMAGE_SUFFIXES
 from unitscope.data.folders import label_files
-from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
-from unitscope.workflow.owners import refuse_foreign_page
-from unitscope.workflow.provenance import code_digest, own_code_digest
 from unitscope.data.sampling import select_units
+from unitscope.errors import UserError
+from unitscope.runtime.console import processors
+from unitscope.storage.artifacts import canonical_json, read_json, write_bytes
+from unitscope.storage.contents import Contents
+from unitscope.workflow.collisions import refuse_collisions
+from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
+from unitscope.workflow.provenance import code_digest, own_code_digest
 from unitscope.workflow.snakemake_internals import files_of, install, is_to_be_recorded
 from unitscope.workflow.study import complete, load_study
 
@@ -530,69 +528,6 @@ def of_checkpoints(pattern):
         pattern.format(experiment=name, network=STUDY.experiments[name]["network"])
         for name in OVER_EPOCHS[wildcards.entry]
     ]
-
-
-# What the page of a whole study is made from; nothing where the config asks for none.
-PAPER = STUDY.reproduction or {}
-# As the page names them.
-STUDY_FILES = [os.path.relpath(path, ROOT) for path in workflow.configfiles]
-if PAPER and not config.get("takeover", False):
-    try:
-        refuse_foreign_page(Path(PAPER["folder"], "README.md"), STUDY_FILES)
-    except UserError as error:
-        raise WorkflowError(f"{CONFIG}: {error}") from None
-PAPER_VARIANTS = variants(STUDY)
-PAPER_FIGURES = numbered(STUDY) if STUDY.reproduction else {}
-PAPER_EXPERIMENTS = [
-    {
-        **{"name": name, "entry": recipe_of(STUDY, name), "dataset": STUDY.networks[chosen["network"]]["dataset"]},
-        **{key: chosen[key] for key in ("network", "claims", "readout")},
-        **{key: list(chosen[key]) for key in ("layers", "methods")},
-        "analyses": list(analyses_of(name)),
-    }
-    for name, chosen in STUDY.experiments.items()
-    if chosen["claims"] and STUDY.reproduction
-]
-
-
-def reduced():
-    """Return the settings of this study that differ from those of the full one."""
-    if not PAPER.get("full"):
-        return []
-    return reductions(STUDY, load_study(ROOT, ROOT / PAPER["full"]))
-
-
-def compared_trainings():
-    """Return the networks that the page compares by the length of their training."""
-    return sorted({one["network"] for one in PAPER_VARIANTS if one["epochs"] is not None})
-
-
-def datasets_of_the_paper():
-    """Return the data sets of the networks that the page shows."""
-    return sorted({one["dataset"] for one in PAPER_EXPERIMENTS} - {None})
-
-
-def measured_sizes():
-    """Return what jobs took at the full sizes, where the page shows that.
-
-    Snakemake would take a page that is there for a source file, and leave it as it is.
-    """
-    path = PAPER["sizes"]
-    if path and not Path(path).is_file():
-        raise WorkflowError(
-            f"reproduction.sizes is {path!r}, but there is no such file. It is the memory.csv of a study at the full "
-            "sizes (such as paper/sizes.yaml); null shows none."
-        )
-    return [path] if path else []
-
-
-def shown_images():
-    """Return the images that Figure 2 shows."""
-    name = PAPER_FIGURES.get("fig2")
-    if name is None:
-        return []
-    layers = STUDY.experiments[name]["claims"]["C6"]["layers"]
-    return pictures(name, layers, ["iam"])
 
 
 # What the analyses in rules/analyses.smk write for an experiment, and what they read.

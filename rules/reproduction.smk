@@ -1,6 +1,9 @@
 # The page that compares all experiments of a study with the paper, and what their jobs took.
 
 
+include: "paper.smk"
+
+
 # Known when all jobs are done.
 rule memory:
     input:

@@ -16,11 +16,16 @@ from unitscope.claims import analysis_claims
 from unitscope.data.datasets import open_dataset
 from unitscope.figures.pictures import PER_SHEET
 from unitscope.maximization.answers import compared_in
-from unitscope.paper import paper_claims
 from unitscope.runtime import console
 from unitscope.scores.exemplars import Exemplars
 from unitscope.storage import artifacts
 from unitscope.workflow import program
+
+try:
+    from unitscope.paper.paper_claims import CLAIMS
+except ModuleNotFoundError:
+    # Only a study of the paper asks its claims.
+    CLAIMS = {}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +65,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     answered = []
     if arguments.claims:
-        texts = {name: claim.text for name, claim in paper_claims.CLAIMS.items()} | analysis_claims.TEXTS
+        texts = {name: claim.text for name, claim in CLAIMS.items()} | analysis_claims.TEXTS
         answered = content.claim_groups(artifacts.read_table(arguments.claims), texts)
     text = page.page(told, album.sheets, get_plotlyjs(), answered)
     console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))

@@ -3,15 +3,24 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unitscope.claims.analysis_claims import TABLES, Written, analysis_answers
-from unitscope.paper.paper_claims import Evidence, answers
+from unitscope.claims.evidence import Evidence
+from unitscope.claims.verdicts import COLUMNS
+from unitscope.errors import UserError
 from unitscope.runtime import console
 from unitscope.storage import artifacts
 from unitscope.tables.unit_tables import stacked
 from unitscope.workflow import program
+
+try:
+    from unitscope.paper.paper_claims import answers
+except ModuleNotFoundError:
+    # Only a study of the paper asks its claims.
+    answers = None  # type: ignore[assignment]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,13 +54,17 @@ def main(arguments: argparse.Namespace) -> None:
     files = zip(arguments.units, arguments.layers, arguments.records, arguments.datasets, strict=True)
     found = [evidence(*paths) for paths in files]
     settings = arguments.settings
-    table = answers(
-        arguments.claims,
-        {one.name: one for one in found},
-        arguments.experiment,
-        settings["resamples"],
-        settings["seed"],
-    )
+    table: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    if arguments.claims:
+        if answers is None:
+            raise UserError("experiments.NAME.claims are those of the paper, and unitscope.paper is not here.")
+        table = answers(
+            arguments.claims,
+            {one.name: one for one in found},
+            arguments.experiment,
+            settings["resamples"],
+            settings["seed"],
+        )
     analysed = analysis_answers(written(arguments, found[0]))
     table = {name: [*column, *analysed[name]] for name, column in table.items()}
     said = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)

@@ -197,6 +197,17 @@ def test_a_name_that_is_no_module_is_refused(project, line):
         digests(project)
 
 
+def test_a_module_that_may_be_missing_counts_where_it_is(project):
+    # The paper's claims.
+    file = "unitscope/paper/paper_claims.py"
+    assert {"claims", "atlas"} <= changed(project, file, "SELECTIVE = 0.5", "SELECTIVE = 0.6")
+    before = digests(project)
+    (project / file).unlink()
+    (project / "scripts/reproduction.py").unlink()
+    after = digests(project)
+    assert {name for name in after if after[name] != before[name]} == {"claims", "atlas"}
+
+
 @pytest.mark.slow
 def test_the_digest_covers_what_python_loads(project):
     # Each script in a copy of a process that has loaded what is not ours: that takes a second every time.

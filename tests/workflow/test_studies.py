@@ -15,8 +15,9 @@ import numpy as np
 import psutil
 import pytest
 import torch
+import yaml
 from PIL import Image
-from projects import SMALL, Project
+from projects import ROOT, SMALL, Project
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import halves
@@ -409,6 +410,22 @@ def test_an_exported_network_with_a_new_head(project):
     # Ten digits where the program knew three classes; better than chance.
     assert list(units["layer"]).count("6") == 10
     assert read_json(project.folder / "data/checkpoints/own.json")["test"]["accuracy"] > 0.3
+
+
+@pytest.mark.verify
+def test_the_default_study_runs_without_what_is_about_the_paper(tmp_path):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["networks"]["digits-convnet"]["training"]["epochs"] = 1
+    short = {"methods": {"am": QUICK, "iam": QUICK}, "units": {"sample": 2}, "ablation": {"images": 50}}
+    short["layers"] = ["conv1", "logits"]
+    config["experiments"]["digits"] |= short | {"statistics": {"permutations": 99, "resamples": 99}}
+    project = Project.create(tmp_path / "project", config)
+    shutil.rmtree(project.folder / "unitscope/paper")
+    (project.folder / "scripts/reproduction.py").unlink()
+    project.snakemake()
+    claims = read_table(project.folder / "results/digits/claims.csv")
+    assert {name[0] for name in claims["claim"]} == {"A"}
+    assert "Nothing to be done" in project.run("snakemake", "-n")
 
 
 def test_images_of_silent_units_are_not_counted_as_moved(tmp_path):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import (
     COLUMNS,
     CONTRADICTED,
@@ -34,7 +35,7 @@ from unitscope.randomness import generator
 from unitscope.stats import effects
 from unitscope.stats.effects import Interval, bootstrapped
 from unitscope.stats.statistics import FEWEST_FOR_INTERVAL, holm
-from unitscope.tables.unit_tables import RS_SCORES, Table, correlation_of, layers_of, rows_of
+from unitscope.tables.unit_tables import RS_SCORES, correlation_of, layers_of, rows_of
 
 FEWEST_TRAININGS = 5
 """Below this many trainings nothing is concluded about trainings."""
@@ -44,25 +45,6 @@ NO_RELATION = 0.2
 
 SELECTIVE = 0.5
 """A unit above this class selectivity is a highly selective one."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of an experiment.
-
-    Attributes:
-        name: Name of the experiment.
-        units: Its table of units.
-        layers: Its table of correlations.
-        accuracy: Test accuracy of its network, NaN where there is none.
-        test_images: Number of test images.
-    """
-
-    name: str
-    units: Table
-    layers: Table
-    accuracy: float
-    test_images: int
 
 
 @dataclass(frozen=True)

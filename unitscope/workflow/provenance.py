@@ -65,6 +65,8 @@ def imported(path: Path, root: Path) -> list[Path]:
             continue
         name = f"{each.module}.{each.name}" if each.name and each.module in _packages(root) else each.module
         module = _file_of(root, name)
+        if module is None and each.optional:
+            continue
         if module is None or name == PACKAGE:
             raise UserError(
                 f"{path} imports {each.name or name!r} from {each.module}, which is no module of it. Import a name "

@@ -30,11 +30,13 @@ class Import(NamedTuple):
         module: The module, by its full name.
         name: What is taken from it; empty where it is the module itself. It may be a module of a package.
         local: How it is called here.
+        optional: Whether the file goes on where it cannot be imported.
     """
 
     module: str
     name: str
     local: str
+    optional: bool = False
 
 
 def parse(text: str, file: str) -> ast.Module:
@@ -56,7 +58,14 @@ def imports(tree: ast.AST, package: str) -> list[Import]:
         tree: Its syntax tree.
         package: The package that it lies in; an empty text for a script.
     """
-    return [each for node in ast.walk(tree) for each in _bound(node, package)]
+    optional = {
+        node
+        for attempt in ast.walk(tree)
+        if isinstance(attempt, ast.Try) and any(_is_of_absence(handler.type) for handler in attempt.handlers)
+        for line in attempt.body
+        for node in ast.walk(line)
+    }
+    return [each._replace(optional=node in optional) for node in ast.walk(tree) for each in _bound(node, package)]
 
 
 def meaning(tree: ast.Module, package: str, place_of: Callable[[Import], str | None]) -> str:
@@ -82,6 +91,11 @@ def meaning(tree: ast.Module, package: str, place_of: Callable[[Import], str | N
 
 def _is_text(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+def _is_of_absence(caught: ast.expr | None) -> bool:
+    """Return whether an exception that is caught by its name says that a module is not there."""
+    return isinstance(caught, ast.Name) and caught.id in ("ImportError", "ModuleNotFoundError")
 
 
 def _bound(node: ast.AST, package: str) -> list[Import]:
