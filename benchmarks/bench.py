@@ -31,7 +31,8 @@ from torch import nn
 
 from unitscope.data.sampling import select_units
 from unitscope.interventions.ablation import ablation
-from unitscope.maximization.ascent import Parametrization, Recipe, ascend, begin, start_image
+from unitscope.maximization.ascent import Parametrization, ascend, begin, start_image
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.visualization import activation_maximization, passes
 from unitscope.networks.building import build, freeze
 from unitscope.probing.activations import activations

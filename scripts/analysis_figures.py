@@ -14,6 +14,7 @@ from unitscope.figures import (
     scale_figures,
     training_figures,
 )
+from unitscope.figures.style import Style
 from unitscope.storage import artifacts
 from unitscope.workflow import program
 
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
-    style = drawing.Style(**arguments.settings)
+    style = Style(**arguments.settings)
     tables = [artifacts.read_table(path) for path in arguments.tables]
     for name, draw in DRAWN[arguments.of].items():
         drawing.save(style, draw(style, tables), arguments.output_dir / name)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.figures.style import Style
 from unitscope.runtime import console
 from unitscope.storage import artifacts
 from unitscope.workflow import program
@@ -23,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
-    style = drawing.Style(**arguments.settings)
+    style = Style(**arguments.settings)
     units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
     images = image_figures.read_images(image_figures.shown(units, arguments.images))
     drawn = {

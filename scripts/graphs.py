@@ -7,6 +7,7 @@ from pathlib import Path
 import networkx as nx
 
 from unitscope.figures import drawing, graph_figures
+from unitscope.figures.style import Style
 from unitscope.storage import artifacts
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
@@ -32,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
         for paths in (arguments.measures, arguments.degrees)
     )
     artifacts.write_table(arguments.output, measures)
-    style = drawing.Style(**arguments.settings)
+    style = Style(**arguments.settings)
     edges = dict(map(read_edges, arguments.graphml))
     figure = graph_figures.graph(style, artifacts.read_table(arguments.units), measures, degrees, edges)
     drawing.save(style, figure, arguments.figure.with_suffix(""))

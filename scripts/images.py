@@ -9,7 +9,7 @@ import numpy as np
 from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.sampling import select_units
 from unitscope.data.summaries import moments_of
-from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.visualization import activation_maximization
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint

@@ -11,12 +11,13 @@ import jinja2
 from unitscope.data.datasets import open_dataset
 from unitscope.data.labels import SPLITS
 from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.figures.style import Style
 from unitscope.paper import reproduction
 from unitscope.storage import artifacts
 from unitscope.tables.unit_tables import method_name, methods_of
 from unitscope.workflow import program
 
-STYLE = drawing.Style(dpi=130)
+STYLE = Style(dpi=130)
 
 LENGTHS = ("network", "steps", "epochs")
 """Of a compared variant, what the page alone asks for: its name says the same."""

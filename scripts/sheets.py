@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unitscope.errors import UserError
 from unitscope.figures import drawing, image_figures
+from unitscope.figures.style import Style
 from unitscope.runtime import console
 from unitscope.storage import artifacts
 from unitscope.workflow import program
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw two figures for each method."""
-    style = drawing.Style(**arguments.settings)
+    style = Style(**arguments.settings)
     units = artifacts.read_table(arguments.units)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
         for (layer, method), made in image_figures.read_images(arguments.images).items():

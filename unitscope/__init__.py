@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "Recipe": "maximization.ascent",
+    "Recipe": "maximization.recipe",
     "ablation": "interventions.ablation",
     "activation_maximization": "maximization.visualization",
     "activations": "probing.activations",

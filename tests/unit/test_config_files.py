@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 from config_texts import NO_TEXT, STUDY, TEXTS, check_text
-from configs_by_hand import SCHEMA
 from hypothesis import example, given, settings
 from projects import ROOT, SMALL
 from ruamel.yaml import YAML
@@ -26,7 +25,7 @@ def refused(tmp_path, content):
     path = tmp_path / "study.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as error:
-        resolve(read_all([path]), SCHEMA, str(path))
+        resolve(read_all([path]), str(path))
     said = str(error.value)
     assert "\n" not in said and len(said) < 700
     return said.replace(f"{tmp_path}/", "")
@@ -256,7 +255,7 @@ def test_text_of_several_lines_is_an_option_of_a_network(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.replace("options:", "options:\n      text: |\n        one\n        two"))
     assert read(path)["networks"]["small"]["options"]["text"] == "one\ntwo\n"
-    resolve(read(path), SCHEMA, "study.yaml")
+    resolve(read(path), "study.yaml")
 
 
 def test_configs_are_laid_over_one_another(tmp_path):

@@ -7,7 +7,6 @@ from networks_by_hand import quiet
 from torch import fx, nn
 from torch.nn import functional as F
 
-from unitscope.maximization.ascent import Recipe
 from unitscope.maximization.convolutions import (
     Filters,
     LightConv2d,
@@ -15,6 +14,7 @@ from unitscope.maximization.convolutions import (
     lightened,
     suits,
 )
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.visualization import activation_maximization, passes
 from unitscope.networks.building import build, freeze
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from unitscope.errors import UserError
-from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.maximization.visualization import activation_maximization, passes
 from unitscope.networks.building import accept_pixels, freeze, normalized

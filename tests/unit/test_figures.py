@@ -16,7 +16,7 @@ from PIL import Image
 
 from unitscope.errors import UserError
 from unitscope.figures import drawing, image_figures, score_figures
-from unitscope.figures.drawing import Style
+from unitscope.figures.style import Style
 from unitscope.paper.reproduction import WIDE
 from unitscope.storage import artifacts
 from unitscope.tables import unit_tables

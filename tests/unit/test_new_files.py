@@ -12,6 +12,7 @@ from projects import ROOT
 
 from unitscope.errors import UserError
 from unitscope.figures import drawing
+from unitscope.figures.style import Style
 from unitscope.networks import building, checkpoints
 from unitscope.new_files import appended_file, new_file
 from unitscope.runtime import devices
@@ -66,7 +67,7 @@ WRITERS = {
     "record": ("metrics.json", lambda path: artifacts.write_json(path, {"a": 1})),
     "HDF5": ("images.h5", write_hdf5),
     "checkpoint": ("small.pt", write_checkpoint),
-    "figure": ("depth.png", lambda path: drawing.save(drawing.Style(), Figure(), path.with_suffix(""))),
+    "figure": ("depth.png", lambda path: drawing.save(Style(), Figure(), path.with_suffix(""))),
     "piece of unfinished work": (f"{PIECE}/epoch.pt", keep_piece),
     "made.lock": ("made.lock", lambda path: ledger.write_lock([{"path": "a", "key": "b"}], lock=path)),
     "from the cache": ("small.pt", bring_back),

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from unitscope.figures import removal_figures
-from unitscope.figures.drawing import Style
+from unitscope.figures.style import Style
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import (
     AREAS,

@@ -10,10 +10,10 @@ from torch import nn
 
 from unitscope.data.summaries import class_means, unit_statistics
 from unitscope.figures import scale_figures
-from unitscope.figures.drawing import Style
+from unitscope.figures.style import Style
 from unitscope.interventions import scale
 from unitscope.interventions.rescaling import recipes_to_remake, rescaled
-from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.recipe import Recipe
 from unitscope.probing.activations import activations
 from unitscope.storage.artifacts import read_table
 

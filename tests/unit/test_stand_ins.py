@@ -22,7 +22,7 @@ from unitscope.interventions.removal import cumulative_removal, joint_removal, r
 from unitscope.interventions.rescaling import rescaled
 from unitscope.interventions.understudies import interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.maximization.answers import Generated
-from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.visualization import activation_maximization
 from unitscope.probing.activations import activations
 from unitscope.scores import graphs

@@ -5,7 +5,7 @@ import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 
-from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.maximization.visualization import objective, passes
 from unitscope.probing.layers import prefix, tapped, taps

@@ -11,7 +11,8 @@ from torch import nn
 
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
-from unitscope.maximization.ascent import Race, Recipe, start_image
+from unitscope.maximization.ascent import Race, start_image
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.visualization import activation_maximization, objective, share_of_multiplications, stages
 from unitscope.probing.faithful import ensure_on_noise
 from unitscope.probing.layers import prefix

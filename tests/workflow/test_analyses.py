@@ -10,7 +10,7 @@ from figure_texts import all_texts, assert_readable
 from projects import SMALL, Project, undocumented
 
 from unitscope.figures import analysis_figures
-from unitscope.figures.drawing import Style
+from unitscope.figures.style import Style
 from unitscope.storage import artifacts
 from unitscope.tables import importance, reliability, unit_tables
 

@@ -11,8 +11,8 @@ from projects import ROOT, SMALL, Project
 
 from scripts.memory import OF_ANALYSES, benchmarks, jobs_of, measured_rules
 from scripts.reproduction import cell, environment
-from unitscope.config.resolve import read, resolve
-from unitscope.figures.drawing import Style
+from unitscope.config.resolve import resolve
+from unitscope.figures.style import Style
 from unitscope.paper.comparison import numbered, reductions, variants
 from unitscope.paper.reproduction import (
     DIVIDED,
@@ -33,8 +33,6 @@ from unitscope.stats.effects import interquartile_range
 from unitscope.storage import artifacts
 from unitscope.tables.unit_tables import RS_SCORES, correlation_of
 from unitscope.workflow.study import load_study
-
-SCHEMA = read(ROOT / "schemas/config.schema.yaml")
 
 SIZES = """rule,experiment,jobs,peak_mib,seconds
 activations,large,1,3210,62
@@ -263,7 +261,7 @@ def test_variants_are_named_by_what_differs():
         "readout": "max",
         "methods": ["iam"],
     }
-    rows = variants(resolve(config, SCHEMA, "config"))
+    rows = variants(resolve(config, "config"))
     assert [tuple(row.values()) for row in rows] == [
         ("choices-seed0", "small-seed0", "am", "am", "default", 4, 1),
         ("choices-seed0", "small-seed0", "am-steps2", "am", "steps2", 2, None),
@@ -272,12 +270,12 @@ def test_variants_are_named_by_what_differs():
     ]
     # What differs in more than its length is no longer ascent.
     choices["methods"]["am-steps2"]["learning_rate"] = 0.2
-    assert [row["steps"] for row in variants(resolve(config, SCHEMA, "config"))] == [4, None, None, None]
+    assert [row["steps"] for row in variants(resolve(config, "config"))] == [4, None, None, None]
     # So is what differs in more than the length of its training.
     config["networks"]["longer"]["training"]["momentum"] = 0.5
-    assert [row["epochs"] for row in variants(resolve(config, SCHEMA, "config"))] == [1, None, None, None]
+    assert [row["epochs"] for row in variants(resolve(config, "config"))] == [1, None, None, None]
     config["reproduction"] = None
-    assert variants(resolve(config, SCHEMA, "config")) == []
+    assert variants(resolve(config, "config")) == []
 
 
 @pytest.mark.verify
@@ -331,7 +329,7 @@ def test_dvc_reproduces_the_whole_study_and_nothing_else(tmp_path):
 
 def test_figures_follow_the_claims():
     config = study()
-    resolved = resolve(config, SCHEMA, "config")
+    resolved = resolve(config, "config")
     assert numbered(resolved) == dict.fromkeys(("fig1", "fig2", "fig3", "fig5"), "small-seed0")
     assert resolved.entries == {
         "small-seed0": "small",
@@ -351,7 +349,7 @@ def test_methods_of_several_recipes_are_compared_one_by_one():
         **{"iam-lr": {"objective": "iam", "steps": 64, "learning_rate": 0.2}},
         **{"am-long": {"objective": "am", "steps": 1024}},
     }
-    found = reductions(*(resolve(one, SCHEMA, "config") for one in (config, full)))
+    found = reductions(*(resolve(one, "config") for one in (config, full)))
     ascents = {row["setting"]: (row["here"], row["full"]) for row in found if row["setting"].startswith("ascent")}
     assert ascents == {
         "ascent.steps": (64, 256),
@@ -362,10 +360,10 @@ def test_methods_of_several_recipes_are_compared_one_by_one():
 
 def test_where_the_images_lie_is_no_reduction():
     config = study()
-    resolved = resolve(config, SCHEMA, "config")
+    resolved = resolve(config, "config")
     folder = {"source": "image_folder", "path": "data/there", "store": "index", "resize": 8}
     config["datasets"]["digits"] = folder
-    there = reductions(resolved, resolve(config, SCHEMA, "config"))
+    there = reductions(resolved, resolve(config, "config"))
     assert "dataset.resize" in [row["setting"] for row in there]
     assert not {"dataset.path", "dataset.store", "dataset.source"} & {row["setting"] for row in there}
 

@@ -1,25 +1,28 @@
-"""A study as the user wrote it, made complete: checked against the schema, defaults filled in, references followed.
+"""A study as the user wrote it, made complete: checked against the models, defaults filled in, references followed.
 
 Functions on plain dictionaries. What a study is used for, and where its files lie, is left to the caller.
 """
 
-import contextlib
 import copy
-import difflib
 import fnmatch
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+from pydantic import ValidationError
 
-from unitscope.config.config_files import ConfigError, check_values, shown
+from unitscope.config.config_files import check_values
 from unitscope.config.config_files import merged as merged
 from unitscope.config.config_files import read as read
+from unitscope.config.messages import mistake, nearest
+from unitscope.config.models import Experiment, Network, Steps, StudyConfig, completed
 from unitscope.errors import UserError
+from unitscope.interventions.ablation_settings import AblationSettings
+from unitscope.maximization.images_settings import ImagesSettings
+from unitscope.maximization.recipe import Recipe
+from unitscope.settings import Units
 
 OBJECTIVES = ("am", "iam", "iam_z")
 """Methods that exist by name: each is the default recipe with the objective of that name."""
@@ -42,10 +45,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence[str]]
 
-STEPS = (
-    *("units", "seeds", "readout", "activations", "images", "selectivity", "ablation", "statistics", "figures"),
-    *("atlas", "analyses", "scale", "importance", "reliability", "joint", "cumulative", "graph"),
-)
+STEPS = tuple(key for key in Steps.model_fields if key != "ascent")
 """Keys of an experiment that `defaults` may set for all."""
 
 
@@ -109,14 +109,11 @@ def over_epochs(study: Study) -> dict[str, list[str]]:
     return {entry: names for entry, names in groups.items() if len(epochs[entry]) > 1}
 
 
-def resolve(
-    config: Mapping[str, Any], schema: Mapping[str, Any], name: str, layers_of: LayersOf | None = None
-) -> Study:
+def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = None) -> Study:
     """Check a config and return the study that it describes.
 
     Args:
         config: As read from YAML.
-        schema: The JSON schema of a config.
         name: Name of the config's file, for messages.
         layers_of: Gives the layers that a network has, from its name, its settings and its data set's; asked only for
             experiments whose layers are `auto` or patterns. None where such experiments need not be understood.
@@ -124,11 +121,11 @@ def resolve(
     Raises:
         UserError: An unknown key, a value that is not allowed, or a reference to something that is not there.
     """
-    _validate(config, schema, name)
-    whole = _filled(config, schema, schema)
+    check_values(config, name)
+    whole = _completed(StudyConfig, config, config, name)
     defaults = config.get("defaults", {})
     members = {
-        entry: _networks(entry, merged({"training": defaults.get("training", {})}, settings), schema, name)
+        entry: _networks(entry, merged({"training": defaults.get("training", {})}, settings), name)
         for entry, settings in config["networks"].items()
     }
     networks: dict[str, dict[str, Any]] = {}
@@ -144,12 +141,11 @@ def resolve(
         _known(name, where, settings["network"], [*members, *networks], "networks")
         for network in members.get(settings["network"], [settings["network"]]):
             suffix = network.removeprefix(settings["network"])
-            complete = _experiment(settings | {"network": network}, defaults, schema, name)
+            complete = _experiment(settings | {"network": network}, defaults, f"{name}: experiments.{experiment}")
             if any(_is_pattern(layer) for layer in complete["layers"]) and layers_of is not None:
                 known = layers_of(network, networks[network], whole["datasets"].get(networks[network]["dataset"]))
                 complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
-            for section in ("images", "ablation"):
-                usual = schema["$defs"][section]["properties"]["batch"]["default"]
+            for section, usual in (("images", ImagesSettings().batch), ("ablation", AblationSettings().batch)):
                 where = f"{name}: experiments.{experiment}.{section}.batch"
                 if layers_of is not None:
                     complete[section]["batch"] = _batches(complete[section]["batch"], complete["layers"], usual, where)
@@ -181,119 +177,25 @@ def resolve(
 # --- checking --------------------------------------------------------------------------------------------------------
 
 
-# Whole numbers are written as such: 3.0 epochs would reach `range`.
-_Validator = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
-)
+def _completed(section: Any, value: Any, config: Any, name: str) -> Any:
+    """Return a value of a section with its defaults.
 
-
-def _validate(config: Any, schema: Mapping[str, Any], name: str) -> None:
-    check_values(config, name)
-    validator = _Validator(schema)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
-    if error is not None:
-        place, value = tuple(error.absolute_path), error.instance
-        unknown = error.validator == "additionalProperties" and error.validator_value is False
-        # What is wrong is a key: its line, not that of the mapping it is in.
-        if unknown and (keys := sorted(set(value) - set(error.schema.get("properties", {})))):
-            place, value = (*place, keys[0]), value[keys[0]]
-        elif "propertyNames" in error.absolute_schema_path:
-            mapping = config
-            for key in place:
-                mapping = mapping[key]
-            place, value = (*place, value), mapping[value]
-        raise ConfigError(name, place, value, _explained(error, schema))
-
-
-def _explained(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value in a config: where, what was found, what is allowed."""
-    where = shown(tuple(error.absolute_path)) or "the config"
-    found: Any = error.instance
-    rule: Any = error.validator_value
-    schema: Any = error.schema
-    is_key = "propertyNames" in error.absolute_schema_path
-    if error.validator == "additionalProperties" and rule is False:
-        allowed = sorted(schema.get("properties", {}))
-        unknown = sorted(set(found) - set(allowed))
-        hint = _nearest(unknown[0], allowed)
-        return f"{where} has the unknown key {unknown[0]!r}.{hint} Allowed here: {', '.join(allowed) or 'no keys'}."
-    if error.validator == "required":
-        missing = [key for key in rule if key not in found]
-        return f"{where} lacks the key {missing[0]!r}; it needs {', '.join(rule)}."
-    if error.validator == "enum":
-        hint = _nearest(found, rule) + (f" {schema['description']}" if "description" in schema else "")
-        return f"{where} is {_short(found)}; allowed are {', '.join(map(repr, rule))}.{hint}"
-    if error.validator == "type" and not is_key:
-        kinds = rule if isinstance(rule, list) else [rule]
-        return f"{where} is {_short(found)}; it has to be of type {' or '.join(kinds)}.{_rewritten(found, kinds)}"
-    if error.validator == "pattern":
-        # The end of a pattern forbids a line break behind the last character, which no message needs.
-        return f"{where}: {_short(found)} is not allowed; it has to match {rule.removesuffix(_NO_LINE_BREAK)}."
-    if error.validator == "maxLength":
-        return f"{where}: {_short(found)} has {len(found)} characters; at most {rule} are allowed."
-    if error.validator == "oneOf" and "description" in schema:
-        in_list = isinstance(found, str | int) and _Validator({**schema, "$defs": root["$defs"]}).is_valid([found])
-        words = [branch["const"] for branch in rule if "const" in branch]
-        hint = f" {_IN_LIST.format(found)}" if in_list else ""
-        return f"{where} is {_short(found)}.{_nearest(found, words) or hint} What is allowed: {schema['description']}"
-    return f"{where}: {error.message}."
-
-
-_NO_LINE_BREAK = "(?!\n)"
-_NEAR = 0.7
-"""Likeness of words, 0 to 1, from which a mistake is likely: `gpu` is not `cpu`."""
-_IN_LIST = "Write a list: [{}]."
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _nearest(word: Any, allowed: Iterable[Any]) -> str:
-    """Return a question after the word that is probably meant; an empty text where none is near."""
-    by_lower = {str(other).lower(): other for other in allowed}
-    close = difflib.get_close_matches(word.lower(), by_lower, 1, _NEAR) if isinstance(word, str) else []
-    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
-
-
-def _rewritten(value: Any, kinds: Sequence[str]) -> str:
-    """Say how a value is written so that it is of another type, where that is clear; otherwise return an empty text."""
-    if "string" in kinds and isinstance(value, bool | int | float):
-        return " YAML takes it for a number or a boolean. Put it in quotes."
-    if "string" in kinds and value is None:
-        return " Give it a value, in quotes where it is meant as text."
-    if "integer" in kinds and isinstance(value, float) and value.is_integer():
-        return f" Write {int(value)}."
-    if isinstance(value, str) and {"integer", "number"} & set(kinds):
-        for written in (value.strip(), value.strip().replace(",", ".", 1)):
-            with contextlib.suppress(ValueError, OverflowError):
-                number = float(written)
-                if math.isfinite(number) and ("number" in kinds or number.is_integer()):
-                    return f" Write {int(number) if number.is_integer() else number}, without quotes."
-    if "boolean" in kinds and str(value).lower() in _BOOLEANS:
-        return f" Write {_BOOLEANS[str(value).lower()]}, without quotes."
-    if "array" in kinds and isinstance(value, str | int | float) and not isinstance(value, bool):
-        return f" {_IN_LIST.format(value)}"
-    if value is None and "object" in kinds:
-        return " Its keys are missing, or not indented."
-    return ""
-
-
-_BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), "true"),
-    **dict.fromkeys(("false", "no", "off", "0"), "false"),
-}
+    Raises:
+        ConfigError: It does not fit the section.
+    """
+    try:
+        return completed(section, value)
+    except ValidationError as error:
+        raise mistake(error, config, name) from None
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
 
 
 def _known(name: str, where: str, wanted: str, known: Iterable[str], what: str) -> None:
     known = list(dict.fromkeys(known))
     if wanted not in known:
         raise UserError(
-            f"{name}: {where} is {wanted!r}, which is not among the {what}.{_nearest(wanted, known)} "
+            f"{name}: {where} is {wanted!r}, which is not among the {what}.{nearest(wanted, known)} "
             f"There are: {', '.join(known) or 'none'}."
         )
 
@@ -324,11 +226,6 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
             raise UserError(
                 f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
                 f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."
-            )
-        if recipe["minimize"] and recipe["settled"]:
-            raise UserError(
-                f"{where}.methods: {method!r} minimizes, and its settled is {recipe['settled']}: an early end is told "
-                "by who is ahead on the way up. Give the method settled: 0."
             )
 
 
@@ -363,11 +260,9 @@ def maximizing_methods(experiment: Mapping[str, Any]) -> list[str]:
 # --- completing ------------------------------------------------------------------------------------------------------
 
 
-def _networks(
-    entry: str, settings: Mapping[str, Any], schema: Mapping[str, Any], name: str
-) -> dict[str, dict[str, Any]]:
+def _networks(entry: str, settings: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Return the networks that one entry stands for: one for each seed and each epoch that it lists."""
-    whole = _filled(settings, schema["$defs"]["network"], schema)
+    whole = completed(Network, settings)
     where = f"{name}: networks.{entry}"
     seeds, epochs = whole.pop("seeds", None), whole.pop("epochs", None)
     if whole["dataset"] is None and whole["input"] is None:
@@ -428,17 +323,12 @@ def _networks(
     return members
 
 
-def _experiment(
-    settings: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mapping[str, Any], name: str
-) -> dict[str, Any]:
+def _experiment(settings: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
     shared = {key: value for key, value in defaults.items() if key in STEPS}
-    whole = _filled(merged(shared, settings), schema["$defs"]["experiment"], schema)
+    whole = completed(Experiment, merged(shared, settings))
     layers = ["*"] if settings["layers"] == "auto" else settings["layers"]
     layers = layers if isinstance(layers, Mapping) else {layer: {} for layer in layers}
-    whole["layers"] = {
-        layer: _filled(own.get("units", whole["units"]), schema["$defs"]["units"], schema)
-        for layer, own in layers.items()
-    }
+    whole["layers"] = {layer: completed(Units, own.get("units", whole["units"])) for layer, own in layers.items()}
     if not any(map(_is_pattern, layers)):
         # Of two patterns that match a layer the later one counts: their order stays.
         whole["layers"] = {layer: whole["layers"][layer] for layer in sorted(layers, key=by_name)}
@@ -454,8 +344,7 @@ def _experiment(
                 settings.get("ascent", {}),
                 asked.get(method, {}) if isinstance(asked, Mapping) else {},
             ],
-            schema,
-            name,
+            where,
         )
         for method in sorted(methods, key=by_name)
     }
@@ -488,7 +377,7 @@ def _matched(wanted: Mapping[str, Any], known: Sequence[str], where: str) -> dic
     return dict(sorted(found.items(), key=lambda item: (places.get(item[0], len(places)), by_name(item[0]))))
 
 
-def _batches(batch: Any, layers: Iterable[str], usual: int, where: str) -> Any:
+def _batches(batch: Any, layers: Iterable[str], usual: Any, where: str) -> Any:
     """Return how many images are computed at once: a number for all layers, or one for each."""
     if not isinstance(batch, Mapping):
         return batch
@@ -614,49 +503,19 @@ def _untrained(
     return wanted
 
 
-def _recipe(method: str, settings: Iterable[Mapping[str, Any]], schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _recipe(method: str, settings: Iterable[Mapping[str, Any]], where: str) -> dict[str, Any]:
     recipe: dict[str, Any] = {"objective": method} if method in OBJECTIVES else {}
     for layer in settings:
         recipe = merged(recipe, layer)
     if "objective" not in recipe:
         raise UserError(
-            f"{name}: the method {method!r} has no objective.{_nearest(method, OBJECTIVES)} Give it one under "
+            f"{where}.methods: {method!r} has no objective.{nearest(method, OBJECTIVES)} Give it one under "
             f"defaults.methods.{method}.objective, or use one of the methods {', '.join(OBJECTIVES)}."
         )
-    return _filled(recipe, schema["$defs"]["ascent"], schema)
-
-
-def _filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    """Return a valid value with the schema's defaults where it says nothing; keys in the schema's order."""
-    schema = _dereferenced(schema, root)
-    if not isinstance(value, Mapping):
-        return copy.deepcopy(value)
-    properties = dict(schema.get("properties", {}))
-    for branch in (*schema.get("allOf", ()), *schema.get("oneOf", ())):
-        chosen = branch.get("then") if "if" in branch else branch
-        condition = branch.get("if", branch)
-        if _Validator({**condition, "$defs": root["$defs"]}).is_valid(value):
-            properties |= _dereferenced(chosen, root).get("properties", {})
-    result = {}
-    for key, rule in properties.items():
-        rule = {} if rule is True else _dereferenced(rule, root)
-        if key in value:
-            result[key] = _filled(value[key], rule, root)
-        elif "default" in rule:
-            result[key] = _filled(rule["default"], rule, root)
-        elif rule.get("type") == "object" and "properties" in rule:
-            result[key] = _filled({}, rule, root)
-    other = schema.get("additionalProperties")
-    for key in value:
-        if key not in result:
-            result[key] = _filled(value[key], other if isinstance(other, Mapping) else {}, root)
-    return result
-
-
-def _dereferenced(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema with its reference replaced by what it refers to; its own keys win."""
-    if "$ref" not in schema:
-        return dict(schema)
-    target = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    own = {key: value for key, value in schema.items() if key != "$ref"}
-    return {**_dereferenced(target, root), **own}
+    if recipe.get("minimize") and recipe.get("settled"):
+        raise UserError(
+            f"{where}.methods: {method!r} minimizes, and its settled is {recipe['settled']}: an early end is told by "
+            "who is ahead on the way up. Give the method settled: 0."
+        )
+    complete: dict[str, Any] = completed(Recipe, recipe)
+    return complete

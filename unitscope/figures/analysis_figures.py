@@ -20,7 +20,6 @@ from unitscope.figures.drawing import (
     PAGE_HEIGHT,
     SCORE_NAMES,
     Panel,
-    Style,
     correlation_text,
     layer_title,
     relative_box,
@@ -28,6 +27,7 @@ from unitscope.figures.drawing import (
     styled,
     wrapped,
 )
+from unitscope.figures.style import Style
 from unitscope.tables.unit_tables import RS_SCORES, Table, layers_of, method_name, methods_of, rows_of, two_decimals
 
 PREDICTOR_NAMES = {

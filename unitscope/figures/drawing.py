@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -22,11 +22,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from unitscope.errors import UserError
+from unitscope.figures.style import Style
 from unitscope.storage import artifacts
 from unitscope.tables.unit_tables import RS_NAMES, Table, correlation_of, two_decimals
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 GREY = "#767676"
 MINUS = "\N{MINUS SIGN}"
 
@@ -35,9 +34,6 @@ PAGE_HEIGHT = 9.5
 
 NARROWEST_PANEL = 1.1
 """Inches of the page's width that a panel takes, below which fewer stand side by side."""
-
-SMALLEST_TEXT = 7.0
-"""Points, at the size of print."""
 
 MOST_PIXELS = 25_000_000
 """Of a sheet: above it the resolution is lowered, so that a layer of thousands of units can still be opened."""
@@ -48,64 +44,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True)
-class Style:
-    """How figures look.
+def check(style: Style) -> None:
+    """Refuse colours that Matplotlib does not know.
 
-    Attributes:
-        dpi: Resolution of the PNG.
-        width: Width in inches, as printed; sheets of large layers are wider.
-        font_size: Points; nothing is smaller than 7.
-        colors: One for each method in turn, with a marker of its own.
-        colormap: Of the response matrix; a diverging one, its middle is "as strongly as the unit itself".
+    Raises:
+        UserError: Which, and what is allowed.
     """
-
-    dpi: int = 200
-    width: float = 7.0
-    font_size: float = 8.0
-    colors: Sequence[str] = OKABE_ITO
-    colormap: str = "PuOr_r"
-
-    def __post_init__(self) -> None:
-        for color in self.colors:
-            if not is_color_like(color):
-                raise UserError(
-                    f"figures.colors holds {color!r}, which is no colour. Use a name such as 'navy' or a code such as "
-                    "'#0072B2'."
-                )
-        if self.colormap not in matplotlib.colormaps:
+    for color in style.colors:
+        if not is_color_like(color):
             raise UserError(
-                f"figures.colormap is {self.colormap!r}, which Matplotlib does not have. Use a diverging one: PuOr_r, "
-                "RdBu_r, BrBG or coolwarm."
+                f"figures.colors holds {color!r}, which is no colour. Use a name such as 'navy' or a code such as "
+                "'#0072B2'."
             )
-
-    @property
-    def small(self) -> float:
-        """Size of the smaller texts, in points."""
-        return max(SMALLEST_TEXT, self.font_size - 1)
-
-    def look(self, number: int) -> tuple[str, str]:
-        """Return colour and marker of the method of that number."""
-        return self.colors[number % len(self.colors)], MARKERS[number % len(MARKERS)]
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the style as Matplotlib's settings."""
-        return {
-            "font.family": "DejaVu Sans",
-            "font.size": self.font_size,
-            "axes.labelsize": self.font_size,
-            "axes.linewidth": 0.6,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "xtick.labelsize": self.small,
-            "ytick.labelsize": self.small,
-            "xtick.major.width": 0.6,
-            "ytick.major.width": 0.6,
-            "xtick.major.size": 2.5,
-            "ytick.major.size": 2.5,
-            "pdf.fonttype": 42,
-            "path.simplify": True,
-        }
+    if style.colormap not in matplotlib.colormaps:
+        raise UserError(
+            f"figures.colormap is {style.colormap!r}, which Matplotlib does not have. Use a diverging one: PuOr_r, "
+            "RdBu_r, BrBG or coolwarm."
+        )
 
 
 def styled(draw: Callable[Concatenate[Style, P], R]) -> Callable[Concatenate[Style, P], R]:
@@ -113,6 +68,7 @@ def styled(draw: Callable[Concatenate[Style, P], R]) -> Callable[Concatenate[Sty
 
     @functools.wraps(draw)
     def drawn(style: Style, *args: P.args, **kwargs: P.kwargs) -> R:
+        check(style)
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
             matplotlib.rcParams.update(style.parameters())  # type: ignore[arg-type]

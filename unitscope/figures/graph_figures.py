@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from unitscope.figures.drawing import (
     GREY,
     SCORE_NAMES,
-    Style,
     layer_title,
     ranks_by_selectivity,
     relative_box,
     styled,
     wrapped,
 )
+from unitscope.figures.style import Style
 from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, rows_of
 
 Edges = Sequence[tuple[int, int, float]]

@@ -13,8 +13,9 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from unitscope.figures.drawing import GREY, SCORE_NAMES, Style, ranks_by_selectivity, relative_box, styled, wrapped
+from unitscope.figures.drawing import GREY, SCORE_NAMES, ranks_by_selectivity, relative_box, styled, wrapped
 from unitscope.figures.pictures import reduced, rgb
+from unitscope.figures.style import Style
 from unitscope.maximization.answers import compared_in
 from unitscope.storage import artifacts
 from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, methods_of, rows_of

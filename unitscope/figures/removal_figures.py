@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, Style, styled
+from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, styled
+from unitscope.figures.style import Style
 from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
 
 COLUMNS = 3

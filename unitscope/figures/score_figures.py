@@ -15,13 +15,13 @@ from unitscope.figures.drawing import (
     MINUS,
     SCORE_NAMES,
     Panel,
-    Style,
     correlation_text,
     layer_title,
     relative_box,
     scatter_grid,
     styled,
 )
+from unitscope.figures.style import Style
 from unitscope.tables.unit_tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
 
 SCORE_MEANINGS = {

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, Style, relative_box, styled, wrapped
+from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled, wrapped
+from unitscope.figures.style import Style
 from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
 
 ROW_HEIGHT = 1.15

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from unitscope.errors import UserError
-from unitscope.maximization.ascent import Recipe
+from unitscope.maximization.recipe import Recipe
 from unitscope.probing.layers import POOLINGS, Site, copied, flattens_units, kind_of, site_of, traced_of
 from unitscope.probing.nonlinearities import is_rectifier
 from unitscope.probing.tracing import NORMS, TRANSPARENT

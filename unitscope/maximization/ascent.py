@@ -13,74 +13,8 @@ import torch
 from torch import Tensor
 
 from unitscope.errors import UserError
+from unitscope.maximization.recipe import Recipe
 from unitscope.randomness import generator
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How images are made: a method of the config.
-
-    Attributes:
-        objective: "am" (Eq. 2), "iam" (Eq. 3), or "iam_z": Eq. 3 over standardized activations.
-        target: "activation", or "preactivation": which value of the unit is maximized. A unit that is silent on its
-            image has no gradient through the ReLU; while that lasts, its pre-activation is the target either way.
-        steps: Number of steps.
-        learning_rate: Length of a step, in units of the pixel range [0, 1].
-        optimizer: "adam", "gradient" (plain ascent) or "normalized_gradient" (each image's gradient has length 1).
-        start: "noise" (0.5 + U(-noise, noise)), "grey" (0.5), or "mean" (the mean image of the training split).
-        noise: Amplitude of the start's noise.
-        parametrization: "pixels", or "fourier": the image as a spectrum scaled by 1 / frequency.
-        clamp: Whether pixels are held in [0, 1]. Free pixels are kept as float32, clamped ones as uint8.
-        jitter: Largest shift of the image, in pixels, drawn anew for each step.
-        total_variation: Weight of the total variation that is subtracted.
-        points: How often the objective is recorded, start and end included.
-        settled: An ascent ends early where RS is settled: where no other unit would come to answer more strongly than
-            the target, or no longer do so, if it went on to the last step at this many times the pace between the last
-            two recorded points. 0 takes all steps.
-        unsettled: How many units may still change places when an ascent ends early, as a share of those that are ahead
-            of the target: RS moves by no more than this share of itself if `settled` is right about the pace.
-        precision: "float32", or "bfloat16" for the passes of the ascent; responses are in float32 either way.
-        float32_steps: First steps that are float32 where the precision is bfloat16. In them it is decided to which of
-            many maxima the way leads; what is rounded later hardly moves the end.
-        float32_share: Share of the network's multiplications below which a layer's passes stay in float32 to the end:
-            such a layer takes little time either way.
-        minimize: Whether the way goes down: the image that makes the objective as small as may be (the ascent with its
-            sign turned). The total variation is a cost either way. A unit that has fallen silent has no gradient left
-            and goes on by its pre-activation, as one that is still silent does on the way up.
-
-    Raises:
-        UserError: `settled` together with `minimize`.
-    """
-
-    objective: str = "am"
-    target: str = "activation"
-    steps: int = 256
-    learning_rate: float = 0.05
-    optimizer: str = "adam"
-    start: str = "noise"
-    noise: float = 0.1
-    parametrization: str = "pixels"
-    clamp: bool = True
-    jitter: int = 0
-    total_variation: float = 0.0
-    points: int = 17
-    settled: float = 0.0
-    unsettled: float = 0.0
-    precision: str = "float32"
-    float32_steps: int = 64
-    float32_share: float = 0.2
-    minimize: bool = False
-
-    def __post_init__(self) -> None:
-        if self.minimize and self.settled:
-            raise UserError(
-                f"settled is {self.settled}, but it asks who is ahead of the unit, and minimize: true leads downhill. "
-                "Set settled: 0."
-            )
-
-    def recorded_steps(self) -> np.ndarray:
-        """Return the steps before which the objective is recorded; the last one is the finished image's."""
-        return np.unique(np.linspace(0, self.steps, self.points).round().astype(np.int64))
 
 
 def start_image(

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from unitscope.errors import UserError
 from unitscope.maximization.answers import Generated
-from unitscope.maximization.ascent import Climb, Parametrization, Recipe, ascend, begin, start_image
+from unitscope.maximization.ascent import Climb, Parametrization, ascend, begin, start_image
 from unitscope.maximization.convolutions import lightened
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.probing.faithful import ensure_on_noise
 from unitscope.probing.layers import copied, prefix, tap, tapped

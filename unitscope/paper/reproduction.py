@@ -14,8 +14,8 @@ import numpy as np
 from unitscope.claims.verdicts import VERDICTS
 from unitscope.config.resolve import trained_epochs
 from unitscope.figures import drawing, image_figures, score_figures
-from unitscope.figures.drawing import Style
 from unitscope.figures.image_figures import UnitImages
+from unitscope.figures.style import Style
 from unitscope.paper.paper_claims import CLAIMS
 from unitscope.tables.unit_tables import (
     RS_SCORES,

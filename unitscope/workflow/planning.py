@@ -21,7 +21,8 @@ from unitscope.data.raw_data import MAY_BE_IDLE, collect, mode_of
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
 from unitscope.interventions.rescaling import recipes_to_remake
-from unitscope.maximization.ascent import Parametrization, Recipe, ascend, begin
+from unitscope.maximization.ascent import Parametrization, ascend, begin
+from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.visualization import passes, stages
 from unitscope.networks.building import build, freeze, normalized
 from unitscope.networks.weights import read_program

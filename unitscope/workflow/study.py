@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unitscope.config.config_files import ConfigError, read, read_all
+from unitscope.config.config_files import ConfigError, read_all
 from unitscope.config.resolve import Study, resolve
 
-SCHEMA = Path("schemas/config.schema.yaml")
 DATASETS = Path("data/datasets")
 
 
@@ -44,7 +43,6 @@ def complete(
     # A network of the user's own is a module in the project's folder.
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    schema = read(root / SCHEMA)
 
     def layers_of(network: str, settings: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Sequence[str]:
         # Loaded where a pattern asks for it: PyTorch takes seconds.
@@ -54,6 +52,6 @@ def complete(
         return [tap.layer for tap in layers_before_training(settings, dataset, stored)[0]]
 
     try:
-        return resolve(config, schema, name, layers_of if layers else None)
+        return resolve(config, name, layers_of if layers else None)
     except ConfigError as error:
         raise error.located(paths) from None

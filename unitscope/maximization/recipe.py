@@ -1,0 +1,83 @@
+"""The recipe of an ascent: a method of the config."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+
+from unitscope.errors import UserError
+from unitscope.settings import Count, Flag, Integer, NaturalNumber, NotNegative, Number, Positive, section
+
+
+@section
+class Recipe:
+    """How images are made.
+
+    Raises:
+        UserError: `settled` together with `minimize`.
+    """
+
+    objective: Literal["am", "iam", "iam_z"] = "am"
+    """am: the unit's activation (Eq. 2). iam: minus the mean of the others (Eq. 3). iam_z: iam over standardized
+    activations. Needed by a method that is not called by one of these names.
+    """
+    target: Literal["activation", "preactivation"] = "activation"
+    """Whether the unit is maximized behind its nonlinearity or before it. A unit that is silent on its image has no
+    gradient through the ReLU; while that lasts, its pre-activation is the target either way.
+    """
+    steps: Count = 256
+    """Steps of the ascent."""
+    learning_rate: Positive = 0.05
+    """Length of a step, in units of the pixel range 0 to 1."""
+    optimizer: Literal["adam", "gradient", "normalized_gradient"] = "adam"
+    """Adam, plain gradient ascent, or ascent along the gradient of length 1."""
+    start: Literal["noise", "grey", "mean"] = "noise"
+    """Noise around grey, 0.5 + U(-noise, noise); grey; or the mean image of the training split."""
+    noise: Annotated[Number, Gt(0), Le(0.5)] = 0.1
+    """Amplitude of the start's noise."""
+    parametrization: Literal["pixels", "fourier"] = "pixels"
+    """What is moved: pixels, or a spectrum scaled by 1 / frequency."""
+    clamp: Flag = True
+    """Whether pixels are held in 0 to 1. Free pixels are kept as float32, clamped ones as uint8."""
+    jitter: NaturalNumber = 0
+    """Largest random shift in pixels, drawn anew for each step."""
+    total_variation: NotNegative = 0.0
+    """Weight of the total variation that is subtracted."""
+    points: Annotated[Integer, Ge(2)] = 17
+    """How often the objective is recorded, start and end included."""
+    settled: NotNegative = 0.0
+    """An ascent ends early where RS is settled: no other unit would pass the target, or fall behind it, at this many
+    times the pace between the last two recorded points; 2 to 4 are good numbers, 0 takes all steps.
+    """
+    unsettled: Annotated[Number, Ge(0), Lt(1)] = 0.0
+    """With settled: how many units may still change places when an ascent ends early, as a share of those that are
+    ahead of the target; 0.2 is a good number, with settled 2. RS moves by no more than this share of itself if settled
+    is right about the pace.
+    """
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the passes of the ascent, behind the first float32_steps; responses are in float32 either way."""
+    float32_steps: NaturalNumber = 64
+    """First steps that are float32 where the precision is bfloat16: in them it is decided to which of many maxima the
+    way leads; what is rounded later hardly moves the end.
+    """
+    float32_share: Annotated[Number, Ge(0), Le(1)] = 0.2
+    """Where the precision is bfloat16: share of the network's multiplications below which a layer stays in float32 to
+    the end; such layers take little time either way.
+    """
+    minimize: Flag = False
+    """Whether the objective is minimized: an ascent with its sign turned. RS is then the share of units whose
+    pre-activation on the image lies below the unit's (RS of the minimum), and a unit whose own is not below 0 has none.
+    Not with settled; rs_z and rs_q are undefined. The total variation is a cost either way. A unit that has fallen
+    silent has no gradient left and goes on by its pre-activation, as one that is still silent does on the way up.
+    """
+
+    def __post_init__(self) -> None:
+        if self.minimize and self.settled:
+            raise UserError(
+                f"settled is {self.settled}, but it asks who is ahead of the unit, and minimize: true leads downhill. "
+                "Set settled: 0."
+            )
+
+    def recorded_steps(self) -> np.ndarray:
+        """Return the steps before which the objective is recorded; the last one is the finished image's."""
+        return np.unique(np.linspace(0, self.steps, self.points).round().astype(np.int64))

@@ -1,0 +1,19 @@
+"""Settings of what foretells the loss."""
+
+from typing import Annotated
+
+from annotated_types import Ge
+
+from unitscope.settings import Count, Integer, Seed, section
+
+
+@section
+class ImportanceSettings:
+    """What foretells the loss that a unit's ablation costs."""
+
+    folds: Annotated[Integer, Ge(2)] = 5
+    """Parts of a layer's units; each is foretold from the others."""
+    repeats: Count = 20
+    """How often the units are parted anew."""
+    seed: Seed = 0
+    """Of the parts."""
