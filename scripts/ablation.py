@@ -1,7 +1,6 @@
 """Clamp each unit of a layer, to 0 and to its mean, and measure what the network loses on the test split."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, halves, select_units
 from unitscope.data.summaries import moments_of
 from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation_settings import AblationJob
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--moments", type=Path, required=True, help="mean of each unit's map (.csv)")
     result.add_argument("--layer", required=True, help="name of the layer")
-    result.add_argument("--settings", type=json.loads, required=True, help='{"units", "images", "batch"}')
+    program.add_settings(result, AblationJob)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the losses go (.csv)")
     return result
@@ -41,8 +41,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Ablate every unit in both ways."""
     module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     layer = tap(module, arguments.layer, record["input"])
-    batch = arguments.settings["batch"]
-    units = select_units(arguments.settings["units"], layer.units)
+    batch = arguments.settings.batch
+    units = select_units(arguments.settings.units, layer.units)
     named = {"layer": [layer.layer] * len(units), "unit": units}
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
@@ -51,7 +51,7 @@ def main(arguments: argparse.Namespace) -> None:
             write_table(arguments.output, {**named, **dict.fromkeys(COLUMNS.values(), missing)})
             return
         labels = dataset.labels("test")
-        rows = balanced_sample(labels, arguments.settings["images"])
+        rows = balanced_sample(labels, arguments.settings.images)
         images = dataset.labelled("test", rows, batch)
         means, _ = moments_of(read_table(arguments.moments), layer.layer)
         values = [np.zeros(layer.units), means]

@@ -1,7 +1,6 @@
 """Write the activations of an experiment's layers on real images, and their statistics, in one pass over the data."""
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.summaries import class_means, unit_blocks, unit_statistics
 from unitscope.probing.activations import activations
+from unitscope.probing.activations_settings import ActivationsJob
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.storage.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
@@ -26,9 +26,7 @@ def parser() -> argparse.ArgumentParser:
     result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--taps", type=Path, required=True, help="the layers (.json)")
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='{"batch": ..., "readout": ..., "compile": ...}'
-    )
+    program.add_settings(result, ActivationsJob)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the activations go (.h5)")
     return result
@@ -38,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Run both splits through the network; keep the test split, summarize the training split."""
     module, _ = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     made_from = {
-        "settings": arguments.settings,
+        "settings": asdict(arguments.settings),
         "checkpoint_sha256": sha256_of(arguments.checkpoint),
         "dataset_sha256": sha256_of(arguments.dataset),
     }
@@ -71,7 +69,7 @@ def fill(
     taps: dict[str, dict],
     dataset: Dataset,
     split: str,
-    settings: dict,
+    settings: ActivationsJob,
     groups: dict[str, h5py.Group],
     check: Callable[[], None],
 ) -> None:
@@ -81,12 +79,12 @@ def fill(
     """
     count = dataset.count(split)
     for layer, tap in taps.items():
-        rows, columns = min(settings["batch"], count), min(CHUNK, tap["units"])
+        rows, columns = min(settings.batch, count), min(CHUNK, tap["units"])
         groups[layer].create_dataset("activations", (count, tap["units"]), np.float32, chunks=(rows, columns))
-    batches = dataset.batches(split, settings["batch"])
+    batches = dataset.batches(split, settings.batch)
     first = 0
     with console.progress(count, f"activations, {split}", "images") as advance:
-        for values in activations(module, list(taps), batches, settings["readout"], settings["compile"]):
+        for values in activations(module, list(taps), batches, settings.readout, settings.compile):
             size = len(next(iter(values.values())))
             for layer, array in values.items():
                 groups[layer]["activations"][first : first + size] = array

@@ -1,7 +1,6 @@
 """The figures of one analysis, from its tables, each as PNG and PDF."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,14 +39,14 @@ def parser() -> argparse.ArgumentParser:
     result = program.parser(__doc__)
     result.add_argument("--of", choices=sorted(DRAWN), required=True, help="the analysis")
     result.add_argument("--tables", type=Path, nargs="+", required=True, help="its tables (.csv), as the figure asks")
-    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    program.add_settings(result, Style)
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
-    style = Style(**arguments.settings)
+    style = arguments.settings
     tables = [artifacts.read_table(path) for path in arguments.tables]
     for name, draw in DRAWN[arguments.of].items():
         drawing.save(style, draw(style, tables), arguments.output_dir / name)

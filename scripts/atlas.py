@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from unitscope.atlas import content, page
 from unitscope.claims import analysis_claims
+from unitscope.config.atlas_settings import AtlasSettings
 from unitscope.data.datasets import open_dataset
 from unitscope.figures.pictures import PER_SHEET
 from unitscope.maximization.answers import compared_in
@@ -42,14 +43,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--cumulative", type=Path, nargs="*", default=[], help="cumulative/{layer}.csv ..., if computed"
     )
-    result.add_argument("--settings", type=json.loads, required=True, help='JSON: {"pixels": longest side of an image}')
+    program.add_settings(result, AtlasSettings)
     result.add_argument("--output", type=Path, required=True, help="page to write (.html)")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Read all that is known of the units, lay their images out, and write the page."""
-    album = content.Album(arguments.settings["pixels"])
+    album = content.Album(arguments.settings.pixels)
     made = read_made(arguments.images, album)
     classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
     natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None

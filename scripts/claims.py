@@ -12,6 +12,7 @@ from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.errors import UserError
 from unitscope.runtime import console
+from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage import artifacts
 from unitscope.tables.unit_tables import stacked
 from unitscope.workflow import program
@@ -34,9 +35,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--claims", type=json.loads, required=True, help='JSON: {"C1": {"layers": [...], "experiments": [...]}, ...}'
     )
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='JSON: {"permutations": int, "resamples": int, "seed": int}'
-    )
+    program.add_settings(result, StatisticsSettings)
     result.add_argument(
         "--analyses",
         type=json.loads,
@@ -62,8 +61,8 @@ def main(arguments: argparse.Namespace) -> None:
             arguments.claims,
             {one.name: one for one in found},
             arguments.experiment,
-            settings["resamples"],
-            settings["seed"],
+            settings.resamples,
+            settings.seed,
         )
     analysed = analysis_answers(written(arguments, found[0]))
     table = {name: [*column, *analysed[name]] for name, column in table.items()}
@@ -91,8 +90,8 @@ def written(arguments: argparse.Namespace, own: Evidence) -> Written:
         own.name,
         arguments.analyses,
         {"units": own.units, "layers": own.layers, **tables},
-        settings["resamples"],
-        settings["seed"],
+        settings.resamples,
+        settings.seed,
     )
 
 

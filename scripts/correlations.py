@@ -1,10 +1,10 @@
 """Correlations of the units' scores within each layer, with intervals and p values: layers.csv."""
 
 import argparse
-import json
 from pathlib import Path
 
 from unitscope.runtime import console
+from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage import artifacts
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
@@ -15,9 +15,7 @@ def parser() -> argparse.ArgumentParser:
     result = program.parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='JSON: {"permutations": int, "resamples": int, "seed": int}'
-    )
+    program.add_settings(result, StatisticsSettings)
     result.add_argument("--output", type=Path, required=True, help="layers.csv to write")
     return result
 
@@ -28,9 +26,9 @@ def main(arguments: argparse.Namespace) -> None:
     table = unit_tables.layer_correlations(
         artifacts.read_table(arguments.units),
         artifacts.read_json(arguments.taps),
-        settings["permutations"],
-        settings["resamples"],
-        settings["seed"],
+        settings.permutations,
+        settings.resamples,
+        settings.seed,
     )
     undefined = sum(value != value for value in table["spearman"])
     console.log.info("%d correlations, %d of them undefined", len(table["spearman"]), undefined)

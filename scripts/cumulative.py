@@ -1,7 +1,6 @@
 """Remove more and more units of a layer, or of all layers at once, by each score and at random."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from unitscope.interventions.cumulative import (
     orders,
     resampled,
 )
+from unitscope.interventions.cumulative_settings import CumulativeJob
 from unitscope.interventions.removal import Performance, cumulative_removal, joint_removal
 from unitscope.probing.layers import Tap, taps
 from unitscope.probing.opening import load_checkpoint
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--selectivity", type=Path, required=True, help="selectivity of all units (.csv)")
     result.add_argument("--substitution", type=Path, nargs="*", default=[], help="RS by layer and method (.csv) ...")
     result.add_argument("--layers", nargs="+", required=True, help="the layer, or all that lose units together")
-    result.add_argument("--settings", type=json.loads, required=True, help="JSON: scores, orders, points, clamps, ...")
+    program.add_settings(result, CumulativeJob)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the curves go (.csv)")
     result.add_argument("--areas", type=Path, required=True, help="where the areas under them go (.csv)")
@@ -55,10 +55,9 @@ def main(arguments: argparse.Namespace) -> None:
     layers = lost_together([known[name] for name in arguments.layers], known)
     units = {layer.layer: layer.units for layer in layers}
     scores = scores_of(arguments, units)
-    chosen, missing = orders(scores, units, settings["orders"], settings["seed"])
+    chosen, missing = orders(scores, units, settings.orders, settings.seed)
     steps = [
-        {name: counts(count, settings["points"])[step] for name, count in units.items()}
-        for step in range(settings["points"])
+        {name: counts(count, settings.points)[step] for name, count in units.items()} for step in range(settings.points)
     ]
     removed = np.array([sum(step.values()) for step in steps])
     scored = {name: int(sum(np.isfinite(values).sum() for values in found.values())) for name, found in scores.items()}
@@ -68,10 +67,10 @@ def main(arguments: argparse.Namespace) -> None:
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
             missing = {key[:2]: "the data set has no classes" for key in chosen} | missing
-        for part in (Part(where, clamp) for clamp in settings["clamps"]):
+        for part in (Part(where, clamp) for clamp in settings.clamps):
             if dataset.classes:
-                rows = balanced_sample(dataset.labels("test"), settings["images"])
-                images = dataset.labelled("test", rows, settings["batch"])
+                rows = balanced_sample(dataset.labels("test"), settings.images)
+                images = dataset.labelled("test", rows, settings.batch)
                 values = {name: np.zeros(count) for name, count in units.items()}
                 if part.clamp == "mean":
                     moments = read_table(arguments.moments)
@@ -82,7 +81,7 @@ def main(arguments: argparse.Namespace) -> None:
                 curves += curve_rows(part, list(chosen), *means, removed, sum(units.values()))
                 share = removed / sum(units.values())
                 by_image = {measure: areas(share, each) for measure, each in height.items()}
-                draws = resampled(len(rows), settings["resamples"], settings["seed"])
+                draws = resampled(len(rows), settings.resamples, settings.seed)
                 sums += area_rows(part, list(chosen), by_image, scored, draws)
             curves += missing_rows(part, missing, CURVES)
             sums += missing_rows(part, missing, AREAS)
@@ -101,7 +100,7 @@ def lost_together(layers: list[Tap], known: dict[str, Tap]) -> list[Tap]:
 
 def scores_of(arguments: argparse.Namespace, units: dict[str, int]) -> dict[str, dict[str, np.ndarray]]:
     """Return the scores by column and layer, (units,); NaN for a unit that has none."""
-    wanted = arguments.settings["scores"]
+    wanted = arguments.settings.scores
     found: dict[str, dict[str, np.ndarray]] = {}
     tables = [("", read_table(arguments.selectivity))] if "selectivity" in wanted else []
     tables += [("rs", read_table(path)) for path in arguments.substitution]

@@ -1,7 +1,6 @@
 """The figures of an experiment over all its layers, each as PNG and PDF."""
 
 import argparse
-import json
 from pathlib import Path
 
 from unitscope.figures import drawing, image_figures, score_figures
@@ -17,14 +16,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
     result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 ...")
-    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    program.add_settings(result, Style)
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
-    style = Style(**arguments.settings)
+    style = arguments.settings
     units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
     images = image_figures.read_images(image_figures.shown(units, arguments.images))
     drawn = {

@@ -1,13 +1,13 @@
 """Write the substitution graph of a layer: what is measured of it, its degrees, and GraphML for other programs."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 from unitscope.randomness import generator
 from unitscope.scores import graphs
+from unitscope.scores.graph_settings import GraphSettings
 from unitscope.scores.substitution import scales_of
 from unitscope.storage import artifacts
 from unitscope.tables import unit_tables
@@ -20,9 +20,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--images", type=Path, required=True, help="images/{layer}.{method}.h5")
     result.add_argument("--activations", type=Path, required=True, help="activations.h5, for the units' scales")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='JSON: {"permutations", "strongest", "seed"}'
-    )
+    program.add_settings(result, GraphSettings)
     result.add_argument("--measures", type=Path, required=True, help="where a row a score goes (.csv)")
     result.add_argument("--degrees", type=Path, required=True, help="where a row a score and unit goes (.csv)")
     result.add_argument("--graphml", type=Path, required=True, help="where the graph of raw answers goes (.graphml)")
@@ -40,8 +38,8 @@ def main(arguments: argparse.Namespace) -> None:
     found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
     measured, degrees = [], []
     for score, graph in found.items():
-        random = generator("graph", settings["seed"], layer, method, score)
-        record, by_chance = graphs.measures(graph, settings["permutations"], random)
+        random = generator("graph", settings.seed, layer, method, score)
+        record, by_chance = graphs.measures(graph, settings.permutations, random)
         if missing.get(score) and not len(graph.nodes):
             record["reason"] = missing[score]
         place = {"experiment": own["experiment"][0], "layer": layer, "depth": own["depth"][0], "method": method}
@@ -55,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
     artifacts.write_table(arguments.measures, unit_tables.columns(measured))
     names = ("layer", "method", "score", "unit", "in_degree", "by_chance", "out_degree")
     artifacts.write_table(arguments.degrees, unit_tables.columns(degrees, names))
-    edges = graphs.strongest_edges(responses, units, found["rs"], settings["strongest"])
+    edges = graphs.strongest_edges(responses, units, found["rs"], settings.strongest)
     about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
     about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}
     artifacts.write_bytes(arguments.graphml, graphs.graphml(edges, attributes(own, method, found["rs"], units), about))

@@ -1,7 +1,6 @@
 """Join what was measured of the substitution graphs of an experiment, and draw them."""
 
 import argparse
-import json
 from pathlib import Path
 
 import networkx as nx
@@ -20,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--degrees", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.degrees.csv ...")
     result.add_argument("--graphml", type=Path, nargs="+", required=True, help="graph/{layer}.{method}.graphml ...")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
-    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    program.add_settings(result, Style)
     result.add_argument("--output", type=Path, required=True, help="graphs.csv to write")
     result.add_argument("--figure", type=Path, required=True, help="the figure (.png), with a .pdf beside it")
     return result
@@ -33,7 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
         for paths in (arguments.measures, arguments.degrees)
     )
     artifacts.write_table(arguments.output, measures)
-    style = Style(**arguments.settings)
+    style = arguments.settings
     edges = dict(map(read_edges, arguments.graphml))
     figure = graph_figures.graph(style, artifacts.read_table(arguments.units), measures, degrees, edges)
     drawing.save(style, figure, arguments.figure.with_suffix(""))

@@ -1,7 +1,7 @@
 """Make the image that each unit of a layer likes best, by one method, and record how the whole layer answers it."""
 
 import argparse
-import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.sampling import select_units
 from unitscope.data.summaries import moments_of
+from unitscope.maximization.images_settings import ImagesJob
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.visualization import activation_maximization
 from unitscope.probing.layers import tap
@@ -25,10 +26,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--moments", type=Path, nargs="?", help="mean and spread of each unit (.csv), for iam_z")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--method", required=True, help="name of the method")
-    result.add_argument("--recipe", type=json.loads, required=True, help="the method's settings, as JSON")
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='{"units", "seeds", "readout", "batch", "compile"}'
-    )
+    program.add_settings(result, Recipe, "recipe")
+    program.add_settings(result, ImagesJob)
     result.add_argument("--files", type=Path, nargs="*", default=[], help="files that your function reads, if any")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--scratch", type=Path, help="folder for finished batches, so that a rerun goes on from them")
@@ -46,24 +45,25 @@ def main(arguments: argparse.Namespace) -> None:
     """Climb for every target unit and every seed."""
     device = devices.pick(arguments.device)
     module, record = load_checkpoint(arguments.checkpoint, device, python=arguments.python)
-    settings, recipe = arguments.settings, Recipe(**arguments.recipe)
+    settings, recipe = arguments.settings, arguments.recipe
     devices.warn_of_slow_bfloat16(device, recipe.precision)
     made_from = {
         "layer": arguments.layer,
         "method": arguments.method,
-        **arguments.recipe,
-        **settings,
+        **asdict(recipe),
+        # Not how a layer is cut into jobs.
+        **{key: value for key, value in asdict(settings).items() if key not in ("block", "substitutes")},
         "checkpoint_sha256": sha256_of(arguments.checkpoint),
     }
     scale = mean_image = None
     if arguments.dataset:
         made_from["dataset_sha256"] = sha256_of(arguments.dataset)
         with open_dataset(arguments.dataset) as dataset:
-            mean_image = mean_of(dataset, settings["batch"])
+            mean_image = mean_of(dataset, settings.batch)
     if arguments.moments:
         made_from["moments_sha256"] = sha256_of(arguments.moments)
         scale = moments_of(read_table(arguments.moments), arguments.layer)
-    units = select_units(settings["units"], tap(module, arguments.layer, record["input"]).units)
+    units = select_units(settings.units, tap(module, arguments.layer, record["input"]).units)
     if arguments.substitutes:
         units = substitutes_of(arguments.substitutes, units)
         made_from["units"] = units.tolist()
@@ -78,10 +78,10 @@ def main(arguments: argparse.Namespace) -> None:
         record["input"],
         units,
         recipe,
-        seeds=settings["seeds"],
-        readout=settings["readout"],
-        batch=settings["batch"],
-        compile=settings["compile"],
+        seeds=settings.seeds,
+        readout=settings.readout,
+        batch=settings.batch,
+        compile=settings.compile,
         scale=scale,
         mean_image=mean_image,
         scratch=scratch,

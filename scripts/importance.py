@@ -4,11 +4,11 @@ Writes importance.csv, a row a layer and predictor, and partial.csv, a row a lay
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from unitscope.storage import artifacts
 from unitscope.tables import importance
+from unitscope.tables.importance_settings import ImportanceJob
 from unitscope.workflow import program
 
 
@@ -18,9 +18,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--predictors", type=Path, required=True, help="predictors.csv of the experiment")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='JSON: {"folds", "repeats", "seed", "resamples"}'
-    )
+    program.add_settings(result, ImportanceJob)
     result.add_argument("--output", type=Path, required=True, help="importance.csv to write")
     result.add_argument("--partial", type=Path, required=True, help="partial.csv to write")
     return result
@@ -31,8 +29,8 @@ def main(arguments: argparse.Namespace) -> None:
     settings = arguments.settings
     units, measured = artifacts.read_table(arguments.units), artifacts.read_table(arguments.predictors)
     taps = artifacts.read_json(arguments.taps)
-    found = importance.importance_table(units, measured, taps, settings, settings["resamples"])
-    partial = importance.partial_table(units, measured, taps, settings["resamples"], settings["seed"])
+    found = importance.importance_table(units, measured, taps, settings, settings.resamples)
+    partial = importance.partial_table(units, measured, taps, settings.resamples, settings.seed)
     artifacts.write_table(arguments.output, found)
     artifacts.write_table(arguments.partial, partial)
 

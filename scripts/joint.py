@@ -1,13 +1,13 @@
 """Clamp each unit together with its substitutes, and with random units of their scale: who stands in for it."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, halves
+from unitscope.interventions.joint_settings import JointJob
 from unitscope.interventions.removal import removal_by_batch
 from unitscope.interventions.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.maximization.answers import compared_in
@@ -31,9 +31,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--substitution", type=Path, required=True, help="RS and substitutes (.csv)")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--method", required=True, help="name of the method")
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='{"controls", "seed", "most_units", "images", "batch"}'
-    )
+    program.add_settings(result, JointJob)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the interactions go (.csv)")
     return result
@@ -47,7 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
     substitutes = [[int(number) for number in text.split()] for text in table["substitutes"].tolist()]
     listed = dict(zip(table["unit"].tolist(), substitutes, strict=True))
     exceeding = exceeding_each(arguments.images)
-    chosen = plans(listed, exceeding, scales, settings["controls"], (settings["seed"], layer, method))
+    chosen = plans(listed, exceeding, scales, settings.controls, (settings.seed, layer, method))
     sums, images, without = measured(arguments, chosen)
     silent = dict(zip(table["unit"].tolist(), np.isnan(table["rs"].astype(float)).tolist(), strict=True))
 
@@ -65,12 +63,12 @@ def main(arguments: argparse.Namespace) -> None:
     write_table(arguments.output, columns(rows, COLUMNS))
 
 
-def sample(table: dict[str, np.ndarray], settings: dict[str, object]) -> dict[str, np.ndarray]:
+def sample(table: dict[str, np.ndarray], settings: JointJob) -> dict[str, np.ndarray]:
     """Return the rows of the units that are asked: all, or a random sample of them."""
-    most, rows = settings["most_units"], len(table["unit"])
-    if most is None or rows <= int(str(most)):
+    most, rows = settings.most_units, len(table["unit"])
+    if most is None or rows <= most:
         return table
-    kept = np.sort(generator("joint", "units", int(str(settings["seed"]))).choice(rows, int(str(most)), replace=False))
+    kept = np.sort(generator("joint", "units", settings.seed).choice(rows, most, replace=False))
     return {name: column[kept] for name, column in table.items()}
 
 
@@ -108,9 +106,9 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
         if not dataset.classes:
             return sums, np.zeros(2), "the data set has no classes"
         labels = dataset.labels("test")
-        rows = balanced_sample(labels, arguments.settings["images"])
+        rows = balanced_sample(labels, arguments.settings.images)
         half, seen = halves(labels)[rows], 0
-        images = dataset.labelled("test", rows, arguments.settings["batch"])
+        images = dataset.labelled("test", rows, arguments.settings.batch)
         for part in removal_by_batch(module, layer.layer, layer.kind, images, np.zeros(layer.units), list(sets)):
             rises = part.loss - part.loss[0]
             own = half[seen : seen + rises.shape[1]]

@@ -1,7 +1,6 @@
 """Sum up joint ablation, a row a layer, method and border of RS: whether substitutes stand in where RS is high."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from unitscope.interventions.understudies import high
 from unitscope.randomness import generator
 from unitscope.stats.effects import bootstrapped, median
 from unitscope.stats.statistics import FEWEST_FOR_INTERVAL
+from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.artifacts import read_table, write_table
 from unitscope.workflow import program
 
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = program.parser(__doc__)
     result.add_argument("--joint", type=Path, nargs="*", default=[], help="joint/{layer}.{method}.csv ...")
-    result.add_argument("--settings", type=json.loads, required=True, help='{"resamples", "seed"}')
+    program.add_settings(result, StatisticsSettings)
     result.add_argument("--output", type=Path, required=True, help="where the summary goes (.csv)")
     return result
 
@@ -33,8 +33,8 @@ def main(arguments: argparse.Namespace) -> None:
         over[table["reason"] != ""] = np.nan
         for name, (border, chosen) in high(table["rs"].astype(float), np.isfinite(over)).items():
             layer, method = str(table["layer"][0]), str(table["method"][0])
-            seed = generator("joint", arguments.settings["seed"], layer, method, name)
-            found = bootstrapped(median, over[chosen], resamples=arguments.settings["resamples"], seed=seed)
+            seed = generator("joint", arguments.settings.seed, layer, method, name)
+            found = bootstrapped(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
             values = (layer, method, name, border, int(chosen.sum()), *found)
             for column, value in zip(COLUMNS, (*values, reason(int(chosen.sum()), len(over))), strict=True):
                 rows[column].append(value)

@@ -4,7 +4,6 @@ All layers, whichever an experiment looks at: a further one there leaves this fi
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from unitscope.data.datasets import open_dataset
 from unitscope.data.summaries import mean_and_std
 from unitscope.probing.activations import activations
+from unitscope.probing.activations_settings import ActivationsSettings
 from unitscope.probing.layers import taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--readout", required=True, help="mean, max or center")
-    result.add_argument("--settings", type=json.loads, required=True, help='{"batch", "compile"}')
+    program.add_settings(result, ActivationsSettings)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the moments go (.csv)")
     return result
@@ -37,8 +37,8 @@ def main(arguments: argparse.Namespace) -> None:
     units = {tap.layer: tap.units for tap in taps(module, record["input"])}
     settings = arguments.settings
     with open_dataset(arguments.dataset) as dataset:
-        batches = dataset.batches("train", settings["batch"])
-        found = activations(module, list(units), batches, arguments.readout, settings["compile"])
+        batches = dataset.batches("train", settings.batch)
+        found = activations(module, list(units), batches, arguments.readout, settings.compile)
         with console.progress(dataset.count("train"), "moments", "images") as advance:
             mean, std = mean_and_std(side_by_side(found, advance))
     counts = list(units.values())

@@ -4,7 +4,6 @@ Writes reliability.csv and nulls.csv, a row a layer, method and score (and null)
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import h5py
@@ -14,6 +13,7 @@ from unitscope.scores.substitution import scales_of
 from unitscope.storage import artifacts
 from unitscope.tables import reliability
 from unitscope.tables.reliability import Answers
+from unitscope.tables.reliability_settings import ReliabilityJob
 from unitscope.workflow import program
 
 
@@ -25,9 +25,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 ...")
     result.add_argument("--untrained", type=Path, nargs="?", help="units.csv of the untrained network's experiment")
-    result.add_argument(
-        "--settings", type=json.loads, required=True, help='JSON: {"permutations", "seed", "resamples"}'
-    )
+    program.add_settings(result, ReliabilityJob)
     result.add_argument("--output", type=Path, required=True, help="reliability.csv to write")
     result.add_argument("--nulls", type=Path, required=True, help="nulls.csv to write")
     return result
@@ -41,7 +39,7 @@ def main(arguments: argparse.Namespace) -> None:
     with artifacts.open_hdf5(arguments.activations) as handle:
         answers = dict(answers_of(path, handle) for path in arguments.images)
         permuted = permuted_of(handle, settings)
-    seeds = {"resamples": settings["resamples"], "seed": settings["seed"]}
+    seeds = {"resamples": settings.resamples, "seed": settings.seed}
     artifacts.write_table(arguments.output, reliability.reliability_table(units, taps, answers, **seeds))
     artifacts.write_table(arguments.nulls, reliability.nulls_table(units, taps, answers, permuted, untrained, **seeds))
 
@@ -61,12 +59,12 @@ def answers_of(path: Path, activations: h5py.File) -> tuple[tuple[str, str], Ans
         return (layer, str(images.attrs["method"])), found
 
 
-def permuted_of(activations: h5py.File, settings: dict) -> dict[str, np.ndarray]:
+def permuted_of(activations: h5py.File, settings: ReliabilityJob) -> dict[str, np.ndarray]:
     """Return the selectivity (draws, units) of each layer under permuted labels; none where there are no classes."""
     labels, classes = activations["labels"][:], len(activations.attrs["classes"])
     if classes < 2:
         return {}
-    draws, seed = settings["permutations"], settings["seed"]
+    draws, seed = settings.permutations, settings.seed
     return {
         layer: reliability.permuted_draws(group["activations"][:], labels, classes, draws, seed)
         for layer, group in activations["layers"].items()

@@ -12,6 +12,7 @@ from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.sampling import balanced_sample, select_units
 from unitscope.interventions import scale
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
+from unitscope.interventions.scale_settings import ScaleJob
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.scores.selectivity import dead_units
@@ -27,12 +28,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 ...")
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--recipes", type=json.loads, required=True, help="the experiment's methods, as JSON")
-    result.add_argument(
-        "--settings",
-        type=json.loads,
-        required=True,
-        help='{"draws", "spread", "units", "steps", "images", "seed", "start_seed", "readout", "batch"}',
-    )
+    program.add_settings(result, ScaleJob)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument("--output", type=Path, required=True, help="where the scores go (.csv)")
     return result
@@ -50,24 +46,24 @@ def main(arguments: argparse.Namespace) -> None:
         return
     with open_hdf5(arguments.activations) as file:
         scales = scales_of(file, layer)
-    recipes = recipes_to_remake(arguments.recipes, settings["steps"])
+    recipes = recipes_to_remake(arguments.recipes, settings.steps)
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
-        rows = balanced_sample(labels, settings["images"])
+        rows = balanced_sample(labels, settings.images)
         sample = dataset.take("test", rows), labels[rows] if dataset.classes else np.empty(0, np.int64)
         wanted = any(recipe.start == "mean" for recipe in recipes.values())
-        mean_image = mean_of(dataset, settings["batch"]) if wanted else None
-    units, drawn = len(scales.mean), (settings["seed"], layer)
-    draws = [(draw, scale.unit_factors(*drawn, draw, units, settings["spread"])) for draw in range(settings["draws"])]
-    targets = select_units(settings["units"], units)
-    how = settings["readout"], settings["batch"]
+        mean_image = mean_of(dataset, settings.batch) if wanted else None
+    units, drawn = len(scales.mean), (settings.seed, layer)
+    draws = [(draw, scale.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
+    targets = select_units(settings.units, units)
+    how = settings.readout, settings.batch
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(open_hdf5(path)) for path in arguments.images]
         stored = {str(file.attrs["method"]): scale.Stored(file["units"][:], file["images"]) for file in files}
         kept = {method: images for method, images in stored.items() if method in maximizing}
         found = scale.kept(module, layer, kept, scales, draws, sample, *how)
     found += scale.made(
-        module, layer, record["input"], targets, recipes, scales, draws[0], settings["start_seed"], *how, mean_image
+        module, layer, record["input"], targets, recipes, scales, draws[0], settings.start_seed, *how, mean_image
     )
     write_table(arguments.output, scale.table(layer, found))
 

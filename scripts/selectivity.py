@@ -1,7 +1,6 @@
 """Class selectivity and class information of every unit, from the activations of an experiment: selectivity.csv."""
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from unitscope.data import summaries
 from unitscope.data.labels import weaknesses
 from unitscope.runtime import console
 from unitscope.scores import information, selectivity
+from unitscope.scores.selectivity_settings import SelectivitySettings
 from unitscope.storage import artifacts
 from unitscope.workflow import program
 
@@ -21,12 +21,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
     result = program.parser(__doc__)
     result.add_argument("--activations", type=Path, required=True, help="activations.h5 of the experiment")
-    result.add_argument(
-        "--settings",
-        type=json.loads,
-        required=True,
-        help='JSON: {"permutations": shuffles of the labels, "seed": int, "bins": of class information}',
-    )
+    program.add_settings(result, SelectivitySettings)
     result.add_argument("--output", type=Path, required=True, help="selectivity.csv to write")
     return result
 
@@ -59,10 +54,10 @@ def main(arguments: argparse.Namespace) -> None:
                     names[best] if known else ""
                     for best, known in zip(selectivity.top_class(means), np.isfinite(index), strict=True)
                 ]
-                draws, seed = arguments.settings["permutations"], arguments.settings["seed"]
+                draws, seed = arguments.settings.permutations, arguments.settings.seed
                 permuted = selectivity.permuted_selectivity(values, labels, names, draws, seed)
                 by_half = selectivity.selectivity_by_half(values, labels, len(names))
-                bins = arguments.settings["bins"]
+                bins = arguments.settings.bins
                 told[0] = information.class_information(values, labels, len(names), bins)
                 told[1] = information.permuted_information(values, labels, len(names), bins, draws, seed)
             console.log.info("%s: %d units, %d dead", layer, units, dead.sum())

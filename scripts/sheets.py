@@ -1,7 +1,6 @@
 """A layer's figures, each as PNG and PDF: for every method all images on a sheet, and the response matrix."""
 
 import argparse
-import json
 from pathlib import Path
 
 from unitscope.errors import UserError
@@ -18,14 +17,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 of the layer")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
-    result.add_argument("--settings", type=json.loads, default={}, help="JSON: dpi, width, font_size, colors, colormap")
+    program.add_settings(result, Style)
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw two figures for each method."""
-    style = Style(**arguments.settings)
+    style = arguments.settings
     units = artifacts.read_table(arguments.units)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
         for (layer, method), made in image_figures.read_images(arguments.images).items():

@@ -74,6 +74,9 @@ class Sample:
     """Of the sample."""
 
 
+Readout = Literal["mean", "max", "center"]
+"""How a unit's map becomes its activation."""
+
 Units = Annotated[
     Annotated[Literal["all"], Tag("<word>")]
     | Annotated[Distinct[NaturalNumber], Tag("<list>")]

@@ -185,3 +185,46 @@ def test_two_processes_of_one_job_work_one_after_the_other(tmp_path):
     assert "Another process does the same job" in second.stderr.readline()
     first.communicate("\n")
     assert second.communicate("\n")[0] == "working\n" and second.returncode == 0
+
+
+SECTION = """
+from unitscope.settings import Count, Units, section
+from unitscope.workflow import program
+
+@section
+class Settings:
+    \"\"\"Of a step.\"\"\"
+
+    steps: Count
+    units: Units = "all"
+
+def main(arguments):
+    print(arguments.settings)
+
+parser = program.parser("A step.")
+program.add_settings(parser, Settings)
+program.run(parser, main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"steps": 3, "units": {"sample": 2}}', "Settings(steps=3, units=Sample(sample=2, seed=0))"),
+        ('{"steps": 3, "unit": "all"}', "argument --settings: unit: Unexpected keyword argument"),
+        ('{"steps": 0}', "argument --settings: steps: Input should be greater than or equal to 1"),
+        ("{}", "argument --settings: steps"),
+        ("steps", "argument --settings: Invalid JSON"),
+    ],
+)
+def test_settings_of_a_step_are_checked_and_completed(tmp_path, text, said):
+    step = tmp_path / "step.py"
+    step.write_text(SECTION)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    command = [sys.executable, str(step), "--settings", text]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert said in done.stdout + done.stderr
+    assert (
+        "keys steps, units"
+        in subprocess.run([*command[:2], "--help"], env=environment, capture_output=True, text=True, check=True).stdout
+    )

@@ -359,9 +359,9 @@ def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):
 
 def test_what_is_no_colour_is_said():
     with pytest.raises(UserError, match=r"figures\.colors.*bluue"):
-        Style(colors=["bluue"])
+        drawing.check(Style(colors=["bluue"]))
     with pytest.raises(UserError, match=r"figures\.colormap.*nothing"):
-        Style(colormap="nothing")
+        drawing.check(Style(colormap="nothing"))
 
 
 def test_images_of_another_layer_are_refused(tmp_path):

@@ -18,8 +18,9 @@ from unitscope.tables.importance import (
     importance_table,
     partial_table,
 )
+from unitscope.tables.importance_settings import ImportanceSettings
 
-SETTINGS = {"folds": 5, "repeats": 4, "seed": 0}
+SETTINGS = ImportanceSettings(folds=5, repeats=4, seed=0)
 TAPS = [{"layer": "3", "depth": 1, "units": 60, "kind": "conv"}]
 
 

@@ -34,6 +34,7 @@ from unitscope.scores.substitution import Substitution, scales_of, substitution
 from unitscope.stats import statistics
 from unitscope.tables import unit_tables
 from unitscope.tables.importance import importance_table, partial_table
+from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
 from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
 from unitscope.tables.training_time import training_rows
@@ -231,7 +232,7 @@ def test_what_too_few_units_foretell_is_undefined_and_said(kind):
     for end, values in parts.items():
         measured |= {f"{name}{end}": column for name, column in activity(values).items()}
         measured[f"redundancy{end}"] = redundancy(values)
-    settings = {"folds": 5, "repeats": 2, "seed": 0}
+    settings = ImportanceSettings(folds=5, repeats=2, seed=0)
     living = len(found.units) - (kind == "dead")
     for rows in (
         importance_table(found.table, measured, taps(len(found.units)), settings, 50),

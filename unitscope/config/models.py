@@ -37,6 +37,7 @@ from unitscope.settings import (
     NonEmpty,
     NotNegative,
     Number,
+    Readout,
     Seed,
     Text,
     Unique,
@@ -344,7 +345,7 @@ class Steps(Section):
     """Target units of a layer: all, a list, or a random sample. RS of a sampled unit is exact."""
     seeds: Distinct[Seed] = [0]
     """Numbers of the start noise; an image is made for each."""
-    readout: Literal["mean", "max", "center"] = "mean"
+    readout: Readout = "mean"
     """How a unit's map becomes its activation."""
     activations: ActivationsSettings = ActivationsSettings()
     images: ImagesSettings = ImagesSettings()

@@ -4,19 +4,21 @@ Only numpy is needed. Images are taken by class, and the same ones each time. A 
 taken on one half of the images and the other score on the other, or noise that both share would look like a relation.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from unitscope.errors import UserError
 from unitscope.randomness import generator
+from unitscope.settings import Sample
 
 
 def select_units(wanted: Any, units: int) -> np.ndarray:
     """Return the target units, ascending.
 
     Args:
-        wanted: "all", a list of unit numbers, or {"sample": how many, "seed": number}.
+        wanted: "all", a list of unit numbers, or a sample.
         units: Number of units of the layer.
 
     Raises:
@@ -24,9 +26,11 @@ def select_units(wanted: Any, units: int) -> np.ndarray:
     """
     if wanted == "all":
         return np.arange(units)
-    if isinstance(wanted, dict):
-        count = min(wanted["sample"], units)
-        return np.sort(generator("sample", wanted["seed"]).choice(units, count, replace=False))
+    if isinstance(wanted, Mapping):
+        wanted = Sample(**wanted)
+    if isinstance(wanted, Sample):
+        count = min(wanted.sample, units)
+        return np.sort(generator("sample", wanted.seed).choice(units, count, replace=False))
     chosen = np.unique(np.asarray(wanted, dtype=np.int64))
     if len(chosen) == 0 or chosen[0] < 0 or chosen[-1] >= units:
         raise UserError(f"units is {wanted}; this layer has the units 0 to {units - 1}.")

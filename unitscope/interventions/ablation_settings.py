@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from unitscope.settings import Batch, Count, section
+from unitscope.settings import Batch, Count, Units, section
 
 
 @section
@@ -17,3 +17,13 @@ class AblationSettings:
     """Images at a time: a number, or one for each layer, by names or patterns."""
     threads: Count = 1
     """Processors of a job; several jobs run at once."""
+
+
+@section
+class AblationJob(AblationSettings):
+    """The ablation of one layer."""
+
+    units: Literal["all"] | Units = "all"  # type: ignore[assignment]
+    """Which units are clamped: all, or the targets, as the experiment names them."""
+    batch: Count = 250
+    """Images at a time."""

@@ -34,3 +34,11 @@ class CumulativeSettings:
     """Of the random orders, of ties, and of the resamples."""
     threads: Count = 1
     """Processors of a job; several jobs run at once."""
+
+
+@section
+class CumulativeJob(CumulativeSettings):
+    """The cumulative ablation of one layer, or of several together."""
+
+    batch: Count
+    """Images at a time."""

@@ -15,3 +15,13 @@ class JointSettings:
     """Of the control sets and the sample."""
     threads: Count = 1
     """Processors of a job; several jobs run at once."""
+
+
+@section
+class JointJob(JointSettings):
+    """The joint ablation of one layer."""
+
+    images: Count | None
+    """How many images of the test split; null takes all."""
+    batch: Count
+    """Images at a time."""

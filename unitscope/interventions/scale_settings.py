@@ -4,7 +4,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from unitscope.settings import Count, Integer, Sample, Seed, Units, section
+from unitscope.settings import Count, Integer, Readout, Sample, Seed, Units, section
 
 
 @section
@@ -25,3 +25,15 @@ class ScaleSettings:
     """Of the scales."""
     threads: Count = 1
     """Processors of a job; several jobs run at once."""
+
+
+@section
+class ScaleJob(ScaleSettings):
+    """The rescaling of one layer."""
+
+    start_seed: Seed
+    """Number of the start noise."""
+    readout: Readout
+    """How a unit's map becomes its activation."""
+    batch: Count
+    """Images at a time."""

@@ -1,6 +1,6 @@
 """Settings of how the making of images is cut into jobs."""
 
-from unitscope.settings import Batch, Count, Flag, section
+from unitscope.settings import Batch, Count, Distinct, Flag, Readout, Seed, Units, section
 
 
 @section
@@ -21,3 +21,17 @@ class ImagesSettings:
     """
     substitutes: Flag = True
     """Whether substitutes that are no targets get images too, for figures and the atlas to show."""
+
+
+@section
+class ImagesJob(ImagesSettings):
+    """The images of one layer, by one method."""
+
+    units: Units
+    """Target units."""
+    seeds: Distinct[Seed]
+    """Numbers of the start noise."""
+    readout: Readout
+    """How a unit's map becomes its activation."""
+    batch: Count = 32
+    """Images that climb together."""

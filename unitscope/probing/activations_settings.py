@@ -1,6 +1,6 @@
 """Settings of the passes over real images."""
 
-from unitscope.settings import Count, Flag, section
+from unitscope.settings import Count, Flag, Readout, section
 
 
 @section
@@ -13,3 +13,11 @@ class ActivationsSettings:
     """Processors."""
     compile: Flag = False
     """Whether torch.compile is used; it takes minutes first and gains on a GPU."""
+
+
+@section
+class ActivationsJob(ActivationsSettings):
+    """Activations of an experiment's layers."""
+
+    readout: Readout
+    """How a unit's map becomes its activation."""

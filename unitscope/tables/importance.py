@@ -14,6 +14,7 @@ import numpy as np
 from unitscope.randomness import generator
 from unitscope.stats.resampling import Estimate, estimate, partial_correlation, rank_correlations, ranks
 from unitscope.stats.statistics import FEWEST_FOR_INTERVAL, why_undefined
+from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.unit_tables import RS_SCORES, Table, methods_of, rows_of
 
 DATA_SIDE = ("selectivity", "mean", "std", "firing_rate", "redundancy")
@@ -127,7 +128,7 @@ def cross_validated_r2(
 
 
 def importance_table(
-    units: Table, measured: Table, taps: Sequence[Mapping[str, Any]], settings: Mapping[str, int], resamples: int
+    units: Table, measured: Table, taps: Sequence[Mapping[str, Any]], settings: ImportanceSettings, resamples: int
 ) -> dict[str, list[Any]]:
     """Return how well each predictor foretells the ablation loss, by layer, dead units left out.
 
@@ -158,10 +159,10 @@ def importance_table(
 
 
 def _alone(
-    predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: Mapping[str, int], resamples: int
+    predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: ImportanceSettings, resamples: int
 ) -> Iterator[dict[str, Any]]:
     for one in predictors:
-        name = (settings["seed"], "importance", layer, one.method, one.name)
+        name = (settings.seed, "importance", layer, one.method, one.name)
         kept = np.isfinite(np.concatenate([one.halves, losses])).all(0)
         found = {"method": one.method, "predictor": one.name, "used": int(kept.sum())}
         reason = _why_undefined(one.halves, losses, one.name)
@@ -178,7 +179,7 @@ def _alone(
 
 
 def _together(
-    predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: Mapping[str, int]
+    predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: ImportanceSettings
 ) -> Iterator[dict[str, Any]]:
     for method in dict.fromkeys(one.method for one in predictors if one.method):
         chosen = [one for one in predictors if one.method in ("", method)]
@@ -193,7 +194,7 @@ def _together(
         ):
             r2, unfit = np.nan, "no R2: no predictor of the set is defined"
             if subset:
-                draws = generator(settings["seed"], "importance", layer, "together")
+                draws = generator(settings.seed, "importance", layer, "together")
                 stack = np.stack([one.halves[:, kept] for one in subset], axis=1)
                 r2, unfit = _fitted(stack, losses[:, kept], settings, draws)
             yield {
@@ -204,7 +205,7 @@ def _together(
 
 
 def _fitted(
-    predictors: np.ndarray, losses: np.ndarray, settings: Mapping[str, int], draws: np.random.Generator
+    predictors: np.ndarray, losses: np.ndarray, settings: ImportanceSettings, draws: np.random.Generator
 ) -> tuple[float, str]:
     """Return R2 of predictors (2, predictors, units), and why there is none."""
     count, units = predictors.shape[1:]
@@ -213,7 +214,7 @@ def _fitted(
         return np.nan, f"no R2: {count} predictors need {least} units" if count > 1 else f"no R2 below {least} units"
     if (np.ptp(losses, axis=1) == 0).any():
         return np.nan, "no R2: the loss is the same for all units"
-    return cross_validated_r2(predictors, losses, settings["folds"], settings["repeats"], draws), ""
+    return cross_validated_r2(predictors, losses, settings.folds, settings.repeats, draws), ""
 
 
 def _why_undefined(predictor: np.ndarray, losses: np.ndarray, name: str) -> str:

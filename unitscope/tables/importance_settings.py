@@ -17,3 +17,11 @@ class ImportanceSettings:
     """How often the units are parted anew."""
     seed: Seed = 0
     """Of the parts."""
+
+
+@section
+class ImportanceJob(ImportanceSettings):
+    """What foretells the loss, with intervals."""
+
+    resamples: Count
+    """Resamples of the bootstrap intervals."""

@@ -13,3 +13,11 @@ class ReliabilitySettings:
     """Of the draws."""
     untrained: Text | None = None
     """Experiment on the same network with training: {epochs: 0}, to be put beside; null for none."""
+
+
+@section
+class ReliabilityJob(ReliabilitySettings):
+    """Reliability, with intervals."""
+
+    resamples: Count
+    """Resamples of the bootstrap intervals."""

@@ -6,6 +6,7 @@ A user's mistake ends in one paragraph and exit code 1; the traceback goes into 
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import gc
 import logging
@@ -18,6 +19,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
+
+from pydantic import TypeAdapter, ValidationError
 
 from unitscope.errors import UserError
 from unitscope.new_files import appended_file
@@ -70,6 +73,29 @@ def study_parser(description: str | None) -> argparse.ArgumentParser:
         help="the config (.yaml), and others that are laid over it",
     )
     return result
+
+
+def add_settings(parser: argparse.ArgumentParser, section: type[Any], name: str = "settings") -> None:
+    """Add an option that takes a section of settings as JSON: checked, with defaults for what is left out."""
+    fields = dataclasses.fields(section)
+    needed = [field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING]
+    text = f"JSON with the keys {', '.join(field.name for field in fields)}"
+    words = {"required": True} if needed else {"default": section()}
+    parser.add_argument(f"--{name}", type=_reader_of(section), help=text, **words)
+
+
+def _reader_of(section: type[Any]) -> Callable[[str], Any]:
+    checks: TypeAdapter[Any] = TypeAdapter(section)
+
+    def read(text: str) -> Any:
+        try:
+            return checks.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise argparse.ArgumentTypeError(f"{f'{place}: ' if place else ''}{first['msg']}") from None
+
+    return read
 
 
 def run(
