@@ -59,7 +59,7 @@ try:
     if workflow.is_main_process:
         refuse_collisions(files_of(workflow, values_of))
 except UserError as error:
-    raise WorkflowError(f"{CONFIG}: {error}") from None
+    raise Error(f"{CONFIG}: {error}") from None
 
 # What is loaded by now stays until the end. Searching it for cycles when the process ends takes 0.3 of the 1.9 s of a call
 # that has nothing to do.

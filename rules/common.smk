@@ -10,7 +10,6 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 ROOT = Path(workflow.basedir)
@@ -41,17 +40,15 @@ from unitscope.storage.contents import Contents
 from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest
-from unitscope.workflow.snakemake_internals import files_of, install, is_to_be_recorded
+from unitscope.workflow.snakemake_internals import Error, files_of, install, is_to_be_recorded
 from unitscope.workflow.study import complete, load_study
 
 # The rules call scripts/ and write to data/, logs/ and results/ of the folder that they run in.
 if not Path("scripts/dataset.py").is_file():
-    raise WorkflowError(
-        f"The flow runs in the folder of the project. Give the command there, or with --directory {ROOT}."
-    )
+    raise Error(f"The flow runs in the folder of the project. Give the command there, or with --directory {ROOT}.")
 for place in ("data", "logs", "results"):
     if Path(place).is_symlink() and not Path(place).exists():
-        raise WorkflowError(
+        raise Error(
             f"{place} is a link to {os.readlink(place)}, which is not there. Mount the disk that it lies on, or remove "
             "the link."
         )
@@ -60,7 +57,7 @@ try:
     # To Snakemake a config may be code, and the last of two equal keys counts: read before Snakemake does.
     READING = read_all([Path(file) for file in workflow.configfiles or ["config.yaml"]])
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    raise Error(str(error)) from None
 
 # Snakemake would merge this file with one given by --configfile, and run the default study as well.
 if not workflow.configfiles:
@@ -75,7 +72,7 @@ if isinstance(config.get("takeover"), str):
 try:
     STUDY = complete(with_numbers(config, READING), CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    raise Error(str(error)) from None
 
 # --cores may promise more processors than this process has; jobs times threads shall not exceed those that there are.
 if workflow.local_exec and workflow.global_resources["_cores"].value is not None:
@@ -134,7 +131,7 @@ def own_files(wildcards):
 # Snakemake would take what is made from a file that is missing for a source file.
 for name, chosen in STUDY.networks.items():
     if lost := [file for file in chosen["files"] if not Path(file).is_file()]:
-        raise WorkflowError(f"networks.{name}.files: {lost[0]!r} is no file. Correct the path, or leave it out.")
+        raise Error(f"networks.{name}.files: {lost[0]!r} is no file. Correct the path, or leave it out.")
 
 
 def code_and_network(script):
@@ -180,7 +177,7 @@ def read_raw_data(name):
         artifact, labels = f"data/datasets/{name}.h5", label_files(chosen)
         return source_or_recorded(Path(chosen["path"]), artifact, Contents(SOURCES), suffixes, labels)
     except UserError as error:
-        raise WorkflowError(f"datasets.{name}.path: {error}") from None
+        raise Error(f"datasets.{name}.path: {error}") from None
 
 
 @cache

@@ -10,7 +10,7 @@ if not config.get("takeover", False):
     try:
         refuse_foreign_page(Path(PAPER["folder"], "README.md"), STUDY_FILES)
     except UserError as error:
-        raise WorkflowError(f"{CONFIG}: {error}") from None
+        raise Error(f"{CONFIG}: {error}") from None
 PAPER_VARIANTS = variants(STUDY)
 PAPER_FIGURES = numbered(STUDY)
 PAPER_EXPERIMENTS = [
@@ -49,7 +49,7 @@ def measured_sizes():
     """
     path = PAPER["sizes"]
     if path and not Path(path).is_file():
-        raise WorkflowError(
+        raise Error(
             f"reproduction.sizes is {path!r}, but there is no such file. It is the memory.csv of a study at the full "
             "sizes (such as paper/sizes.yaml); null shows none."
         )

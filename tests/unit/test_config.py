@@ -210,6 +210,24 @@ def test_checkpoints_of_one_training_are_no_sample_of_trainings():
         ({"experiments__first__layers": ["$(touch x)"]}, ["experiments.first.layers"]),
         ({"experiments__../up": STUDY["experiments"]["first"]}, ["'../up'", "match"]),
         ({"experiments__first__methods": ["mine"]}, ["'mine'", "defaults.methods.mine.objective"]),
+        ({"experiments__first__methods": {}}, ["experiments.first.methods is {}", "at least 1 entry"]),
+        ({"experiments__first__methods": ["iamz"]}, ["'iamz'", "Did you mean 'iam_z'?"]),
+        ({"experiments__first__analyses": ["scle"]}, ["first.analyses holds 'scle'", "Did you mean 'scale'?"]),
+        ({"experiments__first__units": [0, -1]}, ["experiments.first.units holds -1", "at least 0"]),
+        ({"experiments__first__units": 5}, ["experiments.first.units is 5", "Write a list: [5]"]),
+        ({"experiments__first__seeds": [1, 1]}, ["experiments.first.seeds holds 1 twice"]),
+        ({"experiments__first__readout": "men"}, ["experiments.first.readout is 'men'", "Did you mean 'mean'?"]),
+        ({"experiments__first__layers": "conv1"}, ["experiments.first.layers is 'conv1'", "Write a list: [conv1]"]),
+        ({"device": "gpu"}, ["device is 'gpu'", "'auto', 'cpu', 'cuda', 'mps'"]),
+        (
+            {"networks__small__weights": {"file": "x.pt", "sha256": "abc"}},
+            ["networks.small.weights.sha256", "'abc'", "64 hexadecimal digits, as sha256sum prints"],
+        ),
+        (
+            {"networks__small__weights": {"torchvision": "A", "timm": "b"}},
+            ["networks.small.weights", "{file, sha256} of a state dict, {torchvision: name} or {timm: tag}"],
+        ),
+        ({"datasets__digits": {"test_fraction": 0.3}}, ["datasets.digits lacks the key 'source'"]),
         ({"experiments__first__ascent": {"steps": 0}}, ["experiments.first.ascent.steps", "0"]),
         (
             {

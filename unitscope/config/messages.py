@@ -93,9 +93,9 @@ def _problem(
     if kind == "string_too_long":
         return f"{where}: {_short(value)} has {len(value)} characters; at most {context['max_length']} are allowed."
     if kind in ("too_short", "too_long", "string_too_short"):
-        bound = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
-        counted = "characters" if isinstance(value, str) else "entries"
-        return f"{found}; it has to have {bound} {counted}."
+        bound, count = ("at least", "min_length") if "min_length" in context else ("at most", "max_length")
+        one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
+        return f"{found}; it has to have {bound} {context[count]} {one if context[count] == 1 else many}."
     if kind in BOUNDS:
         return f"{found}; it has to be {BOUNDS[kind].format(**context)}."
     if kind == "distinct":

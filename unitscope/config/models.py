@@ -320,7 +320,7 @@ Layers = Annotated[
 ]
 Recipes = dict[Name, Recipe]
 Methods = Annotated[
-    Annotated[Distinct[Name], Tag("<list>")] | Annotated[Recipes, Tag("<mapping>")], Discriminator(kind)
+    Annotated[Distinct[Name], Tag("<list>")] | Annotated[Recipes, MinLen(1), Tag("<mapping>")], Discriminator(kind)
 ]
 Analysis = Literal["scale", "importance", "joint", "cumulative", "reliability", "natural", "graph", "inhibition"]
 

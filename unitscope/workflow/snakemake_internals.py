@@ -41,6 +41,15 @@ SPECIAL = ("directory", "pipe", "service", "touch", "update", "before_update")
 """Flags of files that are more, or less, than their bytes."""
 
 
+class Error(WorkflowError):
+    """A refusal, of which people are told the sentence alone.
+
+    Snakemake takes the places that it shows below an error, in rules and modules, from where the error was raised.
+    """
+
+    __traceback__ = property(lambda self: None, lambda self, value: None)
+
+
 class Stale(ParamsChange):
     """Why a job has to be executed, as Snakemake prints it."""
 
@@ -116,7 +125,7 @@ class LedgerPersistence(FilePersistence):
         try:
             return self._restored[path][0] if path in self._restored else self.contents.sha256(path)
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            raise Error(str(error)) from None
 
     def _command(self, job: Any) -> list[Any]:
         params = {name or str(place): value for place, (name, value) in enumerate(job.params._allitems())}
@@ -313,7 +322,7 @@ class LedgerPersistence(FilePersistence):
                         store.keep(Path(path), kept)
                 store.bring_back(path, place)
             except OSError as error:
-                raise WorkflowError(
+                raise Error(
                     f"{path} cannot be brought back from DVC's cache ({error.strerror or error}). Fix that, and "
                     "give the same command again."
                 ) from None
@@ -485,7 +494,7 @@ class LedgerPersistence(FilePersistence):
                 if all(os.path.exists(f) for f in job.input):
                     self._write_note(job, f"{platform.node()}-{os.getpid()}")
                     if len(set(self._notes(job).values())) > 1:
-                        raise WorkflowError(
+                        raise Error(
                             f"Settings, code or inputs of {job.output[0]} have changed since the run began. Give the "
                             "same command again: it follows them."
                         )
@@ -495,11 +504,11 @@ class LedgerPersistence(FilePersistence):
             order = {rule: place for place, rule in enumerate(self._workflow.rules)}
             for job in sorted(filter(self._has_key, due), key=lambda job: (order[job.rule], str(job.output))):
                 if reason := self._conflict(job):
-                    raise WorkflowError(reason)
+                    raise Error(reason)
         self._tell_of_other_code(due)
         if not self._workflow.dryrun and not self._workflow.touch:
             for reason in sorted(filter(None, map(self.refuse, due)))[:1]:
-                raise WorkflowError(reason)
+                raise Error(reason)
             for job in filter(self._has_key, due):
                 self._drop_notes(job)
             if store.mend_lock():
@@ -549,7 +558,7 @@ class LedgerPersistence(FilePersistence):
             leaves = [f for f in job.input if f not in written and not f.is_storage]
             cut_off |= {(str(f), name) for f in leaves for name, pattern in patterns if pattern.match(str(f))}
         for path, rule in sorted(cut_off)[:1]:
-            raise WorkflowError(
+            raise Error(
                 f"{path} is there, but a file that rule {rule} would write it from is missing, so that nothing tells "
                 "whether it is fresh. Bring that file back, or correct its path."
             )
