@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unitscope.config.resolve import Study, one_training, trained_epochs, with_batch
+from unitscope.data.outlines import Outline, cropped, dataset_bytes, outline
 from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.probing.layers import left_out
@@ -14,7 +15,7 @@ from unitscope.runtime import console, devices
 from unitscope.storage.artifacts import canonical_json
 from unitscope.workflow import program
 from unitscope.workflow.leftovers import told
-from unitscope.workflow.planning import Calibration, Outline, cropped, dataset_bytes, outline, seconds_of_start
+from unitscope.workflow.planning import Calibration, seconds_of_start
 from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent

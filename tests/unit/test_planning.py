@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from unitscope.data import outlines
 from unitscope.data.datasets import write_dataset
+from unitscope.data.outlines import Outline, dataset_bytes
 from unitscope.data.raw_data import collect
 from unitscope.interventions.cumulative import orders
 from unitscope.interventions.understudies import needed_sets, plans
-from unitscope.workflow import planning
-from unitscope.workflow.planning import Calibration, Outline, dataset_bytes, layers_before_training
+from unitscope.workflow.planning import Calibration, layers_before_training
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
 
@@ -123,7 +124,7 @@ def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(
 
     def weights(dataset):
         (first, *_), _ = layers_before_training(network, dataset, stored)
-        return first.units, dataset and planning._known(stored, dataset)
+        return first.units, dataset and outlines._known(stored, dataset)
 
     assert weights(grey) == (4, ([1, 8, 8], 2))
     # In colour: vgg16 would be told that these images are grey.
@@ -153,7 +154,7 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
 def test_images_of_a_folder_that_holds_none_yet_are_planned_in_colour(tmp_path, there):
     if there:
         (tmp_path / "trees").mkdir()
-    assert planning.cropped({"path": str(tmp_path / "trees"), "mode": "auto", "crop": 8}) == [3, 8, 8]
+    assert outlines.cropped({"path": str(tmp_path / "trees"), "mode": "auto", "crop": 8}) == [3, 8, 8]
 
 
 def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
@@ -164,11 +165,11 @@ def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
             Image.new("L", (9, 9)).save(tmp_path / "trees" / split / name / f"{number}.png")
     folder = {"source": "image_folder", "path": str(tmp_path / "trees"), "resize": None, "crop": 8, "mode": "auto"}
     settings = {**folder, "test_fraction": 0.5, "seed": 0, "store": "images", "background": "white", "links": "inside"}
-    assert planning.cropped(settings) == [1, 8, 8]
+    assert outlines.cropped(settings) == [1, 8, 8]
     assert layers_before_training(network, settings, tmp_path / "none.h5")[0][-1].units == 3
     write_dataset(tmp_path / "trees.h5", collect(settings), settings)
     # The artifact leaves out what had no effect, and has the mode that was chosen.
-    assert planning._known(tmp_path / "trees.h5", settings) == ([1, 8, 8], 3)
-    assert planning._known(tmp_path / "trees.h5", {**settings, "mode": "RGB"}) is None
-    assert planning._known(tmp_path / "trees.h5", {**settings, "crop": 7}) is None
-    assert planning._known(tmp_path / "trees.h5", {**settings, "classes": ["oak", "ash", "beech"]}) is None
+    assert outlines._known(tmp_path / "trees.h5", settings) == ([1, 8, 8], 3)
+    assert outlines._known(tmp_path / "trees.h5", {**settings, "mode": "RGB"}) is None
+    assert outlines._known(tmp_path / "trees.h5", {**settings, "crop": 7}) is None
+    assert outlines._known(tmp_path / "trees.h5", {**settings, "classes": ["oak", "ash", "beech"]}) is None

@@ -5,7 +5,7 @@ Works on modules and settings. Which jobs there are to be done is for the caller
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from unitscope.data.datasets import open_dataset
-from unitscope.data.folders import class_count, listed
-from unitscope.data.raw_data import MAY_BE_IDLE, collect, mode_of
+from unitscope.data.outlines import Outline, outline_with_data, outline_without_data
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
 from unitscope.interventions.rescaling import recipes_to_remake
@@ -32,56 +30,8 @@ from unitscope.runtime.devices import wait_for
 from unitscope.scores.predictors import redundancy
 from unitscope.scores.substitution import MAX_SUBSTITUTES
 
-CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
-"""Data sets that are not downloaded to be planned for."""
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What has to be known of a data set.
-
-    Attributes:
-        train: Number of training images.
-        test: Number of test images.
-        shape: (channels, height, width) of an image.
-        classes: Number of classes.
-    """
-
-    train: int
-    test: int
-    shape: list[int]
-    classes: int
-
-
-def outline(settings: Mapping[str, Any]) -> Outline:
-    """Return the outline of a data set from its settings, without downloading anything.
-
-    Raises:
-        UserError: The source is not there, or is damaged.
-    """
-    if settings["source"] in CIFAR_CLASSES:
-        return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings["source"]])
-    found = collect(settings)
-    first = found.images(np.arange(1))
-    height, width, channels = first.shape[1:]
-    test = int((found.split == 1).sum())
-    return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
-
-
-def dataset_bytes(settings: Mapping[str, Any], data: Outline) -> int:
-    """Return the size of a data set: its pixels, or about what an index says of each image."""
-    of_image = 180 if settings.get("store") == "index" else int(np.prod(data.shape))
-    return (data.train + data.test) * of_image
-
-
-def cropped(settings: Mapping[str, Any]) -> list[int]:
-    """Return (channels, height, width) of the images of a folder whose settings name a crop."""
-    mode, root = settings["mode"], Path(settings["path"])
-    if mode == "auto":
-        # Most are in colour. An empty folder may be where a disk is yet to be mounted.
-        there = root.is_dir() and any(root.iterdir())
-        mode = mode_of(root, listed(root, settings).files, settings) if there else "RGB"
-    return [3 if mode == "RGB" else 1, settings["crop"], settings["crop"]]
+SOME_CLASSES = 10
+"""As many as a network is built for where it is not known how many there are."""
 
 
 def layers_before_training(
@@ -97,35 +47,13 @@ def layers_before_training(
     Raises:
         UserError: The architecture or the data set is not there, or they do not fit together.
     """
-    classes = 10
-    known = _known(stored, dataset) if dataset is not None and stored.exists() else None
     if dataset is None:
-        shape = network["input"]
-    elif known is not None:
-        shape, classes = known[0], known[1] or classes
-    elif dataset.get("crop"):
-        shape, classes = cropped(dataset), class_count(Path(dataset["path"]), dataset) or classes
+        shape, classes = network["input"], 0
     else:
-        found = outline(dataset)
-        shape, classes = found.shape, found.classes or classes
-    module = _untrained(network, shape, classes)
+        known = outline_without_data(dataset, stored)
+        shape, classes = known if known is not None else outline_with_data(dataset)
+    module = _untrained(network, shape, classes or SOME_CLASSES)
     return taps(module, shape), module
-
-
-def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | None:
-    """Return the shape of an image and the number of classes of a stored data set; None where it is of other settings.
-
-    Such a one will be made anew, and does not say what the next one will be like.
-    """
-    with open_dataset(stored) as known:
-        return (known.shape, len(known.classes)) if _is_of(known.settings, dataset) else None
-
-
-def _is_of(applied: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    """Return whether the settings in a data set are those of the config, of which it leaves out what had no effect."""
-    left_out = {name: settings[name] for name in MAY_BE_IDLE if name in settings and name not in applied}
-    chosen = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}
-    return {**applied, **left_out} == {**settings, **chosen}
 
 
 def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
