@@ -70,7 +70,8 @@ CONFIG = ", ".join(map(str, workflow.configfiles))
 if isinstance(config.get("takeover"), str):
     config["takeover"] = {"true": True, "false": False}.get(config["takeover"].lower(), config["takeover"])
 try:
-    STUDY = complete(with_numbers(config, READING), CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
+    READ_FROM = [Path(file) for file in workflow.configfiles]
+    STUDY = complete(with_numbers(config, READING), CONFIG, ROOT, check=workflow.is_main_process, paths=READ_FROM)
 except UserError as error:
     raise Error(str(error)) from None
 

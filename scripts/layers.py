@@ -8,8 +8,9 @@ from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.probing.layers import Tap, left_out
 from unitscope.workflow import program
+from unitscope.workflow.known_layers import DATASETS
 from unitscope.workflow.planning import layers_before_training
-from unitscope.workflow.study import DATASETS, load_study
+from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Build the network without training it, and print a table of its layers."""
-    study = load_study(ROOT, arguments.config)
+    study = load_study(ROOT, arguments.config, check=False)
     if arguments.experiment not in study.experiments:
         raise UserError(
             f"{arguments.config} has no experiment {arguments.experiment!r}; it has {', '.join(study.experiments)}."

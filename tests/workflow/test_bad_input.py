@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from projects import SMALL, Project
+from projects import SMALL, Project, write_two_classes
 
 from unitscope.storage.artifacts import sha256_of
 
@@ -36,6 +36,8 @@ def fails(project: Project, *targets: str, words: list[str], log: str | None = N
     done = project.try_to_run("snakemake", "--cores", "2", *targets)
     assert done.returncode == 1, done.stdout
     assert "Traceback" not in done.stdout
+    # Nor places in rules, where no job has failed.
+    assert log is not None or '  File "' not in done.stdout, done.stdout
     for word in words:
         assert word in re.sub(r"\s+", " ", done.stdout), done.stdout
     if log is not None:
@@ -62,25 +64,39 @@ def test_a_network_and_a_data_set_that_are_not_there(project):
     fails(project, words=["networks.small.dataset is 'cifar'", "There are: digits"])
 
 
-def test_a_layer_that_does_not_exist_is_found_out_before_the_training(project):
-    project.change("experiments.small.layers", ["hidden1", "hidden9"])
-    project.change("networks.small.training.epochs", 2)
-    # On one processor, what is first is alone.
-    before = project.hashes()
-    done = project.try_to_run("snakemake", "--cores", "1")
-    assert done.returncode == 1
-    said = re.sub(r"\s+", " ", done.stdout)
+def test_layers_and_units_that_do_not_exist_are_found_out_before_anything_runs(project):
     sentence = (
-        "experiments.small.layers names 'hidden9', which the network mlp does not have. Did you mean 'hidden2'? Its "
-        "layers are: hidden1, hidden2, logits."
+        "config.yaml: experiments.small.layers names 'hidden9', which the network mlp does not have. Did you mean "
+        "'hidden2'? Its layers are: hidden1, hidden2, logits."
     )
-    assert sentence in said
-    for script, words in (("plan", ["--config", "config.yaml"]), ("layers", ["config.yaml", "small"])):
-        alike = project.try_to_run("python", f"scripts/{script}.py", *words, PYTHONPATH=str(project.folder))
-        assert alike.returncode == 1 and f"Error: {sentence}" in re.sub(r"\s+", " ", alike.stdout)
+    # Nothing is remembered of an architecture that is new.
+    project.change("networks.small.options.widths", [12, 11])
+    project.change("experiments.small.layers", ["hidden1", "hidden9"])
+    before = project.hashes()
+    for words in (["snakemake", "-n"], ["snakemake", "--cores", "1"], ["python", "scripts/plan.py"], ["dvc", "repro"]):
+        done = project.try_to_run(*words, **({"PYTHONPATH": str(project.folder)} if words[0] == "python" else {}))
+        assert done.returncode and sentence in re.sub(r"\s+", " ", done.stdout), done.stdout
+        assert project.hashes() == before and "rule" not in done.stdout
+    listed = project.try_to_run("python", "scripts/layers.py", "config.yaml", "small", PYTHONPATH=str(project.folder))
+    assert "* hidden1" in listed.stdout and "names 'hidden9'" in listed.stdout
+    project.change("experiments.small.layers", {"hidden1": {"units": [0, 99]}})
+    fails(project, words=["experiments.small.layers: unit 99 of hidden1 is asked for, which has the units 0 to 11."])
+
+
+def test_a_layer_of_a_network_whose_images_are_not_known_is_found_out_before_the_training(project):
+    folder = project.folder / "two"
+    write_two_classes(folder)
+    project.change("datasets.two", {"source": "image_folder", "path": "two", "test_fraction": 0.25})
+    project.change("networks.small.dataset", "two")
+    project.change("experiments.small.layers", ["hidden9"])
+    # On one processor, what is first is alone.
+    done = project.try_to_run("snakemake", "--cores", "1")
+    said = re.sub(r"\s+", " ", done.stdout)
+    assert done.returncode == 1 and "experiments.small.layers names 'hidden9', which the network mlp" in said
     assert "rule checkpoint" not in done.stdout and "1 job failed, " in said and "What was finished is kept." in said
-    kept = {name: value for name, value in project.hashes().items() if "taps.json" not in name}
-    assert kept == {name: value for name, value in before.items() if "taps.json" not in name}
+    # Now they are.
+    done = project.try_to_run("snakemake", "-n")
+    assert done.returncode == 1 and "names 'hidden9'" in done.stdout and "rule" not in done.stdout
 
 
 @pytest.mark.parametrize(

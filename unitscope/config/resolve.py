@@ -43,7 +43,7 @@ COMPARING_CLAIMS = ("C9", "C16", "C19")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 """What can stand in a path and in a command, as the schema says too."""
 
-LayersOf = Callable[[str, Mapping[str, Any], Mapping[str, Any] | None], Sequence[str]]
+LayersOf = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Sequence[str]]
 
 STEPS = tuple(key for key in Steps.model_fields if key != "ascent")
 """Keys of an experiment that `defaults` may set for all."""
@@ -115,7 +115,7 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
     Args:
         config: As read from YAML.
         name: Name of the config's file, for messages.
-        layers_of: Gives the layers that a network has, from its name, its settings and its data set's; asked only for
+        layers_of: Gives the layers that a network has, from its settings and its data set's; asked only for
             experiments whose layers are `auto` or patterns. None where such experiments need not be understood.
 
     Raises:
@@ -143,7 +143,7 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
             suffix = network.removeprefix(settings["network"])
             complete = _experiment(settings | {"network": network}, defaults, f"{name}: experiments.{experiment}")
             if any(_is_pattern(layer) for layer in complete["layers"]) and layers_of is not None:
-                known = layers_of(network, networks[network], whole["datasets"].get(networks[network]["dataset"]))
+                known = layers_of(networks[network], whole["datasets"].get(networks[network]["dataset"]))
                 complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
             for section, usual in (("images", ImagesSettings().batch), ("ablation", AblationSettings().batch)):
                 where = f"{name}: experiments.{experiment}.{section}.batch"

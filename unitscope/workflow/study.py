@@ -7,26 +7,33 @@ from typing import Any
 
 from unitscope.config.config_files import ConfigError, read_all
 from unitscope.config.resolve import Study, resolve
+from unitscope.errors import UserError
+from unitscope.workflow.known_layers import known_layers, refuse_wrong_targets
 
-DATASETS = Path("data/datasets")
 
-
-def load_study(root: Path, *paths: Path, layers: bool = True) -> Study:
+def load_study(root: Path, *paths: Path, layers: bool = True, check: bool = True) -> Study:
     """Return the study that a config describes.
 
     Args:
         root: The project's folder.
         paths: The config, and others that are laid over it, as Snakemake's --configfile takes them.
-        layers: Whether patterns of layers are replaced by the network's layers, which takes seconds.
+        layers: Whether layers are looked at, which takes seconds the first time: patterns are replaced by what they
+            stand for.
+        check: Whether what a network does not have is refused.
 
     Raises:
         UserError: A config cannot be read, or they do not describe a study.
     """
-    return complete(read_all(paths), " and ".join(map(str, paths)), root, layers, paths)
+    return complete(read_all(paths), " and ".join(map(str, paths)), root, layers, check, paths)
 
 
 def complete(
-    config: Mapping[str, Any], name: str, root: Path, layers: bool = True, paths: Sequence[Path] = ()
+    config: Mapping[str, Any],
+    name: str,
+    root: Path,
+    layers: bool = True,
+    check: bool = True,
+    paths: Sequence[Path] = (),
 ) -> Study:
     """Return the study that a config describes.
 
@@ -35,6 +42,8 @@ def complete(
         name: Its name for messages.
         root: The project's folder.
         layers: Whether patterns of layers are replaced by the network's layers.
+        check: Whether, beside that, layers and units that a network does not have are refused, as far as that is known
+            without a look at images.
         paths: The files that it was read from, for lines in messages.
 
     Raises:
@@ -44,14 +53,28 @@ def complete(
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
 
-    def layers_of(network: str, settings: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Sequence[str]:
-        # Loaded where a pattern asks for it: PyTorch takes seconds.
-        from unitscope.workflow.planning import layers_before_training
-
-        stored = root / DATASETS / f"{settings['dataset']}.h5"
-        return [tap.layer for tap in layers_before_training(settings, dataset, stored)[0]]
+    def layers_of(settings: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Sequence[str]:
+        found = known_layers(root, settings, dataset)
+        assert found is not None
+        return list(found.units)
 
     try:
-        return resolve(config, name, layers_of if layers else None)
+        study = resolve(config, name, layers_of if layers else None)
     except ConfigError as error:
         raise error.located(paths) from None
+    if layers and check:
+        _check_layers(study, name, root)
+    return study
+
+
+def _check_layers(study: Study, name: str, root: Path) -> None:
+    for experiment, chosen in study.experiments.items():
+        network = study.networks[chosen["network"]]
+        try:
+            known = known_layers(root, network, study.datasets.get(network["dataset"]), with_data=False)
+        except UserError:
+            # Of a network that cannot be made the job tells that makes it.
+            continue
+        if known is not None:
+            where = f"{name}: experiments.{study.entries[experiment]}.layers"
+            refuse_wrong_targets(chosen["layers"], known, network["model"], where)

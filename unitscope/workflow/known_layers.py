@@ -1,0 +1,110 @@
+"""The layers that a network of a config has, remembered from one call to the next: finding them takes PyTorch.
+
+A list is kept under a digest of all that decides what the network is made of: its settings, the shape of an image, the
+number of classes, the code, the files that a function of the user's reads, and the versions of packages.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unitscope.data.outlines import outline_with_data, outline_without_data
+from unitscope.errors import UserError
+from unitscope.probing.layer_names import refuse_unknown_layers
+from unitscope.storage.artifacts import canonical_json
+from unitscope.storage.contents import Contents, append_lines, read_lines
+from unitscope.workflow.ledger import versions
+from unitscope.workflow.provenance import code_digest, own_code_digest
+
+REMEMBERED = Path(".snakemake/unitscope/layers")
+"""File, below the folder that the workflow runs in, that keeps the lists."""
+DATASETS = Path("data/datasets")
+SCRIPT = Path("scripts/layers.py")
+"""Finds layers, too: its code is what a list follows from."""
+IDLE = ("dataset", "training", "seed", "normalization")
+"""Settings of a network that decide nothing about its layers."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a network.
+
+    Attributes:
+        units: Number of units of each, by name, in the network's order.
+        left_out: Why other modules cannot be tapped, by name.
+    """
+
+    units: dict[str, int]
+    left_out: dict[str, str]
+
+
+def known_layers(
+    root: Path, network: Mapping[str, Any], dataset: Mapping[str, Any] | None, with_data: bool = True
+) -> Layers | None:
+    """Return the layers that a network of the config will have.
+
+    Args:
+        root: The project's folder.
+        network: Settings of the network.
+        dataset: Settings of its data set; None where it has none.
+        with_data: Whether an image may be read where the settings do not say how large it is.
+
+    Returns:
+        The layers; None where they depend on images that may not be read.
+
+    Raises:
+        UserError: The architecture or the data set is not there, or they do not fit together.
+    """
+    stored = root / DATASETS / f"{network['dataset']}.h5"
+    shape: tuple[Any, int] | None = (network["input"], 0)
+    if dataset is not None:
+        shape = outline_without_data(dataset, stored)
+        if shape is None and with_data:
+            shape = outline_with_data(dataset)
+    if shape is None:
+        return None
+    key = _key(root, network, shape)
+    for row in read_lines(REMEMBERED):
+        if len(row) == 3 and row[0] == key:
+            return Layers(row[1], row[2])
+    # Loaded where it is asked for: PyTorch takes seconds.
+    from unitscope.probing.layers import left_out
+    from unitscope.workflow.planning import layers_before_training
+
+    taps, module = layers_before_training(network, dataset, stored)
+    found = Layers({tap.layer: tap.units for tap in taps}, left_out(module, taps))
+    append_lines(REMEMBERED, [[key, found.units, found.left_out]])
+    return found
+
+
+def refuse_wrong_targets(layers: Mapping[str, Any], known: Layers, model: str, where: str) -> None:
+    """Refuse layers and units that a network does not have.
+
+    Args:
+        layers: Target units by layer, as a complete study has them.
+        known: The network's layers.
+        model: Name of the architecture.
+        where: Key of the config that names them.
+
+    Raises:
+        UserError: Which, and what there is.
+    """
+    refuse_unknown_layers(layers, known.units, model, where, known.left_out)
+    for layer, units in layers.items():
+        if isinstance(units, list) and (wrong := [unit for unit in units if unit >= known.units[layer]]):
+            raise UserError(
+                f"{where}: unit {wrong[0]} of {layer} is asked for, which has the units 0 to {known.units[layer] - 1}."
+            )
+
+
+def _key(root: Path, network: Mapping[str, Any], shape: tuple[Any, int]) -> str:
+    own = ""
+    if network["source"] == "python":
+        contents = Contents(None)
+        files = [contents.sha256(str(root / file)) for file in network["files"]]
+        own = own_code_digest(network["model"], root) + canonical_json(files)
+    made_of = {name: value for name, value in network.items() if name not in IDLE}
+    parts = [canonical_json(made_of), canonical_json(shape), code_digest(root / SCRIPT, root), own, versions()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
