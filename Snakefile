@@ -58,6 +58,7 @@ for name in STUDY.experiments:
 try:
     if workflow.is_main_process:
         refuse_collisions(files_of(workflow, values_of))
+        check_layers(STUDY, ROOT)
 except UserError as error:
     raise Error(f"{CONFIG}: {error}") from None
 

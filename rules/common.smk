@@ -41,7 +41,7 @@ from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest
 from unitscope.workflow.snakemake_internals import Error, files_of, install, is_to_be_recorded
-from unitscope.workflow.study import complete, load_study
+from unitscope.workflow.study import check_layers, complete, load_study
 
 # The rules call scripts/ and write to data/, logs/ and results/ of the folder that they run in.
 if not Path("scripts/dataset.py").is_file():
@@ -70,8 +70,7 @@ CONFIG = ", ".join(map(str, workflow.configfiles))
 if isinstance(config.get("takeover"), str):
     config["takeover"] = {"true": True, "false": False}.get(config["takeover"].lower(), config["takeover"])
 try:
-    READ_FROM = [Path(file) for file in workflow.configfiles]
-    STUDY = complete(with_numbers(config, READING), CONFIG, ROOT, check=workflow.is_main_process, paths=READ_FROM)
+    STUDY = complete(with_numbers(config, READING), CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
 except UserError as error:
     raise Error(str(error)) from None
 

@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+from oracle import Oracle
 from projects import SMALL, Project
 
 # How much is tried where examples are drawn: `make test` tries the same few each time, `make fuzz` many new ones. How
@@ -92,3 +93,9 @@ def finished(once) -> Project:
 def project(finished: Project, tmp_path: Path) -> Project:
     """Return a copy of the finished project."""
     return finished.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def oracle(finished: Project, once: Callable[[str, Callable[[Path], None]], Path]) -> Oracle:
+    """Return what tells the checksums of a run from scratch."""
+    return Oracle(finished, once)

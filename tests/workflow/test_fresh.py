@@ -13,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from oracle import Oracle
 from projects import KILL_AT, SMALL, Project, flip, write_two_classes
 
 ENGINES = ("snakemake", "make run", "dvc repro")
@@ -35,33 +35,6 @@ CHECKPOINT, RECORD = "data/checkpoints/small.pt", "data/checkpoints/small.json"
 IMAGES, ABLATION, UNITS = (
     f"results/small/{name}" for name in ("images/hidden1.am.h5", "ablation/hidden1.csv", "units.csv")
 )
-
-
-class Oracle:
-    """Checksums of what a config gives when it is computed from nothing, once for each config."""
-
-    def __init__(self, finished: Project, once: Callable[[str, Callable[[Path], None]], Path]) -> None:
-        self._finished, self._once = finished, once
-
-    def __call__(self, project: Project) -> dict[str, str]:
-        config = project.config()
-        # Which was computed from nothing.
-        if config == self._finished.config():
-            return self._finished.hashes()
-
-        def compute(folder: Path) -> None:
-            scratch = Project.create(folder / "project", config)
-            scratch.run("snakemake", "--cores", "8", "--no-hooks")
-            (folder / "hashes.json").write_text(json.dumps(scratch.hashes()))
-            shutil.rmtree(scratch.folder)
-
-        name = hashlib.sha256(json.dumps(config).encode()).hexdigest()[:16]
-        return json.loads((self._once(name, compute) / "hashes.json").read_text())
-
-
-@pytest.fixture
-def oracle(finished, once) -> Oracle:
-    return Oracle(finished, once)
 
 
 def again(project: Project, engine: str, oracle: Oracle) -> str:

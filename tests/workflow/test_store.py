@@ -110,13 +110,24 @@ def test_a_training_set_back_comes_from_the_run_cache(sharing):
     assert sharing.hashes() == before
 
 
+@pytest.fixture
+def retrained(shared, once, tmp_path) -> Project:
+    """Return a copy of the shared project in which DVC has made the checkpoint of another setting beside it."""
+
+    def retrain(folder: Path) -> None:
+        project = shared.copy(folder / "project")
+        project.dvc_repro()
+        project.change("networks.small.training.learning_rate", 0.02)
+        project.run("dvc", "repro", "checkpoint@small")
+
+    shutil.copytree(shared.folder.parent / "unitscope-store", tmp_path / "unitscope-store")
+    return Project(once("retrained", retrain) / "project").copy(tmp_path / "project")
+
+
 @pytest.mark.verify
-def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(sharing):
-    sharing.dvc_repro()
-    before, checkpoint = sharing.hashes(), "data/checkpoints/small.pt"
-    sharing.change("networks.small.training.learning_rate", 0.02)
-    sharing.run("dvc", "repro", "checkpoint@small")
-    other = sharing.hashes()
+def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(shared, retrained):
+    sharing = retrained
+    before, other, checkpoint = shared.hashes(), sharing.hashes(), "data/checkpoints/small.pt"
     assert other[checkpoint] != before[checkpoint]
     sharing.change("networks.small.training.learning_rate", 0.03)
     assert "checkpoints/small" not in sharing.executed("dvc repro")
@@ -132,10 +143,8 @@ def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(sharing):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("changed", ["code", "data set"])
-def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(sharing, changed):
-    sharing.dvc_repro()
-    sharing.change("networks.small.training.learning_rate", 0.02)
-    sharing.run("dvc", "repro", "checkpoint@small")
+def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(retrained, changed):
+    sharing = retrained
     sharing.change("networks.small.training.learning_rate", 0.03)
     sharing.run("dvc", "repro", "checkpoint@small")
     if changed == "code":
@@ -169,7 +178,7 @@ def test_two_commits_are_compared(sharing):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("where", ["workspace", "temp", "clone"])
-def test_an_experiment_of_dvc_gives_the_results_of_its_setting(sharing, tmp_path, where):
+def test_an_experiment_of_dvc_gives_the_results_of_its_setting(sharing, oracle, tmp_path, where):
     if where == "clone":
         sharing = sharing.clone(tmp_path / "colleague")
         sharing.run("dvc", "pull")
@@ -188,10 +197,7 @@ def test_an_experiment_of_dvc_gives_the_results_of_its_setting(sharing, tmp_path
     with open_hdf5(sharing.folder / am) as file:
         assert file.attrs["steps"] == 7
     # Byte for byte what the plain flow makes of that setting.
-    plain = Project.create(tmp_path / "plain", sharing.config())
-    shutil.copytree(sharing.folder / "data/datasets", plain.folder / "data/datasets")
-    plain.snakemake()
-    assert plain.hashes() == after
+    assert oracle(sharing) == after
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------

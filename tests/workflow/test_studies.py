@@ -335,6 +335,7 @@ OWN = {
             "layers": {"*": {}, "*.conv?": {"units": [0, 2]}},
             "methods": {"am": QUICK},
             "statistics": {"permutations": 99, "resamples": 99},
+            "analyses": [],
         }
     },
 }

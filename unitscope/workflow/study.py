@@ -24,7 +24,14 @@ def load_study(root: Path, *paths: Path, layers: bool = True, check: bool = True
     Raises:
         UserError: A config cannot be read, or they do not describe a study.
     """
-    return complete(read_all(paths), " and ".join(map(str, paths)), root, layers, check, paths)
+    name = " and ".join(map(str, paths))
+    study = complete(read_all(paths), name, root, layers, paths)
+    if layers and check:
+        try:
+            check_layers(study, root)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+    return study
 
 
 def complete(
@@ -32,7 +39,6 @@ def complete(
     name: str,
     root: Path,
     layers: bool = True,
-    check: bool = True,
     paths: Sequence[Path] = (),
 ) -> Study:
     """Return the study that a config describes.
@@ -42,8 +48,6 @@ def complete(
         name: Its name for messages.
         root: The project's folder.
         layers: Whether patterns of layers are replaced by the network's layers.
-        check: Whether, beside that, layers and units that a network does not have are refused, as far as that is known
-            without a look at images.
         paths: The files that it was read from, for lines in messages.
 
     Raises:
@@ -62,12 +66,19 @@ def complete(
         study = resolve(config, name, layers_of if layers else None)
     except ConfigError as error:
         raise error.located(paths) from None
-    if layers and check:
-        _check_layers(study, name, root)
     return study
 
 
-def _check_layers(study: Study, name: str, root: Path) -> None:
+def check_layers(study: Study, root: Path) -> None:
+    """Refuse layers and units that a network does not have, as far as that is known without a look at images.
+
+    Args:
+        study: The study.
+        root: The project's folder.
+
+    Raises:
+        UserError: Which layers or units, and what there is.
+    """
     for experiment, chosen in study.experiments.items():
         network = study.networks[chosen["network"]]
         try:
@@ -76,5 +87,5 @@ def _check_layers(study: Study, name: str, root: Path) -> None:
             # Of a network that cannot be made the job tells that makes it.
             continue
         if known is not None:
-            where = f"{name}: experiments.{study.entries[experiment]}.layers"
+            where = f"experiments.{study.entries[experiment]}.layers"
             refuse_wrong_targets(chosen["layers"], known, network["model"], where)
