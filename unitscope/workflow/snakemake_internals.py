@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import snakemake.workflow
+from snakemake.common import parse_key_value_arg
 from snakemake.exceptions import WorkflowError
 from snakemake.io import WILDCARD_REGEX, _IOFile, is_flagged
 from snakemake.logging import logger
@@ -644,6 +645,14 @@ def _by_bytes(is_newer: Callable[..., Any]) -> Callable[..., Any]:
 
     by_bytes.by_ledger = True  # type: ignore[attr-defined]
     return by_bytes
+
+
+def config_arguments(workflow: Any) -> list[tuple[str, str]]:
+    """Return the keys and values of `--config`, as they were written: Snakemake keeps no other trace of quotes.
+
+    Processes that Snakemake starts are given the same words.
+    """
+    return [parse_key_value_arg(argument, "--config:") for argument in workflow.config_settings.config_args]
 
 
 def files_of(
