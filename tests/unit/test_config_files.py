@@ -10,7 +10,6 @@ from config_texts import NO_TEXT, STUDY, TEXTS, check_text
 from hypothesis import example, given, settings
 from projects import ROOT, SMALL
 from ruamel.yaml import YAML
-from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from unitscope.config.config_files import merged, read, read_all, with_arguments, with_numbers
@@ -147,8 +146,8 @@ def test_numbers_are_read_as_numbers_also_where_snakemake_reads_text(tmp_path, t
 def test_values_of_arguments_are_read_as_in_a_file(text):
     written = {"aa": text, "bb": "true", "cc": '{n: "6", flip: "false", none: "None"}'}
     config = {"aa": {"b": {"n": 1, "kept": 3}}}
-    # With what it has read of them, as text.
-    update_config(config, parse_config([f"{key}={value}" for key, value in written.items()]))
+    # As Snakemake reads them.
+    update_config(config, {key: yaml.load(value, Loader=yaml.BaseLoader) for key, value in written.items()})
     values = {"n": 6, "half": 0.5, "tiny": 0.001, "flip": False, "shut": False, "none": None, "empty": None}
     assert with_arguments(config, written.items()) == {
         "aa": {"b": {**values, "list": [1, "x", True], "kept": 3}},
