@@ -224,6 +224,9 @@ def test_black_images_are_told(tmp_path, caplog, dtype):
         (np.array(["b", "c", "a"])[LABELS][:, None], np.array([1, 2, 0])[LABELS], "abc"),
         (np.array([b"b", b"c", b"a"])[LABELS], np.array([1, 2, 0])[LABELS], "abc"),
         (np.array(["10", "9", "100"])[LABELS], np.array([1, 0, 2])[LABELS], ["9", "10", "100"]),
+        # As in a CSV file, blanks around a name are none of it.
+        (np.array(["a", "a ", "\ta", "b", " b", "c"])[np.arange(12) % 6], np.array([0, 0, 0, 1, 1, 2] * 2), "abc"),
+        (np.array(["10", " 9", "100 "])[LABELS], np.array([1, 0, 2])[LABELS], ["9", "10", "100"]),
     ],
 )
 def test_labels_with_one_meaning_are_read(file, labels, numbers, classes):
@@ -239,6 +242,7 @@ def test_names_of_classes_from_the_file_or_the_setting(file):
     write(file, images=PIXELS, labels=np.array(["ash", "beech", "oak"])[LABELS])
     found = read(file, classes=["oak", "ash", "beech"])
     assert found.classes == ["oak", "ash", "beech"] and found.labels[:3].tolist() == [1, 2, 0]
+    assert read(write(file, images=PIXELS, labels=LABELS, classes=np.array([" a", "b ", "c"]))).classes == [*"abc"]
 
 
 @pytest.mark.parametrize(
@@ -258,6 +262,24 @@ def test_names_of_classes_from_the_file_or_the_setting(file):
 def test_labels_without_one_meaning_are_refused_with_a_cure(tmp_path, labels, settings, message):
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "x.npz", images=PIXELS, labels=labels), **settings)
+
+
+@pytest.mark.parametrize("name", ["labels", "classes", "split"])
+def test_what_is_no_text_is_not_taken_for_names(tmp_path, name):
+    arrays = {"images": PIXELS, "labels": np.array(["a", "b", "c"])[LABELS]}
+    path = write(tmp_path / "x.h5", **{key: array for key, array in arrays.items() if key != name})
+    count = 3 if name == "classes" else 12
+    with h5py.File(path, "a") as file:
+        # As MATLAB writes a cell array of names.
+        names = [file.create_dataset(f"#refs#/{number}", data=[[97 + number % 3]]).ref for number in range(count)]
+        file.create_dataset(name, data=np.array(names, h5py.ref_dtype)[:, None])
+    with pytest.raises(UserError, match=f"{name} holds references, as MATLAB writes cell arrays, not names. Save"):
+        read(path)
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file.create_dataset(name, (count,), h5py.vlen_dtype(np.uint8))[:] = [np.frombuffer(b"ab", np.uint8)] * count
+    with pytest.raises(UserError, match=rf"{name} holds values such as array\(.*, not names. Save names as text"):
+        read(path)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

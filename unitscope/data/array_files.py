@@ -423,8 +423,15 @@ def _from_one_hot(labels: np.ndarray, where: str) -> np.ndarray:
 
 
 def _as_text(names: np.ndarray, where: str) -> np.ndarray:
+    """Return names (n,) as text without blanks around it, as in a CSV file: padding makes no class of its own."""
+    values = names.tolist()
+    odd = next((value for value in values if not isinstance(value, str | bytes | int | float)), None)
+    if odd is not None:
+        kind = "references" if isinstance(odd, h5py.Reference | h5py.RegionReference) else f"values such as {odd!r}"
+        more = ", as MATLAB writes cell arrays" if kind == "references" else ""
+        raise UserError(f"{where} holds {kind}{more}, not names. Save names as text.")
     try:
-        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
+        texts = [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values]
     except UnicodeDecodeError as error:
         raise UserError(f"{where} holds a name that is not UTF-8 ({error}). Save names as UTF-8.") from None
     return np.array(texts, dtype=object)
@@ -464,7 +471,7 @@ def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[s
     if split.ndim == 2 and split.shape[1] == 1:
         split = split[:, 0]
     if split.shape == (count,) and split.dtype.kind in "SUO":
-        names = one_spelling([name.strip() for name in _as_text(split, f"{path}: split").tolist()])
+        names = one_spelling(_as_text(split, f"{path}: split").tolist())
         chosen = roles(names, settings.get("split"), f"{path}: split")
         if set(names) == {chosen.get("train")}:
             # Split here, as a folder train alone.
