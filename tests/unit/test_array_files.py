@@ -43,6 +43,43 @@ def file(request, tmp_path):
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
+def test_links_within_a_file_are_names_as_well(tmp_path, caplog):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["store/pixels"], file["store/numbers"] = PIXELS, LABELS
+        file["images"] = h5py.SoftLink("/store/pixels")
+        # One array by two names, a way back to the top, and one that leads nowhere.
+        file["labels"] = file["y"] = file["store/numbers"]
+        file["store/top"] = file
+        file["lost"] = h5py.SoftLink("/nowhere")
+    found = read(path)
+    np.testing.assert_array_equal(all_of(found), PIXELS)
+    assert found.labels.tolist() == LABELS.tolist()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_splits_may_be_links_to_one_another(tmp_path, whole):
+    path = write(tmp_path / "x.h5", **{"train/images": PIXELS, "train/labels": LABELS})
+    with h5py.File(path, "a") as file:
+        for name in [""] if whole else ["/images", "/labels"]:
+            file[f"test{name}"] = file[f"train{name}"]
+    found = read(path)
+    assert found.split.tolist() == [0] * 12 + [1] * 12
+    np.testing.assert_array_equal(all_of(found), np.concatenate([PIXELS, PIXELS]))
+
+
+def test_links_that_branch_again_and_again_are_followed_to_an_end(tmp_path):
+    path = write(tmp_path / "x.h5", images=PIXELS, labels=LABELS)
+    with h5py.File(path, "a") as file:
+        group = file
+        for _ in range(40):
+            below = group.create_group("a")
+            below["z"], group["b"] = [1], below
+            group = below
+    assert read(path).labels.tolist() == LABELS.tolist()
+
+
 @pytest.mark.parametrize(
     "names",
     [
