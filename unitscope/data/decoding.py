@@ -17,7 +17,20 @@ import numpy as np
 from unitscope.errors import UserError, printable
 from unitscope.runtime.console import processors
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+FORMATS = {
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "PPM": (".ppm", ".pgm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""Suffixes of the formats that are read, by Pillow's names; a file may be of any of these, whichever suffix it has.
+
+Pillow knows more, and would have Ghostscript run a file of PostScript.
+"""
+IMAGE_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes}
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION = 0x0112
 """Number of EXIF's tag."""
@@ -157,7 +170,7 @@ def opened(path: Path, content: bytes, function: Callable[[Any], Any]) -> Any:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
             return function(image)
     except UserError:
         raise
@@ -172,8 +185,8 @@ def _unreadable(path: Path, error: Exception) -> str:
 
     if isinstance(error, UnidentifiedImageError):
         return (
-            f"{printable(path)} is no image that Pillow can read: it is empty, damaged, of another format, or of a "
-            "rare kind. Save it anew as PNG with 8 bits, or remove it."
+            f"{printable(path)} is no image that can be read: it is empty, damaged, of another format than "
+            f"{', '.join(FORMATS)}, or of a rare kind. Save it anew as PNG with 8 bits, or remove it."
         )
     if isinstance(error, Image.DecompressionBombError):
         return f"{printable(path)} is too large ({str(error).partition(',')[0]}). Save it smaller, or remove it."
@@ -268,7 +281,7 @@ def is_grey(root: Path, name: str, links: str) -> bool:
     try:
         if not path.is_file():
             read(path)
-        with Image.open(path) as image:
+        with Image.open(path, formats=list(FORMATS)) as image:
             if image.mode in ("P", "PA"):
                 colours = np.asarray(image.convert("RGBA"))[..., :3]
                 return bool((colours == colours[..., :1]).all())
