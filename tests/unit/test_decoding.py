@@ -56,9 +56,10 @@ def tiff(path, pixels, bits=16, **tags):
     return path
 
 
-def png(path, rows, bits, kind, clear):
-    """Write a PNG with a transparent colour, from rows of bytes."""
-    chunks = {b"IHDR": struct.pack(">IIBBBBB", 4, len(rows), bits, kind, 0, 0, 0), b"tRNS": clear}
+def png(path, rows, bits, kind, clear=None):
+    """Write a PNG of four columns, perhaps with a transparent colour, from rows of bytes."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 4, len(rows), bits, kind, 0, 0, 0)}
+    chunks |= {} if clear is None else {b"tRNS": clear}
     chunks |= {b"IDAT": zlib.compress(b"".join(b"\0" + row for row in rows)), b"IEND": b""}
     parts = [
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -273,6 +274,18 @@ def test_the_mode_is_that_of_the_files(tmp_path, caplog):
     with open_dataset(tmp_path / "y.h5") as dataset:
         assert dataset.shape == [3, 4, 4] and dataset.settings["mode"] == "RGB"
     assert collect({**settings, "mode": "L"}).images(np.arange(2)).shape == (2, 4, 4, 1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("alpha", [0, 65535])
+def test_grey_with_an_alpha_channel_is_grey_at_any_depth(tmp_path, bits, alpha):
+    pixels = np.array([[0, alpha], [65535, alpha], [257, alpha], [0, alpha]], ">u2")
+    (tmp_path / "a").mkdir()
+    for name in ("x.png", "y.png"):
+        png(tmp_path / "a" / name, [(pixels if bits == 16 else (pixels >> 8).astype(np.uint8)).tobytes()] * 4, bits, 4)
+    found = collect({**FOLDER, "path": str(tmp_path), "store": "images", "mode": "auto"}).images(np.arange(2))
+    assert found.shape == (2, 4, 4, 1)
+    np.testing.assert_array_equal(found[0, 0, :, 0], [0, 255, 1, 0] if alpha else [255] * 4)
 
 
 # --- what the artifact says ------------------------------------------------------------------------------------------

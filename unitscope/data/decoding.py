@@ -114,7 +114,7 @@ class Decoder:
         # Its description names it, in one byte per letter or in two.
         if profile and not any("sRGB".encode(coding) in profile for coding in ("ascii", "utf-16-be")):
             self.seen.profiled.add(name)
-        raw_mode = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
+        raw_mode = _raw_mode(image)
         image.load()
         shown = turned(eight_bits(image, path, raw_mode), orientation_of(image))
         if shown.has_transparency_data:
@@ -269,6 +269,11 @@ def eight_bits(image: Any, path: Path, raw_mode: str = "") -> Any:
     return image
 
 
+def _raw_mode(image: Any) -> str:
+    """Return how a PNG that is not loaded yet stores its pixels, in Pillow's words; an empty text for other formats."""
+    return str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
+
+
 def is_grey(root: Path, name: str, links: str) -> bool:
     """Return whether an image file stores shades of grey alone, by its header or palette.
 
@@ -285,7 +290,8 @@ def is_grey(root: Path, name: str, links: str) -> bool:
             if image.mode in ("P", "PA"):
                 colours = np.asarray(image.convert("RGBA"))[..., :3]
                 return bool((colours == colours[..., :1]).all())
-            return image.mode in GREY_MODES or image.mode.startswith("I;16")
+            # Pillow reads 16-bit grey with an alpha channel as colours.
+            return image.mode in GREY_MODES or image.mode.startswith("I;16") or _raw_mode(image).startswith("LA")
     except UserError:
         raise
     except Exception as error:
