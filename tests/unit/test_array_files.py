@@ -282,6 +282,21 @@ def test_names_of_classes_from_the_file_or_the_setting(file):
     assert read(write(file, images=PIXELS, labels=LABELS, classes=np.array([" a", "b ", "c"]))).classes == [*"abc"]
 
 
+def test_one_image_per_class_is_told_with_a_cure_that_helps(file):
+    for labels in (np.arange(12), np.eye(12)):
+        with pytest.raises(UserError, match=r"no image in the train split\. Add images, so that each class") as error:
+            read(write(file, images=PIXELS, labels=labels))
+        assert "test_fraction" not in str(error.value)
+    with pytest.raises(
+        UserError, match=r"'1' has no image in the train split\. Add images of it, or take the"
+    ) as error:
+        read(write(file, images=PIXELS, labels=(np.arange(12) == 5).astype(int)))
+    assert "test_fraction" not in str(error.value)
+    pairs = np.arange(12) // 2
+    for fraction in (0.01, 0.99):
+        assert read(write(file, images=PIXELS, labels=pairs), test_fraction=fraction).split.sum() == 6
+
+
 @pytest.mark.parametrize(
     ("labels", "settings", "message"),
     [
