@@ -27,7 +27,7 @@ os.environ.update(
     MPLBACKEND="agg",
 )
 
-from unitscope.config.config_files import read_all, with_numbers
+from unitscope.config.config_files import read_all, with_arguments, with_numbers
 from unitscope.config.figure_names import OF_ANALYSES, OVERVIEWS, layer_figures, overviews
 from unitscope.config.resolve import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
 from unitscope.data.decoding import IMAGE_SUFFIXES
@@ -40,7 +40,7 @@ from unitscope.storage.contents import Contents
 from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest
-from unitscope.workflow.snakemake_internals import Error, files_of, install, is_to_be_recorded
+from unitscope.workflow.snakemake_internals import Error, config_arguments, files_of, install, is_to_be_recorded
 from unitscope.workflow.study import check_layers, complete, load_study
 
 # The rules call scripts/ and write to data/, logs/ and results/ of the folder that they run in.
@@ -66,11 +66,10 @@ if not workflow.configfiles:
 
 
 CONFIG = ", ".join(map(str, workflow.configfiles))
-# On the command line, Snakemake takes it for a text.
-if isinstance(config.get("takeover"), str):
-    config["takeover"] = {"true": True, "false": False}.get(config["takeover"].lower(), config["takeover"])
 try:
-    STUDY = complete(with_numbers(config, READING), CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
+    # In place: this is what all rules see as the config.
+    config.update(with_arguments(with_numbers(config, READING), config_arguments(workflow)))
+    STUDY = complete(config, CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
 except UserError as error:
     raise Error(str(error)) from None
 

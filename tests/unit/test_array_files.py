@@ -43,6 +43,43 @@ def file(request, tmp_path):
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
+def test_links_within_a_file_are_names_as_well(tmp_path, caplog):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["store/pixels"], file["store/numbers"] = PIXELS, LABELS
+        file["images"] = h5py.SoftLink("/store/pixels")
+        # One array by two names, a way back to the top, and one that leads nowhere.
+        file["labels"] = file["y"] = file["store/numbers"]
+        file["store/top"] = file
+        file["lost"] = h5py.SoftLink("/nowhere")
+    found = read(path)
+    np.testing.assert_array_equal(all_of(found), PIXELS)
+    assert found.labels.tolist() == LABELS.tolist()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_splits_may_be_links_to_one_another(tmp_path, whole):
+    path = write(tmp_path / "x.h5", **{"train/images": PIXELS, "train/labels": LABELS})
+    with h5py.File(path, "a") as file:
+        for name in [""] if whole else ["/images", "/labels"]:
+            file[f"test{name}"] = file[f"train{name}"]
+    found = read(path)
+    assert found.split.tolist() == [0] * 12 + [1] * 12
+    np.testing.assert_array_equal(all_of(found), np.concatenate([PIXELS, PIXELS]))
+
+
+def test_links_that_branch_again_and_again_are_followed_to_an_end(tmp_path):
+    path = write(tmp_path / "x.h5", images=PIXELS, labels=LABELS)
+    with h5py.File(path, "a") as file:
+        group = file
+        for _ in range(40):
+            below = group.create_group("a")
+            below["z"], group["b"] = [1], below
+            group = below
+    assert read(path).labels.tolist() == LABELS.tolist()
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -224,6 +261,9 @@ def test_black_images_are_told(tmp_path, caplog, dtype):
         (np.array(["b", "c", "a"])[LABELS][:, None], np.array([1, 2, 0])[LABELS], "abc"),
         (np.array([b"b", b"c", b"a"])[LABELS], np.array([1, 2, 0])[LABELS], "abc"),
         (np.array(["10", "9", "100"])[LABELS], np.array([1, 0, 2])[LABELS], ["9", "10", "100"]),
+        # As in a CSV file, blanks around a name are none of it.
+        (np.array(["a", "a ", "\ta", "b", " b", "c"])[np.arange(12) % 6], np.array([0, 0, 0, 1, 1, 2] * 2), "abc"),
+        (np.array(["10", " 9", "100 "])[LABELS], np.array([1, 0, 2])[LABELS], ["9", "10", "100"]),
     ],
 )
 def test_labels_with_one_meaning_are_read(file, labels, numbers, classes):
@@ -239,6 +279,22 @@ def test_names_of_classes_from_the_file_or_the_setting(file):
     write(file, images=PIXELS, labels=np.array(["ash", "beech", "oak"])[LABELS])
     found = read(file, classes=["oak", "ash", "beech"])
     assert found.classes == ["oak", "ash", "beech"] and found.labels[:3].tolist() == [1, 2, 0]
+    assert read(write(file, images=PIXELS, labels=LABELS, classes=np.array([" a", "b ", "c"]))).classes == [*"abc"]
+
+
+def test_one_image_per_class_is_told_with_a_cure_that_helps(file):
+    for labels in (np.arange(12), np.eye(12)):
+        with pytest.raises(UserError, match=r"no image in the train split\. Add images, so that each class") as error:
+            read(write(file, images=PIXELS, labels=labels))
+        assert "test_fraction" not in str(error.value)
+    with pytest.raises(
+        UserError, match=r"'1' has no image in the train split\. Add images of it, or take the"
+    ) as error:
+        read(write(file, images=PIXELS, labels=(np.arange(12) == 5).astype(int)))
+    assert "test_fraction" not in str(error.value)
+    pairs = np.arange(12) // 2
+    for fraction in (0.01, 0.99):
+        assert read(write(file, images=PIXELS, labels=pairs), test_fraction=fraction).split.sum() == 6
 
 
 @pytest.mark.parametrize(
@@ -258,6 +314,24 @@ def test_names_of_classes_from_the_file_or_the_setting(file):
 def test_labels_without_one_meaning_are_refused_with_a_cure(tmp_path, labels, settings, message):
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "x.npz", images=PIXELS, labels=labels), **settings)
+
+
+@pytest.mark.parametrize("name", ["labels", "classes", "split"])
+def test_what_is_no_text_is_not_taken_for_names(tmp_path, name):
+    arrays = {"images": PIXELS, "labels": np.array(["a", "b", "c"])[LABELS]}
+    path = write(tmp_path / "x.h5", **{key: array for key, array in arrays.items() if key != name})
+    count = 3 if name == "classes" else 12
+    with h5py.File(path, "a") as file:
+        # As MATLAB writes a cell array of names.
+        names = [file.create_dataset(f"#refs#/{number}", data=[[97 + number % 3]]).ref for number in range(count)]
+        file.create_dataset(name, data=np.array(names, h5py.ref_dtype)[:, None])
+    with pytest.raises(UserError, match=f"{name} holds references, as MATLAB writes cell arrays, not names. Save"):
+        read(path)
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file.create_dataset(name, (count,), h5py.vlen_dtype(np.uint8))[:] = [np.frombuffer(b"ab", np.uint8)] * count
+    with pytest.raises(UserError, match=rf"{name} holds values such as array\(.*, not names. Save names as text"):
+        read(path)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from projects import ROOT, SMALL
 from ruamel.yaml import YAML
 from snakemake.utils import update_config
 
-from unitscope.config.config_files import merged, read, read_all, with_numbers
+from unitscope.config.config_files import merged, read, read_all, with_arguments, with_numbers
 from unitscope.config.resolve import resolve
 from unitscope.errors import UserError
 from unitscope.networks.weights import checked_content
@@ -128,6 +128,45 @@ def test_numbers_are_read_as_numbers_also_where_snakemake_reads_text(tmp_path, t
     by_snakemake = yaml.load(path.read_text(), Loader=yaml.FullLoader)
     assert with_numbers(by_snakemake, found) == found
     assert with_numbers({**by_snakemake, "a": "cpu", "new": [1]}, found) == {**found, "a": "cpu", "new": [1]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{b: {n: 6, half: .5, tiny: 1e-3, flip: false, shut: no, none: null, empty: , list: [1, 'x', true]}}",
+        "{'b': {'n': 6, 'half': 0.5, 'tiny': 0.001, 'flip': False, 'shut': False, 'none': null, 'empty': null, "
+        "'list': [1, 'x', True]}}",
+        '{"b": {"n": 6, "half": 0.5, "tiny": 1e-3, "flip": false, "shut": false, "none": null, "empty": null, '
+        '"list": [1, "x", true]}}',
+    ],
+)
+def test_values_of_arguments_are_read_as_in_a_file(text):
+    written = {"aa": text, "bb": "true", "cc": '{n: "6", flip: "false", none: "None"}'}
+    config = {"aa": {"b": {"n": 1, "kept": 3}}}
+    # As Snakemake reads them.
+    update_config(config, {key: yaml.load(value, Loader=yaml.BaseLoader) for key, value in written.items()})
+    values = {"n": 6, "half": 0.5, "tiny": 0.001, "flip": False, "shut": False, "none": None, "empty": None}
+    assert with_arguments(config, written.items()) == {
+        "aa": {"b": {**values, "list": [1, "x", True], "kept": 3}},
+        "bb": True,
+        "cc": {"n": "6", "flip": "false", "none": "None"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{b: None}", "None is text to YAML. Write null"),
+        ("{b: 017}", "line 1: b: 017 is octal"),
+        ("{b: 1, b: 2}", "'b' occurs twice"),
+        ("{b: 1", "not valid YAML"),
+        ("{b: !!python/name:os.system x}", "not allowed"),
+    ],
+)
+def test_arguments_are_refused_as_files_are(text, words):
+    with pytest.raises(UserError) as error:
+        with_arguments({}, [("networks", text)])
+    assert str(error.value).startswith("--config networks") and words in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Image files as a viewer shows them, and with the pixels of torchvision's transforms."""
 
+import io
 import json
 import struct
 import tarfile
@@ -8,13 +9,13 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from real_images import FOLDER, shared
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 from unitscope.data.datasets import open_dataset, write_dataset
-from unitscope.data.decoding import Decoder
+from unitscope.data.decoding import FORMATS, Decoder, is_grey
 from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
 from unitscope.storage.artifacts import sha256_of
@@ -55,9 +56,10 @@ def tiff(path, pixels, bits=16, **tags):
     return path
 
 
-def png(path, rows, bits, kind, clear):
-    """Write a PNG with a transparent colour, from rows of bytes."""
-    chunks = {b"IHDR": struct.pack(">IIBBBBB", 4, len(rows), bits, kind, 0, 0, 0), b"tRNS": clear}
+def png(path, rows, bits, kind, clear=None):
+    """Write a PNG of four columns, perhaps with a transparent colour, from rows of bytes."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 4, len(rows), bits, kind, 0, 0, 0)}
+    chunks |= {} if clear is None else {b"tRNS": clear}
     chunks |= {b"IDAT": zlib.compress(b"".join(b"\0" + row for row in rows)), b"IEND": b""}
     parts = [
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -155,7 +157,7 @@ def test_reasons_of_pillow_are_told_readably(tmp_path, mode):
         (tmp_path / name / "a").mkdir(parents=True)
         for each in "xy":
             (tmp_path / name / f"a/{each}.png").write_bytes(content)
-        with pytest.raises(UserError, match=r"[xy]\.png is no image that Pillow can read") as error:
+        with pytest.raises(UserError, match=r"[xy]\.png is no image that can be read") as error:
             collect({**FOLDER, "path": str(tmp_path / name), "mode": mode, "store": "images"}).images(np.arange(1))
         assert "BytesIO" not in str(error.value)
     rows = [bytes(40)]
@@ -165,6 +167,31 @@ def test_reasons_of_pillow_are_told_readably(tmp_path, mode):
     path.write_bytes(content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:])
     with pytest.raises(UserError, match=r"is too large \(Image size \(400000000 pixels\) exceeds limit"):
         decoded(path)
+
+
+def test_a_suffix_may_be_that_of_another_format_that_is_read(tmp_path):
+    pixels = Image.fromarray(CORNERS)
+    for kind in (*FORMATS, "MPO"):
+        content = io.BytesIO()
+        pixels.convert("RGB").save(content, kind, **{"lossless": True} if kind == "WEBP" else {})
+        for suffix in (".png", ".jpg"):
+            (tmp_path / f"x{suffix}").write_bytes(content.getvalue())
+            assert decoded(tmp_path / f"x{suffix}").shape == (*CORNERS.shape, 3)
+            assert is_grey(tmp_path, f"x{suffix}", "inside") in (True, False)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "TGA"])
+def test_no_file_is_run_as_postscript_or_read_by_another_format(tmp_path, monkeypatch, kind):
+    run = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **named: run.append(arguments))
+    pixels = Image.fromarray(CORNERS).convert("RGB").resize((32, 32))
+    content = io.BytesIO()
+    pixels.save(content, kind)
+    (tmp_path / "x.png").write_bytes(content.getvalue())
+    for read in (lambda: decoded(tmp_path / "x.png"), lambda: is_grey(tmp_path, "x.png", "inside")):
+        with pytest.raises(UserError, match=r"x\.png is no image that can be read: .* another format than BMP, GIF"):
+            read()
+    assert not run
 
 
 def test_a_turned_deep_image(tmp_path):
@@ -247,6 +274,18 @@ def test_the_mode_is_that_of_the_files(tmp_path, caplog):
     with open_dataset(tmp_path / "y.h5") as dataset:
         assert dataset.shape == [3, 4, 4] and dataset.settings["mode"] == "RGB"
     assert collect({**settings, "mode": "L"}).images(np.arange(2)).shape == (2, 4, 4, 1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("alpha", [0, 65535])
+def test_grey_with_an_alpha_channel_is_grey_at_any_depth(tmp_path, bits, alpha):
+    pixels = np.array([[0, alpha], [65535, alpha], [257, alpha], [0, alpha]], ">u2")
+    (tmp_path / "a").mkdir()
+    for name in ("x.png", "y.png"):
+        png(tmp_path / "a" / name, [(pixels if bits == 16 else (pixels >> 8).astype(np.uint8)).tobytes()] * 4, bits, 4)
+    found = collect({**FOLDER, "path": str(tmp_path), "store": "images", "mode": "auto"}).images(np.arange(2))
+    assert found.shape == (2, 4, 4, 1)
+    np.testing.assert_array_equal(found[0, 0, :, 0], [0, 255, 1, 0] if alpha else [255] * 4)
 
 
 # --- what the artifact says ------------------------------------------------------------------------------------------

@@ -350,6 +350,44 @@ def test_labels_count_as_raw_data(tmp_path):
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("visible", "hidden", "where"),
+    [
+        (["java", "rust"], [".net"], ""),
+        (["train/a", "train/b"], [".test/a", ".test/b"], ""),
+        (["train/a", "train/b", "test/a", "test/b"], ["train/.c"], "/train"),
+        (["a"], [".deep/inner/b"], ""),
+    ],
+)
+def test_hidden_folders_that_may_be_classes_or_splits_are_named(tmp_path, caplog, visible, hidden, where):
+    classes(tmp_path, *visible, *hidden)
+    (tmp_path / ".empty").mkdir()
+    (tmp_path / ".notes").mkdir()
+    (tmp_path / ".notes/a.txt").touch()
+    found = read(tmp_path)
+    assert len(found.labels) == 3 * len(visible)
+    name = hidden[0][len(where) :].split("/")[0]
+    said = [text for text in caplog.messages if "hidden folders" in text]
+    assert said == [
+        f"{tmp_path}{where}: hidden folders with images are not read: {name}. Where they are classes or splits, rename "
+        "them without the dot."
+    ]
+
+
+def test_only_hidden_folders_are_named_before_the_folder_is_refused(tmp_path, caplog):
+    classes(tmp_path, ".a", ".b")
+    with pytest.raises(UserError, match="holds no images"):
+        read(tmp_path)
+    assert "are not read: .a, .b." in caplog.text
+
+
+def test_folders_of_programs_beside_images_are_not_worth_a_word(tmp_path, caplog):
+    images(tmp_path)
+    classes(tmp_path, ".thumbnails")
+    (tmp_path / ".link").symlink_to(tmp_path / ".thumbnails")
+    assert read(tmp_path).classes == [] and "hidden folders" not in caplog.text
+
+
 def test_files_that_are_not_read_are_counted_and_named_in_one_line(tmp_path, caplog):
     classes(tmp_path, "a", "b", count=8)
     for number in range(5):

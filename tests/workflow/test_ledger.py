@@ -451,9 +451,34 @@ def test_nothing_is_brought_back_while_somebody_else_works_here(flow):
     (flow.folder / ".snakemake/locks").mkdir(exist_ok=True)
     (flow.folder / ".snakemake/locks/0.output.lock").write_text("d\n")
     (flow.folder / "d").unlink()
-    assert flow.run()[1] == 1 and not (flow.folder / "c").exists()
+    _, code, said = flow.run()
+    assert code == 1 and "brought back" not in said and not (flow.folder / "c").exists()
     (flow.folder / ".snakemake/locks/0.output.lock").unlink()
     assert flow.run()[:2] == ("d", 0) and (flow.folder / "c").exists()
+
+
+def test_what_cannot_be_brought_back_keeps_nothing_else_from_it_and_what_is_said_has_been_done(flow):
+    with_cache(flow, "a", "beside", "c", "d")
+    content = (flow.folder / "d").read_bytes()
+    for name in ("beside", "d"):
+        (flow.folder / name).write_text("edited")
+    for name in ("a", "c"):
+        (flow.folder / name).unlink()
+        (flow.folder / name).mkdir()
+    planned = flow.run("-n")[2]
+    assert "d held other bytes: would be brought back" in planned and ": brought back" not in planned
+    jobs, code, said = flow.run()
+    said = " ".join(said.split())
+    assert (jobs, code) == ("", 1) and "Traceback" not in said
+    for name in ("a", "c"):
+        assert f"{name} cannot be brought back from DVC's cache (Is a directory)" in said
+        assert f"{name} was not there: brought back" not in said
+        (flow.folder / name).rmdir()
+    for name in ("beside", "d"):
+        assert f"{name} held other bytes: brought back from DVC's cache." in said
+    assert (flow.folder / "d").read_bytes() == content
+    jobs, code, said = flow.run()
+    assert (jobs, code) == ("", 0) and "a was not there: brought back" in said and "d held" not in said
 
 
 def test_results_of_which_nothing_is_known_are_named_before_they_are_computed_again(flow):

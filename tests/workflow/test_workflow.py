@@ -118,6 +118,35 @@ def test_a_config_that_is_no_mapping_is_laid_over_nothing(tmp_path):
         load_study(ROOT, ROOT / "config.yaml", tmp_path / "odd.yaml")
 
 
+def test_config_on_the_command_line_means_the_same_as_in_a_file(tmp_path):
+    own = {"source": "python", "model": "mine:network", "options": {"hidden": 12, "flip": True, "tiny": 1}}
+    training = {"epochs": 2, "learning_rate": 0.5}
+    config = copy.deepcopy(SMALL)
+    config["networks"]["small"] = {**own, "dataset": "digits", "training": training}
+    project = Project.create(tmp_path / "project", config)
+    (project.folder / "mine.py").write_text("def network(**options): ...\n")
+    plan = ["snakemake", "-n", "-p", "--cores", "2", "data/checkpoints/small.pt"]
+
+    def planned(*more):
+        return re.findall(r"--settings ('[^']*')", project.run(*plan, *more))
+
+    changed = {"hidden": 6, "flip": False, "tiny": 1e-3}
+    options = "{hidden: 6, flip: false, tiny: 1e-3}"
+    by_command = planned(
+        "--config",
+        f"networks={{small: {{options: {options}, training: {{epochs: 1, learning_rate: 0.25}}}}}}",
+        'datasets={"digits": {"test_fraction": 0.5}}',
+        "takeover=true",
+    )
+    project.change("networks.small.options", changed)
+    project.change("networks.small.training", {"epochs": 1, "learning_rate": 0.25})
+    project.change("datasets.digits.test_fraction", 0.5)
+    assert len(by_command) == 2 and by_command == planned()
+    assert '"flip":false' in by_command[1] and '"hidden":6' in by_command[1]
+    said = project.try_to_run(*plan, "--config", "networks={small: {options: {flip: None}}}").stdout
+    assert "--config networks: None is text to YAML. Write null" in said and "Traceback" not in said
+
+
 def test_the_papers_study_goes_on_beyond_it(clone):
     said = clone.run("snakemake", "-n", "--configfile", "paper/cpu.yaml", "paper/beyond.yaml")
     planned = PLANNED["paper/cpu.yaml"] | {"shallow-untrained-cpu"}

@@ -1,13 +1,14 @@
 """Configs as files: read from YAML so that unitscope, Snakemake (YAML 1.1) and DVC (YAML 1.2) see the same values.
 
-What the three would read differently is refused with its line. The only exception are numbers such as 1e-3, which
-Snakemake takes for text: `with_numbers` replaces them.
+What the three would read differently is refused with its line. The exceptions are numbers such as 1e-3, which Snakemake
+takes for text (`with_numbers` replaces them), and nested values of `--config`, all of which it takes for text
+(`with_arguments` replaces them).
 """
 
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, NoReturn
@@ -47,18 +48,46 @@ def read(path: Path) -> Any:
         UserError: The file is missing, too large or not YAML; a key occurs twice; a value is of another kind, or
             ambiguous between versions of YAML; it is nested too deeply or contains itself; it is a template with code.
     """
-    text = _text(path)
+    return _read(path, _text(path))
+
+
+def _read(source: Path | str, text: str) -> Any:
+    """Return what YAML text from a file, or from words of a command, holds."""
     try:
-        _check_characters(path, text)
-        _check_events(path, text)
+        _check_characters(source, text)
+        _check_events(source, text)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
-            return None if node is None else _Reader(path, loader).value(node, ())
+            return None if node is None else _Reader(source, loader).value(node, ())
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise UserError(_not_yaml(path, text, error)) from error
+        raise UserError(_not_yaml(source, text, error)) from error
+
+
+def with_arguments(config: Mapping[str, Any], arguments: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return a config with the values of Snakemake's `--config KEY=VALUE`, read as they would be in a file.
+
+    Args:
+        config: Snakemake's, which has these values already, but the nested ones as text: `false` is true.
+        arguments: Each key with its value as it was written.
+
+    Raises:
+        UserError: As `read`, or a value is a plain `None`: null in Python, whose notation Snakemake recommends, but
+            text in YAML.
+    """
+    result = dict(config)
+    for key, text in arguments:
+        source = f"--config {key}"
+        value = _read(source, text)
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.ScalarEvent) and event.value == "None" and not event.style:
+                raise UserError(
+                    f'{source}: None is text to YAML. Write null, or put it in quotes if it is text: "None".'
+                )
+        result = merged(result, {key: value})
+    return result
 
 
 def with_numbers(config: Any, reading: Any) -> Any:
@@ -134,12 +163,12 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _check_characters(path: Path, text: str) -> None:
+def _check_characters(source: Path | str, text: str) -> None:
     """Refuse what only some of the parsers take for white space or for the end of a line."""
     if found := re.search("[\x85\u2028\u2029]", text):
         line = len(re.findall("\r\n|\r|\n", text[: found.start()])) + 1
         raise UserError(
-            f"{path}, line {line}: it holds the character U+{ord(found[0]):04X}, at which a line ends for some "
+            f"{source}, line {line}: it holds the character U+{ord(found[0]):04X}, at which a line ends for some "
             "programs and not for others. Remove it."
         )
     if "\t" in text:
@@ -148,7 +177,7 @@ def _check_characters(path: Path, text: str) -> None:
             pass
 
 
-def _check_events(path: Path, text: str) -> None:
+def _check_events(source: Path | str, text: str) -> None:
     """Refuse tags and deep nesting, without recursion: deep nesting would exhaust the stack of what follows."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
@@ -158,23 +187,23 @@ def _check_events(path: Path, text: str) -> None:
             depth -= 1
         if depth > MOST_LEVELS:
             line = getattr(event.start_mark, "line", 0) + 1
-            raise UserError(f"{path}, line {line}: nested more than {MOST_LEVELS} levels deep, which no config is.")
+            raise UserError(f"{source}, line {line}: nested more than {MOST_LEVELS} levels deep, which no config is.")
         if tag := getattr(event, "tag", None):
             line = getattr(event.start_mark, "line", 0) + 1
             word = tag.replace(_TAG, "!!")
             raise UserError(
-                f"{path}, line {line}: the tag {word} is not allowed. A config holds text, numbers, booleans, null, "
+                f"{source}, line {line}: the tag {word} is not allowed. A config holds text, numbers, booleans, null, "
                 "lists and mappings; put text in quotes."
             )
 
 
-def _not_yaml(path: Path, text: str, error: yaml.YAMLError) -> str:
+def _not_yaml(source: Path | str, text: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     number: int = getattr(mark, "line", -1)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     problem = " ".join(str(problem).split())
     if number < 0:
-        return f"{path}: not valid YAML: {problem}."
+        return f"{source}: not valid YAML: {problem}."
     lines = re.split("\r\n|\r|\n", text)
     line = lines[number] if number < len(lines) else ""
     hint = ""
@@ -186,7 +215,7 @@ def _not_yaml(path: Path, text: str, error: yaml.YAMLError) -> str:
         hint = " Put text that contains ': ' in quotes, or align the keys."
     elif "undefined alias" in problem or "%" in line or "@" in line or "`" in line:
         hint = " Put text with special characters in quotes."
-    return f"{path}, line {number + 1}: not valid YAML: {problem}.{hint}"
+    return f"{source}, line {number + 1}: not valid YAML: {problem}.{hint}"
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
@@ -247,10 +276,10 @@ def _line_of(path: Path, place: Place, value: Any) -> int:
 
 
 class _Reader:
-    """Turns nodes of a YAML file into plain values."""
+    """Turns nodes of YAML into plain values."""
 
-    def __init__(self, path: Path, loader: yaml.SafeLoader) -> None:
-        self._path = path
+    def __init__(self, source: Path | str, loader: yaml.SafeLoader) -> None:
+        self._source = source
         self._loader = loader
         self._values = 0
         self._above: list[yaml.Node] = []
@@ -261,7 +290,7 @@ class _Reader:
         Raises:
             UserError: Always.
         """
-        raise UserError(f"{self._path}, line {node.start_mark.line + 1}: {_where(place)}{why}")
+        raise UserError(f"{self._source}, line {node.start_mark.line + 1}: {_where(place)}{why}")
 
     def value(self, node: yaml.Node, place: Place) -> Any:
         """Return the value of a node."""

@@ -79,7 +79,7 @@ def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
 
 
 def _wanted(
-    path: Path, names: Sequence[str], settings: Mapping[str, Any]
+    path: Path, names: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """Return what to read, and the names of images and labels by split; "" where they are not apart.
 
@@ -90,12 +90,12 @@ def _wanted(
     for name in names:
         own = name.lower().strip("/").replace("/", "_")
         if own in WHOLE:
-            _enter(path, whole, WHOLE[own], name)
+            _enter(path, names, whole, WHOLE[own], name)
             continue
         for first, _, last in (own.partition("_"), own.rpartition("_")):
             split, kind = (first, last) if last in KINDS else (last, first)
             if kind in KINDS and split:
-                _enter(path, apart.setdefault(split, {}), KINDS[kind], name)
+                _enter(path, names, apart.setdefault(split, {}), KINDS[kind], name)
                 break
     if "images" in whole or not apart:
         for kind in ("images", "labels"):
@@ -137,16 +137,16 @@ def _refuse_both(
         )
 
 
-def _warn_of_unread(path: Path, names: Sequence[str], read: Iterable[str]) -> None:
-    if unread := sorted(set(names) - set(read)):
+def _warn_of_unread(path: Path, names: Mapping[str, Any], read: Iterable[str]) -> None:
+    arrays = {names[name] for name in read}
+    if unread := sorted(name for name, array in names.items() if array not in arrays):
         shown = ", ".join(unread[:9]) + (f" and {len(unread) - 9} more" if len(unread) > 9 else "")
         log.warning("%s: %s %s not read.", path, shown, "is" if len(unread) == 1 else "are")
 
 
-def _enter(path: Path, part: dict[str, str], kind: str, name: str) -> None:
-    if kind in part:
+def _enter(path: Path, names: Mapping[str, Any], part: dict[str, str], kind: str, name: str) -> None:
+    if names[part.setdefault(kind, name)] != names[name]:
         raise UserError(f"{path} has {part[kind]} and {name}, which may both be the {kind}. Rename one of them.")
-    part[kind] = name
 
 
 def _named(names: Iterable[str]) -> str:
@@ -156,21 +156,42 @@ def _named(names: Iterable[str]) -> str:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _names(path: Path) -> list[str]:
-    """Return the names of the arrays in a file."""
-    found: list[str] = []
+def _names(path: Path) -> dict[str, Any]:
+    """Return the names of the arrays in a file, each with a key that is the same for names of the same array."""
 
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found.append(name)
+    def names(file: Any) -> dict[str, Any]:
+        return _linked(file) if isinstance(file, h5py.File) else {name: name for name in file.files}
 
-    def names(file: Any) -> list[str]:
-        if not isinstance(file, h5py.File):
-            return list(file.files)
-        file.visititems(visit)
-        return found
+    return dict(_opened(path, names))
 
-    return list(_opened(path, names))
+
+def _linked(file: h5py.File) -> dict[str, Any]:
+    """Return the paths of all arrays in an HDF5 file, each with its address, through hard and soft links.
+
+    A path goes through a group at most once, and by at most one link beside the first that leads to a group: links that
+    branch again and again would make more paths than can be counted.
+    """
+    first: dict[Any, tuple[Any, str]] = {_address(file): (None, "")}
+    found: dict[str, Any] = {}
+    waiting: list[tuple[h5py.Group, str, tuple[Any, ...], bool]] = [(file, "", (_address(file),), False)]
+    while waiting:
+        group, prefix, above, is_aliased = waiting.pop()
+        for name in sorted(group, reverse=True):
+            # None where a soft link leads nowhere.
+            item = group.get(name)
+            if isinstance(item, h5py.Dataset):
+                found[f"{prefix}{name}"] = _address(item)
+            elif isinstance(item, h5py.Group) and (address := _address(item)) not in above:
+                link = above[-1], name
+                is_alias = first.setdefault(address, link) != link
+                if not (is_alias and is_aliased):
+                    waiting.append((item, f"{prefix}{name}/", (*above, address), is_alias or is_aliased))
+    return {name: found[name] for name in sorted(found, key=lambda name: name.split("/"))}
+
+
+def _address(item: Any) -> Any:
+    info = h5py.h5o.get_info(item.id)
+    return info.fileno, info.addr
 
 
 def _read(path: Path, wanted: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -423,8 +444,15 @@ def _from_one_hot(labels: np.ndarray, where: str) -> np.ndarray:
 
 
 def _as_text(names: np.ndarray, where: str) -> np.ndarray:
+    """Return names (n,) as text without blanks around it, as in a CSV file: padding makes no class of its own."""
+    values = names.tolist()
+    odd = next((value for value in values if not isinstance(value, str | bytes | int | float)), None)
+    if odd is not None:
+        kind = "references" if isinstance(odd, h5py.Reference | h5py.RegionReference) else f"values such as {odd!r}"
+        more = ", as MATLAB writes cell arrays" if kind == "references" else ""
+        raise UserError(f"{where} holds {kind}{more}, not names. Save names as text.")
     try:
-        texts = [name.decode() if isinstance(name, bytes) else str(name) for name in names.tolist()]
+        texts = [(value.decode() if isinstance(value, bytes) else str(value)).strip() for value in values]
     except UnicodeDecodeError as error:
         raise UserError(f"{where} holds a name that is not UTF-8 ({error}). Save names as UTF-8.") from None
     return np.array(texts, dtype=object)
@@ -464,7 +492,7 @@ def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[s
     if split.ndim == 2 and split.shape[1] == 1:
         split = split[:, 0]
     if split.shape == (count,) and split.dtype.kind in "SUO":
-        names = one_spelling([name.strip() for name in _as_text(split, f"{path}: split").tolist()])
+        names = one_spelling(_as_text(split, f"{path}: split").tolist())
         chosen = roles(names, settings.get("split"), f"{path}: split")
         if set(names) == {chosen.get("train")}:
             # Split here, as a folder train alone.

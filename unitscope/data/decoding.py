@@ -17,7 +17,20 @@ import numpy as np
 from unitscope.errors import UserError, printable
 from unitscope.runtime.console import processors
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+FORMATS = {
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "PPM": (".ppm", ".pgm"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""Suffixes of the formats that are read, by Pillow's names; a file may be of any of these, whichever suffix it has.
+
+Pillow knows more, and would have Ghostscript run a file of PostScript.
+"""
+IMAGE_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes}
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION = 0x0112
 """Number of EXIF's tag."""
@@ -101,7 +114,7 @@ class Decoder:
         # Its description names it, in one byte per letter or in two.
         if profile and not any("sRGB".encode(coding) in profile for coding in ("ascii", "utf-16-be")):
             self.seen.profiled.add(name)
-        raw_mode = str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
+        raw_mode = _raw_mode(image)
         image.load()
         shown = turned(eight_bits(image, path, raw_mode), orientation_of(image))
         if shown.has_transparency_data:
@@ -157,7 +170,7 @@ def opened(path: Path, content: bytes, function: Callable[[Any], Any]) -> Any:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
             return function(image)
     except UserError:
         raise
@@ -172,8 +185,8 @@ def _unreadable(path: Path, error: Exception) -> str:
 
     if isinstance(error, UnidentifiedImageError):
         return (
-            f"{printable(path)} is no image that Pillow can read: it is empty, damaged, of another format, or of a "
-            "rare kind. Save it anew as PNG with 8 bits, or remove it."
+            f"{printable(path)} is no image that can be read: it is empty, damaged, of another format than "
+            f"{', '.join(FORMATS)}, or of a rare kind. Save it anew as PNG with 8 bits, or remove it."
         )
     if isinstance(error, Image.DecompressionBombError):
         return f"{printable(path)} is too large ({str(error).partition(',')[0]}). Save it smaller, or remove it."
@@ -256,6 +269,11 @@ def eight_bits(image: Any, path: Path, raw_mode: str = "") -> Any:
     return image
 
 
+def _raw_mode(image: Any) -> str:
+    """Return how a PNG that is not loaded yet stores its pixels, in Pillow's words; an empty text for other formats."""
+    return str(image.tile[0][3]) if image.format == "PNG" and image.tile else ""
+
+
 def is_grey(root: Path, name: str, links: str) -> bool:
     """Return whether an image file stores shades of grey alone, by its header or palette.
 
@@ -268,11 +286,12 @@ def is_grey(root: Path, name: str, links: str) -> bool:
     try:
         if not path.is_file():
             read(path)
-        with Image.open(path) as image:
+        with Image.open(path, formats=list(FORMATS)) as image:
             if image.mode in ("P", "PA"):
                 colours = np.asarray(image.convert("RGBA"))[..., :3]
                 return bool((colours == colours[..., :1]).all())
-            return image.mode in GREY_MODES or image.mode.startswith("I;16")
+            # Pillow reads 16-bit grey with an alpha channel as colours.
+            return image.mode in GREY_MODES or image.mode.startswith("I;16") or _raw_mode(image).startswith("LA")
     except UserError:
         raise
     except Exception as error:

@@ -73,7 +73,10 @@ def listed(root: Path, settings: Mapping[str, Any]) -> Listing:
         UserError: Something is missing, or has several meanings; the message names it.
     """
     chosen = settings.get("classes")
+    _warn_of_hidden(root, "", settings)
     parts = split_folders(root, settings) or {"": ""}
+    for place in filter(None, parts.values()):
+        _warn_of_hidden(root, place, settings)
     others = [] if "" in parts else [name for name in _names(root) if name not in parts.values()]
     trees = {place: _walked(root, place, settings.get("links", "inside")) for place in parts.values()}
     table = None
@@ -185,7 +188,7 @@ def _walked(root: Path, place: str, links: str) -> _Found:
         raise UserError(leads_out(root, place))
     for below, entry in entries_below(str(root / place), lambda name, real: enter(f"{prefix}{name}", real)):
         _check_name(root, f"{prefix}{below}")
-        is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+        is_image = _is_image_name(entry.name)
         if is_image and entry.is_symlink():
             found.linked = True
             is_image = os.path.isfile(entry.path)
@@ -322,6 +325,35 @@ def _refuse_unread_labels(
             f"{root} has one class folder, {name!r}, and {printable(tables[0])}, which is not read. Set "
             f"datasets.NAME.labels: {printable(tables[0])}, or, if there is one class, datasets.NAME.classes: [{name}]."
         )
+
+
+def _warn_of_hidden(root: Path, place: str, settings: Mapping[str, Any]) -> None:
+    """Name hidden folders with images where the folders of splits or classes lie: they may be meant as some."""
+    names = os.listdir(root / place)
+    hidden = sorted(name for name in names if name.startswith(".") and _holds_images(root / place / name, settings))
+    # Beside images that are in no folder, it may only be a program's: thumbnails and the like.
+    if hidden and not any(
+        _is_image_name(name) and os.path.isfile(root / place / name) for name in _names(root / place)
+    ):
+        log.warning(
+            "%s: hidden folders with images are not read: %s. Where they are classes or splits, rename them without "
+            "the dot.",
+            *(printable(root / place), _some(hidden)),
+        )
+
+
+def _holds_images(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Return whether what is not hidden below a folder holds an image; a folder that cannot be read holds none."""
+    if not folder.is_dir() or (folder.is_symlink() and settings.get("links", "inside") != "anywhere"):
+        return False
+    try:
+        return any(_is_image_name(name) for name, _ in entries_below(str(folder)))
+    except OSError:
+        return False
+
+
+def _is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _warn_of_skipped(root: Path, skipped: Sequence[str]) -> None:

@@ -37,12 +37,15 @@ def collect(settings: Mapping[str, Any]) -> Collection:
     for name, number in SPLITS.items():
         labels = found.labels[found.split == number]
         if not len(labels):
-            raise UserError(f"{origin}: there is no image in the {name} split. Add images, or change test_fraction.")
+            # Of a class with two images or more, each split has one, whatever test_fraction is.
+            raise UserError(
+                f"{origin}: there is no image in the {name} split. Add images, so that each class has some in both."
+            )
         for label, title in enumerate(found.classes):
             if not (labels == label).any():
                 raise UserError(
-                    f"{origin}: the class {title!r} has no image in the {name} split. Add images of it, take the class "
-                    "away, or change test_fraction."
+                    f"{origin}: the class {title!r} has no image in the {name} split. Add images of it, or take the "
+                    "class away."
                 )
     for warning in weaknesses(found.labels[found.split == SPLITS["test"]], found.classes):
         log.warning("%s: %s", origin, warning)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import snakemake.workflow
+from snakemake.common import parse_key_value_arg
 from snakemake.exceptions import WorkflowError
 from snakemake.io import WILDCARD_REGEX, _IOFile, is_flagged
 from snakemake.logging import logger
@@ -93,7 +94,8 @@ class LedgerPersistence(FilePersistence):
         self._config = os.path.relpath([*map(str, self._workflow.configfiles), "the command line"][0])
         self._started: dict[Any, Any] = {}
         self._settled: dict[Any, bool] = {}
-        self._restored: dict[str, tuple[str, Path]] = {}
+        # By path: the SHA-256, where DVC's cache holds it, and why it is brought back.
+        self._restored: dict[str, tuple[str, Path, str]] = {}
         self._jobs_restored: list[Any] = []
         self._undetermined: set[Any] = set()
         self._locked = False
@@ -293,10 +295,11 @@ class LedgerPersistence(FilePersistence):
             }
             places = {path: (sha256, place) for path, (sha256, place) in wrong.items() if place is not None}
             if len(places) == len(wrong) and not self._conflict(job):
-                self._restored.update(places)
-                for path in places:
+                for path, (sha256, place) in places.items():
                     why = "held other bytes" if present[path] else "was not there"
-                    logger.info(f"{path} {why}: {'would be ' * self._workflow.dryrun}brought back from DVC's cache.")
+                    self._restored[path] = sha256, place, why
+                    if self._workflow.dryrun:
+                        logger.info(f"{path} {why}: would be brought back from DVC's cache.")
                 self._seen_by_snakemake(job, places)
                 self._jobs_restored.append(job)
                 if self._locked:
@@ -312,8 +315,13 @@ class LedgerPersistence(FilePersistence):
                 self._workflow.iocache.mtime[f] = Mtime(local=0.0)
 
     def _copy_back(self) -> None:
-        """Bring files back, once nobody else works here. What they replace is kept, if a job has written it."""
-        for path, (_, place) in self._restored.items():
+        """Bring files back, once nobody else works here, and say so. What they replace is kept if a job has written it.
+
+        Raises:
+            WorkflowError: Some cannot be brought back; the others have been.
+        """
+        failures = {}
+        for path, (_, place, why) in self._restored.items():
             content = self.contents.sha256(path)
             try:
                 for run in self.ledger.runs_of(path) if content else ():
@@ -322,14 +330,18 @@ class LedgerPersistence(FilePersistence):
                         store.keep(Path(path), kept)
                 store.bring_back(path, place)
             except OSError as error:
-                raise Error(
-                    f"{path} cannot be brought back from DVC's cache ({error.strerror or error}). Fix that, and "
-                    "give the same command again."
-                ) from None
+                failures[path] = f"{path} cannot be brought back from DVC's cache ({error.strerror or error})"
+            else:
+                logger.info(f"{path} {why}: brought back from DVC's cache.")
         self._restored.clear()
         for job in self._jobs_restored:
-            self._note_owner(job)
+            if not failures.keys() & set(map(str, job.output)):
+                self._note_owner(job)
         self._jobs_restored.clear()
+        if failures:
+            more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+            reasons = "; ".join(list(failures.values())[:3])
+            raise Error(f"{reasons}{more}. Fix that, and give the same command again.")
 
     # --- owners ------------------------------------------------------------------------------------------------------
 
@@ -653,6 +665,14 @@ def _by_bytes(is_newer: Callable[..., Any]) -> Callable[..., Any]:
 
     by_bytes.by_ledger = True  # type: ignore[attr-defined]
     return by_bytes
+
+
+def config_arguments(workflow: Any) -> list[tuple[str, str]]:
+    """Return the keys and values of `--config`, as they were written: Snakemake keeps no other trace of quotes.
+
+    Processes that Snakemake starts are given the same words.
+    """
+    return [parse_key_value_arg(argument, "--config:") for argument in workflow.config_settings.config_args]
 
 
 def files_of(
