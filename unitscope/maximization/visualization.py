@@ -342,8 +342,10 @@ def _scored(
     stored, seen = stored_and_seen(exact) if recipe.clamp else (exact, exact)
     start_seen = stored_and_seen(start)[1] if recipe.clamp else start
     with torch.no_grad():
+        # NumPy has no bfloat16, which a layer under autocast gives.
         (before, after), (_, at_start), unrounded = (
-            forward(images.contiguous(memory_format=torch.channels_last)) for images in (seen, start_seen, exact)
+            [value.float() for value in forward(images.contiguous(memory_format=torch.channels_last))]
+            for images in (seen, start_seen, exact)
         )
     values = {
         "images": stored.permute(0, 2, 3, 1).contiguous(),
