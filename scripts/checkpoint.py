@@ -27,6 +27,7 @@ from unitscope.networks.weights import (
     read_program,
     read_state_dict,
     shared_names,
+    with_versions,
     without,
 )
 from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
@@ -184,8 +185,8 @@ def with_new_head(
         return network
     state = taken(network, state, own, origin, settings["weights"])
     kept = "features." if settings["head"]["replaces"] == "classifier" else ""
-    state = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
-    load_weights(network, state, origin, fitted, options_of(settings))
+    values = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
+    load_weights(network, with_versions(values, state), origin, fitted, options_of(settings))
     return network
 
 

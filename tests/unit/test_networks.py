@@ -28,7 +28,7 @@ from unitscope.networks.building import (
     normalized,
     output_count,
 )
-from unitscope.networks.checkpoints import check_rebuilt, save_checkpoint
+from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
 from unitscope.networks.forms import arrange
 from unitscope.networks.normalization import network_of, outputs_of
 from unitscope.networks.sources import torchvision_weights
@@ -438,6 +438,41 @@ def test_lazy_layers_that_get_no_shape_are_named():
         build(settings(f"{__name__}:Lazy", "python", unused=True), (3, 8, 8), 4)
     with pytest.raises(UserError, match="Lazy does not accept 1 images of 2x2"):
         build(settings(f"{__name__}:Lazy", "python"), (3, 2, 2), 4)
+
+
+class Logarithmic(nn.Module):
+    """A module that takes the exponential of what files of its version 1, or of none, hold."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(0.2, 2, 4))
+
+    def _load_from_state_dict(self, state, prefix, versions, *rest):
+        if (versions.get("version") or 1) < 2:
+            state[f"{prefix}scale"] = state[f"{prefix}scale"].exp()
+        super()._load_from_state_dict(state, prefix, versions, *rest)
+
+    def forward(self, x):
+        return x * self.scale
+
+
+def logarithmic():
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 4), Logarithmic())
+
+
+def test_a_checkpoint_keeps_the_versions_of_modules(tmp_path):
+    network = settings(f"{__name__}:logarithmic", "python")
+    module = normalized(build(network, (3, 8, 8), 4), (3, 8, 8), ([0.3] * 3, [0.2] * 3), network, list("abcd")).eval()
+    description = {**described(network, (3, 8, 8), 4), "outputs": outputs_of(module).described()}
+    description["examples"] = torch.from_numpy(example_images(np.empty(0), (3, 8, 8)))
+    check_rebuilt(module, description)
+    for name in "ab":
+        save_checkpoint(tmp_path / f"{name}.pt", module, description)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    loaded, _ = load_checkpoint(tmp_path / "a.pt", python=network["model"])
+    assert torch.equal(loaded.get_submodule("2").scale, torch.linspace(0.2, 2, 4))
 
 
 class Counted(Residual):
