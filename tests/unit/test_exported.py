@@ -168,7 +168,7 @@ def test_tensors_of_a_program_are_made_where_its_weights_are():
 
 def test_a_program_for_one_number_of_images():
     assert read_exported(program(exported(Viewing())), SIZE)(torch.rand(4, *SIZE)).shape == (4, 3)
-    with pytest.raises(UserError, match="without dynamic_shapes"):
+    with pytest.raises(UserError, match="it was exported for 2 images alone, without dynamic_shapes"):
         read_exported(program(exported(Viewing(), dynamic=False)), SIZE)
 
 
@@ -178,8 +178,32 @@ def test_a_program_in_training_mode():
 
 
 def test_images_of_another_size(residual):
-    with pytest.raises(UserError, match=r"does not take 1 images of shape \(1, 8, 8\)"):
+    with pytest.raises(UserError, match=r"does not take 1 images of shape \(1, 8, 8\)") as error:
         read_exported(program(residual), (1, 8, 8))
+    assert "without dynamic_shapes" not in str(error.value)
+
+
+class Named(nn.Module):
+    """A convolution under two names, called by each."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.between, self.fc = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 3, 1), nn.Linear(6, 3)
+        self.b = self.a
+
+    def forward(self, x):
+        return self.fc(F.relu(self.b(self.between(F.relu(self.a(x))))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_module_with_two_names_is_a_layer_at_both_calls(strict, decomposed):
+    module = quiet(Named())
+    read = freeze(read_exported(program(exported(module, strict=strict, decomposed=decomposed)), SIZE))
+    images = torch.rand(4, *SIZE)
+    # A strict export knows that it is one module, as torch.fx does.
+    assert [tap.layer for tap in taps(read, SIZE)] == ["a", "between", "a-call2" if strict else "b", "fc"]
+    torch.testing.assert_close(read(images), module(images))
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.98])

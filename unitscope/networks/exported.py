@@ -352,17 +352,21 @@ class _Rebuilt:
         """Return a call of a module that holds the tensors `operands` under the names `own`; None where it cannot."""
         paths = [self.names.get(getattr(operand, "name", "")) for operand in operands]
         found = [(path, name) for path, name in zip(paths, own, strict=True) if path]
-        homes = {path.removesuffix(f".{name}") if path.endswith(f".{name}") else "" for path, name in found}
-        # Not where another module has borrowed the weights, as attention does.
         stack = list((node.meta.get("nn_module_stack") or {}).values())
-        if len(homes) != 1 or not stack or homes != {stack[-1][0]}:
+        home = stack[-1][0] if stack else ""
+        # Not where another module has borrowed the weights, as attention does.
+        if not home or not found or not all(self._same(path, f"{home}.{name}") for path, name in found):
             return None
-        (home,) = homes
         for path, name in found:
             tensor = self.tensors[path]
             setattr(module, name, nn.Parameter(tensor, False) if name in module._parameters else tensor)
         self._put(home, module)
         return self.graph.call_module(home, (self._value(node.args[0]),))  # type: ignore[arg-type]
+
+    def _same(self, path: str, other: str) -> bool:
+        """Return whether two paths lead to the same numbers, as where a module has two names: programs use one."""
+        one, two = self.tensors[path], self.tensors.get(other)
+        return path == other or (isinstance(two, Tensor) and one.dtype == two.dtype and torch.equal(one, two))
 
     def _put(self, path: str, value: Any) -> None:
         """Put a module or tensor to its path, if nothing is there."""
@@ -372,7 +376,13 @@ class _Rebuilt:
             if not hasattr(place, parent):
                 place.add_module(parent, nn.Module())
             place = getattr(place, parent)
-        if hasattr(place, name):
+        before = getattr(place, name, None)
+        if type(before) is nn.Module and isinstance(value, nn.Module):
+            # It holds what has been put into the module so far.
+            for inner, held in {**before._modules, **before._parameters, **before._buffers}.items():
+                if getattr(value, inner, None) is None:
+                    setattr(value, inner, held)
+        elif hasattr(place, name):
             return
         if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
             place.register_buffer(name, value)
@@ -498,15 +508,24 @@ def _checked_on(module: nn.Module, exported: Any, shape: Sequence[int]) -> nn.Mo
             returned = run(shape, images)
         except RuntimeError as error:
             mode = mode_to_set(shape, run).removesuffix(".")
+            only = _only_count(exported)
             raise _refusal(
-                f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)}); a program that was "
-                f"exported without dynamic_shapes takes one number of images alone{'.' * bool(mode)}{mode}"
+                f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)})"
+                f"{f'; it was exported for {only} images alone, without dynamic_shapes' if only else ''}"
+                f"{'.' * bool(mode)}{mode}"
             ) from error
         if not candidates(returned, images):
             raise _refusal(f"it does not give logits (images, classes) for {images} images")
     noise = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
     _check_rebuilt(module, exported, noise)
     return module
+
+
+def _only_count(exported: Any) -> int:
+    """Return the only number of images that a program was exported for; 0 if it is open, or not known."""
+    (name,) = exported.graph_signature.user_inputs
+    (shape,) = (node.meta["val"].shape for node in exported.graph.nodes if node.name == name)
+    return shape[0] if shape and isinstance(shape[0], int) else 0
 
 
 def _names(exported: Any) -> dict[str, str]:
