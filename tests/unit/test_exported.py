@@ -183,6 +183,16 @@ def test_images_of_another_size(residual):
     assert "without dynamic_shapes" not in str(error.value)
 
 
+def test_a_program_for_images_in_another_precision():
+    buffer = io.BytesIO()
+    sizes = ({0: torch.export.Dim("images")},)
+    images = torch.rand(2, *SIZE, dtype=torch.float64)
+    torch.export.save(torch.export.export(quiet(Residual()).double(), (images,), dynamic_shapes=sizes), buffer)
+    with pytest.raises(UserError, match=r"exported for images in float64, and gets float32\. ") as error:
+        read_exported(program(buffer.getvalue()), SIZE)
+    assert "without dynamic_shapes" not in str(error.value)
+
+
 class Adapted(nn.Linear):
     """A linear layer with a low-rank addition (LoRA)."""
 

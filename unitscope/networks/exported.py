@@ -561,10 +561,13 @@ def _checked_on(module: nn.Module, exported: Any, shape: Sequence[int]) -> nn.Mo
             returned = run(shape, images)
         except RuntimeError as error:
             mode = mode_to_set(shape, run).removesuffix(".")
-            only = _only_count(exported)
+            taken = _images_of(exported)
+            kind, count = str(taken.dtype).removeprefix("torch."), [*taken.shape, 0][0]
+            fixed = isinstance(count, int) and count > 0
             raise _refusal(
                 f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)})"
-                f"{f'; it was exported for {only} images alone, without dynamic_shapes' if only else ''}"
+                f"{f'; it was exported for images in {kind}, and gets float32' if kind != 'float32' else ''}"
+                f"{f'; it was exported for {count} images alone, without dynamic_shapes' if fixed else ''}"
                 f"{'.' * bool(mode)}{mode}"
             ) from error
         if not candidates(returned, images):
@@ -574,11 +577,11 @@ def _checked_on(module: nn.Module, exported: Any, shape: Sequence[int]) -> nn.Mo
     return module
 
 
-def _only_count(exported: Any) -> int:
-    """Return the only number of images that a program was exported for; 0 if it is open, or not known."""
+def _images_of(exported: Any) -> Tensor:
+    """Return what stands for the images that a program was exported for: their shape and type, without values."""
     (name,) = exported.graph_signature.user_inputs
-    (shape,) = (node.meta["val"].shape for node in exported.graph.nodes if node.name == name)
-    return shape[0] if shape and isinstance(shape[0], int) else 0
+    (images,) = (node.meta["val"] for node in exported.graph.nodes if node.name == name)
+    return images
 
 
 def _names(exported: Any) -> dict[str, str]:
