@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from unitscope.data import preprocessing
 from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
-from unitscope.networks.building import build, classifier, normalized, output_count
+from unitscope.networks.building import build, classifier, normalized, output_count, undone
 from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
 from unitscope.networks.normalization import OnPixels, outputs_of
 from unitscope.networks.outputs import named_outputs
@@ -27,6 +28,7 @@ from unitscope.networks.weights import (
     read_program,
     read_state_dict,
     shared_names,
+    with_versions,
     without,
 )
 from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
@@ -95,11 +97,13 @@ def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | 
     examples = example_images(np.empty(0) if dataset is None else dataset.examples(), shape)
     description["examples"] = torch.from_numpy(examples)
     images = devices.pixels(examples, next(module.parameters()).device)
-    check_repeats(module.eval(), images, settings["allow"])
-    faithful(module, images)
-    hold_against_rebuilt(module, description, settings)
-    if settings["outputs"] is None:
-        warn_of_probabilities(module, images)
+    python = settings["source"] == "python"
+    with undone(module, settings["weights"] is not None) if python else nullcontext():
+        check_repeats(module.eval(), images, settings["allow"])
+        faithful(module, images)
+        hold_against_rebuilt(module, description, settings)
+        if settings["outputs"] is None:
+            warn_of_probabilities(module, images)
 
 
 def hold_against_rebuilt(module: OnPixels, description: dict, settings: dict) -> None:
@@ -184,8 +188,8 @@ def with_new_head(
         return network
     state = taken(network, state, own, origin, settings["weights"])
     kept = "features." if settings["head"]["replaces"] == "classifier" else ""
-    state = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
-    load_weights(network, state, origin, fitted, options_of(settings))
+    values = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
+    load_weights(network, with_versions(values, state), origin, fitted, options_of(settings))
     return network
 
 

@@ -168,7 +168,7 @@ def test_tensors_of_a_program_are_made_where_its_weights_are():
 
 def test_a_program_for_one_number_of_images():
     assert read_exported(program(exported(Viewing())), SIZE)(torch.rand(4, *SIZE)).shape == (4, 3)
-    with pytest.raises(UserError, match="without dynamic_shapes"):
+    with pytest.raises(UserError, match="it was exported for 2 images alone, without dynamic_shapes"):
         read_exported(program(exported(Viewing(), dynamic=False)), SIZE)
 
 
@@ -178,8 +178,114 @@ def test_a_program_in_training_mode():
 
 
 def test_images_of_another_size(residual):
-    with pytest.raises(UserError, match=r"does not take 1 images of shape \(1, 8, 8\)"):
+    with pytest.raises(UserError, match=r"does not take 1 images of shape \(1, 8, 8\)") as error:
         read_exported(program(residual), (1, 8, 8))
+    assert "without dynamic_shapes" not in str(error.value)
+
+
+def test_a_program_for_images_in_another_precision():
+    buffer = io.BytesIO()
+    sizes = ({0: torch.export.Dim("images")},)
+    images = torch.rand(2, *SIZE, dtype=torch.float64)
+    torch.export.save(torch.export.export(quiet(Residual()).double(), (images,), dynamic_shapes=sizes), buffer)
+    with pytest.raises(UserError, match=r"exported for images in float64, and gets float32\. ") as error:
+        read_exported(program(buffer.getvalue()), SIZE)
+    assert "without dynamic_shapes" not in str(error.value)
+
+
+class Adapted(nn.Linear):
+    """A linear layer with a low-rank addition (LoRA)."""
+
+    def __init__(self, first):
+        super().__init__(12, 6)
+        self.a, self.b, self.first = nn.Linear(12, 2, bias=False), nn.Linear(2, 6, bias=False), first
+
+    def forward(self, x):
+        # The order of calls is the order of a program.
+        added = self.b(self.a(x)) if self.first else 0
+        return super().forward(x) + (added if self.first else torch.tanh(self.b(self.a(x))))
+
+
+class Activated(nn.Conv2d):
+    """A convolution with an element-wise operation of its own."""
+
+    def __init__(self, bend):
+        super().__init__(3, 3, 3)
+        self.bend = bend
+
+    def forward(self, x):
+        return self.bend(super().forward(x))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize(
+    ("conv", "linear"),
+    [
+        (partial(Activated, nn.ReLU(inplace=True)), partial(Adapted, True)),
+        (partial(Activated, torch.tanh), partial(Adapted, False)),
+        (partial(Activated, nn.Identity()), partial(nn.Linear, 12, 6)),
+    ],
+)
+def test_a_layer_of_a_class_made_from_torchs_own_gives_what_the_whole_gives(conv, linear, decomposed):
+    parts = [conv(), nn.ReLU(), nn.MaxPool2d(3), nn.Flatten(), linear(), nn.ReLU(), nn.Linear(6, 3)]
+    module = quiet(nn.Sequential(*parts))
+    read = freeze(read_exported(program(exported(module, decomposed=decomposed)), SIZE))
+    images, values = torch.rand(4, *SIZE), {}
+    for path in ("0", "4"):
+        module.get_submodule(path).register_forward_hook(
+            lambda _, __, out, path=path: values.update({path: out.clone()})
+        )
+    faithful(read, images)
+    torch.testing.assert_close(read(images), module(images))
+    assert {"0", "4", "6"} <= {tap.layer for tap in taps(read, SIZE)}
+    for path, value in values.items():
+        _, after = prefix(read, path, "mean")(images)
+        mean = partial(torch.mean, dim=(2, 3)) if value.dim() == 4 else torch.clone
+        torch.testing.assert_close(after, mean(F.relu(value)))
+
+
+class Summed(nn.Module):
+    """Sums all values that a convolution gives."""
+
+    def __init__(self, bend):
+        super().__init__()
+        self.conv, self.fc = Activated(bend), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(sum(value.flatten(2).mean(2) for value in self.conv(x)))
+
+
+@pytest.mark.parametrize("bend", [lambda x: (torch.tanh(x), torch.cos(x)), lambda x: x.flatten(2)[None]])
+def test_a_layer_without_one_output_is_left_out_and_said(bend, caplog):
+    module = quiet(Summed(bend))
+    read = freeze(read_exported(program(exported(module)), SIZE))
+    assert [tap.layer for tap in taps(read, SIZE)] == ["fc"]
+    assert "conv is no layer of the exported program" in caplog.text
+    images = torch.rand(4, *SIZE)
+    torch.testing.assert_close(read(images), module(images))
+
+
+class Named(nn.Module):
+    """A convolution under two names, called by each."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.between, self.fc = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 3, 1), nn.Linear(6, 3)
+        self.b = self.a
+
+    def forward(self, x):
+        return self.fc(F.relu(self.b(self.between(F.relu(self.a(x))))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_module_with_two_names_is_a_layer_at_both_calls(strict, decomposed):
+    module = quiet(Named())
+    read = freeze(read_exported(program(exported(module, strict=strict, decomposed=decomposed)), SIZE))
+    images = torch.rand(4, *SIZE)
+    # A strict export knows that it is one module, as torch.fx does.
+    assert [tap.layer for tap in taps(read, SIZE)] == ["a", "between", "a-call2" if strict else "b", "fc"]
+    torch.testing.assert_close(read(images), module(images))
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.98])

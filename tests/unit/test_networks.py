@@ -1,6 +1,7 @@
 """Networks: architectures, weights from elsewhere, checkpoints, and what is refused."""
 
 import hashlib
+import importlib.util
 import io
 import os
 import subprocess
@@ -27,8 +28,9 @@ from unitscope.networks.building import (
     freeze,
     normalized,
     output_count,
+    undone,
 )
-from unitscope.networks.checkpoints import check_rebuilt, save_checkpoint
+from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
 from unitscope.networks.forms import arrange
 from unitscope.networks.normalization import network_of, outputs_of
 from unitscope.networks.sources import torchvision_weights
@@ -438,6 +440,105 @@ def test_lazy_layers_that_get_no_shape_are_named():
         build(settings(f"{__name__}:Lazy", "python", unused=True), (3, 8, 8), 4)
     with pytest.raises(UserError, match="Lazy does not accept 1 images of 2x2"):
         build(settings(f"{__name__}:Lazy", "python"), (3, 2, 2), 4)
+
+
+class ActNorm(nn.Module):
+    """A layer that takes scale and offset from its first images, in eval mode as well."""
+
+    def __init__(self, buffer):
+        super().__init__()
+        self.scale, self.offset = nn.Parameter(torch.ones(4)), nn.Parameter(torch.zeros(4))
+        if buffer:
+            self.register_buffer("done", torch.tensor(False))
+        else:
+            self.done = False
+
+    def forward(self, x):
+        if not self.done:
+            with torch.no_grad():
+                self.offset.copy_(-x.mean((0, 2, 3)))
+                self.scale.copy_(1 / (x.std((0, 2, 3)) + 1e-6))
+            self.done = torch.ones_like(self.done) if isinstance(self.done, torch.Tensor) else True
+        return (x + self.offset[:, None, None]) * self.scale[:, None, None]
+
+
+def act_norm(buffer=True):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), ActNorm(buffer), nn.Flatten(), nn.Linear(144, 4))
+
+
+def test_the_first_images_that_a_network_is_initialized_from_are_of_the_data_set():
+    network = settings(f"{__name__}:act_norm", "python")
+    scales, images = ([0.5] * 3, [0.5] * 3), torch.rand(4, 3, 8, 8)
+    module = normalized(build(network, (3, 8, 8), 4), (3, 8, 8), scales, network, list("abcd"))
+    part = module.get_submodule("1")
+    with undone(module):
+        module(images)
+        assert part.done and not torch.equal(part.scale, torch.ones(4))
+    assert not part.done and torch.equal(part.scale, torch.ones(4)) and torch.equal(part.offset, torch.zeros(4))
+    message = r"parameter 1\.scale of Sequential changes.*not the one of its weights"
+    with pytest.raises(UserError, match=message), undone(module, trained=True):
+        module(images)
+    with undone(module, trained=True):
+        module(images)
+    with pytest.raises(UserError, match=r"1\.scale of Sequential is initialized.*1\.done.*register_buffer\('done'"):
+        build({**network, "options": {"buffer": False}}, (3, 8, 8), 4)
+
+
+def test_the_job_of_the_checkpoint_initializes_by_no_image_of_its_checks():
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    network = settings(f"{__name__}:act_norm", "python") | {"allow": [], "outputs": None, "weights": None}
+    module = normalized(build(network, (3, 8, 8), 4), (3, 8, 8), ([0.3] * 3, [0.2] * 3), network, list("abcd"))
+    description = {**described(network, (3, 8, 8), 4), "outputs": outputs_of(module).described()}
+    script.hold_against_itself(module, description, None, network)
+    assert not module.get_submodule("1").done
+    with pytest.raises(UserError, match=r"1\.scale of Sequential changes"):
+        script.hold_against_itself(module, description, None, {**network, "weights": {"file": "x.pt"}})
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_precision_that_images_have_not_is_named(dtype):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 4)).to(dtype)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(UserError, match=rf"weights are {name}.*module\.float\(\).*x\.to\(torch\.{name}\)") as error:
+        normalized(module, (3, 8, 8), ([0.5] * 3, [0.5] * 3), settings("x", "python"), list("abcd"))
+    assert "data set" not in str(error.value)
+
+
+class Logarithmic(nn.Module):
+    """A module that takes the exponential of what files of its version 1, or of none, hold."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(0.2, 2, 4))
+
+    def _load_from_state_dict(self, state, prefix, versions, *rest):
+        if (versions.get("version") or 1) < 2:
+            state[f"{prefix}scale"] = state[f"{prefix}scale"].exp()
+        super()._load_from_state_dict(state, prefix, versions, *rest)
+
+    def forward(self, x):
+        return x * self.scale
+
+
+def logarithmic():
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 4), Logarithmic())
+
+
+def test_a_checkpoint_keeps_the_versions_of_modules(tmp_path):
+    network = settings(f"{__name__}:logarithmic", "python")
+    module = normalized(build(network, (3, 8, 8), 4), (3, 8, 8), ([0.3] * 3, [0.2] * 3), network, list("abcd")).eval()
+    description = {**described(network, (3, 8, 8), 4), "outputs": outputs_of(module).described()}
+    description["examples"] = torch.from_numpy(example_images(np.empty(0), (3, 8, 8)))
+    check_rebuilt(module, description)
+    for name in "ab":
+        save_checkpoint(tmp_path / f"{name}.pt", module, description)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    loaded, _ = load_checkpoint(tmp_path / "a.pt", python=network["model"])
+    assert torch.equal(loaded.get_submodule("2").scale, torch.linspace(0.2, 2, 4))
 
 
 class Counted(Residual):

@@ -426,3 +426,27 @@ def test_images_are_made_though_gradients_are_switched_off():
     expected = made()
     with torch.no_grad():
         assert same(made(), expected)
+
+
+class HalfInside(nn.Module):
+    """A network that computes its convolution in bfloat16 and its logits in float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            x = torch.relu(self.conv(x)).mean((2, 3))
+        return self.fc(x.float())
+
+
+@pytest.mark.parametrize("objective", ["am", "iam", "iam_z"])
+def test_a_layer_in_bfloat16_gets_its_images(objective):
+    scale = (np.ones(4, np.float32), np.ones(4, np.float32)) if objective == "iam_z" else None
+    module = quiet(HalfInside())
+    found = made(replace(FEW, objective=objective), layer="conv", module=module, scale=scale)
+    values = vars(found)
+    assert {values[name].dtype.name for name in ("responses", "preactivations", "objective")} == {"float32"}
+    pixels = torch.from_numpy(found.images[0]).permute(0, 3, 1, 2).float() / 255
+    np.testing.assert_array_equal(found.responses[0], prefix(module, "conv", "mean")(pixels)[1].float().numpy())

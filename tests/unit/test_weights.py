@@ -187,3 +187,121 @@ def test_a_function_may_return_a_wrapped_network(kind):
     assert type(module) is Residual
     load_weights(module, aligned(prefixed(STATE, "module."), list(module.state_dict()), "x.pt"), "x.pt")
     assert torch.equal(module.conv1.weight, STATE["conv1.weight"])
+
+
+class Versioned(torch.nn.Module):
+    """A module whose files of version 1 hold the logarithm of its scale, and keep an older order of operations."""
+
+    _version = 2
+
+    def __init__(self, renamed=False):
+        super().__init__()
+        self.scale, self.older, self.renamed = torch.nn.Parameter(torch.linspace(0.2, 2, 4)), False, renamed
+
+    def _load_from_state_dict(self, state, prefix, versions, *rest):
+        self.older = (versions.get("version") or 1) < 2
+        if self.older:
+            state[f"{prefix}scale"] = state.pop(f"{prefix}{'log_scale' if self.renamed else 'scale'}").exp()
+        super()._load_from_state_dict(state, prefix, versions, *rest)
+
+    def forward(self, x):
+        return (torch.tanh(x) if self.older else x) * self.scale
+
+
+def versioned(renamed=False):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 4), Versioned(renamed))
+
+
+def stored(tmp_path, state, module, prefix=None):
+    """Put a state dict into a network by way of a file."""
+    found = aligned(read_state_dict(*saved(tmp_path / "x.pt", state)), list(module.state_dict()), "x.pt", prefix)
+    load_weights(module, without(found, [], "x.pt"), "x.pt")
+    return module
+
+
+@pytest.mark.parametrize("prefix", [None, "module."])
+@pytest.mark.parametrize("renamed", [False, True])
+@pytest.mark.parametrize("version", [1, 2])
+def test_modules_read_a_file_by_its_versions(tmp_path, prefix, renamed, version):
+    source = versioned()
+    state = (torch.nn.DataParallel(source) if prefix else source).state_dict()
+    if version == 1:
+        place = f"{prefix or ''}2"
+        state._metadata[place]["version"] = 1
+        state[f"{place}.{'log_scale' if renamed else 'scale'}"] = state.pop(f"{place}.scale").log()
+        source[2].older = True
+    images = torch.rand(2, 3, 2, 2)
+    found = stored(tmp_path, state, versioned(renamed), prefix)
+    torch.testing.assert_close(found(images), source(images))
+    if not prefix:
+        plain = versioned(renamed)
+        plain.load_state_dict(torch.load(tmp_path / "x.pt", weights_only=True))
+        assert torch.equal(plain(images), found(images))
+
+
+def test_a_file_without_versions_is_read_as_torch_does(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors.torch.save(versioned().state_dict()))
+    module, plain = versioned(), versioned()
+    load_weights(module, read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest()), "x")
+    plain.load_state_dict(safetensors.torch.load_file(path))
+    assert module[2].older and torch.equal(module[2].scale, plain[2].scale)
+
+
+def test_a_shape_that_a_module_converts_is_taken():
+    class Transposed(torch.nn.Linear):
+        def _load_from_state_dict(self, state, prefix, *rest):
+            state[f"{prefix}weight"] = state[f"{prefix}weight"].reshape(self.weight.shape)
+            super()._load_from_state_dict(state, prefix, *rest)
+
+    module, weight = torch.nn.Sequential(Transposed(3, 2)), torch.rand(2, 3, 1, 1)
+    load_weights(module, {"0.weight": weight, "0.bias": torch.zeros(2)}, "x.pt")
+    assert torch.equal(module[0].weight, weight[..., 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value.to_sparse(), r"x\.pt: fc\.weight is sparse .*state\['fc\.weight'\]\.to_dense\(\)"),
+        (lambda value: value.to_sparse_csr(), r"fc\.weight is sparse .*to_dense"),
+        (lambda value: value.to("meta"), r"x\.pt: fc\.weight is on the meta device and holds no values"),
+        (lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), r"is quantized .*dequantize\(\)"),
+        (lambda value: value.to(torch.complex64), r"holds complex numbers .*the network's are real"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:torch.quantize_per_tensor")
+def test_tensors_that_hold_no_plain_numbers_are_named(change, message):
+    with pytest.raises(UserError, match=message):
+        load_weights(Residual(), {**STATE, "fc.weight": change(STATE["fc.weight"])}, "x.pt")
+
+
+def test_integers_in_the_place_of_weights_are_said(caplog):
+    load_weights(Residual(), {**STATE, "fc.weight": (STATE["fc.weight"] * 400).to(torch.int8)}, "x.pt")
+    assert "x.pt: fc.weight holds numbers of the type torch.int8" in caplog.text
+    caplog.clear()
+    load_weights(Residual(), STATE, "x.pt")
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_one_tensor_under_two_names_stays_one(device, caplog):
+    with torch.device(device):
+        module = Tied()
+    own = Tied()
+    state = {**own.state_dict(), "conv3.weight": own.conv3.weight + 1}
+    load_weights(module, state, "x.pt")
+    assert "x.pt holds different values for conv1.weight and conv3.weight" in caplog.text
+    own.load_state_dict(state)
+    for path in ("conv1", "conv3"):
+        assert torch.equal(module.get_submodule(path).weight, own.get_submodule(path).weight)
+    assert module.conv1.weight is module.conv3.weight or device == "meta"
+    caplog.clear()
+    load_weights(module, own.state_dict(), "x.pt")
+    assert not caplog.text
+
+
+def test_a_buffer_that_is_expanded_takes_its_values():
+    module = Residual()
+    module.register_buffer("mask", torch.ones(1).expand(3))
+    load_weights(module, {**STATE, "mask": torch.arange(3.0)}, "x.pt")
+    assert torch.equal(module.mask, torch.arange(3.0))

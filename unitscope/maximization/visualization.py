@@ -342,8 +342,10 @@ def _scored(
     stored, seen = stored_and_seen(exact) if recipe.clamp else (exact, exact)
     start_seen = stored_and_seen(start)[1] if recipe.clamp else start
     with torch.no_grad():
-        (before, after), (_, at_start), unrounded = (
-            forward(images.contiguous(memory_format=torch.channels_last)) for images in (seen, start_seen, exact)
+        # NumPy has no bfloat16, which a layer under autocast gives.
+        (before, after), (_, at_start), (before_exact, after_exact) = (
+            [value.float() for value in forward(images.contiguous(memory_format=torch.channels_last))]
+            for images in (seen, start_seen, exact)
         )
     values = {
         "images": stored.permute(0, 2, 3, 1).contiguous(),
@@ -351,7 +353,7 @@ def _scored(
         "start_responses": at_start,
         "preactivations": before,
         "objective": objective(recipe.objective, before, after, targets, scale, recipe.target),
-        "rounding": _ahead(recipe, before, after, targets) - _ahead(recipe, *unrounded, targets),
+        "rounding": _ahead(recipe, before, after, targets) - _ahead(recipe, before_exact, after_exact, targets),
     }
     return {name: value.cpu().numpy() for name, value in values.items()}
 

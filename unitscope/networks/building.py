@@ -3,8 +3,9 @@
 What trains them is in `unitscope.networks.training`, and what keeps them in `unitscope.networks.checkpoints`.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,7 +17,7 @@ from unitscope.data.preprocessing import mode_to_set
 from unitscope.errors import UserError
 from unitscope.networks.architectures import Headed
 from unitscope.networks.forms import arrange
-from unitscope.networks.normalization import OnPixels
+from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import Outputs, candidates, find_outputs
 from unitscope.networks.sources import make, options_of
 from unitscope.networks.weights import checked_state
@@ -39,7 +40,8 @@ def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn
         torch.manual_seed(settings.get("seed") or 0)
         module = make(settings, shape, classes)
         if settings["source"] == "python":
-            _complete(module, shape)
+            with undone(module):
+                _complete(module, shape)
         if head is None:
             return module
         if head["replaces"] == "classifier":
@@ -56,8 +58,7 @@ def _complete(module: nn.Module, shape: Sequence[int]) -> None:
     training = module.training
 
     def lazy() -> list[str]:
-        tensors = chain(module.named_parameters(), module.named_buffers())
-        return [name for name, tensor in tensors if is_lazy(tensor)]
+        return [name for name, tensor in _tensors(module) if is_lazy(tensor)]
 
     # Others that do not accept the images are told so where their outputs are looked at.
     with nullcontext() if lazy() else suppress(UserError):
@@ -68,6 +69,68 @@ def _complete(module: nn.Module, shape: Sequence[int]) -> None:
             "not use it. Remove that module, or give its sizes."
         )
     module.train(training)
+
+
+@contextmanager
+def undone(module: nn.Module, trained: bool = False) -> Iterator[None]:
+    """Undo what passes within the block change in the tensors of a network, so that the data come first.
+
+    Some networks take scale and offset of a layer from the first images that they get, in eval mode as well, and note
+    in a buffer that they have (ActNorm: Kingma and Dhariwal 2018, "Glow"). These should be images of the data set,
+    not those on which shapes and forms are tried.
+
+    Args:
+        module: The network. Parameters and buffers that the passes add, or give their shapes, stay.
+        trained: Whether its weights are trained, so that none may change.
+
+    Raises:
+        UserError: A parameter of trained weights changes; or one changes together with an attribute that is no buffer,
+            which no checkpoint keeps.
+    """
+    before = {name: tensor.detach().clone() for name, tensor in _tensors(module) if not is_lazy(tensor)}
+    flags = _flags(module)
+    yield
+    name = type(network_of(module)).__name__
+    parameters = {key for key, _ in module.named_parameters()}
+    turned = [flag for flag, value in _flags(module).items() if flags.get(flag, value) != value]
+    for key, tensor in list(_tensors(module)):
+        old = before.get(key)
+        if (
+            old is None
+            or old.is_meta
+            or old.shape != tensor.shape
+            or bool(torch.isclose(old, tensor, 0, 0, equal_nan=True).all())
+        ):
+            continue
+        if key in parameters and trained:
+            raise UserError(
+                f"The parameter {key} of {name} changes when images pass in eval mode, so that the network is not the "
+                "one of its weights. If it is initialized from its first images, the file has to hold that this is "
+                "done, as a buffer; else change parameters only while self.training is true."
+            )
+        if key in parameters and turned:
+            raise UserError(
+                f"The parameter {key} of {name} is initialized from the first images, and {turned[0]}, which notes "
+                "that this is done, is no buffer: the network would be initialized again whenever it is loaded. "
+                "Register it: "
+                f"self.register_buffer({turned[0].rpartition('.')[2]!r}, torch.tensor(False))."
+            )
+        with torch.no_grad():
+            tensor.copy_(old)
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return chain(module.named_parameters(), module.named_buffers())
+
+
+def _flags(module: nn.Module) -> dict[str, Any]:
+    """Return the attributes of all parts, by path, that are true or false, 0 or 1, but for their modes."""
+    return {
+        f"{path}.{key}" if path else key: value
+        for path, part in module.named_modules()
+        for key, value in vars(part).items()
+        if isinstance(value, int) and value in (0, 1) and key != "training"
+    }
 
 
 def _headed(model: str, module: nn.Module, shape: Sequence[int], classes: int) -> Headed:
@@ -155,36 +218,62 @@ def normalized(
             f"networks.NAME.normalization: mean is {list(mean)}, std is {list(std)}; the images have {shape[0]} "
             "channels and need a mean and a standard deviation above 0 for each."
         )
-    try:
-        returned = _on_grey(network, shape, 2)
-    except UserError as error:
-        sizes = [name for name in ("image_size", "img_size") if name in options_of(settings)]
-        raise UserError(
-            f"{error} {f'Set options: {{{sizes[0]}: {shape[1]}}}, or give' if sizes else 'Give'} the data "
-            "set the size and channels that the network takes."
-        ) from error
+    with undone(network) if settings.get("source") == "python" else nullcontext():
+        returned = _on_grey(network, shape, 2, settings)
     # Here, not after hours of training.
     checked_state(network)
     outputs = find_outputs(returned, 2, classes, settings, "networks.NAME")
     return accept_pixels(network, mean, std, outputs)
 
 
-def _on_grey(module: nn.Module, shape: Sequence[int], images: int = 1) -> Any:
-    """Return what a network puts out for grey images."""
+def _on_grey(
+    module: nn.Module, shape: Sequence[int], images: int = 1, settings: Mapping[str, Any] | None = None
+) -> Any:
+    """Return what a network puts out for grey images; by its settings, if given, a cure is named where it does not."""
     device = next((parameter.device for parameter in module.parameters()), None)
 
-    def run(shape: Sequence[int]) -> Any:
+    def run(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Any:
         with torch.no_grad():
-            return module.eval()(torch.zeros(images, *shape, device=device))
+            return module.eval()(torch.zeros(images, *shape, device=device, dtype=dtype))
 
     try:
         return run(shape)
     except Exception as error:
         # A network of the user's own may raise anything.
+        cure = _precision_to_set(module, partial(run, shape)) or mode_to_set(shape, run) + _size_to_set(settings, shape)
         raise UserError(
             f"{type(module).__name__} does not accept {images} images of {shape[1]}x{shape[2]} pixels with {shape[0]} "
-            f"channels: {type(error).__name__}: {error}.{mode_to_set(shape, run)}"
+            f"channels: {type(error).__name__}: {error}.{cure}"
         ) from error
+
+
+def _size_to_set(settings: Mapping[str, Any] | None, shape: Sequence[int]) -> str:
+    """Return the sentence that names what sets the size of images, for a network of these settings."""
+    if settings is None:
+        return ""
+    sizes = [name for name in ("image_size", "img_size") if name in options_of(settings)]
+    return (
+        f" {f'Set options: {{{sizes[0]}: {shape[1]}}}, or give' if sizes else 'Give'} the data set the size and "
+        "channels that the network takes."
+    )
+
+
+def _precision_to_set(module: nn.Module, run: Callable[[torch.dtype], Any]) -> str:
+    """Return the sentence that names the precision in which a network accepts images; empty if that is not the cause.
+
+    Args:
+        module: The network, which refuses images in float32.
+        run: Runs it on images of a precision; may raise anything.
+    """
+    for dtype in {tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()} - {torch.float32}:
+        with suppress(Exception):
+            run(dtype)
+            name = str(dtype).removeprefix("torch.")
+            return (
+                f" Its weights are {name}, and images come in float32: return the network as module.float(), or "
+                f"convert the images in its forward pass (x.to(torch.{name}))."
+            )
+    return ""
 
 
 def accept_pixels(

@@ -16,7 +16,14 @@ from unitscope.networks.building import accept_pixels, build, freeze
 from unitscope.networks.forms import arrange, close, in_layout
 from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import outputs_from
-from unitscope.networks.weights import checked_state, content_of, is_state_dict, load_plain, load_weights
+from unitscope.networks.weights import (
+    checked_state,
+    content_of,
+    is_state_dict,
+    load_plain,
+    load_weights,
+    with_versions,
+)
 from unitscope.randomness import generator
 from unitscope.runtime.console import log
 from unitscope.runtime.devices import pixels
@@ -54,12 +61,15 @@ def save_checkpoint(path: Path, module: nn.Module, description: Mapping[str, Any
     arrays = {key: value for key, value in description.items() if isinstance(value, Tensor)}
     # Cloned into one layout of memory, and the description read anew: pickle also writes down strides, and which of
     # equal texts are the same object.
-    state = {
+    own = checked_state(module)
+    values = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         if isinstance(value, Tensor)
         else json.loads(json.dumps(value))
-        for key, value in checked_state(module).items()
+        for key, value in own.items()
     }
+    state: Any = with_versions(values, own)
+    state._metadata = json.loads(json.dumps(state._metadata))
     described = {key: value for key, value in description.items() if key not in arrays}
     # After the state was copied: a forward pass may change it.
     if repeats and "examples" in arrays and (logits := _kept_logits(module, arrays["examples"])) is not None:
@@ -122,8 +132,8 @@ def check_rebuilt(module: OnPixels, description: Mapping[str, Any]) -> None:
     state = copy.deepcopy(checked_state(module))
     logits = _kept_logits(module, description["examples"])
     rebuilt = _rebuilt(description)
-    state = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in state.items()}
-    load_weights(rebuilt, state, f"The network {name}")
+    values = {key: value.cpu() if isinstance(value, Tensor) else value for key, value in state.items()}
+    load_weights(rebuilt, with_versions(values, state), f"The network {name}")
     outputs = outputs_from(description["outputs"])
     opened = accept_pixels(rebuilt, description["mean"], description["std"], outputs).eval()
     if logits is not None:

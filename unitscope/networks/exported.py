@@ -22,6 +22,7 @@ from unitscope.data.preprocessing import mode_to_set
 from unitscope.errors import UserError
 from unitscope.networks.forms import close
 from unitscope.networks.outputs import candidates, tensors_in
+from unitscope.runtime.console import log
 
 _RECORDS = re.compile(
     r"archive_format|archive_version|byteorder|\.data/[a-z_]+|\.format_version|\.storage_alignment|models/model\.json"
@@ -257,11 +258,14 @@ class _Rebuilt:
         flat.output(_inline(exported.graph_module, flat, {}))
         # What is computed from the images.
         self.of_images: set[fx.Node] = set()
+        self.ends: dict[fx.Node, str] = {}
         for node in flat.nodes:
             given = node.op == "placeholder" and node.name not in self.names
             if given or self.of_images.intersection(node.all_input_nodes):
                 self.of_images.add(node)
             self._add(node)
+            if node in self.ends:
+                self.values[node] = self.graph.call_module(self.ends[node], (self.values[node],))
 
     def module(self) -> nn.Module:
         """Return the whole."""
@@ -352,17 +356,33 @@ class _Rebuilt:
         """Return a call of a module that holds the tensors `operands` under the names `own`; None where it cannot."""
         paths = [self.names.get(getattr(operand, "name", "")) for operand in operands]
         found = [(path, name) for path, name in zip(paths, own, strict=True) if path]
-        homes = {path.removesuffix(f".{name}") if path.endswith(f".{name}") else "" for path, name in found}
-        # Not where another module has borrowed the weights, as attention does.
         stack = list((node.meta.get("nn_module_stack") or {}).values())
-        if len(homes) != 1 or not stack or homes != {stack[-1][0]}:
+        home = stack[-1][0] if stack else ""
+        # Not where another module has borrowed the weights, as attention does.
+        if not home or not found or not all(self._same(path, f"{home}.{name}") for path, name in found):
             return None
-        (home,) = homes
         for path, name in found:
             tensor = self.tensors[path]
             setattr(module, name, nn.Parameter(tensor, False) if name in module._parameters else tensor)
+        end = node if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) else _end(node)
+        if end is not node:
+            # A class made from torch's own, which computes more: its layer is what the whole gives.
+            if end is None:
+                log.warning(
+                    "%s is no layer of the exported program: no single operation gives its units' values.", home
+                )
+                return None
+            module.__class__ = _WHOLES[type(module)]
+            self.ends[end] = home
+            self._put(home, module)
+            return None
         self._put(home, module)
         return self.graph.call_module(home, (self._value(node.args[0]),))  # type: ignore[arg-type]
+
+    def _same(self, path: str, other: str) -> bool:
+        """Return whether two paths lead to the same numbers, as where a module has two names: programs use one."""
+        one, two = self.tensors[path], self.tensors.get(other)
+        return path == other or (isinstance(two, Tensor) and one.dtype == two.dtype and torch.equal(one, two))
 
     def _put(self, path: str, value: Any) -> None:
         """Put a module or tensor to its path, if nothing is there."""
@@ -372,12 +392,55 @@ class _Rebuilt:
             if not hasattr(place, parent):
                 place.add_module(parent, nn.Module())
             place = getattr(place, parent)
-        if hasattr(place, name):
+        before = getattr(place, name, None)
+        if type(before) is nn.Module and isinstance(value, nn.Module):
+            # It holds what has been put into the module so far.
+            for inner, held in {**before._modules, **before._parameters, **before._buffers}.items():
+                if getattr(value, inner, None) is None:
+                    setattr(value, inner, held)
+        elif hasattr(place, name):
             return
         if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
             place.register_buffer(name, value)
         else:
             setattr(place, name, value)
+
+
+class _WholeConvolution(nn.Conv2d):
+    """Stands where a module made from a convolution has given its output, which the graph has computed."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return a copy of the output: a nonlinearity that follows may be computed in place."""
+        return images.clone()
+
+
+class _WholeLinear(nn.Linear):
+    """The same for one made from a linear layer."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return a copy of the output."""
+        return images.clone()
+
+
+_WHOLES = {nn.Conv2d: _WholeConvolution, nn.Linear: _WholeLinear}
+
+
+def _end(node: fx.Node) -> fx.Node | None:
+    """Return what gives the output of the module that a layer is called in; None if no operation gives a layer's."""
+    scope, (_, kind) = list(node.meta["nn_module_stack"].items())[-1]
+    if re.match(r"(<class ')?torch\.nn\.", str(kind)):
+        return node
+    inside = {each for each in node.graph.nodes if scope in (each.meta.get("nn_module_stack") or {})}
+    ends = [each for each in inside if set(each.users) - inside]
+    # What is changed in place leaves by its old name.
+    changed = ends == [node] and any(_operator(user)[0].endswith("_") for user in node.users if user in inside)
+    return ends[0] if len(ends) == 1 and not changed and _units(ends[0], node) == _units(node, node) else None
+
+
+def _units(node: fx.Node, layer: fx.Node) -> tuple[int, Any] | None:
+    """Return the number of axes of a value, and the length of the one that has the units of a layer."""
+    value, axis = node.meta.get("val"), -1 if _operator(layer)[0] == "linear" else 1
+    return (value.dim(), value.shape[axis]) if isinstance(value, Tensor) and value.dim() > 1 else None
 
 
 def _convolution(rebuilt: _Rebuilt, node: fx.Node, overload: str) -> fx.Node | None:
@@ -498,15 +561,27 @@ def _checked_on(module: nn.Module, exported: Any, shape: Sequence[int]) -> nn.Mo
             returned = run(shape, images)
         except RuntimeError as error:
             mode = mode_to_set(shape, run).removesuffix(".")
+            taken = _images_of(exported)
+            kind, count = str(taken.dtype).removeprefix("torch."), [*taken.shape, 0][0]
+            fixed = isinstance(count, int) and count > 0
             raise _refusal(
-                f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)}); a program that was "
-                f"exported without dynamic_shapes takes one number of images alone{'.' * bool(mode)}{mode}"
+                f"it does not take {images} images of shape {tuple(shape)} ({_first_line(error)})"
+                f"{f'; it was exported for images in {kind}, and gets float32' if kind != 'float32' else ''}"
+                f"{f'; it was exported for {count} images alone, without dynamic_shapes' if fixed else ''}"
+                f"{'.' * bool(mode)}{mode}"
             ) from error
         if not candidates(returned, images):
             raise _refusal(f"it does not give logits (images, classes) for {images} images")
     noise = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
     _check_rebuilt(module, exported, noise)
     return module
+
+
+def _images_of(exported: Any) -> Tensor:
+    """Return what stands for the images that a program was exported for: their shape and type, without values."""
+    (name,) = exported.graph_signature.user_inputs
+    (images,) = (node.meta["val"] for node in exported.graph.nodes if node.name == name)
+    return images
 
 
 def _names(exported: Any) -> dict[str, str]:

@@ -232,7 +232,7 @@ def torchvision_weights(model: str, name: str) -> Pretrained:
             f"torchvision could not download the weights {name} of {model} ({error}). Without a network, put the file "
             f"{weights.url} at {target}."
         ) from error
-    return dict(state), list(transforms.mean), list(transforms.std), list(weights.meta["categories"])
+    return state, list(transforms.mean), list(transforms.std), list(weights.meta["categories"])
 
 
 def timm_weights(model: str, tag: str, options: Mapping[str, Any]) -> Pretrained:

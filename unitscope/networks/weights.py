@@ -8,6 +8,7 @@ import json
 import pickletools
 import re
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -68,10 +69,32 @@ def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]
     (place,) = [key] if key else found
     if place and not key:
         log.info("%s: the state dict is taken from its key %r", path, place)
-    return {
+    values = {
         name: value.float() if isinstance(value, Tensor) and value.is_floating_point() and value.itemsize < 4 else value
         for name, value in found[place].items()
     }
+    return with_versions(values, found[place])
+
+
+def with_versions(values: Mapping[str, Any], state: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return values of a state dict together with the versions of its modules, by which they read what older code kept.
+
+    PyTorch keeps the versions in an attribute of the state dict, which copies and comprehensions lose.
+
+    Args:
+        values: What becomes of the state dict.
+        state: The state dict; without versions if it comes from a file that has none, such as safetensors.
+        prefix: What has been taken off its names.
+    """
+    result: Any = OrderedDict(values)
+    if isinstance(versions := getattr(state, "_metadata", None), Mapping):
+        # Copies: loading writes into them.
+        result._metadata = {
+            f"{path}.".removeprefix(prefix).removesuffix("."): dict(version)
+            for path, version in versions.items()
+            if f"{path}.".startswith(prefix)
+        }
+    return result
 
 
 def _state_dicts(held: Any, place: str = "") -> dict[str, dict[str, Tensor]]:
@@ -129,7 +152,7 @@ def aligned(
         return all(any(prefix + name in state for name in alike) for alike in names)
 
     if is_whole(""):
-        return dict(state)
+        return with_versions(state, state)
     prefixes = [key.removesuffix(last) for last in names[-1] for key in state if key.endswith(f".{last}")]
     whole = [prefix for prefix in dict.fromkeys(prefixes) if is_whole(prefix)]
     if len(whole) > 1:
@@ -138,7 +161,7 @@ def aligned(
             f"{{strip_prefix: {whole[0]}, ...}}."
         )
     if not whole:
-        return dict(state)
+        return with_versions(state, state)
     return _without_prefix(state, whole[0], origin)
 
 
@@ -150,7 +173,8 @@ def _without_prefix(state: Mapping[str, Tensor], prefix: str, origin: str) -> di
         prefix,
         f"; {_some(others)} are left out" if others else "",
     )
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    values = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return with_versions(values, state, prefix)
 
 
 def without(state: Mapping[str, Tensor], patterns: Sequence[str], origin: str) -> dict[str, Tensor]:
@@ -164,7 +188,8 @@ def without(state: Mapping[str, Tensor], patterns: Sequence[str], origin: str) -
             raise UserError(
                 f"{origin}: weights.ignore has {pattern!r}, which no key fits: {_some(list(state))}. Correct it."
             )
-    return {name: value for name, value in state.items() if not any(fnmatch.fnmatchcase(name, p) for p in patterns)}
+    values = {name: value for name, value in state.items() if not any(fnmatch.fnmatchcase(name, p) for p in patterns)}
+    return with_versions(values, state)
 
 
 def shared_names(module: nn.Module) -> dict[str, list[str]]:
@@ -218,26 +243,23 @@ def load_weights(
     Raises:
         UserError: They belong to another architecture, or are not all finite.
     """
-    own = module.state_dict()
+    own, original = module.state_dict(), state
     # A file may hold tensors alone. What a module keeps beside them goes by no shape.
     plain = {key: state.get(key, value) for key, value in own.items() if key.endswith(EXTRA_STATE)}
     state = {key: value for key, value in state.items() if key not in plain}
     own = {key: value for key, value in own.items() if key not in plain}
+    _check_values(state, own, origin)
     # Counts of batches came with later versions of PyTorch; nothing is computed with them here.
     state = {**{key: torch.tensor(0) for key in own if key.endswith(".num_batches_tracked")}, **state}
-    for key, others in shared_names(module).items():
-        if other := next((name for name in others if name in state and key not in state), ""):
-            state[key] = state[other]
+    tied = _tied(state, shared_names(module), origin)
+    state.update({key: value for key, value in tied.items() if key in own})
+    entries = with_versions({**plain, **state}, original)
     lacking = [key for key in own if key not in state and not (missing and key.startswith(missing))]
     extra = [key for key in state if key not in own]
-    if (lacking or extra) and (renamed := _as_torch_loads(module, {**plain, **state}, missing)) is not None:
-        state = {key: value for key, value in renamed.items() if key not in plain}
-        lacking, extra = [], []
-    shapes = [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
+    shapes = _other_shapes(state, own)
+    if (lacking or extra or shapes) and (converted := _as_torch_loads(module, entries, missing)) is not None:
+        state = {key: value for key, value in converted.items() if key not in plain}
+        lacking, extra, shapes = [], [], []
     problems = [
         *([f"it lacks {_some(lacking)}"] if lacking else []),
         *([f"it has {_some(extra)}, which the network has not"] if extra else []),
@@ -256,17 +278,17 @@ def load_weights(
             f"head: {{fit: linear}}. If its keys have a prefix, set weights.strip_prefix: {_some(list(state))}."
             + "".join(mode_of_weights(state[key].shape, own[key].shape) for key in own if key in state)
         )
-    # The file has fixed no precision: the network was built in its own.
-    state = {key: value.to(own[key].dtype) for key, value in state.items()}
     for key, value in state.items():
+        # In the network's precision: the file has fixed none.
+        value = value.to(own[key].dtype)
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise UserError(
                 f"{origin}: {key} holds values that are not finite (NaN or infinite). Its training has probably "
                 "diverged; use another checkpoint."
             )
     try:
-        # Assigned, since the network may have been built without memory of its own.
-        module.load_state_dict({**plain, **{key: value.clone() for key, value in state.items()}}, False, True)
+        # As the file holds them: modules convert what they have kept otherwise once, and may remember that they did.
+        _load(module, entries)
     except Exception as error:
         # A method of the user's own, such as set_extra_state, may raise anything.
         raise UserError(
@@ -275,17 +297,104 @@ def load_weights(
         ) from error
 
 
+def _check_values(state: Mapping[str, Any], own: Mapping[str, Tensor], origin: str) -> None:
+    """Refuse tensors that hold no numbers of a network, one each; warn of integers in the place of weights.
+
+    Args:
+        state: Tensors of a file.
+        own: Those of the network.
+        origin: Where the weights come from, for messages.
+    """
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            continue
+        if value.is_meta:
+            raise UserError(
+                f"{origin}: {key} is on the meta device and holds no values. Save the state dict of the network whose "
+                "weights are in memory."
+            )
+        if value.layout is not torch.strided or value.is_quantized:
+            kind, cure = ("quantized", "dequantize") if value.is_quantized else ("sparse", "to_dense")
+            raise UserError(f"{origin}: {key} is {kind} ({value.layout}). Save it dense: state[{key!r}].{cure}().")
+        if key not in own or not own[key].is_floating_point():
+            continue
+        if value.is_complex():
+            raise UserError(
+                f"{origin}: {key} holds complex numbers ({value.dtype}), and the network's are real. Save real ones."
+            )
+        if not value.is_floating_point():
+            log.warning(
+                "%s: %s holds numbers of the type %s, which are taken as they are. If they are quantized, multiply "
+                "them by their scale before saving.",
+                origin,
+                key,
+                value.dtype,
+            )
+
+
+def _tied(state: Mapping[str, Tensor], shared: Mapping[str, Sequence[str]], origin: str) -> dict[str, Tensor]:
+    """Return values for all names of tensors with several, of which a file may have some: the last one's, as PyTorch.
+
+    Args:
+        state: Tensors of a file.
+        shared: As `shared_names`.
+        origin: Where the weights come from, for a warning where they differ.
+    """
+    values: dict[str, Tensor] = {}
+    for key, others in shared.items():
+        held = [name for name in (key, *others) if name in state]
+        if not others or not held or key in values:
+            continue
+        last = state[held[-1]]
+        values.update(dict.fromkeys((key, *others), last))
+        if not all(torch.equal(state[name].to(last.dtype), last) for name in held):
+            log.warning(
+                "%s holds different values for %s, which are one tensor of the network: those of %s are taken, as "
+                "PyTorch does. If the weights were made without sharing, build the network without it.",
+                origin,
+                " and ".join(held),
+                held[-1],
+            )
+    return values
+
+
+def _other_shapes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Describe the tensors of a state dict whose shapes are not those of the network's."""
+    return [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+
+
+def _load(module: nn.Module, state: Mapping[str, Any]) -> Any:
+    """Load a state dict by PyTorch's own way; return the names that it lacks, and those that the module has not.
+
+    Values are copied into the network's tensors, so that those with several names stay one. Where a tensor has no
+    memory for each of its elements (on the meta device, or expanded), all are assigned, in the network's precision.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    if not any(tensor.is_meta or 0 in tensor.stride() for tensor in tensors if tensor.numel() > 1):
+        return module.load_state_dict(state, strict=False)
+    own = module.state_dict()
+    values = {
+        key: value.to(own[key].dtype if key in own else value.dtype, copy=True) if isinstance(value, Tensor) else value
+        for key, value in state.items()
+    }
+    return module.load_state_dict(with_versions(values, state), strict=False, assign=True)
+
+
 def _as_torch_loads(module: nn.Module, state: Mapping[str, Any], missing: str) -> dict[str, Any] | None:
-    """Return a state dict as modules rename it when they load it, such as an older weight norm; None where they do not.
+    """Return a state dict as modules convert it when they load it, such as an older weight norm; None if they do not.
 
     Args:
         module: The network, which stays as it is.
-        state: A state dict whose keys are not the network's.
+        state: A state dict whose keys or shapes are not the network's.
         missing: Prefix of keys that need not be there.
     """
     try:
         trial = copy.deepcopy(module)
-        left, extra = trial.load_state_dict(dict(state), strict=False, assign=True)
+        left, extra = _load(trial, with_versions(state, state))
     except Exception:
         # Shapes that differ, parameters that cannot be copied, or methods of the user's own.
         return None
@@ -335,7 +444,12 @@ def checked_state(module: nn.Module) -> dict[str, Any]:
     Raises:
         UserError: It holds more than tensors, and plain values as extra state.
     """
-    state = dict(module.state_dict())
+    state: dict[str, Any] = module.state_dict()
+    if not _is_plain(getattr(state, "_metadata", {})):
+        raise UserError(
+            f"The state dict of {type(module).__name__} has more in _metadata, where PyTorch keeps the versions of "
+            "modules, than texts, numbers, lists and mappings with texts as keys, which is all that a checkpoint keeps."
+        )
     for key, value in state.items():
         if not isinstance(value, Tensor) and not (key.endswith(EXTRA_STATE) and _is_plain(value)):
             raise UserError(
