@@ -108,7 +108,7 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
 @pytest.mark.slow
 def test_no_batch_that_is_answered_leaves_a_tensor_behind():
     module = two_units()
-    alive = tensors_alive(module[0])
+    alive = tensors_alive(module[1])
     scale.answers(module, "1", np.zeros((2, 12, 1, 2, 1), np.uint8), "mean", 3)
     assert len(alive) == 8 and len(set(alive[1:])) == 1
 

@@ -21,7 +21,7 @@ from unitscope.networks.checkpoints import example_images
 from unitscope.networks.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen, same_logits
 from unitscope.networks.normalization import network_of, refuse_scripts
 from unitscope.networks.outputs import are_probabilities, tensors_in
-from unitscope.probing.hooks import call_name, with_changing_plans
+from unitscope.probing.hooks import LAYERS, call_name, with_changing_plans
 from unitscope.probing.hooks import logits as watched_logits
 from unitscope.probing.layers import Tap, read_out, unit_axis
 from unitscope.probing.layers import taps as layers_of
@@ -29,7 +29,6 @@ from unitscope.probing.tracing import trace
 from unitscope.runtime.console import log
 from unitscope.runtime.devices import pixels
 
-LAYERS = (nn.Conv2d, nn.Linear)
 INPUT = "input of "
 TOGETHER = 5
 """Images of the pass whose rows are held against those of each image alone; more than small parts of a batch hold."""
@@ -66,6 +65,8 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
         log.warning("%s differs or fails in the layout channels last: it runs in the contiguous one.", name)
     ends = [value for path, value in expected if not path]
     form = Form(True, layout, images, ends[0] if len(ends) == 1 else None, refused)
+    # What the network keeps of a pass, and a graph would hold as constants, is then not that of these images.
+    _run(module, form.arranged(images[:1]))
     traced = trace(module)
     if traced is None:
         form = replace(form, traced=False)

@@ -3,6 +3,10 @@
 The same functions as in `unitscope.probing.layers`, which calls these where it has to. A first pass records which
 operations read what, so that one rule tells layers' taps and activations here and in a traced graph. Nothing can be cut
 here: a pass ends at a layer's activation at the earliest, and an ablation is a full pass.
+
+The network's own hooks run, too. One that reads a module's output comes after what is followed here, so that it reads
+what a clamped unit gives. One that changes the output of a layer, batch norm or nonlinearity belongs to that module:
+what is followed is the output that the rest of the network gets.
 """
 
 import contextlib
@@ -10,12 +14,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import BackwardHook, RemovableHandle
 
 from unitscope.errors import UserError
 from unitscope.networks.forms import form_of
@@ -34,7 +40,9 @@ from unitscope.probing.layers import (
     unrecognized,
 )
 from unitscope.probing.nonlinearities import elementwise, is_positive
-from unitscope.probing.tracing import METADATA, out_of_place
+from unitscope.probing.tracing import METADATA, NORMS, out_of_place
+
+LAYERS = (nn.Conv2d, nn.Linear)
 
 # --- which operations read what --------------------------------------------------------------------------------------
 
@@ -44,16 +52,43 @@ class _Operation:
     """An operation of one pass, standing for what it gives.
 
     Attributes:
-        function: What was called, out of place; None for a layer's module, and for what comes from elsewhere.
+        function: What was called, out of place; None for a layer's module, and for what comes from elsewhere. The class
+            of a module that is one operation, as its hooks change what it gives.
         arguments: Gives an argument by its position or its name.
         sources: The operations whose results it reads.
         readers: The operations that read its result.
+        whole: Path of the module whose hooks change what it gives, if this is one; else "".
     """
 
     function: Any = None
     arguments: Callable[[int, str], Any] = lambda _, __: None
     sources: list["_Operation"] = field(default_factory=list)
     readers: list["_Operation"] = field(default_factory=list)
+    whole: str = ""
+
+
+@dataclass
+class _Call:
+    """A call, not yet over, of a module with hooks.
+
+    Attributes:
+        whole: The operation that the call is, if its hooks change something.
+        start: Number of operations before it that the pass has recorded.
+        values: The tensors that it was given last, or gave, with their versions.
+        changed: Whether a hook has put others in their place, or changed them.
+    """
+
+    whole: _Operation
+    start: int
+    values: list[tuple[Tensor, int]]
+    changed: bool = False
+
+    def compare(self, values: list[tuple[Tensor, int]]) -> None:
+        """Take note of whether these are the same values as before."""
+        same = len(values) == len(self.values) and all(
+            one is other and version == old for (one, version), (other, old) in zip(values, self.values, strict=True)
+        )
+        self.changed = self.changed or not same
 
 
 class _Survey(TorchFunctionMode):
@@ -62,17 +97,70 @@ class _Survey(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.layers: dict[str, _Operation] = {}
+        self._made: list[_Operation] = []
+        self._calls: list[_Call] = []
         # By identity; the tensors are kept, so that no identity is given again.
         self._source: dict[int, _Operation] = {}
         self._kept: list[Any] = []
 
-    def layer(self, name: str, module: nn.Module, output: Tensor) -> Tensor:
-        """Take note of what a layer's module gives."""
+    def follow(self, name: str, part: nn.Module) -> list[RemovableHandle]:
+        """Let the survey see the calls of one module of the network; return the handles of the hooks that do."""
+        if isinstance(part, LAYERS):
+            return [
+                part.register_forward_hook(
+                    lambda _, __, output: self._enter(self._layer(name, output), output), prepend=True
+                ),
+                part.register_forward_hook(lambda _, __, output: self._leave(name, output)),
+            ]
+        if not _may_be_whole(part):
+            return []
+        return [
+            part.register_forward_pre_hook(
+                lambda _, *given: self._enter(_Operation(type(part), _settings_of(part)), given),
+                prepend=True,
+                with_kwargs=True,
+            ),
+            part.register_forward_pre_hook(lambda _, *given: self._calls[-1].compare(_states(given)), with_kwargs=True),
+            part.register_forward_hook(lambda _, __, output: self._give_back(output), prepend=True),
+            part.register_forward_hook(lambda _, __, output: self._leave(name, output)),
+        ]
+
+    def _layer(self, name: str, output: Tensor) -> _Operation:
+        """Return the operation of a layer's module, before the network's own hooks take its output."""
         made = _Operation(sources=[self.source(output)])
         made.sources[0].readers.append(made)
         self.layers[call_name(name, self.layers)] = made
+        self._made.append(made)
         self._give(output, made)
-        return output
+        return made
+
+    def same(self, one: Tensor, other: Tensor) -> None:
+        """Take note that a tensor is another one, for the sake of gradients."""
+        self._give(other, self.source(one))
+
+    def _enter(self, whole: _Operation, values: Any) -> None:
+        self._calls.append(_Call(whole, len(self._made), _states(values)))
+
+    def _give_back(self, output: Any) -> None:
+        self._calls[-1].values = _states(output)
+
+    def _leave(self, name: str, output: Any) -> None:
+        """Let a call be one operation if hooks have changed what it takes or gives."""
+        call = self._calls.pop()
+        call.compare(_states(output))
+        if not call.changed:
+            return
+        whole, inner = call.whole, set(self._made[call.start :])
+        whole.whole = name
+        read = [source for made in self._made[call.start :] for source in made.sources]
+        whole.sources = [made for made in dict.fromkeys([*whole.sources, *read]) if made not in inner | {whole}]
+        whole.readers = [reader for reader in whole.readers if reader not in inner]
+        for source in whole.sources:
+            source.readers = list(dict.fromkeys(whole if reader in inner else reader for reader in source.readers))
+        self._source |= {key: whole for key, made in self._source.items() if made in inner}
+        self._made[call.start :] = [] if whole in self._made else [whole]
+        for tensor in _tensors_of(output):
+            self._give(tensor, whole)
 
     def source(self, tensor: Tensor) -> _Operation:
         """Return the operation that gave a tensor."""
@@ -86,6 +174,7 @@ class _Survey(TorchFunctionMode):
         kwargs = kwargs or {}
         read = _tensors_of((args, kwargs))
         made = _Operation(out_of_place(func), _arguments_of(args, kwargs))
+        self._made.append(made)
         if _name_of(func) not in METADATA:
             made.sources = list(dict.fromkeys(self.source(tensor) for tensor in read))
             for source in made.sources:
@@ -111,12 +200,14 @@ class _Plan:
         bent: Whether its activation is the output of a nonlinearity.
         positive: Whether that nonlinearity is never negative.
         unrecognized: As `layers.unrecognized` gives it.
+        wholes: Paths of the layer's module, its batch norm and its nonlinearity, where hooks change what they give.
     """
 
     normed: bool
     bent: bool
     positive: bool
     unrecognized: tuple[str, ...] = ()
+    wholes: frozenset[str] = frozenset()
 
     @property
     def stage(self) -> str:
@@ -183,10 +274,14 @@ def _plan(layer: _Operation, leading: set[_Operation], of_images: set[_Operation
         layer,
         readers,
         lambda made: passes_on(made.function, made.arguments),
-        lambda made: made.function is F.batch_norm,
+        lambda made: made.function in (*NORMS, F.batch_norm),
         lambda made: is_positive(made.function, made.arguments) is not None,
     )
-    positive = activation is not None and bool(is_positive(activation.function, activation.arguments))
+    # What a hook makes of a nonlinearity's values can have any sign.
+    positive = (
+        activation is not None and not activation.whole and bool(is_positive(activation.function, activation.arguments))
+    )
+    wholes = frozenset(made.whole for made in (layer, tap, activation) if made is not None and made.whole)
     others: tuple[str, ...] = ()
     if activation is None:
         others = unrecognized(
@@ -195,7 +290,24 @@ def _plan(layer: _Operation, leading: set[_Operation], of_images: set[_Operation
             lambda made: of_images.intersection(made.sources),
             lambda made: elementwise(made.function, len(made.sources)),
         )
-    return _Plan(tap is not layer, activation is not None, positive, others)
+    return _Plan(tap is not layer, activation is not None, positive, others, wholes)
+
+
+def _may_be_whole(part: nn.Module) -> bool:
+    """Return whether a module with hooks is torch's own batch norm or nonlinearity, called as its class says."""
+    if not (part._forward_hooks or part._forward_pre_hooks) or "forward" in vars(part):
+        return False
+    return type(part) in NORMS or is_positive(type(part), _settings_of(part)) is not None
+
+
+def _settings_of(part: nn.Module) -> Callable[[int, str], Any]:
+    """Return a function that gives a setting of a module by its name, as `is_positive` takes it."""
+    return lambda _, name: getattr(part, name, None)
+
+
+def _states(value: Any) -> list[tuple[Tensor, int]]:
+    """Return the tensors in a value with their versions, which tell whether they were changed in place."""
+    return [(tensor, tensor._version) for tensor in _tensors_of(value)]
 
 
 def call_name(name: str, known: Mapping[str, Any]) -> str:
@@ -256,9 +368,30 @@ class _Watch(TorchFunctionMode):
         self.plans = plans
         self.sites: dict[str, _Site] = {}
         self.replaced = replaced or {}
+        self.wholes = frozenset[str]().union(*(plan.wholes for plan in plans.values()))
+        # For each call under way of a module that is followed as a whole: the layer, its stage, and what was given.
+        self._calls: list[tuple[str, str, Any]] = []
         # By identity; the tensors are kept, so that no identity is given again.
         self._place: dict[int, tuple[str, str]] = {}
         self._kept: list[Tensor] = []
+
+    def follow(self, name: str, part: nn.Module) -> list[RemovableHandle]:
+        """Let the watch see the calls of one module of the network; return the handles of the hooks that do."""
+        if isinstance(part, LAYERS):
+            # Hooks of the network's own that only read the output are to read what takes its place.
+            return [
+                part.register_forward_hook(
+                    lambda part, _, output: self.layer(name, part, output), prepend=name not in self.wholes
+                )
+            ]
+        if name not in self.wholes:
+            return []
+        return [
+            part.register_forward_pre_hook(
+                lambda part, *given: self._enter(part, _tensors_of(given)), prepend=True, with_kwargs=True
+            ),
+            part.register_forward_hook(lambda part, _, output: self._leave(part, output)),
+        ]
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> Tensor:
         """Take the output of a layer's module, and return what takes its place."""
@@ -276,6 +409,8 @@ class _Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         if _may_be_in_place(func, args, kwargs):
             self._keep_from_change(args, kwargs)
+        if any(layer for layer, _, _ in self._calls):
+            return func(*args, **kwargs)
         source: Any = args[0] if args else kwargs.get("input")
         name, stage = self._place.get(id(source), ("", "")) if isinstance(source, Tensor) else ("", "")
         if not name:
@@ -309,6 +444,42 @@ class _Watch(TorchFunctionMode):
         elif result is source:
             del self._place[id(source)]
         return result
+
+    def _enter(self, part: nn.Module, given: Sequence[Tensor]) -> None:
+        """Take note of a call of a module that is followed as a whole."""
+        source = next((tensor for tensor in given if id(tensor) in self._place), None)
+        name, stage = self._place.get(id(source), ("", ""))
+        if name:
+            plan = self.sites[name].plan
+            norms = plan.normed and stage == "module"
+            bends = plan.bent and stage == ("norm" if plan.normed else "module")
+            name = name if (norms if type(part) in NORMS else bends) else ""
+        self._calls.append((name, stage, source))
+
+    def _leave(self, part: nn.Module, output: Any) -> Any:
+        """Take the output of a module that is followed as a whole, and return what takes its place."""
+        name, _, source = self._calls.pop()
+        if not name or not isinstance(output, Tensor):
+            return output
+        site, stage = self.sites[name], "norm" if type(part) in NORMS else "nonlinearity"
+        put = self._instead(name, stage, site.plan, output)
+        output = output.copy_(put) if put is not output and output is source else put
+        site.tap = site.activation = output
+        if stage == "nonlinearity":
+            # What precedes it is no pre-activation: the hooks may turn its sign.
+            site.function = lambda values: values
+        self._follow(output, name, stage, site.plan)
+        return output
+
+    def same(self, one: Tensor, other: Tensor) -> None:
+        """Take note that a tensor is another one, for the sake of gradients."""
+        if one is other or id(one) not in self._place:
+            return
+        self._place[id(other)] = self._place[id(one)]
+        self._kept.append(other)
+        for site in self.sites.values():
+            site.tap = other if site.tap is one else site.tap
+            site.activation = other if site.activation is one else site.activation
 
     def _keep_from_change(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Let sites have copies of values that are about to be changed in place, maybe by a view of them."""
@@ -370,16 +541,31 @@ def _may_be_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 @contextlib.contextmanager
+def _through_backward_hooks(watch: "_Watch | _Survey") -> Iterator[None]:
+    """Let a watch follow tensors through the function in which torch wraps them for backward hooks, unseen by modes."""
+
+    def passing(wrap: Callable[[BackwardHook, Any], Any]) -> Callable[[BackwardHook, Any], Any]:
+        def wrapped(hook: BackwardHook, given: Any) -> Any:
+            passed = wrap(hook, given)
+            for one, other in zip(_tensors_of(given), _tensors_of(passed), strict=True):
+                watch.same(one, other)
+            return passed
+
+        return wrapped
+
+    with (
+        patch.object(BackwardHook, "setup_input_hook", passing(BackwardHook.setup_input_hook)),
+        patch.object(BackwardHook, "setup_output_hook", passing(BackwardHook.setup_output_hook)),
+    ):
+        yield
+
+
+@contextlib.contextmanager
 def _watched(module: nn.Module, watch: _Watch | _Survey) -> Iterator[None]:
     """Let a watch see what a network does."""
-    handles = []
-    for name, part in module.named_modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            handles.append(
-                part.register_forward_hook(lambda part, _, output, name=name: watch.layer(name, part, output))
-            )
+    handles = [handle for name, part in module.named_modules() for handle in watch.follow(name, part)]
     try:
-        with watch:
+        with watch, _through_backward_hooks(watch):
             yield
     finally:
         for handle in handles:

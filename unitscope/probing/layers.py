@@ -35,7 +35,7 @@ from unitscope.networks.forms import (
 )
 from unitscope.networks.normalization import network_of
 from unitscope.probing.nonlinearities import elementwise, is_positive, is_rectifier, keeps_values
-from unitscope.probing.tracing import METADATA, NORMS, TRANSPARENT, is_plain, trace
+from unitscope.probing.tracing import METADATA, NORMS, TRANSPARENT, is_plain, is_unhooked, keeps_no_output, trace
 from unitscope.runtime.console import log
 
 POOLINGS: tuple[Any, ...] = (
@@ -92,7 +92,7 @@ class Tapped:
         inputs: Maps images to the input of the layer's convolution or linear module.
         outputs: Maps images to the tapped values.
         nonlinearity: Maps tapped values to the activation; passes them on where no nonlinearity follows.
-        rectified: Whether the nonlinearity is max(x, 0).
+        rectified: Whether the nonlinearity is max(x, 0), and may be done in place on the tapped values.
         filters: The layer's module, a batch norm behind it folded in, where each unit is what one row of its weight
             makes of the inputs, zeros around them; None where that is not known.
     """
@@ -246,7 +246,10 @@ def tapped(module: nn.Module, layer: str) -> Tapped:
         inputs=_cut(traced, [], site.call.all_input_nodes[0]),
         outputs=_cut(traced, [], site.tap),
         nonlinearity=nonlinearity,
-        rectified=site.activation is not site.tap and is_rectifier(kind_of(site.activation, modules)),
+        rectified=site.activation is not site.tap
+        and is_rectifier(kind_of(site.activation, modules))
+        and (site.tap.op != "call_module" or keeps_no_output(modules[str(site.tap.target)]))
+        and all(is_unhooked(part) for part in _called(nonlinearity)),
         filters=None,
     )
     form = form_of(module)
@@ -733,6 +736,11 @@ def _cut(traced: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Any) -> fx.
     return fx.GraphModule(traced, graph)
 
 
+def _called(part: fx.GraphModule) -> list[nn.Module]:
+    """Return the modules that a part of a graph calls."""
+    return [part.get_submodule(str(node.target)) for node in part.graph.nodes if node.op == "call_module"]
+
+
 def _folded(module: nn.Module, norm: nn.Module) -> nn.Conv2d | None:
     """Return a convolution with the batch norm behind it folded in; None where they are anything else."""
     if not (is_plain(module, nn.Conv2d) and is_plain(norm, nn.BatchNorm2d)) or norm.running_mean is None:
@@ -754,10 +762,12 @@ def _lean(part: fx.GraphModule, layout: torch.memory_format) -> fx.GraphModule:
     modules: dict[str, Any] = dict(part.named_modules())
     for node in list(part.graph.nodes):
         source = node.all_input_nodes[0] if len(node.all_input_nodes) == 1 else None
-        if source is None or len(source.users) > 1 or kind_of(source, modules) not in (nn.Conv2d, nn.Linear, *NORMS):
+        if source is None or source.op != "call_module" or len(source.users) > 1:
             continue
-        norm = modules[str(node.target)] if node.op == "call_module" else None
-        folded = norm and _folded(modules[str(source.target)], norm)
+        if not keeps_no_output(modules[str(source.target)]):
+            continue
+        own = modules[str(node.target)] if node.op == "call_module" else None
+        folded = own and _folded(modules[str(source.target)], own)
         if folded is not None:
             # A name of its own for each call: the module may be shared.
             source.target = f"folded_{node.name}"
@@ -765,7 +775,7 @@ def _lean(part: fx.GraphModule, layout: torch.memory_format) -> fx.GraphModule:
             part.add_submodule(source.target, modules[source.target])
             node.replace_all_uses_with(source)
             part.graph.erase_node(node)
-        elif is_rectifier(kind_of(node, modules)):
+        elif is_rectifier(kind_of(node, modules)) and (own is None or is_unhooked(own)):
             # No convolution, linear layer or batch norm needs its output for its gradient.
             node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, (source,), {}
     part.recompile()

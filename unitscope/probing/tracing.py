@@ -17,6 +17,11 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.modules import module as of_all_modules
+from torch.nn.utils.parametrize import type_before_parametrizations
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from unitscope.networks.normalization import network_of
 from unitscope.runtime import console
@@ -28,6 +33,8 @@ TRANSPARENT: tuple[Any, ...] = (
 )
 """What passes its input on in eval mode, and so does not separate a layer from its nonlinearity."""
 
+_WEIGHTS_COMPUTED = (WeightNorm, SpectralNorm, BasePruningMethod)
+"""Hooks of torch's own, which compute a weight from others before a forward pass and do nothing else."""
 _OPERATORS = (
     "add",
     "sub",
@@ -70,7 +77,7 @@ _PASSED_ON = (nn.Flatten, nn.Unflatten, *(kind for kind in TRANSPARENT if isinst
 METADATA = {
     *("size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "element_size", "stride", "storage_offset"),
     *("device", "get_device", "dtype", "layout", "is_cuda", "is_contiguous", "is_floating_point", "is_complex"),
-    *("requires_grad", "is_leaf", "__len__", "len"),
+    *("requires_grad", "is_leaf", "_version", "__len__", "len"),
 }
 """Attributes, methods and functions that read what a tensor is like, and none of its values."""
 _NOT_TENSORS = METADATA | {
@@ -160,6 +167,9 @@ class _Tracer(fx.Tracer):
         if m is network_of(self.root) and m is not self.root:
             # Its submodules are those of the root, under the same paths.
             return forward(*args, **kwargs)
+        path = self.path_of_module(m)
+        if self.is_leaf_module(m, path):
+            _refuse_additions(m, f"its module {path!r}")
         return super().call_module(m, forward, args, kwargs)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
@@ -194,13 +204,43 @@ class _Tracer(fx.Tracer):
         )
 
 
+def forward_addition(module: nn.Module) -> str:
+    """Return what of the user's own runs when a module is called, beside the code of its class; "" where nothing does.
+
+    The hooks by which torch computes a weight from others (weight norm, spectral norm, pruning) do not count.
+    """
+    if method := next((name for name in vars(module) if callable(getattr(type(module), name, None))), ""):
+        return f"a method {method} of its own"
+    if module._forward_hooks:
+        return "a forward hook"
+    if not all(isinstance(hook, _WEIGHTS_COMPUTED) for hook in module._forward_pre_hooks.values()):
+        return "a forward pre-hook"
+    return ""
+
+
+def _refuse_additions(module: nn.Module, called: str) -> None:
+    """Refuse code of the user's own in a module that a graph holds as one operation.
+
+    It may keep values for the rest of the network, which reads those of the last pass while it is traced, and may do to
+    one channel something else than to all of them.
+    """
+    for part in module.modules():
+        if addition := forward_addition(part):
+            raise TypeError(f"{called} has {addition}, which a graph does not show")
+
+
 def trace(module: nn.Module) -> fx.GraphModule | None:
     """Trace a network into a graph in which nothing is done in place; the module given is left as it is.
 
-    None where torch.fx cannot trace it, or where it does not show who reads what was changed in place.
+    None where torch.fx cannot trace it, or where it does not show who reads what was changed in place, or what code of
+    the user's own (a hook, a method of one instance) does in a module that it does not look into.
     """
     name = type(network_of(module)).__name__
     try:
+        if addition := forward_addition(module):
+            raise TypeError(f"it has {addition}, which a graph does not show")
+        if of_all_modules._has_any_global_hook():
+            raise TypeError("a hook is registered for all modules, which a graph does not show")
         # The network's code may keep symbols: in a copy, so that the module is as it was.
         copied = _sharing_tensors(module)
         with _symbols_pass_for_tensors(), _own_gradients_refused():
@@ -343,15 +383,27 @@ def _open_norms(traced: fx.GraphModule) -> None:
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
+def is_unhooked(module: nn.Module) -> bool:
+    """Return whether a module does, forward and backward, what its class does: other code may do the same for it."""
+    return not (forward_addition(module) or module._backward_hooks or module._backward_pre_hooks)
+
+
+def keeps_no_output(module: nn.Module) -> bool:
+    """Return whether a module is a layer or batch norm of torch's own, whose gradient does not need its output.
+
+    What it gives may be changed in place then. A weight that is computed from others changes nothing about that.
+    """
+    return type_before_parametrizations(module) in (nn.Conv2d, nn.Linear, *NORMS) and is_unhooked(module)
+
+
 def is_plain(module: Any, kind: type[Kind]) -> TypeGuard[Kind]:
     """Return whether a module computes what its class does, from parameters of its own.
 
     A subclass, a hook, or a weight that is computed from others (pruned, normalized) may do something else.
     """
-    if type(module) is not kind or "forward" in vars(module):
+    if type(module) is not kind or not is_unhooked(module) or module._forward_pre_hooks:
         return False
-    weight = "weight" in module._parameters or not hasattr(module, "weight")
-    return weight and not (module._forward_hooks or module._forward_pre_hooks)
+    return "weight" in module._parameters or not hasattr(module, "weight")
 
 
 def out_of_place(function: Any) -> Any:
