@@ -51,8 +51,7 @@ def main(arguments: argparse.Namespace) -> None:
         "layer": arguments.layer,
         "method": arguments.method,
         **asdict(recipe),
-        # Not how a layer is cut into jobs.
-        **{key: value for key, value in asdict(settings).items() if key not in ("block", "substitutes")},
+        **asdict(settings),
         "checkpoint_sha256": sha256_of(arguments.checkpoint),
     }
     scale = mean_image = None

@@ -25,9 +25,11 @@ def section(cls: type[T]) -> type[T]:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    for place, value in enumerate(values):
-        if value in values[:place]:
+    seen = set()
+    for value in values:
+        if value in seen:
             raise PydanticCustomError("distinct", "{value} occurs twice", {"value": repr(value)})
+        seen.add(value)
     return values
 
 

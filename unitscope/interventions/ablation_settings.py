@@ -20,10 +20,14 @@ class AblationSettings:
 
 
 @section
-class AblationJob(AblationSettings):
-    """The ablation of one layer."""
+class AblationJob:
+    """What the ablation of one layer is told: nothing is left to be looked up."""
 
-    units: Literal["all"] | Units = "all"  # type: ignore[assignment]
-    """Which units are clamped: all, or the targets, as the experiment names them."""
-    batch: Count = 250
+    units: Units
+    """The units that are clamped."""
+    images: Count | None
+    """How many images of the test split; null takes all."""
+    batch: Count
     """Images at a time."""
+    threads: Count
+    """Processors of the job."""

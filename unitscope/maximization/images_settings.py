@@ -24,8 +24,8 @@ class ImagesSettings:
 
 
 @section
-class ImagesJob(ImagesSettings):
-    """The images of one layer, by one method."""
+class ImagesJob:
+    """What the making of one layer's images is told: nothing is left to be looked up."""
 
     units: Units
     """Target units."""
@@ -33,5 +33,9 @@ class ImagesJob(ImagesSettings):
     """Numbers of the start noise."""
     readout: Readout
     """How a unit's map becomes its activation."""
-    batch: Count = 32
+    batch: Count
     """Images that climb together."""
+    threads: Count
+    """Processors of the job."""
+    compile: Flag
+    """Whether torch.compile is used."""
