@@ -11,6 +11,7 @@
 # make faults  kill, stop and hinder a small flow in every way that a machine knows; every artifact has to come out the same
 # make fuzz   a thousand damaged files for each reader: it reads or refuses, and runs nothing; a new sequence of steps
 # make lock   resolve the dependencies anew (needs uv)
+# make schema write schemas/config.schema.json from the declarations of the settings
 
 PYTHON ?= python3
 CONFIG ?= config.yaml
@@ -33,7 +34,7 @@ endif
 # The default config is read without being named, as by a plain `snakemake`.
 STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
-.PHONY: run lint check test verify plan bench report push restore clean faults fuzz lock
+.PHONY: run lint check test verify plan bench report push restore clean faults fuzz lock schema
 run: $(VENV)/run.installed
 	@python scripts/check.py --config $(CONFIG)
 	@python scripts/unlock.py
@@ -85,6 +86,9 @@ report: $(VENV)/run.installed
 
 bench: $(VENV)/bench.installed
 	env -u OMP_WAIT_POLICY -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ python benchmarks/bench.py
+
+schema: $(VENV)/run.installed
+	python -m unitscope.config.models > schemas/config.schema.json
 
 lock:
 	# S3's client holds some packages back, so the tests' extras decide first.

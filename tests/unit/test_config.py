@@ -16,7 +16,7 @@ from unitscope.errors import UserError
 
 def test_the_schema_for_editors_is_that_of_the_models():
     written = (ROOT / "schemas/config.schema.json").read_text()
-    assert written == schema_text(), "python -m unitscope.config.models > schemas/config.schema.json"
+    assert written == schema_text(), "make schema"
 
 
 def keys(node):
