@@ -59,7 +59,7 @@ test: lint
 	# Where so many tests fail, the others would say the same.
 	$(PYTEST) --maxfail 20 --durations 20 -m "not verify and not fuzz"
 
-verify: $(VENV)/test.installed
+verify: $(VENV)/verify.installed
 	$(PYTEST) --maxfail 20 --durations 20 -m verify
 
 plan: $(VENV)/run.installed
@@ -91,9 +91,11 @@ schema: $(VENV)/run.installed
 	python -m unitscope.config.models > schemas/config.schema.json
 
 lock:
-	# S3's client holds some packages back, so the tests' extras decide first.
-	uv pip compile --universal --python-version 3.11 --quiet --extra test pyproject.toml \
-		--output-file requirements-test.lock
+	# S3's client holds some packages back, so the most extras decide first.
+	uv pip compile --universal --python-version 3.11 --quiet --extra test --extra services pyproject.toml \
+		--output-file requirements-verify.lock
+	uv pip compile --universal --python-version 3.11 --quiet --extra test --constraints requirements-verify.lock \
+		pyproject.toml --output-file requirements-test.lock
 	uv pip compile --universal --python-version 3.11 --quiet --constraints requirements-test.lock \
 		pyproject.toml --output-file requirements.lock
 	uv pip compile --universal --python-version 3.11 --quiet --extra bench --constraints requirements.lock \
@@ -115,6 +117,9 @@ $(VENV)/run.installed: requirements.lock pyproject.toml
 
 $(VENV)/test.installed: requirements-test.lock $(VENV)/run.installed
 	$(call INSTALL,"--requirement requirements-test.lock")
+
+$(VENV)/verify.installed: requirements-verify.lock $(VENV)/test.installed
+	$(call INSTALL,"--requirement requirements-verify.lock")
 
 $(VENV)/bench.installed: requirements-bench.lock $(VENV)/run.installed
 	$(call INSTALL,"--requirement requirements-bench.lock")

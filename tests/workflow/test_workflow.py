@@ -52,12 +52,11 @@ DRAWN = ("paper/cpu.yaml", "configs/analyses.yaml", "configs/training_time.yaml"
 """Configs that have a job of every rule between them."""
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Project:
-    """Return a clone in which nothing has been run."""
-    return Project.create(
-        tmp_path_factory.mktemp("clone") / "project", yaml.safe_load((ROOT / "config.yaml").read_text())
-    )
+@pytest.fixture(scope="session")
+def clone(once) -> Project:
+    """Return a clone in which nothing has been run, one for all workers: what it remembers of layers serves them all."""
+    default = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return Project(once("clone", lambda folder: Project.create(folder / "project", default)) / "project")
 
 
 def test_every_config_is_listed_here():
@@ -292,10 +291,10 @@ def test_nothing_stale_is_reported(project):
     assert not (project.folder / "report.html").exists()
 
 
-def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone):
+def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone, tmp_path):
     from unitscope.runtime.console import processors
 
-    said = clone.run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
+    said = clone.copy(tmp_path / "project").run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
     assert f"Provided cores: {processors()}" in said
 
 
@@ -318,8 +317,7 @@ def test_make_reads_every_config_that_is_named(chosen, read):
 def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
     config = tmp_path / "cpu.yaml"
     config.write_text(yaml.safe_dump(SMALL))
-    # Another test makes a data set of this name by the default config.
-    plan = ("snakemake", "-n", "--configfile", str(config), "--config", "takeover=true")
+    plan = ("snakemake", "-n", "--configfile", str(config))
     assert "gpu=1" not in clone.run(*plan)
     config.write_text(yaml.safe_dump({**SMALL, "device": "cuda"}))
     assert "gpu=1" in clone.run(*plan)
@@ -379,7 +377,7 @@ def test_lock_files_agree():
     def pins(name):
         return set(re.findall(r"^([a-z0-9-]+==[^ ;\n]+)", (ROOT / name).read_text(), re.MULTILINE))
 
-    assert pins("requirements.lock") <= pins("requirements-test.lock")
+    assert pins("requirements.lock") <= pins("requirements-test.lock") <= pins("requirements-verify.lock")
 
 
 def test_only_two_modules_know_the_engines():

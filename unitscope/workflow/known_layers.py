@@ -7,6 +7,7 @@ number of classes, the code, the files that a function of the user's reads, and 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,5 +107,11 @@ def _key(root: Path, network: Mapping[str, Any], shape: tuple[Any, int]) -> str:
         files = [contents.sha256(str(root / file)) for file in network["files"]]
         own = own_code_digest(network["model"], root) + canonical_json(files)
     made_of = {name: value for name, value in network.items() if name not in IDLE}
-    parts = [canonical_json(made_of), canonical_json(shape), code_digest(root / SCRIPT, root), own, versions()]
+    parts = [canonical_json(made_of), canonical_json(shape), _code(root), own, versions()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+@cache
+def _code(root: Path) -> str:
+    """Return the digest of the code, of one moment for all networks of a config."""
+    return code_digest(root / SCRIPT, root)
