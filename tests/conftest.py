@@ -1,9 +1,11 @@
 """What all tests share: the folder of their helpers, and one finished run that scenarios copy."""
 
+import gc
+import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from oracle import Oracle
-from projects import SMALL, Project
+from projects import CHANGE, SMALL, Project
 
 # How much is tried where examples are drawn: `make test` tries the same few each time, `make fuzz` many new ones. How
 # long one takes is no mistake.
@@ -43,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.relative_to(HERE).parts[0] in VERIFIED and not item.get_closest_marker("fuzz"):
             item.add_marker(pytest.mark.verify)
         # These run the flow first.
-        if {"finished", "project"} & set(getattr(item, "fixturenames", ())):
+        if {"finished", "project", "changed"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
@@ -79,6 +81,15 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
     return made
 
 
+@pytest.fixture
+def only_new_objects() -> Iterator[None]:
+    """Let `gc.get_objects` list what a test makes alone: a search through what there was before takes a second."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def finished(once) -> Project:
     """Return a project in which a plain Snakemake has finished, and DVC has recorded it. Not to be changed."""
@@ -93,6 +104,24 @@ def finished(once) -> Project:
 def project(finished: Project, tmp_path: Path) -> Project:
     """Return a copy of the finished project."""
     return finished.copy(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def changed(finished: Project, once: Callable[[str, Callable[[Path], None]], Path]) -> tuple[Project, set[str]]:
+    """Return the project after another setting of the training, and the jobs that it took. Not to be changed.
+
+    Both states are commits.
+    """
+
+    def change(folder: Path) -> None:
+        project = finished.copy(folder / "project")
+        project.commit("results")
+        project.change(*CHANGE)
+        (folder / "executed.json").write_text(json.dumps(sorted(project.executed("snakemake"))))
+        project.commit("another setting")
+
+    folder = once("changed", change)
+    return Project(folder / "project"), set(json.loads((folder / "executed.json").read_text()))
 
 
 @pytest.fixture

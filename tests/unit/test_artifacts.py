@@ -305,14 +305,3 @@ def test_columns_of_tables(finished):
 
 def test_tables_are_as_the_readme_says(finished):
     assert undocumented(finished.folder / "results") == set()
-
-
-@pytest.mark.slow
-def test_another_run_gives_the_same_bytes(finished, tmp_path):
-    from projects import SMALL, Project
-
-    again = Project.create(tmp_path / "again", SMALL)
-    again.snakemake()
-    assert again.hashes() == finished.hashes()
-    assert not [path for path in again.folder.rglob(".*.part") if path.is_file()]
-    assert not [path for path in (again.folder / ".resume").rglob("*") if path.is_file()]

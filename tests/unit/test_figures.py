@@ -1,10 +1,13 @@
 """Figures: real files, the same bytes, texts that can be read, and all that is awkward drawn without a warning."""
 
+import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 from figure_texts import MANY, STYLE, all_texts, assert_readable
+from fontTools.ttLib import TTFont
 from PIL import Image
 
 from unitscope.errors import UserError
@@ -345,6 +349,30 @@ def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
         drawing.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "mine")
     for kind in ("png", "pdf"):
         assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"mine.{kind}").read_bytes()
+
+
+def streams(path):
+    """Return the fonts in a PDF, by the tables that they hold, and all other streams."""
+    found = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", path.read_bytes(), re.DOTALL)
+    plain = [zlib.decompress(stream) for stream in found]
+    fonts = [TTFont(io.BytesIO(stream)) for stream in plain if stream.startswith(b"\0\1\0\0")]
+    return fonts, [stream for stream in plain if not stream.startswith(b"\0\1\0\0")]
+
+
+def test_fonts_in_a_pdf_hold_the_letters_and_no_rules_for_shaping_text(tmp_path, monkeypatch):
+    _, units, layers = by_hand.experiment({"a": 12})
+    figure = score_figures.depth(STYLE, units, layers)
+    drawing.save(STYLE, figure, tmp_path / "figure")
+    monkeypatch.setattr(drawing, "_fonts_of_outlines", contextlib.nullcontext)
+    drawing.save(STYLE, figure, tmp_path / "whole")
+    (fonts, rest), (whole_fonts, whole_rest) = (streams(tmp_path / f"{name}.pdf") for name in ("figure", "whole"))
+    assert rest == whole_rest and len(fonts) == len(whole_fonts) > 0
+    for font, whole in zip(fonts, whole_fonts, strict=True):
+        assert not {"GDEF", "GPOS", "GSUB"} & set(font.keys()) and "GSUB" in whole
+        # Without the rules, what they would put in a letter's place is not there.
+        for number, name in enumerate(font.getGlyphOrder()):
+            assert whole.getGlyphID(name) == number and font["hmtx"][name] == whole["hmtx"][name]
+            assert font["glyf"][name] == whole["glyf"][name]
 
 
 def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):

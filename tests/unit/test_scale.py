@@ -106,6 +106,7 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_new_objects")
 def test_no_batch_that_is_answered_leaves_a_tensor_behind():
     module = two_units()
     alive = tensors_alive(module[1])

@@ -232,6 +232,7 @@ def test_images_decoded_on_the_way_train_the_same_network(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_new_objects")
 def test_no_step_leaves_a_tensor_behind(few_digits):
     # Small ones between a step's large ones cost the training of a wide network 2 GiB an epoch.
     module, alive = network(), []

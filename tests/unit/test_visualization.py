@@ -408,6 +408,7 @@ def test_the_start_mean_needs_a_data_set():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_new_objects")
 def test_no_batch_that_is_scored_leaves_a_tensor_behind():
     # Small ones between a batch's large ones cost VGG16 at 224 pixels 2 GiB in 320 images.
     module = nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.ReLU()).eval().requires_grad_(False)

@@ -113,8 +113,7 @@ def test_a_folder_with_a_blank(finished, tmp_path):
     assert "Nothing to be done for config.yaml" in project.run(*project.command("make run")[:-1], "plan")
 
 
-@pytest.mark.verify
-def test_a_study_runs_from_another_folder_without_a_home_and_with_a_notebooks_backend(finished, tmp_path):
+def test_another_run_gives_the_same_bytes_from_another_folder_and_without_a_home(finished, tmp_path):
     project = Project.create(tmp_path / "project", SMALL)
     installed = Path(sys.prefix)
     command = ["make", f"VENV={installed}", "--old-file", str(installed / "run.installed"), "-C", str(project.folder)]
@@ -122,3 +121,5 @@ def test_a_study_runs_from_another_folder_without_a_home_and_with_a_notebooks_ba
     environment = {"HOME": UNWRITABLE, "XDG_CACHE_HOME": UNWRITABLE, "MPLBACKEND": "module://no_such.backend_inline"}
     Project(tmp_path / "elsewhere").run(*command, "run", **environment)
     assert project.hashes() == finished.hashes()
+    assert not [path for path in project.folder.rglob(".*.part") if path.is_file()]
+    assert not [path for path in (project.folder / ".resume").rglob("*") if path.is_file()]

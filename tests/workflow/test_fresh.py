@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 from oracle import Oracle
-from projects import KILL_AT, SMALL, Project, flip, write_two_classes
+from projects import CHANGE, KILL_AT, SMALL, Project, flip, write_two_classes
 
 ENGINES = ("snakemake", "make run", "dvc repro")
 BY_EACH = ["snakemake", *(pytest.param(engine, marks=pytest.mark.verify) for engine in ENGINES[1:])]
@@ -29,8 +29,6 @@ IN_TURN = [
     pytest.param(ENGINES[1:], id=" and ".join(ENGINES[1:]), marks=pytest.mark.verify),
 ]
 """The same, one after the other in one project, where what comes before them takes long."""
-CHANGE = ("networks.small.training.learning_rate", 0.02)
-"""Changed where any setting would do, so that one run from scratch is what several tests compare with."""
 CHECKPOINT, RECORD = "data/checkpoints/small.pt", "data/checkpoints/small.json"
 IMAGES, ABLATION, UNITS = (
     f"results/small/{name}" for name in ("images/hidden1.am.h5", "ablation/hidden1.csv", "units.csv")
@@ -68,7 +66,8 @@ def restored_by_a_colleague(project: Project) -> None:
 
 
 @pytest.mark.parametrize("engine", BY_EACH)
-def test_a_job_fails_after_a_setting_was_changed(project, oracle, engine):
+def test_jobs_fail_are_killed_and_meet_other_code_after_a_setting_was_changed(project, oracle, engine):
+    """One after the other in one project; what the call after the last one leaves is that of a run from scratch."""
     project.change("networks.small.training.learning_rate", 1e9)
     for _ in range(2):
         done = project.try_to_run(*project.command(engine))
@@ -78,23 +77,34 @@ def test_a_job_fails_after_a_setting_was_changed(project, oracle, engine):
     project.run("python", "scripts/record.py", PYTHONPATH=str(project.folder))
     assert project.locks() == locks
     project.change(*CHANGE)
+    running = project.start(engine)
+    project.wait_for("images").kill()
+    running.communicate()
+    assert running.returncode and "Nothing to be done" not in project.run("snakemake", "-n")
+    # A module is edited while a run goes on, and set back.
+    module = project.folder / "unitscope/tables/unit_tables.py"
+    whole = module.read_text()
+    running = project.start(engine)
+    # Snakemake has planned, in DVC's stage as well; the job that needs the module comes later.
+    project.wait_for("images")
+    module.write_text(whole + "\n\nOTHER = 1\n")
+    said, _ = running.communicate()
+    module.write_text(whole)
+    assert running.returncode and "The code has changed" in " ".join(said.split()), said
     again(project, engine, oracle)
 
 
-@pytest.mark.parametrize("engine", BY_EACH)
-@pytest.mark.parametrize("victim", ["job", pytest.param("everything", marks=pytest.mark.verify)])
-def test_a_job_is_killed_after_a_setting_was_changed(project, oracle, victim, engine):
+@pytest.mark.verify
+@pytest.mark.parametrize("engine", ENGINES)
+def test_everything_is_killed_after_a_setting_was_changed(project, oracle, engine):
+    """As where the power fails."""
     project.change(*CHANGE)
     running = project.start(engine)
     job = project.wait_for("images")
-    if victim == "job":
-        job.kill()
-    else:
-        # As where the power fails.
-        os.killpg(running.pid, signal.SIGKILL)
-        psutil.wait_procs([job])
+    os.killpg(running.pid, signal.SIGKILL)
+    psutil.wait_procs([job])
     running.communicate()
-    if engine != "make run" and victim != "job":
+    if engine != "make run":
         project.run("snakemake", "--unlock")
     assert "Nothing to be done" not in project.run("snakemake", "-n")
     again(project, engine, oracle)
@@ -122,11 +132,8 @@ def test_intermediate_files_are_deleted_and_nowhere_else(project, oracle, engine
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_an_older_commit_is_looked_at_and_left_with_git_alone(project, oracle, engines):
-    project.commit("results")
-    project.change(*CHANGE)
-    project.snakemake()
-    project.commit("another setting")
+def test_an_older_commit_is_looked_at_and_left_with_git_alone(changed, oracle, engines, tmp_path):
+    project = changed[0].copy(tmp_path / "project")
     new = project.hashes()
     for engine in engines:
         project.run("git", "checkout", "--quiet", "HEAD~1")
@@ -215,13 +222,12 @@ def test_touching_vouches_for_nothing(project, oracle):
 
 
 @pytest.mark.verify
-def test_a_plain_change_set_back_comes_from_the_cache(project, oracle):
+def test_a_plain_change_set_back_comes_from_the_cache(finished, changed, oracle, tmp_path):
     """Checkpoint, images and tables of a setting that was tried before are not computed again."""
-    before = project.hashes()
-    project.change(*CHANGE)
-    project.snakemake()
+    before = finished.hashes()
+    project = changed[0].copy(tmp_path / "project")
     assert project.hashes() != before
-    project.change("networks.small.training.learning_rate", 0.03)
+    project.write_config(finished.config())
     logs = project.logs()
     again(project, "snakemake", oracle)
     assert project.hashes() == before and project.logs() == logs
@@ -252,21 +258,6 @@ def test_layers_and_methods_change_places(project, oracle, engine):
     project.change("experiments.small", small | order)
     again(project, engine, oracle)
     assert project.hashes() == before
-
-
-@pytest.mark.parametrize("engine", BY_EACH)
-def test_a_module_is_edited_while_a_run_goes_on_and_set_back(project, oracle, engine):
-    project.change(*CHANGE)
-    module = project.folder / "unitscope/tables/unit_tables.py"
-    whole = module.read_text()
-    running = project.start(engine)
-    # Snakemake has planned, in DVC's stage as well; the job that needs the module comes later.
-    project.wait_for("images")
-    module.write_text(whole + "\n\nOTHER = 1\n")
-    said, _ = running.communicate()
-    module.write_text(whole)
-    assert running.returncode and "The code has changed" in " ".join(said.split()), said
-    again(project, engine, oracle)
 
 
 @pytest.mark.verify

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from projects import Project, move_module
+from projects import CHANGE, Project, move_module
 
 pytestmark = pytest.mark.parametrize("command", ["snakemake", pytest.param("dvc repro", marks=pytest.mark.verify)])
 
@@ -90,15 +90,16 @@ def test_the_steps_of_one_method(project, command):
     assert project.hashes()["results/small/images/hidden1.am.h5"] != before["results/small/images/hidden1.am.h5"]
 
 
-def test_a_setting_of_the_training(project, command):
-    before = project.hashes()
-    check(
-        project,
-        command,
-        lambda: project.change("networks.small.training.learning_rate", 0.02),
-        ALL_BUT_DATASET,
-        {"data/datasets"},
-    )
+def test_a_setting_of_the_training(finished, changed, command, tmp_path):
+    before = finished.hashes()
+    if command == "snakemake":
+        project, executed = changed
+        assert executed == ALL_BUT_DATASET
+        assert project.hashes()["data/datasets/digits.h5"] == before["data/datasets/digits.h5"]
+        assert "Nothing to be done" in project.run("snakemake", "-n")
+    else:
+        project = finished.copy(tmp_path / "project")
+        check(project, command, lambda: project.change(*CHANGE), ALL_BUT_DATASET, {"data/datasets"})
     after = project.hashes()
     for name in ("data/checkpoints/small.pt", "results/small/activations.h5", "results/small/images/hidden1.am.h5"):
         assert after[name] != before[name]

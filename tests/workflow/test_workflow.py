@@ -54,7 +54,7 @@ DRAWN = ("paper/cpu.yaml", "configs/analyses.yaml", "configs/training_time.yaml"
 
 @pytest.fixture(scope="session")
 def clone(once) -> Project:
-    """Return a clone in which nothing has been run, one for all workers: what it remembers of layers serves them all."""
+    """Return a clone in which nothing has been run, one for all workers: it remembers the layers of networks."""
     default = yaml.safe_load((ROOT / "config.yaml").read_text())
     return Project(once("clone", lambda folder: Project.create(folder / "project", default)) / "project")
 
