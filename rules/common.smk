@@ -28,8 +28,16 @@ os.environ.update(
 )
 
 from unitscope.config.config_files import read_all, with_arguments, with_numbers
-from unitscope.config.figure_names import OF_ANALYSES, OVERVIEWS, layer_figures, overviews
-from unitscope.config.resolve import iam_methods, maximizing_methods, one_training, over_epochs, recipe_of, with_batch
+from unitscope.config.registry import (
+    ANALYSES,
+    OVERVIEWS,
+    evidence,
+    iam_methods,
+    layer_figures,
+    maximizing_methods,
+    overviews,
+)
+from unitscope.config.resolve import one_training, over_epochs, recipe_of, with_batch
 from unitscope.data.decoding import IMAGE_SUFFIXES
 from unitscope.data.folders import label_files
 from unitscope.data.sampling import select_units
@@ -305,38 +313,6 @@ install(
 )
 
 
-def recipe(wildcards):
-    """Return the method of a job."""
-    return experiment(wildcards)["methods"][wildcards.method]
-
-
-def ablated(wildcards):
-    """Return the settings of an ablation, with the units that are clamped in place of what they are called."""
-    chosen = experiment(wildcards)
-    every = chosen["ablation"]["units"] == "all"
-    own = with_batch(chosen["ablation"], wildcards.layer)
-    return settings(**{**own, "units": "all" if every else chosen["layers"][wildcards.layer]})
-
-
-def rescaling(wildcards):
-    """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
-    chosen = experiment(wildcards)
-    batch = with_batch(chosen["images"], wildcards.layer)["batch"]
-    return settings(**chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=batch)
-
-
-def scales(wildcards):
-    """Return the moments by which the method of a job standardizes activations, where it does."""
-    standardized = recipe(wildcards)["objective"] == "iam_z"
-    return f"results/{wildcards.experiment}/moments/{experiment(wildcards)['readout']}.csv" if standardized else []
-
-
-def means_to_clamp_to(wildcards):
-    """Return the means that units are clamped to as they are removed, where they are."""
-    asked = "mean" in experiment(wildcards)["cumulative"]["clamps"]
-    return f"results/{wildcards.experiment}/moments/mean.csv" if asked else []
-
-
 def checkpoint(wildcards):
     """Return the checkpoint that an experiment works on."""
     return f"data/checkpoints/{experiment(wildcards)['network']}.pt"
@@ -368,25 +344,6 @@ def across(wildcards, pattern, layers=None, methods=None):
     return expand(pattern, experiment=wildcards.experiment, layer=layers, method=methods)
 
 
-def making(wildcards):
-    """Return the settings by which images are made."""
-    chosen = experiment(wildcards)
-    images = with_batch(chosen["images"], wildcards.layer)
-    cut = {key: value for key, value in images.items() if key not in ("substitutes", "block")}
-    units = chosen["layers"][wildcards.layer]
-    return settings(units=units, seeds=chosen["seeds"], readout=chosen["readout"], **cut)
-
-
-def blocks(wildcards):
-    """Return the images of a layer's blocks of units; how many there are is known once the layer is."""
-    taps = Path(checkpoints.counted.get(experiment=wildcards.experiment).output[0])
-    units = {tap["layer"]: tap["units"] for tap in read_json(taps)}[wildcards.layer]
-    wanted = experiment(wildcards)["layers"][wildcards.layer]
-    number = -(-len(select_units(wanted, units)) // experiment(wildcards)["images"]["block"])
-    pattern = "results/{experiment}/blocks/{layer}.{method}.{block}.h5"
-    return expand(pattern, **wildcards, block=range(number))
-
-
 def pictures(name, layers, methods):
     """Return an experiment's images: those of its targets, then those of substitutes that are no targets."""
     chosen = STUDY.experiments[name]
@@ -401,16 +358,6 @@ def all_pictures(wildcards):
     """Return all images of an experiment."""
     chosen = experiment(wildcards)
     return pictures(wildcards.experiment, list(chosen["layers"]), list(chosen["methods"]))
-
-
-def of_compared(wildcards, pattern):
-    """Return a file of an experiment and of each other that its claims compare it with, its own first."""
-    others = [name for claim in experiment(wildcards)["claims"].values() for name in claim["experiments"]]
-    files = []
-    for name in dict.fromkeys([wildcards.experiment, *others]):
-        trained = STUDY.experiments[name]["network"]
-        files.append(pattern.format(experiment=name, network=trained, dataset=STUDY.networks[trained]["dataset"]))
-    return files
 
 
 def figure(name, category, **labels):
@@ -446,30 +393,7 @@ def answers_claims(name):
 
 def verdict_methods(name):
     """Return the methods that the claims of each analysis of an experiment are asked of."""
-    chosen = STUDY.experiments[name]
-    about_iam = ("joint", "graph", "inhibition")
-    return {
-        analysis: iam_methods(chosen) if analysis in about_iam else maximizing_methods(chosen)
-        for analysis in analyses_of(name)
-    }
-
-
-def verdict_tables(analysis, files):
-    """Return a function that gives the tables that an analysis' claim reads, where the experiment has the analysis.
-
-    No table that a job writes together with a figure: how that looks must not ask for the verdict again.
-    """
-
-    def tables(wildcards):
-        # Without a method to ask, there is nothing to read.
-        return files(wildcards) if verdict_methods(wildcards.experiment).get(analysis) else []
-
-    return tables
-
-
-def of_experiment(*names):
-    """Return a function that gives files of an experiment by their names."""
-    return lambda wildcards: [f"results/{wildcards.experiment}/{name}" for name in names]
+    return {analysis: ANALYSES[analysis].methods(STUDY.experiments[name]) for analysis in analyses_of(name)}
 
 
 def targets(name):
@@ -487,7 +411,7 @@ def targets(name):
     images = STUDY.networks[chosen["network"]]["dataset"]
     files += [f"{folder}/figures/{figure}.png" for figure in [*layer_figures(chosen), *overviews(chosen, images)]]
     if images:
-        files += [file for analysis in analyses_of(name) for file in ANALYSES[analysis](name)]
+        files += [f"{folder}/{table}" for analysis in analyses_of(name) for table in ANALYSES[analysis].tables(chosen)]
     return files
 
 
@@ -516,97 +440,6 @@ def values_in(chosen, names):
     }
     known = {name: sorted(values) for name, values in known.items() if name in names}
     return [dict(zip(known, values, strict=True)) for values in product(*known.values())]
-
-
-def of_checkpoints(pattern):
-    """Return a function that gives a file of each experiment of an entry, or of its network."""
-    return lambda wildcards: [
-        pattern.format(experiment=name, network=STUDY.experiments[name]["network"])
-        for name in OVER_EPOCHS[wildcards.entry]
-    ]
-
-
-# What the analyses in rules/analyses.smk write for an experiment, and what they read.
-
-
-def scale_tables(wildcards):
-    """Return the scores of all layers under other scales."""
-    return across(wildcards, "results/{experiment}/scale/{layer}.csv")
-
-
-def scale_files(name):
-    """Return no table: the scores under other scales are read by the figure and the claims."""
-    return []
-
-
-def natural_files(name):
-    """Return the table of RS on natural images."""
-    return [f"results/{name}/natural.csv"]
-
-
-def importance_files(name):
-    """Return the tables of what predicts the cost of an ablation."""
-    return [f"results/{name}/{file}" for file in ["importance.csv", "partial.csv"]]
-
-
-def reliability_files(name):
-    """Return the tables of reliability and nulls."""
-    return [f"results/{name}/{file}" for file in ["reliability.csv", "nulls.csv"]]
-
-
-def joint_files(name):
-    """Return the summary of joint ablation; there is none without a method of IAM."""
-    return [f"results/{name}/joint.csv"] if iam_methods(STUDY.experiments[name]) else []
-
-
-def cumulative_files(name):
-    """Return the areas under the curves of cumulative ablation."""
-    return [f"results/{name}/cumulative_areas.csv"]
-
-
-def graph_files(name):
-    """Return the substitution graphs of an experiment, and their measures."""
-    chosen = STUDY.experiments[name]
-    graphs = expand("graph/{layer}.{method}.graphml", layer=list(chosen["layers"]), method=iam_methods(chosen))
-    return [f"results/{name}/{file}" for file in [*graphs, "graphs.csv"]]
-
-
-def inhibition_files(name):
-    """Return the tables of inhibition of an experiment."""
-    return [f"results/{name}/{file}" for file in ["inhibition.csv", "inhibition_layers.csv"]]
-
-
-def of_graphs(ending):
-    """Return a function that gives a file of each substitution graph of an experiment."""
-    return lambda wildcards: across(
-        wildcards,
-        f"results/{{experiment}}/graph/{{layer}}.{{method}}.{ending}",
-        methods=iam_methods(experiment(wildcards)),
-    )
-
-
-def interactions(wildcards):
-    """Return the interactions of all layers and methods of IAM of an experiment."""
-    pattern = "results/{experiment}/joint/{layer}.{method}.csv"
-    return across(wildcards, pattern, methods=iam_methods(experiment(wildcards)))
-
-
-def jointly_removed(wildcards):
-    """Return the settings of a joint ablation: its own, and the images of the ablation."""
-    ablation = with_batch(experiment(wildcards)["ablation"], wildcards.layer)
-    return settings(**experiment(wildcards)["joint"], **{key: ablation[key] for key in ("images", "batch")})
-
-
-def removed(wildcards):
-    """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
-    ablation = with_batch(experiment(wildcards)["ablation"], wildcards.get("layer"))
-    own = {key: value for key, value in experiment(wildcards)["cumulative"].items() if key != "together"}
-    return settings(**{**own, "images": own["images"] or ablation["images"]}, batch=ablation["batch"])
-
-
-def of_layer(wildcards):
-    """Return the scores by RS of a layer, by each method."""
-    return across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv", layers=[wildcards.layer])
 
 
 def of_parts(kind):

@@ -28,7 +28,7 @@ rule natural_figures:
         figure("natural", "Natural images", score="RS"),
         figure("natural_z", "Natural images", score="RS, standardized"),
         figure("natural_q", "Natural images", score="RS, over the 99th percentile"),
-        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=OF_ANALYSES["natural"]),
+        pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=ANALYSES["natural"].figures({})),
     log:
         "logs/{experiment}/natural_figures.log",
     benchmark:

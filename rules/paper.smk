@@ -13,12 +13,21 @@ if not config.get("takeover", False):
         raise Error(f"{CONFIG}: {error}") from None
 PAPER_VARIANTS = variants(STUDY)
 PAPER_FIGURES = numbered(STUDY)
+
+
+def measured_rules(name):
+    """Return the rules of whose jobs an experiment may have benchmark files; a block's are among those of the images."""
+    others = {rule for analysis, own in ANALYSES.items() if analysis not in analyses_of(name) for rule in own.rules}
+    of_experiments = [rule for rule in workflow.rules if rule.benchmark and "experiment" in rule.wildcard_names]
+    return [rule.name for rule in of_experiments if rule.name not in others | {"images_block"}]
+
+
 PAPER_EXPERIMENTS = [
     {
         **{"name": name, "entry": recipe_of(STUDY, name), "dataset": STUDY.networks[chosen["network"]]["dataset"]},
         **{key: chosen[key] for key in ("network", "claims", "readout")},
         **{key: list(chosen[key]) for key in ("layers", "methods")},
-        "analyses": list(analyses_of(name)),
+        "rules": measured_rules(name),
     }
     for name, chosen in STUDY.experiments.items()
     if chosen["claims"]

@@ -1,6 +1,13 @@
 # Which scores move when units are given other scales, and the function stays.
 
 
+def rescaling(wildcards):
+    """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
+    chosen = experiment(wildcards)
+    batch = with_batch(chosen["images"], wildcards.layer)["batch"]
+    return settings(**chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=batch)
+
+
 rule scale:
     input:
         checkpoint=checkpoint,
@@ -37,7 +44,7 @@ rule scale:
 
 rule scale_figure:
     input:
-        scale_tables,
+        lambda wildcards: across(wildcards, "results/{experiment}/scale/{layer}.csv"),
     output:
         figure("scale", "Scale", figure="which scores depend on scales"),
         pdf="results/{experiment}/figures/scale.pdf",

@@ -1,6 +1,16 @@
 # All scores, a row a unit; all correlations, a row a layer, method and pair of scores; the claims.
 
 
+def of_compared(wildcards, pattern):
+    """Return a file of an experiment and of each other that its claims compare it with, its own first."""
+    others = [name for claim in experiment(wildcards)["claims"].values() for name in claim["experiments"]]
+    files = []
+    for name in dict.fromkeys([wildcards.experiment, *others]):
+        trained = STUDY.experiments[name]["network"]
+        files.append(pattern.format(experiment=name, network=trained, dataset=STUDY.networks[trained]["dataset"]))
+    return files
+
+
 rule units:
     input:
         taps="results/{experiment}/taps.json",
@@ -72,21 +82,23 @@ rule metrics:
         " --metrics {output.metrics:q} --plot {output.plot:q} --code {params.code:q} --log {log:q}"
 
 
+# Names of the tables that the claims of analyses read.
+EVIDENCE = [name for analysis in ANALYSES.values() for name in analysis.evidence]
+
+
+def evidence_of(wildcards):
+    """Return these tables of an experiment, by name."""
+    asked = evidence(experiment(wildcards), analyses_of(wildcards.experiment))
+    return {name: [f"results/{wildcards.experiment}/{file}" for file in files] for name, files in asked.items()}
+
+
 rule claims:
     input:
+        unpack(evidence_of),
         units=lambda wildcards: of_compared(wildcards, "results/{experiment}/units.csv"),
         layers=lambda wildcards: of_compared(wildcards, "results/{experiment}/layers.csv"),
         records=lambda wildcards: of_compared(wildcards, "data/checkpoints/{network}.json"),
         datasets=lambda wildcards: of_compared(wildcards, "data/datasets/{dataset}.h5"),
-        scale=verdict_tables("scale", scale_tables),
-        importance=verdict_tables("importance", of_experiment("importance.csv")),
-        joint=verdict_tables("joint", of_experiment("joint.csv")),
-        areas=verdict_tables("cumulative", of_experiment("cumulative_areas.csv")),
-        curves=verdict_tables("cumulative", of_parts("cumulative")),
-        reliability=verdict_tables("reliability", of_experiment("reliability.csv")),
-        nulls=verdict_tables("reliability", of_experiment("nulls.csv")),
-        graph=verdict_tables("graph", of_graphs("csv")),
-        inhibition=verdict_tables("inhibition", of_experiment("inhibition.csv")),
     output:
         table("claims"),
     log:
@@ -103,7 +115,6 @@ rule claims:
     shell:
         "python scripts/claims.py --experiment {wildcards.experiment:q} --units {input.units:q} --layers {input.layers:q}"
         " --records {input.records:q} --datasets {input.datasets:q} --claims {params.claims:q}"
-        " --analyses {params.analyses:q} --scale {input.scale:q} --importance {input.importance:q} --joint {input.joint:q}"
-        " --areas {input.areas:q} --curves {input.curves:q} --reliability {input.reliability:q} --nulls {input.nulls:q}"
-        " --graph {input.graph:q} --inhibition {input.inhibition:q}"
-        " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
+        " --analyses {params.analyses:q}"
+        + "".join(f" --evidence {name} {{input.{name}:q}}" for name in EVIDENCE)
+        + " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"

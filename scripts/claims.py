@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.claims.analysis_claims import TABLES, Written, analysis_answers
+from unitscope.claims.analysis_claims import Written, analysis_answers
 from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.errors import UserError
@@ -42,8 +42,14 @@ def parser() -> argparse.ArgumentParser:
         default={},
         help='JSON: {"scale": ["am", "iam"], ...}: analyses, and the methods that their claims are asked of',
     )
-    for name in TABLES:
-        result.add_argument(f"--{name}", type=Path, nargs="*", default=[], help=f"table of {name} (.csv) ..., if asked")
+    result.add_argument(
+        "--evidence",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar=("NAME", "TABLE"),
+        help="name of what an analysis has written, and its tables (.csv); once for each",
+    )
     result.add_argument("--output", type=Path, required=True, help="claims.csv to write")
     return result
 
@@ -83,8 +89,11 @@ def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence
 
 def written(arguments: argparse.Namespace, own: Evidence) -> Written:
     """Return what the analyses of the experiment have written."""
-    files = {name: getattr(arguments, name) for name in TABLES}
-    tables = {name: stacked([artifacts.read_table(path) for path in paths]) for name, paths in files.items() if paths}
+    tables = {
+        name: stacked([artifacts.read_table(Path(path)) for path in paths])
+        for name, *paths in arguments.evidence
+        if paths
+    }
     settings = arguments.settings
     return Written(
         own.name,

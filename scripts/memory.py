@@ -13,24 +13,6 @@ from unitscope.storage import artifacts
 from unitscope.tables.unit_tables import columns
 from unitscope.workflow import program
 
-OF_ANALYSES = {
-    "scale": ("scale", "scale_figure"),
-    "natural": ("natural", "natural_figures"),
-    "importance": ("predictors", "importance", "importance_figures"),
-    "reliability": ("reliability", "nulls_figures"),
-    "joint": ("joint", "joint_summary", "joint_figure"),
-    "cumulative": ("cumulative", "cumulative_together", "cumulative_areas", "cumulative_figure"),
-    "graph": ("graph", "graphs"),
-    "inhibition": ("inhibition", "inhibition_figure"),
-}
-"""The rules of each analysis; some are run where an experiment asks for the analysis alone."""
-
-OF_ALL = (
-    *("taps", "moments", "activations", "selectivity", "exemplars", "images", "images_joined", "substitution"),
-    *("substitute_images", "ablation", "units", "layers", "metrics", "claims", "figures", "sheets", "atlas"),
-)
-"""The rules of every experiment."""
-
 COLUMNS = ("rule", "experiment", "jobs", "peak_mib", "seconds")
 """Of the table."""
 
@@ -42,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         "--experiments",
         type=json.loads,
         required=True,
-        help='JSON: [{"name", "entry", "network", "dataset", "readout", "layers", "methods", "analyses"}, ...]',
+        help='JSON: [{"name", "entry", "network", "dataset", "readout", "layers", "methods", "rules"}, ...]',
     )
     result.add_argument("--logs", type=Path, required=True, help="folder of the logs and benchmark files")
     result.add_argument("--output", type=Path, required=True, help="where the table goes (.csv)")
@@ -67,7 +49,7 @@ def taken(logs: Path, experiments: Iterable[Mapping[str, Any]]) -> list[dict[str
         found = {
             "dataset": [logs / f"datasets/{one['dataset']}.tsv"],
             "checkpoint": [logs / f"checkpoints/{one['network']}.tsv"],
-            **{rule: benchmarks(logs / one["name"], rule, one) for rule in measured_rules(one["analyses"])},
+            **{rule: benchmarks(logs / one["name"], rule, one) for rule in one["rules"]},
         }
         for rule, paths in found.items():
             jobs.setdefault((rule, one["entry"]), set()).update(paths)
@@ -92,11 +74,6 @@ def jobs_of(benchmark: Path) -> list[tuple[float, float]]:
     # Of a job that was over at once, Snakemake has seen nothing.
     seen = [(0.0 if peak in ("-", "NA") else float(peak), float(seconds)) for peak, seconds in jobs]
     return [(max(peak, *map(float, said), 0.0), seconds) for peak, seconds in seen]
-
-
-def measured_rules(analyses: Iterable[str]) -> list[str]:
-    """Return the rules whose jobs an experiment with these analyses has, in the order of the flow."""
-    return [*OF_ALL, *(rule for analysis in analyses for rule in OF_ANALYSES[analysis])]
 
 
 def benchmarks(folder: Path, rule: str, asked: Mapping[str, Any]) -> list[Path]:

@@ -1,7 +1,8 @@
 """Say what a run would do, before it does: jobs by rule, hours by a calibration on this machine, bytes of artifacts."""
 
 import argparse
-from collections import Counter
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,8 @@ from unitscope.workflow.planning import Calibration, seconds_of_start
 from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
-WITH_TORCH = (
-    *("taps", "checkpoint", "moments", "activations", "images", "images_block", "images_joined", "substitute_images"),
-    *("ablation", "scale", "predictors", "joint", "cumulative", "cumulative_together"),
-)
-FLOW = (
-    *("counted", "dataset", *WITH_TORCH, "selectivity", "exemplars", "substitution", "natural", "units", "layers"),
-    "metrics",
-    *("importance", "reliability", "joint_summary", "cumulative_areas", "figures", "sheets", "scale_figure"),
-    *("natural_figures", "importance_figures", "nulls_figures", "joint_figure", "cumulative_figure", "graph"),
-    *("graphs", "inhibition", "inhibition_figure", "claims", "atlas", "training_time", "training_time_figure"),
-    *("training_claims", "memory", "reproduction"),
-)
+UNKNOWN = "counted"
+"""The checkpoint of Snakemake's behind which it learns of further jobs."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,38 +71,24 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"Nothing to be done for {' '.join(map(str, arguments.config))}: everything is there and up to date.")
         return
     costs = estimate(study, pending, arguments.seconds, outlines(study, dict(arguments.images)))
-    jobs += Counter({rule: cost.jobs for rule, cost in costs.items() if rule not in jobs})
-    print(table(jobs, costs))
+    print(table(with_unknown(jobs, costs), costs))
 
 
-def to_be_done(config: list[Path]) -> tuple[Counter[str], set[str]]:
-    """Return the number of jobs of each rule, and the files that are to be made."""
+def to_be_done(config: list[Path]) -> tuple[dict[str, int], set[str]]:
+    """Return the number of jobs of each rule, in the order of the flow, and the files that are to be made."""
     study = ["snakemake", "--configfile", *map(str, config)]
     # A summary is also given of what a run would refuse.
-    told(*study, "-n", "--quiet", "all")
+    stats = told(*study, "-n", "--quiet", "rules")
     header, *rows = told(*study, "--summary").splitlines()
     names = header.split("\t")
     files = [dict(zip(names, row.split("\t"), strict=False)) for row in rows]
-    files = [file for file in files if file["plan"] != "no update"]
-    # Files of one job share its log.
-    jobs = {(file["rule"], file["log-file(s)"] if file["log-file(s)"] != "-" else job_of(file)) for file in files}
-    return Counter(rule for rule, _ in jobs), {file["output_file"] for file in files}
-
-
-def job_of(file: dict[str, str]) -> str:
-    """Return a name that the files of one job share, where Snakemake has no record of its log."""
-    path = Path(file["output_file"])
-    whole = {
-        **dict.fromkeys(("figures", "natural_figures", "importance", "reliability"), path.parent),
-        **dict.fromkeys(("graphs", "inhibition", "cumulative_together"), Path(*path.parts[:2])),
-        "metrics": path.with_name(path.name.removesuffix(".metrics.json").removesuffix(".depth.csv")),
-        "cumulative": path.parents[1] / path.name if len(path.parts) > 2 else path,
-        # One page a study.
-        "reproduction": Path(),
-        "sheets": path.parent / ".".join(path.name.split(".")[:-2]),
-        "graph": path.with_name(path.name.replace(".degrees.csv", ".csv")).with_suffix(""),
+    jobs = {
+        rule: int(count)
+        for rule, count in re.findall(r"^(\w+) +(\d+)$", stats.partition("Job stats:")[2], re.MULTILINE)
     }
-    return str(whole.get(file["rule"], path.with_suffix("")))
+    for rule in ("all", "total"):
+        jobs.pop(rule, None)
+    return jobs, {file["output_file"] for file in files if file["plan"] != "no update"}
 
 
 def outlines(study: Study, images: dict[str, tuple[int, int, int]]) -> dict[str, Outline]:
@@ -237,12 +214,24 @@ def add(costs: dict[str, Cost], rule: str, seconds: float, size: int, jobs: int 
     cost.jobs += jobs
 
 
-def table(jobs: Counter[str], costs: dict[str, Cost]) -> str:
+def with_unknown(jobs: Mapping[str, int], costs: Mapping[str, Cost]) -> dict[str, int]:
+    """Return the number of jobs of each rule, with those that Snakemake learns of later, where it does."""
+    later = {rule: cost.jobs for rule, cost in costs.items() if rule not in jobs}
+    return {
+        name: number
+        for rule, count in jobs.items()
+        for name, number in ({rule: count} | (later if rule == UNKNOWN else {})).items()
+    }
+
+
+def table(jobs: Mapping[str, int], costs: dict[str, Cost]) -> str:
     """Return the plan as text."""
     lines = [f"{'rule':<14}{'jobs':>6}{'hours':>10}{'MB':>10}"]
-    for rule, count in sorted(jobs.items(), key=lambda item: FLOW.index(item[0])):
-        cost = costs.get(rule, Cost())
-        cost.seconds += seconds_of_start(count, 0) if rule in WITH_TORCH else seconds_of_start(0, count)
+    for rule, count in jobs.items():
+        # What is calibrated loads PyTorch.
+        start = seconds_of_start(count, 0) if rule in costs else seconds_of_start(0, count)
+        cost = costs.setdefault(rule, Cost())
+        cost.seconds += start
         lines.append(f"{rule:<14}{count:>6}{cost.seconds / 3600:>10.3f}{cost.bytes / 1e6:>10.1f}")
     seconds = sum(costs.get(rule, Cost()).seconds for rule in jobs)
     size = sum(costs.get(rule, Cost()).bytes for rule in jobs)

@@ -6,6 +6,7 @@ the stage's results depend on, and not when a comment or somebody else's setting
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,7 @@ from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {"datasets": ["dataset"], "networks": ["checkpoint"]}
-"""Scripts whose code belongs to a section; all others belong to the experiments."""
-NO_RULE = [
-    "check",
-    "clean",
-    "layers",
-    "plan",
-    "push",
-    "record",
-    "report",
-    "reproduce",
-    "restore",
-    "study",
-    "summary",
-    "unlock",
-    "verify",
-]
+"""Scripts whose code belongs to a section; those of all other rules belong to the experiments."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,11 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
         show_damage()
     networks = rules_digest([ROOT / "rules/networks.smk"])
     flow = rules_digest([ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
-    analyses = sorted(
-        path.stem
-        for path in (ROOT / "scripts").glob("*.py")
-        if path.stem not in [*NO_RULE, *SCRIPTS["datasets"], *SCRIPTS["networks"]]
-    )
+    analyses = sorted(scripts_of_rules() - {script for scripts in SCRIPTS.values() for script in scripts})
     for section in ("datasets", "networks", "experiments"):
         code: dict[str, Any] = {script: digest(script) for script in SCRIPTS.get(section, analyses)}
         code["rules"] = flow if section == "experiments" else networks
@@ -89,6 +71,12 @@ def main(arguments: argparse.Namespace) -> None:
         for path in (arguments.output / section).glob("*.json"):
             if path.name.removesuffix(".json") not in getattr(study, section):
                 path.unlink()
+
+
+def scripts_of_rules() -> set[str]:
+    """Return the scripts that rules call: each names the digest of its code."""
+    texts = (path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
+    return {script for text in texts for script in re.findall(r"\bcode(?:_and_network)?\(\"(\w+)\"\)", text)}
 
 
 def compared(experiment: dict[str, Any]) -> list[str]:

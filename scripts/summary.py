@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.config.figure_names import BY_LAYER, layer_figures, overviews
+from unitscope.config.registry import BY_LAYER, layer_figures, overviews
 from unitscope.maximization.answers import compared
 from unitscope.storage import artifacts
 from unitscope.tables import unit_tables

@@ -10,7 +10,8 @@ from configs_by_hand import STUDY, study
 from projects import ROOT
 
 from unitscope.config.models import schema, schema_text
-from unitscope.config.resolve import iam_methods, read, recipe_of, resolve, with_batch
+from unitscope.config.registry import iam_methods
+from unitscope.config.resolve import read, recipe_of, resolve, with_batch
 from unitscope.errors import UserError
 
 

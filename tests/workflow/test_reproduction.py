@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from projects import ROOT, SMALL, Project
 
-from scripts.memory import OF_ANALYSES, benchmarks, jobs_of, measured_rules
+from scripts.memory import benchmarks, jobs_of
 from scripts.reproduction import cell, environment
+from unitscope.config.registry import ANALYSES
 from unitscope.config.resolve import resolve
 from unitscope.figures.style import Style
 from unitscope.paper.comparison import numbered, reductions, variants
@@ -485,7 +486,7 @@ def test_verdicts_at_a_glance():
 
 
 def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
-    asked = {"layers": ["a", "b.0"], "methods": ["am"], "readout": "max", "analyses": ["scale"]}
+    asked = {"layers": ["a", "b.0"], "methods": ["am"], "readout": "max"}
     for name in (
         *("moments/mean", "images/a.am", "images/b.0.am", "images/b.0.am.3", "images/a.am.joined", "scale/a"),
         *("substitution/b.0.am", "units"),
@@ -508,7 +509,6 @@ def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
     assert found("substitute_images") == {"images/a.am.substitutes"}
     assert found("moments") == {"moments/mean"} and found("scale") == {"scale/a"}
     assert found("substitution") == {"substitution/b.0.am"} and found("units") == {"units"}
-    assert {"scale", "scale_figure"} <= set(measured_rules(["scale"])) - set(measured_rules([]))
 
 
 def test_a_peak_that_snakemake_did_not_see_is_in_the_log(tmp_path):
@@ -521,14 +521,18 @@ def test_a_peak_that_snakemake_did_not_see_is_in_the_log(tmp_path):
     assert jobs_of(benchmark) == [(93.0, 0.1)]
 
 
+def rules_in(*names):
+    """Return the rules in some of the files, with their texts."""
+    files = "\n".join((ROOT / f"rules/{name}.smk").read_text() for name in names)
+    return dict(re.findall(r"^(?:use rule \w+ as|rule) (\w+).*:\n((?:    .*\n|\n)+)", files, re.MULTILINE))
+
+
 def test_the_memory_of_every_rule_is_measured():
-    files = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    rules = dict(re.findall(r"^(?:use rule \w+ as|rule) (\w+).*:\n((?:    .*\n|\n)+)", files, re.MULTILINE))
+    rules = rules_in(*(path.stem for path in sorted((ROOT / "rules").glob("*.smk"))))
     assert len(rules) > 30 and all("\n    benchmark:\n" in text for text in rules.values())
-    shown = {"dataset", "checkpoint", *measured_rules(OF_ANALYSES)}
-    # A block's benchmark file is one of the images'; the others are of no experiment.
-    others = {"images_block", "training_time", "training_time_figure", "training_claims", "memory", "reproduction"}
-    assert shown | others == rules.keys()
+    assert {rule for analysis in ANALYSES.values() for rule in analysis.rules} == {
+        *rules_in("scale", "importance", "removal", "graph")
+    }
 
 
 def test_a_value_stays_in_its_cell():
@@ -544,7 +548,9 @@ def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
     measured = artifacts.read_table(ROOT / "paper/sizes.csv")
     asked = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
     for name, one in asked.items():
-        expected = {"dataset", "checkpoint", *measured_rules(one["analyses"])} - {"images_joined", "substitute_images"}
+        of_analyses = {rule for analysis in one["analyses"] for rule in ANALYSES[analysis].rules}
+        expected = {"dataset", "checkpoint", *rules_in("units", "tables", "figures", "atlas"), *of_analyses}
+        expected -= {"images_joined", "substitute_images", "images_block"}
         assert expected <= set(measured["rule"][measured["experiment"] == name])
     assert measured["peak_mib"].max() <= 4096
     printed = (ROOT / "paper/README.md").read_text()

@@ -273,30 +273,6 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
         assert done.returncode and word in " ".join(done.stdout.split()), done.stdout
 
 
-def test_files_of_one_job_are_counted_once_where_nothing_is_recorded():
-    from scripts.plan import job_of
-
-    jobs = {
-        "graph": ["graph/a.b.iam.csv", "graph/a.b.iam.degrees.csv", "graph/a.b.iam.graphml"],
-        "graphs": ["graphs.csv", "figures/graph.png", "figures/graph.pdf"],
-        "inhibition": ["inhibition.csv", "inhibition_layers.csv"],
-        "training_time_figure": ["training_time.png", "training_time.pdf"],
-        "cumulative": ["cumulative/conv.1.csv", "cumulative_areas/conv.1.csv"],
-        "cumulative_together": ["cumulative_of_all.csv", "cumulative_areas_of_all.csv"],
-    }
-    for rule, files in jobs.items():
-        found = {job_of({"rule": rule, "output_file": f"results/{name}/{file}"}) for name in "ab" for file in files}
-        assert len(found) == 2, rule
-    beside = [f"results/{name}.{kind}" for name in ("a", "a.b") for kind in ("metrics.json", "depth.csv")]
-    assert len({job_of({"rule": "metrics", "output_file": file}) for file in beside}) == 2
-    page = ["paper/README.md", "paper/fig1.png", "paper/small-seed0/units.csv"]
-    assert len({job_of({"rule": "reproduction", "output_file": file}) for file in page}) == 1
-    layers = [f"results/a/cumulative/conv.{number}.csv" for number in (1, 2)]
-    assert len({job_of({"rule": "cumulative", "output_file": file}) for file in layers}) == 2
-    other = {"rule": "graph", "output_file": "results/a/graph/a.b.iam-2.csv"}
-    assert job_of(other) != job_of({**other, "output_file": "results/a/graph/a.b.iam.csv"})
-
-
 def test_a_config_that_is_not_there(project):
     done = project.try_to_run("python", "scripts/plan.py", "--config", "nope.yaml", PYTHONPATH=str(project.folder))
     assert done.returncode == 1

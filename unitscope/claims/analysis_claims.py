@@ -56,8 +56,7 @@ class Written:
     Attributes:
         name: Name of the experiment.
         methods: For each analysis that it has, the methods whose RS it is asked of.
-        tables: Tables by name: "units", "layers" and those of its analyses, as `TABLES` names them. A table of several
-            files is stacked.
+        tables: Tables by name: "units", "layers" and those of its analyses. A table of several files is stacked.
         resamples: Of each bootstrap.
         seed: Of each bootstrap.
     """
@@ -67,10 +66,6 @@ class Written:
     tables: Mapping[str, Table]
     resamples: int
     seed: int
-
-
-TABLES = ("scale", "importance", "joint", "areas", "curves", "reliability", "nulls", "graph", "inhibition")
-"""Tables of the analyses, beside those of units and layers."""
 
 
 def records(table: Table, **wanted: Any) -> list[dict[str, Any]]:

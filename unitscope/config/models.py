@@ -6,13 +6,14 @@ says what is wrong with a config that does not fit them.
 
 import json
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import MaxLen, MinLen
 from pydantic import BaseModel, Discriminator, Field, Tag, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from unitscope.config.atlas_settings import AtlasSettings
+from unitscope.config.registry import ANALYSES
 from unitscope.figures.style import Style
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.interventions.cumulative_settings import CumulativeSettings
@@ -322,7 +323,11 @@ Recipes = dict[Name, Recipe]
 Methods = Annotated[
     Annotated[Distinct[Name], Tag("<list>")] | Annotated[Recipes, MinLen(1), Tag("<mapping>")], Discriminator(kind)
 ]
-Analysis = Literal["scale", "importance", "joint", "cumulative", "reliability", "natural", "graph", "inhibition"]
+if TYPE_CHECKING:
+    Analysis = str
+else:
+    # A name of the registry, which no type checker can look up.
+    Analysis = Literal[tuple(ANALYSES)]
 
 
 class Claim(Section):

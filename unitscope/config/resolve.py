@@ -18,6 +18,7 @@ from unitscope.config.config_files import merged as merged
 from unitscope.config.config_files import read as read
 from unitscope.config.messages import mistake, nearest
 from unitscope.config.models import Experiment, Network, Steps, StudyConfig, completed
+from unitscope.config.registry import ANALYSES
 from unitscope.errors import UserError
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.maximization.images_settings import ImagesSettings
@@ -230,11 +231,12 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
 
 
 def _check_analyses(experiment: Mapping[str, Any], where: str) -> None:
-    if "graph" in experiment["analyses"] and not iam_methods(experiment):
-        raise UserError(
-            f"{where}.analyses names graph, which is made of a method with the objective iam, but the experiment's "
-            f"methods are {', '.join(experiment['methods'])}. Add iam to them, or take graph out."
-        )
+    for name in experiment["analyses"]:
+        if ANALYSES[name].needs_method and not ANALYSES[name].methods(experiment):
+            raise UserError(
+                f"{where}.analyses names {name}, which is made of a method with the objective iam, but the "
+                f"experiment's methods are {', '.join(experiment['methods'])}. Add iam to them, or take {name} out."
+            )
 
 
 def by_name(name: str) -> tuple[list[str | int], str]:
@@ -244,17 +246,6 @@ def by_name(name: str) -> tuple[list[str | int], str]:
     """
     parts = re.split(r"(\d+)", name)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
-
-
-def iam_methods(experiment: Mapping[str, Any]) -> list[str]:
-    """Return the methods of an experiment that maximize IAM: whose substitutes are removed and make a graph."""
-    methods = experiment["methods"].items()
-    return [method for method, recipe in methods if recipe["objective"] == "iam" and not recipe["minimize"]]
-
-
-def maximizing_methods(experiment: Mapping[str, Any]) -> list[str]:
-    """Return the methods of an experiment whose images excite units: whose RS is that of the paper."""
-    return [method for method, recipe in experiment["methods"].items() if not recipe["minimize"]]
 
 
 # --- completing ------------------------------------------------------------------------------------------------------
