@@ -13,7 +13,7 @@ from torchvision import models
 from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
 from unitscope.networks.building import accept_pixels
-from unitscope.networks.forms import choose
+from unitscope.networks.forms import Form, choose
 from unitscope.networks.normalization import network_of
 from unitscope.networks.outputs import Outputs
 from unitscope.probing import hooks
@@ -157,6 +157,28 @@ def test_split_network_equals_the_whole(network, images):
     for found in taps(module, images.shape[1:]):
         cut = split(module, found.layer)
         torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
+
+
+class Bent(Residual):
+    """A function follows its first layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.fc(self.function(self.stem(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("function", [torch.special.expit, torch.ops.aten.relu, torch.ops.aten.sigmoid.default])
+def test_nonlinearities_by_other_names(function):
+    module = quiet(Bent(function))
+    for traced in (True, False):
+        choose(module, Form(traced=traced))
+        first, _ = taps(module, (3, 8, 8))
+        (read,) = readouts(module, ["stem"], "mean")(IMAGES)
+        assert not first.signed, traced
+        torch.testing.assert_close(read, function(module.stem(IMAGES)).mean((2, 3)))
 
 
 class TwoHeads(Residual):
