@@ -162,7 +162,8 @@ def quiet(module: nn.Module, seed: int = 0) -> nn.Module:
     """Return a network in eval mode, frozen, with random weights and random batch norm statistics."""
     generator = torch.Generator().manual_seed(seed)
     for parameter in module.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.4
+        kind = parameter.dtype if parameter.is_complex() else torch.float32
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=kind) * 0.4
     for name, buffer in module.named_buffers():
         if buffer.is_floating_point():
             noise = torch.rand(buffer.shape, generator=generator)

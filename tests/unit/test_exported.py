@@ -806,6 +806,15 @@ def test_operations_that_the_activation_is_taken_before_are_named(between, form,
     assert caplog.text.count("is taken before") == len(said)
 
 
+def test_what_reads_other_values_too_belongs_to_no_layer_alone(caplog):
+    say_unrecognized.cache_clear()
+    module = quiet(Residual())
+    for traced in (True, False):
+        choose(module, Form(traced=traced))
+        assert [tap.signed for tap in taps(module, SIZE)] == [False, False, True, True]
+    assert "is taken before" not in caplog.text
+
+
 def test_a_change_of_a_view_is_refused_with_a_cure_that_works():
     class Halved(nn.Module):
         def __init__(self):

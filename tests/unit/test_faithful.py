@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from unitscope.errors import UserError
+from unitscope.interventions.ablation import ablation
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.maximization.visualization import activation_maximization, passes
@@ -19,6 +20,7 @@ from unitscope.networks.building import accept_pixels, freeze, normalized
 from unitscope.networks.forms import arrange, close, form_of, same_logits
 from unitscope.probing import faithful as checking
 from unitscope.probing import hooks, layers
+from unitscope.probing.activations import activations
 from unitscope.probing.faithful import check_repeats, faithful
 from unitscope.probing.tracing import trace
 from unitscope.runtime.devices import pixels
@@ -147,6 +149,40 @@ def test_a_network_that_tracing_makes_another_one_of_is_followed_by_hooks(caplog
     assert close(cut.suffix(*cut.prefix(images)[1:]), module(images))
 
 
+def of_a_generator(x):
+    return torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(1))
+
+
+def of_the_seed(x):
+    torch.manual_seed(0)
+    return torch.randn(x.shape[1:])
+
+
+class FixedNoise(Residual):
+    """Adds random numbers that are the same in every pass."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def forward(self, x):
+        return super().forward(x + self.draw(x))
+
+
+@pytest.mark.parametrize("draw", [of_a_generator, of_the_seed])
+def test_random_numbers_that_a_network_repeats_are_those_of_every_pass(draw):
+    # A graph would draw from the generator that it holds, or from torch's, without setting the seed again.
+    module = quiet(FixedNoise(draw))
+    check_repeats(module, IMAGES)
+    assert not faithful(module, IMAGES).traced
+    expected, outputs = plain_run(module, IMAGES)
+    read, cut = layers.readouts(module, ["stem"], "mean"), layers.split(module, "stem")
+    for _ in range(3):
+        assert close(read(IMAGES)[0], torch.relu(dict(outputs)["stem"]).mean((2, 3)))
+        _, start, *live = cut.prefix(IMAGES)
+        assert close(cut.suffix(start, *live), expected)
+
+
 class Viewing(nn.Module):
     def __init__(self, channels=3):
         super().__init__()
@@ -261,6 +297,10 @@ BATCH_STATISTICS = nn.BatchNorm2d(4, track_running_stats=False)
         (BATCH_STATISTICS, "batch_dependence"),
         (Part(lambda x: x - x.mean(0)), "batch_dependence"),
         (Part(lambda x: x / x.amax()), "batch_dependence"),
+        # The first image is the same alone.
+        (Part(lambda x: x * torch.arange(1.0, 1 + len(x))[:, None, None, None]), "batch_dependence"),
+        (Part(lambda x: torch.cat([x[:1], x[:-1] + x[1:]])), "batch_dependence"),
+        (Part(lambda x: x + torch.randn(x.shape, generator=torch.Generator().manual_seed(3))), "batch_dependence"),
     ],
 )
 def test_a_network_that_does_not_repeat_itself_is_refused_by_name(part, reason):
@@ -426,6 +466,32 @@ def test_convolutions_with_weights_that_are_computed(change):
             silent = after.gather(1, targets[:, None])[:, 0] <= 0
             assert close(value[~silent], own[~silent])
             assert torch.autograd.grad(value.sum(), images)[0].isfinite().all()
+
+
+class InnerGradient(Residual):
+    """Its features are the gradient of a sum of activations, as of an energy."""
+
+    def forward(self, x):
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.detach().requires_grad_()
+            (x,) = torch.autograd.grad(F.softplus(self.stem(x)).sum(), x, create_graph=True)
+        return super().forward(x)
+
+
+def test_a_network_may_take_gradients_within_its_forward_pass():
+    module = quiet(InnerGradient())
+    assert close(faithful(module, IMAGES).logits, module(IMAGES))
+    image_bytes, labels = (255 * IMAGES).byte().permute(0, 2, 3, 1).numpy(), np.arange(4)
+    logits = module(pixels(image_bytes, torch.device("cpu"))).detach()
+    (found,) = activations(module, ["fc"], [image_bytes])
+    assert close(torch.from_numpy(found["fc"]), logits)
+    lost = ablation(module, "fc", "linear", [(image_bytes, labels)], {"": np.zeros(4)}, 4, labels % 2)[""].loss
+    for unit in range(4):
+        clamped, whole = (
+            F.cross_entropy(values, torch.from_numpy(labels))
+            for values in (logits.index_fill(1, torch.tensor(unit), 0.0), logits)
+        )
+        assert abs(float(clamped - whole) - lost[unit]) < 1e-5
 
 
 class Volumes(nn.Module):
@@ -602,9 +668,34 @@ class Experts(Rows):
         return self.last(out)
 
 
+class Mapped(Rows):
+    """Its convolutions see one image at a time, within torch.vmap."""
+
+    def forward(self, x):
+        return self.last(torch.relu(self.mid(torch.vmap(self.features)(x))))
+
+    def features(self, x):
+        return torch.relu(self.b(torch.relu(self.a(x)))).mean((1, 2))
+
+
+class Complex(Rows):
+    """Its first convolution and its linear layer give complex numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.mid = self.a.to(torch.cfloat), self.mid.to(torch.cfloat)
+
+    def features(self, x):
+        return torch.relu(self.b(self.a(x.to(torch.cfloat)).abs())).mean((2, 3)).to(torch.cfloat)
+
+    def forward(self, x):
+        return self.last(self.mid(self.features(x)).abs())
+
+
 BRIGHT_FIRST = torch.cat([0.9 + 0.1 * IMAGES[:1], 0.5 * IMAGES[1:3]])
 
 
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
 @pytest.mark.parametrize(
     ("network", "expected", "reason"),
     [
@@ -617,6 +708,7 @@ BRIGHT_FIRST = torch.cat([0.9 + 0.1 * IMAGES[:1], 0.5 * IMAGES[1:3]])
         (Turned, ["a", "b", "last"], "among others"),
         (EarlyExit, ["last"], "called once for all|differs between images"),
         (Experts, ["a", "b", "last"], "called once for all|shape"),
+        (Complex, ["b", "last"], "complex numbers"),
     ],
 )
 def test_layers_without_one_row_for_each_image_are_left_out_with_a_reason(network, expected, reason):
@@ -640,6 +732,46 @@ def test_layers_without_one_row_for_each_image_are_left_out_with_a_reason(networ
         for use in uses:
             with pytest.raises(UserError, match=f"The layer '{layer}' has no activation for each image: .*({reason})"):
                 use()
+
+
+def test_layers_within_a_function_of_torch_func_are_left_out():
+    module = quiet(Mapped())
+    check_repeats(module, IMAGES)
+    assert close(faithful(module, IMAGES).logits, module(IMAGES))
+    known = layers.taps(module, SIZE)
+    assert [tap.layer for tap in known] == ["mid", "last"]
+    assert set(layers.left_out(module, known)) == {"a", "b"}
+    cut = layers.split(module, "mid")
+    assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), module(IMAGES))
+    with pytest.raises(UserError, match="There is no layer 'a'"):
+        layers.readouts(module, ["a"], "mean")(IMAGES)
+
+
+class Inference(Rows):
+    """Untraceable, with a backbone in the inference mode, whose tensors do not count their changes in place."""
+
+    def features(self, x):
+        with torch.inference_mode():
+            x = self.a(x)
+            x[x < -9] = 0
+            return torch.relu(self.b(torch.relu_(x))).mean((2, 3))
+
+
+def test_a_network_with_layers_in_the_inference_mode_is_followed():
+    module = quiet(Inference())
+    expected, outputs = plain_run(module, IMAGES)
+    assert not faithful(module, IMAGES).traced
+    found = {tap.layer: tap.signed for tap in layers.taps(module, SIZE)}
+    assert found == {"a": True, "b": False, "mid": False, "last": True}
+    for layer in ("b", "mid"):
+        (read,) = layers.readouts(module, [layer], "max")(IMAGES)
+        assert close(read, layers.read_out(torch.relu(dict(outputs)[layer]), 1, "max"))
+    cut = layers.split(module, "b")
+    activation, *live = cut.prefix(IMAGES)
+    assert close(cut.suffix(*live), expected)
+    assert close(
+        cut.suffix(torch.zeros_like(activation), live[1]), module.last(torch.relu(module.mid(torch.zeros(4, 6))))
+    )
 
 
 def test_a_layer_that_later_images_reach_otherwise_is_refused_then():

@@ -1,7 +1,9 @@
 """Layers: which are found, and that a network cut at one of them computes what the whole one does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Varied, Views, Windows, quiet
@@ -9,12 +11,19 @@ from torch import nn
 from torchvision import models
 
 from unitscope.errors import UserError
+from unitscope.interventions.ablation import ablation
+from unitscope.networks.building import accept_pixels
+from unitscope.networks.forms import Form, choose
+from unitscope.networks.normalization import network_of
+from unitscope.networks.outputs import Outputs
 from unitscope.probing import hooks
+from unitscope.probing.faithful import faithful
 from unitscope.probing.layers import left_out, prefix, read_out, readouts, split, tap, taps, unit_axis
 from unitscope.probing.tracing import trace
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 SMALL = IMAGES[:, :, :2, :2]
+BYTES = (np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8), np.arange(5) % 4)
 
 
 def hooked(module: nn.Module, path: str, call: int, images: torch.Tensor) -> torch.Tensor:
@@ -148,6 +157,57 @@ def test_split_network_equals_the_whole(network, images):
     for found in taps(module, images.shape[1:]):
         cut = split(module, found.layer)
         torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
+
+
+class Bent(Residual):
+    """A function follows its first layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.fc(self.function(self.stem(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("function", [torch.special.expit, torch.ops.aten.relu, torch.ops.aten.sigmoid.default])
+def test_nonlinearities_by_other_names(function):
+    module = quiet(Bent(function))
+    for traced in (True, False):
+        choose(module, Form(traced=traced))
+        first, _ = taps(module, (3, 8, 8))
+        (read,) = readouts(module, ["stem"], "mean")(IMAGES)
+        assert not first.signed, traced
+        torch.testing.assert_close(read, function(module.stem(IMAGES)).mean((2, 3)))
+
+
+class TwoHeads(Residual):
+    """Gives features beside its logits, from a layer that the logits do not depend on."""
+
+    def __init__(self):
+        super().__init__()
+        self.projection = nn.Linear(6, 9)
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        return {"logits": self.fc(x.mean((2, 3))), "features": torch.relu(self.projection(x.mean((2, 3))))}
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_layer_that_the_logits_do_not_depend_on_changes_nothing_when_clamped(traced):
+    module = accept_pixels(quiet(TwoHeads()), [0.5] * 3, [0.5] * 3, Outputs(("logits",)))
+    form = faithful(module, IMAGES)
+    assert form.traced
+    choose(module, replace(form, traced=traced))
+    cut = split(module, "projection")
+    activation, start, *live = cut.prefix(IMAGES)
+    torch.testing.assert_close(cut.suffix(torch.zeros_like(start), *live), module(IMAGES))
+    features = network_of(module)((IMAGES - 0.5) / 0.5)["features"]
+    torch.testing.assert_close(activation, features)
+    lost = ablation(module, "projection", "linear", [BYTES], {"": np.zeros(9)}, 4, np.arange(5) % 2)[""]
+    assert not lost.loss.any() and not lost.accuracy.any()
+    lost = ablation(module, "fc", "linear", [BYTES], {"": np.zeros(4)}, 4, np.arange(5) % 2)[""]
+    assert lost.loss.any()
 
 
 def test_the_suffix_starts_behind_the_layer_that_alone_reads_the_units():

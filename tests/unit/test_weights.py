@@ -1,5 +1,6 @@
 """Checkpoints as people save them."""
 
+import gzip
 import hashlib
 import io
 import logging
@@ -273,6 +274,46 @@ def test_a_shape_that_a_module_converts_is_taken():
 def test_tensors_that_hold_no_plain_numbers_are_named(change, message):
     with pytest.raises(UserError, match=message):
         load_weights(Residual(), {**STATE, "fc.weight": change(STATE["fc.weight"])}, "x.pt")
+
+
+def scripted(path):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+
+
+def exported(path):
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),)), path)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.")
+@pytest.mark.parametrize(
+    ("name", "write", "told"),
+    [
+        ("x.json", lambda path: path.write_text('{"metadata": {}, "weight_map": {}}'), "index of weights in several"),
+        ("x.pt.gz", lambda path: path.write_bytes(gzip.compress(b"weights")), "compressed. Unpack it first"),
+        ("x.npz", lambda path: np.savez(path, weight=np.zeros(2)), "NumPy's arrays. Save them as tensors"),
+        ("x.pt", scripted, "a ScriptModule.*state_dict"),
+        ("x.pt2", exported, "an exported program. Set source: exported"),
+    ],
+)
+def test_a_file_of_another_kind_is_not_told_as_damaged(tmp_path, name, write, told):
+    write(tmp_path / name)
+    checksum = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    with pytest.raises(UserError, match=told) as caught:
+        read_state_dict(tmp_path / name, checksum)
+    assert "damaged" not in str(caught.value)
+
+
+def test_what_is_damaged_is_told_without_advice_to_run_it(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"weights")
+    with pytest.raises(UserError, match="damaged") as caught:
+        read_state_dict(tmp_path / "x.pt", hashlib.sha256(b"weights").hexdigest())
+    assert "weights_only" not in str(caught.value)
+
+
+def test_one_of_several_files_is_told_as_that():
+    part = {key: value for key, value in STATE.items() if not key.startswith("fc")}
+    with pytest.raises(UserError, match=r"number 2 of 3: it lacks fc.weight, fc.bias. Join the state dicts"):
+        load_weights(Residual(), part, "model-00002-of-00003.safetensors")
 
 
 def test_integers_in_the_place_of_weights_are_said(caplog):

@@ -94,7 +94,7 @@ def ablation(
     clamped = {name: {unit: Tally(classes) for unit in units} for name in clamps}
     counts = np.zeros(classes, np.int64)
     seen = 0
-    with torch.inference_mode(), progress(len(halves) * len(units), f"{layer} ablation", "images x units") as advance:
+    with torch.no_grad(), progress(len(halves) * len(units), f"{layer} ablation", "images x units") as advance:
         for batch, numbers in batches:
             counts += np.bincount(numbers, minlength=classes)
             half = halves[seen : seen + len(numbers)]

@@ -226,7 +226,7 @@ def _performances(
         labels = torch.from_numpy(numbers)
         loss = np.empty((sets, len(numbers)))
         correct = np.empty((sets, len(numbers)), dtype=bool)
-        with torch.inference_mode(), progress(sets, f"{name} removal, batch {part}", "sets") as advance:
+        with torch.no_grad(), progress(sets, f"{name} removal, batch {part}", "sets") as advance:
             for row, found in enumerate(logits(pixels(batch, device))):
                 values = found.cpu().double()
                 loss[row] = F.cross_entropy(values, labels, reduction="none").numpy()

@@ -104,7 +104,7 @@ def answers(module: nn.Module, layer: str, images: np.ndarray | h5py.Dataset, re
     forward = prefix(module, layer, readout)
     seeds, targets = images.shape[:2]
     found: np.ndarray | None = None
-    with torch.inference_mode():
+    with torch.no_grad():
         for seed in range(seeds):
             for first in range(0, targets, batch):
                 answer = forward(_seen(images[seed, first : first + batch], device))[1].float().cpu().numpy()
@@ -159,7 +159,7 @@ def behaviour(
     device = next(module.parameters()).device
     read = readouts(module, [layer], readout)
     logits, values = [], []
-    with torch.inference_mode():
+    with torch.no_grad():
         for first in range(0, len(images), batch):
             seen = pixels(images[first : first + batch], device)
             logits.append(module(seen).float().cpu().numpy())

@@ -170,7 +170,7 @@ def share_of_multiplications(module: nn.Module, layer: str, shape: Sequence[int]
     image = torch.zeros(1, *shape, device=next(module.parameters()).device)
     counts = []
     for function in (prefix(module, layer, "mean"), module):
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
             function(image)
         counts.append(counter.get_total_flops())
     return counts[0] / counts[1]

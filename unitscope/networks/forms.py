@@ -99,7 +99,9 @@ def close(one: Tensor, other: Tensor) -> bool:
     """Return whether two results are the same up to rounding, NaN and infinity being equal to themselves."""
     if one.shape != other.shape:
         return False
-    one, other = one.detach().float(), other.detach().float()
+    one, other = (
+        (torch.view_as_real(value.detach()) if value.is_complex() else value.detach()).float() for value in (one, other)
+    )
     finite = one[torch.isfinite(one)].abs()
     bound = CLOSE * float(finite.max()) if len(finite) else 0.0
     return bool(torch.isclose(one, other, rtol=0.0, atol=bound, equal_nan=True).all())

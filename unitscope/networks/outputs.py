@@ -76,10 +76,18 @@ def _at(returned: Any, path: Sequence[Key]) -> Any:
     return returned
 
 
+def is_transformed(tensor: Tensor) -> bool:
+    """Return whether a tensor stands for values within a function of torch.func (vmap, grad): no code outside may."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
 def tensors_in(returned: Any, path: tuple[Key, ...] = ()) -> dict[tuple[Key, ...], Tensor]:
-    """Return the tensors in what a network returns, each by the keys or positions that lead to it."""
+    """Return the tensors in what a network or a module returns, each by the keys or positions that lead to it.
+
+    Those within a function of torch.func are left out.
+    """
     if isinstance(returned, Tensor):
-        return {path: returned}
+        return {} if is_transformed(returned) else {path: returned}
     if isinstance(returned, Mapping):
         parts: list[tuple[Key, Any]] = list(returned.items())
     elif is_dataclass(returned) and not isinstance(returned, type):

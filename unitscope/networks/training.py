@@ -252,7 +252,7 @@ def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.devi
     module.eval()
     labels = dataset.labels(split)
     loss, right, size = 0.0, [], evaluation_batch(dataset)
-    with torch.inference_mode():
+    with torch.no_grad():
         for number, batch in enumerate(dataset.batches(split, size)):
             target = torch.from_numpy(labels[number * size :][: len(batch)])
             # Summed on the processor: some devices lack double precision.

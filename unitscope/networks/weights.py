@@ -24,6 +24,7 @@ from unitscope.runtime.console import log
 
 EXTRA_STATE = "_extra_state"
 """Last part of a key under which a module's own get_extra_state is kept in a state dict."""
+_JOIN = "Join the state dicts of all of them into one, and save that as one file"
 
 
 def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]:
@@ -260,6 +261,11 @@ def load_weights(
     if (lacking or extra or shapes) and (converted := _as_torch_loads(module, entries, missing)) is not None:
         state = {key: value for key, value in converted.items() if key not in plain}
         lacking, extra, shapes = [], [], []
+    if lacking and (piece := re.search(r"-(\d{5})-of-(\d{5})\.", origin)):
+        raise UserError(
+            f"{origin} is one of several files of these weights, by its name number {int(piece[1])} of "
+            f"{int(piece[2])}: it lacks {_some(lacking)}. {_JOIN}."
+        )
     problems = [
         *([f"it lacks {_some(lacking)}"] if lacking else []),
         *([f"it has {_some(extra)}, which the network has not"] if extra else []),
@@ -488,11 +494,35 @@ def load_plain(content: bytes, path: Path) -> Any:
                 f"{match[1]}, which is more than tensors and plain values, and nothing here runs code from a file. "
                 "Save it without that: torch.save(model.state_dict(), path)."
             ) from error
-        reason = re.sub(r"\x1b\[[0-9;]*m", "", str(error) or type(error).__name__).splitlines()[0]
+        if kind := _other_kind(content):
+            raise UserError(f"{path} cannot be read as weights: {kind}.") from error
+        told = re.sub(r"\x1b\[[0-9;]*m", "", str(error) or type(error).__name__)
+        # PyTorch's own first lines advise to run the code in the file.
+        reason = told.rpartition("WeightsUnpickler error: ")[2].strip().splitlines()[0]
         raise UserError(
             f"{path} cannot be read as weights: it is cut off, damaged, or holds more than tensors and plain values, "
             f"and nothing here runs code from a file ({reason}). Save it again: torch.save(model.state_dict(), path)."
         ) from error
+
+
+def _other_kind(content: bytes) -> str:
+    """Return what a file is and what to give instead, where it is whole but of another kind; "" where it is not."""
+    if content.startswith(b"\x1f\x8b"):
+        return "it is compressed. Unpack it first: gunzip"
+    if content.lstrip().startswith(b"{") and b'"weight_map"' in content:
+        return f"it is the index of weights in several files. {_JOIN}"
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return ""
+    if any(name.endswith("archive_format") for name in names):
+        return "it is an exported program. Set source: exported"
+    if any(name.endswith("/constants.pkl") for name in names):
+        return "it is a ScriptModule, which is compiled code. Save torch.jit.load(path).state_dict() with torch.save"
+    if names and all(name.endswith(".npy") for name in names):
+        return "it holds NumPy's arrays. Save them as tensors: torch.save({name: torch.from_numpy(array), ...}, path)"
+    return ""
 
 
 def _entry(content: bytes, found: str) -> str:

@@ -50,7 +50,7 @@ def activations(
     read: Callable[..., tuple[torch.Tensor, ...]] = compiled(readouts(module, layers, readout), compile)
     seen = 0
     for batch in batches:
-        with torch.inference_mode():
+        with torch.no_grad():
             values = read(pixels(batch, device))
         _check_finite(layers, values, seen)
         seen += len(batch)

@@ -20,7 +20,7 @@ from unitscope.errors import UserError
 from unitscope.networks.checkpoints import example_images
 from unitscope.networks.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen, same_logits
 from unitscope.networks.normalization import network_of, refuse_scripts
-from unitscope.networks.outputs import are_probabilities, tensors_in
+from unitscope.networks.outputs import are_probabilities, is_transformed, tensors_in
 from unitscope.probing.hooks import LAYERS, call_name, with_changing_plans
 from unitscope.probing.hooks import logits as watched_logits
 from unitscope.probing.layers import Tap, read_out, unit_axis
@@ -70,7 +70,13 @@ def faithful(module: nn.Module, images: Tensor) -> Form:
     traced = trace(module)
     if traced is None:
         form = replace(form, traced=False)
-    elif not _agrees(partial(_run_traced, traced, form.arranged(images)), expected):
+    # Twice: a graph may hold what its passes change, such as a generator of random numbers.
+    elif not (
+        _agrees(partial(_run_traced, traced, form.arranged(images)), expected)
+        and _agrees(
+            partial(_run_traced, traced, form.arranged(images), seed=1), _run(module, form.arranged(images), seed=1)
+        )
+    ):
         form = replace(form, traced=False)
         log.warning(
             "%s computes something else once torch.fx has traced it: its layers are followed by hooks instead, and "
@@ -159,11 +165,15 @@ def check_repeats(module: nn.Module, images: Tensor, allowed: Collection[str] = 
         )
     if "batch_dependence" in allowed or "randomness" in allowed:
         return
-    if _first_difference(*_of_first_image(module, images, LAYERS)) is not None:
-        place = _first_difference(*_of_first_image(module, images, nn.Module))
+    # What depends on the place in a batch, or on the image before, is the same for the first.
+    for compared, kinds in ((_of_first_image, LAYERS), (_of_last_image, ())):
+        if _first_difference(*compared(module, images, kinds)) is None:
+            continue
+        place = _first_difference(*compared(module, images, nn.Module))
         raise UserError(
             f"{type(network_of(module)).__name__} gives an image another answer when it is alone than among others: "
-            f"results differ from {_told(place)} on. It may use statistics of the batch. Switch that off, or set "
+            f"results differ from {_told(place)} on. It may use statistics of the batch, other images of it, or the "
+            "image's place in it (random numbers of one seed for a whole batch). Switch that off, or set "
             "networks.NAME.allow: [batch_dependence]."
         )
 
@@ -200,11 +210,13 @@ class _Call:
     Attributes:
         shape: Of its output.
         rows: (images, units), the largest value of each map, as means may cancel; None where the first axis is not the
-            images.
+            images, or values are complex.
+        is_complex: Whether its values are complex numbers.
     """
 
     shape: tuple[int, ...]
     rows: Tensor | None
+    is_complex: bool
 
 
 def _without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
@@ -247,7 +259,9 @@ def _without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
             reasons[layer] = "it is not called once for all images and once for each image alone"
             continue
         call, rows = together[layer], [each.rows for each in calls_alone if each.rows is not None]
-        if call.rows is None or len(rows) < len(alone):
+        if call.is_complex:
+            reasons[layer] = "its values are complex numbers; layers that read their real part or size can be tapped"
+        elif call.rows is None or len(rows) < len(alone):
             reasons[layer] = (
                 f"its output has the shape {call.shape} for {len(many)} images, and {calls_alone[0].shape} for one: "
                 "the first axis is not the images"
@@ -263,12 +277,12 @@ def _calls(module: nn.Module, images: Tensor) -> tuple[dict[str, _Call], list[Te
     calls: dict[str, _Call] = {}
 
     def keep(part: nn.Module, _: Any, output: Any, path: str) -> None:
-        if not isinstance(output, Tensor):
+        if not isinstance(output, Tensor) or is_transformed(output):
             return
         kind, dimensions = ("conv", {4}) if isinstance(part, nn.Conv2d) else ("linear", range(2, 9))
-        by_image = output.dim() in dimensions and len(output) == len(images)
+        by_image = output.dim() in dimensions and len(output) == len(images) and not output.is_complex()
         rows = read_out(output, unit_axis(kind), "max").clone() if by_image else None
-        calls[call_name(path, calls)] = _Call(tuple(output.shape), rows)
+        calls[call_name(path, calls)] = _Call(tuple(output.shape), rows, output.is_complex())
 
     handles = [
         part.register_forward_hook(partial(keep, path=path))
@@ -336,7 +350,7 @@ def _recording(module: nn.Module, kinds: Any, values: Values) -> Iterator[None]:
             handle.remove()
 
 
-def _run_traced(traced: fx.GraphModule, images: Tensor) -> Values:
+def _run_traced(traced: fx.GraphModule, images: Tensor, seed: int = 0) -> Values:
     """Return the same of a traced network."""
     values: Values = []
 
@@ -348,7 +362,7 @@ def _run_traced(traced: fx.GraphModule, images: Tensor) -> Values:
             return value
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         returned = Recorder(traced).run(images)
     return [*values, *_ends(returned)]
 
@@ -379,6 +393,17 @@ def _of_first_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Valu
         if value.dim() and own.dim() and value[:1].shape == own[:1].shape
     ]
     return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def _of_last_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Values, Values]:
+    """Return the same for the last image, whose row is not the first; kinds are none, or those of all modules."""
+    together, alone = _run(module, images, kinds), _run(module, images[-1:], kinds)
+    pairs = [
+        ((path, value[-1:]), (path, own))
+        for (path, value), (_, own) in zip(together, alone, strict=False)
+        if value.dim() and len(value) == len(images) and value[-1:].shape == own.shape
+    ]
+    return [last for last, _ in pairs], [own for _, own in pairs]
 
 
 def _first_difference(one: Values, other: Values) -> str | None:

@@ -26,7 +26,7 @@ from torch.utils.hooks import BackwardHook, RemovableHandle
 from unitscope.errors import UserError
 from unitscope.networks.forms import form_of
 from unitscope.networks.normalization import network_of
-from unitscope.networks.outputs import tensors_in
+from unitscope.networks.outputs import is_transformed, tensors_in
 from unitscope.probing.layers import (
     Split,
     Tap,
@@ -128,6 +128,8 @@ class _Survey(TorchFunctionMode):
     def _layer(self, name: str, output: Tensor) -> _Operation:
         """Return the operation of a layer's module, before the network's own hooks take its output."""
         made = _Operation(sources=[self.source(output)])
+        if is_transformed(output):
+            return made
         made.sources[0].readers.append(made)
         self.layers[call_name(name, self.layers)] = made
         self._made.append(made)
@@ -179,9 +181,11 @@ class _Survey(TorchFunctionMode):
             made.sources = list(dict.fromkeys(self.source(tensor) for tensor in read))
             for source in made.sources:
                 source.readers.append(made)
-        versions = [tensor._version for tensor in read]
+        before = _states(read)
         result = func(*args, **kwargs)
-        changed = [tensor for tensor, version in zip(read, versions, strict=True) if tensor._version != version]
+        changed = [tensor for tensor, version in before if _version_of(tensor) != version]
+        if _may_be_in_place(func, args, kwargs):
+            changed += [tensor for tensor in read[:1] if tensor.is_inference()]
         for tensor in (*_tensors_of(result), *changed):
             self._give(tensor, made)
         return result
@@ -231,9 +235,11 @@ def _surveyed(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
     survey = _Survey()
     # Tensors of the inference mode do not count their versions.
     with torch.inference_mode(False), torch.no_grad():
-        given = images.detach().clone()
+        # A copy: the network may change its input in place.
+        given = form_of(module).arranged(images.detach()).clone()
         of_images = {survey.source(given)}
-        output = _run(module, given, survey)
+        with _watched(module, survey):
+            output = module(given)
     leading: set[_Operation] = set()
     waiting = [survey.source(tensor) for tensor in _tensors_of(output)]
     ends = [_Operation(sources=[made]) for made in waiting]
@@ -307,7 +313,12 @@ def _settings_of(part: nn.Module) -> Callable[[int, str], Any]:
 
 def _states(value: Any) -> list[tuple[Tensor, int]]:
     """Return the tensors in a value with their versions, which tell whether they were changed in place."""
-    return [(tensor, tensor._version) for tensor in _tensors_of(value)]
+    return [(tensor, _version_of(tensor)) for tensor in _tensors_of(value)]
+
+
+def _version_of(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place; 0 of one of the inference mode, which does not count that."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def call_name(name: str, known: Mapping[str, Any]) -> str:
@@ -395,6 +406,8 @@ class _Watch(TorchFunctionMode):
 
     def layer(self, name: str, module: nn.Module, output: Tensor) -> Tensor:
         """Take the output of a layer's module, and return what takes its place."""
+        if is_transformed(output):
+            return output
         name = call_name(name, self.sites)
         # On these images the network may do what it has not done in the first pass.
         plan = self.plans.get(name, _Plan(normed=False, bent=False, positive=False))

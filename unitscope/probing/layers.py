@@ -10,7 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -323,14 +323,15 @@ def _split_at(traced: fx.GraphModule, site: Site, reader: fx.Node | None) -> Spl
     modules: dict[str, Any] = dict(traced.named_modules())
     start = reader or site.activation
     behind = _descendants(start)
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    # The output's too: a layer may not lead to it, as that of another head.
     needed = {
         operand
-        for node in behind
+        for node in (*behind, output)
         for operand in node.all_input_nodes
         if operand not in behind and operand is not start and operand.op != "get_attr"
     }
     live = [start, *(node for node in traced.graph.nodes if node in needed)]
-    (output,) = (node for node in traced.graph.nodes if node.op == "output")
     carry = reader and _cut(traced, [site.activation], reader.all_input_nodes[0])
     return Split(
         prefix=_cut(traced, [], (site.activation, *live)),
@@ -452,8 +453,9 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
     calls: dict[str, int] = {}
     sites = {}
 
-    def readers(node: fx.Node) -> list[fx.Node]:
-        return [user for user in node.users if user in leading and _reads_values(user)]
+    def readers_behind(layer: fx.Node, value: fx.Node) -> list[fx.Node]:
+        # Of a layer that does not lead to the output, as that of another head, all readers count.
+        return [user for user in value.users if (user in leading or layer not in leading) and _reads_values(user)]
 
     def positive(node: fx.Node) -> bool | None:
         return is_positive(kind_of(node, modules), _arguments_of(node, modules))
@@ -474,6 +476,7 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
             continue
         calls[node.target] = calls.get(node.target, 0) + 1
         name = node.target if calls[node.target] == 1 else f"{node.target}-call{calls[node.target]}"
+        readers = partial(readers_behind, node)
         tap, activation = tap_and_activation(
             node,
             readers,

@@ -50,7 +50,7 @@ def names_of(operations: Iterable[str]) -> dict[Any, str]:
         # Exported programs call overloads: `aten.clamp.default`.
         packet = getattr(torch.ops.aten, "log_sigmoid" if name == "logsigmoid" else name, None)
         if packet is not None:
-            names |= {getattr(packet, overload): name for overload in packet.overloads()}
+            names |= {packet: name, **{getattr(packet, overload): name for overload in packet.overloads()}}
         names[name] = name
     return names
 
@@ -58,7 +58,8 @@ def names_of(operations: Iterable[str]) -> dict[Any, str]:
 def _by_operation() -> dict[Any, str]:
     """Return the name of every nonlinearity by its module class, its functions, its method and its operators."""
     named = {**_POSITIVE, **_SIGNED, **_BOUNDED}
-    return {kind: name for name, kind in named.items()} | names_of((*named, *_CLAMPS))
+    others = {torch.special.expit: "sigmoid"}
+    return {kind: name for name, kind in named.items()} | others | names_of((*named, *_CLAMPS))
 
 
 _NAMES = _by_operation()

@@ -77,7 +77,7 @@ _PASSED_ON = (nn.Flatten, nn.Unflatten, *(kind for kind in TRANSPARENT if isinst
 METADATA = {
     *("size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "element_size", "stride", "storage_offset"),
     *("device", "get_device", "dtype", "layout", "is_cuda", "is_contiguous", "is_floating_point", "is_complex"),
-    *("requires_grad", "is_leaf", "_version", "__len__", "len"),
+    *("requires_grad", "is_leaf", "is_inference", "_version", "__len__", "len"),
 }
 """Attributes, methods and functions that read what a tensor is like, and none of its values."""
 _NOT_TENSORS = METADATA | {

@@ -229,7 +229,7 @@ class Calibration:
             known: dict[int, tuple[torch.Tensor, ...]] = {}
 
             def step(rows: int) -> None:
-                with torch.inference_mode():
+                with torch.no_grad():
                     if rows not in known:
                         known[rows] = cut.prefix(self.images(rows))
                     cut.suffix(*known[rows][1:])
@@ -242,7 +242,7 @@ class Calibration:
         if batch not in self.through:
 
             def step(rows: int) -> None:
-                with torch.inference_mode():
+                with torch.no_grad():
                     self.module(self.images(rows))
 
             self.through[batch] = self.per_image(step, batch)
