@@ -64,7 +64,13 @@ def test_every_config_is_listed_here():
     assert set(PLANNED) | others == {"config.yaml", *(str(path.relative_to(ROOT)) for path in there)}
 
 
-@pytest.mark.parametrize("config", PLANNED)
+LARGE = ("configs/imagenet.yaml", "paper/config.yaml", "paper/sizes.yaml")
+"""Configs of networks of a hundred million weights: their layers, which are looked up first, take most of a test."""
+
+
+@pytest.mark.parametrize(
+    "config", [pytest.param(config, marks=[pytest.mark.verify] * (config in LARGE)) for config in PLANNED]
+)
 def test_dry_run_plans_these_experiments_and_no_others(clone, config):
     (clone.folder / "data/own/images").mkdir(parents=True, exist_ok=True)
     chosen = [] if config == "config.yaml" else ["--configfile", config]
