@@ -239,6 +239,12 @@ def test_a_class_without_images(project):
     assert str(Path("images/test/dog")) in said or "class 'dog'" in said
 
 
+def test_a_mistake_that_a_job_finds_names_the_data_set(project):
+    folder_of_images(project)
+    project.change("datasets.folder.classes", ["cat", "bird"])
+    fails(project, "data/datasets/folder.h5", words=["datasets.folder.classes"], log="datasets/folder.log")
+
+
 def test_a_corrupt_image(project):
     root = folder_of_images(project)
     path = root / "train/cat/1.png"

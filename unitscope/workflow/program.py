@@ -112,6 +112,7 @@ def run(
     signal.signal(signal.SIGTERM, _stop)
     try:
         _open_log(arguments.log)
+        log.addFilter(lambda record: _name_data_set(record, arguments))
         refuse_other_library(Path(sys.argv[0]))
         if in_project and not Path("Snakefile").is_file():
             raise UserError(
@@ -131,7 +132,7 @@ def run(
         # and to end (`time python -c 'import torch'`, and with `; import gc; gc.freeze()`).
         gc.freeze()
     except UserError as error:
-        _fail(str(error), arguments.log)
+        _fail(with_data_set(str(error), arguments), arguments.log)
     except KeyboardInterrupt:
         print("Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
@@ -151,6 +152,19 @@ def run(
         told = _by_hand(error) if is_by_hand(arguments) else _fault(error)
         _fail(_NO_MEMORY if is_out_of_memory(error) else told, arguments.log)
     sys.exit(0)
+
+
+def with_data_set(text: str, arguments: argparse.Namespace) -> str:
+    """Return a message with the key of the data set that a job reads or writes, which its code knows by path alone."""
+    values = [value if isinstance(value, list) else [value] for value in vars(arguments).values()]
+    paths = [path for value in values for path in value if isinstance(path, Path)]
+    names = {path.stem for path in paths if path.parts[-3:-1] == ("data", "datasets")}
+    return text.replace("datasets.NAME", f"datasets.{names.pop()}") if len(names) == 1 else text
+
+
+def _name_data_set(record: logging.LogRecord, arguments: argparse.Namespace) -> bool:
+    record.msg, record.args = with_data_set(record.getMessage(), arguments), ()
+    return True
 
 
 def refuse_other_library(program: Path) -> None:
