@@ -12,6 +12,8 @@ report: "rules/captions/study.rst"
 
 
 include: "rules/common.smk"
+include: "rules/params.smk"
+include: "rules/inputs.smk"
 include: "rules/networks.smk"
 include: "rules/units.smk"
 include: "rules/tables.smk"

@@ -152,18 +152,6 @@ def own_code(function):
     return own_code_digest(function, ROOT)
 
 
-def settings(**values):
-    """Return settings as JSON text, the form in which they reach a script."""
-    return canonical_json(values)
-
-
-def with_resamples(section):
-    """Return a function that gives a section of a job's experiment and how often its bootstraps resample, as JSON."""
-    return lambda wildcards: settings(
-        **experiment(wildcards)[section], resamples=experiment(wildcards)["statistics"]["resamples"]
-    )
-
-
 def experiment(wildcards):
     """Return the settings of the experiment that a job belongs to."""
     return STUDY.experiments[wildcards.experiment]
@@ -313,53 +301,6 @@ install(
 )
 
 
-def checkpoint(wildcards):
-    """Return the checkpoint that an experiment works on."""
-    return f"data/checkpoints/{experiment(wildcards)['network']}.pt"
-
-
-def earlier(wildcards):
-    """Return the checkpoint of the same training from which a later one's training goes on."""
-    names = one_training(STUDY, wildcards.network)
-    before = names[: names.index(wildcards.network)][-1:]
-    # Made again, it is the same to the byte, and nothing behind it is old.
-    return [ancient(f"data/checkpoints/{name}.pt") for name in before]
-
-
-def dataset(wildcards):
-    """Return the data set that a network is trained and tested on; a network may have none."""
-    name = network(wildcards)["dataset"]
-    return f"data/datasets/{name}.h5" if name else []
-
-
-def real_images(wildcards, artifact):
-    """Return an artifact that is made from real images, where the network has any."""
-    return artifact.format(**wildcards) if dataset(wildcards) else []
-
-
-def across(wildcards, pattern, layers=None, methods=None):
-    """Return a file for each layer of an experiment, and for each of its methods where the pattern names one."""
-    chosen = experiment(wildcards)
-    layers, methods = layers or list(chosen["layers"]), methods or list(chosen["methods"])
-    return expand(pattern, experiment=wildcards.experiment, layer=layers, method=methods)
-
-
-def pictures(name, layers, methods):
-    """Return an experiment's images: those of its targets, then those of substitutes that are no targets."""
-    chosen = STUDY.experiments[name]
-    partly = [layer for layer in layers if chosen["images"]["substitutes"] and chosen["layers"][layer] != "all"]
-    folder = f"results/{name}/images"
-    return expand(f"{folder}/{{layer}}.{{method}}.h5", layer=layers, method=methods) + expand(
-        f"{folder}/{{layer}}.{{method}}.substitutes.h5", layer=partly, method=methods
-    )
-
-
-def all_pictures(wildcards):
-    """Return all images of an experiment."""
-    chosen = experiment(wildcards)
-    return pictures(wildcards.experiment, list(chosen["layers"]), list(chosen["methods"]))
-
-
 def figure(name, category, **labels):
     """Return a figure as an output that Snakemake's report shows."""
     return report(
@@ -440,16 +381,3 @@ def values_in(chosen, names):
     }
     known = {name: sorted(values) for name, values in known.items() if name in names}
     return [dict(zip(known, values, strict=True)) for values in product(*known.values())]
-
-
-def of_parts(kind):
-    """Return a function that gives the files of one kind of all layers, and of all layers together if there are any."""
-
-    def files(wildcards):
-        chosen = experiment(wildcards)
-        together = chosen["cumulative"]["together"] and len(chosen["layers"]) > 1
-        return across(wildcards, f"results/{{experiment}}/{kind}/{{layer}}.csv") + (
-            [f"results/{wildcards.experiment}/{kind}_of_all.csv"] if together else []
-        )
-
-    return files

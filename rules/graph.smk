@@ -1,15 +1,6 @@
 # Who could stand in for whom, as a graph; and which units an image inhibits.
 
 
-def of_graphs(ending):
-    """Return a function that gives a file of each substitution graph of an experiment."""
-    return lambda wildcards: across(
-        wildcards,
-        f"results/{{experiment}}/graph/{{layer}}.{{method}}.{ending}",
-        methods=iam_methods(experiment(wildcards)),
-    )
-
-
 # --- the substitution graph -------------------------------------------------------------------------------------------
 
 

@@ -1,36 +1,6 @@
 # What is lost without several units: a unit and its substitutes, or ever more units of a layer.
 
 
-def means_to_clamp_to(wildcards):
-    """Return the means that units are clamped to as they are removed, where they are."""
-    asked = "mean" in experiment(wildcards)["cumulative"]["clamps"]
-    return f"results/{wildcards.experiment}/moments/mean.csv" if asked else []
-
-
-def interactions(wildcards):
-    """Return the interactions of all layers and methods of IAM of an experiment."""
-    pattern = "results/{experiment}/joint/{layer}.{method}.csv"
-    return across(wildcards, pattern, methods=iam_methods(experiment(wildcards)))
-
-
-def jointly_removed(wildcards):
-    """Return the settings of a joint ablation: its own, and the images of the ablation."""
-    ablation = with_batch(experiment(wildcards)["ablation"], wildcards.layer)
-    return settings(**experiment(wildcards)["joint"], **{key: ablation[key] for key in ("images", "batch")})
-
-
-def removed(wildcards):
-    """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
-    ablation = with_batch(experiment(wildcards)["ablation"], wildcards.get("layer"))
-    own = {key: value for key, value in experiment(wildcards)["cumulative"].items() if key != "together"}
-    return settings(**{**own, "images": own["images"] or ablation["images"]}, batch=ablation["batch"])
-
-
-def of_layer(wildcards):
-    """Return the scores by RS of a layer, by each method."""
-    return across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv", layers=[wildcards.layer])
-
-
 rule joint:
     input:
         checkpoint=checkpoint,

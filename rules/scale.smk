@@ -1,13 +1,6 @@
 # Which scores move when units are given other scales, and the function stays.
 
 
-def rescaling(wildcards):
-    """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
-    chosen = experiment(wildcards)
-    batch = with_batch(chosen["images"], wildcards.layer)["batch"]
-    return settings(**chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=batch)
-
-
 rule scale:
     input:
         checkpoint=checkpoint,

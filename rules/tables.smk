@@ -1,16 +1,6 @@
 # All scores, a row a unit; all correlations, a row a layer, method and pair of scores; the claims.
 
 
-def of_compared(wildcards, pattern):
-    """Return a file of an experiment and of each other that its claims compare it with, its own first."""
-    others = [name for claim in experiment(wildcards)["claims"].values() for name in claim["experiments"]]
-    files = []
-    for name in dict.fromkeys([wildcards.experiment, *others]):
-        trained = STUDY.experiments[name]["network"]
-        files.append(pattern.format(experiment=name, network=trained, dataset=STUDY.networks[trained]["dataset"]))
-    return files
-
-
 rule units:
     input:
         taps="results/{experiment}/taps.json",
@@ -80,16 +70,6 @@ rule metrics:
     shell:
         "python scripts/metrics.py --layers {input.layers:q} --record {input.record:q}"
         " --metrics {output.metrics:q} --plot {output.plot:q} --code {params.code:q} --log {log:q}"
-
-
-# Names of the tables that the claims of analyses read.
-EVIDENCE = [name for analysis in ANALYSES.values() for name in analysis.evidence]
-
-
-def evidence_of(wildcards):
-    """Return these tables of an experiment, by name."""
-    asked = evidence(experiment(wildcards), analyses_of(wildcards.experiment))
-    return {name: [f"results/{wildcards.experiment}/{file}" for file in files] for name, files in asked.items()}
 
 
 rule claims:

@@ -1,14 +1,6 @@
 # What becomes of units in training: for each entry whose network lists epochs, all its checkpoints side by side.
 
 
-def of_checkpoints(pattern):
-    """Return a function that gives a file of each experiment of an entry, or of its network."""
-    return lambda wildcards: [
-        pattern.format(experiment=name, network=STUDY.experiments[name]["network"])
-        for name in OVER_EPOCHS[wildcards.entry]
-    ]
-
-
 # Beside the folders of the experiments: it belongs to none of them.
 rule training_time:
     input:

@@ -1,44 +1,6 @@
 # What each unit answers to, what could stand in for it, and what is lost without it.
 
 
-def recipe(wildcards):
-    """Return the method of a job."""
-    return experiment(wildcards)["methods"][wildcards.method]
-
-
-def scales(wildcards):
-    """Return the moments by which the method of a job standardizes activations, where it does."""
-    standardized = recipe(wildcards)["objective"] == "iam_z"
-    return f"results/{wildcards.experiment}/moments/{experiment(wildcards)['readout']}.csv" if standardized else []
-
-
-def making(wildcards):
-    """Return the settings by which images are made."""
-    chosen = experiment(wildcards)
-    images = with_batch(chosen["images"], wildcards.layer)
-    cut = {key: value for key, value in images.items() if key not in ("substitutes", "block")}
-    units = chosen["layers"][wildcards.layer]
-    return settings(units=units, seeds=chosen["seeds"], readout=chosen["readout"], **cut)
-
-
-def blocks(wildcards):
-    """Return the images of a layer's blocks of units; how many there are is known once the layer is."""
-    taps = Path(checkpoints.counted.get(experiment=wildcards.experiment).output[0])
-    units = {tap["layer"]: tap["units"] for tap in read_json(taps)}[wildcards.layer]
-    wanted = experiment(wildcards)["layers"][wildcards.layer]
-    number = -(-len(select_units(wanted, units)) // experiment(wildcards)["images"]["block"])
-    pattern = "results/{experiment}/blocks/{layer}.{method}.{block}.h5"
-    return expand(pattern, **wildcards, block=range(number))
-
-
-def ablated(wildcards):
-    """Return the settings of an ablation, with the units that are clamped in place of what they are called."""
-    chosen = experiment(wildcards)
-    every = chosen["ablation"]["units"] == "all"
-    own = with_batch(chosen["ablation"], wildcards.layer)
-    return settings(**{**own, "units": "all" if every else chosen["layers"][wildcards.layer]})
-
-
 rule activations:
     input:
         checkpoint=checkpoint,
