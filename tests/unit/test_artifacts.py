@@ -177,6 +177,14 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     assert found["top_class"].tolist() == ["3", "5"]
 
 
+def test_only_columns_of_names_are_text_whatever_they_look_like(tmp_path):
+    numbers = {"year": np.array([2018, 2026]), "layers": np.array([1, 2]), "x_low": np.array([0.5, 1.0])}
+    names = {"layer": np.array(["0", "3"]), "substitutes_am": np.array(["4", "5"])}
+    write_table(tmp_path / "a.csv", numbers | names)
+    kinds = {name: column.dtype.kind for name, column in read_table(tmp_path / "a.csv").items()}
+    assert kinds == {"year": "i", "layers": "i", "x_low": "f", "layer": "U", "substitutes_am": "U"}
+
+
 @pytest.mark.parametrize(
     ("reader", "content"), [(read_table, "a,b\n1\n"), (read_table, 'a\n"' + "1\n" * 2**17), (read_json, '{"a": ')]
 )

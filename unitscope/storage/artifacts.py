@@ -31,7 +31,9 @@ FORMAT_VERSION = 1
 """Of every HDF5 artifact and record; raised when a layout changes in a way that readers notice."""
 
 TEXT_COLUMNS = ("experiment", "network", "layer", "kind", "method", "x", "y", "reason", "substitutes", "top_class")
-"""Columns that hold names, whatever they look like ("3" is a layer of an `nn.Sequential`); also as prefixes."""
+"""Columns that hold names, whatever they look like: "3" is a layer of an `nn.Sequential`."""
+TEXT_OF_METHODS = "substitutes_"
+"""What the name of such a column begins with that there is for each method."""
 
 
 @contextlib.contextmanager
@@ -313,7 +315,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
 
 
 def _typed(name: str, column: Sequence[str]) -> np.ndarray:
-    if name.startswith(TEXT_COLUMNS):
+    if name in TEXT_COLUMNS or name.startswith(TEXT_OF_METHODS):
         return np.array(column, dtype=str)
     if column and set(column) <= {"True", "False"}:
         return np.array(column) == "True"
