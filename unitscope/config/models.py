@@ -37,6 +37,7 @@ from unitscope.settings import (
     NonEmpty,
     NotNegative,
     Number,
+    Positive,
     Readout,
     Seed,
     Text,
@@ -177,7 +178,7 @@ class Normalization(Section):
 
     mean: Channels
     """Of pixels in 0 to 1."""
-    std: Channels
+    std: NonEmpty[Positive]
     """Of pixels in 0 to 1."""
 
 
