@@ -326,12 +326,14 @@ def test_labels_without_one_meaning_are_refused_with_a_cure(tmp_path, labels, se
         read(write(tmp_path / "x.npz", images=PIXELS, labels=labels), **settings)
 
 
-@pytest.mark.parametrize(("odd", "code"), [("a\0b", "0000"), ("a\ud800", "D800")])
+@pytest.mark.parametrize(("odd", "code"), [("a\0b", "0000"), ("a\ud800", "D800"), ("a\x1b[31m", "001B")])
 @pytest.mark.parametrize("name", ["labels", "classes"])
 def test_names_that_no_artifact_can_hold_are_refused(tmp_path, name, odd, code):
     names = np.array([odd, "b", "c"])
     arrays = {"labels": names[LABELS]} if name == "labels" else {"labels": LABELS, "classes": names}
-    with pytest.raises(UserError, match=rf"the name 'a.*' contains the character U\+{code}. Rename it"):
+    with pytest.raises(
+        UserError, match=rf"the name 'a.*' of a class contains the character U\+{code}. Rename the class"
+    ):
         read(write(tmp_path / "x.npz", images=PIXELS, **arrays))
 
 

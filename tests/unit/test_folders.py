@@ -217,7 +217,7 @@ def test_labels_of_folders_that_are_no_classes(tmp_path):
         ('file,label\n0.png,a\n1.png,"b\n2.png,a\n', "line 3: a quote is opened and never closed"),
         ("filename,label\n0.png,a\n", r"no single column 'file'; its first line is 'filename,label'"),
         ("file,label\n0.png,a,b\n", "line 2 has 3 fields"),
-        ("file,label\n0.png,a\n1.png,b\0\n2.png,b\0\n", r"the name 'b\\x00' contains the character U\+0000"),
+        ("file,label\n0.png,a\n1.png,b\0\n2.png,b\0\n", r"the name 'b\\x00' of a class contains the character U\+0000"),
         ("file,label\n", "no row below its header"),
         ("", "no single column 'file'"),
         ("file,label,split\n0.png,a,train\n1.png,a,x\n2.png,a,train\n", "which are not train and test"),

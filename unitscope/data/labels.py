@@ -14,6 +14,8 @@ from unitscope.errors import UserError, printable
 from unitscope.randomness import generator
 
 SPLITS = {"train": 0, "test": 1}
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What GraphML cannot hold, and of these NUL and surrogates HDF5 neither."""
 _WHOLE = re.compile(r"([-+]?)([0-9]+)(?:[.]0*)?")
 USUAL_NAMES = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 """Names of splits in lowercase, whatever their case in the data."""
@@ -79,12 +81,15 @@ def numbered(names: Sequence[str], chosen: Sequence[str | int] | None, where: ob
 
 
 def check_names(names: Iterable[str], where: object) -> None:
-    """Raise a UserError for names of classes that no artifact can hold: empty ones, and what is no text in UTF-8."""
+    """Raise a UserError for names of classes that an artifact cannot hold: empty ones, and what is no text to XML."""
     for name in dict.fromkeys(names):
         if not name.strip():
             raise UserError(f"{where}: a class has no name. Name it.")
-        if odd := next((each for each in name if each == "\0" or unicodedata.category(each) == "Cs"), ""):
-            raise UserError(f"{where}: the name {ascii(name)[:60]} contains the character U+{ord(odd):04X}. Rename it.")
+        if odd := _NOT_IN_XML.search(name):
+            raise UserError(
+                f"{where}: the name {ascii(name)[:60]} of a class contains the character U+{ord(odd[0]):04X}. Rename "
+                "the class."
+            )
 
 
 def check_classes(chosen: Sequence[str], present: Sequence[str], where: object) -> None:
