@@ -106,15 +106,24 @@ class Decoder:
                     f"{first} has the size {images[0].shape[:2]} (height, width) and {other} {image.shape[:2]}; all "
                     "have to be alike. Set resize and crop."
                 )
-        return np.stack(images)
+        stacked = np.stack(images)
+        if checksums is None:
+            self.seen.brightest = max(self.seen.brightest, int(stacked.max()))
+        return stacked
 
     def _decode(self, name: str, checksum: str | None) -> np.ndarray:
         path = inside(self.root, name, self.links)
         content = read(path)
         if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
             raise UserError(f"{printable(path)} has changed since the data set was indexed. Make the data set anew.")
-        pixels = opened(path, content, lambda image: np.asarray(self._fitted(self._shown(image, path, name), path)))
-        self.seen.brightest = max(self.seen.brightest, int(pixels.max()))
+
+        def shown(image: Any) -> np.ndarray:
+            # Not each time that an index is read: an animation is gone through from end to end.
+            if checksum is None and has_more(image):
+                self.seen.partial.add(name)
+            return np.asarray(self._fitted(self._shown(image, path, name), path))
+
+        pixels = opened(path, content, shown)
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
     def _shown(self, image: Any, path: Path, name: str) -> Any:
@@ -125,8 +134,6 @@ class Decoder:
         # Its description names it, in one byte per letter or in two.
         if profile and not any("sRGB".encode(coding) in profile for coding in ("ascii", "utf-16-be")):
             self.seen.profiled.add(name)
-        if has_more(image):
-            self.seen.partial.add(name)
         raw_mode = _raw_mode(image)
         image.load()
         shown = turned(eight_bits(image, path, raw_mode), orientation_of(image))
