@@ -26,7 +26,7 @@ from unitscope.networks.weights import (
     load_weights,
     output_names,
     read_program,
-    read_state_dict,
+    read_weights,
     shared_names,
     with_versions,
     without,
@@ -169,6 +169,9 @@ def given_network(settings: dict, dataset: Dataset | None) -> tuple[OnPixels, di
         module = normalized(network, shape, scales, {**settings, "classes": None}, wanted)
         return module, describe(settings, shape, scales, wanted, module, count)
     network, count = with_own_head(settings, shape, state, origin, names, wanted)
+    if len(names) != count:
+        # Of another network than the file's.
+        names = []
     named = settings["classes"] or named_outputs(names, wanted, origin)
     module = normalized(network, shape, scales, {**settings, "classes": named}, wanted)
     # The weights' own names where the data set's are numbers, say.
@@ -241,7 +244,8 @@ def given_weights(
     path = Path(weights["file"])
     if settings["source"] == "exported":
         return {**settings, "program": read_program(weights)}, {}, [], None, str(path)
-    return settings, read_state_dict(path, weights["sha256"], weights.get("key") or ""), [], None, str(path)
+    state, names = read_weights(path, weights["sha256"], weights.get("key") or "")
+    return settings, state, names, None, str(path)
 
 
 def normalization(settings: dict) -> tuple[list[float], list[float]] | None:

@@ -264,6 +264,10 @@ def test_black_images_are_told(tmp_path, caplog, dtype):
         # As in a CSV file, blanks around a name are none of it.
         (np.array(["a", "a ", "\ta", "b", " b", "c"])[np.arange(12) % 6], np.array([0, 0, 0, 1, 1, 2] * 2), "abc"),
         (np.array(["10", " 9", "100 "])[LABELS], np.array([1, 0, 2])[LABELS], ["9", "10", "100"]),
+        # Whole numbers as pandas writes them where one was missing, and with a sign.
+        (np.array(["10.0", "9.0", "100.0"])[LABELS], np.array([1, 0, 2])[LABELS], ["9.0", "10.0", "100.0"]),
+        (np.array(["10", "-1", "2"])[LABELS], np.array([2, 0, 1])[LABELS], ["-1", "2", "10"]),
+        (np.array(["-10", "-9", "+2"])[LABELS], LABELS, ["-10", "-9", "+2"]),
     ],
 )
 def test_labels_with_one_meaning_are_read(file, labels, numbers, classes):
@@ -309,11 +313,28 @@ def test_one_image_per_class_is_told_with_a_cure_that_helps(file):
         (LABELS, {"classes": ["a", "b", "c", "d"]}, "classes has 4 names"),
         (LABELS, {"classes": ["a", "b", "b"]}, "one name of its own"),
         (np.array(["a", "b", "c"])[LABELS], {"classes": ["a", "b", "d"]}, "lists 'd'.*has 'c'"),
+        (
+            LABELS,
+            {"classes": [2, 0, 1]},
+            "the same numbers in another order .* name the class 0 '2'. Leave classes out",
+        ),
+        (LABELS, {"classes": ["\u00e9", "e\u0301", "b"]}, "one name of its own"),
     ],
 )
 def test_labels_without_one_meaning_are_refused_with_a_cure(tmp_path, labels, settings, message):
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "x.npz", images=PIXELS, labels=labels), **settings)
+
+
+@pytest.mark.parametrize(("odd", "code"), [("a\0b", "0000"), ("a\ud800", "D800"), ("a\x1b[31m", "001B")])
+@pytest.mark.parametrize("name", ["labels", "classes"])
+def test_names_that_no_artifact_can_hold_are_refused(tmp_path, name, odd, code):
+    names = np.array([odd, "b", "c"])
+    arrays = {"labels": names[LABELS]} if name == "labels" else {"labels": LABELS, "classes": names}
+    with pytest.raises(
+        UserError, match=rf"the name 'a.*' of a class contains the character U\+{code}. Rename the class"
+    ):
+        read(write(tmp_path / "x.npz", images=PIXELS, **arrays))
 
 
 @pytest.mark.parametrize("name", ["labels", "classes", "split"])
@@ -376,6 +397,32 @@ def test_paths_that_are_no_file_of_arrays(tmp_path):
             read(tmp_path / name)
     with pytest.raises(UserError, match=r"~ is not expanded there: write /"):
         read("~/no/such.npz")
+
+
+def test_arrays_that_matlab_saved_are_not_read_with_height_and_width_swapped(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        # Of a size (height, width, channels, images) in MATLAB.
+        for name, array, kind in (("X", PIXELS.transpose(0, 3, 2, 1), "uint8"), ("y", LABELS[:, None] * 1.0, "double")):
+            file.create_dataset(name, data=array).attrs["MATLAB_class"] = np.bytes_(kind)
+    with pytest.raises(UserError, match=r"x\.h5: X was saved by MATLAB.*height and width would be swapped.*np\.savez"):
+        read(path)
+    write(path, x=PIXELS, y=LABELS)
+    with h5py.File(path, "a") as file:
+        file["y"].attrs["MATLAB_class"] = np.bytes_("double")
+    np.testing.assert_array_equal(all_of(read(path)), PIXELS)
+
+
+def test_a_compression_that_is_not_installed_is_named(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", data=np.zeros_like(PIXELS), compression="lzf")
+        file["labels"] = LABELS
+    # Another filter's number in the place of LZF's, 32000.
+    path.write_bytes(path.read_bytes().replace(b"\x00\x7d", b"\x0f\x7d"))
+    with pytest.raises(UserError, match=r"images is compressed by the filter lzf \(32015\), which h5py lacks") as error:
+        read(path)
+    assert "damaged" not in str(error.value)
 
 
 def test_arrays_larger_than_memory_are_not_damaged(tmp_path):

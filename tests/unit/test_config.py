@@ -214,6 +214,18 @@ def test_checkpoints_of_one_training_are_no_sample_of_trainings():
         ({"experiments__first__methods": {}}, ["experiments.first.methods is {}", "at least 1 entry"]),
         ({"experiments__first__methods": ["iamz"]}, ["'iamz'", "Did you mean 'iam_z'?"]),
         ({"experiments__first__analyses": ["scle"]}, ["first.analyses holds 'scle'", "Did you mean 'scale'?"]),
+        (
+            {"experiments__first__layers": {"hidden1": [0, 1]}},
+            ["experiments.first.layers.hidden1 is [0, 1]", "type object", "Its keys are: units"],
+        ),
+        (
+            {"networks__small__normalization": {"mean": [0.5], "std": [0]}},
+            ["networks.small.normalization.std holds 0", "greater than 0"],
+        ),
+        (
+            {"networks__small__normalization": {"mean": [0.5], "std": [-0.5]}},
+            ["networks.small.normalization.std holds -0.5", "greater than 0"],
+        ),
         ({"experiments__first__units": [0, -1]}, ["experiments.first.units holds -1", "at least 0"]),
         ({"experiments__first__units": 5}, ["experiments.first.units is 5", "Write a list: [5]"]),
         ({"experiments__first__seeds": [1, 1]}, ["experiments.first.seeds holds 1 twice"]),

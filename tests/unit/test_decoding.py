@@ -36,7 +36,7 @@ def saved(path, image, **options):
 def tiff(path, pixels, bits=16, **tags):
     """Write a grey or planar TIFF from stored bytes, as Pillow does not write it."""
     channels = 3 if tags.get("planes") == 2 else 1
-    width, height, content = pixels.shape[-1], pixels.shape[-2], pixels.astype("<u2").tobytes()
+    width, height, content = pixels.shape[-1], pixels.shape[-2], pixels.astype("u1" if bits == 8 else "<u2").tobytes()
     if bits == 12:
         pairs = pixels.reshape(-1, 2).astype(int)
         content = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in pairs)
@@ -327,6 +327,80 @@ def test_colour_profiles_are_counted_and_not_applied(tmp_path, caplog):
     assert "1 images have a colour profile other than sRGB, which is not applied" in caplog.text
     with open_dataset(tmp_path / "x.h5") as dataset:
         assert (dataset.images("train") == [200, 9, 9]).all()
+
+
+@pytest.mark.parametrize("store", ["images", "index"])
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".tif", ".webp"])
+def test_pages_and_frames_that_are_not_read_are_told(tmp_path, caplog, suffix, store):
+    frames = [Image.fromarray(np.full((4, 6, 3), shade, np.uint8)) for shade in (200, 90, 30)]
+    settings = folder(tmp_path / "x", *[(frames[0], ".png")] * 3) | {"store": store}
+    saved(tmp_path / f"x/x/many{suffix}", frames[0], save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decoded(tmp_path / f"x/x/many{suffix}"), np.full((4, 6, 3), 200))
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    assert [line for line in caplog.messages if f"1 images, such as x/many{suffix}, have more than one page" in line]
+
+
+def channels(path, count, *extra, kind=1):
+    """Write a TIFF of colours with 8 bits and further channels, as Pillow does not write it."""
+    pixels = np.full((4, 6, count), 100, np.uint8)
+    entries = {256: [6], 257: [4], 258: [8] * count, 259: [1], 262: [2], 273: [8], 277: [count], 278: [4]}
+    entries |= {279: [pixels.size], **({338: list(extra)} if extra else {}), 339: [kind] * count}
+    end = 8 + pixels.size
+    directory, tail = struct.pack("<H", len(entries)), b""
+    for tag, values in entries.items():
+        content = struct.pack(f"<{len(values)}H", *values)
+        if len(content) > 4:
+            content, tail = struct.pack("<I", end + 2 + 12 * len(entries) + 4 + len(tail)), tail + content
+        directory += struct.pack("<HHI", tag, 3, len(values)) + content.ljust(4, b"\0")
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, end) + pixels.tobytes() + directory + bytes(4) + tail)
+    return path
+
+
+@pytest.mark.parametrize(("count", "extra", "told"), [(3, (), False), (4, (0,), True), (5, (0, 0), True)])
+def test_channels_that_are_not_read_are_told(tmp_path, caplog, count, extra, told):
+    settings = folder(tmp_path / "x", *[(Image.new("RGB", (6, 4), (100, 100, 100)), ".png")] * 3)
+    path = channels(tmp_path / "x/x/many.tif", count, *extra)
+    np.testing.assert_array_equal(decoded(path), np.full((4, 6, 3), 100))
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    assert ("1 images, such as x/many.tif, have more than one page or frame, or channels" in caplog.text) is told
+
+
+def test_opacity_and_previews_of_a_tiff_are_not_told(tmp_path, caplog):
+    image = Image.new("RGBA", (6, 4), (9, 9, 99, 128))
+    settings = folder(tmp_path / "x", *[(image, ".tif")] * 3)
+    preview = image.resize((3, 2))
+    preview.encoderinfo = {"tiffinfo": {254: 1}}
+    saved(tmp_path / "x/x/3.tif", image, save_all=True, append_images=[preview])
+    with Image.open(tmp_path / "x/x/3.tif") as written:
+        assert written.n_frames == 2
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    assert "more than one page" not in caplog.text
+
+
+def test_a_channel_that_may_be_opacity_or_not_is_asked_for(tmp_path):
+    with pytest.raises(UserError, match=r"x\.tif has a fourth channel, and no tag .*source: arrays"):
+        decoded(channels(tmp_path / "x.tif", 4))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_pixels_with_a_sign_are_refused(tmp_path, bits):
+    with pytest.raises(UserError, match=rf"x\.tif holds {bits}-bit integers with a sign.*Scale the pixels"):
+        decoded(tiff(tmp_path / "x.tif", CORNERS, bits, sample=2), "L")
+
+
+@pytest.mark.parametrize("store", ["images", "index"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_black_images_are_told(tmp_path, caplog, dtype, store):
+    # Masks of 0 and 1, or 12 bits kept in 16.
+    dark = (CORNERS > 99).astype(dtype) if dtype is np.uint8 else CORNERS.astype(dtype) * 17
+    settings = folder(tmp_path / "x", *[(Image.fromarray(dark), ".png")] * 4) | {"store": store}
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    (line,) = [line for line in caplog.messages if "largest pixel" in line]
+    assert f"{tmp_path / 'x'}: the largest pixel of all images is" in line and "Scale the pixels" in line
+    caplog.clear()
+    saved(tmp_path / "x/x/3.png", Image.fromarray(CORNERS))
+    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    assert "largest pixel" not in caplog.text
 
 
 # --- resize and crop -------------------------------------------------------------------------------------------------

@@ -53,6 +53,9 @@ def test_names_that_are_numbers_are_in_the_order_of_their_values(tmp_path):
     assert read(classes(tmp_path / "a", *map(str, range(12)))).classes == list(map(str, range(12)))
     assert read(classes(tmp_path / "b", "2", "10", "b", "a")).classes == ["10", "2", "a", "b"]
     assert read(classes(tmp_path / "c", "02", "10", "1")).classes == ["1", "02", "10"]
+    assert read(classes(tmp_path / "d", "2.0", "10.0", "1.0")).classes == ["1.0", "2.0", "10.0"]
+    assert read(classes(tmp_path / "e", "-1", "-10", "2", "10")).classes == ["-10", "-1", "2", "10"]
+    assert read(classes(tmp_path / "f", "1.5", "2", "10")).classes == ["1.5", "10", "2"]
 
 
 @pytest.mark.parametrize("split", [False, True])
@@ -174,6 +177,17 @@ def test_a_flat_val_as_imagenet_unpacks(tmp_path):
     assert read(tmp_path).labels.tolist() == found.labels.tolist()
 
 
+def test_columns_that_are_not_read_are_told(tmp_path, caplog):
+    images(tmp_path, 4)
+    csv(tmp_path, ",file,label,is_test\n" + "".join(f"{n},{n}.png,{'ab'[n % 2]},{n > 1}\n" for n in range(4)))
+    read(tmp_path)
+    assert "labels.csv: columns that are not read: is_test. Those that are: file, label, split." in caplog.text
+    caplog.clear()
+    csv(tmp_path, "file,label\n" + "".join(f"{n}.png,{'ab'[n % 2]}\n" for n in range(4)))
+    read(tmp_path)
+    assert "columns that are not read" not in caplog.text
+
+
 def test_a_column_with_three_splits(tmp_path, caplog):
     images(tmp_path, 4)
     csv(tmp_path, "file,label,split\n0.png,a,train\n1.png,a,val\n2.png,a,test\n3.png,a,train\n")
@@ -203,6 +217,7 @@ def test_labels_of_folders_that_are_no_classes(tmp_path):
         ('file,label\n0.png,a\n1.png,"b\n2.png,a\n', "line 3: a quote is opened and never closed"),
         ("filename,label\n0.png,a\n", r"no single column 'file'; its first line is 'filename,label'"),
         ("file,label\n0.png,a,b\n", "line 2 has 3 fields"),
+        ("file,label\n0.png,a\n1.png,b\0\n2.png,b\0\n", r"the name 'b\\x00' of a class contains the character U\+0000"),
         ("file,label\n", "no row below its header"),
         ("", "no single column 'file'"),
         ("file,label,split\n0.png,a,train\n1.png,a,x\n2.png,a,train\n", "which are not train and test"),

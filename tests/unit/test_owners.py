@@ -72,6 +72,17 @@ def test_a_setting_that_an_upgrade_has_added_is_no_difference_where_both_configs
     assert "second.yaml would overwrite it" in conflict("a", FIRST, other, lambda config: True)
 
 
+@pytest.mark.parametrize("settings", ["no json", "[1]", "[" * 100_000, "null"])
+def test_settings_that_are_damaged_are_other_settings(settings):
+    text = conflict("a", Owner("first.yaml", settings), SECOND)
+    assert 'all is not set in first.yaml and {"steps":5} in second.yaml' in text
+    assert conflict("a", Owner("first.yaml", settings), SECOND, lambda config: True) == ""
+
+
+def test_one_number_written_in_two_ways_is_no_difference():
+    assert conflict("a", FIRST, Owner("second.yaml", '{"steps":4.0}')) == ""
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

@@ -12,13 +12,14 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
 
-from unitscope.data.datasets import write_dataset
+from unitscope.data.datasets import open_dataset, write_dataset
 from unitscope.data.decoding import Decoder
 from unitscope.data.preprocessing import differences, of_timm, of_torchvision, transforms_of
 from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
 from unitscope.networks.building import build, normalized
 from unitscope.networks.weights import load_weights
+from unitscope.storage.artifacts import sha256_of
 
 RESNET = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
 EFFICIENT = models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()
@@ -118,6 +119,37 @@ def test_the_job_of_the_checkpoint_tells_the_differences(tmp_path, monkeypatch, 
     warned = [message for message in caplog.messages if message.startswith("datasets.")]
     names = ("resize", "crop", "interpolation")
     assert [line.split()[0] for line in warned] == [f"datasets.NAME.{name}" for name in names]
+
+
+@pytest.mark.parametrize("key", ["classes", "class_to_idx", ""])
+def test_the_job_of_the_checkpoint_matches_the_names_of_a_file_with_those_of_the_data_set(
+    tmp_path, monkeypatch, caplog, key
+):
+    for number, name in enumerate(("a", "b", "c") * 4):
+        (tmp_path / "x" / name).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 6), 20 * number).save(tmp_path / "x" / name / f"{number}.png")
+    dataset = {**FOLDER, "path": str(tmp_path / "x"), "store": "images", "resize": None, "crop": None, "mode": "L"}
+    write_dataset(tmp_path / "x.h5", collect(dataset), dataset)
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    # The outputs of the network are b, c and a.
+    settings = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "training": None}
+    settings |= {"normalization": {"mean": [0.5], "std": [0.5]}, "seed": 0, "files": [], "allow": []}
+    settings |= {"classes": None, "output": None, "outputs": None}
+    beside = {"classes": {"classes": [*"bca"]}, "class_to_idx": {"class_to_idx": {"b": 0, "c": 1, "a": 2}}}.get(key, {})
+    state = build(settings, [1, 6, 6], 3).state_dict()
+    torch.save({"state_dict": state, **beside}, tmp_path / "weights.pt")
+    settings["weights"] = {"file": "weights.pt", "sha256": sha256_of(tmp_path / "weights.pt")}
+    monkeypatch.chdir(tmp_path)
+    with open_dataset(tmp_path / "x.h5") as data:
+        module, description = script.given_network(settings, data)
+        images = torch.from_numpy(data.images("test").transpose(0, 3, 1, 2)) / 255
+    plain = build(settings, [1, 6, 6], 3)
+    plain.load_state_dict(state)
+    logits = plain(images * 2 - 1)
+    torch.testing.assert_close(module.eval()(images), logits[:, [2, 0, 1]] if key else logits)
+    assert description["classes"] == [*"abc"]
 
 
 # --- channels --------------------------------------------------------------------------------------------------------

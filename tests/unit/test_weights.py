@@ -15,7 +15,7 @@ from networks_by_hand import Residual
 from unitscope.errors import UserError
 from unitscope.networks.building import build
 from unitscope.networks.sources import options_of
-from unitscope.networks.weights import aligned, load_weights, read_state_dict, shared_names, without
+from unitscope.networks.weights import aligned, load_weights, read_state_dict, read_weights, shared_names, without
 
 STATE = Residual().state_dict()
 OTHER = {name: value + 1 for name, value in STATE.items()}
@@ -53,6 +53,25 @@ def test_of_several_state_dicts_one_is_named(tmp_path):
     assert torch.equal(read_state_dict(path, checksum, "ema.model")["fc.bias"], OTHER["fc.bias"])
     with pytest.raises(UserError, match=r"weights.key is 'net', which is no state dict there.*model, ema.model"):
         read_state_dict(path, checksum, "net")
+
+
+@pytest.mark.parametrize(
+    ("beside", "names"),
+    [
+        ({"classes": ["b", "a"]}, ["b", "a"]),
+        ({"class_names": ("b", "a")}, ["b", "a"]),
+        ({"class_to_idx": {"a": 1, "b": 0}}, ["b", "a"]),
+        # What is no list of names.
+        ({"classes": 2}, []),
+        ({"classes": [1, 0]}, []),
+        ({"class_to_idx": {"a": 1, "b": 2}}, []),
+        ({"class_to_idx": {"a": 0, "b": [1]}}, []),
+        ({}, []),
+    ],
+)
+def test_names_of_classes_beside_a_state_dict(tmp_path, beside, names):
+    state, found = read_weights(*saved(tmp_path / "x.pt", {"model": STATE, **beside}))
+    assert found == names and state.keys() == STATE.keys()
 
 
 def test_a_file_without_a_state_dict_is_told_with_its_keys(tmp_path):

@@ -163,6 +163,53 @@ def test_marks_of_a_conflict_in_the_lock_are_passed_over(tmp_path):
     assert [run.key for run in Ledger().runs_of("a")] == ["key"]
 
 
+def test_lines_that_no_parser_ends_are_passed_over(tmp_path):
+    (tmp_path / "made.lock").write_text("[" * 100_000 + "\n")
+    (tmp_path / "lines").write_text("[" * 100_000 + "\n[1]\n")
+    assert locked_rows() == {} and list(read_lines(tmp_path / "lines")) == [[1]]
+
+
+@pytest.mark.parametrize("path", ["results/../notes.txt", "../notes.txt", "/notes.txt", "a\0b", "a\ud800", 5, None])
+def test_no_path_of_a_ledger_leads_elsewhere(tmp_path, path):
+    """A ledger and a lock may come from elsewhere: what they name is touched and removed."""
+    row = {"path": path, "key": "k", "sha256": ONE, "md5": "m", "versions": "v"}
+    (tmp_path / "made.lock").write_text(json.dumps(row) + "\n" + json.dumps({**row, "path": "results/a"}) + "\n")
+    append_lines(tmp_path / "ledger", [["k", {str(path): [ONE, "m"]}, "", "", ""]] if isinstance(path, str) else [])
+    assert list(locked_rows()) == ["results/a"]
+    assert list(Ledger(tmp_path / "ledger").paths()) == ["results/a"]
+
+
+def test_a_lock_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "made.lock").mkdir()
+    with pytest.raises(UserError, match=r"made\.lock cannot be read \(Is a directory\)"):
+        Ledger()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<<<<<<< HEAD\nschema: '2.0'\n=======\n",
+        "[1]",
+        "schema: '2.0'",
+        "stages: [a]",
+        "stages: {a: null}",
+        "stages: {a: {outs: [{path: b}]}}",
+        "stages: {a: {outs: [b]}}",
+        "\xff",
+        "[" * 10_000,
+    ],
+)
+def test_a_lock_file_of_dvc_that_is_none_is_named(tmp_path, text):
+    """As git leaves it where a merge has failed; a call with nothing to do looks into it as well."""
+    (tmp_path / "dvc.lock").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"dvc\.lock is no whole lock file of DVC's.*git checkout dvc\.lock"):
+        store.locked_outs()
+    assert not store.agrees([])
+    (tmp_path / "dvc.lock").write_text("stages: {a: {cmd: x}, b: {outs: [{path: c, md5: d}]}}")
+    assert store.locked_outs() == {"a": [], "b": [{"path": "c", "md5": "d"}]}
+
+
 def test_raw_data_that_are_not_here_count_as_when_they_were_read(tmp_path):
     (tmp_path / "raw").write_bytes(b"raw")
     (tmp_path / "data.h5").write_bytes(b"data")

@@ -1,7 +1,10 @@
 """Left-overs of earlier settings: listed and removed by scripts/clean.py, never pushed; no other file is touched."""
 
+import json
+
 from projects import flip
 
+from unitscope.storage.artifacts import sha256_of
 from unitscope.storage.contents import append_lines
 
 IMAGES, RS = "results/small/images/hidden1.iam.h5", "results/small/substitution/hidden1.iam.csv"
@@ -15,6 +18,11 @@ def clean(project, *words):
 def test_what_no_config_asks_for_is_listed_and_removed(project):
     assert "Nothing to remove" in clean(project)
     (project.folder / "results/small/notes.txt").write_text("mine")
+    # A made.lock that comes from elsewhere.
+    row = {"path": "results/../notes.txt", "key": "k", "md5": "", "versions": ""}
+    (project.folder / "notes.txt").write_text("mine")
+    with open(project.folder / "made.lock", "a") as file:
+        file.write(json.dumps({**row, "sha256": sha256_of(project.folder / "notes.txt")}) + "\n")
     methods = project.config()["experiments"]["small"]["methods"]
     project.change("experiments.small.methods", {"am": methods["am"]})
     before = project.hashes()
@@ -38,7 +46,7 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     gone = before.keys() - project.hashes().keys()
     assert SHEET in gone and all("hidden1.iam" in path for path in gone)
     assert (project.folder / IMAGES).is_file() and (project.folder / RS).is_file()
-    assert "Nothing to remove" in clean(project, "--yes")
+    assert "Nothing to remove" in clean(project, "--yes") and (project.folder / "notes.txt").is_file()
 
 
 def test_an_experiment_that_was_taken_out_is_removed_with_its_folder(project):

@@ -87,7 +87,9 @@ def _problem(
     if kind == "union_tag_not_found" and isinstance(value, Mapping):
         return f"{found}. What is allowed:{described}"
     if kind.endswith("_type") or kind.startswith("union_tag"):
-        return f"{found}; it has to be of type {' or '.join(types)}.{_rewritten(value, types)}"
+        keys = sorted({key for node in nodes if "object" in types for key in node.get("properties", {})})
+        hint = _rewritten(value, types) or (f" Its keys are: {', '.join(keys)}." if keys else "")
+        return f"{found}; it has to be of type {' or '.join(types)}.{hint}"
     if kind == "string_pattern_mismatch":
         return f"{where}: {_short(value)} is not allowed; it has to match {context['pattern']}.{described}"
     if kind == "string_too_long":

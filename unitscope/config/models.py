@@ -38,6 +38,7 @@ from unitscope.settings import (
     NonEmpty,
     NotNegative,
     Number,
+    Positive,
     Readout,
     Seed,
     Text,
@@ -178,7 +179,7 @@ class Normalization(Section):
 
     mean: Channels
     """Of pixels in 0 to 1."""
-    std: Channels
+    std: NonEmpty[Positive]
     """Of pixels in 0 to 1."""
 
 

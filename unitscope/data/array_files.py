@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from unitscope.data.labels import SPLITS, USUAL_NAMES, numbered, one_spelling, roles
+from unitscope.data.labels import SPLITS, USUAL_NAMES, check_names, composed, numbered, one_spelling, roles
 from unitscope.errors import UserError
 from unitscope.runtime.console import log
 from unitscope.storage.artifacts import ReadFile, lies_elsewhere
@@ -196,7 +196,30 @@ def _address(item: Any) -> Any:
 
 def _read(path: Path, wanted: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Return arrays by what they are called in `wanted`."""
-    return dict(_opened(path, lambda file: {key: np.asarray(file[name][()]) for key, name in wanted.items()}))
+
+    def array(item: Any, name: str) -> np.ndarray:
+        if isinstance(item, h5py.Dataset) and (problem := _problem_of_hdf5(item)):
+            raise UserError(f"{path}: {name} {problem}")
+        return np.asarray(item[()])
+
+    return dict(_opened(path, lambda file: {key: array(file[name], name) for key, name in wanted.items()}))
+
+
+def _problem_of_hdf5(item: h5py.Dataset) -> str:
+    """Return why an array in an HDF5 file cannot be read as it was meant; empty where it can."""
+    if "MATLAB_class" in item.attrs and item.ndim > 2:
+        return (
+            "was saved by MATLAB, in whose files the axes are in reverse order, so that height and width would be "
+            "swapped. Read it in Python, restore the order by numpy.transpose, and save it by np.savez."
+        )
+    filters = item.id.get_create_plist()
+    for code, _, _, name in map(filters.get_filter, range(filters.get_nfilters())):
+        if not h5py.h5z.filter_avail(code):
+            shown = f" {name.decode(errors='replace')}" if name else ""
+            return (
+                f"is compressed by the filter{shown} ({code}), which h5py lacks here. Save it with compression='gzip'."
+            )
+    return ""
 
 
 def _opened(path: Path, function: Any) -> Any:
@@ -419,15 +442,24 @@ def as_labels(
         names = _as_text(labels, where)
         return numbered(names.tolist(), chosen if chosen is not None or in_file is None else in_file.tolist(), where)
     labels = _as_numbers(labels, count, where)
-    titles = [str(name) for name in chosen] if chosen is not None else None if in_file is None else in_file.tolist()
-    if titles is None:
-        return labels, [str(number) for number in range(max(width, labels.max() + 1))]
+    numbers = [str(number) for number in range(max(width, labels.max() + 1))]
+    given = in_file.tolist() if chosen is None and in_file is not None else chosen
+    if given is None:
+        return labels, numbers
+    titles = [composed(str(name)) for name in given]
+    if titles != numbers and sorted(titles) == sorted(numbers):
+        raise UserError(
+            f"{where} holds the numbers 0 to {len(numbers) - 1}, and classes lists the same numbers in another order "
+            f"({', '.join(titles[:5])}{', ...' if len(titles) > 5 else ''}): it would name the class 0 {titles[0]!r}. "
+            "Leave classes out; for another order, renumber the labels, or save them as text."
+        )
     if len(titles) != max(width, labels.max() + 1) or len(set(titles)) < len(titles) or not all(map(str.strip, titles)):
         raise UserError(
             f"{where} names classes 0 to {max(width - 1, labels.max())}, and classes has {len(titles)} names "
             f"({', '.join(titles[:5])}{', ...' if len(titles) > 5 else ''}). Give each class one name of its own, in "
             "the order of the numbers: datasets.NAME.classes."
         )
+    check_names(titles, where)
     return labels, titles
 
 

@@ -47,6 +47,7 @@ class Collection:
             where the pixels are stored.
         attributes: What reading an index needs to know.
         settings: Returns the settings as they were applied, once all images have been read.
+        warn: Says what reading the images has told; called once all have been read.
     """
 
     labels: np.ndarray
@@ -56,6 +57,7 @@ class Collection:
     index: Callable[[], dict[str, np.ndarray]] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    warn: Callable[[], None] = lambda: None
 
 
 # --- the artifact ----------------------------------------------------------------------------------------------------
@@ -75,7 +77,7 @@ def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) ->
         if found.index is not None:
             for name, array in found.index().items():
                 out[name] = array[order]
-            _update(out, applied, found.settings(settings))
+            _finish(out, found, settings, applied)
             return
         with progress(count, "data set", "images") as advance:
             for first in range(0, count, ROWS):
@@ -87,13 +89,14 @@ def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) ->
                 images[first : first + len(block)] = block
                 out.check()
                 advance(len(block))
-        _update(out, applied, found.settings(settings))
+        _finish(out, found, settings, applied)
 
 
-def _update(out: h5py.File, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Rewrite the settings where reading the images has told more."""
-    if after != before:
+def _finish(out: h5py.File, found: Collection, settings: Mapping[str, Any], applied: Mapping[str, Any]) -> None:
+    """Rewrite the settings where reading the images has told more, and warn of what it has told."""
+    if (after := found.settings(settings)) != applied:
         out.attrs["settings"] = canonical_json(after)
+    found.warn()
 
 
 class Dataset:

@@ -34,8 +34,14 @@ IMAGE_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION = 0x0112
 """Number of EXIF's tag."""
-BITS, PHOTOMETRIC, PLANES, SAMPLE = 258, 262, 284, 339
+REDUCED, BITS, PHOTOMETRIC, CHANNELS, PLANES, EXTRA, SAMPLE = 254, 258, 262, 277, 284, 338, 339
 """Numbers of TIFF's tags."""
+COLOUR_CHANNELS = {2: 3, 5: 4, 6: 3, 8: 3}
+"""Channels of TIFF's colours, by the value of its tag PHOTOMETRIC; others have one."""
+SIGNED = 2
+"""Value of TIFF's tag SAMPLE."""
+OPACITY = (1, 2)
+"""Values of TIFF's tag EXTRA."""
 
 
 @dataclass
@@ -45,10 +51,14 @@ class Seen:
     Attributes:
         transparent: Whether an image was laid on the background.
         profiled: Names of the images with a colour profile other than sRGB.
+        partial: Names of the images with further pages, frames or channels, which are not read.
+        brightest: Largest pixel.
     """
 
     transparent: bool = False
     profiled: set[str] = field(default_factory=set)
+    partial: set[str] = field(default_factory=set)
+    brightest: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,24 @@ class Decoder:
                     f"{first} has the size {images[0].shape[:2]} (height, width) and {other} {image.shape[:2]}; all "
                     "have to be alike. Set resize and crop."
                 )
-        return np.stack(images)
+        stacked = np.stack(images)
+        if checksums is None:
+            self.seen.brightest = max(self.seen.brightest, int(stacked.max()))
+        return stacked
 
     def _decode(self, name: str, checksum: str | None) -> np.ndarray:
         path = inside(self.root, name, self.links)
         content = read(path)
         if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
             raise UserError(f"{printable(path)} has changed since the data set was indexed. Make the data set anew.")
-        pixels = opened(path, content, lambda image: np.asarray(self._fitted(self._shown(image, path, name), path)))
+
+        def shown(image: Any) -> np.ndarray:
+            # Not each time that an index is read: an animation is gone through from end to end.
+            if checksum is None and has_more(image):
+                self.seen.partial.add(name)
+            return np.asarray(self._fitted(self._shown(image, path, name), path))
+
+        pixels = opened(path, content, shown)
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
     def _shown(self, image: Any, path: Path, name: str) -> Any:
@@ -219,6 +239,36 @@ def turned(image: Any, orientation: int) -> Any:
     return image.transpose(turns[orientation]) if orientation in turns else image
 
 
+def has_more(image: Any) -> bool:
+    """Return whether a file has pages, frames or channels that Pillow does not read; damage counts as none."""
+    try:
+        more = _has_more_channels(image) or _has_more_pages(image)
+    except Exception:
+        # Pillow raises whatever it comes upon in a damaged file.
+        more = False
+    image.seek(0)
+    return more
+
+
+def _has_more_channels(image: Any) -> bool:
+    tags: Any = getattr(image, "tag_v2", {})
+    # One may be opacity.
+    known = COLOUR_CHANNELS.get(tags.get(PHOTOMETRIC), 1) + any(kind in OPACITY for kind in tags.get(EXTRA, ()))
+    return bool(tags.get(CHANNELS, 1) > known)
+
+
+def _has_more_pages(image: Any) -> bool:
+    if image.format not in ("GIF", "PNG", "TIFF", "WEBP"):
+        # The further images in a JPEG are previews.
+        return False
+    for page in range(1, getattr(image, "n_frames", 1)):
+        image.seek(page)
+        # A page of a TIFF may be the first one in another size.
+        if image.format != "TIFF" or not image.tag_v2.get(REDUCED, 0) & 1:
+            return True
+    return False
+
+
 def eight_bits(image: Any, path: Path, raw_mode: str = "") -> Any:
     """Return a Pillow image with at most 8 bits per channel: deep grey is scaled.
 
@@ -251,6 +301,16 @@ def eight_bits(image: Any, path: Path, raw_mode: str = "") -> Any:
         raise UserError(
             f"{printable(path)} holds {kind}, which define no black and white. Scale the pixels to 0 to 255 and "
             "save them with 8 bits."
+        )
+    if tags.get(SAMPLE, (1,))[0] == SIGNED:
+        raise UserError(
+            f"{printable(path)} holds {bits}-bit integers with a sign, which Pillow reads as if they had none. Scale "
+            "the pixels to 0 to 255, and save them without a sign."
+        )
+    if tags and EXTRA not in tags and image.mode == "RGBA" and image.getchannel("A").getextrema()[0] < 255:
+        raise UserError(
+            f"{printable(path)} has a fourth channel, and no tag (ExtraSamples) says whether it is opacity. Save it "
+            "with 3 channels, or with an alpha channel; more channels are read as arrays (source: arrays)."
         )
     if tags.get(PLANES) == 2 and bits > 8:
         raise UserError(

@@ -413,6 +413,14 @@ def _table(root: Path, settings: Mapping[str, Any], images: Sequence[str]) -> _T
         if not row["label"].strip():
             raise UserError(f"{where}: {row['file']!r} has no label. Give it one, or remove the image and the row.")
         rows[matches[0]] = (number, row["label"].strip(), row.get("split", "").strip())
+    # One without a name is pandas' index.
+    if unread := [name for name in header if name and name not in COLUMNS]:
+        log.warning(
+            "%s: columns that are not read: %s. Those that are: %s.",
+            path,
+            _some(map(printable, unread)),
+            ", ".join(COLUMNS),
+        )
     return _Table(path, rows, "split" in header)
 
 

@@ -4,6 +4,7 @@ Names in, numbers out. Which file a name comes from is for the callers.
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,6 +14,9 @@ from unitscope.errors import UserError, printable
 from unitscope.randomness import generator
 
 SPLITS = {"train": 0, "test": 1}
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What GraphML cannot hold, and of these NUL and surrogates HDF5 neither."""
+_WHOLE = re.compile(r"([-+]?)([0-9]+)(?:[.]0*)?")
 USUAL_NAMES = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 """Names of splits in lowercase, whatever their case in the data."""
 
@@ -21,14 +25,26 @@ def ordered(names: Iterable[str]) -> list[str]:
     """Return class names in their order: by value if all are whole numbers, otherwise by code points.
 
     Example:
-        >>> ordered(["10", "2", "0"]), ordered(["b", "B", "a10", "a2"])
-        (['0', '2', '10'], ['B', 'a10', 'a2', 'b'])
+        >>> ordered(["10", "2", "0"]), ordered(["b", "B", "a10", "a2"]), ordered(["10.0", "-1.0", "2.0"])
+        (['0', '2', '10'], ['B', 'a10', 'a2', 'b'], ['-1.0', '2.0', '10.0'])
     """
     unique = set(names)
-    if all(name.isascii() and name.isdigit() for name in unique):
-        # Not by int(), which refuses very long numbers.
-        return sorted(unique, key=lambda name: (len(name.lstrip("0")), name.lstrip("0"), name))
+    values = {name: _whole(name) for name in unique}
+    if all(values.values()):
+        return sorted(unique, key=lambda name: (values[name], name))
     return sorted(unique)
+
+
+def _whole(name: str) -> tuple[int, int, list[int]] | None:
+    """Return what whole numbers, also as pandas writes them ("10.0"), are sorted by; None for other names.
+
+    Not by int(), which refuses very long numbers.
+    """
+    found = _WHOLE.fullmatch(name)
+    if found is None:
+        return None
+    sign, digits = -1 if found[1] == "-" else 1, found[2].lstrip("0")
+    return sign, sign * len(digits), [sign * int(digit) for digit in digits]
 
 
 def composed(name: str) -> str:
@@ -51,8 +67,7 @@ def numbered(names: Sequence[str], chosen: Sequence[str | int] | None, where: ob
     Raises:
         UserError: `chosen` and `names` differ, or a class has no name.
     """
-    if "" in {name.strip() for name in names}:
-        raise UserError(f"{where}: a class has no name. Name it.")
+    check_names(names, where)
     names = [composed(name) for name in names]
     present = ordered(names)
     classes = present if chosen is None else [composed(str(name)) for name in chosen]
@@ -63,6 +78,18 @@ def numbered(names: Sequence[str], chosen: Sequence[str | int] | None, where: ob
     check_classes(classes, present, where)
     number = {name: label for label, name in enumerate(classes)}
     return np.array([number[name] for name in names], np.int64), classes
+
+
+def check_names(names: Iterable[str], where: object) -> None:
+    """Raise a UserError for names of classes that an artifact cannot hold: empty ones, and what is no text to XML."""
+    for name in dict.fromkeys(names):
+        if not name.strip():
+            raise UserError(f"{where}: a class has no name. Name it.")
+        if odd := _NOT_IN_XML.search(name):
+            raise UserError(
+                f"{where}: the name {ascii(name)[:60]} of a class contains the character U+{ord(odd[0]):04X}. Rename "
+                "the class."
+            )
 
 
 def check_classes(chosen: Sequence[str], present: Sequence[str], where: object) -> None:

@@ -18,10 +18,12 @@ from unitscope.data.datasets import ROWS, Collection
 from unitscope.data.decoding import Decoder, inside, is_grey
 from unitscope.data.folders import listed
 from unitscope.data.labels import SPLITS, held_out, in_several, weaknesses
-from unitscope.errors import UserError
+from unitscope.errors import UserError, printable
 from unitscope.runtime.console import log, progress
 from unitscope.storage.walking import home_hint
 
+BLACK = 16
+"""Largest pixel at which images are nearly black: 12 bits, kept in 16, reach it."""
 MAY_BE_IDLE = ("interpolation", "background", "links")
 """Settings that the artifact of a data set leaves out where no image was subject to them."""
 
@@ -123,17 +125,31 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
 
     def applied(settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the mode that was chosen and without those that no image was subject to."""
+        idle = (settings["resize"] is None, not decode.seen.transparent, settings.get("links") == "inside")
+        left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
+        return {name: value for name, value in {**settings, "mode": mode}.items() if name not in left_out}
+
+    def warn() -> None:
         if profiled := len(decode.seen.profiled):
             log.warning(
                 "%s: %d images have a colour profile other than sRGB, which is not applied, as torchvision does not.",
                 *(root, profiled),
             )
-        idle = (settings["resize"] is None, not decode.seen.transparent, settings.get("links") == "inside")
-        left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
-        return {name: value for name, value in {**settings, "mode": mode}.items() if name not in left_out}
+        if partial := sorted(decode.seen.partial):
+            log.warning(
+                "%s: %d images, such as %s, have more than one page or frame, or channels beside grey or colour and "
+                "opacity, of which only the first are read. Save each page as a file, or all channels as arrays.",
+                *(root, len(partial), printable(partial[0])),
+            )
+        if decode.seen.brightest <= BLACK:
+            log.warning(
+                "%s: the largest pixel of all images is %d of 255, so all are black or nearly so. Scale the pixels, so "
+                "that white is the largest number that the files can hold.",
+                *(root, decode.seen.brightest),
+            )
 
     if settings["store"] == "images":
-        return Collection(found.labels, split, found.classes, read, settings=applied)
+        return Collection(found.labels, split, found.classes, read, settings=applied, warn=warn)
     attributes = {"resize": settings["resize"], "crop": settings["crop"], "mode": mode, "root": str(root)}
     attributes["shape"] = read(np.arange(1)).shape[1:]
 
@@ -143,7 +159,7 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
             _warn_of_copies(root, columns["sha256"].tolist(), found.labels, split)
         return columns
 
-    return Collection(found.labels, split, found.classes, read, index, attributes, applied)
+    return Collection(found.labels, split, found.classes, read, index, attributes, applied, warn)
 
 
 def mode_of(root: Path, files: Sequence[str], settings: Mapping[str, Any]) -> str:

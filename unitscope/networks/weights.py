@@ -28,12 +28,20 @@ _JOIN = "Join the state dicts of all of them into one, and save that as one file
 
 
 def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]:
-    """Read a local state dict, without running any code that it may hold.
+    """Return the state dict of `read_weights`."""
+    return read_weights(path, sha256, key)[0]
+
+
+def read_weights(path: Path, sha256: str, key: str = "") -> tuple[dict[str, Tensor], list[str]]:
+    """Read a local state dict, without running any code that it may hold, and the class names that lie beside it.
 
     Args:
         path: A `.safetensors` file, or what `torch.save` writes: a state dict, or a mapping that holds one.
         sha256: Checksum that the file has to have.
         key: Where in the file the state dict is, with dots between the keys; empty where it is the only one.
+
+    Returns:
+        The state dict, and names as `class_names`.
 
     Raises:
         UserError: The file is missing, damaged, has another checksum, holds more than tensors and plain values, or
@@ -74,7 +82,27 @@ def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]
         name: value.float() if isinstance(value, Tensor) and value.is_floating_point() and value.itemsize < 4 else value
         for name, value in found[place].items()
     }
-    return with_versions(values, found[place])
+    return with_versions(values, found[place]), class_names(held)
+
+
+def class_names(held: Any) -> list[str]:
+    """Return the names of the classes in what a file of weights holds, in the order of the outputs; empty without any.
+
+    They are a list `classes` or `class_names`, or `class_to_idx` as torchvision's `ImageFolder` has it. Checkpoints of
+    unitscope hold `classes`.
+    """
+    if not isinstance(held, dict):
+        return []
+    for key in ("classes", "class_names"):
+        names = held.get(key)
+        if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
+            return list(names)
+    numbers = held.get("class_to_idx")
+    if isinstance(numbers, dict) and {tuple(map(type, pair)) for pair in numbers.items()} == {(str, int)}:
+        places = {number: name for name, number in numbers.items()}
+        if set(places) == set(range(len(numbers))):
+            return [places[number] for number in range(len(numbers))]
+    return []
 
 
 def with_versions(values: Mapping[str, Any], state: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -132,7 +132,7 @@ def signature(stat: os.stat_result) -> Signature:
 
 
 def read_lines(path: Path) -> Iterator[list[Any]]:
-    """Yield the lists in a file of one JSON list per line, if there is one; what a kill has cut off is passed over."""
+    """Yield the lists in a file of one JSON list per line, if there is one; lines that are none are passed over."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -140,7 +140,8 @@ def read_lines(path: Path) -> Iterator[list[Any]]:
     for line in content.split(b"\n"):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
+            # Cut off by a kill, or no line of ours.
             continue
         if isinstance(row, list):
             yield row

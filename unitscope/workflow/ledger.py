@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from unitscope.errors import UserError
 from unitscope.storage.artifacts import write_bytes
 from unitscope.storage.contents import Contents, append_lines, read_lines
 from unitscope.workflow.failures import error_of
@@ -116,13 +117,23 @@ def runs_in(file: Path) -> list[Run]:
     ]
 
 
+def is_below(path: object) -> bool:
+    """Return whether something is a path below this folder, as those of all artifacts are.
+
+    A ledger may come from elsewhere, and what it names is touched, compared and removed.
+    """
+    return isinstance(path, str) and path.isprintable() and not os.path.isabs(path) and ".." not in Path(path).parts
+
+
 def _is_run(row: list[Any]) -> bool:
     return (
         # Without the code, which earlier versions did not write down.
         len(row) in (4, 5)
         and all(isinstance(row[place], str) for place in range(len(row)) if place != 1)
         and isinstance(row[1], dict)
+        and all(map(is_below, row[1]))
         and all(isinstance(pair, list) and len(pair) == 2 for pair in row[1].values())
+        and all(isinstance(text, str) for pair in row[1].values() for text in pair)
     )
 
 
@@ -149,13 +160,23 @@ def rows_of(run: Run) -> list[dict[str, str]]:
 
 
 def locked_rows(lock: Path = LOCK) -> dict[str, dict[str, str]]:
-    """Return the rows of made.lock by path; lines that are none, such as git's marks of a conflict, are passed over."""
+    """Return the rows of made.lock by path; lines that are none, such as git's marks of a conflict, are passed over.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        text = lock.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"{lock} cannot be read ({error.strerror}). Fix its permissions, or remove it.") from None
     rows = {}
-    with contextlib.suppress(FileNotFoundError):
-        for line in lock.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                wanted = ("path", "key", "sha256", "md5", "versions")
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            row = json.loads(line)
+            wanted = ("path", "key", "sha256", "md5", "versions")
+            if is_below(row["path"]):
                 rows[row["path"]] = {key: str(row[key]) for key in wanted} | {
                     key: str(row[key]) for key in ("code", "source", "config", "settings") if key in row
                 }

@@ -92,16 +92,28 @@ def conflict(path: str, owner: Owner, other: Owner, equal_today: Callable[[str],
     """
     if owner.settings == other.settings or owner.config == other.config:
         return ""
-    found = list(differences(json.loads(owner.settings), json.loads(other.settings)))
+    found = list(differences(_settings(owner), _settings(other)))
+    if not found:
+        # One number, written as 3 and as 3.0.
+        return ""
     if all(MISSING in (old, new) for _, old, new in found) and equal_today(owner.config):
         return ""
     key, *values = found[0]
     old, new = map(_short, values)
     return (
-        f"{path} belongs to {owner.config}, and {other.config} would overwrite it with other settings: {key} is {old} "
-        f"in {owner.config} and {new} in {other.config}. Choose another name in {other.config}, or let it take over "
-        "what differs: --config takeover=true."
+        f"{path} belongs to {owner.config}, and {other.config} would overwrite it with other settings: "
+        f"{key or 'all'} is {old} in {owner.config} and {new} in {other.config}. Choose another name in "
+        f"{other.config}, or let it take over what differs: --config takeover=true."
     )
+
+
+def _settings(owner: Owner) -> Any:
+    """Return the settings of an owner; MISSING where what was written down is damaged."""
+    try:
+        settings = json.loads(owner.settings)
+    except (ValueError, RecursionError):
+        return MISSING
+    return settings if isinstance(settings, dict) else MISSING
 
 
 def refuse_foreign_page(page: Path, configs: Collection[str]) -> None:

@@ -88,7 +88,10 @@ class LedgerPersistence(FilePersistence):
         self._workflow = self.dag.workflow
         self._gate = os.environ.get(ledger.GATE)
         self.contents = Contents(ledger.CONTENTS, trust=not self._gate)
-        self.ledger = Ledger()
+        try:
+            self.ledger = Ledger()
+        except UserError as error:
+            raise Error(str(error)) from None
         self.owners = Owners()
         # Further configs are laid over the first, which names the study.
         self._config = os.path.relpath([*map(str, self._workflow.configfiles), "the command line"][0])

@@ -98,11 +98,25 @@ class Recorded:
 
 
 def locked_outs(lock: Path = LOCK) -> dict[str, list[dict[str, Any]]]:
-    """Return the outputs of each stage that a lock file of DVC's records."""
+    """Return the outputs of each stage that a lock file of DVC's records.
+
+    Raises:
+        UserError: It is none, as with git's marks of a conflict.
+    """
     if not lock.is_file():
         return {}
-    stages = yaml.load(lock.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
-    return {name: stage.get("outs", []) for name, stage in stages.items()}
+    try:
+        stages = yaml.load(lock.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
+        outs = {name: stage.get("outs", []) for name, stage in stages.items()}
+        whole = all(isinstance(out[key], str) for each in outs.values() for out in each for key in ("path", "md5"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
+        whole = False
+    if not whole:
+        raise UserError(
+            f"{lock} is no whole lock file of DVC's; it may be damaged, or hold git's marks of a conflict. Resolve the "
+            f"conflict, or take the file of the commit: git checkout {lock}."
+        )
+    return outs
 
 
 def listing(out: Mapping[str, Any], folder: Path) -> list[dict[str, str]]:
@@ -123,7 +137,10 @@ def listing(out: Mapping[str, Any], folder: Path) -> list[dict[str, str]]:
 
 def agrees(rows: Iterable[Mapping[str, str]], lock: Path = LOCK) -> bool:
     """Return whether dvc.lock records the same contents as rows of made.lock, of those files that it records at all."""
-    outs = [out for each in locked_outs(lock).values() for out in each]
+    try:
+        outs = [out for each in locked_outs(lock).values() for out in each]
+    except UserError:
+        outs = []
     if not outs:
         return False
     recorded: dict[str, str] = {out["path"]: out["md5"] for out in outs}
