@@ -298,6 +298,7 @@ def test_many_trainings_without_a_selective_unit_are_not_called_few():
     assert table["verdict"] == ["inconclusive"] and "few" not in table["note"][0] and "same" in table["note"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sign", "expected"), [(-1, "supported"), (1, "contradicted")])
 def test_a_dozen_trainings_tell_whether_selective_units_go_with_generalization(sign, expected):
     trainings = [

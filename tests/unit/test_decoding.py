@@ -409,6 +409,7 @@ SIZES = [(37, 53), (53, 37), (64, 64), (500, 333), (333, 500), (7, 300), (301, 8
 RESIZES = [(16, 16), (31, 28), (32, 17), (40, None), (None, 7), (9, 8)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "nearest", "box", "hamming"])
 def test_resize_and_crop_give_the_pixels_of_torchvision(tmp_path, mode, interpolation):

@@ -760,6 +760,7 @@ PASSED_ON = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("between", PASSED_ON)
 def test_what_passes_its_input_on_does_so_in_a_program(between, decomposed, caplog):
@@ -790,6 +791,7 @@ NOT_FOLLOWED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", NOT_FOLLOWED)
 @pytest.mark.parametrize("form", ["traced", "hooks", "exported", "exported, hooks"])
 def test_operations_that_the_activation_is_taken_before_are_named(between, form, caplog):
