@@ -256,12 +256,12 @@ class Project:
         return (self.folder / "made.lock").read_text(), {name: stages[name] for name in stages if name != "study"}
 
     def hashes(self) -> dict[str, str]:
-        """Return the checksum of every artifact, which are all files there but those of the repository."""
+        """Return the checksum of every artifact; results/README.md is the repository's."""
         return {
             str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for top in ("data/datasets", "data/checkpoints", "results")
             for path in sorted((self.folder / top).rglob("*"))
-            if path.is_file() and path.name != "README.md"
+            if path.is_file() and path != self.folder / "results/README.md"
         }
 
 
