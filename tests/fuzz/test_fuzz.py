@@ -15,10 +15,10 @@ import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import atlas_by_hand
 import h5py
 import numpy as np
 import pytest
-import test_atlas
 import torch
 import yaml
 from config_texts import TEXTS, check_text
@@ -411,8 +411,8 @@ def test_no_name_of_a_class_is_part_of_the_page(name):
     from unitscope.atlas import page as written
 
     def page(word: str) -> str:
-        told, sheets, _ = test_atlas.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())
-        claims = [{**claim, "text": word, "source": word} for claim in test_atlas.CLAIMS]
+        told, sheets, _ = atlas_by_hand.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())
+        claims = [{**claim, "text": word, "source": word} for claim in atlas_by_hand.CLAIMS]
         return written.page(told, sheets, "", claims)
 
     assert Elements(page(name)).found == Elements(page("plain")).found

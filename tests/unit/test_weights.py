@@ -15,7 +15,15 @@ from networks_by_hand import Residual
 from unitscope.errors import UserError
 from unitscope.networks.building import build
 from unitscope.networks.sources import options_of
-from unitscope.networks.weights import aligned, load_weights, read_state_dict, read_weights, shared_names, without
+from unitscope.networks.weights import (
+    aligned,
+    load_plain,
+    load_weights,
+    read_state_dict,
+    read_weights,
+    shared_names,
+    without,
+)
 
 STATE = Residual().state_dict()
 OTHER = {name: value + 1 for name, value in STATE.items()}
@@ -365,3 +373,17 @@ def test_a_buffer_that_is_expanded_takes_its_values():
     module.register_buffer("mask", torch.ones(1).expand(3))
     load_weights(module, {**STATE, "mask": torch.arange(3.0)}, "x.pt")
     assert torch.equal(module.mask, torch.arange(3.0))
+
+
+def test_an_archive_whose_names_are_damaged_is_told_as_damaged(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"a": torch.zeros(2)}, path)
+    content = path.read_bytes()
+    # In the directory at the end, where a name is flagged as UTF-8.
+    place = content.rindex(b"weights/data.pkl")
+    flags = content.rindex(b"PK\1\2", 0, place) + 8
+    damaged = bytearray(content)
+    damaged[flags : flags + 2] = b"\0\x08"
+    damaged[place] = 0x80
+    with pytest.raises(UserError, match="cut off, damaged"):
+        load_plain(bytes(damaged), path)

@@ -526,7 +526,7 @@ def load_plain(content: bytes, path: Path) -> Any:
             raise UserError(f"{path} cannot be read as weights: {kind}.") from error
         told = re.sub(r"\x1b\[[0-9;]*m", "", str(error) or type(error).__name__)
         # PyTorch's own first lines advise to run the code in the file.
-        reason = told.rpartition("WeightsUnpickler error: ")[2].strip().splitlines()[0]
+        reason = next(iter(told.rpartition("WeightsUnpickler error: ")[2].strip().splitlines()), type(error).__name__)
         raise UserError(
             f"{path} cannot be read as weights: it is cut off, damaged, or holds more than tensors and plain values, "
             f"and nothing here runs code from a file ({reason}). Save it again: torch.save(model.state_dict(), path)."
@@ -542,7 +542,8 @@ def _other_kind(content: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    # Of a damaged archive zipfile raises whatever it comes upon: UnicodeDecodeError, NotImplementedError, struct.error.
+    except Exception:
         return ""
     if any(name.endswith("archive_format") for name in names):
         return "it is an exported program. Set source: exported"
