@@ -12,7 +12,7 @@ rule atlas:
         exemplars=lambda wildcards: real_images(wildcards, "results/{experiment}/exemplars.h5"),
         dataset=dataset,
         cumulative=lambda wildcards: (
-            of_parts("cumulative")(wildcards)
+            parts("cumulative")(wildcards)
             if "cumulative" in experiment(wildcards)["analyses"] and dataset(wildcards)
             else []
         ),

@@ -35,6 +35,7 @@ from unitscope.config.registry import (
     iam_methods,
     layer_figures,
     maximizing_methods,
+    of_parts,
     overviews,
 )
 from unitscope.config.resolve import one_training, over_epochs, recipe_of, with_batch

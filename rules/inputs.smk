@@ -81,17 +81,11 @@ def interactions(wildcards):
     return across(wildcards, pattern, methods=iam_methods(experiment(wildcards)))
 
 
-def of_parts(kind):
-    """Return a function that gives the files of one kind of all layers, and of all layers together if there are any."""
-
-    def files(wildcards):
-        chosen = experiment(wildcards)
-        together = chosen["cumulative"]["together"] and len(chosen["layers"]) > 1
-        return across(wildcards, f"results/{{experiment}}/{kind}/{{layer}}.csv") + (
-            [f"results/{wildcards.experiment}/{kind}_of_all.csv"] if together else []
-        )
-
-    return files
+def parts(kind):
+    """Return a function that gives the files of one kind of cumulative ablation."""
+    return lambda wildcards: [
+        f"results/{wildcards.experiment}/{file}" for file in of_parts(kind)(experiment(wildcards))
+    ]
 
 
 def of_graphs(ending):

@@ -149,7 +149,7 @@ rule cumulative_together:
 
 rule cumulative_areas:
     input:
-        of_parts("cumulative_areas"),
+        parts("cumulative_areas"),
     output:
         table("cumulative_areas"),
     log:
@@ -166,7 +166,7 @@ rule cumulative_areas:
 
 rule cumulative_figure:
     input:
-        curves=of_parts("cumulative"),
+        curves=parts("cumulative"),
     output:
         figure("cumulative", "Ablation", figure="more and more units"),
         pdf="results/{experiment}/figures/cumulative.pdf",

@@ -39,9 +39,14 @@ def _of_layers(pattern: str) -> Names:
     return lambda experiment: [pattern.format(layer=layer) for layer in experiment["layers"]]
 
 
-def _curves(experiment: Experiment) -> list[str]:
-    together = experiment["cumulative"]["together"] and len(experiment["layers"]) > 1
-    return [*_of_layers("cumulative/{layer}.csv")(experiment), *(["cumulative_of_all.csv"] if together else [])]
+def of_parts(kind: str) -> Names:
+    """Return the files of one kind of cumulative ablation: of each layer, and of all together if that is asked for."""
+
+    def names(experiment: Experiment) -> list[str]:
+        together = experiment["cumulative"]["together"] and len(experiment["layers"]) > 1
+        return [*_of_layers(f"{kind}/{{layer}}.csv")(experiment), *([f"{kind}_of_all.csv"] if together else [])]
+
+    return names
 
 
 def _of_iam(pattern: str, *more: str) -> Names:
@@ -98,10 +103,7 @@ ANALYSES: dict[str, Analysis] = {
         rules=("cumulative", "cumulative_together", "cumulative_areas", "cumulative_figure"),
         tables=_named("cumulative_areas.csv"),
         figures=_named("cumulative"),
-        evidence={
-            "areas": _named("cumulative_areas.csv"),
-            "curves": _curves,
-        },
+        evidence={"areas": _named("cumulative_areas.csv"), "curves": of_parts("cumulative")},
     ),
     "reliability": Analysis(
         rules=("reliability", "nulls_figures"),
