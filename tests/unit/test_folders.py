@@ -13,8 +13,8 @@ from unitscope.data.decoding import Decoder
 from unitscope.data.folders import class_count
 from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import sha256_of
 from unitscope.storage.contents import Contents
+from unitscope.storage.records import sha256_of
 from unitscope.workflow.provenance import source_digest
 
 

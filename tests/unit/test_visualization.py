@@ -17,7 +17,7 @@ from unitscope.maximization.visualization import activation_maximization, object
 from unitscope.probing.faithful import ensure_on_noise
 from unitscope.probing.layers import prefix
 from unitscope.scores.substitution import representative_substitution
-from unitscope.storage.artifacts import Scratch
+from unitscope.storage.scratch import Scratch
 
 SHAPE = (3, 8, 8)
 FEW = Recipe(steps=12, points=4)

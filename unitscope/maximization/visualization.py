@@ -23,7 +23,7 @@ from unitscope.probing.layers import copied, prefix, tap, tapped
 from unitscope.randomness import generator
 from unitscope.runtime.console import progress
 from unitscope.runtime.devices import compiled
-from unitscope.storage.artifacts import Scratch
+from unitscope.storage.scratch import Scratch
 
 # --- the objective ---------------------------------------------------------------------------------------------------
 
