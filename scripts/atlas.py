@@ -16,7 +16,7 @@ from unitscope.claims import analysis_claims
 from unitscope.config.atlas_settings import AtlasSettings
 from unitscope.data.datasets import open_dataset
 from unitscope.figures.pictures import PER_SHEET
-from unitscope.maximization.answers import compared_in
+from unitscope.maximization.responses import compared_in
 from unitscope.runtime import console
 from unitscope.scores.exemplars import Exemplars
 from unitscope.storage.atomic_writes import write_bytes

@@ -10,8 +10,8 @@ from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.sampling import select_units
 from unitscope.data.summaries import moments_of
 from unitscope.maximization.images_settings import ImagesJob
+from unitscope.maximization.maximize import activation_maximization
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import devices

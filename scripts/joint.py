@@ -10,7 +10,7 @@ from unitscope.data.sampling import balanced_sample, halves
 from unitscope.interventions.joint_settings import JointJob
 from unitscope.interventions.removal import removal_by_batch
 from unitscope.interventions.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.maximization.answers import compared_in
+from unitscope.maximization.responses import compared_in
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
 from unitscope.randomness import generator

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unitscope.config.registry import BY_LAYER, layer_figures, overviews
-from unitscope.maximization.answers import compared
+from unitscope.maximization.responses import compared
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables import unit_tables

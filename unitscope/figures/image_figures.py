@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from unitscope.figures.drawing import GREY, SCORE_NAMES, ranks_by_selectivity, relative_box, styled, wrapped
 from unitscope.figures.pictures import reduced, rgb
 from unitscope.figures.style import Style
-from unitscope.maximization.answers import compared_in
+from unitscope.maximization.responses import compared_in
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, methods_of, rows_of
 
