@@ -14,9 +14,10 @@ from unitscope.data import preprocessing
 from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
 from unitscope.networks.building import build, classifier, normalized, output_count, undone
-from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
+from unitscope.networks.checkpoints import check_rebuilt, save_checkpoint
+from unitscope.networks.examples import example_images
 from unitscope.networks.network_settings import NetworkJob
-from unitscope.networks.normalization import OnPixels, outputs_of
+from unitscope.networks.normalization import OnPixels, outputs_of, warn_of_probabilities
 from unitscope.networks.outputs import named_outputs
 from unitscope.networks.sources import options_of, timm_weights, torchvision_weights
 from unitscope.networks.training import chance, channel_statistics, evaluate, fit_linear_head, train
@@ -31,7 +32,8 @@ from unitscope.networks.weights import (
     with_versions,
     without,
 )
-from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
+from unitscope.probing.faithful import verify
+from unitscope.probing.repeats import check_repeats
 from unitscope.runtime import console, devices
 from unitscope.settings import as_mapping
 from unitscope.storage.records import FORMAT_VERSION, sha256_of, write_json
@@ -101,7 +103,7 @@ def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | 
     python = settings["source"] == "python"
     with undone(module, settings["weights"] is not None) if python else nullcontext():
         check_repeats(module.eval(), images, settings["allow"])
-        faithful(module, images)
+        verify(module, images)
         hold_against_rebuilt(module, description, settings)
         if settings["outputs"] is None:
             warn_of_probabilities(module, images)

@@ -15,7 +15,6 @@ from unitscope.data.folders import class_count
 from unitscope.errors import UserError
 from unitscope.settings import as_mapping
 from unitscope.storage.contents import Contents
-from unitscope.storage.records import sha256_of
 from unitscope.workflow.provenance import source_digest
 
 

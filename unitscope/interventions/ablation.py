@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from unitscope.probing.faithful import ensured
-from unitscope.probing.layers import Split, split, unit_axis
+from unitscope.probing.layer import Layer, Split
 from unitscope.runtime.console import progress
 from unitscope.runtime.devices import pixels
 
@@ -55,46 +54,41 @@ class Tally:
 
 
 def ablation(
-    module: nn.Module,
-    layer: str,
-    kind: str,
+    layer: Layer,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     clamps: Mapping[str, np.ndarray],
-    classes: int,
     halves: np.ndarray,
     units: Sequence[int] | None = None,
 ) -> dict[str, Ablation]:
     """Clamp each unit of a layer in turn and measure what is lost.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
-        kind: "conv" or "linear", as `layers.taps` says.
+        layer: The layer.
         batches: Images, uint8 (images, height, width, channels), and labels (images,).
         clamps: For each way to clamp, the values (units,) that the units are clamped to.
-        classes: Number of classes.
         halves: (images,) half, 0 or 1, that each image of the batches belongs to, as `sampling.halves` says.
         units: The units to clamp; all of them where this is None. The results have their number and order.
 
     Example: the class is read from unit 0 alone; without it, the bright image is no longer told from the dark one.
-        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
+        >>> from torch import nn
+        >>> from unitscope.probing.probe import Probe
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
         >>> for place, weight, bias in ((1, [[1.0], [0.0]], [0.0, 0.5]), (3, [[1.0, 0.0], [0.0, 0.0]], [0.0, 0.4])):
-        ...     _ = module[place].weight.copy_(torch.tensor(weight)), module[place].bias.copy_(torch.tensor(bias))
+        ...     _ = model[place].weight.copy_(torch.tensor(weight)), model[place].bias.copy_(torch.tensor(bias))
+        >>> layer = Probe(model, shape=(1, 1, 1), mean=0, std=1)["1"]
         >>> images, labels = np.array([255, 0], np.uint8).reshape(2, 1, 1, 1), np.array([0, 1])
-        >>> clamps = {"zero": np.zeros(2)}
-        >>> found = ablation(module, "1", "linear", [(images, labels)], clamps, classes=2, halves=np.array([0, 1]))
-        >>> found["zero"].accuracy
+        >>> lost = ablation(layer, [(images, labels)], {"zero": np.zeros(2)}, halves=np.array([0, 1]))
+        >>> lost["zero"].accuracy
         array([0.5, 0. ])
     """
-    device = next(module.parameters()).device
-    units = range(len(next(iter(clamps.values())))) if units is None else units
-    batches = ensured(module, batches)
-    cut = split(module, layer)
+    device, classes = layer.probe.device, layer.probe.classes
+    units = range(layer.units) if units is None else units
+    cut = layer.cut()
     intact = Tally(classes)
     clamped = {name: {unit: Tally(classes) for unit in units} for name in clamps}
     counts = np.zeros(classes, np.int64)
     seen = 0
-    with torch.no_grad(), progress(len(halves) * len(units), f"{layer} ablation", "images x units") as advance:
+    with torch.no_grad(), progress(len(halves) * len(units), f"{layer.name} ablation", "images x units") as advance:
         for batch, numbers in batches:
             counts += np.bincount(numbers, minlength=classes)
             half = halves[seen : seen + len(numbers)]
@@ -104,9 +98,9 @@ def ablation(
             logits = cut.suffix(start, *live)
             intact.add(logits, labels, half)
             for unit in units:
-                own = activation.narrow(unit_axis(kind), unit, 1)
+                own = activation.narrow(layer.axis, unit, 1)
                 for name, values in clamps.items():
-                    found = _clamped(cut, kind, unit, own, float(values[unit]), start, live, logits)
+                    found = _clamped(cut, layer.axis, unit, own, float(values[unit]), start, live, logits)
                     clamped[name][unit].add(found, labels, half)
                 advance(len(numbers))
     sizes = np.bincount(halves, minlength=2)
@@ -114,13 +108,13 @@ def ablation(
 
 
 def _clamped(
-    cut: Split, kind: str, unit: int, own: Tensor, value: float, start: Tensor, live: Sequence[Tensor], logits: Tensor
+    cut: Split, axis: int, unit: int, own: Tensor, value: float, start: Tensor, live: Sequence[Tensor], logits: Tensor
 ) -> Tensor:
     """Return the logits with one unit held at a value.
 
     Args:
         cut: The network, cut at the unit's layer.
-        kind: Kind of the layer.
+        axis: Axis of the units.
         unit: Number of the unit.
         own: Its activation, the axis of units having length 1.
         value: What it is held at.
@@ -138,7 +132,7 @@ def _clamped(
     held = torch.full_like(own, value)
     if cut.change is None:
         start = start.clone()
-        start.narrow(unit_axis(kind), unit, 1).copy_(held)
+        start.narrow(axis, unit, 1).copy_(held)
     else:
         start = start + cut.change(unit, own, held)
     return logits.index_copy(0, rows, cut.suffix(start, *live))

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from unitscope.probing.faithful import ensured
-from unitscope.probing.layers import Split, held, split, unit_axis
+from unitscope.probing.layer import Layer, Network, Split
 from unitscope.runtime.console import progress
 from unitscope.runtime.devices import pixels
 
@@ -34,15 +33,11 @@ class Performance:
     correct: np.ndarray
 
 
-def removal(
-    module: nn.Module, layer: str, kind: str, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]
-) -> Performance:
+def removal(layer: Layer, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]) -> Performance:
     """Clamp sets of units of one layer, one set after the other.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
-        kind: "conv" or "linear", as `layers.taps` says.
+        layer: The layer.
         batches: Images and labels.
         values: (units,) what the units are clamped to.
         sets: Units of each set; the empty set is the intact network.
@@ -51,36 +46,35 @@ def removal(
         Of arrays (sets, images).
 
     Example: either of two equal units is enough to tell the bright image from the dark one, but one of them is needed.
-        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
+        >>> from torch import nn
+        >>> from unitscope.probing.probe import Probe
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
         >>> for place, weight, bias in ((1, [[1.0], [1.0]], [0.0, 0.0]), (3, [[1.0, 1.0], [0.0, 0.0]], [0.0, 0.4])):
-        ...     _ = module[place].weight.copy_(torch.tensor(weight)), module[place].bias.copy_(torch.tensor(bias))
+        ...     _ = model[place].weight.copy_(torch.tensor(weight)), model[place].bias.copy_(torch.tensor(bias))
+        >>> layer = Probe(model, shape=(1, 1, 1), mean=0, std=1)["1"]
         >>> images, labels = np.array([255, 0], np.uint8).reshape(2, 1, 1, 1), np.array([0, 1])
-        >>> found = removal(module, "1", "linear", [(images, labels)], np.zeros(2), [[], [0], [1], [0, 1]])
-        >>> found.correct.mean(1)
+        >>> removal(layer, [(images, labels)], np.zeros(2), [[], [0], [1], [0, 1]]).correct.mean(1)
         array([1. , 1. , 1. , 0.5])
     """
-    return _joined(removal_by_batch(module, layer, kind, batches, values, sets))
+    return _joined(removal_by_batch(layer, batches, values, sets))
 
 
 def removal_by_batch(
-    module: nn.Module, layer: str, kind: str, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]
+    layer: Layer, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]
 ) -> Iterator[Performance]:
     """Yield what `removal` returns, batch by batch: of many sets and images it is more than memory holds."""
-    batches = ensured(module, batches)
-    cut = split(module, layer)
+    cut = layer.cut()
 
     def logits(images: Tensor) -> Iterator[Tensor]:
         passed = _passed(cut, images)
         for units in sets:
-            yield _without(cut, kind, passed, units, values)
+            yield _without(cut, layer.axis, passed, units, values)
 
-    return _performances(module, layer, batches, logits, len(sets))
+    return _performances(layer.probe, layer.name, batches, logits, len(sets))
 
 
 def cumulative_removal(
-    module: nn.Module,
-    layer: str,
-    kind: str,
+    layer: Layer,
     batches: Batches,
     values: np.ndarray,
     orders: Sequence[Sequence[int]],
@@ -89,9 +83,7 @@ def cumulative_removal(
     """Clamp the first units of an order of one layer's units, then more of them.
 
     Args:
-        module: The network, as `removal` takes it.
-        layer: Name of the layer.
-        kind: "conv" or "linear".
+        layer: The layer.
         batches: Images and labels.
         values: (units,) what the units are clamped to.
         orders: Units in each of the orders.
@@ -100,8 +92,7 @@ def cumulative_removal(
     Returns:
         Of arrays (orders, counts, images).
     """
-    batches = ensured(module, batches)
-    cut = split(module, layer)
+    cut = layer.cut()
 
     def logits(images: Tensor) -> Iterator[Tensor]:
         passed = _passed(cut, images)
@@ -111,18 +102,17 @@ def cumulative_removal(
             start, done = passed.start, 0
             for count in counts:
                 if count not in ends:
-                    start, done = _hold(cut, kind, passed.activation, start, order[done:count], values), count
+                    start, done = _hold(cut, layer.axis, passed.activation, start, order[done:count], values), count
                     found = cut.suffix(start, *passed.live)
                     ends |= {count: found} if count in (0, len(order)) else {}
                 yield ends.get(count, found)
 
-    found = _joined(_performances(module, layer, batches, logits, len(orders) * len(counts)))
+    found = _joined(_performances(layer.probe, layer.name, batches, logits, len(orders) * len(counts)))
     return _shaped(found, len(orders), len(counts))
 
 
 def joint_removal(
-    module: nn.Module,
-    layers: Sequence[str],
+    layers: Sequence[Layer],
     batches: Batches,
     values: Mapping[str, np.ndarray],
     orders: Sequence[Mapping[str, Sequence[int]]],
@@ -131,8 +121,7 @@ def joint_removal(
     """Clamp the first units of an order in every one of several layers at once, then more of them.
 
     Args:
-        module: The network, as `removal` takes it.
-        layers: Names of the layers.
+        layers: The layers, of one network.
         batches: Images and labels.
         values: What the units of each layer (units,) are clamped to.
         orders: For each order, the units of each layer in it.
@@ -141,10 +130,9 @@ def joint_removal(
     Returns:
         Of arrays (orders, counts, images).
     """
-    batches = ensured(module, batches)
-    run = held(module, layers)
-    device = next(module.parameters()).device
-    fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in layers}
+    probe, names = layers[0].probe, [layer.name for layer in layers]
+    run, device = probe.held(names), probe.device
+    fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in names}
 
     def given(layer: str, order: Mapping[str, Sequence[int]], step: Mapping[str, int]) -> tuple[Tensor, Tensor]:
         removed = torch.zeros(len(fixed[layer]), dtype=torch.bool)
@@ -158,11 +146,11 @@ def joint_removal(
             for step in counts:
                 total = sum(step.values())
                 if total not in ends:
-                    found = run(images, *(value for layer in layers for value in given(layer, order, step)))
+                    found = run(images, *(value for layer in names for value in given(layer, order, step)))
                     ends |= {total: found} if total in (0, sum(map(len, order.values()))) else {}
                 yield ends.get(total, found)
 
-    found = _joined(_performances(module, "all layers", batches, logits, len(orders) * len(counts)))
+    found = _joined(_performances(probe, "all layers", batches, logits, len(orders) * len(counts)))
     return _shaped(found, len(orders), len(counts))
 
 
@@ -181,11 +169,10 @@ def _passed(cut: Split, images: Tensor) -> _Passed:
     return _Passed(activation, start, tuple(live), cut.suffix(start, *live))
 
 
-def _hold(cut: Split, kind: str, activation: Tensor, start: Tensor, units: Sequence[int], values: np.ndarray) -> Tensor:
+def _hold(cut: Split, axis: int, activation: Tensor, start: Tensor, units: Sequence[int], values: np.ndarray) -> Tensor:
     """Return what the suffix starts from once more units are held at their values; `start` is left as it is."""
     if not len(units):
         return start
-    axis = unit_axis(kind)
     start = start.clone()
     for unit in units:
         if cut.change is None:
@@ -196,11 +183,10 @@ def _hold(cut: Split, kind: str, activation: Tensor, start: Tensor, units: Seque
     return start
 
 
-def _without(cut: Split, kind: str, passed: _Passed, units: Sequence[int], values: np.ndarray) -> Tensor:
+def _without(cut: Split, axis: int, passed: _Passed, units: Sequence[int], values: np.ndarray) -> Tensor:
     """Return the logits with a set of units held; only the images on which that changes anything run again."""
     if not len(units):
         return passed.logits
-    axis = unit_axis(kind)
     index = torch.tensor(list(units), device=passed.activation.device)
     own = passed.activation.index_select(axis, index)
     target = torch.from_numpy(np.asarray(values)[list(units)]).to(own)
@@ -211,23 +197,22 @@ def _without(cut: Split, kind: str, passed: _Passed, units: Sequence[int], value
         return passed.logits
     # Other values that the suffix needs may not have an axis of images.
     if passed.live or changed.all():
-        return cut.suffix(_hold(cut, kind, passed.activation, passed.start, units, values), *passed.live)
+        return cut.suffix(_hold(cut, axis, passed.activation, passed.start, units, values), *passed.live)
     rows = changed.nonzero()[:, 0]
-    start = _hold(cut, kind, passed.activation[rows], passed.start[rows], units, values)
+    start = _hold(cut, axis, passed.activation[rows], passed.start[rows], units, values)
     return passed.logits.index_copy(0, rows, cut.suffix(start))
 
 
 def _performances(
-    module: nn.Module, name: str, batches: Batches, logits: Callable[[Tensor], Iterator[Tensor]], sets: int
+    probe: Network, name: str, batches: Batches, logits: Callable[[Tensor], Iterator[Tensor]], sets: int
 ) -> Iterator[Performance]:
     """Run every batch through every set; yield arrays (sets, images of the batch)."""
-    device = next(module.parameters()).device
     for part, (batch, numbers) in enumerate(batches, 1):
         labels = torch.from_numpy(numbers)
         loss = np.empty((sets, len(numbers)))
         correct = np.empty((sets, len(numbers)), dtype=bool)
         with torch.no_grad(), progress(sets, f"{name} removal, batch {part}", "sets") as advance:
-            for row, found in enumerate(logits(pixels(batch, device))):
+            for row, found in enumerate(logits(pixels(batch, probe.device))):
                 values = found.cpu().double()
                 loss[row] = F.cross_entropy(values, labels, reduction="none").numpy()
                 correct[row] = (values.argmax(1) == labels).numpy()
