@@ -34,7 +34,8 @@ from unitscope.networks.weights import (
 from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
 from unitscope.runtime import console, devices
 from unitscope.settings import as_mapping
-from unitscope.storage.artifacts import FORMAT_VERSION, Scratch, sha256_of, write_json
+from unitscope.storage.records import FORMAT_VERSION, sha256_of, write_json
+from unitscope.storage.scratch import Scratch
 from unitscope.workflow import program
 
 

@@ -17,7 +17,7 @@ from unitscope.probing.layers import left_out, taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.settings import as_mapping
-from unitscope.storage.artifacts import write_json
+from unitscope.storage.records import write_json
 from unitscope.workflow import program
 
 

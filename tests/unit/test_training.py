@@ -30,7 +30,8 @@ from unitscope.networks.weights import load_weights, read_state_dict
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime.devices import pixels
 from unitscope.settings import adapter, as_mapping
-from unitscope.storage.artifacts import Scratch, read_json, sha256_of
+from unitscope.storage.records import read_json, sha256_of
+from unitscope.storage.scratch import Scratch
 
 CPU = torch.device("cpu")
 TRAINING = {
