@@ -24,6 +24,7 @@ from unitscope.figures.style import Style
 from unitscope.paper.reproduction import WIDE
 from unitscope.storage import artifacts
 from unitscope.tables import unit_tables
+from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[2]
 FEW = {"conv1": 12, "hidden": 12}
@@ -308,7 +309,7 @@ def write(folder, layers=FEW):
 
 
 def run(script, *arguments):
-    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, arguments)]
+    command = [sys.executable, script_named(script, ROOT), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 

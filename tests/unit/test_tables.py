@@ -13,6 +13,7 @@ import scores_by_hand as by_hand
 from unitscope.stats.statistics import spearman
 from unitscope.storage import artifacts
 from unitscope.tables import unit_tables
+from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {"conv1": 12, "3": 5, "features.10": 30}
@@ -27,7 +28,7 @@ DESIGN = [
 
 
 def run(script, *arguments):
-    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, arguments)]
+    command = [sys.executable, script_named(script, ROOT), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
