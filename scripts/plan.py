@@ -13,7 +13,7 @@ from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.probing.layers import left_out
 from unitscope.runtime import console, devices
-from unitscope.storage.artifacts import canonical_json
+from unitscope.storage.records import canonical_json
 from unitscope.workflow import program
 from unitscope.workflow.leftovers import told
 from unitscope.workflow.planning import Calibration, seconds_of_start
@@ -98,7 +98,7 @@ def outlines(study: Study, images: dict[str, tuple[int, int, int]]) -> dict[str,
         settings = study.datasets.get(name)
         if settings is None:
             raise UserError(f"--images names {name!r}; the data sets of the config are: {', '.join(study.datasets)}.")
-        if not settings.get("crop"):
+        if not getattr(settings, "crop", None):
             raise UserError(f"datasets.{name} has no crop, so that the size of its images is not known without them.")
         found[name] = Outline(train, test, cropped(settings), classes)
     return found

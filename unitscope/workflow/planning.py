@@ -15,13 +15,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.outlines import Outline, outline_with_data, outline_without_data
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
 from unitscope.interventions.rescaling import recipes_to_remake
-from unitscope.maximization.ascent import Parametrization, ascend, begin
+from unitscope.maximization.ascent import ascend
+from unitscope.maximization.parametrization import Parametrization
+from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import passes, stages
+from unitscope.maximization.slots import begin
 from unitscope.networks.building import build, freeze, normalized
 from unitscope.networks.weights import read_program
 from unitscope.probing.faithful import taps
@@ -35,7 +38,7 @@ SOME_CLASSES = 10
 
 
 def layers_before_training(
-    network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path
+    network: Mapping[str, Any], dataset: DatasetSettings | None, stored: Path
 ) -> tuple[list[Tap], nn.Module]:
     """Return the layers that a network of the config will have, from its architecture alone, and the network.
 
