@@ -31,9 +31,12 @@ from torch import nn
 
 from unitscope.data.sampling import select_units
 from unitscope.interventions.ablation import ablation
-from unitscope.maximization.ascent import Parametrization, ascend, begin, start_image
+from unitscope.maximization.ascent import ascend
+from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.parametrization import Parametrization, start_image
+from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization, passes
+from unitscope.maximization.slots import begin
 from unitscope.networks.building import build, freeze
 from unitscope.probing.activations import activations
 from unitscope.probing.layers import Tap, tapped, taps

@@ -46,8 +46,9 @@ from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
 from unitscope.runtime.console import processors
 from unitscope.settings import as_mapping
-from unitscope.storage.artifacts import canonical_json, read_json, write_bytes
+from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.contents import Contents
+from unitscope.storage.records import canonical_json, read_json
 from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest

@@ -13,7 +13,7 @@ from unitscope.interventions.ablation_settings import AblationJob
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
-from unitscope.storage.artifacts import read_table, write_table
+from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.workflow import program
 
 SCORES = ("loss", "accuracy", "worst_class")

@@ -14,7 +14,8 @@ from unitscope.probing.activations import activations
 from unitscope.probing.activations_settings import ActivationsJob
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
-from unitscope.storage.artifacts import create_hdf5, new_hdf5, read_json, sha256_of
+from unitscope.storage.hdf5 import create_hdf5, new_hdf5
+from unitscope.storage.records import read_json, sha256_of
 from unitscope.workflow import program
 
 CHUNK = 16

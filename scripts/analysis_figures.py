@@ -14,7 +14,7 @@ from unitscope.figures import (
     training_figures,
 )
 from unitscope.figures.style import Style
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
 
 DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = arguments.settings
-    tables = [artifacts.read_table(path) for path in arguments.tables]
+    tables = [read_table(path) for path in arguments.tables]
     for name, draw in DRAWN[arguments.of].items():
         drawing.save(style, draw(style, tables), arguments.output_dir / name)
 

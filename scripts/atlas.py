@@ -16,10 +16,13 @@ from unitscope.claims import analysis_claims
 from unitscope.config.atlas_settings import AtlasSettings
 from unitscope.data.datasets import open_dataset
 from unitscope.figures.pictures import PER_SHEET
-from unitscope.maximization.answers import compared_in
+from unitscope.maximization.responses import compared_in
 from unitscope.runtime import console
 from unitscope.scores.exemplars import Exemplars
-from unitscope.storage import artifacts
+from unitscope.storage.atomic_writes import write_bytes
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.hdf5 import open_hdf5
+from unitscope.storage.records import read_json
 from unitscope.workflow import program
 
 try:
@@ -55,22 +58,22 @@ def main(arguments: argparse.Namespace) -> None:
     classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
     natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None
     told = content.content(
-        artifacts.read_table(arguments.units),
-        artifacts.read_table(arguments.layers),
-        artifacts.read_json(arguments.taps),
+        read_table(arguments.units),
+        read_table(arguments.layers),
+        read_json(arguments.taps),
         classes,
         activity,
         made,
         natural,
-        [artifacts.read_table(path) for path in arguments.cumulative],
+        [read_table(path) for path in arguments.cumulative],
     )
     answered = []
     if arguments.claims:
         texts = {name: claim.text for name, claim in CLAIMS.items()} | analysis_claims.TEXTS
-        answered = content.claim_groups(artifacts.read_table(arguments.claims), texts)
+        answered = content.claim_groups(read_table(arguments.claims), texts)
     text = page.page(told, album.sheets, get_plotlyjs(), answered)
     console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))
-    artifacts.write_bytes(arguments.output, text.encode())
+    write_bytes(arguments.output, text.encode())
 
 
 def read_made(paths: Iterable[Path], album: content.Album) -> dict[tuple[str, str], content.Made]:
@@ -80,7 +83,7 @@ def read_made(paths: Iterable[Path], album: content.Album) -> dict[tuple[str, st
     """
     found: dict[tuple[str, str], list[Path]] = {}
     for path in paths:
-        with artifacts.open_hdf5(path) as file:
+        with open_hdf5(path) as file:
             found.setdefault((str(file.attrs["layer"]), str(file.attrs["method"])), []).append(path)
     return {key: joined(several, album) for key, several in found.items()}
 
@@ -88,7 +91,7 @@ def read_made(paths: Iterable[Path], album: content.Album) -> dict[tuple[str, st
 def joined(paths: Sequence[Path], album: content.Album) -> content.Made:
     """Return what artifacts of one layer and method hold, the units of one behind those of the other."""
     with ExitStack() as stack:
-        files = [stack.enter_context(artifacts.open_hdf5(path)) for path in paths]
+        files = [stack.enter_context(open_hdf5(path)) for path in paths]
         place = album.add(sheets_of([file["images"] for file in files]), made=True)
         return content.Made(
             np.concatenate([file["units"][:] for file in files]),
@@ -102,7 +105,7 @@ def joined(paths: Sequence[Path], album: content.Album) -> content.Made:
 def responses(paths: Sequence[Path]) -> np.ndarray:
     """Return what the layer answers to the images of several artifacts, (seeds, units with an image, units)."""
     with ExitStack() as stack:
-        files = [stack.enter_context(artifacts.open_hdf5(path)) for path in paths]
+        files = [stack.enter_context(open_hdf5(path)) for path in paths]
         return np.concatenate([compared_in(file) for file in files], axis=1)
 
 
@@ -123,7 +126,7 @@ def sheets_of(files: Sequence[h5py.Dataset]) -> Iterator[np.ndarray]:
 
 def read_activity(path: Path) -> tuple[list[str], dict[str, content.Activity]]:
     """Return the classes, and what real images say about each layer."""
-    with artifacts.open_hdf5(path) as file:
+    with open_hdf5(path) as file:
         activity = {
             layer: content.Activity(
                 {score: group[score][:] for score in content.ACTIVATION_SCORES},
@@ -136,12 +139,12 @@ def read_activity(path: Path) -> tuple[list[str], dict[str, content.Activity]]:
 
 def read_natural(exemplars: Path, dataset: Path, album: content.Album) -> content.Natural:
     """Return the natural images that excite units most; the images go into the album."""
-    with artifacts.open_hdf5(exemplars) as file:
+    with open_hdf5(exemplars) as file:
         found = {
             layer: Exemplars(group["images"][:], group["activations"][:]) for layer, group in file["layers"].items()
         }
     rows = content.shown(found.values())
-    with artifacts.open_hdf5(dataset) as file:
+    with open_hdf5(dataset) as file:
         labels, test = file["labels"][:][rows], np.flatnonzero(file["split"][:] == 1)
     place: Mapping[str, object] = {}
     if len(rows):

@@ -13,7 +13,9 @@ from unitscope.claims.verdicts import COLUMNS
 from unitscope.errors import UserError
 from unitscope.runtime import console
 from unitscope.stats.statistics_settings import StatisticsSettings
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import open_hdf5
+from unitscope.storage.records import read_json
 from unitscope.tables.unit_tables import stacked
 from unitscope.workflow import program
 
@@ -75,25 +77,21 @@ def main(arguments: argparse.Namespace) -> None:
     said = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)
     for claim, score, verdict in dict.fromkeys(said):
         console.log.info("%s of %s: %s", claim, score, verdict)
-    artifacts.write_table(arguments.output, table)
+    write_table(arguments.output, table)
 
 
 def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence:
     """Return what is known of one experiment."""
-    table = artifacts.read_table(units)
-    with artifacts.open_hdf5(dataset) as file:
+    table = read_table(units)
+    with open_hdf5(dataset) as file:
         images = int((file["split"][:] == 1).sum())
-    accuracy = artifacts.read_json(record).get("test", {}).get("accuracy", np.nan)
-    return Evidence(str(table["experiment"][0]), table, artifacts.read_table(layers), accuracy, images)
+    accuracy = read_json(record).get("test", {}).get("accuracy", np.nan)
+    return Evidence(str(table["experiment"][0]), table, read_table(layers), accuracy, images)
 
 
 def written(arguments: argparse.Namespace, own: Evidence) -> Written:
     """Return what the analyses of the experiment have written."""
-    tables = {
-        name: stacked([artifacts.read_table(Path(path)) for path in paths])
-        for name, *paths in arguments.evidence
-        if paths
-    }
+    tables = {name: stacked([read_table(Path(path)) for path in paths]) for name, *paths in arguments.evidence if paths}
     settings = arguments.settings
     return Written(
         own.name,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from unitscope.runtime import console
 from unitscope.stats.statistics_settings import StatisticsSettings
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.records import read_json
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
 
@@ -24,15 +25,15 @@ def main(arguments: argparse.Namespace) -> None:
     """Correlate layer by layer."""
     settings = arguments.settings
     table = unit_tables.layer_correlations(
-        artifacts.read_table(arguments.units),
-        artifacts.read_json(arguments.taps),
+        read_table(arguments.units),
+        read_json(arguments.taps),
         settings.permutations,
         settings.resamples,
         settings.seed,
     )
     undefined = sum(value != value for value in table["spearman"])
     console.log.info("%d correlations, %d of them undefined", len(table["spearman"]), undefined)
-    artifacts.write_table(arguments.output, table)
+    write_table(arguments.output, table)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from unitscope.data import summaries
 from unitscope.errors import UserError
 from unitscope.runtime import console
 from unitscope.scores import exemplars
-from unitscope.storage import artifacts
+from unitscope.storage.hdf5 import create_hdf5, open_hdf5
 from unitscope.workflow import program
 
 TEST = 1
@@ -27,10 +27,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Look through each layer, a block of units at a time."""
-    with artifacts.open_hdf5(arguments.activations) as source:
+    with open_hdf5(arguments.activations) as source:
         made_from = {"dataset_sha256": source.attrs["dataset_sha256"], "count": exemplars.EXEMPLARS}
         rows = rows_of_test(arguments.dataset, source["labels"][:])
-        with artifacts.create_hdf5(arguments.output, made_from) as out:
+        with create_hdf5(arguments.output, made_from) as out:
             for layer in sorted(source["layers"], key=lambda name: source["layers"][name].attrs["depth"]):
                 values = source["layers"][layer]["activations"]
                 found = [exemplars.strongest(block) for block in summaries.unit_blocks(values)]
@@ -51,7 +51,7 @@ def rows_of_test(path: Path, labels: np.ndarray) -> np.ndarray:
     Raises:
         UserError: The activations were made from another data set.
     """
-    with artifacts.open_hdf5(path) as file:
+    with open_hdf5(path) as file:
         rows = np.flatnonzero(file["split"][:] == TEST)
         if not np.array_equal(file["labels"][:][rows], labels):
             raise UserError(

@@ -6,7 +6,7 @@ from pathlib import Path
 from unitscope.figures import drawing, image_figures, score_figures
 from unitscope.figures.style import Style
 from unitscope.runtime import console
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
 
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = arguments.settings
-    units, layers = artifacts.read_table(arguments.units), artifacts.read_table(arguments.layers)
+    units, layers = read_table(arguments.units), read_table(arguments.layers)
     images = image_figures.read_images(image_figures.shown(units, arguments.images))
     drawn = {
         "selectivity_rs": lambda: score_figures.selectivity_rs(style, units, layers, "rs"),

@@ -9,7 +9,9 @@ from unitscope.randomness import generator
 from unitscope.scores import graphs
 from unitscope.scores.graph_settings import GraphSettings
 from unitscope.scores.substitution import scales_of
-from unitscope.storage import artifacts
+from unitscope.storage.atomic_writes import write_bytes
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
 
@@ -30,10 +32,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Measure the graph on each scale, and write that of raw answers."""
     settings = arguments.settings
-    with artifacts.open_hdf5(arguments.images) as images:
+    with open_hdf5(arguments.images) as images:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         units, responses = images["units"][:], images["responses"][:]
-    own = unit_tables.rows_of(artifacts.read_table(arguments.units), layer)
+    own = unit_tables.rows_of(read_table(arguments.units), layer)
     scales, missing = read_scales(arguments.activations, layer)
     found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
     measured, degrees = [], []
@@ -50,18 +52,18 @@ def main(arguments: argparse.Namespace) -> None:
             | {"out_degree": out_degrees.get(unit, np.nan)}
             for unit, known, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
         ]
-    artifacts.write_table(arguments.measures, unit_tables.columns(measured))
+    write_table(arguments.measures, unit_tables.columns(measured))
     names = ("layer", "method", "score", "unit", "in_degree", "by_chance", "out_degree")
-    artifacts.write_table(arguments.degrees, unit_tables.columns(degrees, names))
+    write_table(arguments.degrees, unit_tables.columns(degrees, names))
     edges = graphs.strongest_edges(responses, units, found["rs"], settings.strongest)
     about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
     about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}
-    artifacts.write_bytes(arguments.graphml, graphs.graphml(edges, attributes(own, method, found["rs"], units), about))
+    write_bytes(arguments.graphml, graphs.graphml(edges, attributes(own, method, found["rs"], units), about))
 
 
 def read_scales(path: Path, layer: str) -> tuple[dict[str, tuple], dict[str, str]]:
     """Return what each score takes from the answers and divides them by, and why a score may be undefined."""
-    with artifacts.open_hdf5(path) as file:
+    with open_hdf5(path) as file:
         group = file[f"layers/{layer}"]
         signed = bool(group.attrs["signed"])
         found = scales_of(group, signed)

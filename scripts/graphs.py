@@ -7,7 +7,7 @@ import networkx as nx
 
 from unitscope.figures import drawing, graph_figures
 from unitscope.figures.style import Style
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
 
@@ -28,13 +28,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Join the tables, write the measures, and draw."""
     measures, degrees = (
-        unit_tables.stacked([artifacts.read_table(path) for path in paths])
-        for paths in (arguments.measures, arguments.degrees)
+        unit_tables.stacked([read_table(path) for path in paths]) for paths in (arguments.measures, arguments.degrees)
     )
-    artifacts.write_table(arguments.output, measures)
+    write_table(arguments.output, measures)
     style = arguments.settings
     edges = dict(map(read_edges, arguments.graphml))
-    figure = graph_figures.graph(style, artifacts.read_table(arguments.units), measures, degrees, edges)
+    figure = graph_figures.graph(style, read_table(arguments.units), measures, degrees, edges)
     drawing.save(style, figure, arguments.figure.with_suffix(""))
 
 

@@ -10,12 +10,15 @@ from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.sampling import select_units
 from unitscope.data.summaries import moments_of
 from unitscope.maximization.images_settings import ImagesJob
+from unitscope.maximization.maximize import activation_maximization
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import devices
-from unitscope.storage.artifacts import Scratch, create_hdf5, read_table, sha256_of
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.hdf5 import create_hdf5
+from unitscope.storage.records import sha256_of
+from unitscope.storage.scratch import Scratch
 from unitscope.workflow import program
 
 

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 
 from unitscope.errors import UserError
-from unitscope.maximization.answers import Generated
-from unitscope.storage.artifacts import create_hdf5, open_hdf5
+from unitscope.maximization.responses import Generated
+from unitscope.storage.hdf5 import create_hdf5, open_hdf5
 from unitscope.workflow import program
 
 

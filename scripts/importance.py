@@ -6,7 +6,8 @@ Writes importance.csv, a row a layer and predictor, and partial.csv, a row a lay
 import argparse
 from pathlib import Path
 
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.records import read_json
 from unitscope.tables import importance
 from unitscope.tables.importance_settings import ImportanceJob
 from unitscope.workflow import program
@@ -27,12 +28,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Ask each layer."""
     settings = arguments.settings
-    units, measured = artifacts.read_table(arguments.units), artifacts.read_table(arguments.predictors)
-    taps = artifacts.read_json(arguments.taps)
+    units, measured = read_table(arguments.units), read_table(arguments.predictors)
+    taps = read_json(arguments.taps)
     found = importance.importance_table(units, measured, taps, settings, settings.resamples)
     partial = importance.partial_table(units, measured, taps, settings.resamples, settings.seed)
-    artifacts.write_table(arguments.output, found)
-    artifacts.write_table(arguments.partial, partial)
+    write_table(arguments.output, found)
+    write_table(arguments.partial, partial)
 
 
 if __name__ == "__main__":

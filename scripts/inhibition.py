@@ -4,9 +4,11 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from unitscope.maximization.answers import compared_in
+from unitscope.maximization.responses import compared_in
 from unitscope.stats.statistics_settings import StatisticsSettings
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import open_hdf5
+from unitscope.storage.records import read_json
 from unitscope.tables.inhibition import inhibition, inhibition_correlations, inhibition_rows
 from unitscope.tables.unit_tables import columns
 from unitscope.workflow import program
@@ -26,17 +28,17 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Count and correlate."""
-    units, taps = artifacts.read_table(arguments.units), artifacts.read_json(arguments.taps)
+    units, taps = read_table(arguments.units), read_json(arguments.taps)
     made = {}
     for path in arguments.images:
-        with artifacts.open_hdf5(path) as file:
+        with open_hdf5(path) as file:
             targets, answers = file["units"][:], compared_in(file)
             found = inhibition(file["preactivations"][:], answers, targets)
             made[str(file.attrs["layer"]), str(file.attrs["method"])] = targets, found
     rows = columns(list(inhibition_rows(made, taps, str(units["experiment"][0]))))
     correlations = columns(list(inhibition_correlations(rows, units, taps, **asdict(arguments.settings))))
-    artifacts.write_table(arguments.output, rows)
-    artifacts.write_table(arguments.layers, correlations)
+    write_table(arguments.output, rows)
+    write_table(arguments.layers, correlations)
 
 
 if __name__ == "__main__":

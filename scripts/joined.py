@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unitscope.storage.artifacts import read_table, write_table
+from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.tables.unit_tables import stacked
 from unitscope.workflow import program
 

@@ -10,14 +10,15 @@ from unitscope.data.sampling import balanced_sample, halves
 from unitscope.interventions.joint_settings import JointJob
 from unitscope.interventions.removal import removal_by_batch
 from unitscope.interventions.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.maximization.answers import compared_in
+from unitscope.maximization.responses import compared_in
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
 from unitscope.randomness import generator
 from unitscope.runtime import devices
 from unitscope.scores.selectivity import dead_units
 from unitscope.scores.substitution import exceeding
-from unitscope.storage.artifacts import open_hdf5, read_table, write_table
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables.unit_tables import columns
 from unitscope.workflow import program
 

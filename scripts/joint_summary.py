@@ -10,7 +10,7 @@ from unitscope.randomness import generator
 from unitscope.stats.effects import bootstrapped, median
 from unitscope.stats.statistics import FEWEST_FOR_INTERVAL
 from unitscope.stats.statistics_settings import StatisticsSettings
-from unitscope.storage.artifacts import read_table, write_table
+from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.workflow import program
 
 

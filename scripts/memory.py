@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import write_table
 from unitscope.tables.unit_tables import columns
 from unitscope.workflow import program
 
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Write a row a rule and entry of the config; what was not run here has none."""
     rows = taken(arguments.logs, arguments.experiments)
-    artifacts.write_table(arguments.output, columns(rows, COLUMNS))
+    write_table(arguments.output, columns(rows, COLUMNS))
 
 
 def taken(logs: Path, experiments: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

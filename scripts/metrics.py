@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.records import read_json, write_json
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
 
@@ -20,16 +21,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Write metrics and plot."""
-    layers = artifacts.read_table(arguments.layers)
+    layers = read_table(arguments.layers)
     plot = unit_tables.correlation_by_depth(layers)
     spearman: dict[str, dict[str, dict[str, float]]] = {}
     for layer, method, score, value in zip(*plot.values(), strict=True):
         if value == value:
             spearman.setdefault(layer, {}).setdefault(method, {})[score] = value
-    test = artifacts.read_json(arguments.record).get("test", {})
+    test = read_json(arguments.record).get("test", {})
     measured = {key: test[key] for key in ("accuracy", "loss") if key in test}
-    artifacts.write_json(arguments.metrics, {**measured, "spearman": spearman})
-    artifacts.write_table(arguments.plot, plot)
+    write_json(arguments.metrics, {**measured, "spearman": spearman})
+    write_table(arguments.plot, plot)
 
 
 if __name__ == "__main__":

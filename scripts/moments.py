@@ -16,7 +16,7 @@ from unitscope.probing.activations_settings import ActivationsSettings
 from unitscope.probing.layers import taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
-from unitscope.storage.artifacts import write_table
+from unitscope.storage.csv_tables import write_table
 from unitscope.workflow import program
 
 

@@ -13,7 +13,7 @@ from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.probing.layers import left_out
 from unitscope.runtime import console, devices
-from unitscope.storage.artifacts import canonical_json
+from unitscope.storage.records import canonical_json
 from unitscope.workflow import program
 from unitscope.workflow.leftovers import told
 from unitscope.workflow.planning import Calibration, seconds_of_start

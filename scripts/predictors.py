@@ -9,7 +9,8 @@ from unitscope.data.sampling import halves
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console
 from unitscope.scores.predictors import activity, redundancy, weight_norms
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import write_table
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables.unit_tables import stacked
 from unitscope.workflow import program
 
@@ -26,14 +27,14 @@ def main(arguments: argparse.Namespace) -> None:
     """Measure each layer in the order of the network, on all test images and on either half of them."""
     module, _ = load_checkpoint(arguments.checkpoint, python=arguments.python)
     parts = []
-    with artifacts.open_hdf5(arguments.activations) as handle:
+    with open_hdf5(arguments.activations) as handle:
         half = halves(handle["labels"][:])
         layers = sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"])
         with console.progress(len(layers), "predictors", "layers") as advance:
             for layer in layers:
                 parts.append(measured(layer, handle["layers"][layer]["activations"][:], half, weights(module, layer)))
                 advance(1)
-    artifacts.write_table(arguments.output, stacked(parts))
+    write_table(arguments.output, stacked(parts))
 
 
 def measured(layer: str, values: np.ndarray, half: np.ndarray, norms: np.ndarray | None) -> dict[str, np.ndarray]:

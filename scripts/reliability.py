@@ -10,7 +10,9 @@ import h5py
 import numpy as np
 
 from unitscope.scores.substitution import scales_of
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import open_hdf5
+from unitscope.storage.records import read_json
 from unitscope.tables import reliability
 from unitscope.tables.reliability import Answers
 from unitscope.tables.reliability_settings import ReliabilityJob
@@ -34,19 +36,19 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Score all images again, seed by seed, and compare."""
     settings = arguments.settings
-    units, taps = artifacts.read_table(arguments.units), artifacts.read_json(arguments.taps)
-    untrained = artifacts.read_table(arguments.untrained) if arguments.untrained else None
-    with artifacts.open_hdf5(arguments.activations) as handle:
+    units, taps = read_table(arguments.units), read_json(arguments.taps)
+    untrained = read_table(arguments.untrained) if arguments.untrained else None
+    with open_hdf5(arguments.activations) as handle:
         answers = dict(answers_of(path, handle) for path in arguments.images)
         permuted = permuted_of(handle, settings)
     seeds = {"resamples": settings.resamples, "seed": settings.seed}
-    artifacts.write_table(arguments.output, reliability.reliability_table(units, taps, answers, **seeds))
-    artifacts.write_table(arguments.nulls, reliability.nulls_table(units, taps, answers, permuted, untrained, **seeds))
+    write_table(arguments.output, reliability.reliability_table(units, taps, answers, **seeds))
+    write_table(arguments.nulls, reliability.nulls_table(units, taps, answers, permuted, untrained, **seeds))
 
 
 def answers_of(path: Path, activations: h5py.File) -> tuple[tuple[str, str], Answers]:
     """Return layer and method of a file of images, and how the layer answers them."""
-    with artifacts.open_hdf5(path) as images:
+    with open_hdf5(path) as images:
         layer = str(images.attrs["layer"])
         group = activations[f"layers/{layer}"]
         found = Answers.of(

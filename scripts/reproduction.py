@@ -13,7 +13,9 @@ from unitscope.data.labels import SPLITS
 from unitscope.figures import drawing, image_figures, score_figures
 from unitscope.figures.style import Style
 from unitscope.paper import reproduction
-from unitscope.storage import artifacts
+from unitscope.storage.atomic_writes import write_bytes
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.records import read_json
 from unitscope.tables.unit_tables import method_name, methods_of
 from unitscope.workflow import program
 
@@ -72,13 +74,13 @@ def main(arguments: argparse.Namespace) -> None:
         write_sensitivity(arguments.output_dir, sensitivity)
     page = environment().from_string(arguments.template.read_text(encoding="utf-8"))
     text = page.render(contents(arguments, results, trainings, sensitivity))
-    artifacts.write_bytes(arguments.output_dir / "README.md", text.encode())
+    write_bytes(arguments.output_dir / "README.md", text.encode())
 
 
 def sensitivity_of(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the correlations of each compared variant."""
     names = dict.fromkeys(one["experiment"] for one in arguments.sensitivity)
-    layers = {name: artifacts.read_table(arguments.results / name / "layers.csv") for name in names}
+    layers = {name: read_table(arguments.results / name / "layers.csv") for name in names}
     return reproduction.sensitivity_rows(arguments.sensitivity, layers)
 
 
@@ -91,7 +93,7 @@ def draw_figures(
     images = image_figures.read_images(arguments.images)
     for figure, name in arguments.figures.items():
         picture = reproduction.draw(STYLE, figure, results[name], trainings[name], images)
-        artifacts.write_bytes(arguments.output_dir / f"{figure}.png", picture)
+        write_bytes(arguments.output_dir / f"{figure}.png", picture)
 
 
 def copy_tables(arguments: argparse.Namespace, names: Iterable[str]) -> None:
@@ -99,14 +101,14 @@ def copy_tables(arguments: argparse.Namespace, names: Iterable[str]) -> None:
     for name in names:
         for table in ("units.csv", "layers.csv", "claims.csv"):
             content = (arguments.results / name / table).read_bytes()
-            artifacts.write_bytes(arguments.output_dir / name / table, content)
+            write_bytes(arguments.output_dir / name / table, content)
 
 
 def write_sensitivity(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Write the table and the figure of the sensitivity study."""
     table = {key: [row[key] for row in rows] for key in rows[0] if key not in LENGTHS}
-    artifacts.write_table(folder / "sensitivity.csv", table)
-    artifacts.write_bytes(folder / "sensitivity.png", drawing.stacked(STYLE, [score_figures.sensitivity(STYLE, rows)]))
+    write_table(folder / "sensitivity.csv", table)
+    write_bytes(folder / "sensitivity.png", drawing.stacked(STYLE, [score_figures.sensitivity(STYLE, rows)]))
 
 
 def contents(
@@ -119,7 +121,7 @@ def contents(
     every = list(results.values())
     claims = reproduction.claim_rows(every)
     networks = {one["network"] for one in arguments.sensitivity if one["epochs"] is not None}
-    records = {name: artifacts.read_json(arguments.checkpoints / f"{name}.json") for name in networks}
+    records = {name: read_json(arguments.checkpoints / f"{name}.json") for name in networks}
     return {
         "config": arguments.config,
         "full": arguments.full,
@@ -139,8 +141,8 @@ def contents(
         "trainings": reproduction.training_ranges(every),
         "methods": list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         "layers": reproduction.layer_rows(every),
-        "memory": reproduction.memory_table(artifacts.read_table(arguments.memory)),
-        "sizes": reproduction.memory_table(artifacts.read_table(arguments.sizes)) if arguments.sizes else None,
+        "memory": reproduction.memory_table(read_table(arguments.memory)),
+        "sizes": reproduction.memory_table(read_table(arguments.sizes)) if arguments.sizes else None,
     }
 
 
@@ -150,10 +152,10 @@ def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> reproductio
     return reproduction.Result(
         named["name"],
         named["entry"],
-        artifacts.read_table(folder / "units.csv"),
-        artifacts.read_table(folder / "layers.csv"),
-        artifacts.read_table(folder / "claims.csv"),
-        artifacts.read_json(arguments.checkpoints / f"{named['network']}.json"),
+        read_table(folder / "units.csv"),
+        read_table(folder / "layers.csv"),
+        read_table(folder / "claims.csv"),
+        read_json(arguments.checkpoints / f"{named['network']}.json"),
         {claim: where["layers"] for claim, where in named["claims"].items()},
     )
 

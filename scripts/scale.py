@@ -16,7 +16,8 @@ from unitscope.interventions.scale_settings import ScaleJob
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.scores.selectivity import dead_units
-from unitscope.storage.artifacts import open_hdf5, write_table
+from unitscope.storage.csv_tables import write_table
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.workflow import program
 
 

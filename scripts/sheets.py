@@ -7,7 +7,7 @@ from unitscope.errors import UserError
 from unitscope.figures import drawing, image_figures
 from unitscope.figures.style import Style
 from unitscope.runtime import console
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
 
 
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw two figures for each method."""
     style = arguments.settings
-    units = artifacts.read_table(arguments.units)
+    units = read_table(arguments.units)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
         for (layer, method), made in image_figures.read_images(arguments.images).items():
             if layer != arguments.layer:

@@ -17,8 +17,8 @@ from unitscope.data.decoding import IMAGE_SUFFIXES
 from unitscope.data.folders import label_files
 from unitscope.errors import UserError
 from unitscope.settings import as_mapping
-from unitscope.storage.artifacts import write_json
 from unitscope.storage.contents import Contents
+from unitscope.storage.records import write_json
 from unitscope.workflow import program
 from unitscope.workflow.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest, rules_digest

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope.maximization.answers import compared_in
+from unitscope.maximization.responses import compared_in
 from unitscope.scores.substitution import scales_of, substitution
-from unitscope.storage.artifacts import open_hdf5, write_table
+from unitscope.storage.csv_tables import write_table
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.workflow import program
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from unitscope.config.registry import BY_LAYER, layer_figures, overviews
-from unitscope.maximization.answers import compared
-from unitscope.storage import artifacts
+from unitscope.maximization.responses import compared
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
 from unitscope.workflow.ledger import locked_rows, other_versions
@@ -32,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
     study = load_study(ROOT, *arguments.config)
     for experiment, settings in study.experiments.items():
         folder = arguments.results / experiment
-        units, layers = artifacts.read_table(folder / "units.csv"), artifacts.read_table(folder / "layers.csv")
+        units, layers = read_table(folder / "units.csv"), read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")
         print(unit_tables.summary(units, layers))
         print(rounding(folder / "images", settings))
@@ -52,7 +53,7 @@ def rounding(folder: Path, experiment: Mapping[str, Any]) -> str:
         if not path.is_file():
             # Artifacts may be kept elsewhere.
             continue
-        with artifacts.open_hdf5(path) as file:
+        with open_hdf5(path) as file:
             units = file["units"][:]
             answers = compared({name: file[name][:] for name in ANSWERS}, recipe["minimize"])
             own = answers[:, np.arange(len(units)), units]

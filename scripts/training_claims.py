@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from unitscope.claims.analysis_claims import training_answers
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.workflow import program
 
 
@@ -20,9 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Compare the first and the last epoch."""
-    artifacts.write_table(
-        arguments.output, training_answers(artifacts.read_table(arguments.training), arguments.methods)
-    )
+    write_table(arguments.output, training_answers(read_table(arguments.training), arguments.methods))
 
 
 if __name__ == "__main__":

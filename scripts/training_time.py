@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.records import read_json
 from unitscope.tables.training_time import joined, training_rows
 from unitscope.workflow import program
 
@@ -24,9 +25,9 @@ def main(arguments: argparse.Namespace) -> None:
     table = joined(
         row
         for units, layers, record in files
-        for row in training_rows(artifacts.read_table(units), artifacts.read_table(layers), artifacts.read_json(record))
+        for row in training_rows(read_table(units), read_table(layers), read_json(record))
     )
-    artifacts.write_table(arguments.output, table)
+    write_table(arguments.output, table)
 
 
 if __name__ == "__main__":

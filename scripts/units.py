@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from unitscope.runtime import console
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.records import read_json
 from unitscope.tables import unit_tables
 from unitscope.workflow import program
 
@@ -33,14 +34,14 @@ def main(arguments: argparse.Namespace) -> None:
     table = unit_tables.units_table(
         arguments.experiment,
         arguments.network,
-        artifacts.read_json(arguments.taps),
-        artifacts.read_table(arguments.selectivity) if arguments.selectivity else None,
-        [artifacts.read_table(path) for path in arguments.substitution],
-        [artifacts.read_table(path) for path in arguments.ablation],
-        artifacts.read_table(arguments.natural) if arguments.natural else None,
+        read_json(arguments.taps),
+        read_table(arguments.selectivity) if arguments.selectivity else None,
+        [read_table(path) for path in arguments.substitution],
+        [read_table(path) for path in arguments.ablation],
+        read_table(arguments.natural) if arguments.natural else None,
     )
     console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(unit_tables.methods_of(table)))
-    artifacts.write_table(arguments.output, table)
+    write_table(arguments.output, table)
 
 
 if __name__ == "__main__":

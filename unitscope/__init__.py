@@ -9,7 +9,7 @@ from typing import Any
 _HOME = {
     "Recipe": "maximization.recipe",
     "ablation": "interventions.ablation",
-    "activation_maximization": "maximization.visualization",
+    "activation_maximization": "maximization.maximize",
     "activations": "probing.activations",
     "class_means": "data.summaries",
     "class_selectivity": "scores.selectivity",

@@ -4,6 +4,7 @@ A section stands beside the code that it steers, in a small module of its own: w
 its default and what it means are said there and nowhere else. The text below a field is its description in the schema.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -36,8 +37,8 @@ def adapter(section: Any) -> TypeAdapter[Any]:
 
 
 def as_mapping(section: Any, value: Any) -> dict[str, Any]:
-    """Return a validated section as plain mappings and lists, without keys that are `Absent`."""
-    plain: dict[str, Any] = adapter(section).dump_python(value)
+    """Return a validated section as plain mappings with sorted keys, without keys that are `Absent`."""
+    plain: dict[str, Any] = json.loads(json.dumps(adapter(section).dump_python(value), sort_keys=True))
     return plain
 
 

@@ -33,7 +33,9 @@ from torch import nn
 from unitscope.data.datasets import Collection, write_dataset
 from unitscope.networks.building import build
 from unitscope.networks.checkpoints import save_checkpoint
-from unitscope.storage.artifacts import create_hdf5, write_json, write_table
+from unitscope.storage.csv_tables import write_table
+from unitscope.storage.hdf5 import create_hdf5
+from unitscope.storage.records import write_json
 
 SECONDS = 120
 """Within which a file has to be read or refused."""

@@ -19,7 +19,9 @@ from unitscope.data.decoding import Decoder, inside
 from unitscope.errors import UserError
 from unitscope.networks.weights import read_program, read_state_dict
 from unitscope.probing.opening import load_checkpoint
-from unitscope.storage.artifacts import open_hdf5, read_json, read_table, sha256_of
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.hdf5 import open_hdf5
+from unitscope.storage.records import read_json, sha256_of
 from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parents[2]

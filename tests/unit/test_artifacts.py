@@ -10,17 +10,11 @@ import pytest
 from projects import ROOT
 
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import (
-    Scratch,
-    create_hdf5,
-    open_hdf5,
-    read_json,
-    read_table,
-    replacing,
-    sha256_of,
-    write_json,
-    write_table,
-)
+from unitscope.storage.atomic_writes import replacing
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import create_hdf5, open_hdf5
+from unitscope.storage.records import read_json, sha256_of, write_json
+from unitscope.storage.scratch import Scratch
 from unitscope.tables.unit_tables import ABLATION_HALVES, INFORMATION, SELECTIVITY_EXTRAS
 
 # --- writing and reading ---------------------------------------------------------------------------------------------
@@ -62,7 +56,7 @@ WRITER = """
 import errno, resource, sys
 from pathlib import Path
 import numpy as np
-from unitscope.storage.artifacts import create_hdf5
+from unitscope.storage.hdf5 import create_hdf5
 
 path, allowed, checked = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "checked"
 try:
@@ -107,7 +101,7 @@ def test_hdf5_that_the_disk_does_not_take_is_told_and_crashes_nothing(tmp_path, 
 
 READER = """
 import sys
-from unitscope.storage.artifacts import open_hdf5
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.errors import UserError
 
 try:

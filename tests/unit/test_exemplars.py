@@ -9,7 +9,7 @@ import numpy as np
 
 from unitscope.data import summaries
 from unitscope.scores import exemplars
-from unitscope.storage import artifacts
+from unitscope.storage.hdf5 import create_hdf5
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,10 +50,10 @@ def test_blocks_of_units_change_nothing():
 
 def write(folder: Path, labels: list[int], values: np.ndarray) -> list[str]:
     """Write a data set with mixed splits, and activations; return what the script needs to be told."""
-    with artifacts.create_hdf5(folder / "data.h5", {}) as out:
+    with create_hdf5(folder / "data.h5", {}) as out:
         out["split"] = np.array([1, 0, 1, 0, 1], dtype=np.uint8)
         out["labels"] = np.array([0, 9, 1, 9, 1])
-    with artifacts.create_hdf5(folder / "activations.h5", {"dataset_sha256": "x"}) as out:
+    with create_hdf5(folder / "activations.h5", {"dataset_sha256": "x"}) as out:
         out["labels"] = np.array(labels)
         group = out.create_group("layers/conv.1")
         group.attrs["depth"] = 1

@@ -13,9 +13,10 @@ from torch.nn.utils import prune
 
 from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
+from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
-from unitscope.maximization.visualization import activation_maximization, passes
 from unitscope.networks.building import accept_pixels, freeze, normalized
 from unitscope.networks.forms import arrange, close, form_of, same_logits
 from unitscope.probing import faithful as checking

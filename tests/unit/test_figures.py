@@ -22,7 +22,8 @@ from unitscope.errors import UserError
 from unitscope.figures import drawing, image_figures, score_figures
 from unitscope.figures.style import Style
 from unitscope.paper.reproduction import WIDE
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables import unit_tables
 
 ROOT = Path(__file__).parents[2]
@@ -284,7 +285,7 @@ def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
 
 def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
     paths = write(tmp_path)
-    units = artifacts.read_table(tmp_path / "units.csv")
+    units = read_table(tmp_path / "units.csv")
     chosen = image_figures.shown(units, paths)
     assert len(chosen) == 1
     few, every = (image_figures.substitutes(STYLE, units, image_figures.read_images(some)) for some in (chosen, paths))
@@ -295,13 +296,13 @@ def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
 
 def write(folder, layers=FEW):
     records, units, correlations = by_hand.experiment(layers)
-    artifacts.write_table(folder / "units.csv", units)
-    artifacts.write_table(folder / "layers.csv", correlations)
+    write_table(folder / "units.csv", units)
+    write_table(folder / "layers.csv", correlations)
     paths = []
     for tap in records:
         for method in by_hand.METHODS:
             paths.append(folder / f"{tap['layer']}.{method}.h5")
-            with artifacts.create_hdf5(paths[-1], {"layer": tap["layer"], "method": method}) as handle:
+            with create_hdf5(paths[-1], {"layer": tap["layer"], "method": method}) as handle:
                 for name, values in vars(by_hand.images(tap)).items():
                     handle[name] = values
     return paths

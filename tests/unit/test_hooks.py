@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
+from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.passes import share_of_multiplications
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
-from unitscope.maximization.visualization import activation_maximization, share_of_multiplications
 from unitscope.probing import hooks, layers
 from unitscope.probing.tracing import TRANSPARENT
 

@@ -10,7 +10,8 @@ import pytest
 
 from unitscope.scores import natural
 from unitscope.scores.natural import natural_substitution
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables.unit_tables import NATURAL_SCORES
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def test_blocks_and_the_order_of_images_change_nothing(monkeypatch):
 
 
 def test_script(tmp_path):
-    with artifacts.create_hdf5(tmp_path / "activations.h5", {}) as out:
+    with create_hdf5(tmp_path / "activations.h5", {}) as out:
         for depth, layer, signed in ((2, "a.10", True), (1, "a.9", False)):
             group = out.create_group(f"layers/{layer}")
             group.attrs.update({"depth": depth, "signed": signed})
@@ -72,7 +73,7 @@ def test_script(tmp_path):
     command = [sys.executable, ROOT / "scripts/natural.py", "--activations", tmp_path / "activations.h5"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     subprocess.run([*command, "--output", tmp_path / "natural.csv"], check=True, env=environment)
-    table = artifacts.read_table(tmp_path / "natural.csv")
+    table = read_table(tmp_path / "natural.csv")
     assert list(table) == ["layer", "unit", *NATURAL_SCORES, "images_natural"]
     assert table["layer"].tolist() == ["a.9"] * 4 + ["a.10"] * 4 and table["unit"].tolist() == [0, 1, 2, 3] * 2
     assert table["rs_natural"][0] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)

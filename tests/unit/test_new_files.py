@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,14 +17,19 @@ from unitscope.figures.style import Style
 from unitscope.networks import building, checkpoints
 from unitscope.new_files import appended_file, new_file
 from unitscope.runtime import devices
-from unitscope.storage import artifacts, contents
+from unitscope.storage import contents
+from unitscope.storage.atomic_writes import write_bytes
+from unitscope.storage.csv_tables import write_table
+from unitscope.storage.hdf5 import create_hdf5
+from unitscope.storage.records import write_json
+from unitscope.storage.scratch import Scratch
 from unitscope.workflow import ledger, store
 
 SECRET = b"somebody's own"
 
 
 def write_hdf5(path):
-    with artifacts.create_hdf5(path, {"layer": "conv1"}) as file:
+    with create_hdf5(path, {"layer": "conv1"}) as file:
         file["x"] = np.zeros(3)
 
 
@@ -35,7 +41,7 @@ def write_checkpoint(path):
 
 
 def keep_piece(path):
-    scratch = artifacts.Scratch(path.parent.parent, "key")
+    scratch = Scratch(path.parent.parent, "key")
     assert scratch.folder == path.parent
     scratch.save(path.name, b"piece")
 
@@ -60,11 +66,11 @@ def compact(path):
     assert len(list(contents.read_lines(path))) == 3
 
 
-PIECE = artifacts.Scratch(artifacts.Path("x"), "key").folder.name
+PIECE = Scratch(Path("x"), "key").folder.name
 WRITERS = {
-    "bytes": ("units.csv", lambda path: artifacts.write_bytes(path, b"content")),
-    "table": ("units.csv", lambda path: artifacts.write_table(path, {"unit": [1]})),
-    "record": ("metrics.json", lambda path: artifacts.write_json(path, {"a": 1})),
+    "bytes": ("units.csv", lambda path: write_bytes(path, b"content")),
+    "table": ("units.csv", lambda path: write_table(path, {"unit": [1]})),
+    "record": ("metrics.json", lambda path: write_json(path, {"a": 1})),
     "HDF5": ("images.h5", write_hdf5),
     "checkpoint": ("small.pt", write_checkpoint),
     "figure": ("depth.png", lambda path: drawing.save(Style(), Figure(), path.with_suffix(""))),
@@ -99,7 +105,7 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_never_followed(tmp_path, 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / ".units.csv.part").write_bytes(b"half of an earlier and longer table")
-    artifacts.write_bytes(tmp_path / "units.csv", b"content")
+    write_bytes(tmp_path / "units.csv", b"content")
     assert (tmp_path / "units.csv").read_bytes() == b"content"
     assert [path.name for path in tmp_path.iterdir()] == ["units.csv"]
 
@@ -107,20 +113,20 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
 def test_a_hard_link_in_the_place_of_a_temporary_file_is_no_way_to_another_file(tmp_path):
     (tmp_path / "victim").write_bytes(SECRET)
     (tmp_path / ".units.csv.part").hardlink_to(tmp_path / "victim")
-    artifacts.write_bytes(tmp_path / "units.csv", b"content")
+    write_bytes(tmp_path / "units.csv", b"content")
     assert (tmp_path / "victim").read_bytes() == SECRET
 
 
 def test_a_folder_in_the_place_of_a_temporary_file_is_named(tmp_path):
     (tmp_path / ".units.csv.part").mkdir()
     with pytest.raises(UserError, match=r"\.units\.csv\.part is a folder, .* Delete it and rerun"):
-        artifacts.write_bytes(tmp_path / "units.csv", b"content")
+        write_bytes(tmp_path / "units.csv", b"content")
 
 
 def test_folders_may_be_links(tmp_path):
     (tmp_path / "other disk").mkdir()
     (tmp_path / "results").symlink_to("other disk")
-    artifacts.write_bytes(tmp_path / "results/units.csv", b"content")
+    write_bytes(tmp_path / "results/units.csv", b"content")
     contents.append_lines(tmp_path / "results/ledger", [[1]])
     assert (tmp_path / "other disk/units.csv").read_bytes() == b"content"
     assert (tmp_path / "other disk/ledger").read_bytes() == b"[1]\n"

@@ -10,8 +10,9 @@ from torch.nn.utils import parametrizations, prune
 
 from unitscope.interventions import rescaling
 from unitscope.interventions.ablation import ablation
+from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization, passes
 from unitscope.probing import layers
 from unitscope.probing.activations import activations
 from unitscope.probing.faithful import faithful, taps

@@ -18,7 +18,7 @@ from unitscope.data.preprocessing import differences, of_timm, of_torchvision, t
 from unitscope.errors import UserError
 from unitscope.networks.building import build, normalized
 from unitscope.networks.weights import load_weights
-from unitscope.storage.artifacts import sha256_of
+from unitscope.storage.records import sha256_of
 
 RESNET = models.ResNet18_Weights.IMAGENET1K_V1.transforms()
 EFFICIENT = models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()

@@ -68,7 +68,7 @@ def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
 
 
 def test_imports_are_followed_through_other_modules(project):
-    # scripts/images.py imports visualization, which imports layers.
+    # scripts/images.py imports maximize, which imports layers.
     found = changed(project, "unitscope/probing/layers.py", 'if readout == "mean"', 'if "mean" == readout')
     assert {"images", "activations", "ablation", "taps"} <= found
     assert not found & {"selectivity", "substitution", "units", "correlations", "figures"}

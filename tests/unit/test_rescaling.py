@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from unitscope.errors import UserError
 from unitscope.interventions.rescaling import obstacle, rescaled
+from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import passes
 from unitscope.networks.building import accept_pixels
 from unitscope.probing.layers import prefix, taps
 

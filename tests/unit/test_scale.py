@@ -15,7 +15,7 @@ from unitscope.interventions import scale
 from unitscope.interventions.rescaling import recipes_to_remake, rescaled
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.activations import activations
-from unitscope.storage.artifacts import read_table
+from unitscope.storage.csv_tables import read_table
 
 GENERATOR = np.random.default_rng(0)
 REAL = GENERATOR.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)

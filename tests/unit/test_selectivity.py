@@ -21,7 +21,8 @@ from unitscope.scores.selectivity import (
     selectivity_by_half,
     top_class,
 )
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.hdf5 import create_hdf5, open_hdf5
 from unitscope.tables import unit_tables
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ def test_a_class_without_images_is_named():
 
 def write(path, classes, labels=LABELS):
     generator = np.random.default_rng(0)
-    with artifacts.create_hdf5(path, {}) as handle:
+    with create_hdf5(path, {}) as handle:
         handle.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
         handle["labels"] = labels
         # The names' order is not the network's.
@@ -154,7 +155,7 @@ def test_script(tmp_path):
     write(tmp_path / "activations.h5", CLASSES)
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert done.returncode == 0, done.stderr
-    table = artifacts.read_table(tmp_path / "selectivity.csv")
+    table = read_table(tmp_path / "selectivity.csv")
     assert list(table) == [
         "layer",
         "unit",
@@ -166,7 +167,7 @@ def test_script(tmp_path):
     ]
     assert table["layer"].tolist() == ["features.9"] * 3 + ["features.10"] * 3
     assert table["dead"].tolist() == [False, True, False] * 2
-    with artifacts.open_hdf5(tmp_path / "activations.h5") as handle:
+    with open_hdf5(tmp_path / "activations.h5") as handle:
         values = handle["layers/features.9/activations"][:]
     expected = index(values)
     assert table["selectivity"][[0, 2]].tolist() == expected[[0, 2]].tolist()
@@ -189,7 +190,7 @@ def test_script_without_classes(tmp_path):
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert done.returncode == 0, done.stderr
     assert "left out" in done.stderr
-    table = artifacts.read_table(tmp_path / "selectivity.csv")
+    table = read_table(tmp_path / "selectivity.csv")
     assert np.isnan(table["selectivity"]).all() and set(table["top_class"]) == {""}
     assert np.isnan(table["class_information"]).all()
     assert table["dead"].tolist() == [False, True, False] * 2
@@ -206,7 +207,7 @@ def test_one_image_per_class_leaves_void_columns_and_says_so(tmp_path):
     write(tmp_path / "activations.h5", list("abcdefgh"), np.arange(8))
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert "each class has a single image in the test split" in " ".join(done.stderr.split())
-    table = artifacts.read_table(tmp_path / "selectivity.csv")
+    table = read_table(tmp_path / "selectivity.csv")
     alive = ~table["dead"]
     np.testing.assert_allclose(table["selectivity"][alive], table["selectivity_permuted"][alive])
     assert np.isnan(table["selectivity_half1"]).all()

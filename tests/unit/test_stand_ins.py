@@ -21,9 +21,9 @@ from unitscope.interventions.cumulative import areas, fractions
 from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
 from unitscope.interventions.rescaling import rescaled
 from unitscope.interventions.understudies import interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.maximization.answers import Generated
+from unitscope.maximization.maximize import activation_maximization
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization
+from unitscope.maximization.responses import Generated
 from unitscope.probing.activations import activations
 from unitscope.scores import graphs
 from unitscope.scores.information import class_information

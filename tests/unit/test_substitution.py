@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unitscope.maximization.answers import compared
+from unitscope.maximization.responses import compared
 from unitscope.scores.substitution import representative_substitution, substitution
 
 

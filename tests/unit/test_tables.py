@@ -11,7 +11,9 @@ import pytest
 import scores_by_hand as by_hand
 
 from unitscope.stats.statistics import spearman
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import create_hdf5
+from unitscope.storage.records import write_json
 from unitscope.tables import unit_tables
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +37,16 @@ def run(script, *arguments):
 def write(folder, layers=LAYERS, targets=None, labels=True):
     """Write the artifacts that the tables are made from; return the arguments of units.py, without the output."""
     records = by_hand.taps(layers)
-    artifacts.write_json(folder / "taps.json", records)
-    artifacts.write_table(folder / "selectivity.csv", by_hand.selectivity(records, labels=labels))
+    write_json(folder / "taps.json", records)
+    write_table(folder / "selectivity.csv", by_hand.selectivity(records, labels=labels))
     substitution, ablation = [], []
     for tap in records:
         # The names of the files say nothing, and their order is not the layers'.
         ablation.insert(0, folder / f"a{tap['depth']}.csv")
-        artifacts.write_table(ablation[0], by_hand.ablation(tap))
+        write_table(ablation[0], by_hand.ablation(tap))
         for method in by_hand.METHODS:
             substitution.append(folder / f"s{len(substitution)}.csv")
-            artifacts.write_table(substitution[-1], by_hand.substitution(tap, method, targets))
+            write_table(substitution[-1], by_hand.substitution(tap, method, targets))
     return [
         *("--experiment", "small", "--network", "7", "--taps", folder / "taps.json"),
         *("--selectivity", folder / "selectivity.csv"),
@@ -55,7 +57,7 @@ def write(folder, layers=LAYERS, targets=None, labels=True):
 def made(folder, arguments):
     done = run("units", *arguments, "--output", folder / "units.csv")
     assert done.returncode == 0, done.stderr
-    return artifacts.read_table(folder / "units.csv")
+    return read_table(folder / "units.csv")
 
 
 def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
@@ -85,9 +87,9 @@ def test_order_of_rows_and_files_changes_nothing(tmp_path):
     once = (tmp_path / "units.csv").read_bytes()
     generator = np.random.default_rng(0)
     for path in [*tmp_path.glob("s*.csv"), *tmp_path.glob("a*.csv")]:
-        table = artifacts.read_table(path)
+        table = read_table(path)
         order = generator.permutation(len(table["unit"]))
-        artifacts.write_table(path, {name: column[order] for name, column in table.items()})
+        write_table(path, {name: column[order] for name, column in table.items()})
     files = [path for path in arguments if str(path).startswith(str(tmp_path / "a"))]
     shuffled = [argument for argument in arguments if argument not in files] + files[::-1]
     made(tmp_path, shuffled)
@@ -117,9 +119,9 @@ def test_without_images_raw_rs_stands_alone(tmp_path):
 )
 def test_scores_of_something_else_are_refused(tmp_path, column, value, said):
     arguments = write(tmp_path)
-    table = artifacts.read_table(tmp_path / "a1.csv")
+    table = read_table(tmp_path / "a1.csv")
     table[column] = np.array([value] * 12)
-    artifacts.write_table(tmp_path / "a1.csv", table)
+    write_table(tmp_path / "a1.csv", table)
     done = run("units", *arguments, "--output", tmp_path / "units.csv")
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "units.csv").exists()
@@ -129,7 +131,7 @@ def correlated(folder, settings=SETTINGS):
     arguments = ("--units", folder / "units.csv", "--taps", folder / "taps.json", "--settings", json.dumps(settings))
     done = run("correlations", *arguments, "--output", folder / "layers.csv")
     assert done.returncode == 0, done.stderr
-    return artifacts.read_table(folder / "layers.csv")
+    return read_table(folder / "layers.csv")
 
 
 def test_layers_has_the_documented_columns_and_pairs(tmp_path):
@@ -157,7 +159,7 @@ def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made
     arguments = write(tmp_path)
     without = list(made(tmp_path, arguments))
     natural = by_hand.natural(by_hand.taps(LAYERS))
-    artifacts.write_table(tmp_path / "natural.csv", natural)
+    write_table(tmp_path / "natural.csv", natural)
     table = made(tmp_path, [*arguments, "--natural", tmp_path / "natural.csv"])
     assert list(table) == [*without, *unit_tables.NATURAL_SCORES]
     np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
@@ -231,15 +233,15 @@ def test_same_inputs_same_bytes(tmp_path):
 def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     _, units, layers = by_hand.experiment({"conv1": 12, "features.10": 30, "hidden": 12}, constant=("hidden",))
     folder = tmp_path / "digits"
-    artifacts.write_table(folder / "units.csv", units)
-    artifacts.write_table(folder / "layers.csv", layers)
+    write_table(folder / "units.csv", units)
+    write_table(folder / "layers.csv", layers)
     (folder / "figures").mkdir()
     # The last three are left over from earlier settings.
     left = ("graph", "conv9.am.sheet", "conv1.iam_z.sheet")
     for name in ("depth", "conv1.am.sheet", "conv1.am.responses", *left):
         (folder / "figures" / f"{name}.png").touch()
     for method, shift in (("am", 0.0), ("iam", -0.25)):
-        with artifacts.create_hdf5(folder / f"images/conv1.{method}.h5", {}) as file:
+        with create_hdf5(folder / f"images/conv1.{method}.h5", {}) as file:
             file["units"] = np.arange(3)
             file["responses"] = file["preactivations"] = np.ones((1, 3, 12), np.float32)
             file["rounding"] = np.array([[0.0, shift, 0.0]], np.float32)

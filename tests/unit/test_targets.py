@@ -5,9 +5,10 @@ import torch
 from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
 from torch import nn
 
+from unitscope.maximization.objectives import objective
+from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
-from unitscope.maximization.visualization import objective, passes
 from unitscope.probing.layers import prefix, tapped, taps
 
 NETWORKS = {

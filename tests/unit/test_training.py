@@ -23,12 +23,15 @@ from unitscope.data.datasets import Dataset, open_dataset, write_dataset
 from unitscope.errors import UserError
 from unitscope.networks.architectures import Headed
 from unitscope.networks.building import accept_pixels, build
+from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.outputs import Outputs
 from unitscope.networks.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
 from unitscope.networks.weights import load_weights, read_state_dict
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime.devices import pixels
-from unitscope.storage.artifacts import Scratch, read_json, sha256_of
+from unitscope.settings import adapter, as_mapping
+from unitscope.storage.records import read_json, sha256_of
+from unitscope.storage.scratch import Scratch
 
 CPU = torch.device("cpu")
 TRAINING = {
@@ -421,7 +424,9 @@ def test_the_script_trains_and_records(tmp_path, few_digits):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     record, (module, description) = read_json(tmp_path / "a/x.json"), load_checkpoint(tmp_path / "a/x.pt")
     assert record["checkpoint_sha256"] == sha256_of(tmp_path / "a/x.pt")
-    assert record["dataset_sha256"] == sha256_of(few_digits) and record["settings"] == NETWORK
+    assert record["dataset_sha256"] == sha256_of(few_digits) and record["settings"] == as_mapping(
+        NetworkJob, adapter(NetworkJob).validate_python(NETWORK)
+    )
     assert len(record["history"]) == 4
     with open_dataset(few_digits) as dataset:
         assert evaluate(module, dataset, "test", CPU) == record["test"]

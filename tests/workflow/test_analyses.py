@@ -11,7 +11,7 @@ from projects import SMALL, Project, undeclared
 
 from unitscope.figures import analysis_figures
 from unitscope.figures.style import Style
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table
 from unitscope.tables import importance, reliability, unit_tables
 
 pytestmark = pytest.mark.verify
@@ -39,7 +39,7 @@ def analysed(tmp_path_factory) -> Project:
 
 
 def table(project, name):
-    return artifacts.read_table(project.folder / "results/small" / name)
+    return read_table(project.folder / "results/small" / name)
 
 
 def test_all_is_there_and_nothing_is_left_to_do(analysed):
@@ -64,7 +64,7 @@ def test_rs_on_natural_images_stands_in_the_tables(analysed):
     assert np.isfinite(natural["rs_natural"]).sum() > 15 and natural["images_natural"].max() == 9
     found = unit_tables.correlation_of(layers, "hidden1", "iam", "rs_z_natural", "rs_z")
     assert np.isfinite(found["spearman"])
-    assert "rs_natural" not in artifacts.read_table(analysed.folder / "results/raw/units.csv")
+    assert "rs_natural" not in read_table(analysed.folder / "results/raw/units.csv")
 
 
 def test_importance_asks_every_layer(analysed):
@@ -104,7 +104,7 @@ def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
     assert set(nulls["reason"][other].tolist()) == {"experiment raw has no layer logits"}
     scored = (nulls["layer"] == "hidden1") & (nulls["score"] == "rs_z")
     assert np.isfinite(nulls["spearman"][scored & (nulls["null"] != "untrained")]).all()
-    raw = unit_tables.rows_of(artifacts.read_table(analysed.folder / "results/raw/units.csv"), "hidden1")
+    raw = unit_tables.rows_of(read_table(analysed.folder / "results/raw/units.csv"), "hidden1")
     for method in ("am", "iam"):
         row = scored & (nulls["null"] == "untrained") & (nulls["method"] == method)
         kept = ~raw["dead"] & np.isfinite(raw[f"rs_z_{method}"] + raw["selectivity"])

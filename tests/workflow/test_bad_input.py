@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 from projects import SMALL, Project, write_two_classes
 
-from unitscope.storage.artifacts import sha256_of
+from unitscope.storage.records import sha256_of
 
 BY_TIME = ("--rerun-triggers", "mtime")
 """By its bytes a damaged artifact would be brought back or computed again; by time stamps it is read."""

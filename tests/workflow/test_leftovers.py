@@ -4,8 +4,8 @@ import json
 
 from projects import flip
 
-from unitscope.storage.artifacts import sha256_of
 from unitscope.storage.contents import append_lines
+from unitscope.storage.records import sha256_of
 
 IMAGES, RS = "results/small/images/hidden1.iam.h5", "results/small/substitution/hidden1.iam.csv"
 SHEET = "results/small/figures/hidden1.iam.sheet.png"

@@ -31,7 +31,8 @@ from unitscope.paper.reproduction import (
     verdict_rows,
 )
 from unitscope.stats.effects import interquartile_range
-from unitscope.storage import artifacts
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.records import canonical_json, read_json
 from unitscope.tables.unit_tables import RS_SCORES, correlation_of
 from unitscope.workflow.study import load_study
 
@@ -85,7 +86,7 @@ def finished(tmp_path_factory):
     full["networks"]["small"]["training"]["epochs"] = 100
     full["experiments"]["small"]["seeds"] = [0, 1, 2]
     full["reproduction"] = None
-    (project.folder / "full.yaml").write_text(artifacts.canonical_json(full))
+    (project.folder / "full.yaml").write_text(canonical_json(full))
     (project.folder / "sizes.csv").write_text(SIZES)
     project.snakemake()
     return project
@@ -114,11 +115,11 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
             copied = (finished.folder / "results/page" / name / table).read_bytes()
             assert copied == (finished.folder / "results" / name / table).read_bytes()
     assert "| small | mlp | digits: 10 classes, 4500 + 500 images | 1 epoch |" in text
-    record = artifacts.read_json(finished.folder / "data/checkpoints/small-seed1.json")
+    record = read_json(finished.folder / "data/checkpoints/small-seed1.json")
     assert f"{record['test']['accuracy']:.1%}" in text
     found = set()
     for name in ("small-seed0", "small-seed1"):
-        claims = artifacts.read_table(finished.folder / "results" / name / "claims.csv")
+        claims = read_table(finished.folder / "results" / name / "claims.csv")
         found |= set(claims["verdict"][(claims["claim"] == "C13") & (claims["score"] == "rs")])
     verdict = found.pop() if len(found) == 1 else DIVIDED
     (at_a_glance,) = (line for line in text.splitlines() if line.startswith(f"| {verdict} |"))
@@ -127,7 +128,7 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
 
 @pytest.mark.verify
 def test_the_page_shows_the_memory_of_every_rule(finished):
-    table = artifacts.read_table(finished.folder / "results/page/memory.csv")
+    table = read_table(finished.folder / "results/page/memory.csv")
     rows = [dict(zip(table, row, strict=True)) for row in zip(*(each.tolist() for each in table.values()), strict=True)]
     jobs = {row["rule"]: row["jobs"] for row in rows}
     assert {row["experiment"] for row in rows} == {"small"} and len(jobs) == len(rows)
@@ -171,8 +172,8 @@ def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finis
 
 @pytest.mark.verify
 def test_the_page_shows_what_depends_on_choices(finished):
-    table = artifacts.read_table(finished.folder / "results/page/sensitivity.csv")
-    layers = artifacts.read_table(finished.folder / "results/choices-seed0/layers.csv")
+    table = read_table(finished.folder / "results/page/sensitivity.csv")
+    layers = read_table(finished.folder / "results/choices-seed0/layers.csv")
     assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3 + ["epochs3"] * 3
     assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] * 3
     for variant, method in (("default", "am"), ("steps2", "am-steps2")):
@@ -192,7 +193,7 @@ def test_the_page_shows_what_depends_on_choices(finished):
     ]
     assert f"| hidden1 | AM | rs\\_z | {' | '.join(number(value.item()) for value in expected)} |" in page(finished)
     reached = [
-        f"{artifacts.read_json(finished.folder / f'data/checkpoints/{name}.json')['test']['accuracy']:.1%}"
+        f"{read_json(finished.folder / f'data/checkpoints/{name}.json')['test']['accuracy']:.1%}"
         for name in ("small-seed0", "longer")
     ]
     assert reached[0] != reached[1]
@@ -205,7 +206,7 @@ def test_the_page_shows_what_depends_on_choices(finished):
 
 @pytest.mark.verify
 def test_the_page_shows_how_far_trainings_differ(finished):
-    tables = [artifacts.read_table(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
+    tables = [read_table(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
     ranges = []
     for score in RS_SCORES:
         found = [correlation_of(table, "hidden2", "iam", "selectivity", score) for table in tables]
@@ -220,7 +221,7 @@ def test_the_page_shows_how_far_trainings_differ(finished):
 @pytest.mark.verify
 def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
     folder = finished.folder / "results/small-seed0"
-    tables = [artifacts.read_table(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
+    tables = [read_table(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
     heights = []
     for asked in ({"C8": ["hidden1", "hidden2"]}, {"C8": ["hidden1", "hidden2"], "C7": ["hidden2", "logits"]}):
         own = Result("small-seed0", "small", *tables, {}, asked)
@@ -240,14 +241,14 @@ def test_a_network_says_how_far_it_was_trained():
 
 @pytest.mark.verify
 def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
-    table = artifacts.read_table(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
+    table = read_table(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert table["unit"].tolist() == [1, 4, 5, 9]
-    units = artifacts.read_table(finished.folder / "results/choices-seed0/units.csv")
+    units = read_table(finished.folder / "results/choices-seed0/units.csv")
     assert np.flatnonzero(np.isfinite(units["ablation_loss"])).tolist() == [1, 4, 5, 9]
     project = finished.copy(tmp_path / "copy")
     project.change("experiments.choices-seed0.ablation.units", "all")
     project.snakemake("results/choices-seed0/ablation/hidden1.csv")
-    every = artifacts.read_table(project.folder / "results/choices-seed0/ablation/hidden1.csv")
+    every = read_table(project.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert every["unit"].tolist() == list(range(12))
     for name in ("ablation_loss", "ablation_loss_mean", "ablation_loss_half1"):
         np.testing.assert_allclose(every[name][[1, 4, 5, 9]], table[name], atol=1e-6)
@@ -285,11 +286,11 @@ def test_a_changed_score_changes_the_page(finished, tmp_path):
     before = page(project), row(project, "C13")
     assert "Nothing to be done" in project.snakemake()
     path = project.folder / "results/small-seed0/units.csv"
-    table = artifacts.read_table(path)
+    table = read_table(path)
     # Every unit of one layer has its own RS now: the interquartile range is half of the range.
     own = table["layer"] == "hidden1"
     table["rs_iam"][own] = np.linspace(0, 0.9, own.sum())
-    artifacts.write_table(path, table)
+    write_table(path, table)
     # By its bytes the table would be computed again; by its time stamp it is what everything behind it is made from.
     project.snakemake("--rerun-triggers", "mtime")
     alive = own & ~table["dead"] & np.isfinite(table["rs_iam"])
@@ -310,7 +311,7 @@ def test_dvc_reproduces_the_whole_study_and_nothing_else(tmp_path):
         networks = {"paper": {**SMALL["networks"]["small"], "seeds": [3]}}
         experiments = {"paper": {**small, "network": "paper"}}
         study = {**SMALL, "networks": networks, "experiments": experiments, "reproduction": {"folder": "results/paper"}}
-        (project.folder / "paper/config.yaml").write_text(artifacts.canonical_json(study))
+        (project.folder / "paper/config.yaml").write_text(canonical_json(study))
 
     write(steps=4)
     project.run("dvc", "repro", "paper/dvc.yaml")
@@ -545,7 +546,7 @@ def test_numbers_for_people():
 
 
 def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
-    measured = artifacts.read_table(ROOT / "paper/sizes.csv")
+    measured = read_table(ROOT / "paper/sizes.csv")
     asked = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
     for name, one in asked.items():
         of_analyses = {rule for analysis in one["analyses"] for rule in ANALYSES[analysis].rules}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from projects import SMALL, undeclared
 
-from unitscope.storage.artifacts import read_table
+from unitscope.storage.csv_tables import read_table
 
 pytestmark = pytest.mark.verify
 

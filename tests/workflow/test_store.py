@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from projects import IDENTITY, SMALL, Project, flip
 
-from unitscope.storage.artifacts import open_hdf5
+from unitscope.storage.hdf5 import open_hdf5
 
 
 def restore(project: Project) -> subprocess.CompletedProcess:

@@ -26,7 +26,8 @@ from unitscope.interventions.ablation import ablation
 from unitscope.interventions.removal import removal
 from unitscope.probing.activations import activations
 from unitscope.probing.opening import load_checkpoint
-from unitscope.storage.artifacts import FORMAT_VERSION, read_json, read_table, sha256_of
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.records import FORMAT_VERSION, read_json, sha256_of
 
 QUICK = {"steps": 3, "points": 2}
 

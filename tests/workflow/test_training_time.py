@@ -14,7 +14,8 @@ from projects import SMALL, Project
 from unitscope.config.resolve import one_training, over_epochs
 from unitscope.errors import UserError
 from unitscope.figures import training_figures
-from unitscope.storage.artifacts import read_json, read_table
+from unitscope.storage.csv_tables import read_table
+from unitscope.storage.records import read_json
 from unitscope.tables.training_time import joined, training_rows
 
 LAYERS = {"conv1": 12, "hidden": 12}

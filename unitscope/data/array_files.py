@@ -15,7 +15,7 @@ from unitscope.data.dataset_settings import ArraysSettings, split_names
 from unitscope.data.labels import SPLITS, USUAL_NAMES, check_names, composed, numbered, one_spelling, roles
 from unitscope.errors import UserError
 from unitscope.runtime.console import log
-from unitscope.storage.artifacts import ReadFile, lies_elsewhere
+from unitscope.storage.hdf5 import ReadFile, lies_elsewhere
 from unitscope.storage.walking import home_hint
 
 KINDS = {"images": "images", "x": "images", "labels": "labels", "y": "labels"}

@@ -21,7 +21,8 @@ from unitscope.data.decoding import Decoder
 from unitscope.data.labels import SPLITS
 from unitscope.errors import UserError
 from unitscope.runtime.console import log, progress
-from unitscope.storage.artifacts import canonical_json, create_hdf5, open_hdf5
+from unitscope.storage.hdf5 import create_hdf5, open_hdf5
+from unitscope.storage.records import canonical_json
 
 ROWS = 256
 """Images that are decoded, written or read at a time."""

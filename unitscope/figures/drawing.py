@@ -25,7 +25,7 @@ from PIL import Image
 
 from unitscope.errors import UserError
 from unitscope.figures.style import Style
-from unitscope.storage import artifacts
+from unitscope.storage.atomic_writes import write_bytes
 from unitscope.tables.unit_tables import RS_NAMES, Table, correlation_of, two_decimals
 
 GREY = "#767676"
@@ -88,7 +88,7 @@ def save(style: Style, figure: Figure, path: Path) -> None:
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             content = io.BytesIO()
             figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
-            artifacts.write_bytes(path.with_name(f"{path.name}.{kind}"), content.getvalue())
+            write_bytes(path.with_name(f"{path.name}.{kind}"), content.getvalue())
 
 
 @contextmanager

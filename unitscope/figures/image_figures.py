@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from unitscope.figures.drawing import GREY, SCORE_NAMES, ranks_by_selectivity, relative_box, styled, wrapped
 from unitscope.figures.pictures import reduced, rgb
 from unitscope.figures.style import Style
-from unitscope.maximization.answers import compared_in
-from unitscope.storage import artifacts
+from unitscope.maximization.responses import compared_in
+from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, methods_of, rows_of
 
 
@@ -63,7 +63,7 @@ def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
     """
     found: dict[tuple[str, str], list[UnitImages]] = {}
     for path in paths:
-        with artifacts.open_hdf5(path) as handle:
+        with open_hdf5(path) as handle:
             answers = compared_in(handle)
             made = UnitImages(handle["units"][:], handle["images"][:1], answers)
             found.setdefault(_of(handle), []).append(made)
@@ -84,7 +84,7 @@ def shown(units: Table, paths: Iterable[Path]) -> list[Path]:
     files: dict[tuple[str, str], list[Path]] = {}
     made: dict[tuple[str, str], np.ndarray] = {}
     for path in paths:
-        with artifacts.open_hdf5(path) as handle:
+        with open_hdf5(path) as handle:
             key = _of(handle)
             files.setdefault(key, []).append(path)
             made[key] = np.concatenate([made.get(key, np.empty(0, int)), handle["units"][:]])

@@ -16,9 +16,9 @@ from torch import nn
 
 from unitscope.data.summaries import group_means
 from unitscope.interventions.rescaling import rescaled
-from unitscope.maximization.answers import Generated
+from unitscope.maximization.maximize import activation_maximization
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization
+from unitscope.maximization.responses import Generated
 from unitscope.probing.layers import prefix, readouts
 from unitscope.randomness import generator
 from unitscope.runtime.devices import pixels

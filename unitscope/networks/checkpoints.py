@@ -27,7 +27,8 @@ from unitscope.networks.weights import (
 from unitscope.randomness import generator
 from unitscope.runtime.console import log
 from unitscope.runtime.devices import pixels
-from unitscope.storage.artifacts import FORMAT_VERSION, write_bytes
+from unitscope.storage.atomic_writes import write_bytes
+from unitscope.storage.records import FORMAT_VERSION
 
 NOISE_IMAGES = 1
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import MaxLen, MinLen
 from pydantic import Discriminator, Field, Tag
 
-from unitscope.networks.training_settings import TrainingSettings
+from unitscope.networks.training_settings import TrainingJob, TrainingSettings
 from unitscope.registries import declared
 from unitscope.settings import (
     Absent,
@@ -178,3 +178,12 @@ class NetworkSettings:
     """Several trainings, each a network of its own: {name}-seed{n}."""
     epochs: Annotated[Distinct[NaturalNumber] | None, Absent] = None
     """Checkpoints of one training, each a network of its own: {name}-epoch{n}."""
+
+
+@section
+class NetworkJob(NetworkSettings):
+    """A single network: of one seed, and of one checkpoint of its training."""
+
+    # Nothing takes a job for the settings as written.
+    training: TrainingJob | None = TrainingJob()  # type: ignore[assignment]
+    """null: the weights are given."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unitscope.errors import UserError, nearest
 from unitscope.networks.architectures import architectures
-from unitscope.storage.artifacts import sha256_of
+from unitscope.storage.records import sha256_of
 
 TIMM_REFUSED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable")
 """Options by which timm would fetch weights of its own accord."""

@@ -19,7 +19,7 @@ from unitscope.networks.forms import arrange, form_of
 from unitscope.randomness import generator
 from unitscope.runtime.console import log, progress
 from unitscope.runtime.devices import autocast, pixels
-from unitscope.storage.artifacts import Scratch
+from unitscope.storage.scratch import Scratch
 
 EVALUATED_IMAGES = 250
 EVALUATED_PIXELS = 2**20

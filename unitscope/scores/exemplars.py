@@ -1,6 +1,6 @@
 """Exemplars: the natural images that a unit answers most strongly.
 
-Arrays in, arrays out. Images that are made for a unit belong to `unitscope.maximization.visualization`; how the
+Arrays in, arrays out. Images that are made for a unit belong to `unitscope.maximization.maximize`; how the
 activations were collected, to `unitscope.probing.activations`.
 """
 

@@ -5,8 +5,8 @@ answers the image more strongly. Raw RS depends on the units' scales, which the 
 `rs_z` and `rs_q` compare on scales taken from real images.
 
 Where an image minimizes, what is compared is the pre-activation with its sign turned
-(`unitscope.maximization.answers`): RS of the minimum is the share of units whose pre-activation lies below the unit's.
-It has no scale-free forms, as no scales of pre-activations are known.
+(`unitscope.maximization.responses`): RS of the minimum is the share of units whose pre-activation lies below the
+unit's. It has no scale-free forms, as no scales of pre-activations are known.
 """
 
 from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
 Chen et al. (2018) look at what excites units and name negative activations as future work. Behind a ReLU nothing is
 seen of them; here pre-activations are read. Images that minimize a unit's own pre-activation are made by
-`unitscope.maximization.visualization`, and RS of the minimum is scored by `unitscope.scores.substitution`.
+`unitscope.maximization.maximize`, and RS of the minimum is scored by `unitscope.scores.substitution`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ def inhibition(preactivations: np.ndarray, answers: np.ndarray, units: np.ndarra
 
     Args:
         preactivations: (seeds, targets, units), P[i, j]: unit j before its nonlinearity, read out, on unit i's image.
-        answers: (seeds, targets, units), what RS compares (`unitscope.maximization.answers.compared`). A seed is used
+        answers: (seeds, targets, units), what RS compares (`unitscope.maximization.responses.compared`). A seed is used
         for a
             target where its own answer is above 0: where the image does what it was made for.
         units: (targets,) which unit each row was made for.

@@ -2,7 +2,7 @@
 
 Scores are joined here by layer and unit, and paired for correlation. Computing scores belongs to
 `unitscope.scores.selectivity`, `unitscope.scores.substitution` and `unitscope.interventions.ablation`; reading and
-writing tables to `unitscope.storage.artifacts`, drawing to `unitscope.figures.drawing`.
+writing tables to `unitscope.storage.csv_tables`, drawing to `unitscope.figures.drawing`.
 """
 
 import itertools

@@ -15,8 +15,8 @@ from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.outlines import outline_with_data, outline_without_data
 from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
-from unitscope.storage.artifacts import canonical_json
 from unitscope.storage.contents import Contents, append_lines, read_lines
+from unitscope.storage.records import canonical_json
 from unitscope.workflow.ledger import versions
 from unitscope.workflow.provenance import code_digest, own_code_digest
 

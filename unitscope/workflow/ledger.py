@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import write_bytes
+from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.contents import Contents, append_lines, read_lines
 from unitscope.workflow.failures import error_of
 from unitscope.workflow.provenance import source_digest

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import canonical_json
 from unitscope.storage.contents import append_lines, read_lines
+from unitscope.storage.records import canonical_json
 from unitscope.workflow.ledger import FOLDER, LOCK, locked_rows
 
 OWNERS = FOLDER / "owners"

@@ -20,9 +20,11 @@ from unitscope.data.outlines import Outline, outline_with_data, outline_without_
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
 from unitscope.interventions.rescaling import recipes_to_remake
-from unitscope.maximization.ascent import Parametrization, ascend, begin
+from unitscope.maximization.ascent import ascend
+from unitscope.maximization.parametrization import Parametrization
+from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import passes, stages
+from unitscope.maximization.slots import begin
 from unitscope.networks.building import build, freeze, normalized
 from unitscope.networks.weights import read_program
 from unitscope.probing.faithful import taps

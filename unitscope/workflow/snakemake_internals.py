@@ -31,8 +31,8 @@ from snakemake.settings.types import RerunTrigger, SharedFSUsage
 from snakemake_interface_storage_plugins.io import Mtime
 
 from unitscope.errors import UserError
-from unitscope.storage.artifacts import canonical_json
 from unitscope.storage.contents import Contents, append_lines, read_lines, signature
+from unitscope.storage.records import canonical_json
 from unitscope.workflow import ledger, store
 from unitscope.workflow.failures import Failure, told
 from unitscope.workflow.ledger import Ledger, Run

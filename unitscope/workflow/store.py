@@ -20,7 +20,7 @@ import yaml
 
 from unitscope.errors import UserError
 from unitscope.new_files import new_file
-from unitscope.storage.artifacts import replacing
+from unitscope.storage.atomic_writes import replacing
 from unitscope.storage.contents import read_lines
 
 LOCK = Path("dvc.lock")

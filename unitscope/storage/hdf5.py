@@ -1,79 +1,21 @@
-"""Artifacts on disk: written whole or not at all, the same bytes for the same inputs, versioned and checked when read.
-
-HDF5 for arrays, CSV for tables, JSON for records. What is inside which file is decided by its writer in `scripts/`;
-tensors of checkpoints belong to `unitscope.networks.checkpoints`.
-"""
+"""HDF5 artifacts: written atomically, the same bytes for the same inputs, versioned and checked when read."""
 
 import contextlib
-import csv
-import hashlib
-import json
-import logging
 import os
 import re
-import shutil
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from io import FileIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import h5py
 import numpy as np
 
 from unitscope.errors import UserError
-from unitscope.new_files import new_file, not_through_links, remove
-
-log = logging.getLogger("unitscope")
-
-FORMAT_VERSION = 1
-"""Of every HDF5 artifact and record; raised when a layout changes in a way that readers notice."""
-
-TEXT_COLUMNS = ("experiment", "network", "layer", "kind", "method", "x", "y", "reason", "substitutes", "top_class")
-"""Columns that hold names, whatever they look like: "3" is a layer of an `nn.Sequential`."""
-TEXT_OF_METHODS = "substitutes_"
-"""What the name of such a column begins with that there is for each method."""
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it over `path` on success, delete it on any failure.
-
-    The temporary name is a function of `path`, so that the next run removes what a killed process left behind. Create
-    the file by `new_file`, which follows no link; a link at `path` itself is replaced.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    remove(temporary)
-    try:
-        yield temporary
-        with open(temporary, "rb+", opener=not_through_links) as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as temporary, new_file(temporary) as file:
-        file.write(content)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def canonical_json(value: Any) -> str:
-    """Return `value` as JSON with sorted keys and no spaces: equal values, equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-# --- HDF5 ------------------------------------------------------------------------------------------------------------
+from unitscope.new_files import new_file
+from unitscope.storage.atomic_writes import replacing
+from unitscope.storage.records import FORMAT_VERSION, canonical_json
 
 
 @contextlib.contextmanager
@@ -281,121 +223,3 @@ def lies_elsewhere(file: h5py.File) -> str:
 
     file.visititems_links(look)
     return found
-
-
-# --- tables ----------------------------------------------------------------------------------------------------------
-
-
-def write_table(path: Path, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    """Write columns of equal length as CSV; floats in the shortest form that reads back as the same number."""
-    rows: list[str] = []
-    # Cells with either character of this line ending are quoted, a name with a carriage return too.
-    writer = csv.writer(SimpleNamespace(write=rows.append), lineterminator="\r\n")
-    writer.writerow(columns)
-    plain = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
-    writer.writerows(zip(*plain, strict=True))
-    write_bytes(path, "".join(row.removesuffix("\r\n") + "\n" for row in rows).encode())
-
-
-def read_table(path: Path) -> dict[str, np.ndarray]:
-    """Read a CSV written by `write_table`: a mapping from column to array of integers, floats, booleans or text.
-
-    Raises:
-        UserError: The file is missing or its rows differ in length.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as handle:
-            header, *rows = list(csv.reader(handle))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-        return {name: _typed(name, column) for name, column in zip(header, columns, strict=True)}
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
-    except (ValueError, csv.Error) as error:
-        raise UserError(f"{path} is not a whole table ({error}). Delete it and run again.") from error
-
-
-def _typed(name: str, column: Sequence[str]) -> np.ndarray:
-    if name in TEXT_COLUMNS or name.startswith(TEXT_OF_METHODS):
-        return np.array(column, dtype=str)
-    if column and set(column) <= {"True", "False"}:
-        return np.array(column) == "True"
-    for kind in (np.int64, np.float64):
-        with contextlib.suppress(ValueError, OverflowError):
-            return np.array(column, dtype=str).astype(kind)
-    return np.array(column, dtype=str)
-
-
-# --- records ---------------------------------------------------------------------------------------------------------
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a record as indented JSON, keys in the order given."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read a record written by `write_json`.
-
-    Raises:
-        UserError: The file is missing or not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Run the workflow, or give the path of an existing file.") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not a whole JSON record ({error}). Delete it and run again.") from error
-
-
-# --- interrupted work ------------------------------------------------------------------------------------------------
-
-
-class Scratch:
-    """A folder for the finished pieces of an unfinished job, so that a rerun goes on where it was cut off.
-
-    It lies outside the declared outputs, which Snakemake deletes when a job fails. `key` holds everything that the
-    pieces depend on, settings and code included; pieces of any other key are deleted, never used. Each piece begins
-    with a line of the key and its own checksum: one that a full disk has cut off, or a bad one has changed, is dropped.
-    """
-
-    def __init__(self, folder: Path | None, key: Any) -> None:
-        self._key = hashlib.sha256(canonical_json(key).encode()).hexdigest()
-        self.folder = None if folder is None else Path(folder) / self._key[:16]
-        if folder is not None and Path(folder).is_dir():
-            for other in Path(folder).iterdir():
-                # Only what this class has made: the folder may be anybody's.
-                if other != self.folder and re.fullmatch("[0-9a-f]{16}", other.name) and other.is_dir():
-                    shutil.rmtree(other)
-
-    def _first_line(self, content: bytes) -> bytes:
-        return f"{self._key} {hashlib.sha256(content).hexdigest()}\n".encode()
-
-    def load(self, name: str) -> bytes | None:
-        """Return the piece of that name, or None where there is no sound one (or nothing is kept at all)."""
-        if self.folder is None or not (self.folder / name).is_file():
-            return None
-        first_line, _, content = (self.folder / name).read_bytes().partition(b"\n")
-        if first_line + b"\n" == self._first_line(content):
-            return content
-        log.warning("%s is damaged, and is dropped: the work goes on from what came before.", self.folder / name)
-        (self.folder / name).unlink()
-        return None
-
-    def save(self, name: str, content: bytes) -> None:
-        """Keep a piece, replacing one of the same name."""
-        if self.folder is not None:
-            with replacing(self.folder / name) as temporary, new_file(temporary) as file:
-                file.write(self._first_line(content))
-                file.write(content)
-
-    def drop(self, name: str) -> None:
-        """Forget a piece, if it is there."""
-        if self.folder is not None:
-            (self.folder / name).unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Forget everything: the job is done."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                self.folder.parent.rmdir()

@@ -7,15 +7,16 @@ from networks_by_hand import quiet
 from torch import fx, nn
 from torch.nn import functional as F
 
-from unitscope.maximization.convolutions import (
+from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.passes import passes
+from unitscope.maximization.recipe import Recipe
+from unitscope.maximization.winograd import (
     Filters,
     LightConv2d,
     convolved,
     lightened,
     suits,
 )
-from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization, passes
 from unitscope.networks.building import build, freeze
 
 
@@ -106,7 +107,7 @@ def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
     made = {}
     for name in ("light", "plain"):
         if name == "plain":
-            monkeypatch.setattr("unitscope.maximization.visualization.lightened", lambda part: part)
+            monkeypatch.setattr("unitscope.maximization.passes.lightened", lambda part: part)
         for objective in ("am", "iam"):
             held = images.clone().requires_grad_(True)
             value = passes(module, "last", Recipe(objective=objective), "mean")(held, targets)
@@ -134,7 +135,7 @@ def test_in_bfloat16_the_objective_is_as_near_as_the_direct_convolution_brings_i
         return value.detach(), gradient
 
     exact, light = climbed(), climbed(precision="bfloat16")
-    monkeypatch.setattr("unitscope.maximization.visualization.lightened", lambda part: part)
+    monkeypatch.setattr("unitscope.maximization.passes.lightened", lambda part: part)
     direct = climbed(precision="bfloat16")
     for number in (0, 1):
         off, allowed = ((found[number] - exact[number]).norm() / exact[number].norm() for found in (light, direct))

@@ -1,6 +1,6 @@
 """What is stored of the images made for a layer's units: the layer's answers to them, and which of these are compared.
 
-Stands apart from `unitscope.maximization.visualization` and `unitscope.scores.substitution`, so that what reads images
+Stands apart from `unitscope.maximization.maximize` and `unitscope.scores.substitution`, so that what reads images
 does not hang on how they are made, nor figures and pages on how RS is scored.
 """
 

@@ -11,13 +11,16 @@ from torch import nn
 
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
-from unitscope.maximization.ascent import Race, start_image
+from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.objectives import objective
+from unitscope.maximization.parametrization import start_image
+from unitscope.maximization.passes import share_of_multiplications, stages
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.visualization import activation_maximization, objective, share_of_multiplications, stages
+from unitscope.maximization.stopping import Race
 from unitscope.probing.faithful import ensure_on_noise
 from unitscope.probing.layers import prefix
 from unitscope.scores.substitution import representative_substitution
-from unitscope.storage.artifacts import Scratch
+from unitscope.storage.scratch import Scratch
 
 SHAPE = (3, 8, 8)
 FEW = Recipe(steps=12, points=4)
@@ -206,17 +209,17 @@ class Interrupted(Scratch):
 
 
 def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkeypatch):
-    from unitscope.maximization import visualization
+    from unitscope.maximization import maximize
 
     expected = made(units=range(6), batch=2)
-    real, climbed = visualization.ascend, []
+    real, climbed = maximize.ascend, []
 
     def watched(forward, space, climbs, *arguments):
         climbs = list(climbs)
         climbed.append([climb.row for climb in climbs])
         return real(forward, space, climbs, *arguments)
 
-    monkeypatch.setattr(visualization, "ascend", watched)
+    monkeypatch.setattr(maximize, "ascend", watched)
     with pytest.raises(KeyboardInterrupt):
         made(units=range(6), batch=2, scratch=Interrupted(tmp_path / "scratch", "key"))
     resumed = made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key"))
@@ -327,7 +330,7 @@ def test_light_layers_stay_in_float32():
 def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypatch):
     recipe = replace(FEW, **changes)
     whole = made(recipe, units=range(6), batch=2)
-    monkeypatch.setattr("unitscope.maximization.visualization.stages", lambda *_: [(recipe, 5), (recipe, recipe.steps)])
+    monkeypatch.setattr("unitscope.maximization.passes.stages", lambda *_: [(recipe, 5), (recipe, recipe.steps)])
     assert same(made(recipe, units=range(6), batch=2), whole)
 
 

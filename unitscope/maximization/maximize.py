@@ -1,182 +1,28 @@
-"""Activation maximization (Erhan et al. 2009), its independent form (Chen et al. 2018, Eq. 3) and the responses to it.
+"""The activation-maximization images of a layer's units, and the layer's responses to them.
 
-What is maximized, for a batch of units at once, and what is kept of it. The ascent belongs to
-`unitscope.maximization.ascent`; what the responses mean is told by `unitscope.scores.substitution`.
+The ascent is in `unitscope.maximization.ascent`, what is maximized in `unitscope.maximization.objectives`;
+`unitscope.scores.substitution` scores the responses.
 """
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unitscope.errors import UserError
-from unitscope.maximization.answers import Generated
-from unitscope.maximization.ascent import Climb, Parametrization, ascend, begin, start_image
-from unitscope.maximization.convolutions import lightened
+from unitscope.maximization.ascent import ascend
+from unitscope.maximization.objectives import objective
+from unitscope.maximization.parametrization import Parametrization, start_image
+from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.responses import Generated
+from unitscope.maximization.slots import Climb, begin
 from unitscope.probing.faithful import ensure_on_noise
-from unitscope.probing.layers import copied, prefix, tap, tapped
+from unitscope.probing.layers import prefix, tap
 from unitscope.randomness import generator
 from unitscope.runtime.console import progress
-from unitscope.runtime.devices import compiled
-from unitscope.storage.artifacts import Scratch
-
-# --- the objective ---------------------------------------------------------------------------------------------------
-
-
-def objective(
-    name: str,
-    preactivations: Tensor,
-    activations: Tensor,
-    targets: Tensor,
-    scale: tuple[Tensor, Tensor] | None = None,
-    target: str = "activation",
-) -> Tensor:
-    """Return what each image is to maximize, (images,).
-
-    Args:
-        name: "am": x_i. "iam": x_i minus the mean of the other units (Eq. 3). "iam_z": the same over (x - mean) / std.
-        preactivations: (images, units), read out.
-        activations: (images, units), read out.
-        targets: (images,) index of each image's unit.
-        scale: Mean and standard deviation (units,) over real images, for "iam_z". Units that never vary are no
-            competitors there, and as a target they keep their own scale.
-        target: "activation", or "preactivation" to maximize the target's value before the nonlinearity.
-    """
-    before, after = (values.gather(1, targets[:, None])[:, 0] for values in (preactivations, activations))
-    own = own_value(before, after, target)
-    return own if name == "am" else own_against_others(name, own, after, activations, targets, scale)
-
-
-def own_value(before: Tensor, after: Tensor, target: str) -> Tensor:
-    """Return what stands for each target itself, (images,), from its pre-activation and its activation."""
-    # A silent unit has no gradient: its pre-activation leads it out.
-    return before if target == "preactivation" else torch.where(after > 0, after, before)
-
-
-def own_against_others(
-    name: str,
-    own: Tensor,
-    after: Tensor,
-    activations: Tensor,
-    targets: Tensor,
-    scale: tuple[Tensor, Tensor] | None,
-) -> Tensor:
-    """Return the targets' values minus the mean of the other units of the layer.
-
-    Args:
-        name: "iam" or "iam_z".
-        own: (images,) as `own_value` gives it.
-        after: (images,) activations of the targets.
-        activations: (images, units), read out.
-        targets: (images,) index of each image's unit.
-        scale: As `objective` takes it.
-    """
-    if name == "iam":
-        return own - (activations.sum(1) - after) / max(activations.shape[1] - 1, 1)
-    if name != "iam_z":
-        raise UserError(f"objective is {name!r}; allowed are am, iam and iam_z.")
-    if scale is None:
-        raise UserError("The objective iam_z needs the units' mean and standard deviation over real images.")
-    mean, std = scale
-    varies = std > 0
-    safe = torch.where(varies, std, 1.0)
-    standardized = torch.where(varies, (activations - mean) / safe, 0.0)
-    others = varies.sum() - varies[targets].to(standardized.dtype)
-    rest = standardized.sum(1) - standardized.gather(1, targets[:, None])[:, 0]
-    return (own - mean[targets]) / safe[targets] - rest / others.clamp(min=1)
-
-
-def passes(
-    module: nn.Module,
-    layer: str,
-    recipe: Recipe,
-    readout: str,
-    scale: tuple[Tensor, Tensor] | None = None,
-    compile: bool = False,
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the objective as a function of images and targets, with no more arithmetic than it needs.
-
-    Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
-        recipe: The method.
-        readout: "mean", "max" or "center".
-        scale: As `objective` takes it.
-        compile: Whether torch.compile is used: it takes minutes first, and gains on a GPU.
-
-    Returns:
-        A function from images (images, channels, height, width) and targets (images,) to what each image is to
-        maximize, (images,) in float32. Its backward pass may be run once.
-    """
-    dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
-    cut = tapped(copied(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
-    # torch.compile orders filters by itself, and traces plain convolutions alone.
-    inputs, outputs = (compiled(part, True) if compile else lightened(part) for part in (cut.inputs, cut.outputs))
-    cut = replace(cut, inputs=inputs, outputs=outputs)
-    if recipe.objective == "am":
-        own_alone = own_unit(cut, readout)
-
-        def alone(images: Tensor, targets: Tensor) -> Tensor:
-            before, after = own_alone(images.to(dtype), targets)
-            return _followed(own_value(before.float(), after.float(), recipe.target), images, layer)
-
-        return alone
-    answers = whole_layer(cut, readout)
-
-    def against_others(images: Tensor, targets: Tensor) -> Tensor:
-        before, activations = (values.float() for values in answers(images.to(dtype), targets))
-        after = activations.gather(1, targets[:, None])[:, 0]
-        own = own_value(before, after, recipe.target)
-        value = own_against_others(recipe.objective, own, after, activations, targets, scale)
-        return _followed(value, images, layer)
-
-    return against_others
-
-
-def _followed(value: Tensor, images: Tensor, layer: str) -> Tensor:
-    """Return an objective, if it depends on the images by way of gradients.
-
-    Raises:
-        UserError: It does not.
-    """
-    if images.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
-        raise UserError(
-            f"The activations of layer {layer} have no gradient with respect to the image, so no image can be made for "
-            "its units: the network detaches what lies before (torch.no_grad, detach, numpy). Take that out, or choose "
-            "layers before it."
-        )
-    return value
-
-
-def stages(module: nn.Module, layer: str, shape: Sequence[int], recipe: Recipe) -> list[tuple[Recipe, int]]:
-    """Return the recipes by which an ascent is climbed one after the other, and the step up to which each is."""
-    if recipe.precision == "float32" or share_of_multiplications(module, layer, shape) < recipe.float32_share:
-        return [(replace(recipe, precision="float32"), recipe.steps)]
-    exact = min(recipe.float32_steps, recipe.steps)
-    both = [(replace(recipe, precision="float32"), exact), (recipe, recipe.steps)]
-    return [stage for stage, before in zip(both, (0, exact), strict=True) if stage[1] > before]
-
-
-def share_of_multiplications(module: nn.Module, layer: str, shape: Sequence[int]) -> float:
-    """Return the share of a network's multiplications that the way to a layer takes; shape is an image's."""
-    # Here, because it imports triton.
-    from torch.utils.flop_counter import FlopCounterMode
-
-    image = torch.zeros(1, *shape, device=next(module.parameters()).device)
-    counts = []
-    for function in (prefix(module, layer, "mean"), module):
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            function(image)
-        counts.append(counter.get_total_flops())
-    return counts[0] / counts[1]
-
-
-# --- a layer's images ------------------------------------------------------------------------------------------------
+from unitscope.storage.scratch import Scratch
 
 
 # Code of a network may have switched gradients off for all.

@@ -1,0 +1,100 @@
+"""The passes of an ascent: the objective as a function of images, in the precision of each stage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from unitscope.errors import UserError
+from unitscope.maximization.objectives import own_against_others, own_value
+from unitscope.maximization.recipe import Recipe
+from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.winograd import lightened
+from unitscope.probing.layers import copied, prefix, tapped
+from unitscope.runtime.devices import compiled
+
+
+def passes(
+    module: nn.Module,
+    layer: str,
+    recipe: Recipe,
+    readout: str,
+    scale: tuple[Tensor, Tensor] | None = None,
+    compile: bool = False,
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the objective as a function of images and targets, with no more arithmetic than it needs.
+
+    Args:
+        module: The network: frozen, in eval mode, taking pixels in [0, 1].
+        layer: Name of the layer.
+        recipe: The method.
+        readout: "mean", "max" or "center".
+        scale: As `objective` takes it.
+        compile: Whether torch.compile is used: it takes minutes first, and gains on a GPU.
+
+    Returns:
+        A function from images (images, channels, height, width) and targets (images,) to what each image is to
+        maximize, (images,) in float32. Its backward pass may be run once.
+    """
+    dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
+    cut = tapped(copied(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
+    # torch.compile orders filters by itself, and traces plain convolutions alone.
+    inputs, outputs = (compiled(part, True) if compile else lightened(part) for part in (cut.inputs, cut.outputs))
+    cut = replace(cut, inputs=inputs, outputs=outputs)
+    if recipe.objective == "am":
+        own_alone = own_unit(cut, readout)
+
+        def alone(images: Tensor, targets: Tensor) -> Tensor:
+            before, after = own_alone(images.to(dtype), targets)
+            return _followed(own_value(before.float(), after.float(), recipe.target), images, layer)
+
+        return alone
+    answers = whole_layer(cut, readout)
+
+    def against_others(images: Tensor, targets: Tensor) -> Tensor:
+        before, activations = (values.float() for values in answers(images.to(dtype), targets))
+        after = activations.gather(1, targets[:, None])[:, 0]
+        own = own_value(before, after, recipe.target)
+        value = own_against_others(recipe.objective, own, after, activations, targets, scale)
+        return _followed(value, images, layer)
+
+    return against_others
+
+
+def _followed(value: Tensor, images: Tensor, layer: str) -> Tensor:
+    """Return an objective, if it depends on the images by way of gradients.
+
+    Raises:
+        UserError: It does not.
+    """
+    if images.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
+        raise UserError(
+            f"The activations of layer {layer} have no gradient with respect to the image, so no image can be made for "
+            "its units: the network detaches what lies before (torch.no_grad, detach, numpy). Take that out, or choose "
+            "layers before it."
+        )
+    return value
+
+
+def stages(module: nn.Module, layer: str, shape: Sequence[int], recipe: Recipe) -> list[tuple[Recipe, int]]:
+    """Return the recipes by which an ascent is climbed one after the other, and the step up to which each is."""
+    if recipe.precision == "float32" or share_of_multiplications(module, layer, shape) < recipe.float32_share:
+        return [(replace(recipe, precision="float32"), recipe.steps)]
+    exact = min(recipe.float32_steps, recipe.steps)
+    both = [(replace(recipe, precision="float32"), exact), (recipe, recipe.steps)]
+    return [stage for stage, before in zip(both, (0, exact), strict=True) if stage[1] > before]
+
+
+def share_of_multiplications(module: nn.Module, layer: str, shape: Sequence[int]) -> float:
+    """Return the share of a network's multiplications that the way to a layer takes; shape is an image's."""
+    # Here, because it imports triton.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    image = torch.zeros(1, *shape, device=next(module.parameters()).device)
+    counts = []
+    for function in (prefix(module, layer, "mean"), module):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            function(image)
+        counts.append(counter.get_total_flops())
+    return counts[0] / counts[1]
