@@ -39,11 +39,13 @@ from unitscope.config.registry import (
     overviews,
 )
 from unitscope.config.resolve import one_training, over_epochs, recipe_of, with_batch
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.decoding import IMAGE_SUFFIXES
 from unitscope.data.folders import label_files
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
 from unitscope.runtime.console import processors
+from unitscope.settings import as_mapping
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.contents import Contents
 from unitscope.storage.records import canonical_json, read_json
@@ -167,12 +169,12 @@ def network(wildcards):
 def read_raw_data(name):
     """Return the digest of the files that a data set is read from, or was, and whether they are here."""
     chosen = STUDY.datasets[name]
-    if "path" not in chosen:
+    if not hasattr(chosen, "path"):
         return "", True
-    suffixes = IMAGE_SUFFIXES if chosen["source"] == "image_folder" else ()
+    suffixes = IMAGE_SUFFIXES if chosen.source == "image_folder" else ()
     try:
         artifact, labels = f"data/datasets/{name}.h5", label_files(chosen)
-        return source_or_recorded(Path(chosen["path"]), artifact, Contents(SOURCES), suffixes, labels)
+        return source_or_recorded(Path(chosen.path), artifact, Contents(SOURCES), suffixes, labels)
     except UserError as error:
         raise Error(f"datasets.{name}.path: {error}") from None
 
@@ -182,7 +184,7 @@ def raw_data(name):
     """Return the same, as it was when the run began."""
     digest, here = read_raw_data(name)
     if digest and not here and workflow.is_main_process:
-        logger.info(not_here(name, STUDY.datasets[name]["path"]))
+        logger.info(not_here(name, STUDY.datasets[name].path))
     return digest, here
 
 
@@ -207,9 +209,9 @@ def cannot_run(job):
         # An index holds the paths of images alone; the layers of a network need no image.
         reads = bool(job.input.get("dataset")) and job.rule.name != "taps"
         name = network(job.wildcards)["dataset"] if reads else None
-        name = name if name and STUDY.datasets[name].get("store") == "index" else None
+        name = name if name and getattr(STUDY.datasets[name], "store", "") == "index" else None
     if name and not raw_data(name)[1]:
-        path = STUDY.datasets[name]["path"]
+        path = STUDY.datasets[name].path
         return f"datasets.{name}.path: there is nothing at {path}, which {job.output[0]} needs. {NOTHING_DELETED}"
     weights = (network(job.wildcards)["weights"] or {}) if job.rule.name == "checkpoint" else {}
     found = Contents(SOURCES).sha256(weights["file"]) if "file" in weights else ""

@@ -12,7 +12,7 @@ rule dataset:
         "../envs/unitscope.yaml"
     threads: 8
     params:
-        settings=lambda wildcards: canonical_json(STUDY.datasets[wildcards.dataset]),
+        settings=lambda wildcards: canonical_json(as_mapping(DatasetSettings, STUDY.datasets[wildcards.dataset])),
         source=source,
         code=code("dataset"),
     shell:

@@ -1,7 +1,6 @@
 """Bring a network into a checkpoint: train it, or take given weights; fit a new head where the config asks for one."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,6 +15,7 @@ from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
 from unitscope.networks.building import build, classifier, normalized, output_count, undone
 from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
+from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.normalization import OnPixels, outputs_of
 from unitscope.networks.outputs import named_outputs
 from unitscope.networks.sources import options_of, timm_weights, torchvision_weights
@@ -33,6 +33,7 @@ from unitscope.networks.weights import (
 )
 from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
 from unitscope.runtime import console, devices
+from unitscope.settings import as_mapping
 from unitscope.storage.records import FORMAT_VERSION, sha256_of, write_json
 from unitscope.storage.scratch import Scratch
 from unitscope.workflow import program
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     result = program.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
-    result.add_argument("--settings", type=json.loads, required=True, help="the network's settings, as JSON")
+    program.add_settings(result, NetworkJob)
     result.add_argument("--files", type=Path, nargs="*", default=[], help="files that your function reads, if any")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument(
@@ -58,36 +59,35 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Make the network, measure it, and write checkpoint and record."""
     device = devices.pick(arguments.device)
+    settings = as_mapping(NetworkJob, arguments.settings)
     if not arguments.dataset:
-        module, description = given_network(arguments.settings, None)
-        hold_against_itself(module.to(device), description, None, arguments.settings)
-        finish(arguments, module, description, {})
+        module, description = given_network(settings, None)
+        hold_against_itself(module.to(device), description, None, settings)
+        finish(arguments, settings, module, description, {})
         return
     with open_dataset(arguments.dataset) as dataset:
         checksum = sha256_of(arguments.dataset)
-        training = {**arguments.settings, "training": {**(arguments.settings["training"] or {}), "stop_after": None}}
+        training = {**settings, "training": {**(settings["training"] or {}), "stop_after": None}}
         files = [sha256_of(file) for file in arguments.files]
         scratch = Scratch(arguments.scratch, [training, checksum, device.type, arguments.code, files])
-        given = arguments.settings["weights"] is not None
-        module, description = (given_network if given else new_network)(arguments.settings, dataset)
-        hold_against_itself(module.to(device), description, dataset, arguments.settings)
+        given = settings["weights"] is not None
+        module, description = (given_network if given else new_network)(settings, dataset)
+        hold_against_itself(module.to(device), description, dataset, settings)
         history = []
         if not given:
-            devices.warn_of_slow_bfloat16(device, arguments.settings["training"]["precision"])
-            history = train(
-                module, dataset, arguments.settings["training"], arguments.settings["seed"], scratch, device
-            )
+            devices.warn_of_slow_bfloat16(device, settings["training"]["precision"])
+            history = train(module, dataset, settings["training"], settings["seed"], scratch, device)
         else:
-            for line in preprocessing.differences(dataset.settings, preprocessing.transforms_of(arguments.settings)):
+            for line in preprocessing.differences(dataset.settings, preprocessing.transforms_of(settings)):
                 console.log.warning(line)
-            if head := arguments.settings["head"]:
+            if head := settings["head"]:
                 fit_linear_head(module, classifier(module, dataset.shape), dataset, head["weight_decay"], device)
         record: dict[str, Any] = {"dataset_sha256": checksum, "history": history}
         if dataset.classes:
             record["test"] = evaluate(module, dataset, "test", device)
             if given or history:
                 warn_of_chance(record["test"]["accuracy"], dataset)
-        finish(arguments, module, description, record)
+        finish(arguments, settings, module, description, record)
         if not arguments.keep:
             scratch.clear()
 
@@ -255,10 +255,10 @@ def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
     return (given["mean"], given["std"]) if given else None
 
 
-def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, record: dict) -> None:
+def finish(arguments: argparse.Namespace, settings: dict, module: nn.Module, description: dict, record: dict) -> None:
     """Write the checkpoint, then the record with its checksum."""
-    hold_against_rebuilt(module.eval(), description, arguments.settings)
-    save_checkpoint(arguments.output, module, description, "randomness" not in arguments.settings["allow"])
+    hold_against_rebuilt(module.eval(), description, settings)
+    save_checkpoint(arguments.output, module, description, "randomness" not in settings["allow"])
     test = record.get("test", {})
     console.log.info("test accuracy %s, loss %s", test.get("accuracy"), test.get("loss"))
     write_json(
@@ -266,7 +266,7 @@ def finish(arguments: argparse.Namespace, module: nn.Module, description: dict, 
         {
             "format_version": FORMAT_VERSION,
             "checkpoint_sha256": sha256_of(arguments.output),
-            "settings": arguments.settings,
+            "settings": settings,
             **record,
         },
     )

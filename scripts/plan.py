@@ -98,7 +98,7 @@ def outlines(study: Study, images: dict[str, tuple[int, int, int]]) -> dict[str,
         settings = study.datasets.get(name)
         if settings is None:
             raise UserError(f"--images names {name!r}; the data sets of the config are: {', '.join(study.datasets)}.")
-        if not settings.get("crop"):
+        if not getattr(settings, "crop", None):
             raise UserError(f"datasets.{name} has no crop, so that the size of its images is not known without them.")
         found[name] = Outline(train, test, cropped(settings), classes)
     return found

@@ -12,9 +12,11 @@ from typing import Any
 
 from unitscope.config.config_files import read
 from unitscope.config.resolve import Study
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.decoding import IMAGE_SUFFIXES
 from unitscope.data.folders import label_files
 from unitscope.errors import UserError
+from unitscope.settings import as_mapping
 from unitscope.storage.contents import Contents
 from unitscope.storage.records import write_json
 from unitscope.workflow import program
@@ -53,19 +55,20 @@ def main(arguments: argparse.Namespace) -> None:
         code["rules"] = flow if section == "experiments" else networks
         for name, settings in getattr(study, section).items():
             network = study.networks[settings["network"]] if section == "experiments" else settings
-            content = {"device": study.device, "settings": settings, "code": code}
+            written = as_mapping(DatasetSettings, settings) if section == "datasets" else settings
+            content = {"device": study.device, "settings": written, "code": code}
             if section != "datasets" and network["source"] == "python":
                 content["code"] = {**code, "own": own_code(network)}
             if section == "experiments":
                 content["compared"] = {other: made_from(study, other) for other in compared(settings)}
-            if "path" in settings:
+            if section == "datasets" and hasattr(settings, "path"):
                 artifact = f"data/datasets/{name}.h5"
-                suffixes = IMAGE_SUFFIXES if settings["source"] == "image_folder" else ()
+                suffixes = IMAGE_SUFFIXES if settings.source == "image_folder" else ()
                 content["source"], here = source_or_recorded(
-                    Path(settings["path"]), artifact, Contents(SOURCES), suffixes, label_files(settings)
+                    Path(settings.path), artifact, Contents(SOURCES), suffixes, label_files(settings)
                 )
                 if content["source"] and not here:
-                    print(not_here(name, settings["path"]))
+                    print(not_here(name, settings.path))
             write_json(arguments.output / section / f"{name}.json", content)
         # What the config no longer names is part of no study.
         for path in (arguments.output / section).glob("*.json"):
@@ -92,7 +95,8 @@ def made_from(study: Study, experiment: str) -> dict[str, Any]:
     code = {script: digest(script) for scripts in SCRIPTS.values() for script in scripts}
     if network["source"] == "python":
         code["own"] = own_code(network)
-    return {"settings": settings, "network": network, "dataset": study.datasets[network["dataset"]], "code": code}
+    dataset = as_mapping(DatasetSettings, study.datasets[network["dataset"]])
+    return {"settings": settings, "network": network, "dataset": dataset, "code": code}
 
 
 def own_code(network: dict[str, Any]) -> list[str]:

@@ -1,7 +1,6 @@
 """List the layers of an experiment: units, shape of the map, depth, kind and sign. Fails early on a wrong name."""
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,12 +9,14 @@ import torch
 from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.networks.building import build, freeze, normalized
 from unitscope.networks.checkpoints import example_images
+from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.normalization import OnPixels
 from unitscope.probing.faithful import check_repeats, faithful
 from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.probing.layers import left_out, taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
+from unitscope.settings import as_mapping
 from unitscope.storage.records import write_json
 from unitscope.workflow import program
 
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
     )
-    result.add_argument("--network", type=json.loads, required=True, help="the network's settings, as JSON")
+    program.add_settings(result, NetworkJob, "network")
     result.add_argument("--layers", nargs="+", required=True, help="names of the layers")
     result.add_argument("--where", default="layers", help="key of the config that names them, for messages")
     result.add_argument("--output", type=Path, required=True, help="where the list goes (.json)")
@@ -43,10 +44,10 @@ def main(arguments: argparse.Namespace) -> None:
     else:
         with open_dataset(arguments.dataset) as dataset:
             shape = dataset.shape
-            module = untrained(arguments.network, dataset)
+            module = untrained(as_mapping(NetworkJob, arguments.network), dataset)
     known = {tap.layer: tap for tap in taps(module, shape)}
     reasons = left_out(module, list(known.values()))
-    refuse_unknown_layers(arguments.layers, known, arguments.network["model"], arguments.where, reasons)
+    refuse_unknown_layers(arguments.layers, known, arguments.network.model, arguments.where, reasons)
     for path, reason in reasons.items():
         console.log.info("%s is left out: %s", path, reason)
     chosen = [asdict(tap) for tap in known.values() if tap.layer in arguments.layers]

@@ -4,12 +4,14 @@ A section stands beside the code that it steers, in a small module of its own: w
 its default and what it means are said there and nowhere else. The text below a field is its description in the schema.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from annotated_types import Ge, Gt, Lt, MaxLen, MinLen
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Strict, Tag
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Strict, Tag, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
@@ -17,11 +19,27 @@ T = TypeVar("T")
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
 
+Absent = Field(exclude_if=lambda value: value is None)
+"""Marks a key that is left out, rather than null, while it is not set."""
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def section(cls: type[T]) -> type[T]:
     """Make a class a section of settings: a frozen dataclass whose keys are all known and given by name."""
     cls.__pydantic_config__ = CONFIG  # type: ignore[attr-defined]
     return dataclass(frozen=True, kw_only=True)(cls)
+
+
+@cache
+def adapter(section: Any) -> TypeAdapter[Any]:
+    """Return the adapter that validates, completes and describes a section."""
+    return TypeAdapter(section)
+
+
+def as_mapping(section: Any, value: Any) -> dict[str, Any]:
+    """Return a validated section as plain mappings with sorted keys, without keys that are `Absent`."""
+    plain: dict[str, Any] = json.loads(json.dumps(adapter(section).dump_python(value), sort_keys=True))
+    return plain
 
 
 def _distinct(values: list[Any]) -> list[Any]:

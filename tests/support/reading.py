@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+from real_images import collected
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.decoding import Decoder, inside
-from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
 from unitscope.networks.weights import read_program, read_state_dict
 from unitscope.probing.opening import load_checkpoint
@@ -56,13 +56,13 @@ def dataset(path: Path) -> None:
 
 def arrays(path: Path) -> None:
     """Read a data set that is an .npz or .h5 file of the user's."""
-    collect({"source": "arrays", "path": str(path), "test_fraction": 0.5, "seed": 0})
+    collected({"source": "arrays", "path": str(path), "test_fraction": 0.5, "seed": 0})
 
 
 def folder(path: Path) -> None:
     """Read a folder of images."""
     fitted = {"resize": 4, "crop": 4, "mode": "RGB"}
-    found = collect(
+    found = collected(
         {"source": "image_folder", "path": str(path), "store": "index", "test_fraction": 0.5, "seed": 0, **fitted}
     )
     assert found.index

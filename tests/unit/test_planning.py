@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from real_images import collected, data_settings
 
 from unitscope.data import outlines
 from unitscope.data.datasets import write_dataset
 from unitscope.data.outlines import Outline, dataset_bytes
-from unitscope.data.raw_data import collect
 from unitscope.interventions.cumulative import orders
 from unitscope.interventions.understudies import needed_sets, plans
 from unitscope.workflow.planning import Calibration, layers_before_training
@@ -99,8 +99,8 @@ def test_a_data_set_is_as_large_as_planned(tmp_path, store):
         **{"source": "image_folder", "path": str(tmp_path / "images"), "store": store, "resize": 12, "crop": 12},
         **{"mode": "RGB", "test_fraction": 0.5, "seed": 0},
     }
-    write_dataset(tmp_path / "dataset.h5", collect(settings), settings)
-    planned = dataset_bytes(settings, Outline(150, 150, [3, 12, 12], 1))
+    write_dataset(tmp_path / "dataset.h5", collected(settings))
+    planned = dataset_bytes(data_settings(settings), Outline(150, 150, [3, 12, 12], 1))
     assert 0.7 < planned / (tmp_path / "dataset.h5").stat().st_size < 1.1
 
 
@@ -120,17 +120,19 @@ def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(
     folder = {"source": "image_folder", "path": str(tmp_path / "trees"), "resize": None, "mode": "L"}
     grey = {**folder, "crop": 8, "test_fraction": 0.5, "seed": 0, "store": "images"}
     stored = tmp_path / "trees.h5"
-    write_dataset(stored, collect(grey), grey)
+    write_dataset(stored, collected(grey))
 
     def weights(dataset):
-        (first, *_), _ = layers_before_training(network, dataset, stored)
-        return first.units, dataset and outlines._known(stored, dataset)
+        (first, *_), _ = layers_before_training(network, data_settings(dataset), stored)
+        return first.units, dataset and outlines._known(stored, data_settings(dataset))
 
     assert weights(grey) == (4, ([1, 8, 8], 2))
     # In colour: vgg16 would be told that these images are grey.
     assert weights({**grey, "mode": "RGB"}) == (4, None)
     vgg = {"source": "torchvision", "model": "resnet18", "options": {}, "head": None, "seed": 0}
-    assert layers_before_training(vgg, {**grey, "mode": "RGB", "crop": 32}, stored)[0][0].layer == "conv1"
+    assert (
+        layers_before_training(vgg, data_settings({**grey, "mode": "RGB", "crop": 32}), stored)[0][0].layer == "conv1"
+    )
 
 
 def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
@@ -138,7 +140,7 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
     trees = {"source": "image_folder", "path": str(tmp_path / "trees"), "crop": 8, "mode": "L"}
 
     def outputs():
-        return layers_before_training(network, trees, tmp_path / "none.h5")[0][-1].units
+        return layers_before_training(network, data_settings(trees), tmp_path / "none.h5")[0][-1].units
 
     # The images are elsewhere: as many as are often met.
     assert outputs() == 10
@@ -154,7 +156,11 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
 def test_images_of_a_folder_that_holds_none_yet_are_planned_in_colour(tmp_path, there):
     if there:
         (tmp_path / "trees").mkdir()
-    assert outlines.cropped({"path": str(tmp_path / "trees"), "mode": "auto", "crop": 8}) == [3, 8, 8]
+    assert outlines.cropped(data_settings({"source": "image_folder", "path": str(tmp_path / "trees"), "crop": 8})) == [
+        3,
+        8,
+        8,
+    ]
 
 
 def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
@@ -165,11 +171,13 @@ def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
             Image.new("L", (9, 9)).save(tmp_path / "trees" / split / name / f"{number}.png")
     folder = {"source": "image_folder", "path": str(tmp_path / "trees"), "resize": None, "crop": 8, "mode": "auto"}
     settings = {**folder, "test_fraction": 0.5, "seed": 0, "store": "images", "background": "white", "links": "inside"}
-    assert outlines.cropped(settings) == [1, 8, 8]
-    assert layers_before_training(network, settings, tmp_path / "none.h5")[0][-1].units == 3
-    write_dataset(tmp_path / "trees.h5", collect(settings), settings)
+    assert outlines.cropped(data_settings(settings)) == [1, 8, 8]
+    assert layers_before_training(network, data_settings(settings), tmp_path / "none.h5")[0][-1].units == 3
+    write_dataset(tmp_path / "trees.h5", collected(settings))
     # The artifact leaves out what had no effect, and has the mode that was chosen.
-    assert outlines._known(tmp_path / "trees.h5", settings) == ([1, 8, 8], 3)
-    assert outlines._known(tmp_path / "trees.h5", {**settings, "mode": "RGB"}) is None
-    assert outlines._known(tmp_path / "trees.h5", {**settings, "crop": 7}) is None
-    assert outlines._known(tmp_path / "trees.h5", {**settings, "classes": ["oak", "ash", "beech"]}) is None
+    assert outlines._known(tmp_path / "trees.h5", data_settings(settings)) == ([1, 8, 8], 3)
+    assert outlines._known(tmp_path / "trees.h5", data_settings({**settings, "mode": "RGB"})) is None
+    assert outlines._known(tmp_path / "trees.h5", data_settings({**settings, "crop": 7})) is None
+    assert (
+        outlines._known(tmp_path / "trees.h5", data_settings({**settings, "classes": ["oak", "ash", "beech"]})) is None
+    )

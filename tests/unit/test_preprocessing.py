@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from real_images import FOLDER, ROOT
+from real_images import FOLDER, ROOT, collected
 from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
@@ -15,7 +15,6 @@ from torchvision.transforms.functional import pil_to_tensor
 from unitscope.data.datasets import open_dataset, write_dataset
 from unitscope.data.decoding import Decoder
 from unitscope.data.preprocessing import differences, of_timm, of_torchvision, transforms_of
-from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
 from unitscope.networks.building import build, normalized
 from unitscope.networks.weights import load_weights
@@ -103,7 +102,7 @@ def test_the_job_of_the_checkpoint_tells_the_differences(tmp_path, monkeypatch, 
     for number in range(4):
         Image.new("RGB", (70, 64), (number,) * 3).save(tmp_path / f"{number}.png")
     dataset = {**FOLDER, "path": str(tmp_path), "store": "images", "resize": 64, "crop": 64, "interpolation": "bicubic"}
-    write_dataset(tmp_path / "x.h5", collect(dataset), dataset)
+    write_dataset(tmp_path / "x.h5", collected(dataset))
     spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -129,7 +128,7 @@ def test_the_job_of_the_checkpoint_matches_the_names_of_a_file_with_those_of_the
         (tmp_path / "x" / name).mkdir(parents=True, exist_ok=True)
         Image.new("L", (6, 6), 20 * number).save(tmp_path / "x" / name / f"{number}.png")
     dataset = {**FOLDER, "path": str(tmp_path / "x"), "store": "images", "resize": None, "crop": None, "mode": "L"}
-    write_dataset(tmp_path / "x.h5", collect(dataset), dataset)
+    write_dataset(tmp_path / "x.h5", collected(dataset))
     spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

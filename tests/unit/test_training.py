@@ -16,19 +16,20 @@ import numpy as np
 import pytest
 import torch
 from networks_by_hand import quiet
-from real_images import FOLDER, ROOT, digits_file, shared, some_digits, write_images
+from real_images import FOLDER, ROOT, collected, digits_file, shared, some_digits, write_images
 from torch import nn
 
 from unitscope.data.datasets import Dataset, open_dataset, write_dataset
-from unitscope.data.raw_data import collect
 from unitscope.errors import UserError
 from unitscope.networks.architectures import Headed
 from unitscope.networks.building import accept_pixels, build
+from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.outputs import Outputs
 from unitscope.networks.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
 from unitscope.networks.weights import load_weights, read_state_dict
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime.devices import pixels
+from unitscope.settings import adapter, as_mapping
 from unitscope.storage.records import read_json, sha256_of
 from unitscope.storage.scratch import Scratch
 
@@ -227,7 +228,7 @@ def test_images_decoded_on_the_way_train_the_same_network(tmp_path):
     states = []
     for store in ("images", "index"):
         settings = {**FOLDER, "path": str(tmp_path / "tree"), "mode": "L", "store": store}
-        write_dataset(tmp_path / f"{store}.h5", collect(settings), settings)
+        write_dataset(tmp_path / f"{store}.h5", collected(settings))
         states.append(trained(tmp_path / f"{store}.h5"))
     assert states[0] == states[1]
 
@@ -304,7 +305,7 @@ def test_large_images_are_evaluated_fewer_at_a_time(tmp_path):
     images, labels = some_digits(3, 40)
     np.savez(tmp_path / "large.npz", images=images.repeat(10, 1).repeat(10, 2), labels=labels)
     settings = {"source": "arrays", "path": str(tmp_path / "large.npz"), "test_fraction": 0.25, "seed": 0}
-    write_dataset(tmp_path / "large.h5", collect(settings), settings)
+    write_dataset(tmp_path / "large.h5", collected(settings))
     module, sizes = quiet(nn.Sequential(nn.AdaptiveAvgPool2d(14), nn.Flatten(), nn.Linear(196, 3))), []
     module.register_forward_hook(lambda _, arguments, __: sizes.append(arguments[0].shape))
     with open_dataset(tmp_path / "large.h5") as dataset:
@@ -382,7 +383,7 @@ def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
                 own = sorted(m.name for m in members if m.name.startswith(f"{split}/{name}/"))[:count]
                 photographs.extractall(tmp_path / "tree", own, filter="data")
     settings = {**FOLDER, "path": str(tmp_path / "tree"), "resize": 128, "crop": 112, "store": "index"}
-    write_dataset(tmp_path / "x.h5", collect(settings), settings)
+    write_dataset(tmp_path / "x.h5", collected(settings))
     given = {
         "source": "torchvision",
         "model": "vgg16",
@@ -423,7 +424,9 @@ def test_the_script_trains_and_records(tmp_path, few_digits):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     record, (module, description) = read_json(tmp_path / "a/x.json"), load_checkpoint(tmp_path / "a/x.pt")
     assert record["checkpoint_sha256"] == sha256_of(tmp_path / "a/x.pt")
-    assert record["dataset_sha256"] == sha256_of(few_digits) and record["settings"] == NETWORK
+    assert record["dataset_sha256"] == sha256_of(few_digits) and record["settings"] == as_mapping(
+        NetworkJob, adapter(NetworkJob).validate_python(NETWORK)
+    )
     assert len(record["history"]) == 4
     with open_dataset(few_digits) as dataset:
         assert evaluate(module, dataset, "test", CPU) == record["test"]

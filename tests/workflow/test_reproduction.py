@@ -570,4 +570,4 @@ def test_the_papers_sizes_are_measured_at_its_sizes():
         built, small = whole.networks[full["network"]], sizes.networks[own["network"]]
         assert (built["model"], built["options"]) == (small["model"], small["options"])
         shapes = [one.datasets[each["dataset"]] for one, each in ((whole, built), (sizes, small))]
-        assert shapes[0].get("crop") == shapes[1].get("crop")
+        assert getattr(shapes[0], "crop", None) == getattr(shapes[1], "crop", None)

@@ -113,7 +113,7 @@ def test_configs_that_are_laid_over_one_another_are_read_as_snakemake_reads_them
     study = load_study(ROOT, *(ROOT / f"paper/{name}.yaml" for name in ("cpu", "bfloat16", "folders")))
     training = study.networks["shallow-cpu-seed3"]["training"]
     assert training["precision"] == "bfloat16" and training["crop"] == 4
-    assert study.datasets["cifar10"]["path"] == "data/sources/cifar10"
+    assert study.datasets["cifar10"].path == "data/sources/cifar10"
 
 
 def test_a_config_that_is_no_mapping_is_laid_over_nothing(tmp_path):

@@ -17,13 +17,15 @@ from unitscope.config.config_files import check_values
 from unitscope.config.config_files import merged as merged
 from unitscope.config.config_files import read as read
 from unitscope.config.messages import mistake, nearest
-from unitscope.config.models import Experiment, Network, Steps, StudyConfig, completed
+from unitscope.config.models import Experiment, Steps, StudyConfig, completed
 from unitscope.config.registry import ANALYSES
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.errors import UserError
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.maximization.images_settings import ImagesSettings
 from unitscope.maximization.recipe import Recipe
-from unitscope.settings import Units
+from unitscope.networks.network_settings import NetworkSettings
+from unitscope.settings import Units, adapter
 
 OBJECTIVES = ("am", "iam", "iam_z")
 """Methods that exist by name: each is the default recipe with the objective of that name."""
@@ -44,7 +46,7 @@ COMPARING_CLAIMS = ("C9", "C16", "C19")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 """What can stand in a path and in a command, as the schema says too."""
 
-LayersOf = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Sequence[str]]
+LayersOf = Callable[[Mapping[str, Any], DatasetSettings | None], Sequence[str]]
 
 STEPS = tuple(key for key in Steps.model_fields if key != "ascent")
 """Keys of an experiment that `defaults` may set for all."""
@@ -65,7 +67,7 @@ class Study:
     """
 
     device: str
-    datasets: dict[str, dict[str, Any]]
+    datasets: dict[str, DatasetSettings]
     networks: dict[str, dict[str, Any]]
     experiments: dict[str, dict[str, Any]]
     reproduction: dict[str, Any] | None
@@ -129,12 +131,13 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
         entry: _networks(entry, merged({"training": defaults.get("training", {})}, settings), name)
         for entry, settings in config["networks"].items()
     }
+    datasets = {entry: adapter(DatasetSettings).validate_python(value) for entry, value in whole["datasets"].items()}
     networks: dict[str, dict[str, Any]] = {}
     for entry, group in members.items():
         _add(networks, group, name, f"networks.{entry}")
     for network, settings in networks.items():
         if settings["dataset"] is not None:
-            _known(name, f"networks.{network}.dataset", settings["dataset"], whole["datasets"], "data sets")
+            _known(name, f"networks.{network}.dataset", settings["dataset"], datasets, "data sets")
     experiments: dict[str, dict[str, Any]] = {}
     entries: dict[str, list[str]] = {}
     for experiment, settings in config["experiments"].items():
@@ -144,7 +147,7 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
             suffix = network.removeprefix(settings["network"])
             complete = _experiment(settings | {"network": network}, defaults, f"{name}: experiments.{experiment}")
             if any(_is_pattern(layer) for layer in complete["layers"]) and layers_of is not None:
-                known = layers_of(networks[network], whole["datasets"].get(networks[network]["dataset"]))
+                known = layers_of(networks[network], datasets.get(networks[network]["dataset"]))
                 complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
             for section, usual in (("images", ImagesSettings().batch), ("ablation", AblationSettings().batch)):
                 where = f"{name}: experiments.{experiment}.{section}.batch"
@@ -168,7 +171,7 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
             f"{', '.join(experiments)}."
         )
     entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
-    study = Study(whole["device"], whole["datasets"], networks, experiments, whole["reproduction"], entry_of)
+    study = Study(whole["device"], datasets, networks, experiments, whole["reproduction"], entry_of)
     for entry in over_epochs(study):
         # Where the checkpoints are compared: results/{entry}.training.
         _add(dict(experiments), {f"{entry}.training": {}}, name, f"experiments.{entry}")
@@ -253,7 +256,7 @@ def by_name(name: str) -> tuple[list[str | int], str]:
 
 def _networks(entry: str, settings: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Return the networks that one entry stands for: one for each seed and each epoch that it lists."""
-    whole = completed(Network, settings)
+    whole = completed(NetworkSettings, settings)
     where = f"{name}: networks.{entry}"
     seeds, epochs = whole.pop("seeds", None), whole.pop("epochs", None)
     if whole["dataset"] is None and whole["input"] is None:

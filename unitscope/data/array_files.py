@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from unitscope.data.dataset_settings import ArraysSettings, split_names
 from unitscope.data.labels import SPLITS, USUAL_NAMES, check_names, composed, numbered, one_spelling, roles
 from unitscope.errors import UserError
 from unitscope.runtime.console import log
@@ -37,7 +38,7 @@ class Arrays:
     split: np.ndarray | None
 
 
-def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
+def read_arrays(path: Path, settings: ArraysSettings) -> Arrays:
     """Read a file of arrays.
 
     Names, in any case: `images` or `x`, `labels` or `y`, optionally `split` and `classes` (`class_names`,
@@ -46,7 +47,7 @@ def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
 
     Args:
         path: An .npz or .h5 file.
-        settings: `classes`, `split` and `channels`, where they are set.
+        settings: Of the data set.
 
     Raises:
         UserError: An array is missing, or has no meaning, or several.
@@ -63,7 +64,7 @@ def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
     images = _joined_images(path, {part["images"]: found[part["images"]] for part in parts.values()}, settings)
     labels = _joined(path, {part["labels"]: _flat(found[part["labels"]]) for part in parts.values()})
     where = f"{path}: {_named(part['labels'] for part in parts.values())}"
-    labels, classes = as_labels(labels, len(images), where, settings.get("classes"), found.get("classes"))
+    labels, classes = as_labels(labels, len(images), where, settings.classes, found.get("classes"))
     if "" in parts:
         split = _split(path, found.get("split"), len(images), settings)
         if split is not None and (split < 0).any():
@@ -79,7 +80,7 @@ def read_arrays(path: Path, settings: Mapping[str, Any]) -> Arrays:
 
 
 def _wanted(
-    path: Path, names: Mapping[str, Any], settings: Mapping[str, Any]
+    path: Path, names: Mapping[str, Any], settings: ArraysSettings
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """Return what to read, and the names of images and labels by split; "" where they are not apart.
 
@@ -107,7 +108,7 @@ def _wanted(
         _refuse_both(path, whole, apart, settings)
         _warn_of_unread(path, names, whole.values())
         return {name if kind in KINDS else kind: name for kind, name in whole.items()}, {"": whole}
-    chosen = roles(apart, settings.get("split"), path)
+    chosen = roles(apart, split_names(settings.split), path)
     if not chosen:
         raise UserError(
             f"{path} has {', '.join(names)}, which are not named as train and test. Name the splits: "
@@ -125,11 +126,11 @@ def _wanted(
 
 
 def _refuse_both(
-    path: Path, whole: Mapping[str, str], apart: Mapping[str, Mapping[str, str]], settings: Mapping[str, Any]
+    path: Path, whole: Mapping[str, str], apart: Mapping[str, Mapping[str, str]], settings: ArraysSettings
 ) -> None:
     """Refuse images of all splits beside those of one split: either may be the training images."""
     usual = {name for names in USUAL_NAMES.values() for name in names}
-    usual |= {str(name).lower() for name in (settings.get("split") or {}).values() if "split" not in whole}
+    usual |= {name.lower() for name in split_names(settings.split).values() if "split" not in whole}
     if both := [name for split, part in apart.items() if split in usual for name in part.values()]:
         raise UserError(
             f"{path} has {whole['images']} and {whole['labels']}, and also {_named(both)}. Name the splits alike, such "
@@ -288,9 +289,9 @@ def _joined(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         raise UserError(f"{path}: {_named(arrays)} cannot be joined ({error}). Give them one type.") from error
 
 
-def _joined_images(path: Path, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> np.ndarray:
+def _joined_images(path: Path, arrays: Mapping[str, np.ndarray], settings: ArraysSettings) -> np.ndarray:
     """Return the images of all splits, by the names of their arrays, as `as_images` does, each by its own range."""
-    channels = settings.get("channels")
+    channels = settings.channels
     images = {name: as_images(array, f"{path}: {name}", channels) for name, array in arrays.items()}
     white = {name: "1" if array.max() <= 1 else "255" for name, array in arrays.items() if array.dtype.kind == "f"}
     dark = {name: "black" if array.max() <= 1 else "not" for name, array in images.items()}
@@ -515,17 +516,17 @@ def _as_numbers(labels: np.ndarray, count: int, where: str) -> np.ndarray:
     return labels
 
 
-def _split(path: Path, split: np.ndarray | None, count: int, settings: Mapping[str, Any]) -> np.ndarray | None:
+def _split(path: Path, split: np.ndarray | None, count: int, settings: ArraysSettings) -> np.ndarray | None:
     """Return the array `split` as numbers (images,), -1 for images of other splits than train and test."""
     if split is None:
-        if settings.get("split"):
+        if split_names(settings.split):
             raise UserError(f"datasets.NAME.split names splits, but {path} has no array 'split'. Remove the setting.")
         return None
     if split.ndim == 2 and split.shape[1] == 1:
         split = split[:, 0]
     if split.shape == (count,) and split.dtype.kind in "SUO":
         names = one_spelling(_as_text(split, f"{path}: split").tolist())
-        chosen = roles(names, settings.get("split"), f"{path}: split")
+        chosen = roles(names, split_names(settings.split), f"{path}: split")
         if set(names) == {chosen.get("train")}:
             # Split here, as a folder train alone.
             return None

@@ -44,10 +44,10 @@ class Collection:
         split: (images,) uint8, 0 train and 1 test.
         classes: Names of the classes.
         images: A function from row numbers (n,) to images (n, height, width, channels) uint8.
+        settings: Returns the settings as they were applied, once all images have been read.
         index: Reads every image once and returns arrays (images,) to stand in the artifact instead of the pixels; None
             where the pixels are stored.
         attributes: What reading an index needs to know.
-        settings: Returns the settings as they were applied, once all images have been read.
         warn: Says what reading the images has told; called once all have been read.
     """
 
@@ -55,30 +55,30 @@ class Collection:
     split: np.ndarray
     classes: list[str]
     images: Callable[[np.ndarray], np.ndarray]
+    settings: Callable[[], Mapping[str, Any]]
     index: Callable[[], dict[str, np.ndarray]] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     warn: Callable[[], None] = lambda: None
 
 
 # --- the artifact ----------------------------------------------------------------------------------------------------
 
 
-def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) -> None:
+def write_dataset(path: Path, found: Collection) -> None:
     """Write a data set: the training split, then the test split; pixels a block at a time, or the index of a folder.
 
     Its attribute `settings` holds the settings as they were applied: without those that no image was subject to.
     """
     order = np.argsort(found.split, kind="stable")
     count = len(order)
-    applied = found.settings(settings)
+    applied = found.settings()
     with create_hdf5(path, {"settings": applied, **found.attributes}) as out:
         out.attrs["classes"] = np.array(found.classes, dtype=h5py.string_dtype())
         out["labels"], out["split"] = found.labels[order], found.split[order]
         if found.index is not None:
             for name, array in found.index().items():
                 out[name] = array[order]
-            _finish(out, found, settings, applied)
+            _finish(out, found, applied)
             return
         with progress(count, "data set", "images") as advance:
             for first in range(0, count, ROWS):
@@ -90,12 +90,12 @@ def write_dataset(path: Path, found: Collection, settings: Mapping[str, Any]) ->
                 images[first : first + len(block)] = block
                 out.check()
                 advance(len(block))
-        _finish(out, found, settings, applied)
+        _finish(out, found, applied)
 
 
-def _finish(out: h5py.File, found: Collection, settings: Mapping[str, Any], applied: Mapping[str, Any]) -> None:
+def _finish(out: h5py.File, found: Collection, applied: Mapping[str, Any]) -> None:
     """Rewrite the settings where reading the images has told more, and warn of what it has told."""
-    if (after := found.settings(settings)) != applied:
+    if (after := found.settings()) != applied:
         out.attrs["settings"] = canonical_json(after)
     found.warn()
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from unitscope.data.dataset_settings import DatasetSettings, ImageFolderSettings, split_names
 from unitscope.data.decoding import IMAGE_SUFFIXES, leads_nowhere, leads_out
 from unitscope.data.labels import SPLITS, are_splits, composed, numbered, one_spelling, ordered, roles, split_by_name
 from unitscope.errors import UserError, printable
@@ -62,25 +62,25 @@ class _Table:
     has_split: bool
 
 
-def listed(root: Path, settings: Mapping[str, Any]) -> Listing:
+def listed(root: Path, settings: ImageFolderSettings) -> Listing:
     """Return the images of a folder with their labels and splits, in the order of classes and names.
 
     Args:
         root: The folder.
-        settings: `classes`, `split`, `labels` and `links`, where they are set.
+        settings: Of the data set.
 
     Raises:
         UserError: Something is missing, or has several meanings; the message names it.
     """
-    chosen = settings.get("classes")
+    chosen = settings.classes
     _warn_of_hidden(root, "", settings)
     parts = split_folders(root, settings) or {"": ""}
     for place in filter(None, parts.values()):
         _warn_of_hidden(root, place, settings)
     others = [] if "" in parts else [name for name in _names(root) if name not in parts.values()]
-    trees = {place: _walked(root, place, settings.get("links", "inside")) for place in parts.values()}
+    trees = {place: _walked(root, place, settings.links) for place in parts.values()}
     table = None
-    if settings.get("labels") or any(_beside(place, tree) for place, tree in trees.items()):
+    if settings.labels or any(_beside(place, tree) for place, tree in trees.items()):
         folders = [name for name in others if (root / name).is_dir()]
         unread = [name for folder in folders for name in _walked(root, folder, "anywhere").images]
         table = _table(root, settings, [*(name for tree in trees.values() for name in tree.images), *unread])
@@ -124,26 +124,26 @@ def listed(root: Path, settings: Mapping[str, Any]) -> Listing:
     return Listing(files, labels, classes, split_numbers, real)
 
 
-def split_folders(root: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+def split_folders(root: Path, settings: ImageFolderSettings) -> dict[str, str]:
     """Return the names of the folders of the splits below a folder, by "train" and "test"; empty if it has none.
 
     Raises:
         UserError: As in `labels.roles`.
     """
     folders = [name for name in _names(root) if (root / name).is_dir()]
-    chosen = settings.get("split")
+    chosen = split_names(settings.split)
     if chosen and label_files(settings):
-        values = {str(name).lower() for name in chosen.values()}
+        values = {name.lower() for name in chosen.values()}
         if not values & {name.lower() for name in folders}:
             # Of the column.
             return {}
     return roles(folders, chosen, root)
 
 
-def class_count(root: Path, settings: Mapping[str, Any]) -> int:
+def class_count(root: Path, settings: ImageFolderSettings) -> int:
     """Return how many classes a folder of images has, without a look at its images; 0 where it is not known."""
-    if settings.get("classes"):
-        return len(settings["classes"])
+    if settings.classes:
+        return len(settings.classes)
     if not root.is_dir() or not _names(root):
         return 0
     if label_files(settings):
@@ -152,13 +152,13 @@ def class_count(root: Path, settings: Mapping[str, Any]) -> int:
     return sum((train / name).is_dir() for name in _names(train))
 
 
-def label_files(settings: Mapping[str, Any]) -> list[Path]:
+def label_files(settings: DatasetSettings) -> list[Path]:
     """Return the CSV files from which the labels of a folder of images are read, if there are any."""
-    if settings.get("source") != "image_folder":
+    if not isinstance(settings, ImageFolderSettings):
         return []
-    root = Path(settings["path"])
-    if settings.get("labels"):
-        return [root / settings["labels"]]
+    root = Path(settings.path)
+    if settings.labels:
+        return [root / settings.labels]
     names = sorted(os.listdir(root), key=lambda name: (name != LABELS, name)) if root.is_dir() else []
     return [root / name for name in names if name.lower() == LABELS and (root / name).is_file()][:1]
 
@@ -327,7 +327,7 @@ def _refuse_unread_labels(
         )
 
 
-def _warn_of_hidden(root: Path, place: str, settings: Mapping[str, Any]) -> None:
+def _warn_of_hidden(root: Path, place: str, settings: ImageFolderSettings) -> None:
     """Name hidden folders with images where the folders of splits or classes lie: they may be meant as some."""
     names = os.listdir(root / place)
     hidden = sorted(name for name in names if name.startswith(".") and _holds_images(root / place / name, settings))
@@ -342,9 +342,9 @@ def _warn_of_hidden(root: Path, place: str, settings: Mapping[str, Any]) -> None
         )
 
 
-def _holds_images(folder: Path, settings: Mapping[str, Any]) -> bool:
+def _holds_images(folder: Path, settings: ImageFolderSettings) -> bool:
     """Return whether what is not hidden below a folder holds an image; a folder that cannot be read holds none."""
-    if not folder.is_dir() or (folder.is_symlink() and settings.get("links", "inside") != "anywhere"):
+    if not folder.is_dir() or (folder.is_symlink() and settings.links != "anywhere"):
         return False
     try:
         return any(_is_image_name(name) for name, _ in entries_below(str(folder)))
@@ -373,7 +373,7 @@ def _warn_of_skipped(root: Path, skipped: Sequence[str]) -> None:
 # --- labels in a CSV file --------------------------------------------------------------------------------------------
 
 
-def _table(root: Path, settings: Mapping[str, Any], images: Sequence[str]) -> _Table | None:
+def _table(root: Path, settings: ImageFolderSettings, images: Sequence[str]) -> _Table | None:
     """Return the labels in a CSV file by the images' paths below the root; None if there is no such file.
 
     A row may name a file by the end of its path, as long as no other image ends so; blanks around a name and
@@ -467,9 +467,9 @@ def _rows(text: str, delimiter: str) -> tuple[list[str], list[tuple[int, list[st
     return header, rows
 
 
-def _is_by_table(place: str, tree: _Found, table: _Table, settings: Mapping[str, Any]) -> bool:
+def _is_by_table(place: str, tree: _Found, table: _Table, settings: ImageFolderSettings) -> bool:
     """Return whether a part takes its labels from the file: it names some, or the images are in no class folder."""
-    named = bool(settings.get("labels")) and any(name in table.rows for name in tree.images)
+    named = bool(settings.labels) and any(name in table.rows for name in tree.images)
     return named or bool(_beside(place, tree))
 
 
@@ -488,14 +488,14 @@ def _split_by_column(
     names: list[str | None],
     split: np.ndarray | None,
     table: _Table,
-    settings: Mapping[str, Any],
+    settings: ImageFolderSettings,
 ) -> tuple[list[str], list[str | None], np.ndarray | None]:
     """Return the images that the column puts into one of both splits, their class names and splits."""
     column = one_spelling([table.rows[name][2] if name in table.rows else "" for name in files])
     values = set(column) - {""}
     if not values:
         return files, names, split
-    chosen = roles(values, settings.get("split"), f"{table.path}, column split,")
+    chosen = roles(values, split_names(settings.split), f"{table.path}, column split,")
     if set(column) == {chosen.get("train")} and "test" not in chosen:
         # Split here, as a folder train alone.
         return files, names, split

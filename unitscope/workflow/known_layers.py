@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.outlines import outline_with_data, outline_without_data
 from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
@@ -42,7 +43,7 @@ class Layers:
 
 
 def known_layers(
-    root: Path, network: Mapping[str, Any], dataset: Mapping[str, Any] | None, with_data: bool = True
+    root: Path, network: Mapping[str, Any], dataset: DatasetSettings | None, with_data: bool = True
 ) -> Layers | None:
     """Return the layers that a network of the config will have.
 

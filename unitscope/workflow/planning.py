@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.outlines import Outline, outline_with_data, outline_without_data
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
@@ -37,7 +38,7 @@ SOME_CLASSES = 10
 
 
 def layers_before_training(
-    network: Mapping[str, Any], dataset: Mapping[str, Any] | None, stored: Path
+    network: Mapping[str, Any], dataset: DatasetSettings | None, stored: Path
 ) -> tuple[list[Tap], nn.Module]:
     """Return the layers that a network of the config will have, from its architecture alone, and the network.
 

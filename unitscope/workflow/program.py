@@ -18,13 +18,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from unitscope.errors import UserError
 from unitscope.new_files import appended_file
 from unitscope.runtime.console import log, peak_memory
+from unitscope.settings import adapter
 from unitscope.workflow.provenance import RunningCode
 
 PEAK_MEMORY = "peak memory"
@@ -75,21 +76,33 @@ def study_parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
-def add_settings(parser: argparse.ArgumentParser, section: type[Any], name: str = "settings") -> None:
-    """Add an option that takes a section of settings as JSON: checked, with defaults for what is left out."""
-    fields = dataclasses.fields(section)
-    needed = [field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING]
-    text = f"JSON with the keys {', '.join(field.name for field in fields)}"
-    words = {"required": True} if needed else {"default": section()}
-    parser.add_argument(f"--{name}", type=_reader_of(section), help=text, **words)
+def add_settings(parser: argparse.ArgumentParser, section: Any, name: str = "settings") -> None:
+    """Add an option that takes a section of settings as JSON: validated, with defaults for missing keys.
+
+    Args:
+        parser: The command line.
+        section: The section's class, or a union of classes.
+        name: Name of the option.
+    """
+    try:
+        default = {"default": adapter(section).validate_python({})}
+    except ValidationError:
+        default = {"required": True}
+    parser.add_argument(f"--{name}", type=_reader_of(section), help=f"JSON with the keys {_keys(section)}", **default)
 
 
-def _reader_of(section: type[Any]) -> Callable[[str], Any]:
-    checks: TypeAdapter[Any] = TypeAdapter(section)
+def _keys(section: Any) -> str:
+    """Return the keys of a section; of a union, those of each of its classes."""
+    if dataclasses.is_dataclass(section):
+        return ", ".join(field.name for field in dataclasses.fields(section))
+    union, *_ = get_args(section)
+    return "; or ".join(map(_keys, get_args(union)))
 
+
+def _reader_of(section: Any) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
-            return checks.validate_json(text)
+            return adapter(section).validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))

@@ -7,6 +7,7 @@ from typing import Any
 
 from unitscope.config.config_files import ConfigError, read_all
 from unitscope.config.resolve import Study, resolve
+from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.errors import UserError
 from unitscope.workflow.known_layers import known_layers, refuse_wrong_targets
 
@@ -57,7 +58,7 @@ def complete(
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
 
-    def layers_of(settings: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> Sequence[str]:
+    def layers_of(settings: Mapping[str, Any], dataset: DatasetSettings | None) -> Sequence[str]:
         found = known_layers(root, settings, dataset)
         assert found is not None
         return list(found.units)
