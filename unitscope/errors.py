@@ -5,6 +5,7 @@ fault of the program. Turning either into an exit code is the work of `unitscope
 """
 
 import unicodedata
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -16,3 +17,9 @@ def printable(name: object) -> str:
     return "".join(
         each.encode("unicode_escape").decode() if unicodedata.category(each) == "Cc" else each for each in str(name)
     )
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of several names for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
