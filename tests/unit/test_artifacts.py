@@ -7,7 +7,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from projects import ROOT, undocumented
+from projects import ROOT
 
 from unitscope.errors import UserError
 from unitscope.storage.atomic_writes import replacing
@@ -303,7 +303,3 @@ def test_columns_of_tables(finished):
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),
     ]
-
-
-def test_tables_are_as_the_readme_says(finished):
-    assert undocumented(finished.folder / "results") == set()

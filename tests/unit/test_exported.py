@@ -19,13 +19,16 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from unitscope.errors import UserError
+from unitscope.networks.aten import FUNCTIONS
 from unitscope.networks.building import accept_pixels, build, freeze, normalized
 from unitscope.networks.checkpoints import save_checkpoint
-from unitscope.networks.exported import FUNCTIONS, read_exported
-from unitscope.networks.forms import Form, choose, close
+from unitscope.networks.closeness import close
+from unitscope.networks.exported import read_exported
+from unitscope.networks.forms import Form, choose
 from unitscope.probing import hooks, nonlinearities
 from unitscope.probing.faithful import check_repeats, faithful
-from unitscope.probing.layers import held, prefix, say_unrecognized, split, taps
+from unitscope.probing.following import say_unrecognized
+from unitscope.probing.layers import held, prefix, split, taps
 from unitscope.probing.opening import load_checkpoint
 
 SIZE = (3, 8, 8)

@@ -18,7 +18,9 @@ from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.networks.building import accept_pixels, freeze, normalized
-from unitscope.networks.forms import arrange, close, form_of, same_logits
+from unitscope.networks.closeness import close, same_logits
+from unitscope.networks.forms import form_of
+from unitscope.networks.layouts import arrange
 from unitscope.probing import faithful as checking
 from unitscope.probing import hooks, layers
 from unitscope.probing.activations import activations

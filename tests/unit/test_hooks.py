@@ -14,7 +14,7 @@ from unitscope.maximization.passes import share_of_multiplications
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.probing import hooks, layers
-from unitscope.probing.tracing import TRANSPARENT
+from unitscope.probing.following import TRANSPARENT
 
 NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Discarding: 8, Varied: 8, Tokens: 8}
 LAYERS = [

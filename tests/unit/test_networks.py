@@ -31,7 +31,7 @@ from unitscope.networks.building import (
     undone,
 )
 from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
-from unitscope.networks.forms import arrange
+from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import network_of, outputs_of
 from unitscope.networks.sources import torchvision_weights
 from unitscope.networks.state_dicts import aligned, output_names

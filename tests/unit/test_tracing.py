@@ -10,7 +10,8 @@ from networks_by_hand import Residual, quiet
 from torch import nn
 
 from unitscope.networks.building import accept_pixels
-from unitscope.networks.forms import close, form_of
+from unitscope.networks.closeness import close
+from unitscope.networks.forms import form_of
 from unitscope.probing import layers
 from unitscope.probing.faithful import faithful
 from unitscope.probing.tracing import trace

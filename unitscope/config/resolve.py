@@ -16,15 +16,15 @@ from pydantic import ValidationError
 from unitscope.config.config_files import check_values
 from unitscope.config.config_files import merged as merged
 from unitscope.config.config_files import read as read
-from unitscope.config.messages import mistake, nearest
+from unitscope.config.messages import mistake
 from unitscope.config.models import Experiment, Steps, StudyConfig, completed
 from unitscope.config.registry import ANALYSES
 from unitscope.data.dataset_settings import DatasetSettings
-from unitscope.errors import UserError
+from unitscope.errors import UserError, nearest
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.maximization.images_settings import ImagesSettings
 from unitscope.maximization.recipe import Recipe
-from unitscope.networks.network_settings import NetworkSettings
+from unitscope.networks.network_settings import BUILT_IN, NetworkSettings
 from unitscope.settings import Units, adapter
 
 OBJECTIVES = ("am", "iam", "iam_z")
@@ -281,6 +281,11 @@ def _networks(entry: str, settings: Mapping[str, Any], name: str) -> dict[str, d
             raise UserError(
                 f"{where}.weights are {source}'s, but its source is {whole['source']!r}. Set source: {source}."
             )
+    if whole["source"] == "built_in" and whole["model"] not in BUILT_IN:
+        raise UserError(
+            f"{where}.model is {whole['model']!r}, which is not built in.{nearest(whole['model'], BUILT_IN)} Allowed "
+            f"are {', '.join(BUILT_IN)}. For a model of torchvision or timm, set source: torchvision or source: timm."
+        )
     if (whole["weights"] or {}).get("file") and whole["normalization"] is None:
         raise UserError(
             f"{where} has weights from a file, which does not tell the normalization that they were trained with. Give "

@@ -16,9 +16,9 @@ from torch import Tensor, fx, nn
 
 from unitscope.errors import UserError
 from unitscope.maximization.recipe import Recipe
+from unitscope.probing.following import NORMS, TRANSPARENT
 from unitscope.probing.layers import POOLINGS, Site, copied, flattens_units, kind_of, site_of, traced_of
 from unitscope.probing.nonlinearities import is_rectifier
-from unitscope.probing.tracing import NORMS, TRANSPARENT
 
 FLATTENINGS: tuple[Any, ...] = (nn.Flatten, torch.flatten, "flatten")
 MEANS: tuple[Any, ...] = (torch.mean, "mean")

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, fx, nn
 
-from unitscope.probing.tracing import is_plain
+from unitscope.probing.additions import is_plain
 
 FEWEST_FILTERS = {torch.float32: 256 * 256, torch.bfloat16: 256 * 512}
 """Pairs of channels, in and out, below which it costs more than it saves, by precision."""

@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from unitscope.data.preprocessing import mode_to_set
 from unitscope.errors import UserError
 from unitscope.networks.architectures import Headed
-from unitscope.networks.forms import arrange
+from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import Outputs, candidates, find_outputs
 from unitscope.networks.sources import make, options_of

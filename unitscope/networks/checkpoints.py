@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from unitscope.errors import UserError
 from unitscope.networks.building import accept_pixels, build, freeze
-from unitscope.networks.forms import arrange, close, in_layout
+from unitscope.networks.closeness import close
+from unitscope.networks.layouts import arrange, in_layout
 from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import outputs_from
 from unitscope.networks.state_dicts import checked_state, is_state_dict, with_versions

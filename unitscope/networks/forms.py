@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from unitscope.errors import UserError
+from unitscope.networks.layouts import in_layout
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,6 @@ class Form:
 
 
 _FORMS: WeakKeyDictionary[nn.Module, Form] = WeakKeyDictionary()
-CLOSE = 1e-4
-"""Largest difference between two forms of one network, as a share of the largest value."""
-EXTREME = 5e3
-"""A logit beyond this, and by far the largest, comes from a mask; the least that is in use is -1e4."""
 
 
 def form_of(module: nn.Module) -> Form:
@@ -75,52 +72,6 @@ def like(module: nn.Module, other: nn.Module) -> nn.Module:
     if other in _FORMS:
         choose(module, replace(_FORMS[other], images=None, logits=None))
     return module
-
-
-def in_layout(tensor: Tensor, layout: torch.memory_format) -> Tensor:
-    """Return a tensor (..., ..., ..., ...) in a layout of memory.
-
-    `contiguous` leaves a tensor of one channel as it is, whose memory is the same in both layouts, though operations
-    go by its strides.
-    """
-    return tensor.to(memory_format=layout)
-
-
-def arrange(module: nn.Module, layout: torch.memory_format) -> nn.Module:
-    """Bring a network's weights into a layout of memory, in place, and return it."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        # The layouts differ for four axes alone; others, such as those of a 3-D convolution, cannot be channels last.
-        if tensor.dim() == 4:
-            tensor.data = in_layout(tensor.data, layout)
-    return module
-
-
-def close(one: Tensor, other: Tensor) -> bool:
-    """Return whether two results are the same up to rounding, NaN and infinity being equal to themselves."""
-    if one.shape != other.shape:
-        return False
-    one, other = (
-        (torch.view_as_real(value.detach()) if value.is_complex() else value.detach()).float() for value in (one, other)
-    )
-    finite = one[torch.isfinite(one)].abs()
-    bound = CLOSE * float(finite.max()) if len(finite) else 0.0
-    return bool(torch.isclose(one, other, rtol=0.0, atol=bound, equal_nan=True).all())
-
-
-def same_logits(one: Tensor, other: Tensor) -> bool:
-    """Return whether logits (images, classes) are the same up to rounding.
-
-    Classes that are masked by a large number, such as -1e9, are compared by themselves: as a share of it, every
-    difference of the others is small.
-    """
-    if one.shape != other.shape or one.dim() != 2:
-        return close(one, other)
-    sizes = one.detach().float().abs()
-    extreme = (sizes > EXTREME).all(0)
-    if not extreme.any() or extreme.all():
-        return close(one, other)
-    masked = extreme & (sizes.amax(0) > 100 * sizes[:, ~extreme].amax())
-    return close(one[:, masked], other[:, masked]) and close(one[:, ~masked], other[:, ~masked])
 
 
 def with_arranged_images(traced: fx.GraphModule, layout: torch.memory_format) -> fx.GraphModule:

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from unitscope.data.datasets import Dataset, ahead
 from unitscope.errors import UserError
-from unitscope.networks.forms import arrange, form_of
+from unitscope.networks.forms import form_of
+from unitscope.networks.layouts import arrange
 from unitscope.randomness import generator
 from unitscope.runtime.console import log, progress
 from unitscope.runtime.devices import autocast, pixels

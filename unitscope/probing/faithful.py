@@ -18,7 +18,9 @@ from torch import Tensor, fx, nn
 
 from unitscope.errors import UserError
 from unitscope.networks.checkpoints import example_images
-from unitscope.networks.forms import Form, arrange, choose, close, form_of, in_layout, is_chosen, same_logits
+from unitscope.networks.closeness import close, same_logits
+from unitscope.networks.forms import Form, choose, form_of, is_chosen
+from unitscope.networks.layouts import arrange, in_layout
 from unitscope.networks.normalization import network_of, refuse_scripts
 from unitscope.networks.outputs import are_probabilities, is_transformed, tensors_in
 from unitscope.probing.hooks import LAYERS, call_name, with_changing_plans

@@ -24,23 +24,21 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import BackwardHook, RemovableHandle
 
 from unitscope.errors import UserError
+from unitscope.networks.dependence import METADATA, reachable
 from unitscope.networks.forms import form_of
 from unitscope.networks.normalization import network_of
 from unitscope.networks.outputs import is_transformed, tensors_in
+from unitscope.probing.following import NORMS, passes_on, say_unrecognized, tap_and_activation, unrecognized
+from unitscope.probing.in_place import out_of_place
 from unitscope.probing.layers import (
     Split,
     Tap,
     Tapped,
     hold,
-    passes_on,
     read_out,
-    say_unrecognized,
-    tap_and_activation,
     unit_axis,
-    unrecognized,
 )
 from unitscope.probing.nonlinearities import elementwise, is_positive
-from unitscope.probing.tracing import METADATA, NORMS, out_of_place
 
 LAYERS = (nn.Conv2d, nn.Linear)
 
@@ -237,25 +235,14 @@ def _surveyed(module: nn.Module, images: Tensor) -> dict[str, _Plan]:
     with torch.inference_mode(False), torch.no_grad():
         # A copy: the network may change its input in place.
         given = form_of(module).arranged(images.detach()).clone()
-        of_images = {survey.source(given)}
+        images_read = [survey.source(given)]
         with _watched(module, survey):
             output = module(given)
-    leading: set[_Operation] = set()
-    waiting = [survey.source(tensor) for tensor in _tensors_of(output)]
-    ends = [_Operation(sources=[made]) for made in waiting]
+    ends = [_Operation(sources=[survey.source(tensor)]) for tensor in _tensors_of(output)]
     for end in ends:
         end.sources[0].readers.append(end)
-    waiting += ends
-    while waiting:
-        made = waiting.pop()
-        if made not in leading:
-            leading.add(made)
-            waiting += made.sources
-    waiting = list(of_images)
-    while waiting:
-        following = set(waiting.pop().readers) - of_images
-        of_images |= following
-        waiting += following
+    leading = reachable(ends, lambda made: made.sources)
+    of_images = reachable(images_read, lambda made: made.readers)
     return {name: _plan(made, leading, of_images) for name, made in survey.layers.items()}
 
 

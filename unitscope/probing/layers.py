@@ -10,7 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -23,19 +23,15 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unitscope.errors import UserError
-from unitscope.networks.forms import (
-    Form,
-    arrange,
-    close,
-    form_of,
-    like,
-    refuse_layers,
-    same_logits,
-    with_arranged_images,
-)
+from unitscope.networks.closeness import close, same_logits
+from unitscope.networks.dependence import depending_on_images, reachable, reads_values
+from unitscope.networks.forms import Form, form_of, like, refuse_layers, with_arranged_images
+from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import network_of
-from unitscope.probing.nonlinearities import elementwise, is_positive, is_rectifier, keeps_values
-from unitscope.probing.tracing import METADATA, NORMS, TRANSPARENT, is_plain, is_unhooked, keeps_no_output, trace
+from unitscope.probing.additions import is_plain, is_unhooked, keeps_no_output
+from unitscope.probing.following import NORMS, passes_on, say_unrecognized, tap_and_activation, unrecognized
+from unitscope.probing.nonlinearities import elementwise, is_positive, is_rectifier
+from unitscope.probing.tracing import trace
 from unitscope.runtime.console import log
 
 POOLINGS: tuple[Any, ...] = (
@@ -455,7 +451,7 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
 
     def readers_behind(layer: fx.Node, value: fx.Node) -> list[fx.Node]:
         # Of a layer that does not lead to the output, as that of another head, all readers count.
-        return [user for user in value.users if (user in leading or layer not in leading) and _reads_values(user)]
+        return [user for user in value.users if (user in leading or layer not in leading) and reads_values(user)]
 
     def positive(node: fx.Node) -> bool | None:
         return is_positive(kind_of(node, modules), _arguments_of(node, modules))
@@ -466,10 +462,7 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
     def operands(node: fx.Node) -> set[fx.Node]:
         return of_images.intersection(node.all_input_nodes)
 
-    of_images: set[fx.Node] = set()
-    for node in traced.graph.nodes:
-        if node.op == "placeholder" or (_reads_values(node) and of_images.intersection(node.all_input_nodes)):
-            of_images.add(node)
+    of_images = depending_on_images(node for node in traced.graph.nodes if node.op == "placeholder")
     for node in traced.graph.nodes:
         target = modules.get(node.target) if node.op == "call_module" else None
         if not isinstance(target, nn.Conv2d | nn.Linear):
@@ -489,108 +482,6 @@ def _sites(traced: fx.GraphModule) -> dict[str, Site]:
         others = () if activation else unrecognized(tap, readers, operands, operation)
         sites[name] = Site(node, kind, tap, activation or tap, signed, others)
     return sites
-
-
-def tap_and_activation(
-    layer: Value,
-    readers: Callable[[Value], list[Value]],
-    passes: Callable[[Value], bool],
-    norms: Callable[[Value], bool],
-    bends: Callable[[Value], bool],
-) -> tuple[Value, Value | None]:
-    """Return where a layer is tapped, and the nonlinearity that directly follows; None where none does.
-
-    The one rule for every way to read a network. An operation follows directly if it alone reads the values, through
-    what passes its input on: of `x * sigmoid(x)` and `x + relu(x)` the activation is x. What reads only the shape, and
-    what does not lead to the network's output, does not count.
-
-    Args:
-        layer: What the layer's module gives.
-        readers: Gives the operations that read a value and lead to the output, each standing for what it gives.
-        passes: Tells an operation that passes its input on in eval mode.
-        norms: Tells a batch norm.
-        bends: Tells a nonlinearity.
-    """
-
-    def follow(value: Value, wanted: Callable[[Value], bool]) -> Value | None:
-        while len(following := readers(value)) == 1:
-            (value,) = following
-            if wanted(value):
-                return value
-            if not passes(value):
-                return None
-        return None
-
-    tap = follow(layer, norms) or layer
-    return tap, follow(tap, bends)
-
-
-def unrecognized(
-    tap: Value,
-    readers: Callable[[Value], list[Value]],
-    operands: Callable[[Value], Iterable[Value]],
-    operation: Callable[[Value], str | None],
-) -> tuple[str, ...]:
-    """Return the names of the element-wise operations of a layer alone that follow its tap, where none is recognized.
-
-    They stand between the tap and the one value that everything else reads, as in `where(x > 0, x, 0)` or in an affine
-    function with constants. None where something else reads the tap or a value between.
-
-    Args:
-        tap: Where the layer is tapped.
-        readers: As `tap_and_activation` takes it.
-        operands: Gives the operations whose results an operation reads and which depend on the images.
-        operation: As `nonlinearities.elementwise`.
-    """
-    region, grown = {tap: ""}, True
-    while grown:
-        following = [reader for value in region for reader in readers(value) if reader not in region]
-        of_layer = [each for each in following if all(operand in region for operand in operands(each))]
-        named = {each: name for each in of_layer if (name := operation(each)) is not None}
-        region |= named
-        grown = bool(named)
-    ends = [value for value in region if any(reader not in region for reader in readers(value))]
-    names = tuple(dict.fromkeys(name for name in region.values() if name))
-    return names if len(ends) == 1 and ends != [tap] else ()
-
-
-@cache
-def say_unrecognized(network: str, found: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
-    """Say once at which layers of a network the activation is taken before operations that `unrecognized` gives."""
-    layers_of: dict[tuple[str, ...], list[str]] = {}
-    for layer, operations in found:
-        if operations:
-            layers_of.setdefault(operations, []).append(layer)
-    for operations, names in layers_of.items():
-        more = f" and {len(names) - 3} more layers" if len(names) > 3 else ""
-        log.warning(
-            "%s: the activation of %s%s is taken before %s: no single nonlinearity that unitscope recognizes directly "
-            "follows (docs/networks.md).",
-            network,
-            ", ".join(names[:3]),
-            more,
-            ", ".join(operations),
-        )
-
-
-def passes_on(operation: Any, arguments: Callable[[int, str], Any]) -> bool:
-    """Return whether an operation gives its input in eval mode, copied or as other floating-point numbers.
-
-    A function that drops values may be switched on there.
-
-    Args:
-        operation: As `nonlinearities.is_positive` takes it.
-        arguments: Likewise.
-    """
-    if operation in TRANSPARENT:
-        return isinstance(operation, type) or arguments(2, "training") is False
-    return keeps_values(operation, arguments)
-
-
-def _reads_values(node: fx.Node) -> bool:
-    """Return whether a node reads more of a tensor than what it is like."""
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    return (node.args[1] if name == "getattr" else name) not in METADATA
 
 
 def _arguments_of(node: fx.Node, modules: dict[str, Any]) -> Callable[[int, str], Any]:
@@ -703,26 +594,15 @@ def _add_readout(graph: fx.Graph, node: fx.Node, kind: str, readout: str) -> fx.
 
 
 def _descendants(start: fx.Node) -> set[fx.Node]:
-    found: set[fx.Node] = set()
-    waiting = list(start.users)
-    while waiting:
-        node = waiting.pop()
-        if node.op != "output" and node not in found:
-            found.add(node)
-            waiting.extend(node.users)
-    return found
+    return reachable([start], lambda node: (user for user in node.users if user.op != "output")) - {start}
 
 
 def _ancestors(ends: Iterable[fx.Node], inputs: Sequence[fx.Node]) -> set[fx.Node]:
     """Return what has to be computed, from the inputs on, to have the ends."""
-    found: set[fx.Node] = set()
-    waiting = list(ends)
-    while waiting:
-        node = waiting.pop()
-        if node not in found and node not in inputs:
-            found.add(node)
-            waiting.extend(node.all_input_nodes)
-    return found
+    return reachable(
+        (end for end in ends if end not in inputs),
+        lambda node: (operand for operand in node.all_input_nodes if operand not in inputs),
+    )
 
 
 def _cut(traced: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Any) -> fx.GraphModule:

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from unitscope.data.summaries import LEAST_POSITIVE
+from unitscope.probing.following import NORMS
 from unitscope.probing.layers import site_of
-from unitscope.probing.tracing import NORMS, trace
+from unitscope.probing.tracing import trace
 from unitscope.randomness import generator
 
 FOLDS = 5
