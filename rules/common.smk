@@ -41,8 +41,8 @@ from unitscope.config.registry import (
 )
 from unitscope.config.resolve import one_training, over_epochs, recipe_of, with_batch
 from unitscope.data.dataset_settings import DatasetSettings
-from unitscope.data.decoding import IMAGE_SUFFIXES
-from unitscope.data.folders import label_files
+from unitscope.data.image_files import IMAGE_SUFFIXES
+from unitscope.data.label_table import label_files
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
 from unitscope.runtime.console import processors

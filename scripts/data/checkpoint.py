@@ -19,18 +19,10 @@ from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.normalization import OnPixels, outputs_of
 from unitscope.networks.outputs import named_outputs
 from unitscope.networks.sources import options_of, timm_weights, torchvision_weights
+from unitscope.networks.state_dicts import aligned, output_names, shared_names, with_versions, without
 from unitscope.networks.training import chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.networks.weights import (
-    aligned,
-    fits,
-    load_weights,
-    output_names,
-    read_program,
-    read_weights,
-    shared_names,
-    with_versions,
-    without,
-)
+from unitscope.networks.weight_files import read_program, read_weights
+from unitscope.networks.weights import fits, load_weights
 from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
 from unitscope.runtime import console, devices
 from unitscope.settings import as_mapping

@@ -20,7 +20,7 @@ from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import Outputs, candidates, find_outputs
 from unitscope.networks.sources import make, options_of
-from unitscope.networks.weights import checked_state
+from unitscope.networks.state_dicts import checked_state
 
 
 def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:

@@ -15,7 +15,8 @@ from unitscope.claims.analysis_claims import (
 )
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.interventions.scale import COLUMNS as SCALE_COLUMNS
-from unitscope.stats.effects import Interval, difference
+from unitscope.stats.effects import difference
+from unitscope.stats.estimate import Estimate
 from unitscope.tables import unit_tables
 
 LAYERS = {"one": 30, "two": 30}
@@ -307,10 +308,13 @@ def test_one_seed_leaves_reliability_open():
 
 
 def test_the_difference_of_independent_estimates():
-    found = difference(Interval(0.5, 0.2, 0.7), Interval(0.1, -0.3, 0.5))
-    assert found == pytest.approx((0.4, 0.4 - np.hypot(0.3, 0.4), 0.4 + np.hypot(0.2, 0.4)))
+    found = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, -0.3, 0.5))
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (0.4, 0.4 - np.hypot(0.3, 0.4), 0.4 + np.hypot(0.2, 0.4))
+    )
     # Held against what is known exactly, it is the interval itself.
-    assert difference(Interval(0.5, 0.2, 0.7), Interval(0.1, 0.1, 0.1)) == pytest.approx((0.4, 0.1, 0.6))
+    found = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, 0.1, 0.1))
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.1, 0.6))
 
 
 # --- A6: natural images ----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from real_images import FOLDER, ROOT, collected, digits, digits_file, go_offline
 
 from unitscope.data import raw_data
 from unitscope.data.datasets import ahead, open_dataset, write_dataset
-from unitscope.data.decoding import inside
+from unitscope.data.image_files import inside
 from unitscope.data.labels import held_out
 from unitscope.errors import UserError
 from unitscope.storage.records import sha256_of

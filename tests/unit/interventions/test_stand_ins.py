@@ -31,7 +31,7 @@ from unitscope.scores.natural import natural_substitution
 from unitscope.scores.predictors import activity, redundancy, weight_norms
 from unitscope.scores.selectivity import class_selectivity, dead_units, selectivity_by_half
 from unitscope.scores.substitution import Substitution, scales_of, substitution
-from unitscope.stats import statistics
+from unitscope.stats import correlation
 from unitscope.tables import unit_tables
 from unitscope.tables.importance import importance_table, partial_table
 from unitscope.tables.importance_settings import ImportanceSettings
@@ -433,6 +433,6 @@ def test_a_training_in_which_a_duplicate_grows_louder():
         "no interval below 10 units",
     ]
     last, own = rows[2, "am", "rs"], known("louder").table
-    assert last["spearman"] == statistics.spearman(own["selectivity"], own["rs_am"], 9, 9).spearman
+    assert last["spearman"] == correlation.spearman(own["selectivity"], own["rs_am"], 9, 9).value
     assert last["selectivity"] == rows[1, "am", "rs"]["selectivity"] == np.median(own["selectivity"])
     assert rows[2, "am", "rs_z"]["reason"] == "rs_z_am is 0 for all 4 units"

@@ -34,7 +34,9 @@ from unitscope.networks.checkpoints import check_rebuilt, example_images, save_c
 from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import network_of, outputs_of
 from unitscope.networks.sources import torchvision_weights
-from unitscope.networks.weights import aligned, load_weights, output_names, read_state_dict
+from unitscope.networks.state_dicts import aligned, output_names
+from unitscope.networks.weight_files import read_state_dict
+from unitscope.networks.weights import load_weights
 from unitscope.probing.layers import taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.probing.tracing import trace

@@ -26,7 +26,8 @@ from unitscope.networks.building import accept_pixels, build
 from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.outputs import Outputs
 from unitscope.networks.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.networks.weights import load_weights, read_state_dict
+from unitscope.networks.weight_files import read_state_dict
+from unitscope.networks.weights import load_weights
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime.devices import pixels
 from unitscope.settings import adapter, as_mapping

@@ -15,15 +15,9 @@ from networks_by_hand import Residual
 from unitscope.errors import UserError
 from unitscope.networks.building import build
 from unitscope.networks.sources import options_of
-from unitscope.networks.weights import (
-    aligned,
-    load_plain,
-    load_weights,
-    read_state_dict,
-    read_weights,
-    shared_names,
-    without,
-)
+from unitscope.networks.state_dicts import aligned, shared_names, without
+from unitscope.networks.weight_files import load_plain, read_state_dict, read_weights
+from unitscope.networks.weights import load_weights
 
 STATE = Residual().state_dict()
 OTHER = {name: value + 1 for name, value in STATE.items()}

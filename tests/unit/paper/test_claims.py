@@ -9,12 +9,7 @@ import scores_by_hand as by_hand
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
 from unitscope.paper.paper_claims import CLAIMS, Evidence, answers
-from unitscope.stats.effects import (
-    difference_of_proportions,
-    proportion,
-    quadrant_difference,
-    quadrant_difference_by_chance,
-)
+from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
 from unitscope.tables import unit_tables
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
@@ -238,7 +233,7 @@ def test_accuracies():
 def test_the_difference_of_two_shares_is_newcombes():
     # Table II of Newcombe 1998 (Statistics in Medicine 17), method 10: 56/70 - 48/80 and 9/10 - 3/10.
     for hits, ends in (((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090))):
-        found = difference_of_proportions(proportion(*hits[:2]), proportion(*hits[2:]))
+        found = difference(proportion(*hits[:2]), proportion(*hits[2:]))
         assert (round(found.low, 4), round(found.high, 4)) == ends
 
 

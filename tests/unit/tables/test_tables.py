@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 
-from unitscope.stats.statistics import spearman
+from unitscope.stats.correlation import spearman
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import write_json
@@ -169,7 +169,7 @@ def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made
     own = unit_tables.rows_of(table, "features.10")
     for x, y in zip(unit_tables.NATURAL_SCORES, unit_tables.RS_SCORES, strict=True):
         found = unit_tables.correlation_of(layers, "features.10", "iam", x, y)
-        assert found["spearman"] == pytest.approx(spearman(own[x], own[f"{y}_iam"], 1, 1).spearman, nan_ok=True)
+        assert found["spearman"] == pytest.approx(spearman(own[x], own[f"{y}_iam"], 1, 1).value, nan_ok=True)
 
 
 def test_correlations_leave_out_dead_units_and_those_without_a_score(tmp_path):
@@ -177,7 +177,7 @@ def test_correlations_leave_out_dead_units_and_those_without_a_score(tmp_path):
     found = unit_tables.correlation_of(correlated(tmp_path), "features.10", "am", "selectivity", "rs")
     own = unit_tables.rows_of(units, "features.10")
     assert (found["units"], found["used"]) == (30, 28)
-    assert found["spearman"] == pytest.approx(spearman(own["selectivity"][1:-1], own["rs_am"][1:-1], 1, 1).spearman)
+    assert found["spearman"] == pytest.approx(spearman(own["selectivity"][1:-1], own["rs_am"][1:-1], 1, 1).value)
     # Dead units have an ablation loss, and it does not count.
     loss = unit_tables.correlation_of(correlated(tmp_path), "features.10", "", "selectivity", "ablation_loss")
     assert loss["used"] == 29
