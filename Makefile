@@ -11,7 +11,7 @@
 # make faults  kill, stop and hinder a small flow in every way that a machine knows; every artifact has to come out the same
 # make fuzz   a thousand damaged files for each reader: it reads or refuses, and runs nothing; a new sequence of steps
 # make lock   resolve the dependencies anew (needs uv)
-# make schema write schemas/config.schema.json from the declarations of the settings
+# make schema write schemas/config.schema.json and docs/tables.md from the declarations of settings and of columns
 
 PYTHON ?= python3
 CONFIG ?= config.yaml
@@ -89,6 +89,7 @@ bench: $(VENV)/bench.installed
 
 schema: $(VENV)/run.installed
 	python -m unitscope.config.models > schemas/config.schema.json
+	python -m unitscope.workflow.table_reference > docs/tables.md
 
 lock:
 	# S3's client holds some packages back, so the most extras decide first.

@@ -15,7 +15,7 @@ _HOME = {
     "class_selectivity": "scores.selectivity",
     "maximize": "maximization.maximize",
     "representative_substitution": "scores.substitution",
-    "spearman": "stats.statistics",
+    "spearman": "stats.correlation",
 }
 
 __all__ = list(_HOME)

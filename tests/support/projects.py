@@ -70,6 +70,12 @@ def write_two_classes(folder: Path) -> None:
             Image.fromarray(pixels).save(path)
 
 
+def is_script(word: str, script: str) -> bool:
+    """Return whether a word of a command line is a program of the flow, in its folder below scripts/."""
+    path = Path(word)
+    return path.parts[0] == "scripts" and path.name == f"{script}.py"
+
+
 def move_module(root: Path, module: str, package: str) -> None:
     """Move a module of the library into another package, which may be new, and sort the imports anew, as people do."""
     (path,) = (root / "unitscope").rglob(f"{module}.py")
@@ -232,7 +238,7 @@ class Project:
         while time.monotonic() < ends:
             for process in psutil.process_iter():
                 with contextlib.suppress(psutil.Error, IndexError):
-                    if process.cmdline()[1] == f"scripts/{script}.py" and process.cwd() == str(self.folder):
+                    if is_script(process.cmdline()[1], script) and process.cwd() == str(self.folder):
                         return process
             time.sleep(0.02)
         raise TimeoutError(f"{script} did not run within {seconds:.0f} s")
@@ -265,19 +271,41 @@ class Project:
         }
 
 
-def undocumented(folder: Path) -> set[tuple[str, str]]:
-    """Return the tables below a folder and their columns that the README's section on artifacts does not name."""
-    section = (ROOT / "README.md").read_text().partition("\n## Artifacts\n")[2].partition("\n## ")[0]
-    named = set(re.findall(r"[\w{}]+", section))
-    # Of each method, of either half, and the ends of intervals: said once for all.
-    ends = re.compile(r"_(am|iam|iam_z)$"), re.compile(r"_(half[01]|mean|low|high)$")
-    missing = set()
+CELLS = {
+    "integer": re.compile(r"-?\d+"),
+    "integer or NaN": re.compile(r"-?\d+|nan"),
+    "number": re.compile(r"-?(\d+\.\d+(e[+-]\d+)?|\de[+-]\d+|inf)|nan"),
+    "flag": re.compile(r"True|False"),
+    "text": re.compile(r".*", re.DOTALL),
+}
+"""How cells of a type are written."""
+
+
+def undeclared(folder: Path) -> set[tuple[str, str]]:
+    """Return the tables below a folder of results that are not as their schema declares them, and how they differ."""
+    from unitscope.workflow.table_reference import schemas
+
+    found = set()
     for path in folder.rglob("*.csv"):
+        place = f"results/{path.relative_to(folder)}"
+        own = [schema for schema in schemas() if any(stands_for(file, place) for file in schema.files)]
         with open(path, newline="") as file:
-            header = next(csv.reader(file))
-        for column in header:
-            if not named & {column, ends[0].sub("_{m}", column), ends[1].sub("", column)}:
-                missing.add((str(path.relative_to(folder)), column))
-        if f"{path.stem}.csv" not in section and f"{path.parent.name}/" not in section:
-            missing.add((str(path.relative_to(folder)), ""))
-    return missing
+            header, *rows = csv.reader(file)
+        if len(own) != 1:
+            found.add((place, f"{len(own)} schemas"))
+            continue
+        methods = [name.removeprefix("seeds_") for name in header if name.startswith("seeds_")]
+        absent = {column.name for column in own[0].columns if not column.required} - set(header)
+        columns = own[0].header(methods, absent)
+        if list(columns) != header:
+            found.add((place, f"{set(columns) ^ set(header)}"))
+        for name, *cells in zip(header, *rows, strict=True):
+            if name in columns and not all(CELLS[columns[name].kind].fullmatch(cell) for cell in cells):
+                found.add((place, name))
+    return found
+
+
+def stands_for(pattern: str, path: str) -> bool:
+    """Return whether a path is one of a pattern's with wildcards in braces."""
+    parts = re.split(r"\{\w+\}", pattern)
+    return re.fullmatch("[^/]+".join(map(re.escape, parts)), path) is not None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 from figure_texts import all_texts, assert_readable
-from projects import SMALL, Project, undocumented
+from projects import SMALL, Project, undeclared
 
 from unitscope.figures import analysis_figures
 from unitscope.figures.style import Style
@@ -53,8 +53,8 @@ def test_all_is_there_and_nothing_is_left_to_do(analysed):
     assert "units.csv" in made and not made & {"natural.csv", "layers.csv", "atlas.html"}
 
 
-def test_tables_are_as_the_readme_says(analysed):
-    assert undocumented(analysed.folder / "results") == set()
+def test_tables_are_as_declared(analysed):
+    assert undeclared(analysed.folder / "results") == set()
 
 
 def test_rs_on_natural_images_stands_in_the_tables(analysed):

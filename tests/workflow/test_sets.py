@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from projects import SMALL, undocumented
+from projects import SMALL, undeclared
 
 from unitscope.storage.csv_tables import read_table
 
@@ -50,7 +50,7 @@ def test_joint_and_cumulative_ablation(results):
                 # All curves begin with the intact network and end without the layer.
                 assert len(set(curves["loss"][own & (curves["fraction"] == end)])) == 1
     assert set(read_table(results / "joint.csv")["high"]) == {"median", "half"}
-    assert undocumented(results.parent) == set()
+    assert undeclared(results.parent) == set()
     areas = read_table(results / "cumulative_areas.csv")
     assert set(areas["layer"]) == {"hidden1", "hidden2", ""}
     known = areas["reason"] == ""

@@ -26,7 +26,9 @@ from unitscope.claims.verdicts import COLUMNS, Part, above, all_hold, at_least, 
 from unitscope.interventions.cumulative import DIRECTIONS, RANDOM, areas
 from unitscope.randomness import generator
 from unitscope.stats import effects
-from unitscope.stats.effects import Interval, bootstrapped, difference
+from unitscope.stats.bootstrap import bootstrap
+from unitscope.stats.effects import difference
+from unitscope.stats.estimate import Estimate, undefined
 from unitscope.tables.inhibition import by_unit
 from unitscope.tables.unit_tables import MINIMIZED, REAL, RS_SCORES, Table, correlation_of, layers_of, rows_of
 
@@ -45,8 +47,6 @@ RELIABLE = 0.7
 
 MOST = 0.5
 """A share above this is that of most."""
-
-UNDEFINED = Interval(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,7 @@ def records(table: Table, **wanted: Any) -> list[dict[str, Any]]:
     return [{name: column[row].item() for name, column in table.items()} for row in np.flatnonzero(own)]
 
 
-def _known(row: Mapping[str, Any], *columns: str) -> Interval:
-    """Return an effect and the ends of its interval as a row holds them."""
-    return Interval(*(float(row[name]) for name in columns))
-
-
-def _why(row: Mapping[str, Any], found: Interval) -> str:
+def _why(row: Mapping[str, Any], found: Estimate) -> str:
     """Return why an effect has no interval; a row's other reasons are not about it."""
     return "" if np.isfinite(found.low) else str(row["reason"])
 
@@ -105,7 +100,7 @@ def order_under_scales(written: Written, score: str) -> list[Part]:
     parts = []
     for layer in layers_of(table):
         unasked = records(table, layer=layer, condition="")
-        parts += [Part(layer, "", text, UNDEFINED, 0, "open", note=row["reason"]) for row in unasked]
+        parts += [Part(layer, "", text, undefined(), 0, "open", note=row["reason"]) for row in unasked]
         for method in [] if unasked else written.methods["scale"]:
             rows = records(table, layer=layer, condition="kept", method=method, score=score)
             agreement = np.array([row["agreement"] for row in rows], dtype=float)
@@ -117,7 +112,7 @@ def order_under_scales(written: Written, score: str) -> list[Part]:
             if notes:
                 # An order that is there in some draws only has no mean over all of them.
                 notes = [f"undefined in {len(notes)} of {len(rows)} draws: {notes[0]}"]
-                found = found._replace(low=np.nan, high=np.nan)
+                found = Estimate(found.value)
             elif len(rows) < 2:
                 notes = ["one draw of scales has no interval"]
             off = np.nanmax([[row["logits_change"], row["selectivity_change"]] for row in rows], initial=0.0)
@@ -135,7 +130,7 @@ def foretells_loss(written: Written, score: str) -> list[Part]:
     parts = []
     for row in records(written.tables["importance"], predictor=score):
         if row["method"] in written.methods["importance"]:
-            found = _known(row, "spearman", "ci_low", "ci_high")
+            found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
             parts.append(
                 Part(row["layer"], row["method"], text, found, row["used"], below(found), note=_why(row, found))
             )
@@ -155,7 +150,7 @@ def stands_in(written: Written, score: str) -> list[Part]:
     parts = []
     for row in records(written.tables["joint"]):
         if row["method"] in written.methods["joint"]:
-            found = _known(row, "effect", "ci_low", "ci_high")
+            found = Estimate.from_row(row, "effect", "ci_low", "ci_high")
             note = "; ".join(
                 filter(None, [f"median RS {row['border']:.2f}" * (row["high"] == "median"), row["reason"]])
             )
@@ -182,14 +177,16 @@ def order_of_removal(written: Written, score: str) -> list[Part]:
             where = "" if layer else ", all layers together"
             text = f"area under accuracy - that of random orders, {direction}, clamp {clamp}{where} {sign} 0"
             for row in records(areas_of, layer=layer, clamp=clamp, score=name, direction=direction):
-                found = difference(_known(row, "accuracy_over", "accuracy_over_low", "accuracy_over_high"), chance)
+                found = difference(
+                    Estimate.from_row(row, "accuracy_over", "accuracy_over_low", "accuracy_over_high"), chance
+                )
                 n = row["scored"] or _scored(written.tables["units"], layer, name)
                 note = row["reason"] or ("" if np.isfinite(chance.low) else "fewer than two random orders")
                 parts.append(Part(layer, method, text, found, n, rule(found), note=note))
     return parts
 
 
-def one_random_order(curves: Table, layer: str, clamp: str) -> Interval:
+def one_random_order(curves: Table, layer: str, clamp: str) -> Estimate:
     """Return how far the area under one random order's accuracy may lie from the mean of those drawn: 0, with 95 %.
 
     Student's prediction interval of a further draw, t sd sqrt(1 + 1 / k) from k draws; NaN from fewer than two.
@@ -202,14 +199,14 @@ def one_random_order(curves: Table, layer: str, clamp: str) -> Interval:
     own = (curves["layer"] == layer) & (curves["clamp"] == clamp) & (curves["score"] == RANDOM)
     draws = np.unique(curves["draw"][own])
     if len(draws) < 2:
-        return Interval(0.0, np.nan, np.nan)
+        return Estimate(0.0)
     found = []
     for draw in draws:
         rows = own & (curves["draw"] == draw)
         order = np.argsort(curves["fraction"][rows])
         found.append(areas(curves["fraction"][rows][order], curves["accuracy"][rows][order][:, None])[0])
     half = scipy.stats.t.ppf(0.975, len(draws) - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / len(draws))
-    return Interval(0.0, -float(half), float(half))
+    return Estimate(0.0, -float(half), float(half))
 
 
 def _scored(units: Table, layer: str, column: str) -> int:
@@ -229,7 +226,7 @@ def reliable_and_above_nulls(written: Written, score: str) -> list[Part]:
     parts = []
     for row in records(written.tables["reliability"], score=score):
         if row["method"] in methods:
-            found = _known(row, "icc", "icc_low", "icc_high")
+            found = Estimate.from_row(row, "icc", "icc_low", "icc_high")
             holds = at_least(found, RELIABLE)
             note = _why(row, found)
             parts.append(Part(row["layer"], row["method"], rated, found, row["used"], holds, note=note))
@@ -241,7 +238,7 @@ def reliable_and_above_nulls(written: Written, score: str) -> list[Part]:
             flipped = row["null"] == MINIMIZED
             if row["layer"] != own["layer"] or row["null"] == REAL or not (flipped or row["method"] == own["method"]):
                 continue
-            found = difference(*(_known(one, "spearman", "ci_low", "ci_high") for one in (own, row)))
+            found = difference(*(Estimate.from_row(one, "spearman", "ci_low", "ci_high") for one in (own, row)))
             null = f"{row['null']}' ({row['method']})" if flipped else f"{row['null']}'"
             text = f"Spearman with selectivity, over that of the null '{null} > 0"
             note = "; ".join(dict.fromkeys(filter(None, [own["reason"], row["reason"]])))
@@ -256,7 +253,7 @@ def same_on_natural_images(written: Written, score: str) -> list[Part]:
     parts = []
     for layer, method in product(layers_of(written.tables["units"]), written.methods["natural"]):
         row = correlation_of(written.tables["layers"], layer, method, f"{score}_natural", score)
-        found = _known(row, "spearman", "ci_low", "ci_high")
+        found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
         note = row["reason"]
         if score == "rs" and not note:
             note = "both sides have the units' scales in common"
@@ -274,7 +271,7 @@ def unequal_substitutes(written: Written, score: str) -> list[Part]:
     for row in records(written.tables["graph"], score=score):
         if row["method"] in written.methods["graph"]:
             effect, low, high = (row["gini"] - row[f"gini_null{end}"] for end in ("", "_high", "_low"))
-            found = Interval(effect, low, high)
+            found = Estimate(effect, low, high)
             note = row["reason"] or ("" if np.isfinite(low) else "too few draws for an interval")
             parts.append(Part(row["layer"], row["method"], text, found, row["targets"], above(found), note=note))
     return parts
@@ -289,7 +286,7 @@ def most_are_inhibited(written: Written, score: str) -> list[Part]:
         dead = rows_of(units, layer)["dead"]
         shares = np.where(dead, np.nan, by_unit(table, layer, method, len(dead)))
         seed = generator(written.seed, "claims", "A8", layer, method)
-        found = bootstrapped(effects.median, shares, resamples=written.resamples, seed=seed)
+        found = bootstrap(effects.median, shares, resamples=written.resamples, seed=seed)
         n = int(np.isfinite(shares).sum())
         reasons = dict.fromkeys(row["reason"] for row in records(table, layer=layer, method=method) if row["reason"])
         note = "" if np.isfinite(found.low) else "; ".join(reasons) if not n else f"no interval from {n} units"
@@ -383,7 +380,7 @@ def analysis_answers(written: Written) -> dict[str, list[Any]]:
             by_score = {score: claim.parts(written, score) for score in scores}
             if not any(by_score.values()):
                 note = "no method or score of the experiment is one that this is asked of"
-                by_score = {claim.scores[0]: [Part("", "", claim.source, UNDEFINED, 0, "open", note=note)]}
+                by_score = {claim.scores[0]: [Part("", "", claim.source, undefined(), 0, "open", note=note)]}
             for score, parts in by_score.items():
                 rows += [record(written.name, name, claim.source, score, part, verdict(parts)) for part in parts]
     return {name: [row[name] for row in rows] for name in COLUMNS}
@@ -415,7 +412,7 @@ def training_answers(training: Table, methods: Sequence[str]) -> dict[str, list[
         for (layer, method), row in last.items():
             if method in methods:
                 before = first[layer, method]
-                found = difference(*(_known(one, "spearman", "ci_low", "ci_high") for one in (row, before)))
+                found = difference(*(Estimate.from_row(one, "spearman", "ci_low", "ci_high") for one in (row, before)))
                 whys = {f"epoch {one['epoch']}": one["reason"] for one in (before, row) if one["reason"]}
                 note = "; ".join(f"{when}: {why}" for when, why in whys.items())
                 n = min(row["used"], before["used"])

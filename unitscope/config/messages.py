@@ -1,18 +1,16 @@
 """What is wrong with a config, in words: which key, what was found, what is allowed, and what was probably meant."""
 
 import contextlib
-import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from unitscope.config.config_files import ConfigError, Place, shown
 from unitscope.config.models import schema
+from unitscope.errors import nearest
 
-NEAR = 0.7
-"""Likeness of words, 0 to 1, from which a mistake is likely: `gpu` is not `cpu`."""
 IN_LIST = "Write a list: [{}]."
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 BOUNDS = {
@@ -58,13 +56,6 @@ def mistake(error: ValidationError, config: Any, name: str) -> ConfigError:
     problem = _problem(kind, context, where, found_there, value, nodes, described)
     # The line of a key is that of its value.
     return ConfigError(name, place, _value(config, place), problem or f"{where}: {first['msg']}.")
-
-
-def nearest(word: Any, allowed: Iterable[Any]) -> str:
-    """Return a question after the word that is probably meant; an empty text where none is near."""
-    by_lower = {str(other).lower(): other for other in allowed}
-    close = difflib.get_close_matches(word.lower(), by_lower, 1, NEAR) if isinstance(word, str) else []
-    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def _problem(

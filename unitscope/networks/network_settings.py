@@ -1,12 +1,14 @@
 """Settings of a network: its architecture and the source of its weights."""
 
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import MaxLen, MinLen
 from pydantic import Discriminator, Field, Tag
 
 from unitscope.networks.training_settings import TrainingJob, TrainingSettings
+from unitscope.registries import declared
 from unitscope.settings import (
     Absent,
     Count,
@@ -26,6 +28,8 @@ from unitscope.settings import (
 )
 
 Channels = NonEmpty[Number]
+BUILT_IN = declared(Path(__file__).with_name("architectures.py"), "architectures")
+"""The built-in architectures by name."""
 
 
 @section
@@ -123,10 +127,13 @@ class HeadSettings:
 class NetworkSettings:
     """An architecture, and how it comes by its weights."""
 
-    source: Literal["built_in", "torchvision", "timm", "python", "exported"] = "built_in"
-    """built_in: mlp, shallow_convnet, vgg16; torchvision or timm: a model by its name there; python: a function of your
-    own; exported: a program of torch.export (.pt2), named by weights.file.
-    """
+    source: Annotated[
+        Literal["built_in", "torchvision", "timm", "python", "exported"],
+        Field(
+            description=f"built_in: {', '.join(BUILT_IN)}; torchvision or timm: a model by its name there; python: a "
+            "function of your own; exported: a program of torch.export (.pt2), named by weights.file."
+        ),
+    ] = "built_in"
     model: Text = ""
     """Name of the architecture; for python, package.module:function."""
     options: dict[Text, Any] = field(default_factory=dict)

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unitscope.errors import UserError
-from unitscope.networks.architectures import BUILT_IN
+from unitscope.errors import UserError, nearest
+from unitscope.networks.architectures import architectures
 from unitscope.networks.wrappers import unwrapped
 from unitscope.storage.records import sha256_of
 
@@ -55,12 +55,12 @@ def make(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.
 
 
 def _built_in(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
-    if model not in BUILT_IN:
+    if model not in architectures:
         raise UserError(
-            f"The model {model!r} is not built in; those that are: {', '.join(BUILT_IN)}. For a model of "
-            "torchvision or timm, set source: torchvision or source: timm."
+            f"The model {model!r} is not built in.{nearest(model, architectures)} Allowed are "
+            f"{', '.join(architectures)}. For a model of torchvision or timm, set source: torchvision or source: timm."
         )
-    return _made(model, BUILT_IN[model], BUILT_IN[model], options, shape=shape, classes=classes)
+    return _made(model, architectures[model], architectures[model], options, shape=shape, classes=classes)
 
 
 def _torchvision(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
@@ -164,7 +164,7 @@ def options_of(settings: Mapping[str, Any]) -> list[str]:
     own = {"num_classes", "in_chans", "shape", "classes", "weights", "progress", "pretrained", "kwargs"}
     described: Any
     if source == "built_in":
-        described = BUILT_IN.get(model)
+        described = architectures[model]
     elif source == "torchvision":
         from torchvision import models
 

@@ -33,8 +33,9 @@ from unitscope.claims.verdicts import (
 )
 from unitscope.randomness import generator
 from unitscope.stats import effects
-from unitscope.stats.effects import Interval, bootstrapped
-from unitscope.stats.statistics import FEWEST_FOR_INTERVAL, holm
+from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap, bootstrap_layers
+from unitscope.stats.correlation import holm
+from unitscope.stats.estimate import Estimate
 from unitscope.tables.unit_tables import RS_SCORES, correlation_of, layers_of, rows_of
 
 FEWEST_TRAININGS = 5
@@ -92,18 +93,18 @@ class Asked:
         statistic: str,
         effect: Callable[..., float],
         columns: Sequence[str],
-        rule: Callable[[Interval], str],
+        rule: Callable[[Estimate], str],
         level: float = 0.95,
     ) -> "Part":
         """Return an effect of columns of a layer's living units, and whether its interval lies as a rule predicts."""
         scores = self.columns(layer, *columns)
         seed = self.generator(statistic, layer, method)
-        found = bootstrapped(effect, *scores, level=level, resamples=self.resamples, seed=seed)
+        found = bootstrap(effect, *scores, level=level, resamples=self.resamples, seed=seed)
         n = self.scored(layer, *columns).shape[1]
         return Part(layer, method, statistic, found, n, rule(found), level=level)
 
 
-def no_relation(found: Interval) -> str:
+def no_relation(found: Estimate) -> str:
     """Return whether the interval of a correlation says that there is none: "yes", "no" or "open"."""
     return within(found, (-NO_RELATION, NO_RELATION))
 
@@ -116,7 +117,7 @@ def selectivity_correlation(asked: Asked, methods: Sequence[str]) -> list[Part]:
     parts = []
     for layer, method in product(asked.layers, methods):
         row = correlation_of(asked.own.layers, layer, method, "selectivity", asked.score)
-        found = Interval(row["spearman"], row["ci_low"], row["ci_high"])
+        found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
         text = "Spearman with selectivity > 0"
         part = Part(layer, method, text, found, row["used"], above(found), note=row["reason"], p_value=row["p_value"])
         parts.append(part)
@@ -237,10 +238,10 @@ def one_step(asked: Asked) -> list[Part]:
     def gain(medians: np.ndarray) -> float:
         return effects.step_over_line(medians)[0]
 
-    found = effects.bootstrapped_layers(gain, effects.median, scores, resamples=asked.resamples, seed=seed)
+    found = bootstrap_layers(gain, effects.median, scores, resamples=asked.resamples, seed=seed)
     holds, note = "open", "too few layers, or a layer without RS"
-    if np.isfinite(found.effect):
-        holds = "yes" if found.effect > 6 else "no" if found.effect < -6 else "open"
+    if np.isfinite(found.value):
+        holds = "yes" if found.value > 6 else "no" if found.value < -6 else "open"
         medians = np.array([effects.median(*asked.scored(layer, asked.rs("iam"))) for layer in asked.layers])
         step = asked.layers[effects.step_over_line(medians)[1]]
         note = f"best step: before {step}; the estimate decides, not the interval"
@@ -266,14 +267,14 @@ def irregular(asked: Asked) -> list[Part]:
         asked.part(layer, "iam", text, effects.rank_correlation, columns, no_relation, level=0.9)
         for layer in asked.layers
     ]
-    correlations = np.array([part.found.effect for part in parts])
+    correlations = np.array([part.found.value for part in parts])
     q, p = effects.cochran_q(correlations, np.array([part.n for part in parts]))
     changes = (correlations > 0).any() and (correlations < 0).any()
     holds = "open" if not np.isfinite(q) else "yes" if changes and p < 0.05 else "no" if not changes else "open"
     n = int(np.isfinite(correlations).sum())
     note = _of_layers("signs change" if changes else "one sign", n, parts)
     text = "Cochran's Q of the layers' correlations, p < 0.05 and changing signs"
-    return [*parts, Part("", "iam", text, Interval(q, np.nan, np.nan), n, holds, p_value=p, note=note)]
+    return [*parts, Part("", "iam", text, Estimate(q), n, holds, p_value=p, note=note)]
 
 
 def _of_layers(note: str, defined: int, layers: Sequence[Any]) -> str:
@@ -296,13 +297,13 @@ def generalizes_worse(asked: Asked) -> list[Part]:
     parts = []
     for other in asked.others:
         if other.name != asked.own.name:
-            found = effects.difference_of_proportions(_accuracy(asked.own), _accuracy(other))
+            found = effects.difference(_accuracy(asked.own), _accuracy(other))
             text = f"accuracy - accuracy of {other.name} < 0"
             parts.append(Part("", "", text, found, asked.own.test_images, below(found)))
     return parts
 
 
-def _accuracy(evidence: Evidence) -> Interval:
+def _accuracy(evidence: Evidence) -> Estimate:
     known = np.isfinite(evidence.accuracy)
     hits = round(evidence.accuracy * evidence.test_images) if known else 0
     return effects.proportion(hits, evidence.test_images if known else 0)
@@ -326,7 +327,7 @@ def not_critical(asked: Asked) -> list[Part]:
     """
     text = f"Spearman of selectivity and the rise of the loss within {NO_RELATION} or negative"
 
-    def negative(found: Interval) -> str:
+    def negative(found: Estimate) -> str:
         return "yes" if below(found) == "yes" else "no" if above(found, NO_RELATION) == "yes" else "open"
 
     parts = []
@@ -347,7 +348,7 @@ def selective_trainings(asked: Asked) -> list[Part]:
         shares.append(float((known > SELECTIVE).mean()) if known.size else np.nan)
     accuracies = np.array([training.accuracy for training in asked.others])
     text = f"Spearman of the share of units with selectivity > {SELECTIVE} and test accuracy < 0"
-    found = bootstrapped(
+    found = bootstrap(
         effects.rank_correlation,
         np.array(shares),
         accuracies,
@@ -368,11 +369,11 @@ def fades_with_depth(asked: Asked) -> list[Part]:
     text = "Spearman of selectivity and the rise of the loss, not 0"
     shallow = asked.part(asked.layers[0], "", text, effects.across_halves, HALVES, above)
     related = "yes" if above(shallow.found) == "yes" or below(shallow.found) == "yes" else "open"
-    turned = np.sign(shallow.found.effect)
+    turned = np.sign(shallow.found.value)
     text = "slope of Fisher's z on depth towards 0"
     scores = [list(asked.scored(layer, *HALVES)) for layer in asked.layers]
     defined = sum(len(own[0]) > 0 and bool(np.isfinite(effects.across_halves(*own))) for own in scores)
-    slope = effects.bootstrapped_layers(
+    slope = bootstrap_layers(
         lambda correlations: slope_of_z(turned * correlations),
         effects.across_halves,
         scores,
@@ -539,6 +540,6 @@ def answers(
 
 def _explained(part: Part) -> Part:
     """Return a part with a note where a value is missing."""
-    if part.note or np.isfinite(part.found.effect):
+    if part.note or np.isfinite(part.found.value):
         return part
     return replace(part, note="undefined: a score is missing, or the same for all units")

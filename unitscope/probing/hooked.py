@@ -14,7 +14,7 @@ from unitscope.networks.normalization import network_of
 from unitscope.probing.following import say_unrecognized
 from unitscope.probing.layer import LayerDescription, Split, Tapped, read_out, unit_axis
 from unitscope.probing.surveys import Plan, survey
-from unitscope.probing.watching import Holding, LayerValues, Until, Watch, run_watched
+from unitscope.probing.watching import Holding, LayerPass, Until, Watch, run_watched
 
 
 class Hooked:
@@ -99,7 +99,7 @@ class Hooked:
 
     def tapped(self, layer: str) -> Tapped:
         """Return the network at the tap of a layer, of which only the whole layer can be computed."""
-        last: list[LayerValues] = []
+        last: list[LayerPass] = []
 
         def outputs(images: Tensor) -> Tensor:
             last[:] = self._values(images, [layer])
@@ -147,7 +147,7 @@ class Hooked:
 
         return run
 
-    def _values(self, images: Tensor, layers: Sequence[str]) -> list[LayerValues]:
+    def _values(self, images: Tensor, layers: Sequence[str]) -> list[LayerPass]:
         """Return what a pass shows of some layers, ended as early as possible.
 
         Raises:

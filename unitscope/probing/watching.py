@@ -26,7 +26,7 @@ from unitscope.probing.surveys import Plan
 
 
 @dataclass
-class LayerValues:
+class LayerPass:
     """What has been seen of a layer in one pass.
 
     Attributes:
@@ -59,7 +59,7 @@ class Watch(TorchFunctionMode):
     def __init__(self, plans: Mapping[str, Plan], replaced: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         self.plans = plans
-        self.sites: dict[str, LayerValues] = {}
+        self.sites: dict[str, LayerPass] = {}
         self.replaced = replaced or {}
         self.wholes = frozenset[str]().union(*(plan.wholes for plan in plans.values()))
         # For each call under way of a module that is followed as a whole: the layer, its stage, and what was given.
@@ -94,7 +94,7 @@ class Watch(TorchFunctionMode):
         # On these images the network may do what it has not done in the first pass.
         plan = self.plans.get(name, Plan(normed=False, bent=False, positive=False))
         output = self._instead(name, "module", plan, output)
-        self.sites[name] = LayerValues(module, plan, output, output)
+        self.sites[name] = LayerPass(module, plan, output, output)
         self._follow(output, name, "module", plan)
         return output
 

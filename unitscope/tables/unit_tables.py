@@ -14,7 +14,7 @@ import numpy as np
 
 from unitscope.errors import UserError
 from unitscope.randomness import generator
-from unitscope.stats.statistics import spearman
+from unitscope.stats.correlation import spearman
 
 Table = Mapping[str, np.ndarray]
 """Columns of equal length by name."""
@@ -189,7 +189,9 @@ def layer_correlations(
                     "y": y,
                     "units": tap["units"],
                     "used": result.used,
-                    **{key: value for key, value in result._asdict().items() if key != "used"},
+                    **result.columns("spearman", "ci_low", "ci_high"),
+                    "p_value": result.p_value,
+                    "reason": result.reason,
                 }
             )
     names = (

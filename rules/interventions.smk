@@ -1,0 +1,278 @@
+# What is lost without a unit, or without several; and which scores move when units are given other scales.
+
+# --- one unit ---------------------------------------------------------------------------------------------------------
+
+
+rule ablation:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        moments="results/{experiment}/moments/mean.csv",
+        files=own_files,
+    output:
+        "results/{experiment}/ablation/{layer}.csv",
+    log:
+        "logs/{experiment}/ablation/{layer}.log",
+    benchmark:
+        "logs/{experiment}/ablation/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["ablation"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=ablated,
+        code=code_and_network("ablation"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("ablation")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --moments {input.moments:q} --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+# --- several units: a unit and its substitutes, or ever more units of a layer -----------------------------------------
+
+
+rule joint:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        activations="results/{experiment}/activations.h5",
+        images="results/{experiment}/images/{layer}.{method}.h5",
+        substitution="results/{experiment}/substitution/{layer}.{method}.csv",
+        files=own_files,
+    output:
+        "results/{experiment}/joint/{layer}.{method}.csv",
+    log:
+        "logs/{experiment}/joint/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/joint/{layer}.{method}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["joint"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=jointly_removed,
+        code=code_and_network("joint"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("joint") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --activations {input.activations:q} --images {input.images:q} --substitution {input.substitution:q}"
+        " --layer {wildcards.layer:q} --method {wildcards.method:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule joint_summary:
+    input:
+        interactions,
+    output:
+        report(
+            "results/{experiment}/joint.csv",
+            caption="captions/joint_summary.rst",
+            category="Tables",
+            labels={"experiment": "{experiment}", "table": "joint"},
+        ),
+    log:
+        "logs/{experiment}/joint_summary.log",
+    benchmark:
+        "logs/{experiment}/joint_summary.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: settings(
+            resamples=experiment(wildcards)["statistics"]["resamples"],
+            seed=experiment(wildcards)["statistics"]["seed"],
+        ),
+        code=code("joint_summary"),
+    shell:
+        program("joint_summary")
+        + " --joint {input:q} --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule joint_figure:
+    input:
+        joint=interactions,
+    output:
+        figure("joint", "Ablation", figure="units with their substitutes"),
+        pdf="results/{experiment}/figures/joint.pdf",
+    log:
+        "logs/{experiment}/joint_figure.log",
+    benchmark:
+        "logs/{experiment}/joint_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        program("analysis_figures") + " --of joint --tables {input.joint:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
+rule cumulative:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        moments=means_to_clamp_to,
+        selectivity="results/{experiment}/selectivity.csv",
+        substitution=of_layer,
+        files=own_files,
+    output:
+        curves="results/{experiment}/cumulative/{layer}.csv",
+        areas="results/{experiment}/cumulative_areas/{layer}.csv",
+    log:
+        "logs/{experiment}/cumulative/{layer}.log",
+    benchmark:
+        "logs/{experiment}/cumulative/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["cumulative"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=removed,
+        code=code_and_network("cumulative"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
+        " --substitution {input.substitution:q}"
+        " --layers {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output.curves:q} --areas {output.areas:q} --code {params.code:q} --log {log:q}"
+
+
+# Scores are not comparable between layers: all layers lose the same fraction of their units, each by its own ranks.
+rule cumulative_together:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        moments=means_to_clamp_to,
+        selectivity="results/{experiment}/selectivity.csv",
+        substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
+        files=own_files,
+    output:
+        curves="results/{experiment}/cumulative_of_all.csv",
+        areas="results/{experiment}/cumulative_areas_of_all.csv",
+    log:
+        "logs/{experiment}/cumulative_together.log",
+    benchmark:
+        "logs/{experiment}/cumulative_together.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["cumulative"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=removed,
+        layers=lambda wildcards: list(experiment(wildcards)["layers"]),
+        code=code_and_network("cumulative"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
+        " --substitution {input.substitution:q}"
+        " --layers {params.layers:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output.curves:q} --areas {output.areas:q} --code {params.code:q} --log {log:q}"
+
+
+rule cumulative_areas:
+    input:
+        parts("cumulative_areas"),
+    output:
+        table("cumulative_areas"),
+    log:
+        "logs/{experiment}/cumulative_areas.log",
+    benchmark:
+        "logs/{experiment}/cumulative_areas.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("joined"),
+    shell:
+        program("joined") + " --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule cumulative_figure:
+    input:
+        curves=parts("cumulative"),
+    output:
+        figure("cumulative", "Ablation", figure="more and more units"),
+        pdf="results/{experiment}/figures/cumulative.pdf",
+    log:
+        "logs/{experiment}/cumulative_figure.log",
+    benchmark:
+        "logs/{experiment}/cumulative_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        program("analysis_figures") + " --of cumulative --tables {input.curves:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
+# --- other scales, and the same function ------------------------------------------------------------------------------
+
+
+rule scale:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        activations="results/{experiment}/activations.h5",
+        images=lambda wildcards: [
+            f"results/{wildcards.experiment}/images/{wildcards.layer}.{method}.h5"
+            for method in experiment(wildcards)["methods"]
+        ],
+        files=own_files,
+    output:
+        "results/{experiment}/scale/{layer}.csv",
+    log:
+        "logs/{experiment}/scale/{layer}.log",
+    benchmark:
+        "logs/{experiment}/scale/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["scale"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        recipes=lambda wildcards: canonical_json(experiment(wildcards)["methods"]),
+        settings=rescaling,
+        code=code_and_network("scale"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("scale") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --activations {input.activations:q} --images {input.images:q} --layer {wildcards.layer:q}"
+        " --recipes {params.recipes:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule scale_figure:
+    input:
+        lambda wildcards: across(wildcards, "results/{experiment}/scale/{layer}.csv"),
+    output:
+        figure("scale", "Scale", figure="which scores depend on scales"),
+        pdf="results/{experiment}/figures/scale.pdf",
+    log:
+        "logs/{experiment}/scale_figure.log",
+    benchmark:
+        "logs/{experiment}/scale_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        program("analysis_figures") + " --of scale --tables {input:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

@@ -1,0 +1,55 @@
+"""Sum up joint ablation, a row a layer, method and border of RS: whether substitutes stand in where RS is high."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from unitscope.interventions.understudies import high
+from unitscope.randomness import generator
+from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap
+from unitscope.stats.effects import median
+from unitscope.stats.statistics_settings import StatisticsSettings
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.workflow import program
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    result = program.parser(__doc__)
+    result.add_argument("--joint", type=Path, nargs="*", default=[], help="joint/{layer}.{method}.csv ...")
+    program.add_settings(result, StatisticsSettings)
+    result.add_argument("--output", type=Path, required=True, help="where the summary goes (.csv)")
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Read every layer's interactions, write the median of what they have over their controls."""
+    rows: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    for path in arguments.joint:
+        table = read_table(path)
+        over = table["interaction"].astype(float) - table["control_mean"].astype(float)
+        # Controls of another scale are none.
+        over[table["reason"] != ""] = np.nan
+        for name, (border, chosen) in high(table["rs"].astype(float), np.isfinite(over)).items():
+            layer, method = str(table["layer"][0]), str(table["method"][0])
+            seed = generator("joint", arguments.settings.seed, layer, method, name)
+            found = bootstrap(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
+            values = (layer, method, name, border, int(chosen.sum()), found.value, found.low, found.high)
+            for column, value in zip(COLUMNS, (*values, reason(int(chosen.sum()), len(over))), strict=True):
+                rows[column].append(value)
+    write_table(arguments.output, rows)
+
+
+COLUMNS = ("layer", "method", "high", "border", "n", "effect", "ci_low", "ci_high", "reason")
+
+
+def reason(n: int, units: int) -> str:
+    """Say why a row is not complete; an empty text where it is."""
+    if not n:
+        return f"none of {units} units has a high RS, substitutes, and controls of their scale"
+    return "" if n >= FEWEST_FOR_INTERVAL else f"no interval below {FEWEST_FOR_INTERVAL} units"
+
+
+if __name__ == "__main__":
+    program.run(parser(), main)

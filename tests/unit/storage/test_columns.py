@@ -1,0 +1,162 @@
+"""Columns of tables: declared once, with a type, a unit and a meaning; each file has those of its schema."""
+
+import re
+
+import numpy as np
+import pytest
+from projects import ROOT, stands_for, undeclared
+
+from unitscope.storage.columns import Schema, flag, integer, number, text
+from unitscope.storage.common_columns import Common
+from unitscope.workflow.table_reference import meanings, reference, schemas
+
+
+class Scores(Schema, files=["scores/{layer}.csv"]):
+    """One row per unit."""
+
+    layer = Common.layer
+    unit = Common.unit
+    rs = number("share").per_method()
+    seeds = integer("count").per_method()
+    dead = flag()
+    nearest = integer("index", or_nan=True)
+    note = text().optional()
+
+
+HEADER = ["layer", "unit", "rs_am", "seeds_am", "rs_z_am", "seeds_z_am", "dead", "nearest"]
+
+
+def test_columns_per_method_follow_one_another_and_optional_ones_may_be_absent():
+    assert list(Scores.resolve([*HEADER, "note"])) == [*HEADER, "note"]
+    found = Scores.resolve(HEADER)
+    assert list(found) == HEADER
+    assert found["rs_z_am"] is Scores.rs and found["seeds_z_am"] is Scores.seeds and found["layer"] is Common.layer
+    assert list(Scores.header()) == ["layer", "unit", "dead", "nearest", "note"]
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ([*HEADER, "year"], "the column year is not declared"),
+        ([name for name in HEADER if name != "dead"], "the column dead is missing"),
+        ([name for name in HEADER if name != "seeds_am"], "the column rs_am is not declared"),
+        ([*HEADER[1:], "layer"], "the order of the columns is not layer, unit"),
+        ([*HEADER, "dead"], "the order of the columns"),
+    ],
+)
+def test_headers_that_are_not_the_declared_ones_are_refused(header, problem):
+    with pytest.raises(ValueError, match=problem):
+        Scores.resolve(header)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "dtype"),
+    [
+        (integer("count"), [3, 4], np.int64),
+        (integer("count"), np.array([3], np.int32), np.int64),
+        (integer("index", or_nan=True), [3, np.nan], np.float64),
+        (number("nats"), [3, 4], np.float64),
+        (number("nats"), np.array([0.5, np.nan], np.float32), np.float64),
+        (flag(), [True, np.bool_(False)], np.bool_),
+        (text(), ["3", ""], np.str_),
+        (text(), np.array(["3", "conv"], object), np.str_),
+        *((column, [], dtype) for column, dtype in ((integer("1"), np.int64), (flag(), bool), (text(), np.str_))),
+    ],
+)
+def test_values_of_a_type_come_back_from_their_cells(column, values, dtype):
+    array = column.array(values)
+    assert array.dtype.type == np.dtype(dtype).type and array.tolist() == pytest.approx(list(values), nan_ok=True)
+    cells = [str(cell) for cell in column.cells(array)]
+    np.testing.assert_array_equal(column.parse(cells), array)
+
+
+def test_integers_are_written_without_a_point_beside_undefined_ones():
+    column = integer("index", or_nan=True)
+    assert [str(cell) for cell in column.cells(column.array([3.0, np.nan]))] == ["3", "nan"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "cell"),
+    [
+        (integer("count"), 0.5, "0.5"),
+        (integer("count"), np.nan, "nan"),
+        (integer("count"), True, "99999999999999999999"),
+        (integer("index", or_nan=True), 0.5, "0.5"),
+        (number("nats"), True, "True"),
+        (number("nats"), "0.5", "half"),
+        (number("nats"), None, ""),
+        (flag(), 1, "1"),
+        (text(), 3, None),
+    ],
+)
+def test_values_and_cells_of_another_type_are_refused(column, value, cell):
+    with pytest.raises(ValueError, match=f"is of type {column.kind}"):
+        column.array([value, value])
+    if cell is not None:
+        with pytest.raises(ValueError, match=r"is not of type|neither True nor False"):
+            column.parse([cell])
+
+
+def test_rows_become_typed_columns_and_have_no_others():
+    class Pairs(Schema, files=["pairs.csv"]):
+        """One row per pair."""
+
+        x = Common.x
+        used = Common.used
+
+    table = Pairs.of_rows([{"used": 3, "x": "rs"}, {"x": "1", "used": 4}])
+    assert {name: column.tolist() for name, column in table.items()} == {"x": ["rs", "1"], "used": [3, 4]}
+    assert {name: column.dtype.kind for name, column in Pairs.of_rows([]).items()} == {"x": "U", "used": "i"}
+    for row in ({"x": "rs"}, {"x": "rs", "used": 3, "year": 2018}):
+        with pytest.raises(ValueError, match=r"a row of Pairs differs from its columns in (used|year)"):
+            Pairs.of_rows([row])
+
+
+def test_a_column_has_the_same_name_in_all_tables():
+    with pytest.raises((TypeError, RuntimeError)):
+
+        class _(Schema, files=["a.csv"]):
+            place = Common.layer
+
+
+# --- the declarations ------------------------------------------------------------------------------------------------
+
+
+def test_every_column_has_a_meaning_and_every_number_a_unit():
+    meaning = meanings()
+    for schema in schemas():
+        assert (schema.__doc__ or "").startswith("One row per "), schema
+        for column in schema.columns:
+            assert meaning[column.declared].endswith("."), column
+            assert bool(column.unit) == (column.kind not in ("flag", "text")), column
+
+
+def test_declarations_are_where_the_reference_looks_for_them():
+    elsewhere = [
+        path.relative_to(ROOT)
+        for folder in ("unitscope", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+        if not path.name.endswith("_columns.py") and re.search(r"^ *class \w+\(\s*Schema\b", path.read_text(), re.M)
+    ]
+    assert elsewhere == []
+
+
+def test_the_reference_of_tables_is_what_the_declarations_say():
+    assert (ROOT / "docs/tables.md").read_text() == reference(), "run `make schema`"
+
+
+def test_every_table_that_a_rule_writes_is_declared_and_no_other():
+    rules = "\n".join(path.read_text() for path in sorted((ROOT / "rules").rglob("*.smk")))
+    named = re.findall(r'"((?:results|\{PAPER\[\'folder\'\]\})/[^"]*\.csv)"', rules)
+    named += [f"results/{{experiment}}/{name}.csv" for name in re.findall(r'\btable\("(\w+)"\)', rules)]
+    # Whatever the wildcards are called there; the last is what `table` returns for any name.
+    paths = {re.sub(r"\{+[^{}]*\}+", "x", path) for path in named} - {"results/x/x.csv"}
+    files = [file for schema in schemas() for file in schema.files]
+    assert [path for path in paths if not any(stands_for(file, path) for file in files)] == []
+    # In one `expand` with its figure, where variants are compared.
+    others = [file for file in files if not any(stands_for(file, path) for path in paths)]
+    assert others == ["{folder}/sensitivity.csv"]
+
+
+def test_tables_of_a_study_are_as_declared(finished):
+    assert undeclared(finished.folder / "results") == set()

@@ -1,0 +1,33 @@
+"""Columns of the correlations of scores within each layer."""
+
+from unitscope.storage.columns import Schema, number
+from unitscope.storage.common_columns import Common
+
+
+class LayersTable(Schema, files=["results/{experiment}/layers.csv"]):
+    """One row per layer, method and pair of scores, dead units left out; method is am:iam between two methods."""
+
+    experiment = Common.experiment
+    layer = Common.layer
+    depth = Common.depth
+    kind = Common.kind
+    method = Common.method
+    x = Common.x
+    y = Common.y
+    units = Common.units
+    used = Common.used
+    spearman = Common.spearman
+    ci_low = Common.ci_low
+    ci_high = Common.ci_high
+    p_value = Common.p_value
+    reason = Common.reason
+
+
+class DepthTable(Schema, files=["results/{experiment}.depth.csv"]):
+    """One row per layer, method and form of RS: its correlation with class selectivity, as DVC plots it."""
+
+    layer = Common.layer
+    method = Common.method
+    score = Common.score
+    spearman = number("1")
+    """Spearman's rank correlation of the score and class selectivity."""
