@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from unitscope.figures import (
-    analysis_figures,
     drawing,
+    importance_figures,
     inhibition_figures,
+    natural_figures,
+    nulls_figures,
     removal_figures,
     scale_figures,
     training_figures,
@@ -22,14 +24,14 @@ DRAWN: dict[str, dict[str, Callable[..., Any]]] = {
     "joint": {"joint": removal_figures.interactions},
     "cumulative": {"cumulative": removal_figures.curves},
     "natural": {
-        "natural": lambda style, tables: analysis_figures.natural(style, *tables, score="rs"),
-        "natural_z": lambda style, tables: analysis_figures.natural(style, *tables, score="rs_z"),
-        "natural_q": lambda style, tables: analysis_figures.natural(style, *tables, score="rs_q"),
+        "natural": lambda style, tables: natural_figures.natural(style, *tables, score="rs"),
+        "natural_z": lambda style, tables: natural_figures.natural(style, *tables, score="rs_z"),
+        "natural_q": lambda style, tables: natural_figures.natural(style, *tables, score="rs_q"),
     },
-    "importance": {"importance": lambda style, tables: analysis_figures.importance(style, *tables)},
+    "importance": {"importance": lambda style, tables: importance_figures.importance(style, *tables)},
     "inhibition": {"inhibition": lambda style, tables: inhibition_figures.inhibition(style, *tables)},
     "training_time": {"training_time": lambda style, tables: training_figures.training_time(style, *tables)},
-    "nulls": {"nulls": lambda style, tables: analysis_figures.nulls(style, *tables)},
+    "nulls": {"nulls": lambda style, tables: nulls_figures.nulls(style, *tables)},
 }
 """For each analysis, what draws each of its figures from its tables."""
 

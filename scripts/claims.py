@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.claims.analysis_claims import Written, analysis_answers
+from unitscope.claims.analysis_claims import analysis_answers
+from unitscope.claims.analysis_results import Written
 from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.errors import UserError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unitscope.figures.image_figures import UnitImages
+from unitscope.figures.unit_images import UnitImages
 from unitscope.tables import unit_tables
 
 METHODS = ("am", "iam")

@@ -5,14 +5,10 @@ import pytest
 import scipy.stats
 import scores_by_hand as by_hand
 
-from unitscope.claims.analysis_claims import (
-    ANALYSIS_CLAIMS,
-    TEXTS,
-    Written,
-    analysis_answers,
-    one_random_order,
-    training_answers,
-)
+from unitscope.claims.analysis_claims import ANALYSIS_CLAIMS, TEXTS, analysis_answers
+from unitscope.claims.analysis_results import Written
+from unitscope.claims.analysis_tests import one_random_order
+from unitscope.claims.training_claim import training_answers
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.interventions.scale import COLUMNS as SCALE_COLUMNS
 from unitscope.stats.effects import difference

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 
+from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
-from unitscope.paper.paper_claims import CLAIMS, Evidence, answers
+from unitscope.paper.paper_claims import CLAIMS, answers
 from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
 from unitscope.tables import unit_tables
 

@@ -9,7 +9,7 @@ import scores_by_hand as by_hand
 from figure_texts import all_texts, assert_readable
 from projects import SMALL, Project, undeclared
 
-from unitscope.figures import analysis_figures
+from unitscope.figures import importance_figures, natural_figures, nulls_figures
 from unitscope.figures.style import Style
 from unitscope.storage.csv_tables import read_table
 from unitscope.tables import importance, reliability, unit_tables
@@ -178,7 +178,7 @@ LAYERS = [{"conv1": 30, "hidden": 30}, {f"features.{number}": 12 for number in r
 def test_figures_can_be_read(layers, methods):
     _, units, correlations = by_hand.experiment(layers, methods, permutations=9, resamples=20, on_natural=True)
     for score in unit_tables.RS_SCORES:
-        assert_readable(analysis_figures.natural(STYLE, units, correlations, score))
+        assert_readable(natural_figures.natural(STYLE, units, correlations, score))
     rows = [
         {"layer": layer, "method": method, "predictor": predictor}
         for layer in layers
@@ -191,7 +191,7 @@ def test_figures_can_be_read(layers, methods):
     values[::7] = np.nan
     found = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     found |= {"spearman": values, "ci_low": values - 0.3, "ci_high": values + 0.3, "r2": values * 20}
-    figure = analysis_figures.importance(STYLE, found)
+    figure = importance_figures.importance(STYLE, found)
     assert_readable(figure)
     assert "RS (z), AM" in all_texts(figure)
     nulls = [
@@ -205,12 +205,12 @@ def test_figures_can_be_read(layers, methods):
     values[::5] = np.nan
     found = {key: np.array([row[key] for row in nulls]) for key in nulls[0]}
     found |= {"spearman": values, "ci_low": values - 0.1, "ci_high": np.where(values > 0.8, np.nan, values + 0.1)}
-    assert_readable(analysis_figures.nulls(STYLE, found))
+    assert_readable(nulls_figures.nulls(STYLE, found))
 
 
 def test_what_is_undefined_is_said_in_words():
     records, units, _ = by_hand.experiment({"a": 14}, permutations=9, resamples=20, on_natural=True)
     units["rs_natural"][:] = 0
     layers = unit_tables.layer_correlations(units, records, 9, 20, seed=0)
-    figure = analysis_figures.natural(STYLE, units, {name: np.array(column) for name, column in layers.items()})
+    figure = natural_figures.natural(STYLE, units, {name: np.array(column) for name, column in layers.items()})
     assert "RS on test images is 0 for all" in all_texts(figure).replace("\n", " ")

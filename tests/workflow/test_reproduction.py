@@ -14,22 +14,12 @@ from scripts.reproduction import cell, environment
 from unitscope.config.registry import ANALYSES
 from unitscope.config.resolve import resolve
 from unitscope.figures.style import Style
+from unitscope.paper.claim_rows import DIVIDED, OTHER_SCORES, _found, number, verdict_rows
 from unitscope.paper.comparison import numbered, reductions, variants
-from unitscope.paper.reproduction import (
-    DIVIDED,
-    OTHER_SCORES,
-    Result,
-    _found,
-    by_length,
-    draw,
-    layer_rows,
-    memory_table,
-    network_rows,
-    number,
-    sensitivity_ranges,
-    training_ranges,
-    verdict_rows,
-)
+from unitscope.paper.page_figures import draw
+from unitscope.paper.page_tables import layer_rows, memory_table, network_rows, training_ranges
+from unitscope.paper.results import Result
+from unitscope.paper.sensitivity import by_length, sensitivity_ranges
 from unitscope.stats.effects import interquartile_range
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import canonical_json, read_json

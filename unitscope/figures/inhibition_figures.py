@@ -2,7 +2,8 @@
 
 from matplotlib.figure import Figure
 
-from unitscope.figures.drawing import Panel, correlation_text, layer_title, scatter_grid, styled
+from unitscope.figures.drawing import correlation_text, layer_title, styled
+from unitscope.figures.scatter import Panel, scatter_grid
 from unitscope.figures.style import Style
 from unitscope.tables.inhibition import by_unit
 from unitscope.tables.unit_tables import Table, layers_of, method_name, methods_of, rows_of
