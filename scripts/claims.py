@@ -17,7 +17,7 @@ from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
-from unitscope.tables.unit_tables import stacked
+from unitscope.tables.table_access import stacked
 from unitscope.workflow import program
 
 try:

@@ -19,7 +19,7 @@ from unitscope.scores.selectivity import dead_units
 from unitscope.scores.substitution import exceeding
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.unit_tables import columns
+from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 

@@ -16,10 +16,11 @@ from unitscope.paper import page_figures, page_tables, sensitivity_figure
 from unitscope.paper.claim_rows import OTHER_SCORES, claim_rows, verdict_rows
 from unitscope.paper.results import Result
 from unitscope.paper.sensitivity import accuracies_by_epochs, by_length, sensitivity_ranges, sensitivity_rows
+from unitscope.scores.score_names import method_name
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
-from unitscope.tables.unit_tables import method_name, methods_of
+from unitscope.tables.table_access import methods_of
 from unitscope.workflow import program
 
 STYLE = Style(dpi=130)

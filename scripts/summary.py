@@ -12,7 +12,7 @@ from unitscope.config.registry import BY_LAYER, layer_figures, overviews
 from unitscope.maximization.responses import compared
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables import unit_tables
+from unitscope.tables.summary_text import summary
 from unitscope.workflow import program
 from unitscope.workflow.ledger import locked_rows, other_versions
 from unitscope.workflow.study import load_study
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
         folder = arguments.results / experiment
         units, layers = read_table(folder / "units.csv"), read_table(folder / "layers.csv")
         print(f"\n{experiment}\n")
-        print(unit_tables.summary(units, layers))
+        print(summary(units, layers))
         print(rounding(folder / "images", settings))
         print("\nFigures (each beside its PDF):")
         for line in figures(folder / "figures", settings, study.networks[settings["network"]]["dataset"]):

@@ -7,7 +7,7 @@ from unitscope.atlas import content, page_scores
 from unitscope.atlas.album import Album, shown
 from unitscope.figures import pictures
 from unitscope.scores.exemplars import strongest
-from unitscope.tables.unit_tables import methods_of
+from unitscope.tables.table_access import methods_of
 
 LAYERS = {"conv.1": 12, "hidden": 60}
 HOSTILE = """<img src=x onerror="document.title='owned'">"'&</script><b>%{x}"""

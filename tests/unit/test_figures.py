@@ -25,16 +25,14 @@ from unitscope.paper import sensitivity_figure
 from unitscope.paper.page_figures import WIDE
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
-from unitscope.tables import unit_tables
+from unitscope.tables.table_access import methods_of, subset
 
 ROOT = Path(__file__).parents[2]
 FEW = {"conv1": 12, "hidden": 12}
 
 
 def overviews(style, records, units, layers, images=None):
-    images = images or {
-        (tap["layer"], method): by_hand.images(tap) for tap in records for method in unit_tables.methods_of(units)
-    }
+    images = images or {(tap["layer"], method): by_hand.images(tap) for tap in records for method in methods_of(units)}
     yield from (score_figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
     yield score_figures.selectivity_rs(replace(style, width=WIDE), units, layers, "rs", "rs_z", "rs_q")
     yield depth_figures.depth(style, units, layers)
@@ -42,9 +40,7 @@ def overviews(style, records, units, layers, images=None):
     yield from (score_figures.ablation(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
     yield from (depth_figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
     yield depth_figures.spread(style, units, "rs", "rs_z", "rs_q")
-    yield depth_figures.trend(
-        style, [layers, layers], [tap["layer"] for tap in records], unit_tables.methods_of(units)[0]
-    )
+    yield depth_figures.trend(style, [layers, layers], [tap["layer"] for tap in records], methods_of(units)[0])
 
 
 @pytest.mark.slow
@@ -167,12 +163,12 @@ def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
         units["rs_am"][np.flatnonzero(own)[3:]], units["rs_iam"][np.flatnonzero(own)[3:]] = am, iam
     drawn = score_figures.selectivity_rs(STYLE, units, layers, "rs").axes
     assert [axes.get_yticks().tolist() for axes in drawn] == [[0, 0.05]] * 2 + [[0, 1]] * 4
-    (axes,) = depth_figures.spread(STYLE, unit_tables.subset(units, ("a", "c"), ("am", "iam")), "rs").axes
+    (axes,) = depth_figures.spread(STYLE, subset(units, ("a", "c"), ("am", "iam")), "rs").axes
     assert axes.get_yticks().tolist() == [0, 0.025, 0.05]
     assert axes.get_ylim()[1] == pytest.approx(0.052)
     # The longest number stands beside a label of two lines.
     units["rs_am"], units["rs_iam"] = units["rs_am"] / 10, units["rs_iam"] / 100
-    assert_readable(score_figures.selectivity_rs(STYLE, unit_tables.subset(units, ("a",), ("am", "iam")), layers, "rs"))
+    assert_readable(score_figures.selectivity_rs(STYLE, subset(units, ("a",), ("am", "iam")), layers, "rs"))
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

@@ -20,10 +20,11 @@ from unitscope.paper.page_figures import draw
 from unitscope.paper.page_tables import layer_rows, memory_table, network_rows, training_ranges
 from unitscope.paper.results import Result
 from unitscope.paper.sensitivity import by_length, sensitivity_ranges
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import interquartile_range
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import canonical_json, read_json
-from unitscope.tables.unit_tables import RS_SCORES, correlation_of
+from unitscope.tables.table_access import correlation_of
 from unitscope.workflow.study import load_study
 
 SIZES = """rule,experiment,jobs,peak_mib,seconds

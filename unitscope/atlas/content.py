@@ -13,7 +13,8 @@ import numpy as np
 
 from unitscope.atlas.page_scores import METHOD_SCORES, Activity, is_main, score_columns, score_name
 from unitscope.scores.exemplars import Exemplars
-from unitscope.tables.unit_tables import Table, layers_of, method_name, methods_of, rows_of
+from unitscope.scores.score_names import method_name
+from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 MOST_CLASSES = 20
 """Class means that are shown of a unit; of more classes than these, the strongest."""

@@ -6,7 +6,9 @@ from typing import Any
 
 from unitscope.atlas.page_scores import METHOD_SCORES
 from unitscope.claims.verdicts import place
-from unitscope.tables.unit_tables import Table, method_name, two_decimals
+from unitscope.scores.score_names import method_name
+from unitscope.tables.number_text import two_decimals
+from unitscope.tables.table_access import Table
 
 
 def claim_groups(claims: Table, texts: Mapping[str, str]) -> list[dict[str, Any]]:

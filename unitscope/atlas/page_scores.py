@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unitscope.tables.unit_tables import Table, layers_of, method_name
+from unitscope.scores.score_names import method_name
+from unitscope.tables.table_access import Table, layers_of
 
 ACTIVATION_SCORES = {
     "mean": "mean activation",

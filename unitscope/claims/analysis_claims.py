@@ -29,8 +29,8 @@ from unitscope.claims.analysis_tests import (
     unequal_substitutes,
 )
 from unitscope.claims.verdicts import COLUMNS, Part, record
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.estimate import undefined
-from unitscope.tables.unit_tables import RS_SCORES
 
 
 @dataclass(frozen=True)

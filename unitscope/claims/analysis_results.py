@@ -8,7 +8,7 @@ import numpy as np
 
 from unitscope.claims.verdicts import Part, all_hold
 from unitscope.stats.estimate import Estimate
-from unitscope.tables.unit_tables import Table
+from unitscope.tables.table_access import Table
 
 
 @dataclass(frozen=True)

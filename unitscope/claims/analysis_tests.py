@@ -18,7 +18,8 @@ from unitscope.stats.bootstrap import bootstrap
 from unitscope.stats.effects import difference
 from unitscope.stats.estimate import Estimate, undefined
 from unitscope.tables.inhibition import by_unit
-from unitscope.tables.unit_tables import MINIMIZED, REAL, Table, correlation_of, layers_of, rows_of
+from unitscope.tables.reliability_columns import MINIMIZED, REAL
+from unitscope.tables.table_access import Table, correlation_of, layers_of, rows_of
 
 MOVED, KEPT = 0.9, 0.99
 """Rank correlations of a score with itself under other scales: below the one its order has moved, from the other on it

@@ -6,9 +6,10 @@ from typing import Any
 
 from unitscope.claims.analysis_results import records, verdict
 from unitscope.claims.verdicts import COLUMNS, Part, above, record
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import difference
 from unitscope.stats.estimate import Estimate
-from unitscope.tables.unit_tables import RS_SCORES, Table
+from unitscope.tables.table_access import Table
 
 TRAINING = "training time"
 """Source of A9. It is about several experiments, the checkpoints of one training, and stands beside their table."""

@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled
 from unitscope.figures.score_figures import share_scale
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.table_access import Table, correlation_of, layers_of, methods_of, rows_of
 
 
 @styled

@@ -1,8 +1,7 @@
 """What all figures share: for print, for the colour-blind, equal bytes each time.
 
 Colours are Okabe and Ito's, methods differ by marker as well, and the number of units stands beside every correlation.
-Nothing is computed in figures that a table could hold: scores and correlations come from
-`unitscope.tables.unit_tables`.
+Nothing is computed in figures that a table could hold: scores and correlations come from tables.
 """
 
 import functools
@@ -23,8 +22,10 @@ from PIL import Image
 
 from unitscope.errors import UserError
 from unitscope.figures.style import Style
+from unitscope.scores.score_names import RS_NAMES
 from unitscope.storage.atomic_writes import write_bytes
-from unitscope.tables.unit_tables import RS_NAMES, Table, correlation_of, two_decimals
+from unitscope.tables.number_text import two_decimals
+from unitscope.tables.table_access import Table, correlation_of
 
 GREY = "#767676"
 MINUS = "\N{MINUS SIGN}"

@@ -20,7 +20,8 @@ from unitscope.figures.drawing import (
     wrapped,
 )
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, rows_of
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.table_access import Table, rows_of
 
 Edges = Sequence[tuple[int, int, float]]
 """Target, substitute and weight, each target's strongest first."""

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 from unitscope.figures.drawing import MINUS, SCORE_NAMES, relative_box, styled, wrapped
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import Table, method_name, two_decimals
+from unitscope.scores.score_names import method_name
+from unitscope.tables.number_text import two_decimals
+from unitscope.tables.table_access import Table
 
 PREDICTOR_NAMES = {
     "selectivity": "selectivity",

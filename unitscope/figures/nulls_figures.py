@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 
 from unitscope.figures.drawing import GREY, MINUS, PAGE_HEIGHT, SCORE_NAMES, relative_box, styled
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.table_access import Table
 
 NULL_NAMES = {
     "none": "as found",

@@ -16,7 +16,8 @@ from matplotlib.ticker import MaxNLocator
 
 from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, styled
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.table_access import Table
 
 COLUMNS = 3
 CLAMPS = {"zero": "at 0", "mean": "at mean"}

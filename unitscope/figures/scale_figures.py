@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 
 from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled, wrapped
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.table_access import Table
 
 PANEL = 1.25
 """Inches."""

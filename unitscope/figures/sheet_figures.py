@@ -13,7 +13,8 @@ from unitscope.figures.pictures import reduced, rgb
 from unitscope.figures.style import Style
 from unitscope.figures.substitutes_figure import rs_text
 from unitscope.figures.unit_images import UnitImages
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, rows_of
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.table_access import Table, rows_of
 
 
 @styled

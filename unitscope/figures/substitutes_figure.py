@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from unitscope.figures.drawing import SCORE_NAMES, relative_box, styled, wrapped
 from unitscope.figures.style import Style
 from unitscope.figures.unit_images import UnitImages, layer_and_method
+from unitscope.scores.score_names import RS_SCORES, method_name
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, methods_of, rows_of
+from unitscope.tables.table_access import Table, methods_of, rows_of
 
 
 def shown(units: Table, paths: Iterable[Path]) -> list[Path]:

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 
 from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled, wrapped
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.table_access import Table
 
 ROW_HEIGHT = 1.15
 """Inches of a panel."""

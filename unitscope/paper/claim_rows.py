@@ -9,11 +9,8 @@ import numpy as np
 from unitscope.claims.verdicts import VERDICTS
 from unitscope.paper.paper_claims import CLAIMS
 from unitscope.paper.results import Result, by_entry
-from unitscope.tables.unit_tables import (
-    RS_SCORES,
-    method_name,
-    two_decimals,
-)
+from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.tables.number_text import two_decimals
 
 
 def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from unitscope.paper.question import NO_RELATION, Asked, no_relation
 from unitscope.stats import effects
 from unitscope.stats.bootstrap import bootstrap_layers
 from unitscope.stats.estimate import Estimate
-from unitscope.tables.unit_tables import correlation_of
+from unitscope.tables.table_access import correlation_of
 
 FEWEST_TRAININGS = 5
 """Below this many trainings nothing is concluded about trainings."""

@@ -8,11 +8,8 @@ from unitscope.figures import depth_figures, drawing, score_figures, substitutes
 from unitscope.figures.style import Style
 from unitscope.figures.unit_images import UnitImages
 from unitscope.paper.results import Result
-from unitscope.tables.unit_tables import (
-    RS_SCORES,
-    methods_of,
-    subset,
-)
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.tables.table_access import methods_of, subset
 
 WIDE = 9.5
 """Inches of a figure that shows three scores by two methods side by side."""

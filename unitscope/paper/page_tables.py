@@ -8,15 +8,8 @@ import numpy as np
 from unitscope.config.resolve import trained_epochs
 from unitscope.paper.claim_rows import number, range_text
 from unitscope.paper.results import Result, by_entry
-from unitscope.tables.unit_tables import (
-    RS_SCORES,
-    Table,
-    correlation_of,
-    layers_of,
-    median_of,
-    methods_of,
-    rows_of,
-)
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.tables.table_access import Table, correlation_of, layers_of, median_of, methods_of, rows_of
 
 
 def training_ranges(results: Sequence[Result]) -> list[dict[str, Any]]:

@@ -45,8 +45,9 @@ from unitscope.paper.text_claims import (
     not_critical,
     selective_trainings,
 )
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.correlation import holm
-from unitscope.tables.unit_tables import RS_SCORES, layers_of
+from unitscope.tables.table_access import layers_of
 
 
 @dataclass(frozen=True)

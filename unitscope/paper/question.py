@@ -13,7 +13,7 @@ from unitscope.claims.verdicts import (
 from unitscope.randomness import generator
 from unitscope.stats.bootstrap import bootstrap
 from unitscope.stats.estimate import Estimate
-from unitscope.tables.unit_tables import rows_of
+from unitscope.tables.table_access import rows_of
 
 NO_RELATION = 0.2
 """A correlation within plus or minus this is no relation."""

@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.tables.unit_tables import (
-    Table,
-    layers_of,
-)
+from unitscope.tables.table_access import Table, layers_of
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,8 @@ from typing import Any
 import numpy as np
 
 from unitscope.paper.claim_rows import number
-from unitscope.tables.unit_tables import (
-    RS_SCORES,
-    Table,
-    correlation_of,
-    layers_of,
-)
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.tables.table_access import Table, correlation_of, layers_of
 
 
 def sensitivity_rows(compared: Sequence[Mapping[str, str]], layers: Mapping[str, Table]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, method_name
+from unitscope.scores.score_names import RS_SCORES, method_name
 
 
 @styled

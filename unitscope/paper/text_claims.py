@@ -15,7 +15,7 @@ from unitscope.paper.question import NO_RELATION, Asked, no_relation
 from unitscope.stats import effects
 from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap, bootstrap_layers
 from unitscope.stats.estimate import Estimate
-from unitscope.tables.unit_tables import rows_of
+from unitscope.tables.table_access import rows_of
 
 
 def generalizes_worse(asked: Asked) -> list[Part]:
