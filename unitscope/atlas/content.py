@@ -13,7 +13,7 @@ import numpy as np
 
 from unitscope.atlas.page_scores import METHOD_SCORES, Activity, is_main, score_columns, score_name
 from unitscope.scores.exemplars import Exemplars
-from unitscope.scores.score_names import method_name
+from unitscope.scores.score_names import RS_NAMES, method_name
 from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 MOST_CLASSES = 20
@@ -112,6 +112,7 @@ def content(
         "network": str(units["network"][0]),
         "classes": list(classes),
         "hasImages": bool(activity),
+        "forms": [{"key": score, "name": name} for score, name in RS_NAMES.items()],
         "methods": [{"key": method, "name": method_name(method)} for method in methods],
         "scores": [{"key": key, "name": score_name(key, methods), "main": is_main(key, methods)} for key in defined],
         "missing": [score_name(key, methods) for key in columns if key not in defined],

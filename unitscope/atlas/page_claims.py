@@ -7,7 +7,7 @@ from typing import Any
 from unitscope.atlas.page_scores import METHOD_SCORES
 from unitscope.claims.verdicts import place
 from unitscope.scores.score_names import method_name
-from unitscope.tables.number_text import two_decimals
+from unitscope.tables.number_text import number, typeset
 from unitscope.tables.table_access import Table
 
 
@@ -34,7 +34,7 @@ def claim_groups(claims: Table, texts: Mapping[str, str]) -> list[dict[str, Any]
                         "method": method_name(row["method"]),
                         "score": METHOD_SCORES.get(row["score"], row["score"]),
                         "statistic": row["statistic"],
-                        "effect": number_text(row["effect"]),
+                        "effect": typeset(number(row["effect"])),
                         "interval": interval_text(row),
                         "n": row["n"],
                         "holds": row["holds"],
@@ -62,13 +62,8 @@ def verdicts_by_score(own: Table) -> list[dict[str, Any]]:
     ]
 
 
-def number_text(value: float) -> str:
-    """Return a number for people."""
-    return two_decimals(value).replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else "undefined"
-
-
 def interval_text(row: Mapping[str, Any]) -> str:
     """Return the interval of a row of claims.csv with its level."""
     if not (math.isfinite(row["ci_low"]) and math.isfinite(row["ci_high"])):
         return "none"
-    return f"{number_text(row['ci_low'])} to {number_text(row['ci_high'])} ({100 * row['level']:.0f} %)"
+    return f"{typeset(number(row['ci_low']))} to {typeset(number(row['ci_high']))} ({100 * row['level']:.0f} %)"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unitscope.scores.score_names import method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
 from unitscope.tables.table_access import Table, layers_of
 
 ACTIVATION_SCORES = {
@@ -32,18 +32,11 @@ SCORE_NAMES = {
     "ablation_loss_half1": "rise of the loss, second half of the test images",
     "class_information": "class information, in bits",
     "class_information_permuted": "class information under permuted labels",
-    "rs_natural": "RS on natural images",
-    "rs_z_natural": "RS (z) on natural images",
-    "rs_q_natural": "RS (q) on natural images",
+    **{f"{score}_natural": f"{name} on natural images" for score, name in RS_NAMES.items()},
 }
-METHOD_SCORES = {
-    "rs": "RS",
-    "rs_z": "RS (z)",
-    "rs_q": "RS (q)",
-    "ties": "ties",
-    "seeds": "seeds used",
-}
-MAIN_SCORES = ("selectivity", "rs", "rs_z", "rs_q", "ablation_loss", "ablation_loss_mean", "activation_mean")
+METHOD_SCORES = {**RS_NAMES, "ties": "ties", "seeds": "seeds used"}
+"""Scores that each method has."""
+MAIN_SCORES = ("selectivity", *RS_SCORES, "ablation_loss", "ablation_loss_mean", "activation_mean")
 """Scores that the table shows before more are asked for."""
 
 

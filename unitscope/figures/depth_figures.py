@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled
+from unitscope.figures.drawing import GREY, relative_box, styled
 from unitscope.figures.score_figures import share_scale
 from unitscope.figures.style import Style
-from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.number_text import MINUS
 from unitscope.tables.table_access import Table, correlation_of, layers_of, methods_of, rows_of
 
 
@@ -48,7 +49,7 @@ def spread(style: Style, units: Table, *scores: str) -> Figure:
                 axes.plot([x, x], [first, third], color=color, linewidth=3, alpha=0.45, solid_capstyle="butt")
                 axes.plot(x, middle, color=color, marker=marker, markersize=4.5, linestyle="none")
         top = share_scale([np.array(highest)])
-        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04 * top, 1.04 * top), ylabel=f"{SCORE_NAMES[score]}")
+        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04 * top, 1.04 * top), ylabel=f"{RS_NAMES[score]}")
         axes.set_yticks((0, top / 2, top), ("0", f"{top / 2:g}", f"{top:g}"))
         axes.set_xticks(range(len(names)), names if score == scores[-1] else [])
         for text in axes.get_xticklabels():
@@ -116,7 +117,7 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
         axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-1.42, 1.08))
         axes.set_yticks((-1.26, -1, -0.5, 0, 0.5, 1), ("undef.", f"{MINUS}1", f"{MINUS}0.5", "0", "0.5", "1"))
         axes.set_ylabel("Spearman ρ", y=0.56)
-        title = f"selectivity and {SCORE_NAMES[score]}" + (" (n above each point)" if row == 0 else "")
+        title = f"selectivity and {RS_NAMES[score]}" + (" (n above each point)" if row == 0 else "")
         above = (low + panel + head - 0.02) / total
         figure.text(left / style.width, above, title, weight="bold", size=style.small, va="top")
         axes.set_xticks(range(len(names)), names if score == RS_SCORES[-1] else [])
@@ -160,7 +161,7 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
         mean[defined] = np.nanmean(values[score][:, defined], axis=0)
         axes.plot(places, mean, color=color, linewidth=2.0, marker="o", markersize=4.5)
         axes.set(xlim=(-0.3, len(layers) - 0.7), ylim=(low, high))
-        axes.set_title(f"selectivity and {SCORE_NAMES[score]}", size=style.small, weight="bold", loc="left")
+        axes.set_title(f"selectivity and {RS_NAMES[score]}", size=style.small, weight="bold", loc="left")
         axes.tick_params(labelleft=number == 0)
         axes.set_xticks(places, layers)
         if tilted:

@@ -24,16 +24,14 @@ from unitscope.errors import UserError
 from unitscope.figures.style import Style
 from unitscope.scores.score_names import RS_NAMES
 from unitscope.storage.atomic_writes import write_bytes
-from unitscope.tables.number_text import two_decimals
+from unitscope.tables.number_text import interval, number, typeset
 from unitscope.tables.table_access import Table, correlation_of
 
 GREY = "#767676"
-MINUS = "\N{MINUS SIGN}"
 PAGE_HEIGHT = 9.5
 """Inches that panels are fitted into, as long as they stay readable."""
 MOST_PIXELS = 25_000_000
 """Of a sheet: above it the resolution is lowered, so that a layer of thousands of units can still be opened."""
-SCORE_NAMES = RS_NAMES
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -127,20 +125,15 @@ def correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> 
     found = correlation_of(layers, layer, method, x, y)
     if not math.isfinite(found["spearman"]):
         return f"ρ undefined, {_readable(found['reason'], method)}"
-    interval = f"[{_signed(found['ci_low'])},\u00a0{_signed(found['ci_high'])}]"
-    interval = interval if math.isfinite(found["ci_low"]) else "(no interval)"
-    return f"ρ\u00a0=\u00a0{_signed(found['spearman'])} {interval}, n\u00a0=\u00a0{found['used']}"
+    ends = interval(found["ci_low"], found["ci_high"], "(no interval)").replace(", ", ",\u00a0")
+    return typeset(f"ρ\u00a0=\u00a0{number(found['spearman'])} {ends}") + f", n\u00a0=\u00a0{found['used']}"
 
 
 def _readable(reason: str, method: str) -> str:
     """Return a reason with the names of scores instead of those of columns."""
-    for score, name in reversed(SCORE_NAMES.items()):
+    for score, name in reversed(RS_NAMES.items()):
         reason = reason.replace(f"{score}_{method} ", f"{name} ")
     return reason.replace("ablation_loss ", "the rise of the loss ")
-
-
-def _signed(value: float) -> str:
-    return two_decimals(value).replace("-", MINUS)
 
 
 def wrapped(text: str, width: int) -> str:

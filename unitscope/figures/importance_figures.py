@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from unitscope.figures.drawing import MINUS, SCORE_NAMES, relative_box, styled, wrapped
+from unitscope.figures.drawing import relative_box, styled, wrapped
 from unitscope.figures.style import Style
-from unitscope.scores.score_names import method_name
-from unitscope.tables.number_text import two_decimals
+from unitscope.scores.score_names import RS_NAMES, method_name
+from unitscope.tables.number_text import MINUS, two_decimals, typeset
 from unitscope.tables.table_access import Table
 
 PREDICTOR_NAMES = {
@@ -107,7 +107,7 @@ def _heat(
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             words: dict[str, Any] = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
             if numbers:
-                text = f"{MINUS}9+" if value < -9.995 else two_decimals(value).replace("-", MINUS)
+                text = f"{MINUS}9+" if value < -9.995 else typeset(two_decimals(value))
                 axes.text(position, place, text, size=style.small, weight="bold" if sure else "normal", **words)
             elif sure:
                 axes.plot(position, place, marker=".", markersize=4, color=words["color"])
@@ -118,5 +118,5 @@ def _heat(
 
 
 def _predictor_name(method: str, predictor: str) -> str:
-    name = SCORE_NAMES.get(predictor) or PREDICTOR_NAMES.get(predictor, predictor)
+    name = RS_NAMES.get(predictor) or PREDICTOR_NAMES.get(predictor, predictor)
     return f"{name}, {method_name(method)}" if method else name

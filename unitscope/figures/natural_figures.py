@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from unitscope.figures.drawing import GREY, SCORE_NAMES, correlation_text, layer_title, styled
+from unitscope.figures.drawing import GREY, correlation_text, layer_title, styled
 from unitscope.figures.scatter import Panel, scatter_grid
 from unitscope.figures.style import Style
-from unitscope.scores.score_names import method_name
+from unitscope.scores.score_names import RS_NAMES, method_name
 from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 
@@ -20,7 +20,7 @@ def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Fig
         layers: Table of correlations.
         score: "rs", "rs_z" or "rs_q".
     """
-    groups, x, name = {}, f"{score}_natural", SCORE_NAMES[score]
+    groups, x, name = {}, f"{score}_natural", RS_NAMES[score]
     on_test = f"{name} on test images"
     for layer in layers_of(units):
         own = rows_of(units, layer)

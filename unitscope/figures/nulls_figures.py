@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, MINUS, PAGE_HEIGHT, SCORE_NAMES, relative_box, styled
+from unitscope.figures.drawing import GREY, PAGE_HEIGHT, relative_box, styled
 from unitscope.figures.style import Style
-from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.number_text import MINUS
 from unitscope.tables.table_access import Table
 
 NULL_NAMES = {
@@ -64,7 +65,7 @@ def nulls(style: Style, table: Table) -> Figure:
             axes.set_xticks(ticks, ("?", f"{MINUS}1", "", "0", "", "1"))
             axes.tick_params(axis="y", length=0, labelleft=column == 0)
             axes.tick_params(axis="x", labelbottom=row == len(methods) - 1)
-            title = f"{SCORE_NAMES[score]}, {method_name(method)}"
+            title = f"{RS_NAMES[score]}, {method_name(method)}"
             figure.text(
                 (left + column * width) / style.width,
                 (low + panel + 0.05) / total,

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled, wrapped
+from unitscope.figures.drawing import GREY, relative_box, styled, wrapped
 from unitscope.figures.style import Style
-from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.number_text import MINUS
 from unitscope.tables.table_access import Table
 
 PANEL = 1.25
@@ -170,7 +171,7 @@ def _legend(style: Style) -> dict[str, Any]:
     ]
     handles.append(Line2D([], [], color="black", linewidth=1.3))
     handles.append(Line2D([], [], color="#444444", marker="x", linestyle="none", markersize=4.5))
-    labels = [*(SCORE_NAMES[score] for score in RS_SCORES), "network as it is", "undefined"]
+    labels = [*(RS_NAMES[score] for score in RS_SCORES), "network as it is", "undefined"]
     return {"handles": handles, "labels": labels, "borderaxespad": 0.1, "columnspacing": 1.2}
 
 

@@ -7,10 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, correlation_text, layer_title, styled
+from unitscope.figures.drawing import GREY, correlation_text, layer_title, styled
 from unitscope.figures.scatter import Panel, scatter_grid
 from unitscope.figures.style import Style
-from unitscope.scores.score_names import method_name
+from unitscope.scores.score_names import RS_NAMES, method_name
+from unitscope.tables.number_text import typeset
 from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 SCORE_MEANINGS = {
@@ -38,7 +39,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> F
         own = rows_of(units, layer)
         groups[layer_title(layer, own)] = [
             Panel(
-                (f"{SCORE_NAMES[score]}, " if len(scores) > 1 else "")
+                (f"{RS_NAMES[score]}, " if len(scores) > 1 else "")
                 + f"{method_name(method)}: {correlation_text(layers, layer, method, 'selectivity', score)}"
                 + _unscored_text(own, f"{score}_{method}"),
                 own["selectivity"],
@@ -74,7 +75,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
     """
     methods = methods_of(units)
     columns = [("selectivity", "", "selectivity", "selectivity", len(methods))]
-    name = SCORE_NAMES[score]
+    name = RS_NAMES[score]
     columns += [(f"{name}, {method_name(m)}", m, score, f"{score}_{m}", number) for number, m in enumerate(methods)]
     groups = {}
     for layer in layers_of(units):
@@ -92,7 +93,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
     figure, grid = scatter_grid(
         style,
         groups,
-        f"class selectivity, or {SCORE_NAMES[score]}",
+        f"class selectivity, or {RS_NAMES[score]}",
         "rise of the test loss without the unit",
         footer,
         room_for_scales=True,
@@ -104,7 +105,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
             axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
             axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
             axes.yaxis.set_major_locator(MaxNLocator(3))
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}".replace("-", MINUS))
+            axes.yaxis.set_major_formatter(lambda value, _: typeset(f"{value:.3g}"))
     return figure
 
 

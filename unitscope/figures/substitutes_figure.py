@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from unitscope.figures.drawing import SCORE_NAMES, relative_box, styled, wrapped
+from unitscope.figures.drawing import relative_box, styled, wrapped
 from unitscope.figures.style import Style
 from unitscope.figures.unit_images import UnitImages, layer_and_method
-from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
 from unitscope.storage.hdf5 import open_hdf5
+from unitscope.tables.number_text import small_share
 from unitscope.tables.table_access import Table, methods_of, rows_of
 
 
@@ -114,7 +115,7 @@ def _scores_text(own: Table, unit: int, method: str, fit: int) -> str:
     top = f" (class {textwrap.shorten(own['top_class'][unit], 16, placeholder='…')})" if own["top_class"][unit] else ""
     first = f"selectivity {selectivity:.2f}{top}" if np.isfinite(selectivity) else "no selectivity"
     scores = [
-        rs_text(own[f"{score}_{method}"][unit], SCORE_NAMES[score])
+        rs_text(own[f"{score}_{method}"][unit], RS_NAMES[score])
         for score in RS_SCORES
         if np.isfinite(own[f"{score}_{method}"][unit])
     ]
@@ -123,5 +124,4 @@ def _scores_text(own: Table, unit: int, method: str, fit: int) -> str:
 
 def rs_text(value: float, name: str = "RS") -> str:
     """Return RS with the decimals that tell a small one from none; it is not broken."""
-    number = f"{value:.1g}" if 0 < value < 0.01 else f"{value:.2f}"
-    return f"{name} {number}".replace(" ", "\u00a0")
+    return f"{name} {small_share(value)}".replace(" ", "\u00a0")

@@ -22,11 +22,11 @@ from unitscope.maximization.responses import Generated
 from unitscope.probing.layers import prefix, readouts
 from unitscope.randomness import generator
 from unitscope.runtime.devices import pixels
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.selectivity import class_selectivity
 from unitscope.scores.substitution import Substitution, substitution
 from unitscope.stats.correlation import spearman
 
-SCORES = ("rs", "rs_z", "rs_q")
 NUMBERS = (
     *("draw", "units", "spearman_before", "spearman_after", "agreement", "mean_change"),
     *("image_change", "logits_change", "selectivity_change"),
@@ -66,7 +66,7 @@ class Scales:
     def score(self, responses: np.ndarray, units: np.ndarray) -> Substitution:
         """Return RS, raw and scale-free, of responses (seeds, targets, units); NaN of dead targets."""
         found = substitution(responses, units, self.mean, self.std, self.quantile)
-        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in SCORES)
+        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in RS_SCORES)
         return replace(found, rs=rs, rs_z=rs_z, rs_q=rs_q)
 
 
@@ -194,7 +194,7 @@ def comparison(
         `image_change` (mean over the same units), and the `reason` why any of them is NaN.
     """
     rows = []
-    for score in SCORES:
+    for score in RS_SCORES:
         old, new = getattr(before, score), getattr(after, score)
         both = np.isfinite(old) & np.isfinite(new)
         found = {

@@ -10,7 +10,7 @@ from unitscope.claims.verdicts import VERDICTS
 from unitscope.paper.paper_claims import CLAIMS
 from unitscope.paper.results import Result, by_entry
 from unitscope.scores.score_names import RS_SCORES, method_name
-from unitscope.tables.number_text import two_decimals
+from unitscope.tables.number_text import interval, number
 
 
 def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -124,19 +124,9 @@ def _part_text(part: Mapping[str, Any]) -> str:
     where = " ".join(
         filter(None, [part["layer"], ", ".join(map(method_name, filter(None, part["method"].split(":"))))])
     )
-    interval = "no interval"
-    if np.isfinite(part["ci_low"]):
-        level = "" if part["level"] == 0.95 else f" ({part['level']:.0%})"
-        interval = f"[{number(part['ci_low'])}, {number(part['ci_high'])}]{level}"
-    value = f"{number(part['effect'])} {interval}, n = {part['n']}"
+    level = f" ({part['level']:.0%})" if part["level"] != 0.95 and np.isfinite(part["ci_low"]) else ""
+    value = f"{number(part['effect'])} {interval(part['ci_low'], part['ci_high'])}{level}, n = {part['n']}"
     if np.isfinite(part["p_holm"]):
         value += f", p = {part['p_holm']:.2g}"
     value += f" ({part['note']})" if part["note"] else ""
     return f"{where}: {value}" if where else value
-
-
-def number(value: float) -> str:
-    """Return a number for people."""
-    if not np.isfinite(value):
-        return "undefined"
-    return two_decimals(value) if abs(value) < 100 else f"{value:.0f}"

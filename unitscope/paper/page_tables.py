@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from unitscope.config.resolve import trained_epochs
-from unitscope.paper.claim_rows import number, range_text
+from unitscope.paper.claim_rows import range_text
 from unitscope.paper.results import Result, by_entry
 from unitscope.scores.score_names import RS_SCORES
+from unitscope.tables.number_text import number
 from unitscope.tables.table_access import Table, correlation_of, layers_of, median_of, methods_of, rows_of
 
 

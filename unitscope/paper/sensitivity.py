@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.paper.claim_rows import number
 from unitscope.scores.score_names import RS_SCORES
+from unitscope.tables.number_text import number
 from unitscope.tables.table_access import Table, correlation_of, layers_of
 
 

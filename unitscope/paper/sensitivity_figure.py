@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled
+from unitscope.figures.drawing import GREY, relative_box, styled
 from unitscope.figures.style import Style
-from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.number_text import MINUS
 
 
 @styled
@@ -54,7 +55,7 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
             title = f"{layer}, {method_name(objective)}"
             figure.text(box[0] / style.width, (low + panel + 0.05) / total, title, weight="bold", size=style.small)
     handles = [Line2D([], [], color=color, marker=marker, linestyle="none") for color, marker in looks.values()]
-    labels = [SCORE_NAMES[score] for score in looks]
+    labels = [RS_NAMES[score] for score in looks]
     figure.legend(
         handles, labels, loc="upper right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=style.small
     )

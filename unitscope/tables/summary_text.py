@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unitscope.scores.score_names import RS_NAMES, method_name
-from unitscope.tables.number_text import two_decimals
+from unitscope.tables.number_text import interval, number, two_decimals
 from unitscope.tables.table_access import Table, correlation_of, layers_of, median_of, methods_of, rows_of
 
 
@@ -25,10 +25,10 @@ def summary(units: Table, layers: Table) -> str:
     reasons: dict[str, list[str]] = {}
     for layer in layers_of(units):
         own = rows_of(units, layer)
-        named = [layer, str(len(own["unit"])), str(own["dead"].sum()), f"{median_of(own, 'selectivity'):.2f}"]
+        named = [layer, str(len(own["unit"])), str(own["dead"].sum()), two_decimals(median_of(own, "selectivity"))]
         for score, name in RS_NAMES.items():
             line = [*(named if score == "rs" else [""] * len(named)), name]
-            line += [f"{median_of(own, f'{score}_{method}'):.2f}" for method in methods]
+            line += [two_decimals(median_of(own, f"{score}_{method}")) for method in methods]
             for method in methods:
                 found = correlation_of(layers, layer, method, "selectivity", score)
                 if found["reason"]:
@@ -54,5 +54,4 @@ def summary(units: Table, layers: Table) -> str:
 def _interval_text(found: Mapping[str, Any]) -> str:
     if not np.isfinite(found["spearman"]):
         return "undefined"
-    value, low, high = (two_decimals(found[key]) for key in ("spearman", "ci_low", "ci_high"))
-    return f"{value} [no interval]" if low == "nan" else f"{value} [{low}, {high}]"
+    return f"{number(found['spearman'])} {interval(found['ci_low'], found['ci_high'], '[no interval]')}"
