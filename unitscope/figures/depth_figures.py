@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, relative_box, styled
+from unitscope.figures.drawing import GREY, relative_box, styled, tilt_names
 from unitscope.figures.score_figures import share_scale
 from unitscope.figures.style import Style
 from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
@@ -52,8 +52,7 @@ def spread(style: Style, units: Table, *scores: str) -> Figure:
         axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04 * top, 1.04 * top), ylabel=f"{RS_NAMES[score]}")
         axes.set_yticks((0, top / 2, top), ("0", f"{top / 2:g}", f"{top:g}"))
         axes.set_xticks(range(len(names)), names if score == scores[-1] else [])
-        for text in axes.get_xticklabels():
-            text.set(rotation=40, ha="right", rotation_mode="anchor")
+        tilt_names(axes)
     handles = [
         Line2D([], [], color=color, marker=marker, linewidth=3, markersize=4.5)
         for color, marker in map(style.look, range(len(methods)))
@@ -122,8 +121,7 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
         figure.text(left / style.width, above, title, weight="bold", size=style.small, va="top")
         axes.set_xticks(range(len(names)), names if score == RS_SCORES[-1] else [])
     if tilted:
-        for label in axes.get_xticklabels():
-            label.set(rotation=40, ha="right", rotation_mode="anchor")
+        tilt_names(axes)
     axes.set_xlabel("layer, in the order of the network")
     figure.legend(**legend, loc="upper right", bbox_to_anchor=(1, 1), frameon=False, fontsize=style.small)
     return figure
@@ -165,8 +163,7 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
         axes.tick_params(labelleft=number == 0)
         axes.set_xticks(places, layers)
         if tilted:
-            for label in axes.get_xticklabels():
-                label.set(rotation=40, ha="right", rotation_mode="anchor")
+            tilt_names(axes)
     figure.axes[0].set_ylabel("Spearman ρ")
     text = f"{method_name(method)}; thin: {len(trainings)} trainings, thick: their mean"
     figure.text(0.99, 0.02, text, ha="right", va="bottom", size=style.small, color="#444444")

@@ -16,6 +16,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import matplotlib
 import numpy as np
 from fontTools.subset import Options
+from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 from PIL import Image
@@ -147,6 +148,12 @@ def relative_box(
 ) -> tuple[float, float, float, float]:
     """Return a box (left, bottom, width, height) in inches as shares of the figure."""
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+
+def tilt_names(axes: Axes) -> None:
+    """Tilt the names along the horizontal axis, where they are too long to stand level."""
+    for label in axes.get_xticklabels():
+        label.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
 def ranks_by_selectivity(own: Table) -> np.ndarray:

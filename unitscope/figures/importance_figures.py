@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from unitscope.figures.drawing import relative_box, styled, wrapped
+from unitscope.figures.drawing import relative_box, styled, tilt_names, wrapped
 from unitscope.figures.style import Style
 from unitscope.scores.score_names import RS_NAMES, method_name
 from unitscope.tables.number_text import MINUS, two_decimals, typeset
@@ -75,8 +75,7 @@ def importance(style: Style, table: Table) -> Figure:
         axes.set_xticks(range(len(names)), names if column == "r2" else [])
         low -= gap
     if tilted:
-        for label in axes.get_xticklabels():
-            label.set(rotation=40, ha="right", rotation_mode="anchor")
+        tilt_names(axes)
     figure.text(0.5, 0.06 / total, notes, ha="center", va="bottom", size=style.small, color="#444444")
     return figure
 

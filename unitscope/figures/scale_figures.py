@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, relative_box, styled, wrapped
+from unitscope.figures.drawing import GREY, relative_box, styled, tilt_names, wrapped
 from unitscope.figures.style import Style
 from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
 from unitscope.tables.number_text import MINUS
@@ -155,8 +155,7 @@ def _layers(axes: Axes, names: Sequence[str], count: int, tilted: bool) -> None:
     axes.set_xlim(-0.6, count - 0.4)
     axes.set_xticks(range(count), names or [""] * count)
     if tilted:
-        for label in axes.get_xticklabels():
-            label.set(rotation=40, ha="right", rotation_mode="anchor")
+        tilt_names(axes)
 
 
 def _tilted(names: Sequence[str], slot: float, style: Style) -> bool:
