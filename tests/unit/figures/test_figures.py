@@ -27,7 +27,7 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables.table_access import methods_of, subset
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FEW = {"conv1": 12, "hidden": 12}
 
 
