@@ -32,14 +32,6 @@ def write(path, told, sheets, claims=()):
 # --- what the page is told -------------------------------------------------------------------------------------------
 
 
-def test_strength_is_the_median_over_the_seeds_in_which_the_unit_speaks():
-    responses = np.array([[[1, 2, 4]], [[2, 2, 6]], [[1, 9, 9]], [[0, 9, 9]]], dtype=np.float32)
-    assert content.relative_strength(responses, np.array([0]), [[2, 1]]) == [[4, 2]]
-    silent = np.zeros((2, 1, 3), dtype=np.float32)
-    assert np.isnan(content.relative_strength(silent, np.array([0]), [[1]])).all()
-    assert content.relative_strength(responses, np.array([0]), [[]]) == [[]]
-
-
 def test_an_image_stands_on_the_page_once_in_the_order_of_the_units():
     one, other = (strongest(np.array(values, dtype=np.float32), 2) for values in ([[0, 2], [0, 3]], [[1, 0], [0, 4]]))
     assert one.images.tolist() == [[-1, -1], [1, 0]]

@@ -14,6 +14,7 @@ import numpy as np
 from unitscope.atlas.page_scores import METHOD_SCORES, Activity, is_main, score_columns, score_name
 from unitscope.scores.exemplars import Exemplars
 from unitscope.scores.score_names import RS_NAMES, method_name
+from unitscope.scores.strength import relative_strength
 from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 MOST_CLASSES = 20
@@ -56,28 +57,6 @@ class Natural:
     labels: np.ndarray
     place: Mapping[str, Any]
     exemplars: Mapping[str, Exemplars]
-
-
-def relative_strength(responses: np.ndarray, units: np.ndarray, others: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Return how strongly other units answer each target's image: the median over seeds of R[i, j] / R[i, i].
-
-    Over the seeds in which unit i is not silent, as substitutes are ranked.
-
-    Args:
-        responses: (seeds, targets, units), R.
-        units: (targets,).
-        others: For each target, the units j.
-
-    Returns:
-        For each target, a number for each of its units j; NaN where the target is silent in all seeds.
-    """
-    result = []
-    for row, (unit, wanted) in enumerate(zip(units.tolist(), others, strict=True)):
-        own = responses[:, row, unit].astype(np.float64)
-        speaks = own > 0
-        ratios = responses[speaks, row][:, list(wanted)] / own[speaks, None]
-        result.append(np.median(ratios, axis=0).tolist() if speaks.any() else [math.nan] * len(wanted))
-    return result
 
 
 def content(
@@ -193,14 +172,20 @@ def _natural(natural: Natural | None) -> dict[str, Any] | None:
 
 
 def _method(own: Table, method: str, made: Made) -> dict[str, Any]:
-    listed = [[int(j) for j in str(own[f"substitutes_{method}"][unit]).split()] for unit in made.units.tolist()]
+    units = made.units.tolist()
+    listed = [[int(j) for j in str(own[f"substitutes_{method}"][unit]).split()] for unit in units]
+    responses = made.responses()
+    pairs = (
+        (responses[:, row, unit].astype(np.float64), responses[:, row, others])
+        for row, (unit, others) in enumerate(zip(units, listed, strict=True))
+    )
     return {
-        "units": made.units.tolist(),
+        "units": units,
         "targets": made.targets,
         "seeds": list(made.seeds),
         "place": dict(made.place),
         "substitutes": listed,
-        "strength": [plain(np.array(row)) for row in relative_strength(made.responses(), made.units, listed)],
+        "strength": [plain(relative_strength(*pair)) for pair in pairs],
     }
 
 

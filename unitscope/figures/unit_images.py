@@ -9,6 +9,7 @@ import numpy as np
 
 from unitscope.figures.pictures import rgb
 from unitscope.maximization.responses import compared_in
+from unitscope.scores.strength import relative_strength
 from unitscope.storage.hdf5 import open_hdf5
 
 
@@ -33,16 +34,13 @@ class UnitImages:
         return rgb(self.images[0, rows])[0] if len(rows) else None
 
     def relative_responses(self) -> np.ndarray:
-        """Return R[i, j] / R[i, i], median over the seeds in which unit i is not silent: (targets, units).
+        """Return the strength of all units' responses to each target's image, (targets, units), relative to its own.
 
         NaN in the rows of units that are silent in all seeds.
         """
-        own = self.responses[:, np.arange(len(self.units)), self.units]
-        result = np.full(self.responses.shape[1:], np.nan)
-        for row in range(len(self.units)):
-            speaks = own[:, row] > 0
-            if speaks.any():
-                result[row] = np.median(self.responses[speaks, row] / own[speaks, row, None], axis=0)
+        result = np.empty(self.responses.shape[1:])
+        for row, unit in enumerate(self.units):
+            result[row] = relative_strength(self.responses[:, row, unit], self.responses[:, row])
         return result
 
 
