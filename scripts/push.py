@@ -11,7 +11,9 @@ from unitscope.errors import UserError
 from unitscope.workflow import program
 from unitscope.workflow.ledger import gate, locked_rows, vouches
 from unitscope.workflow.leftovers import leftovers, planned
-from unitscope.workflow.store import MENDED, Recorded, agrees, mend_lock, unsound_in_cache, unsound_in_store
+from unitscope.workflow.store.dvc_lock import Recorded, agrees
+from unitscope.workflow.store.rwlock import MENDED, mend_lock
+from unitscope.workflow.store.soundness import unsound_in_cache, unsound_in_store
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,7 +14,8 @@ from unitscope.storage.contents import append_lines
 from unitscope.workflow import program
 from unitscope.workflow.ledger import gate, write_lock
 from unitscope.workflow.owners import Owners
-from unitscope.workflow.store import TOLD, agrees, links_out, stages, untold
+from unitscope.workflow.store.dvc_lock import agrees, stages
+from unitscope.workflow.store.links import TOLD, links_out, untold
 
 
 def parser() -> argparse.ArgumentParser:

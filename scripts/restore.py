@@ -12,7 +12,7 @@ from unitscope.errors import UserError
 from unitscope.runtime import console
 from unitscope.workflow import program
 from unitscope.workflow.ledger import LOCK, gate
-from unitscope.workflow.store import MENDED, mend_lock
+from unitscope.workflow.store.rwlock import MENDED, mend_lock
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ import psutil
 
 from unitscope.errors import UserError
 from unitscope.workflow import program
-from unitscope.workflow.store import MENDED, mend_lock
+from unitscope.workflow.store.rwlock import MENDED, mend_lock
 
 LOCKS = Path(".snakemake/locks")
 HOST = Path(".snakemake/unitscope_host")

@@ -8,7 +8,8 @@ import argparse
 from unitscope.errors import UserError
 from unitscope.workflow import program
 from unitscope.workflow.ledger import locked_rows, other_versions
-from unitscope.workflow.store import Recorded, compare, missing, unsound_in_cache, unsound_in_store
+from unitscope.workflow.store.dvc_lock import Recorded
+from unitscope.workflow.store.soundness import compare, missing, unsound_in_cache, unsound_in_store
 
 
 def parser() -> argparse.ArgumentParser:

@@ -23,7 +23,8 @@ from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import write_json
 from unitscope.storage.scratch import Scratch
-from unitscope.workflow import ledger, store
+from unitscope.workflow import ledger
+from unitscope.workflow.store import dvc_cache
 
 SECRET = b"somebody's own"
 
@@ -50,14 +51,14 @@ def bring_back(path):
     source = path.with_name("source")
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_bytes(b"content")
-    store.bring_back(str(path), source)
+    dvc_cache.bring_back(str(path), source)
 
 
 def keep(path):
     source = path.with_name("source")
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_bytes(b"content")
-    store.keep(source, path)
+    dvc_cache.keep(source, path)
 
 
 def compact(path):

@@ -23,12 +23,9 @@ from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.errors import UserError, nearest
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.maximization.images_settings import ImagesSettings
-from unitscope.maximization.recipe import Recipe
+from unitscope.maximization.recipe import OBJECTIVES, STARTS, Recipe
 from unitscope.networks.network_settings import BUILT_IN, NetworkSettings
 from unitscope.settings import Units, adapter
-
-OBJECTIVES = ("am", "iam", "iam_z")
-"""Methods that exist by name: each is the default recipe with the objective of that name."""
 
 CLAIM_METHODS = {
     **dict.fromkeys(("C1", "C2", "C4", "C5"), ("am", "iam")),
@@ -226,7 +223,8 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
                 f"{where}.methods names 'natural', but the column rs_natural is that of RS on natural images. Choose "
                 "another name."
             )
-        if network["dataset"] is None and (recipe["objective"] == "iam_z" or recipe["start"] == "mean"):
+        needs_images = OBJECTIVES[recipe["objective"]].flags | STARTS[recipe["start"]].flags
+        if network["dataset"] is None and needs_images & {"standardized", "real_images"}:
             raise UserError(
                 f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
                 f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."

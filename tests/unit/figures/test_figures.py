@@ -26,6 +26,7 @@ from unitscope.paper.page_figures import WIDE
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables.table_access import methods_of, subset
+from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[3]
 FEW = {"conv1": 12, "hidden": 12}
@@ -308,7 +309,7 @@ def write(folder, layers=FEW):
 
 
 def run(script, *arguments):
-    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, arguments)]
+    command = [sys.executable, script_named(script, ROOT), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
