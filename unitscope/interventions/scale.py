@@ -23,7 +23,7 @@ from unitscope.probing.layers import prefix, readouts
 from unitscope.randomness import generator
 from unitscope.runtime.devices import pixels
 from unitscope.scores.score_names import RS_SCORES
-from unitscope.scores.selectivity import class_selectivity
+from unitscope.scores.selectivity import class_selectivity, dead_units
 from unitscope.scores.substitution import Substitution, substitution
 from unitscope.stats.correlation import spearman
 
@@ -52,6 +52,13 @@ class Scales:
     mean: np.ndarray
     std: np.ndarray
     quantile: np.ndarray
+
+    @classmethod
+    def of(cls, group: h5py.Group) -> "Scales":
+        """Return the scales in a layer's group of activations.h5."""
+        means = group["class_means"][:] if "class_means" in group else np.empty((0, len(group["mean"])))
+        alive = ~dead_units(group["max"][:], group["activations"][:])
+        return cls(means, alive, group["mean"][:], group["std"][:], group["positive_q99"][:])
 
     def times(self, factors: np.ndarray) -> "Scales":
         """Return the scales of units that are multiplied by `factors` (units,): each is homogeneous of degree 1."""

@@ -12,7 +12,7 @@ from unitscope.data import outlines
 from unitscope.data.datasets import write_dataset
 from unitscope.data.outlines import Outline, dataset_bytes
 from unitscope.interventions.cumulative import orders
-from unitscope.interventions.understudies import needed_sets, plans
+from unitscope.interventions.joint import needed_sets, plans
 from unitscope.workflow.planning import Calibration, layers_before_training
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}

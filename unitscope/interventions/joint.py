@@ -148,6 +148,16 @@ def high(rs: np.ndarray, defined: np.ndarray) -> dict[str, tuple[float, np.ndarr
     }
 
 
+def activation_scales(summary: Mapping[str, Any], signed: bool) -> np.ndarray:
+    """Return each unit's activation scale, (units,): its mean activation, or the standard deviation of a signed layer.
+
+    Args:
+        summary: `mean` and `std`, each (units,), as activations.h5 holds them of a layer.
+        signed: Whether activations can be negative: then their mean is no scale.
+    """
+    return np.asarray(summary["std" if signed else "mean"], dtype=np.float64)
+
+
 # --- a layer ---------------------------------------------------------------------------------------------------------
 
 
