@@ -37,7 +37,7 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
                         "entry": entry,
                         "layer": layer or "",
                         "statistic": list(dict.fromkeys(part["statistic"] for part in own)),
-                        "found": _found(own),
+                        "found": found_texts(own),
                         "verdict": verdicts[claim.scores[0]],
                         "others": {score: verdicts.get(score, "") for score in RS_SCORES[1:]},
                     }
@@ -96,7 +96,8 @@ MOST_PARTS = 8
 """Parts of a claim that are listed one by one; of more, the range is given."""
 
 
-def _found(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+def found_texts(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the parts of a claim found, in words: a text per part, or one per statistic of many parts."""
     by_statistic: dict[str, list[Mapping[str, Any]]] = {}
     for part in parts:
         by_statistic.setdefault(part["statistic"], []).append(part)
