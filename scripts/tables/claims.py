@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unitscope.claims.analysis_claims import analysis_answers
-from unitscope.claims.analysis_results import Written
+from unitscope.claims.analysis_results import AnalysisResults
 from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.errors import UserError
@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> None:
             settings.resamples,
             settings.seed,
         )
-    analysed = analysis_answers(written(arguments, found[0]))
+    analysed = analysis_answers(analysis_results(arguments, found[0]))
     table = {name: [*column, *analysed[name]] for name, column in table.items()}
     said = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)
     for claim, score, verdict in dict.fromkeys(said):
@@ -90,11 +90,11 @@ def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence
     return Evidence(str(table["experiment"][0]), table, read_table(layers), accuracy, images)
 
 
-def written(arguments: argparse.Namespace, own: Evidence) -> Written:
+def analysis_results(arguments: argparse.Namespace, own: Evidence) -> AnalysisResults:
     """Return what the analyses of the experiment have written."""
     tables = {name: stacked([read_table(Path(path)) for path in paths]) for name, *paths in arguments.evidence if paths}
     settings = arguments.settings
-    return Written(
+    return AnalysisResults(
         own.name,
         arguments.analyses,
         {"units": own.units, "layers": own.layers, **tables},

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unitscope.claims.analysis_results import Written, verdict
+from unitscope.claims.analysis_results import AnalysisResults, verdict
 from unitscope.claims.analysis_tests import (
     foretells_loss,
     most_are_inhibited,
@@ -46,7 +46,7 @@ class AnalysisClaim:
 
     source: str
     text: str
-    parts: Callable[[Written, str], list[Part]]
+    parts: Callable[[AnalysisResults, str], list[Part]]
     scores: Sequence[str] = RS_SCORES
 
 
@@ -93,7 +93,7 @@ TEXTS = {
 """What each claim says."""
 
 
-def analysis_answers(written: Written) -> dict[str, list[Any]]:
+def analysis_answers(results: AnalysisResults) -> dict[str, list[Any]]:
     """Answer the claims of those analyses that an experiment has.
 
     Returns:
@@ -101,13 +101,13 @@ def analysis_answers(written: Written) -> dict[str, list[Any]]:
     """
     rows = []
     for name, claim in ANALYSIS_CLAIMS.items():
-        if claim.source in written.methods:
+        if claim.source in results.methods:
             # Without a method to ask, there may be no table.
-            scores = claim.scores if written.methods[claim.source] else ()
-            by_score = {score: claim.parts(written, score) for score in scores}
+            scores = claim.scores if results.methods[claim.source] else ()
+            by_score = {score: claim.parts(results, score) for score in scores}
             if not any(by_score.values()):
                 note = "no method or score of the experiment is one that this is asked of"
                 by_score = {claim.scores[0]: [Part("", "", claim.source, undefined(), 0, "open", note=note)]}
             for score, parts in by_score.items():
-                rows += [record(written.name, name, claim.source, score, part, verdict(parts)) for part in parts]
+                rows += [record(results.name, name, claim.source, score, part, verdict(parts)) for part in parts]
     return {name: [row[name] for row in rows] for name in COLUMNS}

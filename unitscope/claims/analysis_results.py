@@ -12,7 +12,7 @@ from unitscope.tables.table_access import Table
 
 
 @dataclass(frozen=True)
-class Written:
+class AnalysisResults:
     """What the analyses of an experiment have written.
 
     Attributes:

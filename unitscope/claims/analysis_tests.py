@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import scipy.stats
 
-from unitscope.claims.analysis_results import Written, records, why_no_interval
+from unitscope.claims.analysis_results import AnalysisResults, records, why_no_interval
 from unitscope.claims.verdicts import Part, above, at_least, below
 from unitscope.interventions.cumulative import DIRECTIONS, RANDOM, areas
 from unitscope.randomness import generator
@@ -34,7 +34,7 @@ MOST = 0.5
 """A share above this is that of most."""
 
 
-def order_under_scales(written: Written, score: str) -> list[Part]:
+def order_under_scales(results: AnalysisResults, score: str) -> list[Part]:
     """A1: random scales that leave the function as it is move the order of raw RS, and leave that of the others.
 
     The images are those that are stored. The statistic is the mean over draws of scales of the rank correlation of the
@@ -46,12 +46,12 @@ def order_under_scales(written: Written, score: str) -> list[Part]:
     sign, bound = ("<", MOVED) if moves else (">=", KEPT)
     text = f"mean Spearman of the score before and after scaling {sign} {bound}"
     rule = partial(below if moves else at_least, bound=bound)
-    table = written.tables["scale"]
+    table = results.tables["scale"]
     parts = []
     for layer in layers_of(table):
         unasked = records(table, layer=layer, condition="")
         parts += [Part(layer, "", text, undefined(), 0, "open", note=row["reason"]) for row in unasked]
-        for method in [] if unasked else written.methods["scale"]:
+        for method in [] if unasked else results.methods["scale"]:
             rows = records(table, layer=layer, condition="kept", method=method, score=score)
             agreement = np.array([row["agreement"] for row in rows], dtype=float)
             if not moves:
@@ -74,12 +74,12 @@ def order_under_scales(written: Written, score: str) -> list[Part]:
     return parts
 
 
-def foretells_loss(written: Written, score: str) -> list[Part]:
+def foretells_loss(results: AnalysisResults, score: str) -> list[Part]:
     """A2: units of high RS cost less when ablated. The score asks no test image, the loss is of either half of them."""
     text = "Spearman of the score and the rise of the loss < 0"
     parts = []
-    for row in records(written.tables["importance"], predictor=score):
-        if row["method"] in written.methods["importance"]:
+    for row in records(results.tables["importance"], predictor=score):
+        if row["method"] in results.methods["importance"]:
             found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
             parts.append(
                 Part(
@@ -95,7 +95,7 @@ def foretells_loss(written: Written, score: str) -> list[Part]:
     return parts
 
 
-def stands_in(written: Written, score: str) -> list[Part]:
+def stands_in(results: AnalysisResults, score: str) -> list[Part]:
     """A3: a unit of high RS and its substitutes cost more together than one by one, and more so than random units.
 
     High has two readings, and the claim is of both: RS of 0.5 or more, and RS at or above the median of the units that
@@ -106,8 +106,8 @@ def stands_in(written: Written, score: str) -> list[Part]:
         "median": "median interaction over its controls, units with RS from the median on, > 0",
     }
     parts = []
-    for row in records(written.tables["joint"]):
-        if row["method"] in written.methods["joint"]:
+    for row in records(results.tables["joint"]):
+        if row["method"] in results.methods["joint"]:
             found = Estimate.from_row(row, "effect", "ci_low", "ci_high")
             note = "; ".join(
                 filter(None, [f"median RS {row['border']:.2f}" * (row["high"] == "median"), row["reason"]])
@@ -117,20 +117,20 @@ def stands_in(written: Written, score: str) -> list[Part]:
     return parts
 
 
-def order_of_removal(written: Written, score: str) -> list[Part]:
+def order_of_removal(results: AnalysisResults, score: str) -> list[Part]:
     """A4: more is left where units of high RS go first than in random order, and less where those of low RS do.
 
     The effect is the area under the accuracy over the mean area of the random orders. The interval of the table is over
     images alone, in which any one order differs from the mean of others. So it is widened by what one random order may
     differ from that mean: Student's prediction interval of the random orders' areas.
     """
-    areas_of, curves = written.tables["areas"], written.tables["curves"]
+    areas_of, curves = results.tables["areas"], results.tables["curves"]
     predicted = {"ascending": ("<", below), "descending": (">", above)}
     parts = []
     keys = dict.fromkeys(zip(areas_of["layer"].tolist(), areas_of["clamp"].tolist(), strict=True))
     for layer, clamp in keys:
         chance = one_random_order(curves, layer, clamp)
-        for method, direction in product(written.methods["cumulative"], DIRECTIONS):
+        for method, direction in product(results.methods["cumulative"], DIRECTIONS):
             name, (sign, rule) = f"{score}_{method}", predicted[direction]
             where = "" if layer else ", all layers together"
             text = f"area under accuracy - that of random orders, {direction}, clamp {clamp}{where} {sign} 0"
@@ -138,7 +138,7 @@ def order_of_removal(written: Written, score: str) -> list[Part]:
                 found = difference(
                     Estimate.from_row(row, "accuracy_over", "accuracy_over_low", "accuracy_over_high"), chance
                 )
-                n = row["scored"] or _scored(written.tables["units"], layer, name)
+                n = row["scored"] or _scored(results.tables["units"], layer, name)
                 note = row["reason"] or ("" if np.isfinite(chance.low) else "fewer than two random orders")
                 parts.append(Part(layer, method, text, found, n, rule(found), note=note))
     return parts
@@ -173,22 +173,22 @@ def _scored(units: Table, layer: str, column: str) -> int:
     return int(np.isfinite(own[column].astype(float)).sum())
 
 
-def reliable_and_above_nulls(written: Written, score: str) -> list[Part]:
+def reliable_and_above_nulls(results: AnalysisResults, score: str) -> list[Part]:
     """A5: RS is reliable over noise seeds, and its correlation with selectivity lies above that of every null.
 
     The nulls are those that were asked: RS on the start images, permuted labels, the untrained network, and the ascent
     with its sign turned: RS of the minimum, of each method that minimizes.
     """
     rated = f"ICC(2,k) of the score over noise seeds >= {RELIABLE}"
-    methods = written.methods["reliability"]
+    methods = results.methods["reliability"]
     parts = []
-    for row in records(written.tables["reliability"], score=score):
+    for row in records(results.tables["reliability"], score=score):
         if row["method"] in methods:
             found = Estimate.from_row(row, "icc", "icc_low", "icc_high")
             holds = at_least(found, RELIABLE)
             note = why_no_interval(row, found)
             parts.append(Part(row["layer"], row["method"], rated, found, row["used"], holds, note=note))
-    nulls = records(written.tables["nulls"], score=score)
+    nulls = records(results.tables["nulls"], score=score)
     for own in nulls:
         if own["method"] not in methods or own["null"] != REAL:
             continue
@@ -205,12 +205,12 @@ def reliable_and_above_nulls(written: Written, score: str) -> list[Part]:
     return parts
 
 
-def same_on_natural_images(written: Written, score: str) -> list[Part]:
+def same_on_natural_images(results: AnalysisResults, score: str) -> list[Part]:
     """A6: RS on a unit's own top natural images goes with RS on the image made for it."""
     text = f"Spearman of the score on natural images and on those made > {AGREES}"
     parts = []
-    for layer, method in product(layers_of(written.tables["units"]), written.methods["natural"]):
-        row = correlation_of(written.tables["layers"], layer, method, f"{score}_natural", score)
+    for layer, method in product(layers_of(results.tables["units"]), results.methods["natural"]):
+        row = correlation_of(results.tables["layers"], layer, method, f"{score}_natural", score)
         found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
         note = row["reason"]
         if score == "rs" and not note:
@@ -219,15 +219,15 @@ def same_on_natural_images(written: Written, score: str) -> list[Part]:
     return parts
 
 
-def unequal_substitutes(written: Written, score: str) -> list[Part]:
+def unequal_substitutes(results: AnalysisResults, score: str) -> list[Part]:
     """A7: a few units stand in for many: Gini's coefficient of the in-degrees lies above that of random substitutes.
 
     The interval is what 95 % of the draws of the null leave: the observed coefficient less either end of theirs.
     """
     text = "Gini of in-degrees over its mean by chance > 0"
     parts = []
-    for row in records(written.tables["graph"], score=score):
-        if row["method"] in written.methods["graph"]:
+    for row in records(results.tables["graph"], score=score):
+        if row["method"] in results.methods["graph"]:
             effect, low, high = (row["gini"] - row[f"gini_null{end}"] for end in ("", "_high", "_low"))
             found = Estimate(effect, low, high)
             note = row["reason"] or ("" if np.isfinite(low) else "too few draws for an interval")
@@ -235,16 +235,16 @@ def unequal_substitutes(written: Written, score: str) -> list[Part]:
     return parts
 
 
-def most_are_inhibited(written: Written, score: str) -> list[Part]:
+def most_are_inhibited(results: AnalysisResults, score: str) -> list[Part]:
     """A8: the image made for a unit by IAM silences most other units of its layer. Dead units are no targets."""
     text = f"median share of the other units inhibited > {MOST}"
-    table, units = written.tables["inhibition"], written.tables["units"]
+    table, units = results.tables["inhibition"], results.tables["units"]
     parts = []
-    for layer, method in product(layers_of(table), written.methods["inhibition"]):
+    for layer, method in product(layers_of(table), results.methods["inhibition"]):
         dead = rows_of(units, layer)["dead"]
         shares = np.where(dead, np.nan, by_unit(table, layer, method, len(dead)))
-        seed = generator(written.seed, "claims", "A8", layer, method)
-        found = bootstrap(effects.median, shares, resamples=written.resamples, seed=seed)
+        seed = generator(results.seed, "claims", "A8", layer, method)
+        found = bootstrap(effects.median, shares, resamples=results.resamples, seed=seed)
         n = int(np.isfinite(shares).sum())
         reasons = dict.fromkeys(row["reason"] for row in records(table, layer=layer, method=method) if row["reason"])
         note = "" if np.isfinite(found.low) else "; ".join(reasons) if not n else f"no interval from {n} units"

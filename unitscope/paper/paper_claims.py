@@ -37,7 +37,7 @@ from unitscope.paper.figure_claims import (
     selectivity_correlation,
     small_without_diversity,
 )
-from unitscope.paper.question import Asked
+from unitscope.paper.question import Question
 from unitscope.paper.text_claims import (
     fades_with_depth,
     generalizes_worse,
@@ -66,7 +66,7 @@ class Claim:
 
     source: str
     text: str
-    parts: Callable[[Asked], list[Part]]
+    parts: Callable[[Question], list[Part]]
     scores: Sequence[str] = RS_SCORES
     verdict: Callable[[Sequence[Part]], str] = all_hold
     by_layer: bool = False
@@ -172,7 +172,7 @@ def answers(
     for name in sorted(asked, key=place):
         claim, where = CLAIMS[name], asked[name]
         for score in claim.scores:
-            question = Asked(
+            question = Question(
                 experiments[own],
                 [layer for layer in layers_of(experiments[own].units) if layer in where["layers"]],
                 [experiments[other] for other in where["experiments"]],
@@ -197,6 +197,6 @@ def answers(
 
 def _explained(part: Part) -> Part:
     """Return a part with a note where a value is missing."""
-    if part.note or np.isfinite(part.found.value):
+    if part.note or np.isfinite(part.estimate.value):
         return part
     return replace(part, note="undefined: a score is missing, or the same for all units")

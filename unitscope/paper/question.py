@@ -20,7 +20,7 @@ NO_RELATION = 0.2
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """A claim as it is put to an experiment.
 
     Attributes:
@@ -75,6 +75,6 @@ class Asked:
         return Part(layer, method, statistic, found, n, rule(found), level=level)
 
 
-def no_relation(found: Estimate) -> str:
+def no_relation(estimate: Estimate) -> str:
     """Return whether the interval of a correlation says that there is none: "yes", "no" or "open"."""
-    return within(found, (-NO_RELATION, NO_RELATION))
+    return within(estimate, (-NO_RELATION, NO_RELATION))

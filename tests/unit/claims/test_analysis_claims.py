@@ -6,7 +6,7 @@ import scipy.stats
 import scores_by_hand as by_hand
 
 from unitscope.claims.analysis_claims import ANALYSIS_CLAIMS, TEXTS, analysis_answers
-from unitscope.claims.analysis_results import Written
+from unitscope.claims.analysis_results import AnalysisResults
 from unitscope.claims.analysis_tests import one_random_order
 from unitscope.claims.training_claim import training_answers
 from unitscope.claims.verdicts import COLUMNS
@@ -30,8 +30,8 @@ def answered(analysis, more=None, methods=None, **found):
     """Return the claims table of an experiment with one analysis, which has written some tables."""
     _, units, layers = by_hand.experiment(LAYERS, on_natural=True)
     asked = {analysis: (["iam"] if analysis in IAM else METHODS) if methods is None else methods}
-    written = Written("small", asked, {"units": units, "layers": layers, **found, **(more or {})}, 200, 0)
-    table = analysis_answers(written)
+    results = AnalysisResults("small", asked, {"units": units, "layers": layers, **found, **(more or {})}, 200, 0)
+    table = analysis_answers(results)
     assert tuple(table) == COLUMNS and len({len(column) for column in table.values()}) == 1
     return {name: np.array(column) for name, column in table.items()}
 
