@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     result = program.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
     program.add_settings(result, NetworkJob)
+    program.add_network_entry(result)
     result.add_argument("--files", type=Path, nargs="*", default=[], help="files that your function reads, if any")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument(
@@ -152,7 +153,7 @@ def given_network(settings: dict, dataset: Dataset | None) -> tuple[OnPixels, di
     scales = normalization(settings) or given
     if scales is None:
         raise UserError(
-            f"networks: the weights {origin} come without the normalization that they were trained with. Give "
+            f"networks.NAME: the weights {origin} come without the normalization that they were trained with. Give "
             "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
         )
     if settings["head"] is not None:

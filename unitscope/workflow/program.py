@@ -53,6 +53,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def add_network_entry(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the network in messages, as the config does."""
+    parser.add_argument("--network-entry", default="NAME", help="name of the network in the config, for messages")
+
+
 def network_parser(description: str | None) -> argparse.ArgumentParser:
     """Return such a parser with the options of all programs that run a finished network."""
     result = parser(description)
@@ -125,7 +130,7 @@ def run(
     signal.signal(signal.SIGTERM, _stop)
     try:
         _open_log(arguments.log)
-        log.addFilter(lambda record: _name_data_set(record, arguments))
+        log.addFilter(lambda record: _with_names(record, arguments))
         refuse_other_library(Path(sys.argv[0]))
         if in_project and not Path("Snakefile").is_file():
             raise UserError(
@@ -145,7 +150,7 @@ def run(
         # and to end (`time python -c 'import torch'`, and with `; import gc; gc.freeze()`).
         gc.freeze()
     except UserError as error:
-        _fail(with_data_set(str(error), arguments), arguments.log)
+        _fail(with_names(str(error), arguments), arguments.log)
     except KeyboardInterrupt:
         print("Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
@@ -167,16 +172,20 @@ def run(
     sys.exit(0)
 
 
-def with_data_set(text: str, arguments: argparse.Namespace) -> str:
-    """Return a message with the key of the data set that a job reads or writes, which its code knows by path alone."""
+def with_names(text: str, arguments: argparse.Namespace) -> str:
+    """Return a message with the names that the config gives to a job's data set and network.
+
+    The code of a job knows its data set by path alone, and its network by an option.
+    """
     values = [value if isinstance(value, list) else [value] for value in vars(arguments).values()]
     paths = [path for value in values for path in value if isinstance(path, Path)]
     names = {path.stem for path in paths if path.parts[-3:-1] == ("data", "datasets")}
-    return text.replace("datasets.NAME", f"datasets.{names.pop()}") if len(names) == 1 else text
+    text = text.replace("datasets.NAME", f"datasets.{names.pop()}") if len(names) == 1 else text
+    return text.replace("networks.NAME", f"networks.{getattr(arguments, 'network_entry', 'NAME')}")
 
 
-def _name_data_set(record: logging.LogRecord, arguments: argparse.Namespace) -> bool:
-    record.msg, record.args = with_data_set(record.getMessage(), arguments), ()
+def _with_names(record: logging.LogRecord, arguments: argparse.Namespace) -> bool:
+    record.msg, record.args = with_names(record.getMessage(), arguments), ()
     return True
 
 
