@@ -22,8 +22,9 @@ from unitscope.interventions.cumulative import (
     orders,
     resampled,
 )
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.cumulative_settings import CumulativeJob
-from unitscope.interventions.removal import Performance, cumulative_removal, joint_removal
+from unitscope.interventions.sets import Performance
 from unitscope.probing.layers import Tap, taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import devices

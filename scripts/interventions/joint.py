@@ -17,7 +17,7 @@ from unitscope.interventions.joint import (
     plans,
 )
 from unitscope.interventions.joint_settings import JointJob
-from unitscope.interventions.removal import removal_by_batch
+from unitscope.interventions.sets import ClampedSet, removal_by_batch
 from unitscope.maximization.responses import compared_in
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
@@ -112,7 +112,8 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
         rows = balanced_sample(labels, arguments.settings.images)
         half, seen = halves(labels)[rows], 0
         images = dataset.labelled("test", rows, arguments.settings.batch)
-        for part in removal_by_batch(module, layer.layer, layer.kind, images, np.zeros(layer.units), list(sets)):
+        clamped = [ClampedSet(units, np.zeros(layer.units)) for units in sets]
+        for part in removal_by_batch(module, layer.layer, layer.kind, images, clamped):
             rises = part.loss - part.loss[0]
             own = half[seen : seen + rises.shape[1]]
             seen += rises.shape[1]

@@ -23,7 +23,7 @@ from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import moments_of
 from unitscope.interventions.ablation import ablation
-from unitscope.interventions.removal import removal
+from unitscope.interventions.sets import removal
 from unitscope.probing.activations import activations
 from unitscope.probing.opening import load_checkpoint
 from unitscope.storage.csv_tables import read_table

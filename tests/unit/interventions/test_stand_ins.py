@@ -18,9 +18,10 @@ from unitscope.data.summaries import class_means, unit_statistics
 from unitscope.interventions import scale
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import areas, fractions
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.joint import interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
 from unitscope.interventions.rescaling import rescaled
+from unitscope.interventions.sets import removal
 from unitscope.maximization.maximize import activation_maximization
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated

@@ -1,0 +1,110 @@
+"""Removal of more and more units, in one layer or in several at once.
+
+In one layer, the network is cut there and only what lies behind it runs again (`unitscope.interventions.sets`); in
+several layers at once, every step is a full pass.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unitscope.interventions.sets import Batches, Performance, hold, joined, passed_through, performances
+from unitscope.probing.faithful import ensured
+from unitscope.probing.layers import held, split
+
+
+def cumulative_removal(
+    module: nn.Module,
+    layer: str,
+    kind: str,
+    batches: Batches,
+    values: np.ndarray,
+    orders: Sequence[Sequence[int]],
+    counts: Sequence[int],
+) -> Performance:
+    """Clamp the first units of an order of one layer's units, then more of them.
+
+    Args:
+        module: The network, as `removal` takes it.
+        layer: Name of the layer.
+        kind: "conv" or "linear".
+        batches: Images and labels.
+        values: (units,) what the units are clamped to.
+        orders: Units in each of the orders.
+        counts: How many units are removed, ascending.
+
+    Returns:
+        Of arrays (orders, counts, images).
+    """
+    batches = ensured(module, batches)
+    cut = split(module, layer)
+
+    def logits(images: Tensor) -> Iterator[Tensor]:
+        passed = passed_through(cut, images)
+        # Nothing removed and everything removed: the same for all orders.
+        ends: dict[int, Tensor] = {}
+        for order in orders:
+            start, done = passed.start, 0
+            for count in counts:
+                if count not in ends:
+                    start, done = hold(cut, kind, passed.activation, start, order[done:count], values), count
+                    found = cut.suffix(start, *passed.live)
+                    ends |= {count: found} if count in (0, len(order)) else {}
+                yield ends.get(count, found)
+
+    found = joined(performances(module, f"{layer} removal", batches, logits, len(orders) * len(counts)))
+    return _by_order(found, len(orders), len(counts))
+
+
+def joint_removal(
+    module: nn.Module,
+    layers: Sequence[str],
+    batches: Batches,
+    values: Mapping[str, np.ndarray],
+    orders: Sequence[Mapping[str, Sequence[int]]],
+    counts: Sequence[Mapping[str, int]],
+) -> Performance:
+    """Clamp the first units of an order in every one of several layers at once, then more of them.
+
+    Args:
+        module: The network, as `removal` takes it.
+        layers: Names of the layers.
+        batches: Images and labels.
+        values: What the units of each layer (units,) are clamped to.
+        orders: For each order, the units of each layer in it.
+        counts: For each step, how many units of each layer are removed.
+
+    Returns:
+        Of arrays (orders, counts, images).
+    """
+    batches = ensured(module, batches)
+    run = held(module, layers)
+    device = next(module.parameters()).device
+    fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in layers}
+
+    def given(layer: str, order: Mapping[str, Sequence[int]], step: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+        removed = torch.zeros(len(fixed[layer]), dtype=torch.bool)
+        removed[list(order[layer][: step[layer]])] = True
+        return removed.to(device), fixed[layer]
+
+    def logits(images: Tensor) -> Iterator[Tensor]:
+        # Nothing removed and everything removed: the same for all orders.
+        ends: dict[int, Tensor] = {}
+        for order in orders:
+            for step in counts:
+                total = sum(step.values())
+                if total not in ends:
+                    found = run(images, *(value for layer in layers for value in given(layer, order, step)))
+                    ends |= {total: found} if total in (0, sum(map(len, order.values()))) else {}
+                yield ends.get(total, found)
+
+    found = joined(performances(module, "all layers removal", batches, logits, len(orders) * len(counts)))
+    return _by_order(found, len(orders), len(counts))
+
+
+def _by_order(found: Performance, orders: int, counts: int) -> Performance:
+    """Return performances (orders x counts, images) as (orders, counts, images)."""
+    shape = (orders, counts, found.loss.shape[1])
+    return Performance(found.loss.reshape(shape), found.correct.reshape(shape), found.labels)
