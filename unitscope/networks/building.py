@@ -181,7 +181,9 @@ def classifier(module: nn.Module, shape: Sequence[int]) -> str:
     return found[-1]
 
 
-def output_count(network: nn.Module, shape: Sequence[int], settings: Mapping[str, Any], name: str = "networks.NAME") -> int:
+def output_count(
+    network: nn.Module, shape: Sequence[int], settings: Mapping[str, Any], name: str = "networks.NAME"
+) -> int:
     """Return the number of a network's outputs, for images of (channels, height, width).
 
     Raises:

@@ -23,8 +23,6 @@ from unitscope.workflow.provenance import code_digest, own_code_digest
 REMEMBERED = Path(".snakemake/unitscope/layers")
 """File, below the folder that the workflow runs in, that keeps the lists."""
 DATASETS = Path("data/datasets")
-SCRIPT = Path("scripts/layers.py")
-"""Finds layers, too: its code is what a list follows from."""
 IDLE = ("dataset", "training", "seed", "normalization")
 """Settings of a network that decide nothing about its layers."""
 
@@ -108,11 +106,12 @@ def _key(root: Path, network: Mapping[str, Any], shape: tuple[Any, int]) -> str:
         files = [contents.sha256(str(root / file)) for file in network["files"]]
         own = own_code_digest(network["model"], root) + canonical_json(files)
     made_of = {name: value for name, value in network.items() if name not in IDLE}
-    parts = [canonical_json(made_of), canonical_json(shape), _code(root), own, versions()]
+    parts = [canonical_json(made_of), canonical_json(shape), _code(), own, versions()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 @cache
-def _code(root: Path) -> str:
+def _code() -> str:
     """Return the digest of the code, of one moment for all networks of a config."""
-    return code_digest(root / SCRIPT, root)
+    # This module imports all that decides what layers a network has.
+    return code_digest(Path(__file__), Path(__file__).parents[2])
