@@ -14,11 +14,12 @@ report: "rules/captions/study.rst"
 include: "rules/common.smk"
 include: "rules/params.smk"
 include: "rules/inputs.smk"
-include: "rules/networks.smk"
-include: "rules/units.smk"
+include: "rules/data.smk"
+include: "rules/activations.smk"
+include: "rules/images.smk"
+include: "rules/interventions.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
-include: "rules/atlas.smk"
 include: "rules/analyses.smk"
 include: "rules/training_time.smk"
 
@@ -26,7 +27,7 @@ include: "rules/training_time.smk"
 # Only where the config says where the page goes: the default study shall not write over the paper's.
 if STUDY.reproduction:
 
-    include: "rules/reproduction.smk"
+    include: "rules/paper.smk"
 
 
 rule all:

@@ -322,7 +322,7 @@ from pathlib import Path
 sys.argv = ["activations.py", *sys.argv[1:]]
 import runpy
 try:
-    runpy.run_path("scripts/activations.py", run_name="__main__")
+    runpy.run_path("scripts/activations/activations.py", run_name="__main__")
 finally:
     print(int(re.search("VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """
@@ -349,7 +349,7 @@ def memory() -> None:
                 split=(np.arange(count) // 10 % 2).astype(np.uint8),
             )
             settings = f'{{"source": "arrays", "path": "{folder}/x.npz", "test_fraction": 0.5, "seed": 0}}'
-            python("scripts/dataset.py", "--settings", settings, "--output", folder / "x.h5")
+            python("scripts/data/dataset.py", "--settings", settings, "--output", folder / "x.h5")
             network = json.dumps(
                 {
                     **{"source": "built_in", "model": "mlp", "options": {}, "input": None, "normalization": None},
@@ -358,12 +358,12 @@ def memory() -> None:
                 }
             )
             python(
-                "scripts/checkpoint.py", "--dataset", folder / "x.h5", "--settings", network,
+                "scripts/data/checkpoint.py", "--dataset", folder / "x.h5", "--settings", network,
                 "--output", folder / "x.pt", "--record", folder / "x.json",
             )  # fmt: skip
             layers = ["hidden1", "hidden2", "hidden3", "hidden4"]
             python(
-                "scripts/taps.py", "--dataset", folder / "x.h5", "--network", network, "--layers", *layers,
+                "scripts/data/taps.py", "--dataset", folder / "x.h5", "--network", network, "--layers", *layers,
                 "--output", folder / "taps.json",
             )  # fmt: skip
             settings = json.dumps({"batch": 250, "readout": "mean", "compile": False})
@@ -492,8 +492,8 @@ def workflow() -> None:
     total = 0.0
     for rule, count in counts.items():
         script = {"layers": "correlations"}.get(rule, rule)
-        path = ROOT / "scripts" / f"{script}.py"
-        if not path.exists():
+        path = next((ROOT / "scripts").rglob(f"{script}.py"), None)
+        if path is None:
             continue
         before = os.times()
         for _ in range(3):

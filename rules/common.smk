@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import sys
 from functools import cache
@@ -51,12 +52,12 @@ from unitscope.storage.contents import Contents
 from unitscope.storage.records import canonical_json, read_json
 from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
-from unitscope.workflow.provenance import code_digest, own_code_digest
+from unitscope.workflow.provenance import code_digest, own_code_digest, script_named
 from unitscope.workflow.snakemake_internals import Error, config_arguments, files_of, install, is_to_be_recorded
 from unitscope.workflow.study import check_layers, complete, load_study
 
-# The rules call scripts/ and write to data/, logs/ and results/ of the folder that they run in.
-if not Path("scripts/dataset.py").is_file():
+# The rules write to data/, logs/ and results/ of the folder that they run in.
+if not Path("scripts/data/dataset.py").is_file():
     raise Error(f"The flow runs in the folder of the project. Give the command there, or with --directory {ROOT}.")
 for place in ("data", "logs", "results"):
     if Path(place).is_symlink() and not Path(place).exists():
@@ -120,13 +121,21 @@ wildcard_constraints:
     method=alternatives({method for experiment in STUDY.experiments.values() for method in experiment["methods"]}),
 
 
+def program(name):
+    """Return the words of a command that call a program of scripts/, with its path from the folder that the flow runs in.
+
+    A key of the ledger contains the name alone, so that a program may be moved.
+    """
+    return f"python {shlex.quote(os.path.relpath(script_named(name, ROOT)))}".replace("{", "{{").replace("}", "}}")
+
+
 @cache
 def code(script):
     """Return a digest of a rule's script and of what it imports: Snakemake sees no edits of imported modules.
 
     Of one moment for all jobs of a run: a job that finds other code when it begins says so, and records nothing.
     """
-    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
+    return code_digest(script_named(script, ROOT), ROOT)
 
 
 def own(wildcards):

@@ -1,4 +1,4 @@
-# Figures over all layers, and for each layer its images and its response matrix.
+# Figures over all layers, and for each layer its images and its response matrix; the page of all units.
 
 
 rule figures:
@@ -27,7 +27,7 @@ rule figures:
         folder=subpath(output[0], parent=True),
         code=code("figures"),
     shell:
-        "python scripts/figures.py --units {input.units:q} --layers {input.layers:q} --images {input.images:q}"
+        program("figures") + " --units {input.units:q} --layers {input.layers:q} --images {input.images:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -50,5 +50,40 @@ rule sheets:
         folder=subpath(output[0], parent=True),
         code=code("sheets"),
     shell:
-        "python scripts/sheets.py --layer {wildcards.layer:q} --images {input.images:q} --units {input.units:q}"
+        program("sheets") + " --layer {wildcards.layer:q} --images {input.images:q} --units {input.units:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
+# One page with every unit of an experiment. Snakemake's report does not hold it: browsers refuse a page within a page
+# that has more than 2 MB.
+rule atlas:
+    input:
+        units="results/{experiment}/units.csv",
+        layers="results/{experiment}/layers.csv",
+        taps="results/{experiment}/taps.json",
+        images=all_pictures,
+        activations=lambda wildcards: real_images(wildcards, "results/{experiment}/activations.h5"),
+        exemplars=lambda wildcards: real_images(wildcards, "results/{experiment}/exemplars.h5"),
+        dataset=dataset,
+        cumulative=lambda wildcards: (
+            parts("cumulative")(wildcards)
+            if "cumulative" in experiment(wildcards)["analyses"] and dataset(wildcards)
+            else []
+        ),
+        claims=lambda wildcards: "results/{experiment}/claims.csv" if answers_claims(wildcards.experiment) else [],
+    output:
+        "results/{experiment}/atlas.html",
+    log:
+        "logs/{experiment}/atlas.log",
+    benchmark:
+        "logs/{experiment}/atlas.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["atlas"]),
+        code=code("atlas"),
+    shell:
+        program("atlas") + " --units {input.units:q} --layers {input.layers:q} --taps {input.taps:q}"
+        " --images {input.images:q} --activations {input.activations:q} --exemplars {input.exemplars:q}"
+        " --dataset {input.dataset:q} --claims {input.claims:q} --cumulative {input.cumulative:q} --settings {params.settings:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"

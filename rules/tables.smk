@@ -26,7 +26,7 @@ rule units:
         network=lambda wildcards: experiment(wildcards)["network"],
         code=code("units"),
     shell:
-        "python scripts/units.py --experiment {wildcards.experiment:q} --network {params.network:q}"
+        program("units") + " --experiment {wildcards.experiment:q} --network {params.network:q}"
         " --taps {input.taps:q} --selectivity {input.selectivity:q} --substitution {input.substitution:q}"
         " --ablation {input.ablation:q} --natural {input.natural:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
@@ -47,7 +47,7 @@ rule layers:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
         code=code("correlations"),
     shell:
-        "python scripts/correlations.py --units {input.units:q} --taps {input.taps:q}"
+        program("correlations") + " --units {input.units:q} --taps {input.taps:q}"
         " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
@@ -68,7 +68,7 @@ rule metrics:
     params:
         code=code("metrics"),
     shell:
-        "python scripts/metrics.py --layers {input.layers:q} --record {input.record:q}"
+        program("metrics") + " --layers {input.layers:q} --record {input.record:q}"
         " --metrics {output.metrics:q} --plot {output.plot:q} --code {params.code:q} --log {log:q}"
 
 
@@ -93,7 +93,7 @@ rule claims:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
         code=code("claims"),
     shell:
-        "python scripts/claims.py --experiment {wildcards.experiment:q} --units {input.units:q} --layers {input.layers:q}"
+        program("claims") + " --experiment {wildcards.experiment:q} --units {input.units:q} --layers {input.layers:q}"
         " --records {input.records:q} --datasets {input.datasets:q} --claims {params.claims:q}"
         " --analyses {params.analyses:q}"
         + "".join(f" --evidence {name} {{input.{name}:q}}" for name in EVIDENCE)

@@ -18,7 +18,7 @@ rule training_time:
     params:
         code=code("training_time"),
     shell:
-        "python scripts/training_time.py --units {input.units:q} --layers {input.layers:q} --records {input.records:q}"
+        program("training_time") + " --units {input.units:q} --layers {input.layers:q} --records {input.records:q}"
         " --output {output:q} --code {params.code:q} --log {log:q}"
 
 
@@ -44,7 +44,7 @@ rule training_time_figure:
         folder=subpath(output[0], parent=True),
         code=code("analysis_figures"),
     shell:
-        "python scripts/analysis_figures.py --of training_time --tables {input:q} --settings {params.settings:q}"
+        program("analysis_figures") + " --of training_time --tables {input:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -69,5 +69,5 @@ rule training_claims:
         methods=lambda wildcards: canonical_json(maximizing_methods(STUDY.experiments[OVER_EPOCHS[wildcards.entry][0]])),
         code=code("training_claims"),
     shell:
-        "python scripts/training_claims.py --training {input:q} --methods {params.methods:q} --output {output:q}"
+        program("training_claims") + " --training {input:q} --methods {params.methods:q} --output {output:q}"
         " --code {params.code:q} --log {log:q}"

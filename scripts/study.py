@@ -21,7 +21,7 @@ from unitscope.storage.contents import Contents
 from unitscope.storage.records import write_json
 from unitscope.workflow import program
 from unitscope.workflow.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
-from unitscope.workflow.provenance import code_digest, own_code_digest, rules_digest
+from unitscope.workflow.provenance import code_digest, own_code_digest, rules_digest, script_named
 from unitscope.workflow.study import load_study
 
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
         check(read(arguments.config), study, str(arguments.config))
     if "DVC_STAGE" in os.environ:
         show_damage()
-    networks = rules_digest([ROOT / "rules/networks.smk"])
+    networks = rules_digest([ROOT / "rules/data.smk"])
     flow = rules_digest([ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")])
     analyses = sorted(scripts_of_rules() - {script for scripts in SCRIPTS.values() for script in scripts})
     for section in ("datasets", "networks", "experiments"):
@@ -137,7 +137,7 @@ def check(config: dict[str, Any], study: Study, name: str) -> None:
 
 def digest(script: str) -> str:
     """Return the digest of a script and of what it imports."""
-    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT)
+    return code_digest(script_named(script, ROOT), ROOT)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-from projects import KILL_AT, SMALL, Project
+from projects import KILL_AT, SMALL, Project, is_script
 
 STUDY = yaml.safe_load(yaml.safe_dump(SMALL))
 STUDY["networks"]["small"]["training"] = {"epochs": 10}
@@ -134,7 +134,7 @@ class Flow:
         while time.monotonic() < ends:
             for process in self.scripts():
                 with contextlib.suppress(psutil.Error, IndexError):
-                    if process.cmdline()[1] == f"scripts/{script}.py":
+                    if is_script(process.cmdline()[1], script):
                         return process
             time.sleep(0.05)
         raise TimeoutError(f"{script} did not run within {seconds:.0f} s")

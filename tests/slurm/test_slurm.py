@@ -89,13 +89,13 @@ def test_a_job_that_fails_is_reported_and_can_be_run_again(submitted, local, tmp
     project = submitted.copy(tmp_path / "project")
     start = "def main(arguments: argparse.Namespace) -> None:\n"
     failing = start + '    raise ValueError("it fails")\n'
-    project.edit("scripts/taps.py", start, failing)
+    project.edit("scripts/data/taps.py", start, failing)
     (project.folder / "results/small/taps.json").unlink()
     shutil.rmtree(project.folder / ".dvc/cache")
     done = project.try_to_run(*THROUGH_SLURM, "results/small/taps.json")
     assert done.returncode == 1 and "rule taps" in done.stdout, done.stdout
     assert "it fails" in (project.folder / "logs/small/taps.log").read_text()
-    project.edit("scripts/taps.py", failing, start)
+    project.edit("scripts/data/taps.py", failing, start)
     project.run(*THROUGH_SLURM, "results/small/taps.json")
     assert project.hashes()["results/small/taps.json"] == local["results/small/taps.json"]
 

@@ -70,6 +70,12 @@ def write_two_classes(folder: Path) -> None:
             Image.fromarray(pixels).save(path)
 
 
+def is_script(word: str, script: str) -> bool:
+    """Return whether a word of a command line is a program of the flow, in its folder below scripts/."""
+    path = Path(word)
+    return path.parts[0] == "scripts" and path.name == f"{script}.py"
+
+
 def move_module(root: Path, module: str, package: str) -> None:
     """Move a module of the library into another package, which may be new, and sort the imports anew, as people do."""
     (path,) = (root / "unitscope").rglob(f"{module}.py")
@@ -232,7 +238,7 @@ class Project:
         while time.monotonic() < ends:
             for process in psutil.process_iter():
                 with contextlib.suppress(psutil.Error, IndexError):
-                    if process.cmdline()[1] == f"scripts/{script}.py" and process.cwd() == str(self.folder):
+                    if is_script(process.cmdline()[1], script) and process.cwd() == str(self.folder):
                         return process
             time.sleep(0.02)
         raise TimeoutError(f"{script} did not run within {seconds:.0f} s")

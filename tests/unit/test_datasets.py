@@ -430,7 +430,7 @@ def run(*command: str) -> subprocess.CompletedProcess:
 
 
 def script(settings: dict, output: Path, *arguments: str) -> subprocess.CompletedProcess:
-    program = str(ROOT / "scripts/dataset.py")
+    program = str(ROOT / "scripts/data/dataset.py")
     return run(program, "--settings", json.dumps(settings), "--output", str(output), *arguments)
 
 

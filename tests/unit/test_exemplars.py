@@ -64,7 +64,7 @@ def write(folder: Path, labels: list[int], values: np.ndarray) -> list[str]:
 
 def run(options: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "scripts/exemplars.py", *options],
+        [sys.executable, "scripts/activations/exemplars.py", *options],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,

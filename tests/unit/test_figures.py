@@ -25,6 +25,7 @@ from unitscope.paper.reproduction import WIDE
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables import unit_tables
+from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[2]
 FEW = {"conv1": 12, "hidden": 12}
@@ -309,7 +310,7 @@ def write(folder, layers=FEW):
 
 
 def run(script, *arguments):
-    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, arguments)]
+    command = [sys.executable, script_named(script, ROOT), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 

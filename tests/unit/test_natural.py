@@ -70,7 +70,7 @@ def test_script(tmp_path):
             group["activations"] = ACTIVATIONS.astype(np.float32)
             group["mean"], group["std"] = ACTIVATIONS.mean(0), ACTIVATIONS.std(0)
             group["positive_q99"] = np.array([3.0, 6.0, 5.0, np.nan])
-    command = [sys.executable, ROOT / "scripts/natural.py", "--activations", tmp_path / "activations.h5"]
+    command = [sys.executable, ROOT / "scripts/analyses/natural.py", "--activations", tmp_path / "activations.h5"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     subprocess.run([*command, "--output", tmp_path / "natural.csv"], check=True, env=environment)
     table = read_table(tmp_path / "natural.csv")

@@ -485,7 +485,7 @@ def test_the_first_images_that_a_network_is_initialized_from_are_of_the_data_set
 
 
 def test_the_job_of_the_checkpoint_initializes_by_no_image_of_its_checks():
-    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/data/checkpoint.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     network = settings(f"{__name__}:act_norm", "python") | {"allow": [], "outputs": None, "weights": None}

@@ -103,7 +103,7 @@ def test_the_job_of_the_checkpoint_tells_the_differences(tmp_path, monkeypatch, 
         Image.new("RGB", (70, 64), (number,) * 3).save(tmp_path / f"{number}.png")
     dataset = {**FOLDER, "path": str(tmp_path), "store": "images", "resize": 64, "crop": 64, "interpolation": "bicubic"}
     write_dataset(tmp_path / "x.h5", collected(dataset))
-    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/data/checkpoint.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     # There is no network to fetch the trained ones.
@@ -129,7 +129,7 @@ def test_the_job_of_the_checkpoint_matches_the_names_of_a_file_with_those_of_the
         Image.new("L", (6, 6), 20 * number).save(tmp_path / "x" / name / f"{number}.png")
     dataset = {**FOLDER, "path": str(tmp_path / "x"), "store": "images", "resize": None, "crop": None, "mode": "L"}
     write_dataset(tmp_path / "x.h5", collected(dataset))
-    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/data/checkpoint.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     # The outputs of the network are b, c and a.

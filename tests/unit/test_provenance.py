@@ -37,7 +37,7 @@ def forget():
 
 def digests(project):
     forget()
-    return {path.stem: code_digest(path, project) for path in sorted((project / "scripts").glob("*.py"))}
+    return {path.stem: code_digest(path, project) for path in sorted((project / "scripts").rglob("*.py"))}
 
 
 def changed(project, file, old, new):
@@ -68,7 +68,7 @@ def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
 
 
 def test_imports_are_followed_through_other_modules(project):
-    # scripts/images.py imports maximize, which imports layers.
+    # scripts/images/images.py imports maximize, which imports layers.
     found = changed(project, "unitscope/probing/layers.py", 'if readout == "mean"', 'if "mean" == readout')
     assert {"images", "activations", "ablation", "taps"} <= found
     assert not found & {"selectivity", "substitution", "units", "correlations", "figures"}
@@ -86,7 +86,7 @@ WORDS = {
     "unitscope/runtime/devices.py": ("GPUs are in use by other jobs. Waiting for one.", "GPUs are in use."),
     "unitscope/networks/checkpoints.py": ("raise UserError(", "raise UserError(f'{1 + 1}' + "),
     "unitscope/networks/training.py": ('"training", "epochs"', '"epochs of training", "epochs"'),
-    "scripts/images.py": ('help="', 'help="Of one layer: '),
+    "scripts/images/images.py": ('help="', 'help="Of one layer: '),
 }
 
 
@@ -132,7 +132,7 @@ def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
         "from pathlib import Path\n"
         "from unitscope.workflow.provenance import code_digest, own_code_digest\n"
         f"root = Path({str(ROOT)!r})\n"
-        "print([code_digest(path, root) for path in sorted((root / 'scripts').glob('*.py'))])\n"
+        "print([code_digest(path, root) for path in sorted((root / 'scripts').rglob('*.py'))])\n"
         "print(own_code_digest('mine.nets:network', Path('.').resolve()))\n"
     )
     said = set()
@@ -147,7 +147,7 @@ def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
 
 
 def test_a_script_changes_itself_alone(project):
-    assert changed(project, "scripts/images.py", "out[name] = array", "out[name] = array[:]") == {"images"}
+    assert changed(project, "scripts/images/images.py", "out[name] = array", "out[name] = array[:]") == {"images"}
 
 
 def test_what_a_person_sees_changes_nothing(project):
@@ -158,7 +158,7 @@ def test_what_a_person_sees_changes_nothing(project):
 
 
 def test_comments_in_rules_change_nothing(project):
-    rules = project / "rules/units.smk"
+    rules = project / "rules/activations.smk"
     before = rules_digest([rules])
     rules.write_text("# A comment.\n\n" + rules.read_text())
     assert rules_digest([rules]) == before
@@ -182,7 +182,7 @@ def test_comments_in_rules_change_nothing(project):
 def test_every_form_of_import_is_followed(project, line):
     path = project / "unitscope/randomness.py"
     path.write_text(path.read_text().replace("import hashlib", f"import hashlib\n{line}", 1))
-    # scripts/dataset.py needs randomness, and layers by this line alone.
+    # scripts/data/dataset.py needs randomness, and layers by this line alone.
     before = digests(project)["dataset"]
     path = project / "unitscope/probing/layers.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")
@@ -191,7 +191,7 @@ def test_every_form_of_import_is_followed(project, line):
 
 @pytest.mark.parametrize("line", ["from unitscope import class_selectivity", "import unitscope"])
 def test_a_name_that_is_no_module_is_refused(project, line):
-    path = project / "scripts/images.py"
+    path = project / "scripts/images/images.py"
     path.write_text(f"{line}\n" + path.read_text())
     with pytest.raises(UserError, match=f"imports '{line.split()[-1]}' from unitscope"):
         digests(project)
@@ -203,7 +203,7 @@ def test_a_module_that_may_be_missing_counts_where_it_is(project):
     assert {"claims", "atlas"} <= changed(project, file, "SELECTIVE = 0.5", "SELECTIVE = 0.6")
     before = digests(project)
     (project / file).unlink()
-    (project / "scripts/reproduction.py").unlink()
+    (project / "scripts/paper/reproduction.py").unlink()
     after = digests(project)
     assert {name for name in after if after[name] != before[name]} == {"claims", "atlas"}
 
@@ -224,7 +224,7 @@ def test_the_digest_covers_what_python_loads(project):
         "        os._exit(0)\n"
         "    assert os.waitpid(child, 0)[1] == 0, script\n"
     )
-    scripts = sorted((project / "scripts").glob("*.py"))
+    scripts = sorted((project / "scripts").rglob("*.py"))
     done = subprocess.run(
         [sys.executable, "-c", code, *scripts],
         env={**os.environ, "PYTHONPATH": str(project)},
@@ -408,7 +408,7 @@ def test_a_comment_that_is_written_while_a_program_runs_does_not_matter(project)
 
 def test_the_code_of_a_program_is_that_of_the_users_network_too(project):
     (project / "mine.py").write_text("width = 3\n")
-    script = project / "scripts/images.py"
+    script = project / "scripts/images/images.py"
     asked = code_digest(script, project) + own_code_digest("mine:network", project)
     code = RunningCode(script, "mine:network", asked)
     code.check()

@@ -146,9 +146,15 @@ def test_each_half_is_scored_as_if_there_were_no_other_image():
 
 def run(path, output):
     settings = json.dumps({"permutations": 4, "seed": 0, "bins": 3})
-    command = [sys.executable, ROOT / "scripts/selectivity.py", "--activations", path, "--settings", settings]
+    command = [sys.executable, ROOT / "scripts/activations/selectivity.py", "--activations", path]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([*command, "--output", output], capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(
+        [*command, "--settings", settings, "--output", output],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
 
 
 def test_script(tmp_path):

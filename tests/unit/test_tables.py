@@ -15,6 +15,7 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import write_json
 from unitscope.tables import unit_tables
+from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {"conv1": 12, "3": 5, "features.10": 30}
@@ -29,7 +30,7 @@ DESIGN = [
 
 
 def run(script, *arguments):
-    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *map(str, arguments)]
+    command = [sys.executable, script_named(script, ROOT), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 

@@ -402,7 +402,7 @@ def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
 
 
 def script(settings: dict, output: Path, dataset: Path | None, *arguments: str) -> subprocess.CompletedProcess:
-    program = [sys.executable, "-W", "error", str(ROOT / "scripts/checkpoint.py"), "--device", "cpu"]
+    program = [sys.executable, "-W", "error", str(ROOT / "scripts/data/checkpoint.py"), "--device", "cpu"]
     places = ["--dataset", *map(str, filter(None, [dataset])), "--output", str(output)]
     record = ["--record", str(output.with_suffix(".json"))]
     return subprocess.run(
@@ -527,7 +527,7 @@ class HeadFirst(nn.Module):
     ],
 )
 def test_a_network_is_built_for_the_outputs_that_its_weights_have(network, weights, named, classes, count):
-    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/checkpoint.py")
+    spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/data/checkpoint.py")
     program = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(program)
     settings = {**NETWORK, **network, "classes": named, "weights": {}}

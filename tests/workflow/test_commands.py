@@ -64,7 +64,7 @@ def read_by_dvc(words: list[str]) -> None:
 def read_by_a_script(words: list[str]) -> None:
     path = Path(words[1])
     if path.parts[0] == "scripts":
-        importlib.import_module(f"scripts.{path.stem}").parser().parse_args(words[2:])
+        importlib.import_module(".".join(path.with_suffix("").parts)).parser().parse_args(words[2:])
     else:
         done = subprocess.run([sys.executable, path, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -183,7 +183,7 @@ def test_a_changed_file_is_never_recorded(project, engines):
     """Not even where it cannot be brought back and the job that would write it fails."""
     shutil.rmtree(project.folder / ".dvc/cache")
     start = "def main(arguments: argparse.Namespace) -> None:\n"
-    project.edit("scripts/units.py", start, start + '    raise MemoryError("killed")\n')
+    project.edit("scripts/tables/units.py", start, start + '    raise MemoryError("killed")\n')
     locks = project.locks()
     for engine in engines:
         edit_a_score(project)

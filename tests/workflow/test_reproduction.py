@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from projects import ROOT, SMALL, Project
 
-from scripts.memory import benchmarks, jobs_of
-from scripts.reproduction import cell, environment
+from scripts.paper.memory import benchmarks, jobs_of
+from scripts.paper.reproduction import cell, environment
 from unitscope.config.registry import ANALYSES
 from unitscope.config.resolve import resolve
 from unitscope.figures.style import Style
@@ -532,8 +532,8 @@ def test_the_memory_of_every_rule_is_measured():
     rules = rules_in(*(path.stem for path in sorted((ROOT / "rules").glob("*.smk"))))
     assert len(rules) > 30 and all("\n    benchmark:\n" in text for text in rules.values())
     assert {rule for analysis in ANALYSES.values() for rule in analysis.rules} == {
-        *rules_in("scale", "importance", "removal", "graph")
-    }
+        *rules_in("analyses", "interventions")
+    } - {"ablation"}
 
 
 def test_a_value_stays_in_its_cell():
@@ -550,7 +550,8 @@ def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
     asked = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
     for name, one in asked.items():
         of_analyses = {rule for analysis in one["analyses"] for rule in ANALYSES[analysis].rules}
-        expected = {"dataset", "checkpoint", *rules_in("units", "tables", "figures", "atlas"), *of_analyses}
+        expected = {"dataset", "checkpoint", "ablation", *of_analyses}
+        expected |= rules_in("activations", "images", "tables", "figures").keys()
         expected -= {"images_joined", "substitute_images", "images_block"}
         assert expected <= set(measured["rule"][measured["experiment"] == name])
     assert measured["peak_mib"].max() <= 4096

@@ -183,15 +183,19 @@ def test_messages_in_other_words(project, command):
         )
         project.edit("unitscope/networks/training.py", '"training", "epochs"', '"the training", "passes"')
         project.edit("unitscope/probing/tracing.py", "console.log.warning(\n", 'console.log.warning("Note: "\n')
-        project.edit("scripts/checkpoint.py", 'help="', 'help="See the config: ')
+        project.edit("scripts/data/checkpoint.py", 'help="', 'help="See the config: ')
 
     check(project, command, reword, set(), {""})
 
 
-def test_modules_in_other_folders(project, command):
+def test_modules_and_programs_in_other_folders(project, command):
     def move() -> None:
         for module, package in (("datasets", "inputs"), ("layers", "networks"), ("substitution", "tables")):
             move_module(project.folder, module, package)
+        for program, folder in (("checkpoint", "networks"), ("units", "figures")):
+            (path,) = (project.folder / "scripts").rglob(f"{program}.py")
+            (project.folder / "scripts" / folder).mkdir(exist_ok=True)
+            path.rename(project.folder / "scripts" / folder / path.name)
 
     check(project, command, move, set(), {""})
 
@@ -202,7 +206,7 @@ def test_one_more_column_of_a_table(project, command):
     check(
         project,
         command,
-        lambda: project.edit("scripts/units.py", write, more + write),
+        lambda: project.edit("scripts/tables/units.py", write, more + write),
         TABLES,
         {"data", "results/small/images", "results/small/activations.h5", "results/small/selectivity.csv"},
     )

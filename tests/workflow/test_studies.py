@@ -399,7 +399,7 @@ def test_the_default_study_runs_without_what_is_about_the_paper(tmp_path):
     config["experiments"]["digits"] |= short | {"statistics": {"permutations": 99, "resamples": 99}}
     project = Project.create(tmp_path / "project", config)
     shutil.rmtree(project.folder / "unitscope/paper")
-    (project.folder / "scripts/reproduction.py").unlink()
+    (project.folder / "scripts/paper/reproduction.py").unlink()
     project.snakemake()
     claims = read_table(project.folder / "results/digits/claims.csv")
     assert {name[0] for name in claims["claim"]} == {"A"}

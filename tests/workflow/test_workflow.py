@@ -12,6 +12,7 @@ import yaml
 from projects import ROOT, SMALL, Project
 
 from unitscope.errors import UserError
+from unitscope.workflow.provenance import script_named
 from unitscope.workflow.study import load_study
 
 PLANNED = {
@@ -90,7 +91,7 @@ def test_the_papers_images_may_come_from_a_folder(clone):
 def test_the_papers_study_may_be_in_bfloat16(clone):
     said = clone.run("snakemake", "-n", "-p", "--configfile", "paper/cpu.yaml", "paper/bfloat16.yaml")
     assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED["paper/cpu.yaml"]
-    ascents = [line for line in said.splitlines() if "scripts/images.py" in line]
+    ascents = [line for line in said.splitlines() if "scripts/images/images.py" in line]
     rounded = {"vgg16-cifar10-cpu", "vgg16-imagenet-cpu"}
     for line in ascents:
         makes = set(re.findall(r"results/([^/]+)/images/", line))
@@ -335,10 +336,10 @@ LIGHT = {
 """Scripts that need no tensors."""
 
 
-@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").rglob("*.py")))
 def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(script):
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", f"scripts/{script}.py", "--help"],
+        [sys.executable, "-X", "importtime", script_named(script, ROOT), "--help"],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,

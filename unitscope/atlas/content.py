@@ -1,7 +1,7 @@
 """What the atlas shows: every unit of an experiment, its scores, its images and its substitutes, as plain values.
 
 Images are put into sheets, of which the page decodes those that are looked at. Reading artifacts belongs to
-`scripts/atlas.py`, putting the page together to `unitscope.atlas.page`.
+`scripts/figures/atlas.py`, putting the page together to `unitscope.atlas.page`.
 """
 
 import itertools

@@ -31,7 +31,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
 
     Args:
         style: How it looks.
-        tables: The interactions of each layer and method, as `scripts/joint.py` writes them.
+        tables: The interactions of each layer and method, as the rule `joint` writes them.
     """
     # Losses may be of any size: room for -0.00025 beside each panel.
     figure, panels = _panels(style, len(tables) * len(RS_SCORES), right=0.75, left=0.98, gap=0.7)
@@ -80,7 +80,7 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
 
     Args:
         style: How it looks.
-        tables: The curves of each layer, as `scripts/cumulative.py` writes them; an empty name is all together.
+        tables: The curves of each layer, as the rule `cumulative` writes them; an empty name is all together.
     """
     found = list(dict.fromkeys(score for table in tables for score in table["score"].tolist()))
     forms = [form for form in RS_SCORES if any(_form(score) == form for score in found)] or [""]

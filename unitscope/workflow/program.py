@@ -186,14 +186,13 @@ def refuse_other_library(program: Path) -> None:
     Raises:
         UserError: Python loads unitscope from another folder than that beside the program.
     """
-    own, loaded = (
-        program.resolve().parent.parent / "unitscope",
-        Path(str(sys.modules["unitscope"].__file__)).resolve().parent,
-    )
-    if own.is_dir() and own.resolve() != loaded:
+    loaded = Path(str(sys.modules["unitscope"].__file__)).resolve().parent
+    # A program is in scripts/, or in a folder of scripts/.
+    clone = next((folder for folder in program.resolve().parents[1:3] if (folder / "unitscope").is_dir()), None)
+    if clone is not None and (clone / "unitscope").resolve() != loaded:
         raise UserError(
-            f"{program} belongs to {own.parent}, but Python loads unitscope from {loaded.parent}. Set "
-            f"PYTHONPATH={own.parent}, or install an environment for this folder, and run again."
+            f"{program} belongs to {clone}, but Python loads unitscope from {loaded.parent}. Set "
+            f"PYTHONPATH={clone}, or install an environment for this folder, and run again."
         )
 
 

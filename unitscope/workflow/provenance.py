@@ -57,6 +57,19 @@ def code_files(script: Path, root: Path) -> list[Path]:
     return found + [file for folder in folders for file in sorted(folder.glob("*"))]
 
 
+@cache
+def script_named(name: str, root: Path) -> Path:
+    """Return the program of a name, in whichever folder below `root`/scripts it is.
+
+    Raises:
+        UserError: There is none, or several.
+    """
+    found = sorted((root / "scripts").rglob(f"{name}.py"))
+    if len(found) != 1:
+        raise UserError(f"{root / 'scripts'} holds {len(found)} programs named {name}.py, not one.")
+    return found[0]
+
+
 def imported(path: Path, root: Path) -> list[Path]:
     """Return the modules below `root`/unitscope that a file imports, and what their packages run."""
     found = []

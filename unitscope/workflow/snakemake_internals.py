@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
@@ -40,6 +41,8 @@ from unitscope.workflow.owners import OWNERS, Owner, Owners, conflict
 
 SPECIAL = ("directory", "pipe", "service", "touch", "update", "before_update")
 """Flags of files that are more, or less, than their bytes."""
+PROGRAM = re.compile(r"^python .*?/(\w+\.py)'?(?= )")
+"""The program that a rule's command calls."""
 
 
 class Error(WorkflowError):
@@ -134,7 +137,9 @@ class LedgerPersistence(FilePersistence):
 
     def _command(self, job: Any) -> list[Any]:
         params = {name or str(place): value for place, (name, value) in enumerate(job.params._allitems())}
-        return [job.rule.shellcmd, params, list(map(str, job.output))]
+        # A program counts by its name, so that it may be moved; the keys of earlier versions stay valid.
+        command = PROGRAM.sub(r"python scripts/\1", job.rule.shellcmd)
+        return [command, params, list(map(str, job.output))]
 
     def _inputs(self, job: Any) -> list[tuple[str, str]]:
         """Return what each input counts by: the SHA-256 of its content, an empty text while it is not there.

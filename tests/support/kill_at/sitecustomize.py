@@ -9,6 +9,7 @@ LIMIT_AT is `script words|function|MiB`: from the first call on, it may take so 
 
 import atexit
 import os
+import re
 import resource
 import signal
 import sys
@@ -17,7 +18,8 @@ import threading
 
 def is_the_program(words: str) -> bool:
     script, *others = words.split()
-    return any(word.endswith(f"scripts/{script}.py") for word in sys.orig_argv) and set(others) <= set(sys.orig_argv)
+    path = re.compile(rf"\bscripts/(\w+/)?{script}\.py$")
+    return any(map(path.search, sys.orig_argv)) and set(others) <= set(sys.orig_argv)
 
 
 def limit() -> None:

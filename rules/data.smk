@@ -16,7 +16,7 @@ rule dataset:
         source=source,
         code=code("dataset"),
     shell:
-        "python scripts/dataset.py --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
+        program("dataset") + " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule checkpoint:
@@ -45,7 +45,7 @@ rule checkpoint:
         keep=lambda wildcards: ["--keep"] * (wildcards.network != one_training(STUDY, wildcards.network)[-1]),
         device=STUDY.device,
     shell:
-        "python scripts/checkpoint.py --dataset {input.dataset:q} --python {params.python:q} --files {input.files:q}"
+        program("checkpoint") + " --dataset {input.dataset:q} --python {params.python:q} --files {input.files:q}"
         " --settings {params.settings:q}"
         " --device {params.device:q} --scratch {params.scratch:q} {params.keep:q} --code {params.code:q}"
         " --output {output.checkpoint:q} --record {output.record:q} --log {log:q}"
@@ -76,6 +76,6 @@ rule taps:
         code=code_and_network("taps"),
         python=own,
     shell:
-        "python scripts/taps.py --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        program("taps") + " --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
         " --network {params.network:q} --layers {params.layers:q} --where {params.where:q} --output {output:q}"
         " --code {params.code:q} --log {log:q}"

@@ -1,4 +1,38 @@
-# What is lost without several units: a unit and its substitutes, or ever more units of a layer.
+# What is lost without a unit, or without several; and which scores move when units are given other scales.
+
+# --- one unit ---------------------------------------------------------------------------------------------------------
+
+
+rule ablation:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        moments="results/{experiment}/moments/mean.csv",
+        files=own_files,
+    output:
+        "results/{experiment}/ablation/{layer}.csv",
+    log:
+        "logs/{experiment}/ablation/{layer}.log",
+    benchmark:
+        "logs/{experiment}/ablation/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["ablation"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=ablated,
+        code=code_and_network("ablation"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("ablation")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --moments {input.moments:q} --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+# --- several units: a unit and its substitutes, or ever more units of a layer -----------------------------------------
 
 
 rule joint:
@@ -26,7 +60,7 @@ rule joint:
         python=own,
         device=STUDY.device,
     shell:
-        "python scripts/joint.py --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        program("joint") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
         " --activations {input.activations:q} --images {input.images:q} --substitution {input.substitution:q}"
         " --layer {wildcards.layer:q} --method {wildcards.method:q} --settings {params.settings:q} --device {params.device:q}"
         " --output {output:q} --code {params.code:q} --log {log:q}"
@@ -55,7 +89,8 @@ rule joint_summary:
         ),
         code=code("joint_summary"),
     shell:
-        "python scripts/joint_summary.py --joint {input:q} --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
+        program("joint_summary")
+        + " --joint {input:q} --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule joint_figure:
@@ -75,7 +110,7 @@ rule joint_figure:
         folder=subpath(output[0], parent=True),
         code=code("analysis_figures"),
     shell:
-        "python scripts/analysis_figures.py --of joint --tables {input.joint:q}"
+        program("analysis_figures") + " --of joint --tables {input.joint:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -105,7 +140,7 @@ rule cumulative:
         python=own,
         device=STUDY.device,
     shell:
-        "python scripts/cumulative.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
         " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
         " --substitution {input.substitution:q}"
         " --layers {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
@@ -140,7 +175,7 @@ rule cumulative_together:
         python=own,
         device=STUDY.device,
     shell:
-        "python scripts/cumulative.py --checkpoint {input.checkpoint:q} --python {params.python:q}"
+        program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
         " --dataset {input.dataset:q} --moments {input.moments:q} --selectivity {input.selectivity:q}"
         " --substitution {input.substitution:q}"
         " --layers {params.layers:q} --settings {params.settings:q} --device {params.device:q}"
@@ -161,7 +196,7 @@ rule cumulative_areas:
     params:
         code=code("joined"),
     shell:
-        "python scripts/joined.py --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
+        program("joined") + " --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule cumulative_figure:
@@ -181,5 +216,63 @@ rule cumulative_figure:
         folder=subpath(output[0], parent=True),
         code=code("analysis_figures"),
     shell:
-        "python scripts/analysis_figures.py --of cumulative --tables {input.curves:q} --settings {params.settings:q}"
+        program("analysis_figures") + " --of cumulative --tables {input.curves:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
+# --- other scales, and the same function ------------------------------------------------------------------------------
+
+
+rule scale:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        activations="results/{experiment}/activations.h5",
+        images=lambda wildcards: [
+            f"results/{wildcards.experiment}/images/{wildcards.layer}.{method}.h5"
+            for method in experiment(wildcards)["methods"]
+        ],
+        files=own_files,
+    output:
+        "results/{experiment}/scale/{layer}.csv",
+    log:
+        "logs/{experiment}/scale/{layer}.log",
+    benchmark:
+        "logs/{experiment}/scale/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["scale"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        recipes=lambda wildcards: canonical_json(experiment(wildcards)["methods"]),
+        settings=rescaling,
+        code=code_and_network("scale"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("scale") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --activations {input.activations:q} --images {input.images:q} --layer {wildcards.layer:q}"
+        " --recipes {params.recipes:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule scale_figure:
+    input:
+        lambda wildcards: across(wildcards, "results/{experiment}/scale/{layer}.csv"),
+    output:
+        figure("scale", "Scale", figure="which scores depend on scales"),
+        pdf="results/{experiment}/figures/scale.pdf",
+    log:
+        "logs/{experiment}/scale_figure.log",
+    benchmark:
+        "logs/{experiment}/scale_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("analysis_figures"),
+    shell:
+        program("analysis_figures") + " --of scale --tables {input:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

@@ -1,0 +1,99 @@
+# The activations of real images, and the scores that follow from them alone.
+
+
+rule activations:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        taps="results/{experiment}/taps.json",
+        files=own_files,
+    output:
+        "results/{experiment}/activations.h5",
+    log:
+        "logs/{experiment}/activations.log",
+    benchmark:
+        "logs/{experiment}/activations.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["activations"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: settings(
+            readout=experiment(wildcards)["readout"], **experiment(wildcards)["activations"]
+        ),
+        code=code_and_network("activations"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("activations")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --taps {input.taps:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+# Of all layers of the network: a further one in the experiment must not ablate all others again.
+rule moments:
+    input:
+        checkpoint=checkpoint,
+        dataset=dataset,
+        files=own_files,
+    output:
+        "results/{experiment}/moments/{readout}.csv",
+    log:
+        "logs/{experiment}/moments/{readout}.log",
+    benchmark:
+        "logs/{experiment}/moments/{readout}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: lambda wildcards: experiment(wildcards)["activations"]["threads"]
+    resources:
+        gpu=GPU,
+    params:
+        settings=lambda wildcards: settings(**experiment(wildcards)["activations"]),
+        code=code_and_network("moments"),
+        python=own,
+        device=STUDY.device,
+    shell:
+        program("moments")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --readout {wildcards.readout:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule selectivity:
+    input:
+        activations="results/{experiment}/activations.h5",
+    output:
+        "results/{experiment}/selectivity.csv",
+    log:
+        "logs/{experiment}/selectivity.log",
+    benchmark:
+        "logs/{experiment}/selectivity.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["selectivity"]),
+        code=code("selectivity"),
+    shell:
+        program("selectivity") + " --activations {input.activations:q} --settings {params.settings:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule exemplars:
+    input:
+        activations="results/{experiment}/activations.h5",
+        dataset=dataset,
+    output:
+        "results/{experiment}/exemplars.h5",
+    log:
+        "logs/{experiment}/exemplars.log",
+    benchmark:
+        "logs/{experiment}/exemplars.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("exemplars"),
+    shell:
+        program("exemplars") + " --activations {input.activations:q} --dataset {input.dataset:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
