@@ -10,7 +10,7 @@ import torch
 
 from unitscope.runtime import devices
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ from unitscope.data import summaries
 from unitscope.scores import exemplars
 from unitscope.storage.hdf5 import create_hdf5
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_strongest_come_first_and_the_lower_row_of_equal_ones():

@@ -18,7 +18,7 @@ from unitscope.storage.contents import Contents
 from unitscope.workflow import provenance
 from unitscope.workflow.provenance import RunningCode, code_digest, own_code_digest, rules_digest, source_digest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables import unit_tables
 from unitscope.workflow.provenance import script_named
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FEW = {"conv1": 12, "hidden": 12}
 
 

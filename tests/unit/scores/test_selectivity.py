@@ -25,7 +25,7 @@ from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5, open_hdf5
 from unitscope.tables import unit_tables
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LABELS = np.repeat([0, 1, 2], [5, 2, 1])
 CLASSES = ("cat", "dog", "3")
 

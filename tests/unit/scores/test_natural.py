@@ -14,7 +14,7 @@ from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables.unit_tables import NATURAL_SCORES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Five images, four units. Unit 1 is unit 0 twice as loud; unit 3 is dead.
 ACTIVATIONS = np.array(
     [[3.0, 6.0, 0.0, 0.0], [2.0, 4.0, 5.0, 0.0], [1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]

@@ -17,7 +17,7 @@ from unitscope.storage.records import write_json
 from unitscope.tables import unit_tables
 from unitscope.workflow.provenance import script_named
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LAYERS = {"conv1": 12, "3": 5, "features.10": 30}
 SETTINGS = {"permutations": 99, "resamples": 200, "seed": 0}
 DESIGN = [
