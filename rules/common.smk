@@ -247,7 +247,11 @@ def to_lower(job):
     if section == "training":
         # A network with given weights has none.
         training = network(job.wildcards)["training"]
-        return f"Lower networks.{STUDY.network_entries[job.wildcards.network]}.training.batch ({training['batch']} now)." if training else ""
+        return (
+            f"Lower networks.{STUDY.network_entries[job.wildcards.network]}.training.batch ({training['batch']} now)."
+            if training
+            else ""
+        )
     written = experiment(job.wildcards)[section]
     batch, where = with_batch(written, layer)["batch"], f"experiments.{STUDY.entries[job.wildcards.experiment]}"
     if batch == 1:

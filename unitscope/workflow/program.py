@@ -16,6 +16,7 @@ from typing import IO, Any, NoReturn, get_args
 
 from pydantic import ValidationError
 
+from unitscope.figures.style import Style
 from unitscope.new_files import appended_file
 from unitscope.runtime.console import log, peak_memory
 from unitscope.settings import adapter
@@ -50,6 +51,14 @@ def network_parser(description: str | None) -> argparse.ArgumentParser:
     result.add_argument(
         "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
     )
+    return result
+
+
+def figure_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return such a parser with the options of all programs that draw figures."""
+    result = parser(description)
+    add_settings(result, Style)
+    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 
