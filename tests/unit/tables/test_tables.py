@@ -249,7 +249,7 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
             file["units"] = np.arange(3)
             file["responses"] = file["preactivations"] = np.ones((1, 3, 12), np.float32)
             file["rounding"] = np.array([[0.0, shift, 0.0]], np.float32)
-    done = execute("-m", "unitscope", "summary", "--config", ROOT / "config.yaml", "--results", tmp_path)
+    done = execute("-m", "unitscope", "summary", ROOT / "config.yaml", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     table = done.stdout[: done.stdout.index("Figures")]
     assert max(map(len, table.splitlines())) <= 110
