@@ -8,7 +8,7 @@ import pytest
 from unitscope.errors import UserError
 from unitscope.workflow.provenance import script_named
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CALLS = {
     path.stem: re.findall(r"\bprogram\(\"(\w+)\"\)\s+\+ ", path.read_text())
     for path in sorted((ROOT / "rules").glob("*.smk"))
