@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from unitscope.figures import depth_figures, drawing, score_figures, substitutes_figure, unit_images
-from unitscope.figures.style import Style
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
@@ -12,12 +11,10 @@ from unitscope.workflow import program
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = program.parser(__doc__)
+    result = program.figure_parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
     result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 ...")
-    program.add_settings(result, Style)
-    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 

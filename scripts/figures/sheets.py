@@ -5,7 +5,6 @@ from pathlib import Path
 
 from unitscope.errors import UserError
 from unitscope.figures import drawing, sheet_figures, unit_images
-from unitscope.figures.style import Style
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
@@ -13,12 +12,10 @@ from unitscope.workflow import program
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = program.parser(__doc__)
+    result = program.figure_parser(__doc__)
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 of the layer")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
-    program.add_settings(result, Style)
-    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 

@@ -31,7 +31,11 @@ DESIGN = [
 
 
 def run(script, *arguments):
-    command = [sys.executable, script_named(script, ROOT), *map(str, arguments)]
+    return execute(script_named(script, ROOT), *arguments)
+
+
+def execute(*words):
+    command = [sys.executable, *map(str, words)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -245,7 +249,7 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
             file["units"] = np.arange(3)
             file["responses"] = file["preactivations"] = np.ones((1, 3, 12), np.float32)
             file["rounding"] = np.array([[0.0, shift, 0.0]], np.float32)
-    done = run("summary", "--config", ROOT / "config.yaml", "--results", tmp_path)
+    done = execute("-m", "unitscope", "summary", ROOT / "config.yaml", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     table = done.stdout[: done.stdout.index("Figures")]
     assert max(map(len, table.splitlines())) <= 110

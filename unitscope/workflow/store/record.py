@@ -4,31 +4,29 @@ Runs after every successful call. It records nothing inside DVC (whose own stage
 or unless every file of config.yaml is fresh: all of them are read, and no checksum of an earlier look is believed.
 """
 
-import argparse
 import os
 import subprocess
 from pathlib import Path
 
+from unitscope.errors import UserError
 from unitscope.runtime.console import log
 from unitscope.storage.contents import append_lines
-from unitscope.workflow import program
 from unitscope.workflow.ledger import gate, write_lock
 from unitscope.workflow.owners import Owners
 from unitscope.workflow.store.dvc_lock import agrees, stages
 from unitscope.workflow.store.links import TOLD, links_out, untold
+from unitscope.workflow.store.stage_dependencies import STUDY, write_stage_dependencies
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    return program.parser(__doc__)
-
-
-def main(arguments: argparse.Namespace) -> None:
+def record() -> None:
     """Commit to DVC, where that is right."""
     if "DVC_STAGE" in os.environ or not Path(".dvc").is_dir() or not Path(".git").exists():
         return
     # What DVC follows first, so that a config which is edited meanwhile closes the gate.
-    if not ran("python", "scripts/study.py", "--output", "data/study"):
+    try:
+        write_stage_dependencies(Path.cwd(), Path("config.yaml"), STUDY)
+    except UserError as error:
+        log.warning("The results are there, but DVC has not recorded them: %s", error)
         return
     looked = gate()
     for reason in looked.reasons:
@@ -36,7 +34,7 @@ def main(arguments: argparse.Namespace) -> None:
             log.warning("%s.", reason)
     if looked.reasons:
         return
-    links = links_out([*(row["path"] for row in looked.rows), "data/study/x"])
+    links = links_out([*(row["path"] for row in looked.rows), f"{STUDY}/x"])
     rows = [row for row in looked.rows if not links_out([row["path"]])] if links else looked.rows
     tell(untold(links))
     here = [name for name, path in stages().items() if not links_out([path])] if links else ["dvc.yaml"]
@@ -66,7 +64,3 @@ def ran(*command: str) -> bool:
     if done.returncode:
         log.warning("The results are there, but DVC has not recorded them: %s: %s", " ".join(command), done.stdout)
     return done.returncode == 0
-
-
-if __name__ == "__main__":
-    program.run(parser(), main)

@@ -1,48 +1,42 @@
-"""Say what a run would do, before it does: jobs by rule, hours by a calibration on this machine, bytes of artifacts."""
+"""What a run would do, before it does: jobs by rule, hours by a calibration on this machine, bytes of artifacts."""
 
-import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unitscope.config.resolve import Study, one_training, trained_epochs, with_batch
+from unitscope.data.dataset_settings import ImageFolderSettings
 from unitscope.data.outlines import Outline, cropped, dataset_bytes, outline
 from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.probing.layers import left_out
 from unitscope.runtime import console, devices
 from unitscope.storage.records import canonical_json
-from unitscope.workflow import program
 from unitscope.workflow.leftovers import told
 from unitscope.workflow.planning import Calibration, seconds_of_start
 from unitscope.workflow.study import load_study
 
-ROOT = Path(__file__).parent.parent
 UNKNOWN = "counted"
 """The checkpoint of Snakemake's behind which it learns of further jobs."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    result = program.study_parser(__doc__)
-    result.add_argument("--seconds", type=float, default=30.0, help="how long the calibration may take, about")
-    result.add_argument(
-        "--images",
-        type=promised,
-        nargs="+",
-        default=[],
-        metavar="NAME=TRAIN,TEST,CLASSES",
-        help="how many images and classes a data set will have whose folder is not here; its settings name a crop",
-    )
-    return result
-
-
 def promised(text: str) -> tuple[str, tuple[int, int, int]]:
-    """Return name and numbers of a data set that is not here."""
+    """Return the name of a data set and its numbers of training images, test images and classes.
+
+    Args:
+        text: `NAME=TRAIN,TEST,CLASSES`.
+
+    Raises:
+        UserError: It has another form.
+    """
     name, _, numbers = text.partition("=")
-    train, test, classes = (int(number) for number in numbers.split(","))
+    try:
+        train, test, classes = (int(number) for number in numbers.split(","))
+    except ValueError:
+        form = "NAME=TRAIN,TEST,CLASSES, such as mine=1000,100,10"
+        raise UserError(f"--images: {text!r} does not have the form {form}.") from None
     return name, (train, test, classes)
 
 
@@ -63,20 +57,29 @@ class Cost:
     jobs: int = 0
 
 
-def main(arguments: argparse.Namespace) -> None:
-    """Ask Snakemake what is to be done, calibrate, and print a table."""
-    study = load_study(ROOT, *arguments.config)
-    jobs, pending = to_be_done(arguments.config)
+def plan(root: Path, configs: Sequence[Path], budget: float, promised: Mapping[str, tuple[int, int, int]]) -> str:
+    """Return what a run of a study would do: jobs by rule, hours by a calibration on this machine, bytes of artifacts.
+
+    Args:
+        root: The project's folder.
+        configs: The config, and others that are laid over it.
+        budget: Seconds that the calibration may take, about.
+        promised: Numbers of training images, test images and classes of data sets that are not here.
+
+    Raises:
+        UserError: The config describes no study, or a data set is not there.
+    """
+    study = load_study(root, *configs)
+    jobs, pending = to_be_done(configs)
     if not jobs:
-        print(f"Nothing to be done for {' '.join(map(str, arguments.config))}: everything is there and up to date.")
-        return
-    costs = estimate(study, pending, arguments.seconds, outlines(study, dict(arguments.images)))
-    print(table(with_unknown(jobs, costs), costs))
+        return f"Nothing to be done for {' '.join(map(str, configs))}: everything is there and up to date."
+    costs = estimate(study, pending, budget, outlines(study, promised))
+    return table(with_unknown(jobs, costs), costs)
 
 
-def to_be_done(config: list[Path]) -> tuple[dict[str, int], set[str]]:
+def to_be_done(configs: Sequence[Path]) -> tuple[dict[str, int], set[str]]:
     """Return the number of jobs of each rule, in the order of the flow, and the files that are to be made."""
-    study = ["snakemake", "--configfile", *map(str, config)]
+    study = ["snakemake", "--configfile", *map(str, configs)]
     # A summary is also given of what a run would refuse.
     stats = told(*study, "-n", "--quiet", "rules")
     header, *rows = told(*study, "--summary").splitlines()
@@ -91,14 +94,14 @@ def to_be_done(config: list[Path]) -> tuple[dict[str, int], set[str]]:
     return jobs, {file["output_file"] for file in files if file["plan"] != "no update"}
 
 
-def outlines(study: Study, images: dict[str, tuple[int, int, int]]) -> dict[str, Outline]:
+def outlines(study: Study, images: Mapping[str, tuple[int, int, int]]) -> dict[str, Outline]:
     """Return the outlines of data sets that are not here."""
     found = {}
     for name, (train, test, classes) in images.items():
         settings = study.datasets.get(name)
         if settings is None:
             raise UserError(f"--images names {name!r}; the data sets of the config are: {', '.join(study.datasets)}.")
-        if not getattr(settings, "crop", None):
+        if not isinstance(settings, ImageFolderSettings) or not settings.crop:
             raise UserError(f"datasets.{name} has no crop, so that the size of its images is not known without them.")
         found[name] = Outline(train, test, cropped(settings), classes)
     return found
@@ -246,7 +249,3 @@ def table(jobs: Mapping[str, int], costs: dict[str, Cost]) -> str:
             f"activations takes up to {scratch / 1e6:.1f} MB more while it runs."
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    program.run(parser(), main, in_project=True)

@@ -4,11 +4,10 @@ DVC itself sends what lies in its cache, damaged or not, and says "Everything is
 file which it was sent once.
 """
 
-import argparse
 import subprocess
+from collections.abc import Iterator
 
 from unitscope.errors import UserError
-from unitscope.workflow import program
 from unitscope.workflow.ledger import gate, locked_rows, vouches
 from unitscope.workflow.leftovers import leftovers, planned
 from unitscope.workflow.store.dvc_lock import Recorded, agrees
@@ -16,15 +15,14 @@ from unitscope.workflow.store.rwlock import MENDED, mend_lock
 from unitscope.workflow.store.soundness import unsound_in_cache, unsound_in_store
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    return program.parser(__doc__)
+def push() -> Iterator[str]:
+    """Look, send, look again, and yield what is done.
 
-
-def main(arguments: argparse.Namespace) -> None:
-    """Look, send, look again."""
+    Raises:
+        UserError: Not every artifact is vouched for and whole, or DVC fails.
+    """
     if mend_lock():
-        print(MENDED)
+        yield MENDED
     asked = planned()
     folders = tuple({"/".join(path.split("/")[:2]) + "/" for path in asked if path.startswith("results/")})
     # DVC records the folder of an experiment as a whole.
@@ -49,7 +47,3 @@ def main(arguments: argparse.Namespace) -> None:
         raise UserError("`dvc push` has failed; its own words are above.")
     if problems := unsound_in_store(recorded, repair=True, read=False).left:
         raise UserError(f"In the store {', '.join(problems)}, and could not be put back.")
-
-
-if __name__ == "__main__":
-    program.run(parser(), main, in_project=True)

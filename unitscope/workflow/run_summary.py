@@ -1,7 +1,6 @@
-"""Print the short table at the end of a run, and where the figures are."""
+"""The short table at the end of a run, and where the figures are."""
 
-import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,40 +8,35 @@ from typing import Any
 import numpy as np
 
 from unitscope.config.registry import BY_LAYER, layer_figures, overviews
+from unitscope.config.resolve import Study
 from unitscope.maximization.responses import compared
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.summary_text import summary
-from unitscope.workflow import program
+from unitscope.tables import summary_text
 from unitscope.workflow.ledger import locked_rows, other_versions
-from unitscope.workflow.study import load_study
 
-ROOT = Path(__file__).parent.parent
 ANSWERS = ("responses", "preactivations")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    result = program.study_parser(__doc__)
-    result.add_argument("--results", type=Path, default=Path("results"), help="folder of the experiments' results")
-    return result
+def summary(study: Study, results: Path) -> Iterator[str]:
+    """Yield a table for each experiment of a study, and where its figures are.
 
-
-def main(arguments: argparse.Namespace) -> None:
-    """Print a table for each experiment of the config."""
-    study = load_study(ROOT, *arguments.config)
+    Args:
+        study: The study, which has been run.
+        results: Folder of the experiments' results.
+    """
     for experiment, settings in study.experiments.items():
-        folder = arguments.results / experiment
+        folder = results / experiment
         units, layers = read_table(folder / "units.csv"), read_table(folder / "layers.csv")
-        print(f"\n{experiment}\n")
-        print(summary(units, layers))
-        print(rounding(folder / "images", settings))
-        print("\nFigures (each beside its PDF):")
+        yield f"\n{experiment}\n"
+        yield summary_text.summary(units, layers)
+        yield rounding(folder / "images", settings)
+        yield "\nFigures (each beside its PDF):"
         for line in figures(folder / "figures", settings, study.networks[settings["network"]]["dataset"]):
-            print(f"  {line}")
-        print(f"\nEvery unit, to look at in a browser: {folder / 'atlas.html'}")
+            yield f"  {line}"
+        yield f"\nEvery unit, to look at in a browser: {folder / 'atlas.html'}"
     for line in other_versions(locked_rows().values()):
-        print(f"\n{line}.")
+        yield f"\n{line}."
 
 
 def rounding(folder: Path, experiment: Mapping[str, Any]) -> str:
@@ -73,7 +67,3 @@ def figures(folder: Path, experiment: Mapping[str, Any], dataset: str | None) ->
         kind: sum(name.endswith(f".{kind}") for name in layer_figures(experiment) if name in there) for kind in BY_LAYER
     }
     return whole + [f"{folder}/*.{kind}.png ({count})" for kind, count in counts.items() if count]
-
-
-if __name__ == "__main__":
-    program.run(parser(), main)
