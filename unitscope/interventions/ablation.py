@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
 from unitscope.interventions.sets import ClampedSet, Performance, removal_by_batch
+from unitscope.probing.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -49,44 +49,40 @@ class Tally:
 
 
 def ablation(
-    module: nn.Module,
-    layer: str,
-    kind: str,
+    layer: Layer,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     clamps: Mapping[str, np.ndarray],
-    classes: int,
     halves: np.ndarray,
     units: Sequence[int] | None = None,
 ) -> dict[str, Ablation]:
     """Clamp each unit of a layer in turn and measure what is lost.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
-        kind: "conv" or "linear", as `layers.taps` says.
+        layer: The layer.
         batches: Images, uint8 (images, height, width, channels), and labels (images,).
         clamps: For each way to clamp, the values (units,) that the units are clamped to.
-        classes: Number of classes.
         halves: (images,) half, 0 or 1, that each image of the batches belongs to, as `sampling.halves` says.
         units: The units to clamp; all of them where this is None. The results have their number and order.
 
     Example: the class is read from unit 0 alone; without it, the bright image is no longer told from the dark one.
         >>> import torch
-        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
+        >>> from torch import nn
+        >>> from unitscope.probing.probe import Probe
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
         >>> for place, weight, bias in ((1, [[1.0], [0.0]], [0.0, 0.5]), (3, [[1.0, 0.0], [0.0, 0.0]], [0.0, 0.4])):
-        ...     _ = module[place].weight.copy_(torch.tensor(weight)), module[place].bias.copy_(torch.tensor(bias))
+        ...     _ = model[place].weight.copy_(torch.tensor(weight)), model[place].bias.copy_(torch.tensor(bias))
+        >>> layer = Probe(model, shape=(1, 1, 1), mean=0, std=1)["1"]
         >>> images, labels = np.array([255, 0], np.uint8).reshape(2, 1, 1, 1), np.array([0, 1])
-        >>> clamps = {"zero": np.zeros(2)}
-        >>> found = ablation(module, "1", "linear", [(images, labels)], clamps, classes=2, halves=np.array([0, 1]))
-        >>> found["zero"].accuracy
+        >>> lost = ablation(layer, [(images, labels)], {"zero": np.zeros(2)}, halves=np.array([0, 1]))
+        >>> lost["zero"].accuracy
         array([0.5, 0. ])
     """
-    units = range(len(next(iter(clamps.values())))) if units is None else units
+    units = range(layer.units) if units is None else units
     sets = [ClampedSet([unit], values) for values in clamps.values() for unit in units]
-    tally = Tally(1 + len(sets), classes)
+    tally = Tally(1 + len(sets), layer.probe.classes)
     first = 0
     intact = ClampedSet([], np.zeros(0))
-    for part in removal_by_batch(module, layer, kind, batches, [intact, *sets], len(halves), "ablation"):
+    for part in removal_by_batch(layer, batches, [intact, *sets], len(halves), "ablation"):
         tally.add(part, halves[first : first + len(part.labels)])
         first += len(part.labels)
     lost = np.split(tally.correct[0] - tally.correct[1:], len(clamps))

@@ -8,17 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unitscope.interventions.sets import Batches, Performance, hold, joined, passed_through, performances
-from unitscope.probing.faithful import ensured
-from unitscope.probing.layers import held, split
+from unitscope.probing.layer import Layer
 
 
 def cumulative_removal(
-    module: nn.Module,
-    layer: str,
-    kind: str,
+    layer: Layer,
     batches: Batches,
     values: np.ndarray,
     orders: Sequence[Sequence[int]],
@@ -27,9 +24,7 @@ def cumulative_removal(
     """Clamp the first units of an order of one layer's units, then more of them.
 
     Args:
-        module: The network, as `removal` takes it.
-        layer: Name of the layer.
-        kind: "conv" or "linear".
+        layer: The layer.
         batches: Images and labels.
         values: (units,) what the units are clamped to.
         orders: Units in each of the orders.
@@ -38,8 +33,7 @@ def cumulative_removal(
     Returns:
         Of arrays (orders, counts, images).
     """
-    batches = ensured(module, batches)
-    cut = split(module, layer)
+    cut = layer.cut()
 
     def logits(images: Tensor) -> Iterator[Tensor]:
         passed = passed_through(cut, images)
@@ -49,18 +43,17 @@ def cumulative_removal(
             start, done = passed.start, 0
             for count in counts:
                 if count not in ends:
-                    start, done = hold(cut, kind, passed.activation, start, order[done:count], values), count
+                    start, done = hold(cut, layer.axis, passed.activation, start, order[done:count], values), count
                     found = cut.suffix(start, *passed.live)
                     ends |= {count: found} if count in (0, len(order)) else {}
                 yield ends.get(count, found)
 
-    found = joined(performances(module, f"{layer} removal", batches, logits, len(orders) * len(counts)))
+    found = joined(performances(layer.probe, f"{layer.name} removal", batches, logits, len(orders) * len(counts)))
     return _by_order(found, len(orders), len(counts))
 
 
 def joint_removal(
-    module: nn.Module,
-    layers: Sequence[str],
+    layers: Sequence[Layer],
     batches: Batches,
     values: Mapping[str, np.ndarray],
     orders: Sequence[Mapping[str, Sequence[int]]],
@@ -69,8 +62,7 @@ def joint_removal(
     """Clamp the first units of an order in every one of several layers at once, then more of them.
 
     Args:
-        module: The network, as `removal` takes it.
-        layers: Names of the layers.
+        layers: The layers, of one network.
         batches: Images and labels.
         values: What the units of each layer (units,) are clamped to.
         orders: For each order, the units of each layer in it.
@@ -79,10 +71,9 @@ def joint_removal(
     Returns:
         Of arrays (orders, counts, images).
     """
-    batches = ensured(module, batches)
-    run = held(module, layers)
-    device = next(module.parameters()).device
-    fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in layers}
+    probe, names = layers[0].probe, [layer.name for layer in layers]
+    run, device = probe.held(names), probe.device
+    fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in names}
 
     def given(layer: str, order: Mapping[str, Sequence[int]], step: Mapping[str, int]) -> tuple[Tensor, Tensor]:
         removed = torch.zeros(len(fixed[layer]), dtype=torch.bool)
@@ -96,11 +87,11 @@ def joint_removal(
             for step in counts:
                 total = sum(step.values())
                 if total not in ends:
-                    found = run(images, *(value for layer in layers for value in given(layer, order, step)))
+                    found = run(images, *(value for layer in names for value in given(layer, order, step)))
                     ends |= {total: found} if total in (0, sum(map(len, order.values()))) else {}
                 yield ends.get(total, found)
 
-    found = joined(performances(module, "all layers removal", batches, logits, len(orders) * len(counts)))
+    found = joined(performances(probe, "all layers removal", batches, logits, len(orders) * len(counts)))
     return _by_order(found, len(orders), len(counts))
 
 

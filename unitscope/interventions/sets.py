@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from unitscope.probing.faithful import ensured
-from unitscope.probing.layers import Split, split, unit_axis
+from unitscope.probing.layer import Layer, Network, Split
 from unitscope.runtime.console import progress
 from unitscope.runtime.devices import pixels
 
@@ -51,15 +50,11 @@ class ClampedSet(NamedTuple):
     values: np.ndarray
 
 
-def removal(
-    module: nn.Module, layer: str, kind: str, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]
-) -> Performance:
+def removal(layer: Layer, batches: Batches, values: np.ndarray, sets: Sequence[Sequence[int]]) -> Performance:
     """Clamp sets of units of one layer, one set after the other.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
-        kind: "conv" or "linear", as `layers.taps` says.
+        layer: The layer.
         batches: Images and labels.
         values: (units,) what the units are clamped to.
         sets: Units of each set; the empty set is the intact network.
@@ -68,21 +63,21 @@ def removal(
         Of arrays (sets, images).
 
     Example: either of two equal units is enough to tell the bright image from the dark one, but one of them is needed.
-        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
+        >>> from torch import nn
+        >>> from unitscope.probing.probe import Probe
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
         >>> for place, weight, bias in ((1, [[1.0], [1.0]], [0.0, 0.0]), (3, [[1.0, 1.0], [0.0, 0.0]], [0.0, 0.4])):
-        ...     _ = module[place].weight.copy_(torch.tensor(weight)), module[place].bias.copy_(torch.tensor(bias))
+        ...     _ = model[place].weight.copy_(torch.tensor(weight)), model[place].bias.copy_(torch.tensor(bias))
+        >>> layer = Probe(model, shape=(1, 1, 1), mean=0, std=1)["1"]
         >>> images, labels = np.array([255, 0], np.uint8).reshape(2, 1, 1, 1), np.array([0, 1])
-        >>> found = removal(module, "1", "linear", [(images, labels)], np.zeros(2), [[], [0], [1], [0, 1]])
-        >>> found.correct.mean(1)
+        >>> removal(layer, [(images, labels)], np.zeros(2), [[], [0], [1], [0, 1]]).correct.mean(1)
         array([1. , 1. , 1. , 0.5])
     """
-    return joined(removal_by_batch(module, layer, kind, batches, [ClampedSet(units, values) for units in sets]))
+    return joined(removal_by_batch(layer, batches, [ClampedSet(units, values) for units in sets]))
 
 
 def removal_by_batch(
-    module: nn.Module,
-    layer: str,
-    kind: str,
+    layer: Layer,
     batches: Batches,
     sets: Sequence[ClampedSet],
     images: int | None = None,
@@ -91,23 +86,20 @@ def removal_by_batch(
     """Yield what `removal` returns, batch by batch: of many sets and images it is more than memory holds.
 
     Args:
-        module: The network, as `removal` takes it.
-        layer: Name of the layer.
-        kind: "conv" or "linear".
+        layer: The layer.
         batches: Images and labels.
         sets: The sets, each with the values that its units are clamped to.
         images: Number of images of all batches, for one progress bar over all of them.
         what: What the progress bar shows.
     """
-    batches = ensured(module, batches)
-    cut = split(module, layer)
+    cut = layer.cut()
 
     def logits(images: Tensor) -> Iterator[Tensor]:
         passed = passed_through(cut, images)
         for units, values in sets:
-            yield _without(cut, kind, passed, units, values)
+            yield _without(cut, layer.axis, passed, units, values)
 
-    return performances(module, f"{layer} {what}", batches, logits, len(sets), images)
+    return performances(layer.probe, f"{layer.name} {what}", batches, logits, len(sets), images)
 
 
 @dataclass(frozen=True)
@@ -128,7 +120,7 @@ def passed_through(cut: Split, images: Tensor) -> Passed:
 
 def hold(
     cut: Split,
-    kind: str,
+    axis: int,
     activation: Tensor,
     start: Tensor,
     units: Sequence[int],
@@ -139,14 +131,13 @@ def hold(
 
     Args:
         cut: The network, cut at the units' layer.
-        kind: Kind of the layer.
+        axis: Axis of the units in an activation tensor.
         activation: The layer's activation.
         start: What the suffix starts from, of the images in `rows`.
         units: The units.
         values: (units of the layer,) what each unit is held at.
         rows: (images,) rows of `activation` that are held; None for all.
     """
-    axis = unit_axis(kind)
     if len(units) and cut.change is None:
         start = start.clone()
     for unit in units:
@@ -159,11 +150,10 @@ def hold(
     return start
 
 
-def _without(cut: Split, kind: str, passed: Passed, units: Sequence[int], values: np.ndarray) -> Tensor:
+def _without(cut: Split, axis: int, passed: Passed, units: Sequence[int], values: np.ndarray) -> Tensor:
     """Return the logits with a set of units held; only the images on which that changes anything run again."""
     if not len(units):
         return passed.logits
-    axis = unit_axis(kind)
     index = torch.tensor(list(units), device=passed.activation.device)
     # Of one unit nothing is copied: it may be one of thousands.
     alone = len(units) == 1
@@ -176,14 +166,14 @@ def _without(cut: Split, kind: str, passed: Passed, units: Sequence[int], values
         return passed.logits
     # Other values that the suffix needs may not have an axis of images.
     if passed.live or changed.all():
-        return cut.suffix(hold(cut, kind, passed.activation, passed.start, units, values), *passed.live)
+        return cut.suffix(hold(cut, axis, passed.activation, passed.start, units, values), *passed.live)
     rows = changed.nonzero()[:, 0]
-    start = hold(cut, kind, passed.activation, passed.start[rows], units, values, rows)
+    start = hold(cut, axis, passed.activation, passed.start[rows], units, values, rows)
     return passed.logits.index_copy(0, rows, cut.suffix(start))
 
 
 def performances(
-    module: nn.Module,
+    probe: Network,
     what: str,
     batches: Batches,
     logits: Callable[[Tensor], Iterator[Tensor]],
@@ -193,14 +183,13 @@ def performances(
     """Run every batch through every set; yield arrays (sets, images of the batch).
 
     Args:
-        module: The network.
+        probe: The network.
         what: What the progress bar shows.
         batches: Images and labels.
         logits: Yields the logits of a batch without each set.
         sets: Number of sets.
         images: Number of images of all batches, for one progress bar over all of them; None for a bar per batch.
     """
-    device = next(module.parameters()).device
     with contextlib.ExitStack() as shown:
         advance = shown.enter_context(progress(images * sets, what, "images x sets")) if images else None
         for part, (batch, numbers) in enumerate(batches, 1):
@@ -209,7 +198,7 @@ def performances(
             correct = np.empty((sets, len(numbers)), dtype=bool)
             with torch.no_grad(), contextlib.ExitStack() as of_batch:
                 step = advance or of_batch.enter_context(progress(sets, f"{what}, batch {part}", "sets"))
-                for row, found in enumerate(logits(pixels(batch, device))):
+                for row, found in enumerate(logits(pixels(batch, probe.device))):
                     values = found.cpu().double()
                     loss[row] = F.cross_entropy(values, labels, reduction="none").numpy()
                     correct[row] = (values.argmax(1) == labels).numpy()
