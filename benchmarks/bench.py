@@ -33,7 +33,7 @@ from unitscope.data.sampling import select_units
 from unitscope.interventions.ablation import ablation
 from unitscope.maximization.ascent import ascend
 from unitscope.maximization.maximize import activation_maximization
-from unitscope.maximization.parametrization import Parametrization, start_image
+from unitscope.maximization.parametrization import parametrize, start_image
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.slots import begin
@@ -118,7 +118,7 @@ def our_ascent(module: nn.Module, tap: Tap, count: int, batch: int, recipe: Reci
     """Return the ascent of the first units of a layer."""
     forward = passes(module, tap.layer, recipe, "mean")
     units = list(range(count))
-    space = Parametrization(recipe, SHAPE[1:], torch.device("cpu"))
+    space = parametrize(recipe, SHAPE[1:], torch.device("cpu"))
     starts = [torch.from_numpy(start_image(recipe, 0, tap.layer, unit, SHAPE)) for unit in units]
 
     def run() -> None:

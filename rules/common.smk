@@ -41,8 +41,8 @@ from unitscope.config.registry import (
 )
 from unitscope.config.resolve import one_training, over_epochs, recipe_of, with_batch
 from unitscope.data.dataset_settings import DatasetSettings
-from unitscope.data.decoding import IMAGE_SUFFIXES
-from unitscope.data.folders import label_files
+from unitscope.data.image_files import IMAGE_SUFFIXES
+from unitscope.data.label_table import label_files
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
 from unitscope.runtime.console import processors
@@ -250,8 +250,11 @@ def to_lower(job):
     if section == "training":
         # A network with given weights has none.
         training = network(job.wildcards)["training"]
-        entry = max((name for name in config["networks"] if job.wildcards.network.startswith(name)), key=len)
-        return f"Lower networks.{entry}.training.batch ({training['batch']} now)." if training else ""
+        return (
+            f"Lower networks.{STUDY.network_entries[job.wildcards.network]}.training.batch ({training['batch']} now)."
+            if training
+            else ""
+        )
     written = experiment(job.wildcards)[section]
     batch, where = with_batch(written, layer)["batch"], f"experiments.{STUDY.entries[job.wildcards.experiment]}"
     if batch == 1:
@@ -265,7 +268,7 @@ def to_lower(job):
 
 
 # Params that are no settings of a job: what they hold follows from the code, the raw data, or the rest of the study.
-NO_SETTINGS = ("code", "source", "scratch", "keep", "folder", "analyses", "config")
+NO_SETTINGS = ("code", "network_entry", "source", "scratch", "keep", "folder", "analyses", "config")
 
 
 def settings_of(job):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from unitscope.errors import UserError, nearest
 
@@ -27,12 +27,12 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind = kind
         self._found: dict[str, T] = {}
 
-    def register(self, name: str, **properties: Any) -> Callable[[Decorated], Decorated]:
+    def register(self, name: str, **flags: Literal[True]) -> Callable[[Decorated], Decorated]:
         """Return a decorator that registers a function or class.
 
         Args:
             name: Its name in a config, as a literal.
-            properties: What has to be known of it without importing its module, as literals; `declared` returns them.
+            flags: Properties that have to be known without importing its module; `declared` returns them.
 
         Raises:
             ValueError: The name is taken.
@@ -70,23 +70,24 @@ class Registry(Mapping[str, T], Generic[T]):
 
 @dataclass(frozen=True)
 class Declaration:
-    """What the source of a module says of an implementation.
+    """An implementation, as the source of its module declares it.
 
     Attributes:
         summary: The first line of its docstring.
-        properties: Its properties.
+        flags: Its properties.
     """
 
     summary: str
-    properties: Mapping[str, Any]
+    flags: frozenset[str]
 
 
 @cache
-def declared(path: Path) -> Mapping[str, Declaration]:
+def declared(path: Path, registry: str) -> Mapping[str, Declaration]:
     """Return the implementations that a module registers, by name, from its source.
 
     Args:
         path: File of the module.
+        registry: Name of the registry there.
     """
     found = {}
     for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
@@ -94,13 +95,13 @@ def declared(path: Path) -> Mapping[str, Declaration]:
             continue
         for decorator in node.decorator_list:
             match decorator:
-                case ast.Call(func=ast.Attribute(attr="register"), args=[ast.Constant(value=str(name))]):
-                    summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                    properties = {each.arg: ast.literal_eval(each.value) for each in decorator.keywords if each.arg}
-                    found[name] = Declaration(summary, properties)
+                case ast.Call(ast.Attribute(ast.Name(id=called), "register"), [ast.Constant(value=str(name))], flags):
+                    if called == registry:
+                        summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                        found[name] = Declaration(summary, frozenset(flag.arg for flag in flags if flag.arg))
     return found
 
 
 def described(declarations: Mapping[str, Declaration]) -> str:
-    """Return the summaries of implementations, each after its name, as the description of a setting."""
+    """Return the description of a setting whose values are implementations: the summary of each."""
     return " ".join(f"{name}: {each.summary[:1].lower()}{each.summary[1:]}" for name, each in declarations.items())

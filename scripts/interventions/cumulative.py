@@ -28,7 +28,7 @@ from unitscope.probing.layers import Tap, taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import devices
 from unitscope.storage.csv_tables import read_table, write_table
-from unitscope.tables.unit_tables import columns
+from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 

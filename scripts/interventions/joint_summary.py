@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope.interventions.understudies import high
+from unitscope.interventions.joint import high
 from unitscope.randomness import generator
-from unitscope.stats.effects import bootstrapped, median
-from unitscope.stats.statistics import FEWEST_FOR_INTERVAL
+from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap
+from unitscope.stats.effects import median
 from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.workflow import program
@@ -34,8 +34,8 @@ def main(arguments: argparse.Namespace) -> None:
         for name, (border, chosen) in high(table["rs"].astype(float), np.isfinite(over)).items():
             layer, method = str(table["layer"][0]), str(table["method"][0])
             seed = generator("joint", arguments.settings.seed, layer, method, name)
-            found = bootstrapped(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
-            values = (layer, method, name, border, int(chosen.sum()), *found)
+            found = bootstrap(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
+            values = (layer, method, name, border, int(chosen.sum()), found.value, found.low, found.high)
             for column, value in zip(COLUMNS, (*values, reason(int(chosen.sum()), len(over))), strict=True):
                 rows[column].append(value)
     write_table(arguments.output, rows)

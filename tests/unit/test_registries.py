@@ -10,6 +10,10 @@ from projects import ROOT
 from unitscope.data.dataset_settings import SECTIONS
 from unitscope.data.raw_data import read_source
 from unitscope.errors import UserError
+from unitscope.maximization.objectives import objectives
+from unitscope.maximization.optimizers import optimizers
+from unitscope.maximization.parametrization import parametrizations, starts
+from unitscope.maximization.recipe import OBJECTIVES, OPTIMIZERS, PARAMETRIZATIONS, STARTS
 from unitscope.networks.architectures import architectures
 from unitscope.networks.network_settings import BUILT_IN
 from unitscope.registries import Declaration, Registry, declared, described
@@ -18,29 +22,33 @@ SOURCE = '''"""A module that cannot be imported."""
 
 import no_such_package
 
-@shapes.register("circle", corners=0, smooth=True)
+@shapes.register("circle", smooth=True)
 def circle():
     """Draw a circle.
 
     Round.
     """
 
-@shapes.register("square", corners=4)
+@shapes.register("square")
 class Square:
     """Draw a square."""
 
-@other.decorator("triangle")
+@others.register("triangle")
 def triangle():
     """Draw a triangle."""
+
+@shapes.draw("pentagon")
+def pentagon():
+    """Draw a pentagon."""
 '''
 
 
 def test_names_properties_and_summaries_are_read_from_the_source(tmp_path):
     (tmp_path / "shapes.py").write_text(SOURCE)
-    found = declared(tmp_path / "shapes.py")
+    found = declared(tmp_path / "shapes.py", "shapes")
     assert found == {
-        "circle": Declaration("Draw a circle.", {"corners": 0, "smooth": True}),
-        "square": Declaration("Draw a square.", {"corners": 4}),
+        "circle": Declaration("Draw a circle.", frozenset({"smooth"})),
+        "square": Declaration("Draw a square.", frozenset()),
     }
     assert described(found) == "circle: draw a circle. square: draw a square."
 
@@ -63,6 +71,10 @@ def test_a_registry_finds_by_name_and_asks_after_the_nearest():
 
 def test_what_is_read_from_the_source_is_what_is_registered():
     assert list(architectures) == list(BUILT_IN) == ["mlp", "shallow_convnet", "vgg16"]
+    assert list(objectives) == list(OBJECTIVES) == ["am", "iam", "iam_z"]
+    assert list(optimizers) == list(OPTIMIZERS) == ["adam", "gradient", "normalized_gradient"]
+    assert list(starts) == list(STARTS) == ["noise", "grey", "mean"]
+    assert list(parametrizations) == list(PARAMETRIZATIONS) == ["pixels", "fourier"]
 
 
 def test_every_data_source_has_a_reader():

@@ -172,6 +172,12 @@ def test_a_wrong_checksum(project):
     )
 
 
+def test_a_job_names_its_network_as_the_config_does(project):
+    give_weights(project, state_dict(project))
+    project.change("networks.given.normalization", {"mean": [0.1, 0.1], "std": [0.3, 0.3]})
+    fails(project, "data/checkpoints/given.pt", words=["networks.given.normalization: mean is [0.1, 0.1]"])
+
+
 def test_a_checkpoint_of_another_architecture(project):
     state = state_dict(project)
     state["conv1.weight"] = torch.zeros(4, 1, 3, 3)

@@ -329,13 +329,6 @@ def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
     assert "gpu=1" in clone.run(*plan)
 
 
-LIGHT = {
-    *("selectivity", "exemplars", "substitution", "units", "correlations", "metrics", "images_joined"),
-    *("natural", "importance", "reliability", "graph", "joined", "inhibition", "training_time"),
-}
-"""Scripts that need no tensors."""
-
-
 @pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").rglob("*.py")))
 def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(script):
     done = subprocess.run(
@@ -350,12 +343,13 @@ def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "unitscope.runtime.console" in imported
     never = {"torchvision", "pandas", "snakemake", "dvc", "typer", "mlxtend", "torch._dynamo", "sklearn"}
-    if script in LIGHT:
-        never |= {"torch", "matplotlib", "scipy.stats"}
-    if script in ("dataset", "atlas", "joint_summary", "claims", "training_claims"):
-        never |= {"torch", "matplotlib"}
-    if script in ("figures", "sheets", "analysis_figures", "graphs"):
-        never |= {"torch", "scipy.stats", "matplotlib.pyplot"}
+    options = set(re.findall(r"--[a-z-]+", done.stdout))
+    # Tensors are of those that run a network, figures of those that write some, tests of those that judge.
+    if not options & {"--checkpoint", "--device"}:
+        never |= {"torch"}
+    never |= {"matplotlib.pyplot"} if options & {"--output-dir", "--figure"} else {"matplotlib"}
+    if not re.search(r"unitscope\.(claims|paper|stats\.effects)", script_named(script, ROOT).read_text()):
+        never |= {"scipy.stats"}
     assert not imported & never
 
 

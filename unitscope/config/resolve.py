@@ -23,12 +23,9 @@ from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.errors import UserError, nearest
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.maximization.images_settings import ImagesSettings
-from unitscope.maximization.recipe import Recipe
+from unitscope.maximization.recipe import OBJECTIVES, STARTS, Recipe
 from unitscope.networks.network_settings import BUILT_IN, NetworkSettings
 from unitscope.settings import Units, adapter
-
-OBJECTIVES = ("am", "iam", "iam_z")
-"""Methods that exist by name: each is the default recipe with the objective of that name."""
 
 CLAIM_METHODS = {
     **dict.fromkeys(("C1", "C2", "C4", "C5"), ("am", "iam")),
@@ -64,6 +61,7 @@ class Study:
             mapping from method to recipe, and `claims` one from claim to layers and compared experiments.
         reproduction: Settings of the page that compares all experiments with the paper, or None.
         entries: The config's entry that each experiment comes from; several trainings of a network share one.
+        network_entries: The config's entry that each network comes from.
     """
 
     device: str
@@ -72,6 +70,7 @@ class Study:
     experiments: dict[str, dict[str, Any]]
     reproduction: dict[str, Any] | None
     entries: dict[str, str]
+    network_entries: dict[str, str]
 
 
 def one_training(study: Study, network: str) -> list[str]:
@@ -171,7 +170,8 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
             f"{', '.join(experiments)}."
         )
     entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
-    study = Study(whole["device"], datasets, networks, experiments, whole["reproduction"], entry_of)
+    entry_of_network = {network: entry for entry, group in members.items() for network in group}
+    study = Study(whole["device"], datasets, networks, experiments, whole["reproduction"], entry_of, entry_of_network)
     for entry in over_epochs(study):
         # Where the checkpoints are compared: results/{entry}.training.
         _add(dict(experiments), {f"{entry}.training": {}}, name, f"experiments.{entry}")
@@ -226,7 +226,8 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
                 f"{where}.methods names 'natural', but the column rs_natural is that of RS on natural images. Choose "
                 "another name."
             )
-        if network["dataset"] is None and (recipe["objective"] == "iam_z" or recipe["start"] == "mean"):
+        needs_images = OBJECTIVES[recipe["objective"]].flags | STARTS[recipe["start"]].flags
+        if network["dataset"] is None and needs_images & {"standardized", "real_images"}:
             raise UserError(
                 f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
                 f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unitscope.maximization.ascent import ascend
 from unitscope.maximization.objectives import objective
-from unitscope.maximization.parametrization import Parametrization, start_image
+from unitscope.maximization.parametrization import parametrize, start_image
 from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
@@ -93,7 +93,7 @@ def activation_maximization(
         return _nothing(shape, width, recipe, len(seeds))
     climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
     left = np.flatnonzero(~climbed.done).tolist()
-    space = Parametrization(recipe, shape[1:], device)
+    space = parametrize(recipe, shape[1:], device)
     climbs: Iterator[Climb] = (begin(space, row, start(row)) for row in left)
     shifts = jitter if recipe.jitter else None
     for stage, until in stages(module, layer, shape, recipe):

@@ -3,10 +3,70 @@
 Tensors in, tensors out; `unitscope.maximization.targets` computes a layer's values.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from unitscope.errors import UserError
+from unitscope.registries import Registry
+
+
+class LayerValues(NamedTuple):
+    """Values of a layer on a batch of images, read out, of which an objective is a function.
+
+    Attributes:
+        own: (images,) value of each image's target, as `own_value` returns it.
+        after: (images,) activation of each image's target.
+        activations: (images, units) of the whole layer; (images, 1), of the targets alone, for an objective that is
+            registered with `target_alone=True`.
+        targets: (images,) index of each image's target among the activations.
+        scale: Mean and standard deviation (units,) over real images, where they are known; always for an objective that
+            is registered with `standardized=True`.
+    """
+
+    own: Tensor
+    after: Tensor
+    activations: Tensor
+    targets: Tensor
+    scale: tuple[Tensor, Tensor] | None
+
+
+objectives: Registry[Callable[[LayerValues], Tensor]] = Registry("objective")
+"""Functions that return the value that each image is to maximize, (images,)."""
+
+
+@objectives.register("am", target_alone=True)
+def activation(values: LayerValues) -> Tensor:
+    """Maximize the unit's activation (Eq. 2)."""
+    return values.own
+
+
+@objectives.register("iam")
+def independent_activation(values: LayerValues) -> Tensor:
+    """Maximize the unit's activation minus the mean of the others (Eq. 3)."""
+    return values.own - (values.activations.sum(1) - values.after) / max(values.activations.shape[1] - 1, 1)
+
+
+@objectives.register("iam_z", standardized=True)
+def standardized_activation(values: LayerValues) -> Tensor:
+    """Maximize iam over standardized activations.
+
+    Units that never vary on real images are no competitors, and as a target they keep their own scale.
+
+    Raises:
+        UserError: The scales are not known.
+    """
+    if values.scale is None:
+        raise UserError("The objective iam_z needs the units' mean and standard deviation over real images.")
+    (mean, std), targets = values.scale, values.targets
+    varies = std > 0
+    safe = torch.where(varies, std, 1.0)
+    standardized = torch.where(varies, (values.activations - mean) / safe, 0.0)
+    others = varies.sum() - varies[targets].to(standardized.dtype)
+    rest = standardized.sum(1) - standardized.gather(1, targets[:, None])[:, 0]
+    return (values.own - mean[targets]) / safe[targets] - rest / others.clamp(min=1)
 
 
 def objective(
@@ -17,59 +77,24 @@ def objective(
     scale: tuple[Tensor, Tensor] | None = None,
     target: str = "activation",
 ) -> Tensor:
-    """Return what each image is to maximize, (images,).
+    """Return the value that each image is to maximize, (images,).
 
     Args:
-        name: "am": x_i. "iam": x_i minus the mean of the other units (Eq. 3). "iam_z": the same over (x - mean) / std.
+        name: Name of the objective.
         preactivations: (images, units), read out.
         activations: (images, units), read out.
         targets: (images,) index of each image's unit.
-        scale: Mean and standard deviation (units,) over real images, for "iam_z". Units that never vary are no
-            competitors there, and as a target they keep their own scale.
+        scale: Mean and standard deviation (units,) over real images, for "iam_z".
         target: "activation", or "preactivation" to maximize the target's value before the nonlinearity.
     """
     before, after = (values.gather(1, targets[:, None])[:, 0] for values in (preactivations, activations))
-    own = own_value(before, after, target)
-    return own if name == "am" else own_against_others(name, own, after, activations, targets, scale)
+    return objectives[name](LayerValues(own_value(before, after, target), after, activations, targets, scale))
 
 
 def own_value(before: Tensor, after: Tensor, target: str) -> Tensor:
     """Return what stands for each target itself, (images,), from its pre-activation and its activation."""
     # A silent unit has no gradient: its pre-activation leads it out.
     return before if target == "preactivation" else torch.where(after > 0, after, before)
-
-
-def own_against_others(
-    name: str,
-    own: Tensor,
-    after: Tensor,
-    activations: Tensor,
-    targets: Tensor,
-    scale: tuple[Tensor, Tensor] | None,
-) -> Tensor:
-    """Return the targets' values minus the mean of the other units of the layer.
-
-    Args:
-        name: "iam" or "iam_z".
-        own: (images,) as `own_value` gives it.
-        after: (images,) activations of the targets.
-        activations: (images, units), read out.
-        targets: (images,) index of each image's unit.
-        scale: As `objective` takes it.
-    """
-    if name == "iam":
-        return own - (activations.sum(1) - after) / max(activations.shape[1] - 1, 1)
-    if name != "iam_z":
-        raise UserError(f"objective is {name!r}; allowed are am, iam and iam_z.")
-    if scale is None:
-        raise UserError("The objective iam_z needs the units' mean and standard deviation over real images.")
-    mean, std = scale
-    varies = std > 0
-    safe = torch.where(varies, std, 1.0)
-    standardized = torch.where(varies, (activations - mean) / safe, 0.0)
-    others = varies.sum() - varies[targets].to(standardized.dtype)
-    rest = standardized.sum(1) - standardized.gather(1, targets[:, None])[:, 0]
-    return (own - mean[targets]) / safe[targets] - rest / others.clamp(min=1)
 
 
 def total_variation(images: Tensor) -> Tensor:

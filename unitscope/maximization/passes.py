@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from unitscope.errors import UserError
-from unitscope.maximization.objectives import own_against_others, own_value
-from unitscope.maximization.recipe import Recipe
+from unitscope.maximization.objectives import LayerValues, objectives, own_value
+from unitscope.maximization.recipe import OBJECTIVES, Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.maximization.winograd import lightened
 from unitscope.probing.layers import copied, prefix, tapped
@@ -42,12 +42,14 @@ def passes(
     # torch.compile orders filters by itself, and traces plain convolutions alone.
     inputs, outputs = (compiled(part, True) if compile else lightened(part) for part in (cut.inputs, cut.outputs))
     cut = replace(cut, inputs=inputs, outputs=outputs)
-    if recipe.objective == "am":
+    maximized = objectives[recipe.objective]
+    if "target_alone" in OBJECTIVES[recipe.objective].flags:
         own_alone = own_unit(cut, readout)
 
         def alone(images: Tensor, targets: Tensor) -> Tensor:
-            before, after = own_alone(images.to(dtype), targets)
-            return _followed(own_value(before.float(), after.float(), recipe.target), images, layer)
+            before, after = (values.float() for values in own_alone(images.to(dtype), targets))
+            own, itself = own_value(before, after, recipe.target), torch.zeros_like(targets)
+            return _followed(maximized(LayerValues(own, after, after[:, None], itself, None)), images, layer)
 
         return alone
     answers = whole_layer(cut, readout)
@@ -56,8 +58,7 @@ def passes(
         before, activations = (values.float() for values in answers(images.to(dtype), targets))
         after = activations.gather(1, targets[:, None])[:, 0]
         own = own_value(before, after, recipe.target)
-        value = own_against_others(recipe.objective, own, after, activations, targets, scale)
-        return _followed(value, images, layer)
+        return _followed(maximized(LayerValues(own, after, activations, targets, scale)), images, layer)
 
     return against_others
 

@@ -1,12 +1,33 @@
 """The recipe of an ascent: a method of the config."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field
 
 from unitscope.errors import UserError
+from unitscope.registries import declared, described
 from unitscope.settings import Count, Flag, Integer, NaturalNumber, NotNegative, Number, Positive, section
+
+HERE = Path(__file__).parent
+OBJECTIVES = declared(HERE / "objectives.py", "objectives")
+OPTIMIZERS = declared(HERE / "optimizers.py", "optimizers")
+STARTS = declared(HERE / "parametrization.py", "starts")
+PARAMETRIZATIONS = declared(HERE / "parametrization.py", "parametrizations")
+"""Implementations by name, without importing them."""
+
+if TYPE_CHECKING:
+    Objective = str
+    Optimizer = str
+    Start = str
+    Parametrization = str
+else:
+    # Names that no type checker can look up.
+    Objective, Optimizer, Start, Parametrization = (
+        Literal[tuple(names)] for names in (OBJECTIVES, OPTIMIZERS, STARTS, PARAMETRIZATIONS)
+    )
 
 
 @section
@@ -17,10 +38,10 @@ class Recipe:
         UserError: `settled` together with `minimize`.
     """
 
-    objective: Literal["am", "iam", "iam_z"] = "am"
-    """am: the unit's activation (Eq. 2). iam: minus the mean of the others (Eq. 3). iam_z: iam over standardized
-    activations. Needed by a method that is not called by one of these names.
-    """
+    objective: Annotated[
+        Objective,
+        Field(description=f"{described(OBJECTIVES)} Needed by a method that is not called by one of these names."),
+    ] = "am"
     target: Literal["activation", "preactivation"] = "activation"
     """Whether the unit is maximized behind its nonlinearity or before it. A unit that is silent on its image has no
     gradient through the ReLU; while that lasts, its pre-activation is the target either way.
@@ -29,14 +50,13 @@ class Recipe:
     """Steps of the ascent."""
     learning_rate: Positive = 0.05
     """Length of a step, in units of the pixel range 0 to 1."""
-    optimizer: Literal["adam", "gradient", "normalized_gradient"] = "adam"
-    """Adam, plain gradient ascent, or ascent along the gradient of length 1."""
-    start: Literal["noise", "grey", "mean"] = "noise"
-    """Noise around grey, 0.5 + U(-noise, noise); grey; or the mean image of the training split."""
+    optimizer: Annotated[Optimizer, Field(description=described(OPTIMIZERS))] = "adam"
+    start: Annotated[Start, Field(description=described(STARTS))] = "noise"
     noise: Annotated[Number, Gt(0), Le(0.5)] = 0.1
     """Amplitude of the start's noise."""
-    parametrization: Literal["pixels", "fourier"] = "pixels"
-    """What is moved: pixels, or a spectrum scaled by 1 / frequency."""
+    parametrization: Annotated[
+        Parametrization, Field(description=f"Values that are optimized. {described(PARAMETRIZATIONS)}")
+    ] = "pixels"
     clamp: Flag = True
     """Whether pixels are held in 0 to 1. Free pixels are kept as float32, clamped ones as uint8."""
     jitter: NaturalNumber = 0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unitscope.maximization.objectives import total_variation
-from unitscope.maximization.optimizers import Adam, GradientAscent
+from unitscope.maximization.optimizers import optimizers
 from unitscope.maximization.parametrization import Parametrization
 
 
@@ -65,11 +65,7 @@ class Slots:
         self.values = stacked.requires_grad_(True)
         self.unit = torch.tensor([targets[climb.row] for climb in filled]).to(self.values.device)
         recipe = space.recipe
-        self._optimizer: Adam | GradientAscent = (
-            Adam(self.values, recipe.learning_rate)
-            if recipe.optimizer == "adam"
-            else GradientAscent(recipe.learning_rate, recipe.optimizer == "normalized_gradient")
-        )
+        self._optimizer = optimizers[recipe.optimizer](self.values, recipe.learning_rate)
         for slot, climb in enumerate(filled):
             self._optimizer.put(slot, climb.memory)
         self._point = {int(step): number for number, step in enumerate(recipe.recorded_steps())}

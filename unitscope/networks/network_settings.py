@@ -28,7 +28,7 @@ from unitscope.settings import (
 )
 
 Channels = NonEmpty[Number]
-BUILT_IN = declared(Path(__file__).with_name("architectures.py"))
+BUILT_IN = declared(Path(__file__).with_name("architectures.py"), "architectures")
 """The built-in architectures by name."""
 
 

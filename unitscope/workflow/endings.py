@@ -92,7 +92,7 @@ def reported(
     try:
         yield
     except UserError as error:
-        fail(with_data_set(str(error), arguments))
+        fail(with_names(str(error), arguments))
     except KeyboardInterrupt:
         print("Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
         sys.exit(130)
@@ -112,11 +112,15 @@ def reported(
         fail(_NO_MEMORY if is_out_of_memory(error) else unexpected(error))
 
 
-def with_data_set(text: str, arguments: Mapping[str, Any]) -> str:
-    """Return a message with the key of the data set that a job reads or writes, which its code knows by path alone."""
+def with_names(text: str, arguments: Mapping[str, Any]) -> str:
+    """Return a message with the names that the config gives to a job's data set and network.
+
+    The code of a job knows its data set by path alone, and its network by an option.
+    """
     paths = [path for paths in _paths(arguments).values() for path in paths]
     names = {path.stem for path in paths if path.parts[-3:-1] == ("data", "datasets")}
-    return text.replace("datasets.NAME", f"datasets.{names.pop()}") if len(names) == 1 else text
+    text = text.replace("datasets.NAME", f"datasets.{names.pop()}") if len(names) == 1 else text
+    return text.replace("networks.NAME", f"networks.{arguments.get('network_entry', 'NAME')}")
 
 
 def option_of(error: OSError, arguments: Mapping[str, Any]) -> str:

@@ -21,12 +21,12 @@ from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
 from unitscope.interventions.rescaling import recipes_to_remake
 from unitscope.maximization.ascent import ascend
-from unitscope.maximization.parametrization import Parametrization
+from unitscope.maximization.parametrization import parametrize
 from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.slots import begin
 from unitscope.networks.building import build, freeze, normalized
-from unitscope.networks.weights import read_program
+from unitscope.networks.weight_files import read_program
 from unitscope.probing.faithful import taps
 from unitscope.probing.layers import Tap, split
 from unitscope.runtime.devices import wait_for
@@ -160,7 +160,7 @@ class Calibration:
             units = self.taps[layer].units
             scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
             forward = passes(self.module, layer, recipe, readout, scale)
-            space = Parametrization(recipe, self.data.shape[1:], self.device)
+            space = parametrize(recipe, self.data.shape[1:], self.device)
 
             def step(rows: int) -> None:
                 climbs = [begin(space, row, image) for row, image in enumerate(self.images(rows))]

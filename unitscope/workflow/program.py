@@ -16,10 +16,11 @@ from typing import IO, Any, NoReturn, get_args
 
 from pydantic import ValidationError
 
+from unitscope.figures.style import Style
 from unitscope.new_files import appended_file
 from unitscope.runtime.console import log, peak_memory
 from unitscope.settings import adapter
-from unitscope.workflow.endings import fault, prepare, refuse_other_library, reported, with_data_set
+from unitscope.workflow.endings import fault, prepare, refuse_other_library, reported, with_names
 from unitscope.workflow.provenance import RunningCode
 
 PEAK_MEMORY = "peak memory"
@@ -38,6 +39,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def add_network_entry(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the network in messages, as the config does."""
+    parser.add_argument("--network-entry", default="NAME", help="name of the network in the config, for messages")
+
+
 def network_parser(description: str | None) -> argparse.ArgumentParser:
     """Return such a parser with the options of all programs that run a finished network."""
     result = parser(description)
@@ -45,6 +51,14 @@ def network_parser(description: str | None) -> argparse.ArgumentParser:
     result.add_argument(
         "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
     )
+    return result
+
+
+def figure_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return such a parser with the options of all programs that draw figures."""
+    result = parser(description)
+    add_settings(result, Style)
+    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 
@@ -96,7 +110,7 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     prepare()
     with reported(values, partial(_fail, arguments.log), _by_hand if is_by_hand(arguments) else fault):
         _open_log(arguments.log)
-        log.addFilter(partial(_name_data_set, values))
+        log.addFilter(partial(_with_names, values))
         refuse_other_library(program)
         python = getattr(arguments, "python", "")
         code = RunningCode(program.resolve(), python, arguments.code) if arguments.code else None
@@ -110,8 +124,8 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     sys.exit(0)
 
 
-def _name_data_set(arguments: Mapping[str, Any], record: logging.LogRecord) -> bool:
-    record.msg, record.args = with_data_set(record.getMessage(), arguments), ()
+def _with_names(arguments: Mapping[str, Any], record: logging.LogRecord) -> bool:
+    record.msg, record.args = with_names(record.getMessage(), arguments), ()
     return True
 
 

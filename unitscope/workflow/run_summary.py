@@ -12,7 +12,7 @@ from unitscope.config.resolve import Study
 from unitscope.maximization.responses import compared
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables import unit_tables
+from unitscope.tables import summary_text
 from unitscope.workflow.ledger import locked_rows, other_versions
 
 ANSWERS = ("responses", "preactivations")
@@ -29,7 +29,7 @@ def summary(study: Study, results: Path) -> Iterator[str]:
         folder = results / experiment
         units, layers = read_table(folder / "units.csv"), read_table(folder / "layers.csv")
         yield f"\n{experiment}\n"
-        yield unit_tables.summary(units, layers)
+        yield summary_text.summary(units, layers)
         yield rounding(folder / "images", settings)
         yield "\nFigures (each beside its PDF):"
         for line in figures(folder / "figures", settings, study.networks[settings["network"]]["dataset"]):

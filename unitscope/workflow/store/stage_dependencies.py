@@ -12,8 +12,8 @@ from typing import Any
 from unitscope.config.config_files import read
 from unitscope.config.resolve import Study
 from unitscope.data.dataset_settings import DatasetSettings
-from unitscope.data.decoding import IMAGE_SUFFIXES
-from unitscope.data.folders import label_files
+from unitscope.data.image_files import IMAGE_SUFFIXES
+from unitscope.data.label_table import label_files
 from unitscope.errors import UserError
 from unitscope.settings import as_mapping
 from unitscope.storage.contents import Contents

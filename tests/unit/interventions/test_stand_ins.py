@@ -1,0 +1,441 @@
+"""Every analysis on networks by hand: a unit with an exact duplicate, none with one, and a dead unit.
+
+The duplicate is also asked twice as loud (and read half as much): then it exceeds its original on every image, while
+the network computes the same.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from networks_by_hand import with_stand_in
+from torch import nn
+
+from unitscope.data.sampling import halves
+from unitscope.data.summaries import class_means, unit_statistics
+from unitscope.interventions import scale
+from unitscope.interventions.ablation import ablation
+from unitscope.interventions.cumulative import areas, fractions
+from unitscope.interventions.joint import interaction_rows, interaction_sums, needed_sets, plans
+from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
+from unitscope.interventions.rescaling import rescaled
+from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.recipe import Recipe
+from unitscope.maximization.responses import Generated
+from unitscope.probing.activations import activations
+from unitscope.scores import graphs
+from unitscope.scores.information import class_information
+from unitscope.scores.natural import natural_substitution
+from unitscope.scores.predictors import activity, redundancy, weight_norms
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.scores.selectivity import class_selectivity, dead_units, selectivity_by_half
+from unitscope.scores.substitution import Substitution, scales_of, substitution
+from unitscope.stats import correlation
+from unitscope.tables.correlations import layer_correlations
+from unitscope.tables.importance import importance_table, partial_table
+from unitscope.tables.importance_settings import ImportanceSettings
+from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
+from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
+from unitscope.tables.table_access import correlation_of
+from unitscope.tables.training_time import training_rows
+from unitscope.tables.unit_tables import units_table
+
+KINDS = ("alone", "duplicate", "louder", "dead")
+CLASSES = ["left", "middle", "right"]
+LABELS = np.arange(150) % 3
+HALVES = halves(LABELS)
+SEEDS = (0, 1, 2)
+TOLD = 1 - 1e-6
+"""R2 of a unit that another tells wholly, but for the smallest ridge."""
+
+
+def real_images() -> np.ndarray:
+    """Return images of one row of three pixels, of which that of the class is brightest; the first else is dark."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, [64, 128, 96], (150, 1, 3))[..., None]
+    images[np.arange(150), 0, LABELS, 0] = random.integers(192, 256, 150)
+    return images.astype(np.uint8)
+
+
+IMAGES = real_images()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A network and what has been measured of its layer "units"."""
+
+    module: nn.Module
+    values: np.ndarray
+    dead: np.ndarray
+    scales: dict[str, np.ndarray]
+    made: dict[str, Generated]
+    scores: dict[str, Substitution]
+    table: dict[str, np.ndarray]
+    layers: dict[str, np.ndarray]
+
+    @property
+    def units(self) -> np.ndarray:
+        return np.arange(self.values.shape[1])
+
+
+@cache
+def known(kind: str) -> Known:
+    """Run the flow on a network: activations, selectivity, images, substitution, ablation, tables."""
+    module = with_stand_in("duplicate" if kind == "louder" else kind)
+    module = rescaled(module, "units", [1, 1, 1, 2]) if kind == "louder" else module
+    (found,) = activations(module, ["units"], [IMAGES])
+    values = found["units"]
+    units = np.arange(values.shape[1])
+    summary = vars(unit_statistics(values))
+    scales = scales_of(summary, signed=False)
+    dead = dead_units(summary["max"], values)
+    made = {
+        method: activation_maximization(
+            module, "units", (1, 1, 3), units, Recipe(steps=64, points=2, **recipe), seeds=SEEDS
+        )
+        for method, recipe in {
+            "am": {},
+            "iam": {"objective": "iam"},
+            "am-minimum": {"target": "preactivation", "minimize": True},
+        }.items()
+    }
+    scores = {
+        method: substitution(images.responses, units, **scales)
+        if method != "am-minimum"
+        else substitution(-images.preactivations, units)
+        for method, images in made.items()
+    }
+    lost = ablation(
+        module, "units", "linear", [(IMAGES, LABELS)], {"": np.zeros(len(units)), "_mean": summary["mean"]}, 3, HALVES
+    )
+    named = {"layer": np.full(len(units), "units"), "unit": units}
+    nothing = np.where(dead, np.nan, 0.0)
+    index = np.where(dead, np.nan, class_selectivity(class_means(values, LABELS, CLASSES)))
+    by_half = np.where(dead, np.nan, selectivity_by_half(values, LABELS, 3))
+    table = units_table(
+        "known",
+        kind,
+        [{"layer": "units", "depth": 1, "kind": "linear", "units": len(units)}],
+        {
+            **named,
+            **{"dead": dead, "selectivity": index, "top_class": units.astype(str), "selectivity_permuted": nothing},
+            **{f"selectivity_half{half}": by_half[half] for half in (0, 1)},
+            "class_information": class_information(values, LABELS, 3, 10),
+            "class_information_permuted": nothing,
+        },
+        [
+            {
+                **named,
+                "method": np.full(len(units), method),
+                **{name: getattr(own, name) for name in ("rs", "rs_z", "rs_q", "ties", "seeds")},
+                "substitutes": np.array([" ".join(map(str, others)) for others in own.substitutes], dtype=object),
+            }
+            for method, own in scores.items()
+        ],
+        [
+            {
+                **named,
+                **{
+                    f"ablation_{effect}{clamp}": getattr(own, effect)
+                    for clamp, own in lost.items()
+                    for effect in ("loss", "accuracy", "worst_class")
+                },
+                **{f"ablation_loss_half{half}": getattr(lost[""], f"loss_half{half}") for half in (0, 1)},
+            }
+        ],
+        {
+            **named,
+            **{
+                f"{score}_natural": np.concatenate(
+                    [getattr(block, score) for block in natural_substitution(values, **scales)]
+                )
+                for score in RS_SCORES
+            },
+        },
+    )
+    layers = layer_correlations(table, taps(len(units)), 99, 99, 0)
+    return Known(
+        module, values, dead, scales, made, scores, table, {name: np.array(column) for name, column in layers.items()}
+    )
+
+
+def taps(units: int) -> list[dict[str, Any]]:
+    return [{"layer": "units", "depth": 1, "kind": "linear", "units": units, "signed": False}]
+
+
+def rises(found: Known, sets: list[list[int]]) -> dict[tuple[int, ...], np.ndarray]:
+    """Return the rise of the loss (images,) without each set of units."""
+    lost = removal(found.module, "units", "linear", [(IMAGES, LABELS)], np.zeros(len(found.units)), [[], *sets])
+    return {tuple(own): loss - lost.loss[0] for own, loss in zip(sets, lost.loss[1:], strict=True)}
+
+
+# --- the scores themselves -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["am", "iam"])
+def test_an_exact_duplicate_is_a_tie_and_a_louder_one_a_substitute(method):
+    alone, duplicate, louder, dead = (known(kind).scores[method] for kind in KINDS)
+    for found in (alone, duplicate):
+        assert not found.rs.any() and not found.rs_z.any() and not found.rs_q.any()
+        assert found.substitutes == [[]] * len(found.rs)
+    assert alone.ties.tolist() == [0, 0, 0] and duplicate.ties.tolist() == [1, 0, 0, 1]
+    assert louder.rs.tolist() == [1 / 4, 0, 0, 0] and louder.substitutes == [[3], [], [], []]
+    assert not louder.rs_z.any() and not louder.rs_q.any()
+    assert np.isnan([dead.rs[3], dead.rs_z[3], dead.rs_q[3]]).all() and dead.seeds.tolist() == [3, 3, 3, 0]
+    assert not dead.rs[:3].any()
+
+
+# --- 1. scale --------------------------------------------------------------------------------------------------------
+
+
+def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
+    for kind in ("alone", "duplicate", "dead"):
+        found = known(kind)
+        stored = {"iam": scale.Stored(found.units, found.made["iam"].images)}
+        own = scale.Scales(
+            class_means(found.values, LABELS, CLASSES),
+            ~found.dead,
+            *(np.asarray(found.scales[name]) for name in ("mean", "std", "quantile")),
+        )
+        factors = np.array([1.0, 1.0, 1.0, 2.0])[: len(found.units)]
+        rows = scale.kept(
+            found.module, "units", stored, own, [(0, factors)], (IMAGES, LABELS), readout="mean", batch=150
+        )
+        change = {row["score"]: row["mean_change"] for row in rows}
+        # Unit 0 of four goes from 0 to 1/4.
+        assert change == {"rs": 1 / 16 if kind == "duplicate" else 0, "rs_z": 0, "rs_q": 0}
+        assert {(row["logits_change"], row["selectivity_change"]) for row in rows} == {(0, 0)}
+        assert {row["units"] for row in rows} == {4 if kind == "duplicate" else 3}
+
+
+# --- 2. importance ---------------------------------------------------------------------------------------------------
+
+
+def test_a_duplicate_is_redundant_and_costs_nothing():
+    for kind in KINDS:
+        found = known(kind)
+        told, loss = redundancy(found.values), found.table["ablation_loss"]
+        assert (loss[1:3] > 0.1).all() and (told[1:3] < 0.99).all()
+        if kind in ("duplicate", "louder"):
+            assert (told[[0, 3]] > TOLD).all() and loss[[0, 3]].tolist() == [0, 0]
+        else:
+            assert told[0] < 0.99 and loss[0] > 0.1
+        if kind == "dead":
+            assert np.isnan(told[3]) and loss[3] == 0
+            assert activity(found.values)["firing_rate"][3] == activity(found.values)["std"][3] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_too_few_units_foretell_is_undefined_and_said(kind):
+    found = known(kind)
+    measured = {"layer": found.table["layer"], "weight_norm": weight_norms(found.module, "units")}
+    parts = {"": found.values, **{f"_half{half}": found.values[half == HALVES] for half in (0, 1)}}
+    for end, values in parts.items():
+        measured |= {f"{name}{end}": column for name, column in activity(values).items()}
+        measured[f"redundancy{end}"] = redundancy(values)
+    settings = ImportanceSettings(folds=5, repeats=2, seed=0)
+    living = len(found.units) - (kind == "dead")
+    for rows in (
+        importance_table(found.table, measured, taps(len(found.units)), settings, 50),
+        partial_table(found.table, measured, taps(len(found.units)), 50, 0),
+    ):
+        assert max(rows["used"]) == living and all(rows["reason"])
+    partial = {key: rows["reason"][place] for place, key in enumerate(zip(rows["method"], rows["score"], strict=True))}
+    if kind == "louder":
+        assert "4 units are too few, given 4 scores" in partial["am", "rs"]
+    else:
+        assert partial["am", "rs"] == f"rs_am is 0 for all {living} units"
+
+
+# --- 3. joint ablation -----------------------------------------------------------------------------------------------
+
+
+def test_a_unit_and_its_duplicate_cost_together_what_the_unit_costs_where_it_is_alone():
+    found = known("louder")
+    listed = dict(enumerate(found.scores["iam"].substitutes))
+    chosen = plans(listed, listed, found.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
+    sets = needed_sets(chosen)
+    lost = rises(found, [list(one) for one in sets])
+    sums = interaction_sums(chosen, lambda members: lost[tuple(sorted(members))], HALVES)
+    rows = list(interaction_rows(chosen, sums, np.bincount(HALVES), found.scales["mean"], lambda unit: ""))
+    (whole,) = rises(known("alone"), [[0]]).values()
+    assert rows[0]["interaction"] == pytest.approx(whole.mean(), abs=1e-6) and whole.mean() > 0.1
+    # Its duplicate stands by while random units are removed: nothing interacts.
+    assert rows[0]["controls"] == 6 and rows[0]["control_mean"] == 0 and rows[0]["p_value"] == 1 / 7
+    assert rows[0]["loss_unit"] == rows[0]["loss_set"] == 0
+    assert [row["reason"] for row in rows[1:]] == ["no substitutes"] * 3
+    assert np.isnan([row["interaction"] for row in rows[1:]]).all()
+
+
+@pytest.mark.parametrize("kind", ["alone", "duplicate", "dead"])
+def test_without_substitutes_there_is_no_interaction(kind):
+    found = known(kind)
+    scales = found.values.mean(0).astype(np.float64)
+    listed = dict(enumerate(found.scores["iam"].substitutes))
+    chosen = plans(listed, listed, scales, 6, (0, "units", "iam"))
+    lost = rises(found, [list(one) for one in needed_sets(chosen)])
+    why = {unit: "dead" * bool(found.dead[unit]) for unit in found.units}
+    sums = interaction_sums(chosen, lambda members: lost[tuple(members)], HALVES)
+    rows = list(interaction_rows(chosen, sums, np.bincount(HALVES), scales, why.__getitem__))
+    assert np.isnan([[row["interaction"], row["p_value"]] for row in rows]).all()
+    assert [row["reason"] for row in rows] == ["dead" if one else "no substitutes" for one in found.dead]
+
+
+# --- 4. cumulative ablation ------------------------------------------------------------------------------------------
+
+
+def test_a_duplicate_and_a_dead_unit_can_go_first():
+    for kind, order in (("duplicate", [0, 2, 1, 3]), ("louder", [3, 2, 1, 0]), ("dead", [3, 2, 1, 0])):
+        module, counts = known(kind).module, range(5)
+        real = [(IMAGES, LABELS)]
+        lost = cumulative_removal(module, "units", "linear", real, np.zeros(4), [order], counts)
+        alike = joint_removal(
+            module, ["units"], real, {"units": np.zeros(4)}, [{"units": order}], [{"units": count} for count in counts]
+        )
+        np.testing.assert_array_equal(alike.correct, lost.correct)
+        # Then a class goes with each unit; without any, the logits are equal and the first class is said.
+        assert lost.correct.mean(-1)[0] == pytest.approx([1, 1, 2 / 3, 1 / 3, 1 / 3])
+        assert lost.loss[0, 1].tolist() == lost.loss[0, 0].tolist()
+        assert areas(fractions(5), lost.correct[0].astype(float)).mean() == pytest.approx(2 / 3)
+
+
+# --- 5. reliability and nulls ----------------------------------------------------------------------------------------
+
+
+def answers(found: Known, method: str) -> Answers:
+    made, minimizes = found.made[method], method == "am-minimum"
+    before = made.preactivations if minimizes else None
+    return Answers.of(found.units, made.responses, made.start_responses, found.scales, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(kind):
+    found = known(kind)
+    table = reliability_table(found.table, taps(len(found.units)), {("units", "am"): answers(found, "am")}, 50, 0)
+    assert table["used"] == [3 if kind in ("alone", "dead") else 4] * 3
+    assert table["score"] == ["rs", "rs_z", "rs_q"] and table["seeds"] == [3] * 3
+    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in RS_SCORES]
+    assert table["icc"] == pytest.approx(rated, nan_ok=True)
+    for score, icc, reason in zip(table["score"], rated, table["reason"], strict=True):
+        constant = f"{score}_am is 0 for all {table['used'][0]} units; RS is the same for all units and seeds"
+        assert reason.startswith("no interval below 10 units" if icc == 1 else constant)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nulls_leave_the_dead_out_and_tie_a_duplicate(kind):
+    found = known(kind)
+    made = {("units", method): answers(found, method) for method in ("am", "am-minimum")}
+    start = made["units", "am"].start["rs"].counts
+    if kind == "dead":
+        assert np.isnan(start[:, 3]).all()
+    # On noise around grey any unit may exceed any other, but a duplicate never its original.
+    both = found.made["am"].start_responses[:, :, [0, -1]]
+    assert (both[..., 0] == both[..., 1]).all() == (kind == "duplicate")
+    permuted = permuted_draws(found.values, LABELS, 3, 20, 0)
+    assert np.isnan(permuted[:, found.dead]).all() and np.isfinite(permuted[:, ~found.dead]).all()
+    rows = nulls_table(found.table, taps(len(found.units)), made, {"units": permuted}, known("alone").table, 50, 0)
+    living = int((~found.dead).sum())
+    kinds = zip(rows["method"], rows["null"], rows["score"], rows["used"], strict=True)
+    used = {(method, null): count for method, null, score, count in kinds if score == "rs"}
+    assert used == {
+        **{("am", null): living for null in ("none", "start", "permuted")},
+        **{("am-minimum", null): living for null in ("minimized", "permuted")},
+        # "alone" has three units: another network, but for "alone" itself.
+        **{(method, "untrained"): 3 if kind == "alone" else 0 for method in ("am", "am-minimum")},
+    }
+    assert all(why for value, why in zip(rows["spearman"], rows["reason"], strict=True) if np.isnan(value))
+
+
+def test_class_information_of_a_duplicate_is_its_originals_and_of_the_dead_none():
+    information = {kind: known(kind).table["class_information"] for kind in KINDS}
+    assert information["duplicate"][0] == information["duplicate"][3] == information["louder"][3] > 0.5
+    assert information["dead"][3] == 0
+    np.testing.assert_array_equal(information["alone"], information["duplicate"][:3])
+
+
+# --- 6. natural images -----------------------------------------------------------------------------------------------
+
+
+def test_on_natural_images_as_on_those_made():
+    for kind in KINDS:
+        table = known(kind).table
+        for score in RS_SCORES:
+            np.testing.assert_array_equal(table[f"{score}_natural"], table[f"{score}_am"])
+        found = correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
+        if kind == "louder":
+            assert found["spearman"] == 1 and found["reason"] == "no interval below 10 units"
+        else:
+            assert np.isnan(found["spearman"]) and "is 0 for all" in found["reason"]
+
+
+# --- 7. the substitution graph ---------------------------------------------------------------------------------------
+
+
+def test_a_louder_duplicate_is_the_only_edge():
+    for kind in KINDS:
+        found = known(kind)
+        graph = graphs.substitution_graph(found.made["iam"].responses, found.units, found.dead)
+        told, _ = graphs.measures(graph, 99, np.random.default_rng(0))
+        assert told["units"] == told["targets"] == (3 if kind in ("alone", "dead") else 4)
+        if kind != "louder":
+            assert told["edges"] == 0 and told["reason"] == "no unit is exceeded on its own image: there are no edges"
+            continue
+        assert np.argwhere(graph.edges).tolist() == [[0, 3]]
+        assert told["reciprocity"] == 0 and told["gini"] == 3 / 4 and told["substitutes_universal"] == "3"
+        # One edge is as unequal wherever it leads.
+        assert told["gini_null"] == 3 / 4 and told["p_value"] == 1
+        standard = graphs.substitution_graph(
+            found.made["iam"].responses, found.units, found.dead, found.scales["mean"], found.scales["std"]
+        )
+        assert not standard.edges.any()
+
+
+# --- 8. inhibition ---------------------------------------------------------------------------------------------------
+
+
+def test_the_image_of_a_unit_silences_all_but_its_duplicate():
+    expected = {"alone": [1, 1, 1], "duplicate": [2 / 3, 1, 1, 2 / 3], "louder": [2 / 3, 1, 1, 2 / 3]}
+    for kind in KINDS:
+        found = known(kind)
+        made = found.made["iam"]
+        silenced = inhibition(made.preactivations, made.responses, found.units)
+        rows = list(inhibition_rows({("units", "iam"): (found.units, silenced)}, taps(len(found.units)), "known"))
+        shares = [row["inhibited"] for row in rows]
+        if kind == "dead":
+            assert shares[:3] == [1, 1, 1] and np.isnan(shares[3]) and rows[3]["reason"] == FAILED
+        else:
+            assert shares == pytest.approx(expected[kind])
+
+
+def test_rs_of_the_minimum():
+    # A dark pixel takes unit 0 to -1/4: its duplicate as far, a louder one twice as far, the dead unit to -1 or below.
+    assert not known("alone").scores["am-minimum"].rs.any()
+    duplicate = known("duplicate").scores["am-minimum"]
+    assert not duplicate.rs.any() and duplicate.ties.tolist()[0] >= 1
+    assert known("louder").scores["am-minimum"].rs.tolist() == [1 / 4, 0, 0, 0]
+    # A dead unit can be inhibited further.
+    assert known("dead").scores["am-minimum"].rs.tolist() == [1 / 4, 1 / 4, 1 / 4, 0]
+    assert np.isnan(known("dead").scores["am-minimum"].rs_z).all()
+
+
+# --- 9. training time ------------------------------------------------------------------------------------------------
+
+
+def test_a_training_in_which_a_duplicate_grows_louder():
+    rows = {}
+    for epoch, kind in enumerate(("dead", "duplicate", "louder")):
+        record = {"settings": {"seed": 0}, "history": [{}] * epoch, "test": {"loss": 0.0, "accuracy": 1.0}}
+        for row in training_rows(known(kind).table, known(kind).layers, record):
+            rows[epoch, row["method"], row["score"]] = row
+    assert [rows[epoch, "am", "rs"]["dead"] for epoch in range(3)] == [1, 0, 0]
+    assert [rows[epoch, "am", "rs"]["reason"] for epoch in range(3)] == [
+        "rs_am is 0 for all 3 units",
+        "rs_am is 0 for all 4 units",
+        "no interval below 10 units",
+    ]
+    last, own = rows[2, "am", "rs"], known("louder").table
+    assert last["spearman"] == correlation.spearman(own["selectivity"], own["rs_am"], 9, 9).value
+    assert last["selectivity"] == rows[1, "am", "rs"]["selectivity"] == np.median(own["selectivity"])
+    assert rows[2, "am", "rs_z"]["reason"] == "rs_z_am is 0 for all 4 units"

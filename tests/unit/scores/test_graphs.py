@@ -1,0 +1,278 @@
+"""The substitution graph: cycles, stars and orders whose numbers are known, chance by full enumeration, and GraphML."""
+
+import io
+import itertools
+
+import networkx as nx
+import numpy as np
+import pytest
+import scores_by_hand as by_hand
+from figure_texts import MANY, STYLE, all_texts, assert_readable
+
+from unitscope.figures import graph_figures
+from unitscope.scores import graphs
+from unitscope.scores.graphs import Graph, substitution_graph
+from unitscope.scores.substitution import substitutes
+from unitscope.tables.table_access import rows_of
+
+
+def responses(edges, units):
+    """Return responses (1, units, units) in which unit j exceeds unit i on i's image where (i, j) is an edge."""
+    matrix = np.full((units, units), 0.5)
+    np.fill_diagonal(matrix, 1.0)
+    for unit, other in edges:
+        matrix[unit, other] = 2.0
+    return matrix[None].astype(np.float32)
+
+
+def graph(edges, units, **arguments):
+    """Return the substitution graph of responses by hand, all units targets."""
+    return substitution_graph(responses(edges, units), np.arange(units), **arguments)
+
+
+def measured(found, permutations=99):
+    """Return what is measured of a graph."""
+    return graphs.measures(found, permutations, np.random.default_rng(0))[0]
+
+
+# --- known answers ---------------------------------------------------------------------------------------------------
+
+
+def test_a_cycle():
+    found = measured(graph([(0, 1), (1, 2), (2, 3), (3, 0)], 4))
+    assert (found["edges"], found["reciprocity"], found["density"]) == (4, 0.0, 4 / 12)
+    # Nobody is more universal than another, and chance can only be as equal.
+    assert (found["gini"], found["p_value"]) == (0.0, 1.0)
+    assert (found["isolated"], found["weak_components"], found["largest_strong_component"]) == (0, 1, 4)
+    assert found["substitutes_universal"] == "0 1 2 3"
+    assert found["substitutes_universal_share"] == " ".join(["0.3333"] * 4)
+
+
+def test_a_star():
+    units = 12
+    found = measured(graph([(unit, 5) for unit in range(units) if unit != 5], units), permutations=999)
+    assert found["gini"] == pytest.approx((units - 1) / units)
+    # Eleven choices of eleven others: the chance that they agree again is 11^-10 at most times twelve.
+    assert found["p_value"] == 1 / 1000 and found["gini_null"] < 0.7
+    assert (found["reciprocity"], found["largest_strong_component"], found["weak_components"]) == (0.0, 1, 1)
+    assert (found["substitutes_universal"], found["substitutes_universal_share"]) == ("5", "1")
+
+
+def test_an_order_in_which_each_is_exceeded_by_all_above():
+    units = 6
+    found = measured(graph(itertools.combinations(range(units), 2), units))
+    assert found["edges"] == 15 and found["reciprocity"] == 0.0
+    # In-degrees 0 to 5: sum over pairs of differences 70, over 2 n sum = 180.
+    assert found["gini"] == pytest.approx(70 / 180)
+    assert found["largest_strong_component"] == 1
+    assert found["substitutes_universal"] == "5 4 3 2 1"
+    assert found["substitutes_universal_share"] == "1 0.8 0.6 0.4 0.2"
+
+
+def test_pairs_that_stand_in_for_each_other():
+    found = measured(graph([(0, 1), (1, 0), (2, 3), (3, 2), (2, 0)], 5))
+    assert found["reciprocity"] == 4 / 5
+    assert (found["isolated"], found["weak_components"], found["largest_strong_component"]) == (1, 2, 2)
+
+
+def test_a_dead_unit_takes_no_part():
+    dead = np.array([False, False, False, True])
+    found = graph([(0, 1), (1, 0), (0, 3), (3, 0)], 4, dead=dead)
+    assert found.nodes.tolist() == found.targets.tolist() == [0, 1, 2]
+    assert (measured(found)["edges"], measured(found)["isolated"]) == (2, 1)
+
+
+def test_a_silent_unit_is_a_node_and_no_target():
+    values = responses([(0, 1), (2, 1)], 3)
+    values[0, 1] = 0
+    found = substitution_graph(values, np.arange(3))
+    assert found.nodes.tolist() == [0, 1, 2] and found.targets.tolist() == [0, 2]
+    assert found.in_degrees.tolist() == [0, 2, 0]
+    assert measured(found)["substitutes_universal_share"] == "1"
+
+
+def test_duplicates_are_ties_and_no_edges():
+    found = measured(substitution_graph(np.array([[[3, 3, 1], [3, 3, 1], [0, 0, 2]]], float), np.arange(3)))
+    assert found["edges"] == 0 and found["density"] == 0.0 and found["isolated"] == 3
+    assert np.isnan([found["gini"], found["gini_null"], found["p_value"], found["reciprocity"]]).all()
+    assert "there are no edges" in found["reason"]
+
+
+def test_where_nobody_takes_part_nothing_is_measured():
+    none = measured(graph([(0, 1)], 2, scale=np.full(2, np.nan)))
+    alone = measured(graph([], 1))
+    silent = measured(substitution_graph(np.zeros((1, 3, 3)), np.arange(3)))
+    for found, nodes, reason in (
+        (none, 0, "0 units"),
+        (alone, 1, "1 units"),
+        (silent, 3, "answers an image of its own"),
+    ):
+        assert reason in found["reason"] and np.isnan(found["gini"]) and np.isnan(found["density"])
+        assert found["units"] == found["isolated"] == found["weak_components"] == nodes
+
+
+def test_a_sample_of_targets_has_edges_from_these_alone():
+    values = responses([(0, 1), (1, 0), (1, 4), (4, 1), (2, 3)], 5)
+    found = substitution_graph(values[:, [1, 4]], np.array([1, 4]))
+    assert found.targets.tolist() == [1, 4] and len(found.nodes) == 5
+    # 1 -> 0 cannot be answered by a unit that is no target; 1 -> 4 is.
+    assert (measured(found)["edges"], measured(found)["reciprocity"]) == (3, 1.0)
+    outside = measured(substitution_graph(values[:, [2]], np.array([2])))
+    assert np.isnan(outside["reciprocity"]) and outside["reason"] == "no edge leads to another target"
+    assert outside["substitutes_universal_share"] == "1"
+
+
+# --- seeds and scales ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_edges_are_those_of_the_list_of_substitutes(seed):
+    values = np.random.default_rng(seed).normal(0.5, 1, (3, 7, 9)).astype(np.float32)
+    units = np.array([8, 0, 3, 1, 6, 2, 5])
+    found = substitution_graph(values, units)
+    expected = dict(zip(units.tolist(), substitutes(values, units, most=9), strict=True))
+    written = graphs.strongest_edges(values, units, found, None)
+    for unit, edges in zip(found.targets.tolist(), found.edges, strict=True):
+        assert found.nodes[edges].tolist() == sorted(expected[unit])
+        assert [other for target, other, _ in written if target == unit] == expected[unit]
+    assert written and all(weight > 1 for *_, weight in written)
+    kept = graphs.strongest_edges(values, units, found, 1)
+    assert kept == [next(edge for edge in written if edge[0] == unit) for unit, _, _ in kept]
+
+
+def test_a_common_scale_turns_a_star_into_nothing():
+    # Unit 0 answers everything ten times as strongly because it is scaled so.
+    values = responses([], 4)
+    values[..., 0] *= 10
+    assert graph([], 4).in_degrees.tolist() == [0, 0, 0, 0]
+    assert substitution_graph(values, np.arange(4)).in_degrees.tolist() == [3, 0, 0, 0]
+    scale = np.array([10.0, 1, 1, 0])
+    found = substitution_graph(values, np.arange(4), scale=scale)
+    # The unit without a scale takes no part.
+    assert found.nodes.tolist() == [0, 1, 2] and not found.edges.any()
+    shifted = substitution_graph(values, np.arange(4), mean=np.array([0, 0, 5.0, 0]), scale=np.ones(4))
+    assert shifted.nodes.tolist() == [0, 1, 2, 3] and shifted.out_degrees.tolist() == [0, 1, 3, 1]
+
+
+# --- chance ----------------------------------------------------------------------------------------------------------
+
+
+def test_chance_keeps_how_many_and_makes_every_choice_equally_likely():
+    # Target 0 has two substitutes of three others, target 2 one: nine choices, by full enumeration.
+    found = Graph(np.arange(4), np.array([0, 2]), np.array([[0, 1, 1, 0], [0, 0, 0, 1]], bool))
+    every = [
+        tuple(np.bincount([*first, second], minlength=4).tolist())
+        for first in itertools.combinations((1, 2, 3), 2)
+        for second in (0, 1, 3)
+    ]
+    draws = 20_000
+    drawn = graphs.drawn_in_degrees(found, draws, np.random.default_rng(0))
+    assert (drawn.sum(1) == 3).all()
+    seen = dict.fromkeys(every, 0)
+    for row in drawn.tolist():
+        seen[tuple(row)] += 1
+    for choice, count in seen.items():
+        share = every.count(choice) / len(every)
+        assert count / draws == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / draws))
+
+
+def test_draws_do_not_depend_on_blocks_being_filled(monkeypatch):
+    found = graph([(0, 1), (2, 1), (3, 0), (3, 1)], 4)
+    assert (graphs.drawn_in_degrees(found, 7, np.random.default_rng(0)).sum(1) == 4).all()
+    monkeypatch.setattr(graphs, "BLOCK", 6)
+    drawn = graphs.drawn_in_degrees(found, 7, np.random.default_rng(0))
+    assert drawn.shape == (7, 4) and (drawn.sum(1) == 4).all() and (drawn[:, 1] <= 3).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_numbers_agree_with_networkx(seed):
+    random = np.random.default_rng(seed)
+    edges = random.random((14, 14)) < 0.12
+    np.fill_diagonal(edges, False)
+    found = measured(Graph(np.arange(14), np.arange(14), edges))
+    known = nx.from_numpy_array(edges.astype(int), create_using=nx.DiGraph)
+    assert found["edges"] == known.number_of_edges()
+    assert found["reciprocity"] == pytest.approx(nx.overall_reciprocity(known))
+    assert found["density"] == pytest.approx(nx.density(known))
+    assert found["isolated"] == nx.number_of_isolates(known)
+    assert found["weak_components"] == nx.number_weakly_connected_components(known)
+    assert found["largest_strong_component"] == max(map(len, nx.strongly_connected_components(known)))
+    degrees = np.array([degree for _, degree in known.in_degree()])
+    pairs = np.abs(degrees[:, None] - degrees).sum() / (2 * len(degrees) ** 2 * degrees.mean())
+    assert found["gini"] == pytest.approx(pairs)
+
+
+# --- GraphML and the figure ------------------------------------------------------------------------------------------
+
+
+def test_graphml_is_read_back_and_has_the_same_bytes_each_time():
+    edges = [(0, 2, 3.5), (0, 1, 1.25), (2, 0, 2.0)]
+    nodes = {
+        "selectivity": np.array([0.25, np.nan, 1.0]),
+        "top_class": np.array(["a <b>", "", "ü"]),
+        "dead": np.array([False, True, False]),
+        "in_degree": np.array([1, 1, 1]),
+    }
+    content = graphs.graphml(edges, nodes, {"layer": "conv1", "edges": 7})
+    assert content == graphs.graphml(edges, nodes, {"layer": "conv1", "edges": 7})
+    found = nx.read_graphml(io.BytesIO(content))
+    assert isinstance(found, nx.DiGraph) and found.graph["edges"] == 7 and found.graph["layer"] == "conv1"
+    assert list(found.edges(data="weight")) == [("0", "2", 3.5), ("0", "1", 1.25), ("2", "0", 2.0)]
+    # What is undefined is left out: nan is no number to other programs.
+    assert found.nodes["1"] == {"dead": 1, "in_degree": 1}
+    assert found.nodes["0"] == {"selectivity": 0.25, "top_class": "a <b>", "dead": 0, "in_degree": 1}
+
+
+def columns(rows):
+    """Return records as the columns of a table."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def drawn(layers, strongest=None):
+    """Return the figure of an experiment by hand, and what was measured of it; rs_q is undefined.
+
+    The strongest edges are as found, or what `strongest` makes of the units of a layer.
+    """
+    records, units, _ = by_hand.experiment(layers)
+    measures, degrees, edges = [], [], {}
+    for tap in records:
+        own = by_hand.images(tap)
+        found = substitution_graph(own.responses, own.units)
+        record, chance = graphs.measures(found, 19, np.random.default_rng(0))
+        for score in ("rs", "rs_z", "rs_q"):
+            place = {"layer": tap["layer"], "method": "iam", "score": score}
+            measures.append({**place, **record})
+            degrees += [
+                {**place, "unit": unit, "in_degree": known, "by_chance": expected}
+                for unit, known, expected in zip(found.nodes, found.in_degrees, chance, strict=True)
+                if score != "rs_q"
+            ]
+        edges[tap["layer"], "iam"] = graphs.strongest_edges(own.responses, own.units, found, 3)
+        if strongest:
+            edges[tap["layer"], "iam"] = strongest(rows_of(units, tap["layer"]))
+    return graph_figures.graph(STYLE, units, columns(measures), columns(degrees), edges), columns(measures)
+
+
+@pytest.mark.parametrize(
+    "layers", [{"conv1": 12, "hidden": 40}, {"a_rather_long.name_of_a.layer": 9}, MANY], ids=["two", "one", "many"]
+)
+def test_the_figure_can_be_read(layers):
+    figure, measures = drawn(layers)
+    assert_readable(figure)
+    texts = all_texts(figure)
+    assert "undefined" in texts and f"RS {measures['gini'][0]:.2f} ({measures['gini_null'][0]:.2f})" in texts
+    # The curve of raw RS: the share of targets of each unit, the largest first.
+    curve = figure.axes[1].lines[0].get_ydata()
+    assert (np.diff(curve) <= 0).all()
+    assert curve.sum() * measures["targets"][0] == pytest.approx(measures["edges"][0])
+
+
+def test_neighbours_that_receive_most_are_not_named_over_one_another():
+    def neighbours(own):
+        # Three units next to one another on the circle are everybody's substitutes.
+        first, second, third = np.argsort(-np.nan_to_num(own["selectivity"]))[10:13].tolist()
+        others = [unit for unit in own["unit"].tolist() if unit not in (first, second, third)]
+        return [(unit, (second, first, third)[min(place // 24, 2)], 2.0) for place, unit in enumerate(others)]
+
+    figure, _ = drawn({"conv1": 64, "hidden": 64}, neighbours)
+    assert_readable(figure)

@@ -1,0 +1,314 @@
+"""What foretells the cost of an ablation: units whose answers are known, formulas against their definitions."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from networks_by_hand import Residual, Shared, Varied, linear, quiet
+from torch import nn
+
+from unitscope.probing import layers
+from unitscope.scores.predictors import PENALTIES, _residuals, activity, redundancy, weight_norms
+from unitscope.stats import effects
+from unitscope.stats.bootstrap import bootstrap, bootstrap_weighted
+from unitscope.stats.ranks import partial_correlation, rank_correlations, ranks
+from unitscope.tables.importance import (
+    GIVEN,
+    cross_half_correlation,
+    cross_validated_r2,
+    importance_table,
+    partial_table,
+)
+from unitscope.tables.importance_settings import ImportanceSettings
+
+SETTINGS = ImportanceSettings(folds=5, repeats=4, seed=0)
+TAPS = [{"layer": "3", "depth": 1, "units": 60, "kind": "conv"}]
+
+
+def draws(seed=0):
+    return np.random.default_rng(seed)
+
+
+# --- predictors ------------------------------------------------------------------------------------------------------
+
+
+def test_a_duplicate_is_told_an_independent_unit_is_not_and_a_dead_one_has_no_redundancy():
+    values = np.maximum(draws().normal(0.2, 1, (500, 5)), 0)
+    values[:, 1] = 1000 * values[:, 0]
+    values[:, 3] = 0
+    values[:, 4] = values[:, 0] - 0.5 * values[:, 2] + draws(1).normal(0, 0.1, 500)
+    found = redundancy(values)
+    assert found[0] > 0.999 and found[1] > 0.999
+    assert 0.9 < found[4] < 0.999
+    assert np.isnan(found[3])
+    assert -0.05 < redundancy(np.delete(values, 4, axis=1))[2] < 0.05
+
+
+def test_redundancy_does_not_depend_on_scales_or_the_order_of_units():
+    values = np.maximum(draws().normal(0.2, 1, (200, 6)) @ draws(1).normal(size=(6, 6)), 0)
+    found, order = redundancy(values), [3, 1, 0, 5, 4, 2]
+    np.testing.assert_allclose(redundancy(values * 2.0 ** np.arange(-9, 9, 3)), found, rtol=1e-6)
+    np.testing.assert_allclose(redundancy(values[:, order]), found[order], rtol=1e-6)
+
+
+def test_a_unit_that_hardly_ever_answers_neither_tells_nor_is_told():
+    values = draws().random((200, 3))
+    rare = np.zeros((200, 1))
+    rare[:19] = draws(1).random((19, 1))
+    found = redundancy(np.concatenate([values, rare], axis=1))
+    assert np.isnan(found[3])
+    assert found[:3].tolist() == redundancy(values).tolist()
+    assert np.isfinite(redundancy(np.concatenate([values, np.roll(rare, 1, axis=0) + rare], axis=1))[3])
+
+
+def test_too_little_to_regress():
+    assert np.isnan(redundancy(draws().random((200, 1)))).all()
+    assert np.isnan(redundancy(draws().random((9, 4)))).all()
+
+
+def test_regressions_on_all_others_at_once_are_the_ridge_regressions_one_by_one():
+    values = draws().normal(size=(80, 7)) @ draws(1).normal(size=(7, 7))
+    fitted, held = (part / values.std(0) for part in (values[:60] - values[:60].mean(0), values[60:]))
+    found = _residuals(fitted, held)
+    for unit in range(7):
+        others, own = np.delete(fitted, unit, axis=1), fitted[:, unit]
+        scores = {}
+        for penalty in PENALTIES:
+            inverse = np.linalg.inv(others.T @ others / 60 + penalty * np.eye(6))
+            hat = others @ inverse @ others.T / 60
+            squares = ((own - hat @ own) ** 2).mean()
+            # Of the images' degrees of freedom one goes to the mean.
+            scores[penalty] = squares / (1 - (np.trace(hat) + 1) / 60) ** 2, inverse @ others.T @ own / 60
+        _, weights = min(scores.values(), key=lambda pair: pair[0])
+        np.testing.assert_allclose(found[:, unit], held[:, unit] - np.delete(held, unit, axis=1) @ weights, atol=1e-8)
+
+
+def test_activity_by_hand():
+    found = activity(np.array([[1.0, 0.0, 0.1], [3.0, 0.0, 0.1], [0.0, 0.0, 0.1], [-2.0, 0.0, 0.1]], np.float32))
+    assert found["mean"].tolist()[:2] == [0.5, 0] and found["std"].tolist() == [np.sqrt(3.25), 0, 0]
+    assert found["firing_rate"].tolist() == [0.5, 0, 1]
+
+
+def test_weight_norms_by_hand():
+    assert weight_norms(linear([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]], [9.0, 9.0, 9.0]), "units").tolist() == [5, 0, 1]
+
+
+@pytest.mark.parametrize(("layer", "norm"), [("conv1", "bn1"), ("conv2", "bn2"), ("stem", None), ("fc", None)])
+def test_weight_norms_have_the_batch_norm_folded_in(layer, norm):
+    module = quiet(Residual())
+    weights = module.get_submodule(layer).weight
+    if norm:
+        # What the convolution with the norm behind it does to an image without a bias, by linearity.
+        folded = layers.fuse_conv_bn_eval(module.get_submodule(layer), module.get_submodule(norm))
+        weights = folded.weight
+    expected = [float(torch.linalg.vector_norm(row)) for row in weights]
+    assert weight_norms(module, layer) == pytest.approx(expected, rel=1e-6)
+
+
+def test_weight_norms_of_every_kind_of_layer():
+    module = quiet(Varied())
+    for tap in layers.taps(module, (3, 6, 8)):
+        assert weight_norms(module, tap.layer).shape == (tap.units,)
+    shared = quiet(Shared())
+    assert weight_norms(shared, "shared-call2").tolist() == weight_norms(shared, "shared").tolist()
+    still = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, track_running_stats=False), nn.ReLU()).eval()
+    assert weight_norms(still, "0") is None
+
+
+# --- correlations and their intervals --------------------------------------------------------------------------------
+
+
+def test_rank_correlations_are_scipys_and_a_weight_is_a_repetition():
+    scores = np.round(draws().normal(size=(4, 30)), 1)
+    np.testing.assert_allclose(rank_correlations(scores)[0], scipy.stats.spearmanr(scores.T).statistic, atol=1e-12)
+    weights = draws(1).integers(0, 4, (3, 30)).astype(float)
+    for weight, found in zip(weights, rank_correlations(scores, weights), strict=True):
+        repeated = np.repeat(scores, weight.astype(int), axis=1)
+        np.testing.assert_allclose(found, scipy.stats.spearmanr(repeated.T).statistic, atol=1e-12)
+    assert np.isnan(rank_correlations(np.stack([scores[0], np.ones(30)]))[0, 0, 1])
+
+
+def test_partial_correlation_is_that_of_residuals_of_ranks():
+    given = draws().normal(size=(2, 50))
+    scores = np.concatenate([given.sum(0) + draws(1).normal(size=(2, 50)), given])
+    ranked = np.stack([ranks(score) for score in scores])
+    design = np.stack([np.ones(50), *ranked[2:]], axis=1)
+    left = [row - design @ np.linalg.lstsq(design, row, rcond=None)[0] for row in ranked[:2]]
+    expected = np.corrcoef(left)[0, 1]
+    assert partial_correlation(rank_correlations(scores))[0] == pytest.approx(expected, abs=1e-9)
+    # A score that is given twice, or is the same for all, is given once, or not at all.
+    more = np.concatenate([scores, given[:1], np.ones((1, 50))])
+    assert partial_correlation(rank_correlations(more))[0] == pytest.approx(expected, abs=1e-9)
+    assert partial_correlation(rank_correlations(scores[:2]))[0] == pytest.approx(rank_correlations(scores)[0, 0, 1])
+
+
+def test_what_a_third_score_explains_is_no_partial_correlation():
+    third = draws().normal(size=400)
+    noise = draws(1).normal(0, 0.3, (2, 400))
+    found = rank_correlations(np.stack([third + noise[0], third + noise[1], third]))
+    assert found[0, 0, 1] > 0.85 and abs(partial_correlation(found)[0]) < 0.12
+    told = rank_correlations(np.stack([third, third + noise[1], third]))
+    assert np.isnan(partial_correlation(told)[0])
+    assert np.isnan(partial_correlation(rank_correlations(np.stack([np.ones(400), noise[0], third])))[0])
+
+
+def test_cross_half_correlation_is_the_effect_of_the_claims():
+    truth = draws().normal(size=40)
+    scores = truth + draws(1).normal(0, 0.5, (4, 40))
+    found = bootstrap_weighted(cross_half_correlation, scores, 2000, draws(2))
+    expected = bootstrap(effects.across_halves, *scores, resamples=2000, seed=3)
+    assert found.value == pytest.approx(expected.value)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
+
+
+def test_noise_that_a_half_shares_is_no_relation():
+    noise = draws().normal(size=(2, 300))
+    assert abs(bootstrap_weighted(cross_half_correlation, np.concatenate([noise, noise]), 10, draws(1)).value) < 0.15
+
+
+# --- R2 --------------------------------------------------------------------------------------------------------------
+
+
+def test_what_tells_the_loss_has_an_r2_of_one_and_noise_none():
+    truth = draws().random(60)
+    losses = np.stack([np.exp(9 * truth), truth**3])
+    perfect = np.stack([-truth, -truth])[:, None]
+    assert cross_validated_r2(perfect, losses, 5, 3, draws()) == pytest.approx(1)
+    noise = draws(1).random((2, 8, 60))
+    alone, many = (cross_validated_r2(noise[:, :count], losses, 5, 10, draws()) for count in (1, 8))
+    assert many < alone < 0.05
+    both = np.concatenate([noise[:, :1], perfect], axis=1)
+    assert cross_validated_r2(both, losses, 5, 3, draws()) == pytest.approx(1)
+
+
+def test_r2_of_one_parting_is_its_definition():
+    predictor, losses = draws().random((2, 1, 20)), draws(1).random((2, 20))
+    part = draws(2).permutation(20) % 4
+    found = []
+    for half in (0, 1):
+        x, y = ranks(predictor[half, 0]), ranks(losses[1 - half])
+        told = np.array(
+            [np.polyval(np.polyfit(x[part != p], y[part != p], 1), one) for one, p in zip(x, part, strict=True)]
+        )
+        means = np.array([y[part != p].mean() for p in part])
+        found.append(1 - ((y - told) ** 2).sum() / ((y - means) ** 2).sum())
+    assert cross_validated_r2(predictor, losses, 4, 1, draws(2)) == pytest.approx(np.mean(found))
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def study(units=60, seed=0):
+    """Return a units table and predictors of which RS tells the loss exactly, and the rest nothing."""
+    random = draws(seed)
+    rs, noise = random.permutation(units) / units, random.random((12, units))
+    own = {
+        "experiment": np.full(units, "small"),
+        "layer": np.full(units, "3"),
+        "unit": np.arange(units),
+        "dead": np.arange(units) == 0,
+        "selectivity": noise[0],
+        "rs_am": rs,
+        "rs_z_am": noise[1],
+        "rs_q_am": np.full(units, np.nan),
+        "seeds_am": np.ones(units),
+        **{f"selectivity_half{half}": noise[0] for half in (0, 1)},
+        **{f"ablation_loss_half{half}": np.exp(-9 * rs) for half in (0, 1)},
+    }
+    measured = {
+        "layer": own["layer"],
+        "unit": own["unit"],
+        "weight_norm": noise[2],
+        **{"mean": noise[3], "std": noise[0] + 0.01 * noise[4], "firing_rate": np.ones(units)},
+    }
+    for half in (0, 1):
+        measured |= {
+            f"mean_half{half}": noise[3],
+            f"std_half{half}": noise[5],
+            f"firing_rate_half{half}": np.ones(units),
+        }
+        measured |= {f"redundancy_half{half}": np.where(np.arange(units) == 1, np.nan, noise[6])}
+    return own, measured
+
+
+def rows_by(table, *keys):
+    names = list(zip(*(table[key] for key in keys), strict=True))
+    return {name: {key: column[row] for key, column in table.items()} for row, name in enumerate(names)}
+
+
+def test_every_predictor_has_a_row_and_rs_that_decides_is_found():
+    own, measured = study()
+    found = rows_by(importance_table(own, measured, TAPS, SETTINGS, 200), "method", "predictor")
+    alone = [("", name) for name in ("selectivity", "mean", "std", "firing_rate", "redundancy", "weight_norm")]
+    of_am = [("am", name) for name in ("rs", "rs_z", "rs_q")]
+    assert list(found) == [*alone, *of_am, ("am", "all_but_rs"), ("am", "all")]
+    rs = found["am", "rs"]
+    assert rs["spearman"] == pytest.approx(-1) and rs["ci_high"] == pytest.approx(-1) and rs["r2"] == pytest.approx(1)
+    assert rs["units"] == 60 and rs["used"] == 59 and rs["reason"] == ""
+    assert found["", "redundancy"]["used"] == 58 and abs(found["", "redundancy"]["spearman"]) < 0.4
+    assert found["am", "all"]["r2"] == pytest.approx(1) and found["am", "all_but_rs"]["r2"] < 0.1
+    assert found["am", "all"]["used"] == found["am", "all_but_rs"]["used"] == 58
+    assert (
+        np.isnan(found["am", "rs_q"]["spearman"]) and found["am", "rs_q"]["reason"] == "rs_q is undefined for all units"
+    )
+    assert found["", "firing_rate"]["reason"] == "firing_rate is 1 for all 59 units"
+    assert "without rs_q" in found["am", "all"]["reason"] and np.isnan(found["am", "all"]["spearman"])
+
+
+def test_few_units_have_no_r2_and_it_is_said():
+    own, measured = study(units=16)
+    taps = [{**TAPS[0], "units": 16}]
+    found = rows_by(importance_table(own, measured, taps, SETTINGS, 200), "method", "predictor")
+    assert np.isfinite(found["am", "rs"]["r2"])
+    assert np.isnan(found["am", "all"]["r2"]) and "need 24 units" in found["am", "all"]["reason"]
+
+
+def test_without_labels_nothing_is_foretold_and_it_is_said():
+    own, measured = study()
+    for half in (0, 1):
+        own[f"ablation_loss_half{half}"] = np.full(60, np.nan)
+    found = importance_table(own, measured, TAPS, SETTINGS, 50)
+    assert np.isnan(found["r2"]).all() and np.isnan(found["spearman"]).all()
+    assert all("ablation_loss is undefined for all units" in reason for reason in found["reason"])
+
+
+def test_another_layer_changes_no_row():
+    own, measured = study()
+    others = study(seed=1)
+    both = [
+        {name: np.concatenate([one[name], np.full(60, "b") if name == "layer" else two[name]]) for name in one}
+        for one, two in zip((own, measured), others, strict=True)
+    ]
+    taps = [*TAPS, {"layer": "b", "depth": 2, "units": 60, "kind": "conv"}]
+    for make in (
+        lambda *tables: importance_table(*tables, SETTINGS, 99),
+        lambda *tables: partial_table(*tables, 99, 0),
+    ):
+        once, twice = make(own, measured, TAPS), make(*both, taps)
+        for name, column in once.items():
+            np.testing.assert_array_equal(twice[name][: len(column)], column)
+
+
+def test_partial_rows_stand_beside_plain_ones():
+    own, measured = study()
+    # RS and selectivity have nothing in common but the mean activation.
+    measured["mean"] = draws(4).normal(size=60)
+    own["rs_am"] = measured["mean"] + draws(5).normal(0, 0.4, 60)
+    own["selectivity"] = measured["mean"] + draws(6).normal(0, 0.4, 60)
+    found = rows_by(partial_table(own, measured, TAPS, 300, 0), "method", "score")
+    rs = found["am", "rs"]
+    assert rs["spearman"] > 0.7 and abs(rs["partial"]) < 0.35 and rs["partial_low"] < 0 < rs["partial_high"]
+    assert rs["spearman"] == pytest.approx(scipy.stats.spearmanr(own["rs_am"][1:], own["selectivity"][1:]).statistic)
+    assert rs["given"].split() == list(GIVEN) and rs["used"] == 59 and rs["reason"] == ""
+    assert found["am", "rs_q"]["reason"] == "rs_q_am is undefined for all units"
+    measured["weight_norm"] = np.full(60, np.nan)
+    found = rows_by(partial_table(own, measured, TAPS, 300, 0), "method", "score")
+    assert found["am", "rs"]["given"] == "mean std firing_rate" and np.isfinite(found["am", "rs"]["partial"])
+
+
+def test_too_few_units_for_what_is_given():
+    own, measured = study()
+    few = {name: column[:8] for name, column in own.items()}, {name: column[:8] for name, column in measured.items()}
+    found = rows_by(partial_table(*few, [{**TAPS[0], "units": 8}], 50, 0), "method", "score")["am", "rs"]
+    assert np.isfinite(found["spearman"]) and np.isnan(found["partial"])
+    assert "7 units are too few" in found["reason"]

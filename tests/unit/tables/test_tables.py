@@ -1,0 +1,277 @@
+"""The tables of units and of correlations, through the library and through the real scripts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scores_by_hand as by_hand
+
+from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
+from unitscope.stats.correlation import spearman
+from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import create_hdf5
+from unitscope.storage.records import write_json
+from unitscope.tables.table_access import correlation_of, median_of, rows_of
+from unitscope.workflow.provenance import script_named
+
+ROOT = Path(__file__).parents[3]
+LAYERS = {"conv1": 12, "3": 5, "features.10": 30}
+SETTINGS = {"permutations": 99, "resamples": 200, "seed": 0}
+DESIGN = [
+    *("experiment", "network", "layer", "depth", "unit", "dead", "selectivity", "top_class"),
+    *("rs_am", "rs_z_am", "rs_q_am", "ties_am", "seeds_am", "substitutes_am"),
+    *("rs_iam", "rs_z_iam", "rs_q_iam", "ties_iam", "seeds_iam", "substitutes_iam"),
+    *("ablation_loss", "ablation_accuracy", "ablation_worst_class"),
+    *("ablation_loss_mean", "ablation_accuracy_mean", "ablation_worst_class_mean"),
+]
+
+
+def run(script, *arguments):
+    return execute(script_named(script, ROOT), *arguments)
+
+
+def execute(*words):
+    command = [sys.executable, *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def write(folder, layers=LAYERS, targets=None, labels=True):
+    """Write the artifacts that the tables are made from; return the arguments of units.py, without the output."""
+    records = by_hand.taps(layers)
+    write_json(folder / "taps.json", records)
+    write_table(folder / "selectivity.csv", by_hand.selectivity(records, labels=labels))
+    substitution, ablation = [], []
+    for tap in records:
+        # The names of the files say nothing, and their order is not the layers'.
+        ablation.insert(0, folder / f"a{tap['depth']}.csv")
+        write_table(ablation[0], by_hand.ablation(tap))
+        for method in by_hand.METHODS:
+            substitution.append(folder / f"s{len(substitution)}.csv")
+            write_table(substitution[-1], by_hand.substitution(tap, method, targets))
+    return [
+        *("--experiment", "small", "--network", "7", "--taps", folder / "taps.json"),
+        *("--selectivity", folder / "selectivity.csv"),
+        *("--substitution", *substitution, "--ablation", *ablation),
+    ]
+
+
+def made(folder, arguments):
+    done = run("units", *arguments, "--output", folder / "units.csv")
+    assert done.returncode == 0, done.stderr
+    return read_table(folder / "units.csv")
+
+
+def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
+    table = made(tmp_path, write(tmp_path))
+    assert list(table)[: len(DESIGN)] == DESIGN
+    assert table["layer"].tolist() == ["conv1"] * 12 + ["3"] * 5 + ["features.10"] * 30
+    assert table["unit"].tolist() == [*range(12), *range(5), *range(30)]
+    assert table["depth"].tolist() == [1] * 12 + [2] * 5 + [3] * 30
+    assert set(table["network"].tolist()) == {"7"} and table["network"].dtype.kind == "U"
+    assert table["dead"].dtype == bool and table["seeds_am"].dtype == np.int64
+    assert table["top_class"].dtype.kind == "U"
+
+
+def test_scores_arrive_at_their_units(tmp_path):
+    table = made(tmp_path, write(tmp_path))
+    for tap in by_hand.taps(LAYERS):
+        own = rows_of(table, tap["layer"])
+        expected = by_hand.substitution(tap, "iam")
+        np.testing.assert_array_equal(own["rs_iam"], expected["rs"])
+        assert own["substitutes_iam"].tolist() == expected["substitutes"].tolist()
+        np.testing.assert_array_equal(own["ablation_loss_mean"], by_hand.ablation(tap)["ablation_loss_mean"])
+
+
+def test_order_of_rows_and_files_changes_nothing(tmp_path):
+    arguments = write(tmp_path)
+    made(tmp_path, arguments)
+    once = (tmp_path / "units.csv").read_bytes()
+    generator = np.random.default_rng(0)
+    for path in [*tmp_path.glob("s*.csv"), *tmp_path.glob("a*.csv")]:
+        table = read_table(path)
+        order = generator.permutation(len(table["unit"]))
+        write_table(path, {name: column[order] for name, column in table.items()})
+    files = [path for path in arguments if str(path).startswith(str(tmp_path / "a"))]
+    shuffled = [argument for argument in arguments if argument not in files] + files[::-1]
+    made(tmp_path, shuffled)
+    assert (tmp_path / "units.csv").read_bytes() == once
+
+
+def test_units_that_were_no_targets(tmp_path):
+    table = rows_of(made(tmp_path, write(tmp_path, targets=[3, 1])), "conv1")
+    assert np.flatnonzero(np.isfinite(table["rs_am"])).tolist() == [1, 3]
+    assert table["seeds_am"].tolist() == [0, 2, 0, 2] + [0] * 8
+    assert table["substitutes_am"].tolist() == ["", "4", "", "2 1"] + [""] * 8
+    assert np.isnan(table["ties_am"][[0, 2]]).all()
+    assert np.isfinite(table["selectivity"][:-1]).all() and np.isfinite(table["ablation_loss"]).all()
+
+
+def test_without_images_raw_rs_stands_alone(tmp_path):
+    arguments = write(tmp_path)
+    without = [*arguments[:6], "--selectivity", "--substitution", *sorted(tmp_path.glob("s[0-9].csv")), "--ablation"]
+    table = made(tmp_path, without)
+    assert list(table)[: len(DESIGN)] == DESIGN
+    assert np.isnan(table["selectivity"]).all() and np.isnan(table["ablation_loss"]).all()
+    assert np.isfinite(table["rs_am"]).any() and not table["dead"].any()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"), [("layer", "conv9", "conv9"), ("unit", 12, "12 units"), ("unit", -1, "conv1")]
+)
+def test_scores_of_something_else_are_refused(tmp_path, column, value, said):
+    arguments = write(tmp_path)
+    table = read_table(tmp_path / "a1.csv")
+    table[column] = np.array([value] * 12)
+    write_table(tmp_path / "a1.csv", table)
+    done = run("units", *arguments, "--output", tmp_path / "units.csv")
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "units.csv").exists()
+
+
+def correlated(folder, settings=SETTINGS):
+    arguments = ("--units", folder / "units.csv", "--taps", folder / "taps.json", "--settings", json.dumps(settings))
+    done = run("correlations", *arguments, "--output", folder / "layers.csv")
+    assert done.returncode == 0, done.stderr
+    return read_table(folder / "layers.csv")
+
+
+def test_layers_has_the_documented_columns_and_pairs(tmp_path):
+    made(tmp_path, write(tmp_path))
+    table = correlated(tmp_path)
+    assert list(table) == [
+        *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
+        *("spearman", "ci_low", "ci_high", "p_value", "reason"),
+    ]
+    rows = list(zip(*(table[name].tolist() for name in ("layer", "method", "x", "y")), strict=True))
+    assert len(set(rows)) == len(rows) == 3 * 39
+    for pair in (
+        *(("am", "selectivity", y) for y in ("rs", "rs_z", "rs_q")),
+        *(("", "selectivity", f"ablation_{y}") for y in ("loss", "loss_mean", "accuracy", "accuracy_mean")),
+        *(("iam", x, f"ablation_{y}") for x in RS_SCORES for y in ("loss", "loss_mean", "accuracy")),
+        *(("am:iam", score, score) for score in RS_SCORES),
+        *(("am", "class_information", y) for y in RS_SCORES),
+        *(("", "class_information", y) for y in ("selectivity", "ablation_loss")),
+    ):
+        assert ("features.10", *pair) in rows
+    assert set(table["kind"].tolist()) == {"conv"}
+
+
+def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made_ones(tmp_path):
+    arguments = write(tmp_path)
+    without = list(made(tmp_path, arguments))
+    natural = by_hand.natural(by_hand.taps(LAYERS))
+    write_table(tmp_path / "natural.csv", natural)
+    table = made(tmp_path, [*arguments, "--natural", tmp_path / "natural.csv"])
+    assert list(table) == [*without, *NATURAL_SCORES]
+    np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
+    layers = correlated(tmp_path)
+    assert len(layers["x"]) == 3 * (39 + 9)
+    own = rows_of(table, "features.10")
+    for x, y in zip(NATURAL_SCORES, RS_SCORES, strict=True):
+        found = correlation_of(layers, "features.10", "iam", x, y)
+        assert found["spearman"] == pytest.approx(spearman(own[x], own[f"{y}_iam"], 1, 1).value, nan_ok=True)
+
+
+def test_correlations_leave_out_dead_units_and_those_without_a_score(tmp_path):
+    units = made(tmp_path, write(tmp_path))
+    found = correlation_of(correlated(tmp_path), "features.10", "am", "selectivity", "rs")
+    own = rows_of(units, "features.10")
+    assert (found["units"], found["used"]) == (30, 28)
+    assert found["spearman"] == pytest.approx(spearman(own["selectivity"][1:-1], own["rs_am"][1:-1], 1, 1).value)
+    # Dead units have an ablation loss, and it does not count.
+    loss = correlation_of(correlated(tmp_path), "features.10", "", "selectivity", "ablation_loss")
+    assert loss["used"] == 29
+
+
+def test_what_is_undefined_says_why(tmp_path):
+    made(tmp_path, write(tmp_path))
+    table = correlated(tmp_path)
+    found = correlation_of(table, "conv1", "iam", "selectivity", "rs_q")
+    assert (
+        np.isnan(found["spearman"]) and found["reason"] == "rs_q_iam is undefined for all units" and not found["used"]
+    )
+    assert "10 units" in correlation_of(table, "3", "am", "selectivity", "rs")["reason"]
+    whole = np.isfinite(table["ci_low"])
+    assert (table["reason"][whole] == "").all() and (table["reason"][~whole] != "").all()
+
+
+def test_constant_rs_is_no_correlation_of_zero():
+    _, _, layers = by_hand.experiment({"a": 12, "b": 12}, constant=("b",))
+    found = correlation_of(layers, "b", "am", "selectivity", "rs")
+    assert np.isnan(found["spearman"]) and found["reason"] == "rs_am is 0 for all 10 units"
+    between = correlation_of(layers, "b", "am:iam", "rs", "rs")
+    assert np.isnan(between["spearman"]) and np.isnan(between["p_value"])
+
+
+def test_one_layer_more_changes_no_other_row():
+    _, _, few = by_hand.experiment({"a": 12, "b": 20})
+    _, _, more = by_hand.experiment({"a": 12, "b": 20, "c": 15})
+    old = more["layer"] != "c"
+    for name, column in few.items():
+        np.testing.assert_array_equal(more[name][old], column)
+
+
+def test_one_method_more_changes_no_other_row():
+    _, _, few = by_hand.experiment({"a": 12}, methods=["am"])
+    _, _, more = by_hand.experiment({"a": 12}, methods=["am", "iam"])
+    for row in range(len(few["method"])):
+        key = [few[name][row] for name in ("layer", "method", "x", "y")]
+        assert correlation_of(more, *key)["p_value"] == pytest.approx(few["p_value"][row], nan_ok=True, abs=0)
+
+
+def test_same_inputs_same_bytes(tmp_path):
+    made(tmp_path, write(tmp_path))
+    correlated(tmp_path)
+    once = (tmp_path / "layers.csv").read_bytes()
+    correlated(tmp_path)
+    assert (tmp_path / "layers.csv").read_bytes() == once
+    correlated(tmp_path, SETTINGS | {"seed": 1})
+    assert (tmp_path / "layers.csv").read_bytes() != once
+
+
+def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
+    _, units, layers = by_hand.experiment({"conv1": 12, "features.10": 30, "hidden": 12}, constant=("hidden",))
+    folder = tmp_path / "digits"
+    write_table(folder / "units.csv", units)
+    write_table(folder / "layers.csv", layers)
+    (folder / "figures").mkdir()
+    # The last three are left over from earlier settings.
+    left = ("graph", "conv9.am.sheet", "conv1.iam_z.sheet")
+    for name in ("depth", "conv1.am.sheet", "conv1.am.responses", *left):
+        (folder / "figures" / f"{name}.png").touch()
+    for method, shift in (("am", 0.0), ("iam", -0.25)):
+        with create_hdf5(folder / f"images/conv1.{method}.h5", {}) as file:
+            file["units"] = np.arange(3)
+            file["responses"] = file["preactivations"] = np.ones((1, 3, 12), np.float32)
+            file["rounding"] = np.array([[0.0, shift, 0.0]], np.float32)
+    done = execute("-m", "unitscope", "summary", ROOT / "config.yaml", "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout[: done.stdout.index("Figures")]
+    assert max(map(len, table.splitlines())) <= 110
+    hidden = next(line for line in table.splitlines() if line.startswith("hidden"))
+    assert hidden.split()[:4] == [
+        "hidden",
+        "12",
+        "1",
+        f"{median_of(rows_of(units, 'hidden'), 'selectivity'):.2f}",
+    ]
+    assert hidden.split()[4] == "RS"
+    assert hidden.split()[-2:] == ["undefined", "undefined"]
+    # Each of the three layers has a line for each form of RS; only the raw one is constant.
+    scale_free = [line for line in table.splitlines() if line.strip().startswith(("RS (z)", "RS (q)"))]
+    assert [line.split()[1] for line in scale_free] == ["(z)", "(q)"] * 3
+    values = rows_of(units, "hidden")
+    assert scale_free[4].split()[2:4] == [f"{median_of(values, f'rs_z_{m}'):.2f}" for m in ("am", "iam")]
+    assert scale_free[4].count("[") == 2
+    assert scale_free[5].split()[2:] == ["-", "-", "undefined", "undefined"]
+    assert "hidden: rs_am is 0 for all 10 units" in table
+    assert "RS = 0: nobody else" in table
+    assert str(folder / "figures/depth.png") in done.stdout
+    assert "*.sheet.png (1)" in done.stdout
+    assert "graph.png" not in done.stdout
+    assert "Rounding the images to 8 bits moved the RS of 1 of 6 images, by 0.250 at most." in done.stdout
