@@ -39,9 +39,9 @@ rule natural_figures:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("natural_figures"),
     shell:
-        program("analysis_figures") + " --of natural --tables {input.units:q} {input.layers:q}"
+        program("natural_figures") + " --units {input.units:q} --layers {input.layers:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -106,9 +106,9 @@ rule importance_figures:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("importance_figures"),
     shell:
-        program("analysis_figures") + " --of importance --tables {input.importance:q}"
+        program("importance_figures") + " --importance {input.importance:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -157,9 +157,9 @@ rule nulls_figures:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("nulls_figures"),
     shell:
-        program("analysis_figures") + " --of nulls --tables {input.nulls:q}"
+        program("nulls_figures") + " --nulls {input.nulls:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -258,7 +258,8 @@ rule inhibition_figure:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("inhibition_figure"),
     shell:
-        program("analysis_figures") + " --of inhibition --tables {input.units:q} {input.table:q} {input.layers:q}"
+        program("inhibition_figure")
+        + " --units {input.units:q} --inhibition {input.table:q} --layers {input.layers:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

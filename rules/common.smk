@@ -53,8 +53,11 @@ from unitscope.storage.records import canonical_json, read_json
 from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest, script_named
-from unitscope.workflow.snakemake_internals import Error, config_arguments, files_of, install, is_to_be_recorded
-from unitscope.workflow.study import check_layers, complete, load_study
+from unitscope.workflow.snakemake_internals.flow_hooks import Hooks
+from unitscope.workflow.snakemake_internals.installation import config_arguments, install, is_to_be_recorded
+from unitscope.workflow.snakemake_internals.refusals import Error
+from unitscope.workflow.snakemake_internals.rule_files import files_of
+from unitscope.workflow.study import check_layers, complete, load_study, refuse_missing_files
 
 # The rules write to data/, logs/ and results/ of the folder that they run in.
 if not Path("scripts/data/dataset.py").is_file():
@@ -83,6 +86,7 @@ try:
     # In place: this is what all rules see as the config.
     config.update(with_arguments(with_numbers(config, READING), config_arguments(workflow)))
     STUDY = complete(config, CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
+    refuse_missing_files(STUDY)
 except UserError as error:
     raise Error(str(error)) from None
 
@@ -146,12 +150,6 @@ def own(wildcards):
 def own_files(wildcards):
     """Return the files that the user's own function reads."""
     return network(wildcards)["files"]
-
-
-# Snakemake would take what is made from a file that is missing for a source file.
-for name, chosen in STUDY.networks.items():
-    if lost := [file for file in chosen["files"] if not Path(file).is_file()]:
-        raise Error(f"networks.{name}.files: {lost[0]!r} is no file. Correct the path, or leave it out.")
 
 
 def code_and_network(script):
@@ -252,7 +250,11 @@ def to_lower(job):
     if section == "training":
         # A network with given weights has none.
         training = network(job.wildcards)["training"]
-        return f"Lower networks.{STUDY.network_entries[job.wildcards.network]}.training.batch ({training['batch']} now)." if training else ""
+        return (
+            f"Lower networks.{STUDY.network_entries[job.wildcards.network]}.training.batch ({training['batch']} now)."
+            if training
+            else ""
+        )
     written = experiment(job.wildcards)[section]
     batch, where = with_batch(written, layer)["batch"], f"experiments.{STUDY.entries[job.wildcards.experiment]}"
     if batch == 1:
@@ -307,9 +309,15 @@ def described(study, dataset, network, experiment):
 
 
 install(
-    *(workflow, cannot_run, source_now, to_lower, settings_of, equal_today),
-    takeover=config.get("takeover", False),
-    checks=["taps"],
+    Hooks(
+        refuse=cannot_run,
+        source=source_now,
+        lower=to_lower,
+        settings=settings_of,
+        equal_today=equal_today,
+        takeover=config.get("takeover", False),
+        checks=["taps"],
+    )
 )
 
 

@@ -108,9 +108,9 @@ rule joint_figure:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("joint_figure"),
     shell:
-        program("analysis_figures") + " --of joint --tables {input.joint:q}"
+        program("joint_figure") + " --tables {input.joint:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -214,9 +214,9 @@ rule cumulative_figure:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("cumulative_figure"),
     shell:
-        program("analysis_figures") + " --of cumulative --tables {input.curves:q} --settings {params.settings:q}"
+        program("cumulative_figure") + " --tables {input.curves:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
@@ -272,7 +272,7 @@ rule scale_figure:
     params:
         settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("scale_figure"),
     shell:
-        program("analysis_figures") + " --of scale --tables {input:q} --settings {params.settings:q}"
+        program("scale_figure") + " --tables {input:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

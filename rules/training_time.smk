@@ -42,9 +42,9 @@ rule training_time_figure:
     params:
         settings=lambda wildcards: canonical_json(STUDY.experiments[OVER_EPOCHS[wildcards.entry][0]]["figures"]),
         folder=subpath(output[0], parent=True),
-        code=code("analysis_figures"),
+        code=code("training_time_figure"),
     shell:
-        program("analysis_figures") + " --of training_time --tables {input:q} --settings {params.settings:q}"
+        program("training_time_figure") + " --training {input:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 

@@ -12,7 +12,7 @@ from unitscope.scores.substitution import scales_of
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables import unit_tables
+from unitscope.tables.table_access import Table, columns, rows_of
 from unitscope.workflow import program
 
 
@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     with open_hdf5(arguments.images) as images:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         units, responses = images["units"][:], images["responses"][:]
-    own = unit_tables.rows_of(read_table(arguments.units), layer)
+    own = rows_of(read_table(arguments.units), layer)
     scales, missing = read_scales(arguments.activations, layer)
     found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
     measured, degrees = [], []
@@ -52,9 +52,9 @@ def main(arguments: argparse.Namespace) -> None:
             | {"out_degree": out_degrees.get(unit, np.nan)}
             for unit, known, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
         ]
-    write_table(arguments.measures, unit_tables.columns(measured))
+    write_table(arguments.measures, columns(measured))
     names = ("layer", "method", "score", "unit", "in_degree", "by_chance", "out_degree")
-    write_table(arguments.degrees, unit_tables.columns(degrees, names))
+    write_table(arguments.degrees, columns(degrees, names))
     edges = graphs.strongest_edges(responses, units, found["rs"], settings.strongest)
     about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
     about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}
@@ -81,7 +81,7 @@ def note(graph: graphs.Graph) -> str:
     return f"{nodes - targets} of {nodes} units are no targets, or silent: no edge is known to lead from them"
 
 
-def attributes(own: unit_tables.Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
+def attributes(own: Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is told of each unit of the layer (units,)."""
     known = {name: own[name] for name in ("selectivity", "top_class")}
     known |= {score: own[f"{score}_{method}"] for score in ("rs", "rs_z")}

@@ -8,7 +8,7 @@ import networkx as nx
 from unitscope.figures import drawing, graph_figures
 from unitscope.figures.style import Style
 from unitscope.storage.csv_tables import read_table, write_table
-from unitscope.tables import unit_tables
+from unitscope.tables.table_access import stacked
 from unitscope.workflow import program
 
 
@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Join the tables, write the measures, and draw."""
     measures, degrees = (
-        unit_tables.stacked([read_table(path) for path in paths]) for paths in (arguments.measures, arguments.degrees)
+        stacked([read_table(path) for path in paths]) for paths in (arguments.measures, arguments.degrees)
     )
     write_table(arguments.output, measures)
     style = arguments.settings

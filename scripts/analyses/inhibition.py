@@ -10,7 +10,7 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
 from unitscope.tables.inhibition import inhibition, inhibition_correlations, inhibition_rows
-from unitscope.tables.unit_tables import columns
+from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 

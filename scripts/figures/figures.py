@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unitscope.figures import drawing, image_figures, score_figures
-from unitscope.figures.style import Style
+from unitscope.figures import depth_figures, drawing, score_figures, substitutes_figure, unit_images
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
@@ -12,12 +11,10 @@ from unitscope.workflow import program
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = program.parser(__doc__)
+    result = program.figure_parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--layers", type=Path, required=True, help="layers.csv of the experiment")
     result.add_argument("--images", type=Path, nargs="*", default=[], help="images/{layer}.{method}.h5 ...")
-    program.add_settings(result, Style)
-    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 
@@ -25,13 +22,13 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = arguments.settings
     units, layers = read_table(arguments.units), read_table(arguments.layers)
-    images = image_figures.read_images(image_figures.shown(units, arguments.images))
+    images = unit_images.read_images(substitutes_figure.shown(units, arguments.images))
     drawn = {
         "selectivity_rs": lambda: score_figures.selectivity_rs(style, units, layers, "rs"),
         "selectivity_rs_z": lambda: score_figures.selectivity_rs(style, units, layers, "rs_z"),
         "selectivity_rs_q": lambda: score_figures.selectivity_rs(style, units, layers, "rs_q"),
-        "depth": lambda: score_figures.depth(style, units, layers),
-        "substitutes": lambda: image_figures.substitutes(style, units, images),
+        "depth": lambda: depth_figures.depth(style, units, layers),
+        "substitutes": lambda: substitutes_figure.substitutes(style, units, images),
         "ablation": lambda: score_figures.ablation(style, units, layers, "rs"),
         "ablation_rs_z": lambda: score_figures.ablation(style, units, layers, "rs_z"),
         "ablation_rs_q": lambda: score_figures.ablation(style, units, layers, "rs_q"),

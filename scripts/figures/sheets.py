@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 
 from unitscope.errors import UserError
-from unitscope.figures import drawing, image_figures
-from unitscope.figures.style import Style
+from unitscope.figures import drawing, sheet_figures, unit_images
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
@@ -13,12 +12,10 @@ from unitscope.workflow import program
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of this program."""
-    result = program.parser(__doc__)
+    result = program.figure_parser(__doc__)
     result.add_argument("--layer", required=True, help="name of the layer")
     result.add_argument("--images", type=Path, nargs="+", required=True, help="images/{layer}.{method}.h5 of the layer")
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
-    program.add_settings(result, Style)
-    result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
     return result
 
 
@@ -27,12 +24,12 @@ def main(arguments: argparse.Namespace) -> None:
     style = arguments.settings
     units = read_table(arguments.units)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
-        for (layer, method), made in image_figures.read_images(arguments.images).items():
+        for (layer, method), made in unit_images.read_images(arguments.images).items():
             if layer != arguments.layer:
                 raise UserError(
                     f"--images holds layer {layer}, but --layer is {arguments.layer}. Pass files of one layer."
                 )
-            for kind, draw in (("sheet", image_figures.sheet), ("responses", image_figures.responses)):
+            for kind, draw in (("sheet", sheet_figures.sheet), ("responses", sheet_figures.responses)):
                 figure = draw(style, units, layer, method, made)
                 drawing.save(style, figure, arguments.output_dir / f"{layer}.{method}.{kind}")
                 advance(1)

@@ -23,13 +23,14 @@ from unitscope.interventions.cumulative import (
     orders,
     resampled,
 )
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.cumulative_settings import CumulativeJob
-from unitscope.interventions.removal import Performance, cumulative_removal, joint_removal
+from unitscope.interventions.sets import Performance
 from unitscope.probing.layer import Layer
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import devices
 from unitscope.storage.csv_tables import read_table, write_table
-from unitscope.tables.unit_tables import columns
+from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 

@@ -7,9 +7,17 @@ import numpy as np
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, halves
+from unitscope.interventions.joint import (
+    COLUMNS,
+    Plan,
+    activation_scales,
+    interaction_rows,
+    interaction_sums,
+    needed_sets,
+    plans,
+)
 from unitscope.interventions.joint_settings import JointJob
-from unitscope.interventions.removal import removal_by_batch
-from unitscope.interventions.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
+from unitscope.interventions.sets import ClampedSet, removal_by_batch
 from unitscope.maximization.responses import compared_in
 from unitscope.probing.opening import open_checkpoint
 from unitscope.randomness import generator
@@ -18,7 +26,7 @@ from unitscope.scores.selectivity import dead_units
 from unitscope.scores.substitution import exceeding
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.unit_tables import columns
+from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 
@@ -41,7 +49,12 @@ def main(arguments: argparse.Namespace) -> None:
     """Choose what is removed, measure the loss without it, and write a row a target unit."""
     settings, layer, method = arguments.settings, arguments.layer, arguments.method
     table = sample(read_table(arguments.substitution), settings)
-    scales, dead = scales_of(arguments.activations, layer)
+    with open_hdf5(arguments.activations) as activations:
+        group = activations[f"layers/{layer}"]
+        scales, dead = (
+            activation_scales(group, group.attrs["signed"]),
+            dead_units(group["max"][:], group["activations"][:]),
+        )
     substitutes = [[int(number) for number in text.split()] for text in table["substitutes"].tolist()]
     listed = dict(zip(table["unit"].tolist(), substitutes, strict=True))
     exceeding = exceeding_each(arguments.images)
@@ -81,17 +94,6 @@ def exceeding_each(path: Path) -> dict[int, list[int]]:
     return {int(unit): np.flatnonzero(row).tolist() for unit, row in zip(units, found, strict=True)}
 
 
-def scales_of(path: Path, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return each unit's activation scale over the training split, and whether it is dead, (units,).
-
-    The scale is the mean activation; of a signed layer, whose mean is none, the standard deviation.
-    """
-    with open_hdf5(path) as activations:
-        group = activations[f"layers/{layer}"]
-        scales = group["std"][:] if group.attrs["signed"] else group["mean"][:]
-        return scales.astype(np.float64), dead_units(group["max"][:], group["activations"][:])
-
-
 def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np.ndarray], np.ndarray, str]:
     """Return `interaction_sums` over all images, the number of images of either half (2,), and why there are none.
 
@@ -109,7 +111,8 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
         rows = balanced_sample(labels, arguments.settings.images)
         half, seen = halves(labels)[rows], 0
         images = dataset.labelled("test", rows, arguments.settings.batch)
-        for part in removal_by_batch(layer, images, np.zeros(layer.units), list(sets)):
+        clamped = [ClampedSet(units, np.zeros(layer.units)) for units in sets]
+        for part in removal_by_batch(layer, images, clamped):
             rises = part.loss - part.loss[0]
             own = half[seen : seen + rises.shape[1]]
             seen += rises.shape[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope.interventions.understudies import high
+from unitscope.interventions.joint import high
 from unitscope.randomness import generator
 from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap
 from unitscope.stats.effects import median

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unitscope.storage.csv_tables import write_table
-from unitscope.tables.unit_tables import columns
+from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 COLUMNS = ("rule", "experiment", "jobs", "peak_mib", "seconds")

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.claims.analysis_claims import Written, analysis_answers
+from unitscope.claims.analysis_claims import analysis_answers
+from unitscope.claims.analysis_results import AnalysisResults
 from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.errors import UserError
@@ -16,7 +17,7 @@ from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
-from unitscope.tables.unit_tables import stacked
+from unitscope.tables.table_access import stacked
 from unitscope.workflow import program
 
 try:
@@ -72,7 +73,7 @@ def main(arguments: argparse.Namespace) -> None:
             settings.resamples,
             settings.seed,
         )
-    analysed = analysis_answers(written(arguments, found[0]))
+    analysed = analysis_answers(analysis_results(arguments, found[0]))
     table = {name: [*column, *analysed[name]] for name, column in table.items()}
     said = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)
     for claim, score, verdict in dict.fromkeys(said):
@@ -89,11 +90,11 @@ def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence
     return Evidence(str(table["experiment"][0]), table, read_table(layers), accuracy, images)
 
 
-def written(arguments: argparse.Namespace, own: Evidence) -> Written:
+def analysis_results(arguments: argparse.Namespace, own: Evidence) -> AnalysisResults:
     """Return what the analyses of the experiment have written."""
     tables = {name: stacked([read_table(Path(path)) for path in paths]) for name, *paths in arguments.evidence if paths}
     settings = arguments.settings
-    return Written(
+    return AnalysisResults(
         own.name,
         arguments.analyses,
         {"units": own.units, "layers": own.layers, **tables},

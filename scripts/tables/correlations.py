@@ -7,7 +7,7 @@ from unitscope.runtime import console
 from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
-from unitscope.tables import unit_tables
+from unitscope.tables.correlations import layer_correlations
 from unitscope.workflow import program
 
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Correlate layer by layer."""
     settings = arguments.settings
-    table = unit_tables.layer_correlations(
+    table = layer_correlations(
         read_table(arguments.units),
         read_json(arguments.taps),
         settings.permutations,

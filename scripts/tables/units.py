@@ -9,7 +9,8 @@ from pathlib import Path
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
-from unitscope.tables import unit_tables
+from unitscope.tables.table_access import methods_of
+from unitscope.tables.unit_tables import units_table
 from unitscope.workflow import program
 
 
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Read the tables and join them."""
-    table = unit_tables.units_table(
+    table = units_table(
         arguments.experiment,
         arguments.network,
         read_json(arguments.taps),
@@ -40,7 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
         [read_table(path) for path in arguments.ablation],
         read_table(arguments.natural) if arguments.natural else None,
     )
-    console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(unit_tables.methods_of(table)))
+    console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(methods_of(table)))
     write_table(arguments.output, table)
 
 

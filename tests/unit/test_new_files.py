@@ -146,16 +146,17 @@ def test_nothing_is_appended_to_what_a_link_leads_to(tmp_path):
 def test_a_log_is_not_written_through_a_link(tmp_path, planted):
     (tmp_path / "victim").write_bytes(SECRET)
     (tmp_path / planted).symlink_to("victim")
+    given = ["--layers", "none.csv", *(word for name in ("record", "metrics", "plot") for word in (f"--{name}", name))]
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts/check.py", "--config", "none.yaml", "--log", tmp_path / "dataset.log"],
+        [sys.executable, ROOT / "scripts/tables/metrics.py", *given, "--log", tmp_path / "dataset.log"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 1 and "does not exist" in done.stderr
+    assert done.returncode == 1 and "none.csv" in done.stderr
     assert (tmp_path / "victim").read_bytes() == SECRET
-    assert "none.yaml does not exist" in (tmp_path / "dataset.log").read_text()
+    assert "none.csv" in (tmp_path / "dataset.log").read_text()
 
 
 def test_a_lease_of_a_device_creates_nothing_elsewhere(tmp_path):

@@ -19,11 +19,6 @@ from unitscope.runtime.console import log
 JOIN_FILES = "Join the state dicts of all of them into one, and save that as one file"
 
 
-def read_state_dict(path: Path, sha256: str, key: str = "") -> dict[str, Tensor]:
-    """Return the state dict of `read_weights`."""
-    return read_weights(path, sha256, key)[0]
-
-
 def read_weights(path: Path, sha256: str, key: str = "") -> tuple[dict[str, Tensor], list[str]]:
     """Read a local state dict, without running any code that it may hold, and the class names that lie beside it.
 

@@ -1,6 +1,6 @@
 """Rank correlation of two scores of units, with its uncertainty, and the correction for testing several.
 
-Numbers in, numbers out: which scores are paired is decided in `unitscope.tables.unit_tables`.
+Numbers in, numbers out: which scores are paired is decided in `unitscope.tables.correlations`.
 """
 
 from dataclasses import dataclass

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from unitscope.randomness import generator
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap_weighted
 from unitscope.stats.correlation import why_undefined
 from unitscope.stats.estimate import undefined
 from unitscope.stats.ranks import partial_correlation, rank_correlations, ranks
 from unitscope.tables.importance_settings import ImportanceSettings
-from unitscope.tables.unit_tables import RS_SCORES, Table, methods_of, rows_of
+from unitscope.tables.table_access import Table, methods_of, rows_of
 
 DATA_SIDE = ("selectivity", "mean", "std", "firing_rate", "redundancy")
 """Predictors that are measured on test images, and so on either half of them."""

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from unitscope.randomness import generator
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.correlation import spearman
-from unitscope.tables.unit_tables import RS_SCORES, Table, rows_of
+from unitscope.tables.table_access import Table, rows_of
 
 SIGNED = "activations are signed: nothing is silenced below 0"
 ALONE = "the unit is alone in its layer"

@@ -13,23 +13,15 @@ import numpy as np
 
 from unitscope.data.summaries import group_means
 from unitscope.randomness import generator
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.selectivity import class_selectivity
 from unitscope.scores.substitution import Exceeding, by_seed
 from unitscope.stats.bootstrap import bootstrap_weighted
 from unitscope.stats.correlation import why_undefined
 from unitscope.stats.estimate import undefined
 from unitscope.stats.ranks import rank_correlations
-from unitscope.tables.unit_tables import (
-    MINIMIZED,
-    PERMUTED,
-    REAL,
-    RS_SCORES,
-    START,
-    UNTRAINED,
-    Table,
-    layers_of,
-    rows_of,
-)
+from unitscope.tables.reliability_columns import MINIMIZED, PERMUTED, REAL, START, UNTRAINED
+from unitscope.tables.table_access import Table, layers_of, rows_of
 
 RELIABILITY_COLUMNS = (
     *("experiment", "layer", "depth", "method", "score", "units", "used", "seeds", "icc_single", "icc"),

@@ -110,6 +110,16 @@ def test_batches_of_any_size_and_start_are_the_same_images(tmp_path, tree):
             np.testing.assert_array_equal(dataset.random_access("train")(rows), whole[rows])
 
 
+def test_the_mean_image_is_that_of_the_training_split_in_batches_of_any_size(tmp_path, tree):
+    write_dataset(tmp_path / "x.h5", collected(folder(tree)))
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        images = dataset.images("train").astype(np.float64)
+        expected = np.moveaxis(images.mean(0) / 255, -1, 0)
+        assert expected.shape == tuple(dataset.shape)
+        for size in (1, 3, 100):
+            np.testing.assert_allclose(dataset.mean_image(size), expected, rtol=1e-12)
+
+
 def test_a_split_lies_in_one_stretch_whatever_the_order_of_its_source(tmp_path):
     images, labels = some_digits(2, 6)
     split = np.tile([1, 0, 0, 1], 3)

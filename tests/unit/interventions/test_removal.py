@@ -26,8 +26,9 @@ from unitscope.interventions.cumulative import (
     order_by,
     orders,
 )
-from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
-from unitscope.interventions.understudies import against_controls, control_sets, interaction, scale_ratio
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
+from unitscope.interventions.joint import against_controls, control_sets, interaction, scale_ratio
+from unitscope.interventions.sets import removal
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])

@@ -17,9 +17,10 @@ from unitscope.data.summaries import class_means, unit_statistics
 from unitscope.interventions import scale
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import areas, fractions
-from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
+from unitscope.interventions.joint import interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.interventions.rescaling import rescaled
-from unitscope.interventions.understudies import interaction_rows, interaction_sums, needed_sets, plans
+from unitscope.interventions.sets import removal
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
@@ -29,15 +30,18 @@ from unitscope.scores import graphs
 from unitscope.scores.information import class_information
 from unitscope.scores.natural import natural_substitution
 from unitscope.scores.predictors import activity, redundancy, weight_norms
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.selectivity import class_selectivity, dead_units, selectivity_by_half
 from unitscope.scores.substitution import Substitution, scales_of, substitution
 from unitscope.stats import correlation
-from unitscope.tables import unit_tables
+from unitscope.tables.correlations import layer_correlations
 from unitscope.tables.importance import importance_table, partial_table
 from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
 from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
+from unitscope.tables.table_access import correlation_of
 from unitscope.tables.training_time import training_rows
+from unitscope.tables.unit_tables import units_table
 
 KINDS = ("alone", "duplicate", "louder", "dead")
 CLASSES = ["left", "middle", "right"]
@@ -107,7 +111,7 @@ def known(kind: str) -> Known:
     nothing = np.where(dead, np.nan, 0.0)
     index = np.where(dead, np.nan, class_selectivity(class_means(values, LABELS, CLASSES)))
     by_half = np.where(dead, np.nan, selectivity_by_half(values, LABELS, 3))
-    table = unit_tables.units_table(
+    table = units_table(
         "known",
         kind,
         [{"layer": "units", "depth": 1, "kind": "linear", "units": len(units)}],
@@ -144,11 +148,11 @@ def known(kind: str) -> Known:
                 f"{score}_natural": np.concatenate(
                     [getattr(block, score) for block in natural_substitution(values, **scales)]
                 )
-                for score in unit_tables.RS_SCORES
+                for score in RS_SCORES
             },
         },
     )
-    layers = unit_tables.layer_correlations(table, taps(len(units)), 99, 99, 0)
+    layers = layer_correlations(table, taps(len(units)), 99, 99, 0)
     return Known(
         layer, values, dead, scales, made, scores, table, {name: np.array(column) for name, column in layers.items()}
     )
@@ -307,7 +311,7 @@ def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(
     table = reliability_table(found.table, taps(len(found.units)), {("units", "am"): answers(found, "am")}, 50, 0)
     assert table["used"] == [3 if kind in ("alone", "dead") else 4] * 3
     assert table["score"] == ["rs", "rs_z", "rs_q"] and table["seeds"] == [3] * 3
-    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in unit_tables.RS_SCORES]
+    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in RS_SCORES]
     assert table["icc"] == pytest.approx(rated, nan_ok=True)
     for score, icc, reason in zip(table["score"], rated, table["reason"], strict=True):
         constant = f"{score}_am is 0 for all {table['used'][0]} units; RS is the same for all units and seeds"
@@ -352,9 +356,9 @@ def test_class_information_of_a_duplicate_is_its_originals_and_of_the_dead_none(
 def test_on_natural_images_as_on_those_made():
     for kind in KINDS:
         table = known(kind).table
-        for score in unit_tables.RS_SCORES:
+        for score in RS_SCORES:
             np.testing.assert_array_equal(table[f"{score}_natural"], table[f"{score}_am"])
-        found = unit_tables.correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
+        found = correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
         if kind == "louder":
             assert found["spearman"] == 1 and found["reason"] == "no interval below 10 units"
         else:

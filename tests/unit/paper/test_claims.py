@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 
+from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import COLUMNS
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
-from unitscope.paper.paper_claims import CLAIMS, Evidence, answers
+from unitscope.paper.paper_claims import CLAIMS, answers
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
-from unitscope.tables import unit_tables
+from unitscope.tables.correlations import layer_correlations
+from unitscope.tables.unit_tables import units_table
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
 THREE = ["one", "two", "three"]
@@ -23,9 +26,9 @@ def evidence(columns=None, name="own", accuracy=0.8, seed=0, images=10_000):
     """
     draws = np.random.default_rng(seed)
     records = by_hand.taps(LAYERS)
-    table = unit_tables.units_table(name, "net", records, None, [], [])
+    table = units_table(name, "net", records, None, [], [])
     for method in by_hand.METHODS:
-        for score in unit_tables.RS_SCORES:
+        for score in RS_SCORES:
             table[f"{score}_{method}"] = draws.random(len(table["unit"])).round(2)
         table[f"substitutes_{method}"] = np.full(len(table["unit"]), "1 2 3", dtype=object)
         table[f"seeds_{method}"] = np.ones(len(table["unit"]), int)
@@ -37,7 +40,7 @@ def evidence(columns=None, name="own", accuracy=0.8, seed=0, images=10_000):
         own = table["layer"] == tap["layer"]
         for column, value in (columns or {}).items():
             table[column][own] = value(table["selectivity"][own], tap["depth"], draws)
-    found = unit_tables.layer_correlations(table, records, permutations=99, resamples=200, seed=0)
+    found = layer_correlations(table, records, permutations=99, resamples=200, seed=0)
     return Evidence(name, table, {key: np.array(value) for key, value in found.items()}, accuracy, images)
 
 

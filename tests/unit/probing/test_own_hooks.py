@@ -14,18 +14,13 @@ from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.activations import activations
-from unitscope.probing.tracing import _say_untraceable, trace
+from unitscope.probing.tracing import trace
 
 SHAPE = (3, 8, 8)
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(12) % 4
 PIXELS = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).float() / 255
 GAINS = torch.tensor([0.0, 1, 2, 0.5, 1, 3])[:, None, None]
-
-
-@pytest.fixture(autouse=True)
-def _said_again():
-    _say_untraceable.cache_clear()
 
 
 class Plain(nn.Module):

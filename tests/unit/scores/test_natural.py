@@ -10,9 +10,9 @@ import pytest
 
 from unitscope.scores import natural
 from unitscope.scores.natural import natural_substitution
+from unitscope.scores.score_names import NATURAL_SCORES
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5
-from unitscope.tables.unit_tables import NATURAL_SCORES
 
 ROOT = Path(__file__).parents[3]
 # Five images, four units. Unit 1 is unit 0 twice as loud; unit 3 is dead.

@@ -23,7 +23,7 @@ from unitscope.scores.selectivity import (
 )
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5, open_hdf5
-from unitscope.tables import unit_tables
+from unitscope.tables.unit_tables import INFORMATION, SELECTIVITY_EXTRAS
 
 ROOT = Path(__file__).parents[3]
 LABELS = np.repeat([0, 1, 2], [5, 2, 1])
@@ -168,8 +168,8 @@ def test_script(tmp_path):
         "dead",
         "selectivity",
         "top_class",
-        *unit_tables.SELECTIVITY_EXTRAS,
-        *unit_tables.INFORMATION,
+        *SELECTIVITY_EXTRAS,
+        *INFORMATION,
     ]
     assert table["layer"].tolist() == ["features.9"] * 3 + ["features.10"] * 3
     assert table["dead"].tolist() == [False, True, False] * 2

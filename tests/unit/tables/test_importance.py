@@ -183,28 +183,6 @@ def test_noise_that_a_half_shares_is_no_relation():
     assert abs(bootstrap_weighted(cross_half_correlation, np.concatenate([noise, noise]), 10, draws(1)).value) < 0.15
 
 
-def test_no_interval_of_few_units_or_of_what_is_mostly_constant():
-    few = bootstrap_weighted(
-        lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1], draws().random((2, 9)), 50, draws()
-    )
-    assert np.isfinite(few.value) and np.isnan(few.low) and "10 units" in few.reason
-    rare = np.zeros((2, 40))
-    rare[0, 0], rare[1] = 1, np.arange(40)
-    found = bootstrap_weighted(lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1], rare, 200, draws())
-    assert np.isfinite(found.value) and np.isnan(found.low) and "resamples" in found.reason
-
-
-def test_blocks_of_resamples_change_nothing(monkeypatch):
-    def statistic(scores, weights):
-        return rank_correlations(scores, weights)[:, 0, 1]
-
-    scores = draws().normal(size=(2, 30))
-    whole = bootstrap_weighted(statistic, scores, 3000, draws(1))
-    monkeypatch.setattr("unitscope.stats.bootstrap.BLOCK", 1000)
-    parts = bootstrap_weighted(statistic, scores, 3000, draws(1))
-    assert parts == whole
-
-
 # --- R2 --------------------------------------------------------------------------------------------------------------
 
 
