@@ -70,7 +70,7 @@ def maximize(
         real_images: Needed by "iam_z", which standardizes by them, and by the start "mean".
 
     Raises:
-        UserError: The layer has no such unit, or an argument is not what is allowed.
+        UserError: The layer has no such unit, or an argument is invalid.
     """
     return _maximized(layer, unit, recipe_of(objective, recipe), seeds, readout, batch, real_images)[0]
 

@@ -164,7 +164,7 @@ class SubstitutionResult:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """Loss of the network's performance for each clamped unit; a notebook shows a table.
+    """Change of the network's performance for each clamped unit; a notebook shows a table.
 
     Attributes:
         layer: Name of the layer.

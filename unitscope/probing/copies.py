@@ -17,11 +17,11 @@ from unitscope.runtime.console import log
 
 
 def copied(network: nn.Module) -> nn.Module | None:
-    """Return a copy of a network that shares no tensor with it; None where it holds what cannot be copied."""
+    """Return a copy of a network that shares no tensor with it; None where an attribute of it cannot be copied."""
     memo: dict[int, Any] = {}
     for part in network.modules():
         for value in (*vars(part).values(), *part._buffers.values()):
-            # What an earlier pass has left is part of its graph of gradients, which has no copy.
+            # Results of an earlier pass belong to its autograd graph, which cannot be copied.
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
     try:
@@ -32,9 +32,9 @@ def copied(network: nn.Module) -> nn.Module | None:
 
 
 def run_apart(network: nn.Module, other: nn.Module, images: Tensor) -> tuple[Any, bool]:
-    """Run a copy of a network, and find out whether the network itself takes part.
+    """Run a copy of a network, and detect whether it calls modules of the network itself.
 
-    It does where a function of the copy, such as a hook or a forward pass set on one instance, holds the network.
+    It does where a function of the copy, such as a hook or a forward pass set on one instance, refers to the network.
 
     Args:
         network: The caller's, which is left as it was.
@@ -85,10 +85,10 @@ def on_pixels(model: nn.Module, images: Tensor, scales: Sequence[Sequence[float]
         model: The caller's network, which is left as it was.
         images: (images, channels, height, width) with values in [0, 1].
         scales: Mean and standard deviation, as `per_channel` returns them.
-        output: Key or position of the logits; None where it is to be found out.
+        output: Key or position of the logits; None to detect it.
 
     Raises:
-        UserError: The network does not accept the images, or does not return logits that can be told.
+        UserError: The network does not accept the images, or several of its outputs may be the logits.
     """
     name, mean, std = type(model).__name__, *scales
     other = copied(model)

@@ -41,9 +41,9 @@ class Probe:
             module is never changed.
         shape: (channels, height, width) of an image.
         mean: Subtracted from the pixels, which are in [0, 1]: one number, or one per channel. `mean=0, std=1` for a
-            network that takes pixels as they are.
+            network that takes pixels without normalization.
         std: Divides them after that, likewise.
-        output: Key or position of the logits, where the network returns several tensors that may be.
+        output: Key or position of the logits, where the network returns several candidates.
         examples: Real images, uint8 (images, height, width, channels); by default forms are compared on noise.
 
     Attributes:
@@ -57,7 +57,7 @@ class Probe:
     Raises:
         UserError: Arguments do not fit the images, the network does not accept them, or cannot be read in any form.
 
-    Example: a layer of two units, the second of which is never negative.
+    Example: two linear layers; a ReLU follows the first.
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
         >>> probe = Probe(model, shape=(1, 2, 2), mean=0.5, std=0.25)
         >>> [(layer.name, layer.kind, layer.units, layer.signed) for layer in probe.layers]
