@@ -13,6 +13,8 @@ from unitscope.maximization.responses import compared
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables import unit_tables
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 from unitscope.workflow.ledger import locked_rows, other_versions
 from unitscope.workflow.study import load_study
@@ -33,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     study = load_study(ROOT, *arguments.config)
     for experiment, settings in study.experiments.items():
         folder = arguments.results / experiment
-        units, layers = read_table(folder / "units.csv"), read_table(folder / "layers.csv")
+        units, layers = read_table(folder / "units.csv", UnitsTable), read_table(folder / "layers.csv", LayersTable)
         print(f"\n{experiment}\n")
         print(unit_tables.summary(units, layers))
         print(rounding(folder / "images", settings))

@@ -9,6 +9,7 @@ from unitscope.data.sampling import halves
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console
 from unitscope.scores.predictors import activity, redundancy, weight_norms
+from unitscope.scores.predictors_columns import PredictorsTable
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables.unit_tables import stacked
@@ -34,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
             for layer in layers:
                 parts.append(measured(layer, handle["layers"][layer]["activations"][:], half, weights(module, layer)))
                 advance(1)
-    write_table(arguments.output, stacked(parts))
+    write_table(arguments.output, stacked(parts), PredictorsTable)
 
 
 def measured(layer: str, values: np.ndarray, half: np.ndarray, norms: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -7,9 +7,10 @@ import numpy as np
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, halves
+from unitscope.interventions.joint_columns import InteractionsTable
 from unitscope.interventions.joint_settings import JointJob
 from unitscope.interventions.removal import removal_by_batch
-from unitscope.interventions.understudies import COLUMNS, Plan, interaction_rows, interaction_sums, needed_sets, plans
+from unitscope.interventions.understudies import Plan, interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.maximization.responses import compared_in
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
@@ -17,9 +18,9 @@ from unitscope.randomness import generator
 from unitscope.runtime import devices
 from unitscope.scores.selectivity import dead_units
 from unitscope.scores.substitution import exceeding
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.unit_tables import columns
 from unitscope.workflow import program
 
 
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Choose what is removed, measure the loss without it, and write a row a target unit."""
     settings, layer, method = arguments.settings, arguments.layer, arguments.method
-    table = sample(read_table(arguments.substitution), settings)
+    table = sample(read_table(arguments.substitution, SubstitutionTable), settings)
     scales, dead = scales_of(arguments.activations, layer)
     substitutes = [[int(number) for number in text.split()] for text in table["substitutes"].tolist()]
     listed = dict(zip(table["unit"].tolist(), substitutes, strict=True))
@@ -61,7 +62,7 @@ def main(arguments: argparse.Namespace) -> None:
         {"layer": layer, "method": method, **{name: table[name][place] for name in given}, **row}
         for place, row in enumerate(found)
     ]
-    write_table(arguments.output, columns(rows, COLUMNS))
+    write_table(arguments.output, InteractionsTable.of_rows(rows), InteractionsTable)
 
 
 def sample(table: dict[str, np.ndarray], settings: JointJob) -> dict[str, np.ndarray]:

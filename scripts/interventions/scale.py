@@ -12,6 +12,7 @@ from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.sampling import balanced_sample, select_units
 from unitscope.interventions import scale
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.interventions.scale_settings import ScaleJob
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
@@ -43,7 +44,7 @@ def main(arguments: argparse.Namespace) -> None:
     maximizing = [name for name, recipe in arguments.recipes.items() if not recipe["minimize"]]
     if reason := obstacle(module, layer) if maximizing else "none of the methods maximizes":
         console.log.info("%s is not rescaled: %s", layer, reason)
-        write_table(arguments.output, scale.table(layer, [{"reason": reason}]))
+        write_table(arguments.output, scale.table(layer, [{"reason": reason}]), ScaleTable)
         return
     with open_hdf5(arguments.activations) as file:
         scales = scales_of(file, layer)
@@ -66,7 +67,7 @@ def main(arguments: argparse.Namespace) -> None:
     found += scale.made(
         module, layer, record["input"], targets, recipes, scales, draws[0], settings.start_seed, *how, mean_image
     )
-    write_table(arguments.output, scale.table(layer, found))
+    write_table(arguments.output, scale.table(layer, found), ScaleTable)
 
 
 def scales_of(file: h5py.File, layer: str) -> scale.Scales:

@@ -7,9 +7,15 @@ import argparse
 from pathlib import Path
 
 from unitscope.runtime import console
+from unitscope.scores.natural_columns import NaturalTable
+from unitscope.scores.selectivity_columns import SelectivityTable
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
-from unitscope.tables import unit_tables
+from unitscope.tables.ablation_columns import AblationTable
+from unitscope.tables.unit_columns import UnitsTable
+from unitscope.tables.unit_join import units_table
+from unitscope.tables.unit_tables import methods_of
 from unitscope.workflow import program
 
 
@@ -31,17 +37,17 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Read the tables and join them."""
-    table = unit_tables.units_table(
+    table = units_table(
         arguments.experiment,
         arguments.network,
         read_json(arguments.taps),
-        read_table(arguments.selectivity) if arguments.selectivity else None,
-        [read_table(path) for path in arguments.substitution],
-        [read_table(path) for path in arguments.ablation],
-        read_table(arguments.natural) if arguments.natural else None,
+        read_table(arguments.selectivity, SelectivityTable) if arguments.selectivity else None,
+        [read_table(path, SubstitutionTable) for path in arguments.substitution],
+        [read_table(path, AblationTable) for path in arguments.ablation],
+        read_table(arguments.natural, NaturalTable) if arguments.natural else None,
     )
-    console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(unit_tables.methods_of(table)))
-    write_table(arguments.output, table)
+    console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(methods_of(table)))
+    write_table(arguments.output, table, UnitsTable)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from real_images import collected
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.decoding import Decoder, inside
+from unitscope.data.moments_columns import MomentsTable
 from unitscope.errors import UserError
 from unitscope.networks.weights import read_program, read_state_dict
 from unitscope.probing.opening import load_checkpoint
@@ -83,7 +84,7 @@ def name(path: Path) -> None:
 
 def table(path: Path) -> None:
     """Read a table."""
-    columns = read_table(path)
+    columns = read_table(path, MomentsTable)
     assert len({len(column) for column in columns.values()}) <= 1
 
 

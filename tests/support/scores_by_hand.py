@@ -3,7 +3,10 @@
 import numpy as np
 
 from unitscope.figures.image_figures import UnitImages
-from unitscope.tables import unit_tables
+from unitscope.scores.natural_columns import NaturalTable
+from unitscope.tables.ablation_columns import AblationTable
+from unitscope.tables.layer_correlations import layer_correlations
+from unitscope.tables.unit_join import units_table
 
 METHODS = ("am", "iam")
 
@@ -43,7 +46,7 @@ def natural(records, seed=0):
     generator = np.random.default_rng(seed)
     layer, unit = rows(records)
     dead = np.concatenate([np.arange(tap["units"]) == tap["units"] - 1 for tap in records])
-    scores = {name: np.where(dead, np.nan, generator.random(len(unit))) for name in unit_tables.NATURAL_SCORES}
+    scores = {name: np.where(dead, np.nan, generator.random(len(unit))) for name in NaturalTable.names()[2:5]}
     return {"layer": layer, "unit": unit, **scores, "images_natural": np.where(dead, 0, 9)}
 
 
@@ -72,10 +75,7 @@ def substitution(tap, method, targets=None, constant=False, seed=0):
 def ablation(tap, seed=0):
     """Return a table of what ablation costs."""
     generator = np.random.default_rng([seed, tap["depth"]])
-    scores = {
-        name: generator.normal(0.01, 0.02, tap["units"])
-        for name in (*unit_tables.ABLATION_SCORES, *unit_tables.ABLATION_HALVES)
-    }
+    scores = {name: generator.normal(0.01, 0.02, tap["units"]) for name in AblationTable.names()[2:]}
     return {"layer": np.full(tap["units"], tap["layer"]), "unit": np.arange(tap["units"]), **scores}
 
 
@@ -94,7 +94,7 @@ def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=9
     """Return the taps, the units table and the correlations of an experiment."""
     records = taps(layers)
     scores = [substitution(tap, method, constant=tap["layer"] in constant) for tap in records for method in methods]
-    units = unit_tables.units_table(
+    units = units_table(
         "small",
         "net",
         records,
@@ -103,8 +103,7 @@ def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=9
         [ablation(tap) for tap in records],
         natural(records) if on_natural else None,
     )
-    correlations = unit_tables.layer_correlations(units, records, permutations, resamples, seed=0)
-    return records, units, {name: np.array(column) for name, column in correlations.items()}
+    return records, units, layer_correlations(units, records, permutations, resamples, seed=0)
 
 
 def rows(records):

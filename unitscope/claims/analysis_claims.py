@@ -14,7 +14,7 @@ The methods that a claim is asked of are those that maximize: RS of a minimum is
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import Any
@@ -22,12 +22,21 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from unitscope.claims.verdicts import COLUMNS, Part, above, all_hold, at_least, below, record
+from unitscope.claims.claims_columns import ClaimsTable
+from unitscope.claims.verdicts import Part, above, all_hold, at_least, below, record
 from unitscope.interventions.cumulative import DIRECTIONS, RANDOM, areas
+from unitscope.interventions.cumulative_columns import AreasTable, CurvesTable
+from unitscope.interventions.joint_columns import JointTable
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.randomness import generator
+from unitscope.scores.graph_columns import GraphsTable
 from unitscope.stats import effects
 from unitscope.stats.effects import Interval, bootstrapped, difference
+from unitscope.storage.columns import Schema
+from unitscope.tables.importance_columns import ImportanceTable
 from unitscope.tables.inhibition import by_unit
+from unitscope.tables.inhibition_columns import InhibitionTable
+from unitscope.tables.reliability_columns import NullsTable, ReliabilityTable
 from unitscope.tables.unit_tables import MINIMIZED, REAL, RS_SCORES, Table, correlation_of, layers_of, rows_of
 
 MOVED, KEPT = 0.9, 0.99
@@ -308,12 +317,14 @@ class AnalysisClaim:
         source: The analysis.
         text: What it says, in our words.
         parts: The test, given a score.
+        tables: The tables of the analysis that the test reads, by the names under which it does.
         scores: What it is asked of.
     """
 
     source: str
     text: str
     parts: Callable[[Written, str], list[Part]]
+    tables: Mapping[str, type[Schema]] = field(default_factory=dict)
     scores: Sequence[str] = RS_SCORES
 
 
@@ -322,36 +333,48 @@ ANALYSIS_CLAIMS: Mapping[str, AnalysisClaim] = {
         "scale",
         "Scales that leave the function as it is move the order of raw RS, and not that of RS (z) and RS (q).",
         order_under_scales,
+        {"scale": ScaleTable},
     ),
-    "A2": AnalysisClaim("importance", "Units with high RS matter less when ablated.", foretells_loss),
+    "A2": AnalysisClaim(
+        "importance", "Units with high RS matter less when ablated.", foretells_loss, {"importance": ImportanceTable}
+    ),
     "A3": AnalysisClaim(
         "joint",
         "Substitutes stand in: a unit of high RS and they cost more together than one by one, beyond random units.",
         stands_in,
+        {"joint": JointTable},
         ("rs",),
     ),
     "A4": AnalysisClaim(
         "cumulative",
         "More is left where units of high RS are removed first than in random order, less where those of low RS are.",
         order_of_removal,
+        {"areas": AreasTable, "curves": CurvesTable},
     ),
     "A5": AnalysisClaim(
         "reliability",
         "RS is reliable, and its correlation with selectivity lies above its nulls.",
         reliable_and_above_nulls,
+        {"reliability": ReliabilityTable, "nulls": NullsTable},
     ),
     "A6": AnalysisClaim(
         "natural", "RS on a unit's natural images goes with RS on the image made for it.", same_on_natural_images
     ),
-    "A7": AnalysisClaim("graph", "A few units stand in for many, more than by chance.", unequal_substitutes),
+    "A7": AnalysisClaim(
+        "graph", "A few units stand in for many, more than by chance.", unequal_substitutes, {"graph": GraphsTable}
+    ),
     "A8": AnalysisClaim(
         "inhibition",
         "The image made for a unit by IAM silences most other units of its layer.",
         most_are_inhibited,
+        {"inhibition": InhibitionTable},
         ("inhibited",),
     ),
 }
 """Claims of one experiment, by the analysis that they are asked of."""
+
+EVIDENCE = {name: schema for claim in ANALYSIS_CLAIMS.values() for name, schema in claim.tables.items()}
+"""Tables that the claims read, by the names under which they do."""
 
 TRAINING = "training time"
 """Source of A9. It is about several experiments, the checkpoints of one training, and stands beside their table."""
@@ -369,11 +392,11 @@ def verdict(parts: Sequence[Part]) -> str:
     return all_hold([part for part in parts if part.n])
 
 
-def analysis_answers(written: Written) -> dict[str, list[Any]]:
+def analysis_answers(written: Written) -> dict[str, np.ndarray]:
     """Answer the claims of those analyses that an experiment has.
 
     Returns:
-        The columns of claims.csv, a row a part, as `claims.answers` describes them; `source` is the analysis.
+        The columns of `ClaimsTable`, one row per part; `source` is the analysis.
     """
     rows = []
     for name, claim in ANALYSIS_CLAIMS.items():
@@ -386,10 +409,10 @@ def analysis_answers(written: Written) -> dict[str, list[Any]]:
                 by_score = {claim.scores[0]: [Part("", "", claim.source, UNDEFINED, 0, "open", note=note)]}
             for score, parts in by_score.items():
                 rows += [record(written.name, name, claim.source, score, part, verdict(parts)) for part in parts]
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    return ClaimsTable.of_rows(rows)
 
 
-def training_answers(training: Table, methods: Sequence[str]) -> dict[str, list[Any]]:
+def training_answers(training: Table, methods: Sequence[str]) -> dict[str, np.ndarray]:
     """Answer A9 from the joined table of a training's checkpoints: one training by itself, units are the sample.
 
     The correlations of the first and of the last epoch are of the same units; their difference is taken as that of
@@ -400,7 +423,7 @@ def training_answers(training: Table, methods: Sequence[str]) -> dict[str, list[
         methods: Those that maximize.
 
     Returns:
-        The columns of claims.csv; `experiment` is that of the last checkpoint, a verdict for each training and score.
+        The columns of `ClaimsTable`; `experiment` is that of the last checkpoint; one verdict per training and score.
     """
     text = "Spearman with selectivity, last epoch - first > 0"
     rows = []
@@ -422,4 +445,4 @@ def training_answers(training: Table, methods: Sequence[str]) -> dict[str, list[
                 parts.append(Part(layer, method, text, found, n, above(found), note=note))
         name = next(iter(last.values()))["experiment"]
         rows += [record(name, "A9", TRAINING, score, part, verdict(parts)) for part in parts]
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    return ClaimsTable.of_rows(rows)

@@ -17,6 +17,7 @@ from unitscope.scores.selectivity import class_selectivity
 from unitscope.scores.substitution import Exceeding, by_seed
 from unitscope.stats.resampling import Estimate, estimate, rank_correlations
 from unitscope.stats.statistics import why_undefined
+from unitscope.tables.reliability_columns import NullsTable, ReliabilityTable
 from unitscope.tables.unit_tables import (
     MINIMIZED,
     PERMUTED,
@@ -27,16 +28,6 @@ from unitscope.tables.unit_tables import (
     Table,
     layers_of,
     rows_of,
-)
-
-RELIABILITY_COLUMNS = (
-    *("experiment", "layer", "depth", "method", "score", "units", "used", "seeds", "icc_single", "icc"),
-    *("split_half", "selectivity_reliability", "spearman", "ci_low", "ci_high"),
-    *("disattenuated", "disattenuated_low", "disattenuated_high", "reason", "icc_low", "icc_high"),
-)
-NULLS_COLUMNS = (
-    *("experiment", "layer", "depth", "method", "score", "null", "units", "used", "rs"),
-    *("spearman", "ci_low", "ci_high", "reason"),
 )
 
 
@@ -145,7 +136,7 @@ def reliability_table(
     answers: Mapping[tuple[str, str], Answers],
     resamples: int,
     seed: int,
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Return the reliability of RS and of selectivity, and their correlation with and without it, by layer and method.
 
     RS is rated by each noise seed (`intraclass`), selectivity by each half of the test images: the rank correlation of
@@ -168,7 +159,7 @@ def reliability_table(
             row = _reliability(own, found.made[score], f"{score}_{method}", resamples, draws)
             named = {"experiment": units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
             rows.append({**named, "method": method, "score": score, **row})
-    return {name: [row[name] for row in rows] for name in RELIABILITY_COLUMNS}
+    return ReliabilityTable.of_rows(rows)
 
 
 def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: tuple[int | str, ...]) -> dict[str, Any]:
@@ -245,7 +236,7 @@ def nulls_table(
     untrained: Table | None,
     resamples: int,
     seed: int,
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Return the relation of RS and selectivity beside what it is where there is nothing to be found.
 
     A row a layer, method, score and null. "none" is the real thing ("minimized" where a method's images minimize); for
@@ -285,7 +276,7 @@ def nulls_table(
                 kinds[UNTRAINED] = _untrained(untrained, layer, column, len(alive), resamples, draws)
             named = {"experiment": units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
             rows += [{**named, "method": method, "score": score, "null": kind, **row} for kind, row in kinds.items()]
-    return {name: [row[name] for row in rows] for name in NULLS_COLUMNS}
+    return NullsTable.of_rows(rows)
 
 
 def _relation(

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from unitscope.tables.training_columns import TrainingTable
 from unitscope.tables.unit_tables import (
     RS_SCORES,
     Table,
-    columns,
     correlation_of,
     layers_of,
     median_of,
@@ -54,4 +54,4 @@ def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Ite
 def joined(rows: Iterator[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Return the rows of all checkpoints as the columns of a table, by seed, then by epoch."""
     ordered = sorted(rows, key=lambda row: (row["seed"], row["epoch"]))
-    return columns(ordered)
+    return TrainingTable.of_rows(ordered)

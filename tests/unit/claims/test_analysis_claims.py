@@ -13,10 +13,11 @@ from unitscope.claims.analysis_claims import (
     one_random_order,
     training_answers,
 )
-from unitscope.claims.verdicts import COLUMNS
-from unitscope.interventions.scale import COLUMNS as SCALE_COLUMNS
+from unitscope.claims.claims_columns import ClaimsTable
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.stats.effects import Interval, difference
 from unitscope.tables import unit_tables
+from unitscope.tables.layer_correlations import layer_correlations
 
 LAYERS = {"one": 30, "two": 30}
 METHODS = ["am", "iam"]
@@ -34,7 +35,7 @@ def answered(analysis, more=None, methods=None, **found):
     asked = {analysis: (["iam"] if analysis in IAM else METHODS) if methods is None else methods}
     written = Written("small", asked, {"units": units, "layers": layers, **found, **(more or {})}, 200, 0)
     table = analysis_answers(written)
-    assert tuple(table) == COLUMNS and len({len(column) for column in table.values()}) == 1
+    assert tuple(table) == ClaimsTable.names() and len({len(column) for column in table.values()}) == 1
     return {name: np.array(column) for name, column in table.items()}
 
 
@@ -55,7 +56,7 @@ def where(table, **wanted):
 
 def scale(agreement, change=0.1, logits=0.0, draws=5, unasked=()):
     """Return the scores of all layers under other scales, given the agreement of each score in each draw."""
-    blank = dict.fromkeys(SCALE_COLUMNS, np.nan) | {"condition": "", "method": "", "score": "", "reason": ""}
+    blank = ScaleTable.blank()
     rows = [{**blank, "layer": layer, "reason": "no nonlinearity follows it directly"} for layer in unasked]
     for layer in LAYERS:
         for method in (*METHODS, "down"):
@@ -325,7 +326,7 @@ def natural(relation):
         for method in METHODS:
             units[f"{score}_{method}"] = shared + draws.normal(0, 0.02, len(shared))
         units[f"{score}_natural"] = relation(shared, draws)
-    layers = unit_tables.layer_correlations(units, records, permutations=99, resamples=200, seed=0)
+    layers = layer_correlations(units, records, permutations=99, resamples=200, seed=0)
     return {"units": units, "layers": {name: np.array(column) for name, column in layers.items()}}
 
 
@@ -351,7 +352,7 @@ def test_a_score_that_no_unit_has_is_about_nothing():
     found = natural(lambda rs, draws: rs)
     records, units = by_hand.taps(LAYERS), found["units"]
     units["rs_q_natural"][units["layer"] == "two"] = np.nan
-    layers = unit_tables.layer_correlations(units, records, permutations=99, resamples=200, seed=0)
+    layers = layer_correlations(units, records, permutations=99, resamples=200, seed=0)
     table = answered("natural", {"units": units, "layers": {name: np.array(c) for name, c in layers.items()}})
     row = where(table, layer="two", method="am", score="rs_q")
     assert (row["n"], row["holds"], row["verdict"]) == (0, "open", "supported")
@@ -451,7 +452,7 @@ def training(first, last, seeds=(0, 3)):
 )
 def test_what_comes_with_training(first, last, expected):
     table = {name: np.array(column) for name, column in training_answers(training(first, last), METHODS).items()}
-    assert tuple(table) == COLUMNS
+    assert tuple(table) == ClaimsTable.names()
     assert verdicts(table) == dict.fromkeys(unit_tables.RS_SCORES, expected)
     assert set(table["experiment"]) == {"small-seed0-epoch12", "small-seed3-epoch12"}
     assert set(table["method"]) == set(METHODS)

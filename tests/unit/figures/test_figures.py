@@ -25,6 +25,8 @@ from unitscope.paper.reproduction import WIDE
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables import unit_tables
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[3]
@@ -286,7 +288,7 @@ def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
 
 def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
     paths = write(tmp_path)
-    units = read_table(tmp_path / "units.csv")
+    units = read_table(tmp_path / "units.csv", UnitsTable)
     chosen = image_figures.shown(units, paths)
     assert len(chosen) == 1
     few, every = (image_figures.substitutes(STYLE, units, image_figures.read_images(some)) for some in (chosen, paths))
@@ -297,8 +299,8 @@ def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
 
 def write(folder, layers=FEW):
     records, units, correlations = by_hand.experiment(layers)
-    write_table(folder / "units.csv", units)
-    write_table(folder / "layers.csv", correlations)
+    write_table(folder / "units.csv", units, UnitsTable)
+    write_table(folder / "layers.csv", correlations, LayersTable)
     paths = []
     for tap in records:
         for method in by_hand.METHODS:

@@ -36,8 +36,10 @@ from unitscope.tables import unit_tables
 from unitscope.tables.importance import importance_table, partial_table
 from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
+from unitscope.tables.layer_correlations import layer_correlations
 from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
 from unitscope.tables.training_time import training_rows
+from unitscope.tables.unit_join import units_table
 
 KINDS = ("alone", "duplicate", "louder", "dead")
 CLASSES = ["left", "middle", "right"]
@@ -111,7 +113,7 @@ def known(kind: str) -> Known:
     nothing = np.where(dead, np.nan, 0.0)
     index = np.where(dead, np.nan, class_selectivity(class_means(values, LABELS, CLASSES)))
     by_half = np.where(dead, np.nan, selectivity_by_half(values, LABELS, 3))
-    table = unit_tables.units_table(
+    table = units_table(
         "known",
         kind,
         [{"layer": "units", "depth": 1, "kind": "linear", "units": len(units)}],
@@ -152,7 +154,7 @@ def known(kind: str) -> Known:
             },
         },
     )
-    layers = unit_tables.layer_correlations(table, taps(len(units)), 99, 99, 0)
+    layers = layer_correlations(table, taps(len(units)), 99, 99, 0)
     return Known(
         module, values, dead, scales, made, scores, table, {name: np.array(column) for name, column in layers.items()}
     )
@@ -311,8 +313,8 @@ def answers(found: Known, method: str) -> Answers:
 def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(kind):
     found = known(kind)
     table = reliability_table(found.table, taps(len(found.units)), {("units", "am"): answers(found, "am")}, 50, 0)
-    assert table["used"] == [3 if kind in ("alone", "dead") else 4] * 3
-    assert table["score"] == ["rs", "rs_z", "rs_q"] and table["seeds"] == [3] * 3
+    assert table["used"].tolist() == [3 if kind in ("alone", "dead") else 4] * 3
+    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] and table["seeds"].tolist() == [3] * 3
     rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in unit_tables.RS_SCORES]
     assert table["icc"] == pytest.approx(rated, nan_ok=True)
     for score, icc, reason in zip(table["score"], rated, table["reason"], strict=True):
