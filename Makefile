@@ -31,15 +31,12 @@ ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo yes
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 export MPLCONFIGDIR := $(CURDIR)/.snakemake/cache/matplotlib
 endif
-# The default config is read without being named, as by a plain `snakemake`.
-STUDY := $(if $(filter-out config.yaml,$(CONFIG)),--configfile $(CONFIG))
+# The command `unitscope`, also where the environment is another clone's and has none.
+UNITSCOPE := python -m unitscope
 
 .PHONY: run lint check test verify plan bench report push restore clean faults fuzz lock schema
 run: $(VENV)/run.installed
-	@python scripts/check.py --config $(CONFIG)
-	@python scripts/unlock.py
-	snakemake --cores 8 --resources gpu=1 $(STUDY)
-	@python scripts/summary.py --config $(CONFIG)
+	@$(UNITSCOPE) run --cores 8 $(CONFIG)
 
 # Each worker takes the next test that is left; those that share what is costly to prepare stay on one (tests/conftest.py).
 PYTEST := pytest --numprocesses auto
@@ -63,7 +60,7 @@ verify: $(VENV)/verify.installed
 	$(PYTEST) --maxfail 20 --durations 20 -m verify
 
 plan: $(VENV)/run.installed
-	@python scripts/plan.py --config $(CONFIG)
+	@$(UNITSCOPE) plan $(CONFIG)
 
 faults: $(VENV)/test.installed
 	@python tests/faults/faults.py
@@ -73,16 +70,16 @@ fuzz: $(VENV)/test.installed
 	pytest -m fuzz tests/fuzz/test_sequences.py
 
 push: $(VENV)/run.installed
-	@python scripts/push.py
+	@$(UNITSCOPE) push
 
 restore: $(VENV)/run.installed
-	@python scripts/restore.py
+	@$(UNITSCOPE) restore
 
 clean: $(VENV)/run.installed
-	@python scripts/clean.py --config $(CONFIG) $(if $(filter yes,$(CLEAN)),--yes)
+	@$(UNITSCOPE) clean $(CONFIG) $(if $(filter yes,$(CLEAN)),--yes)
 
 report: $(VENV)/run.installed
-	@python scripts/report.py --config $(CONFIG)
+	@$(UNITSCOPE) report $(CONFIG)
 
 bench: $(VENV)/bench.installed
 	env -u OMP_WAIT_POLICY -u MALLOC_MMAP_THRESHOLD_ -u MALLOC_TRIM_THRESHOLD_ python benchmarks/bench.py

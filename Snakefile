@@ -75,11 +75,11 @@ gc.freeze()
 onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
-    # For scripts/unlock.py: on a shared file system the lock may be another machine's.
+    # For `unitscope unlock`: on a shared file system the lock may be another machine's.
     write_bytes(Path(".snakemake/unitscope_host"), platform.node().encode())
 
 
 # Called as well where there was nothing to do.
 onsuccess:
     if is_to_be_recorded(workflow):
-        shell("python scripts/record.py")
+        shell("python -m unitscope record")

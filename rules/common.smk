@@ -41,8 +41,8 @@ from unitscope.config.registry import (
 )
 from unitscope.config.resolve import one_training, over_epochs, recipe_of, with_batch
 from unitscope.data.dataset_settings import DatasetSettings
-from unitscope.data.decoding import IMAGE_SUFFIXES
-from unitscope.data.folders import label_files
+from unitscope.data.image_files import IMAGE_SUFFIXES
+from unitscope.data.label_table import label_files
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
 from unitscope.runtime.console import processors
@@ -54,7 +54,7 @@ from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest, script_named
 from unitscope.workflow.snakemake_internals import Error, config_arguments, files_of, install, is_to_be_recorded
-from unitscope.workflow.study import check_layers, complete, load_study
+from unitscope.workflow.study import check_layers, complete, load_study, refuse_missing_files
 
 # The rules write to data/, logs/ and results/ of the folder that they run in.
 if not Path("scripts/data/dataset.py").is_file():
@@ -83,6 +83,7 @@ try:
     # In place: this is what all rules see as the config.
     config.update(with_arguments(with_numbers(config, READING), config_arguments(workflow)))
     STUDY = complete(config, CONFIG, ROOT, paths=[Path(file) for file in workflow.configfiles])
+    refuse_missing_files(STUDY)
 except UserError as error:
     raise Error(str(error)) from None
 
@@ -146,12 +147,6 @@ def own(wildcards):
 def own_files(wildcards):
     """Return the files that the user's own function reads."""
     return network(wildcards)["files"]
-
-
-# Snakemake would take what is made from a file that is missing for a source file.
-for name, chosen in STUDY.networks.items():
-    if lost := [file for file in chosen["files"] if not Path(file).is_file()]:
-        raise Error(f"networks.{name}.files: {lost[0]!r} is no file. Correct the path, or leave it out.")
 
 
 def code_and_network(script):
@@ -252,8 +247,11 @@ def to_lower(job):
     if section == "training":
         # A network with given weights has none.
         training = network(job.wildcards)["training"]
-        entry = max((name for name in config["networks"] if job.wildcards.network.startswith(name)), key=len)
-        return f"Lower networks.{entry}.training.batch ({training['batch']} now)." if training else ""
+        return (
+            f"Lower networks.{STUDY.network_entries[job.wildcards.network]}.training.batch ({training['batch']} now)."
+            if training
+            else ""
+        )
     written = experiment(job.wildcards)[section]
     batch, where = with_batch(written, layer)["batch"], f"experiments.{STUDY.entries[job.wildcards.experiment]}"
     if batch == 1:
@@ -267,7 +265,7 @@ def to_lower(job):
 
 
 # Params that are no settings of a job: what they hold follows from the code, the raw data, or the rest of the study.
-NO_SETTINGS = ("code", "source", "scratch", "keep", "folder", "analyses", "config")
+NO_SETTINGS = ("code", "network_entry", "source", "scratch", "keep", "folder", "analyses", "config")
 
 
 def settings_of(job):

@@ -44,9 +44,10 @@ rule checkpoint:
         scratch=lambda wildcards: f".resume/checkpoints/{one_training(STUDY, wildcards.network)[-1]}",
         keep=lambda wildcards: ["--keep"] * (wildcards.network != one_training(STUDY, wildcards.network)[-1]),
         device=STUDY.device,
+        network_entry=network_entry,
     shell:
         program("checkpoint") + " --dataset {input.dataset:q} --python {params.python:q} --files {input.files:q}"
-        " --settings {params.settings:q}"
+        " --settings {params.settings:q} --network-entry {params.network_entry:q}"
         " --device {params.device:q} --scratch {params.scratch:q} {params.keep:q} --code {params.code:q}"
         " --output {output.checkpoint:q} --record {output.record:q} --log {log:q}"
 
@@ -71,11 +72,12 @@ rule taps:
         network=lambda wildcards: canonical_json(
             {key: value for key, value in network(wildcards).items() if key not in ("training", "seed")}
         ),
+        network_entry=network_entry,
         layers=lambda wildcards: list(experiment(wildcards)["layers"]),
         where=lambda wildcards: f"experiments.{STUDY.entries[wildcards.experiment]}.layers",
         code=code_and_network("taps"),
         python=own,
     shell:
         program("taps") + " --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
-        " --network {params.network:q} --layers {params.layers:q} --where {params.where:q} --output {output:q}"
+        " --network {params.network:q} --network-entry {params.network_entry:q} --layers {params.layers:q} --where {params.where:q} --output {output:q}"
         " --code {params.code:q} --log {log:q}"

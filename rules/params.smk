@@ -13,6 +13,12 @@ def with_resamples(section):
     )
 
 
+def network_entry(wildcards):
+    """Return the config's entry of a job's network, for messages."""
+    name = wildcards.get("network") or experiment(wildcards)["network"]
+    return STUDY.network_entries[name]
+
+
 def recipe(wildcards):
     """Return the method of a job."""
     return experiment(wildcards)["methods"][wildcards.method]

@@ -15,7 +15,7 @@ _HOME = {
     "class_selectivity": "scores.selectivity",
     "freeze": "networks.building",
     "representative_substitution": "scores.substitution",
-    "spearman": "stats.statistics",
+    "spearman": "stats.correlation",
     "taps": "probing.faithful",
 }
 

@@ -6,7 +6,7 @@ fault of the program. Turning either into an exit code is the work of `unitscope
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 NEAR = 0.7
@@ -29,3 +29,9 @@ def nearest(word: Any, allowed: Iterable[Any]) -> str:
     by_lower = {str(other).lower(): other for other in allowed}
     close = difflib.get_close_matches(word.lower(), by_lower, 1, NEAR) if isinstance(word, str) else []
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of several names for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -13,7 +13,7 @@ from unitscope.scores.substitution import scales_of
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables import unit_tables
+from unitscope.tables.table_access import Table, rows_of
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
     with open_hdf5(arguments.images) as images:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         units, responses = images["units"][:], images["responses"][:]
-    own = unit_tables.rows_of(read_table(arguments.units, UnitsTable), layer)
+    own = rows_of(read_table(arguments.units, UnitsTable), layer)
     scales, missing = read_scales(arguments.activations, layer)
     found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
     measured, degrees = [], []
@@ -82,7 +82,7 @@ def note(graph: graphs.Graph) -> str:
     return f"{nodes - targets} of {nodes} units are no targets, or silent: no edge is known to lead from them"
 
 
-def attributes(own: unit_tables.Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
+def attributes(own: Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is told of each unit of the layer (units,)."""
     known = {name: own[name] for name in ("selectivity", "top_class")}
     known |= {score: own[f"{score}_{method}"] for score in ("rs", "rs_z")}

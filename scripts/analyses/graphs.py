@@ -9,7 +9,7 @@ from unitscope.figures import drawing, graph_figures
 from unitscope.figures.style import Style
 from unitscope.scores.graph_columns import DegreesTable, GraphsTable
 from unitscope.storage.csv_tables import read_table, write_table
-from unitscope.tables import unit_tables
+from unitscope.tables.table_access import stacked
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Join the tables, write the measures, and draw."""
     measures, degrees = (
-        unit_tables.stacked([read_table(path, schema) for path in paths])
+        stacked([read_table(path, schema) for path in paths])
         for paths, schema in ((arguments.measures, GraphsTable), (arguments.degrees, DegreesTable))
     )
     write_table(arguments.output, measures, GraphsTable)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unitscope.figures import analysis_figures, drawing
+from unitscope.figures import drawing, nulls_figures
 from unitscope.storage.csv_tables import read_table
 from unitscope.tables.reliability_columns import NullsTable
 from unitscope.workflow import program
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figure."""
-    figure = analysis_figures.nulls(arguments.settings, read_table(arguments.nulls, NullsTable))
+    figure = nulls_figures.nulls(arguments.settings, read_table(arguments.nulls, NullsTable))
     drawing.save(arguments.settings, figure, arguments.output_dir / "nulls")
 
 

@@ -12,7 +12,7 @@ from unitscope.scores.predictors import activity, redundancy, weight_norms
 from unitscope.scores.predictors_columns import PredictorsTable
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.unit_tables import stacked
+from unitscope.tables.table_access import stacked
 from unitscope.workflow import program
 
 

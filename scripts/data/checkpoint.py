@@ -19,18 +19,10 @@ from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.normalization import OnPixels, outputs_of
 from unitscope.networks.outputs import named_outputs
 from unitscope.networks.sources import options_of, timm_weights, torchvision_weights
+from unitscope.networks.state_dicts import aligned, output_names, shared_names, with_versions, without
 from unitscope.networks.training import chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.networks.weights import (
-    aligned,
-    fits,
-    load_weights,
-    output_names,
-    read_program,
-    read_weights,
-    shared_names,
-    with_versions,
-    without,
-)
+from unitscope.networks.weight_files import read_program, read_weights
+from unitscope.networks.weights import fits, load_weights
 from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
 from unitscope.runtime import console, devices
 from unitscope.settings import as_mapping
@@ -44,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     result = program.parser(__doc__)
     result.add_argument("--dataset", type=Path, nargs="?", help="the data set (.h5), if the network has one")
     program.add_settings(result, NetworkJob)
+    program.add_network_entry(result)
     result.add_argument("--files", type=Path, nargs="*", default=[], help="files that your function reads, if any")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     result.add_argument(
@@ -160,7 +153,7 @@ def given_network(settings: dict, dataset: Dataset | None) -> tuple[OnPixels, di
     scales = normalization(settings) or given
     if scales is None:
         raise UserError(
-            f"networks: the weights {origin} come without the normalization that they were trained with. Give "
+            f"networks.NAME: the weights {origin} come without the normalization that they were trained with. Give "
             "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
         )
     if settings["head"] is not None:

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--python", nargs="?", const="", default="", help="your function that makes the network, if any"
     )
     program.add_settings(result, NetworkJob, "network")
+    program.add_network_entry(result)
     result.add_argument("--layers", nargs="+", required=True, help="names of the layers")
     result.add_argument("--where", default="layers", help="key of the config that names them, for messages")
     result.add_argument("--output", type=Path, required=True, help="where the list goes (.json)")

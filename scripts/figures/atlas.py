@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from unitscope.atlas import content, page
+from unitscope.atlas import content, page, page_claims, page_scores
+from unitscope.atlas.album import Album, shown
 from unitscope.claims import analysis_claims
 from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.config.atlas_settings import AtlasSettings
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Read all that is known of the units, lay their images out, and write the page."""
-    album = content.Album(arguments.settings.pixels)
+    album = Album(arguments.settings.pixels)
     made = read_made(arguments.images, album)
     classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
     natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None
@@ -74,13 +75,13 @@ def main(arguments: argparse.Namespace) -> None:
     answered = []
     if arguments.claims:
         texts = {name: claim.text for name, claim in CLAIMS.items()} | analysis_claims.TEXTS
-        answered = content.claim_groups(read_table(arguments.claims, ClaimsTable), texts)
+        answered = page_claims.claim_groups(read_table(arguments.claims, ClaimsTable), texts)
     text = page.page(told, album.sheets, get_plotlyjs(), answered)
     console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))
     write_bytes(arguments.output, text.encode())
 
 
-def read_made(paths: Iterable[Path], album: content.Album) -> dict[tuple[str, str], content.Made]:
+def read_made(paths: Iterable[Path], album: Album) -> dict[tuple[str, str], content.Made]:
     """Return what artifacts of images hold, by layer and method; the images go into the album.
 
     Several artifacts of one layer and method, of its targets and of their substitutes, are joined.
@@ -92,7 +93,7 @@ def read_made(paths: Iterable[Path], album: content.Album) -> dict[tuple[str, st
     return {key: joined(several, album) for key, several in found.items()}
 
 
-def joined(paths: Sequence[Path], album: content.Album) -> content.Made:
+def joined(paths: Sequence[Path], album: Album) -> content.Made:
     """Return what artifacts of one layer and method hold, the units of one behind those of the other."""
     with ExitStack() as stack:
         files = [stack.enter_context(open_hdf5(path)) for path in paths]
@@ -128,12 +129,12 @@ def sheets_of(files: Sequence[h5py.Dataset]) -> Iterator[np.ndarray]:
         yield np.concatenate(waiting)
 
 
-def read_activity(path: Path) -> tuple[list[str], dict[str, content.Activity]]:
+def read_activity(path: Path) -> tuple[list[str], dict[str, page_scores.Activity]]:
     """Return the classes, and what real images say about each layer."""
     with open_hdf5(path) as file:
         activity = {
-            layer: content.Activity(
-                {score: group[score][:] for score in content.ACTIVATION_SCORES},
+            layer: page_scores.Activity(
+                {score: group[score][:] for score in page_scores.ACTIVATION_SCORES},
                 group["class_means"][:] if "class_means" in group else None,
             )
             for layer, group in file["layers"].items()
@@ -141,13 +142,13 @@ def read_activity(path: Path) -> tuple[list[str], dict[str, content.Activity]]:
         return [str(name) for name in file.attrs["classes"]], activity
 
 
-def read_natural(exemplars: Path, dataset: Path, album: content.Album) -> content.Natural:
+def read_natural(exemplars: Path, dataset: Path, album: Album) -> content.Natural:
     """Return the natural images that excite units most; the images go into the album."""
     with open_hdf5(exemplars) as file:
         found = {
             layer: Exemplars(group["images"][:], group["activations"][:]) for layer, group in file["layers"].items()
         }
-    rows = content.shown(found.values())
+    rows = shown(found.values())
     with open_hdf5(dataset) as file:
         labels, test = file["labels"][:][rows], np.flatnonzero(file["split"][:] == 1)
     place: Mapping[str, object] = {}

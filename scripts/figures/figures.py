@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.figures import depth_figures, drawing, score_figures, substitutes_figure, unit_images
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
 from unitscope.tables.correlation_columns import LayersTable
@@ -24,13 +24,13 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = arguments.settings
     units, layers = read_table(arguments.units, UnitsTable), read_table(arguments.layers, LayersTable)
-    images = image_figures.read_images(image_figures.shown(units, arguments.images))
+    images = unit_images.read_images(substitutes_figure.shown(units, arguments.images))
     drawn = {
         "selectivity_rs": lambda: score_figures.selectivity_rs(style, units, layers, "rs"),
         "selectivity_rs_z": lambda: score_figures.selectivity_rs(style, units, layers, "rs_z"),
         "selectivity_rs_q": lambda: score_figures.selectivity_rs(style, units, layers, "rs_q"),
-        "depth": lambda: score_figures.depth(style, units, layers),
-        "substitutes": lambda: image_figures.substitutes(style, units, images),
+        "depth": lambda: depth_figures.depth(style, units, layers),
+        "substitutes": lambda: substitutes_figure.substitutes(style, units, images),
         "ablation": lambda: score_figures.ablation(style, units, layers, "rs"),
         "ablation_rs_z": lambda: score_figures.ablation(style, units, layers, "rs_z"),
         "ablation_rs_q": lambda: score_figures.ablation(style, units, layers, "rs_q"),

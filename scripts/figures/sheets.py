@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from unitscope.errors import UserError
-from unitscope.figures import drawing, image_figures
+from unitscope.figures import drawing, sheet_figures, unit_images
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
 from unitscope.tables.unit_columns import UnitsTable
@@ -25,12 +25,12 @@ def main(arguments: argparse.Namespace) -> None:
     style = arguments.settings
     units = read_table(arguments.units, UnitsTable)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
-        for (layer, method), made in image_figures.read_images(arguments.images).items():
+        for (layer, method), made in unit_images.read_images(arguments.images).items():
             if layer != arguments.layer:
                 raise UserError(
                     f"--images holds layer {layer}, but --layer is {arguments.layer}. Pass files of one layer."
                 )
-            for kind, draw in (("sheet", image_figures.sheet), ("responses", image_figures.responses)):
+            for kind, draw in (("sheet", sheet_figures.sheet), ("responses", sheet_figures.responses)):
                 figure = draw(style, units, layer, method, made)
                 drawing.save(style, figure, arguments.output_dir / f"{layer}.{method}.{kind}")
                 advance(1)

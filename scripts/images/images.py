@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope.data.datasets import Dataset, open_dataset
+from unitscope.data.datasets import open_dataset
 from unitscope.data.moments_columns import MomentsTable
 from unitscope.data.sampling import select_units
 from unitscope.data.summaries import moments_of
@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.dataset:
         made_from["dataset_sha256"] = sha256_of(arguments.dataset)
         with open_dataset(arguments.dataset) as dataset:
-            mean_image = mean_of(dataset, settings.batch)
+            mean_image = dataset.mean_image(settings.batch)
     if arguments.moments:
         made_from["moments_sha256"] = sha256_of(arguments.moments)
         scale = moments_of(read_table(arguments.moments, MomentsTable), arguments.layer)
@@ -100,12 +100,6 @@ def substitutes_of(path: Path, targets: np.ndarray) -> np.ndarray:
     """Return the units, ascending, that a table of substitution names as substitutes and that are no targets."""
     named = {int(number) for text in read_table(path, SubstitutionTable)["substitutes"] for number in text.split()}
     return np.array(sorted(named - set(targets.tolist())), np.int64)
-
-
-def mean_of(dataset: Dataset, size: int) -> np.ndarray:
-    """Return the mean training image (channels, height, width) in [0, 1]."""
-    total = sum(batch.sum(0, dtype=np.float64) for batch in dataset.batches("train", size))
-    return np.moveaxis(total / dataset.count("train") / 255, -1, 0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unitscope.interventions.cumulative_columns import AreasTable
 from unitscope.storage.csv_tables import read_table, write_table
-from unitscope.tables.unit_tables import stacked
+from unitscope.tables.table_access import stacked
 from unitscope.workflow import program
 
 

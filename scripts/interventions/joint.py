@@ -7,10 +7,17 @@ import numpy as np
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, halves
+from unitscope.interventions.joint import (
+    Plan,
+    activation_scales,
+    interaction_rows,
+    interaction_sums,
+    needed_sets,
+    plans,
+)
 from unitscope.interventions.joint_columns import InteractionsTable
 from unitscope.interventions.joint_settings import JointJob
 from unitscope.interventions.removal import removal_by_batch
-from unitscope.interventions.understudies import Plan, interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.maximization.responses import compared_in
 from unitscope.probing.layers import tap
 from unitscope.probing.opening import load_checkpoint
@@ -43,7 +50,12 @@ def main(arguments: argparse.Namespace) -> None:
     """Choose what is removed, measure the loss without it, and write a row a target unit."""
     settings, layer, method = arguments.settings, arguments.layer, arguments.method
     table = sample(read_table(arguments.substitution, SubstitutionTable), settings)
-    scales, dead = scales_of(arguments.activations, layer)
+    with open_hdf5(arguments.activations) as activations:
+        group = activations[f"layers/{layer}"]
+        scales, dead = (
+            activation_scales(group, group.attrs["signed"]),
+            dead_units(group["max"][:], group["activations"][:]),
+        )
     substitutes = [[int(number) for number in text.split()] for text in table["substitutes"].tolist()]
     listed = dict(zip(table["unit"].tolist(), substitutes, strict=True))
     exceeding = exceeding_each(arguments.images)
@@ -81,17 +93,6 @@ def exceeding_each(path: Path) -> dict[int, list[int]]:
     speaks = answers[:, np.arange(len(units)), units] > 0
     found = exceeding(answers, units, speaks)
     return {int(unit): np.flatnonzero(row).tolist() for unit, row in zip(units, found, strict=True)}
-
-
-def scales_of(path: Path, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return each unit's activation scale over the training split, and whether it is dead, (units,).
-
-    The scale is the mean activation; of a signed layer, whose mean is none, the standard deviation.
-    """
-    with open_hdf5(path) as activations:
-        group = activations[f"layers/{layer}"]
-        scales = group["std"][:] if group.attrs["signed"] else group["mean"][:]
-        return scales.astype(np.float64), dead_units(group["max"][:], group["activations"][:])
 
 
 def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np.ndarray], np.ndarray, str]:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from unitscope.interventions.joint import high
 from unitscope.interventions.joint_columns import InteractionsTable, JointTable
-from unitscope.interventions.understudies import high
 from unitscope.randomness import generator
-from unitscope.stats.effects import bootstrapped, median
-from unitscope.stats.statistics import FEWEST_FOR_INTERVAL
+from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap
+from unitscope.stats.effects import median
 from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.workflow import program
@@ -35,12 +35,12 @@ def main(arguments: argparse.Namespace) -> None:
         for name, (border, chosen) in high(table["rs"].astype(float), np.isfinite(over)).items():
             layer, method = str(table["layer"][0]), str(table["method"][0])
             seed = generator("joint", arguments.settings.seed, layer, method, name)
-            found = bootstrapped(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
+            found = bootstrap(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
             n = int(chosen.sum())
             rows.append(
                 {
                     **{"layer": layer, "method": method, "high": name, "border": border, "n": n},
-                    **{"effect": found.effect, "ci_low": found.low, "ci_high": found.high},
+                    **found.columns("effect", "ci_low", "ci_high"),
                     "reason": reason(n, len(over)),
                 }
             )

@@ -5,10 +5,9 @@ import contextlib
 import json
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from unitscope.data.datasets import Dataset, open_dataset
+from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, select_units
 from unitscope.interventions import scale
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
@@ -16,7 +15,6 @@ from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.interventions.scale_settings import ScaleJob
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime import console, devices
-from unitscope.scores.selectivity import dead_units
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.workflow import program
@@ -47,14 +45,14 @@ def main(arguments: argparse.Namespace) -> None:
         write_table(arguments.output, scale.table(layer, [{"reason": reason}]), ScaleTable)
         return
     with open_hdf5(arguments.activations) as file:
-        scales = scales_of(file, layer)
+        scales = scale.Scales.of(file[f"layers/{layer}"])
     recipes = recipes_to_remake(arguments.recipes, settings.steps)
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, settings.images)
         sample = dataset.take("test", rows), labels[rows] if dataset.classes else np.empty(0, np.int64)
         wanted = any(recipe.start == "mean" for recipe in recipes.values())
-        mean_image = mean_of(dataset, settings.batch) if wanted else None
+        mean_image = dataset.mean_image(settings.batch) if wanted else None
     units, drawn = len(scales.mean), (settings.seed, layer)
     draws = [(draw, scale.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
     targets = select_units(settings.units, units)
@@ -68,20 +66,6 @@ def main(arguments: argparse.Namespace) -> None:
         module, layer, record["input"], targets, recipes, scales, draws[0], settings.start_seed, *how, mean_image
     )
     write_table(arguments.output, scale.table(layer, found), ScaleTable)
-
-
-def scales_of(file: h5py.File, layer: str) -> scale.Scales:
-    """Return what real images say about a layer's units."""
-    group = file[f"layers/{layer}"]
-    means = group["class_means"][:] if "class_means" in group else np.empty((0, len(group["mean"])))
-    alive = ~dead_units(group["max"][:], group["activations"][:])
-    return scale.Scales(means, alive, group["mean"][:], group["std"][:], group["positive_q99"][:])
-
-
-def mean_of(dataset: Dataset, size: int) -> np.ndarray:
-    """Return the mean training image (channels, height, width) in [0, 1]."""
-    total = sum(batch.sum(0, dtype=np.float64) for batch in dataset.batches("train", size))
-    return np.moveaxis(total / dataset.count("train") / 255, -1, 0)
 
 
 if __name__ == "__main__":

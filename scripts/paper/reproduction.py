@@ -11,16 +11,20 @@ import jinja2
 from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.data.datasets import open_dataset
 from unitscope.data.labels import SPLITS
-from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.figures import drawing, unit_images
 from unitscope.figures.style import Style
-from unitscope.paper import reproduction
+from unitscope.paper import page_figures, page_tables, sensitivity_figure
+from unitscope.paper.claim_rows import OTHER_SCORES, claim_rows, verdict_rows
 from unitscope.paper.page_columns import MemoryTable, SensitivityTable
+from unitscope.paper.results import Result
+from unitscope.paper.sensitivity import accuracies_by_epochs, by_length, sensitivity_ranges, sensitivity_rows
+from unitscope.scores.score_names import method_name
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
 from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.table_access import methods_of
 from unitscope.tables.unit_columns import UnitsTable
-from unitscope.tables.unit_tables import method_name, methods_of
 from unitscope.workflow import program
 
 STYLE = Style(dpi=130)
@@ -82,18 +86,18 @@ def sensitivity_of(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the correlations of each compared variant."""
     names = dict.fromkeys(one["experiment"] for one in arguments.sensitivity)
     layers = {name: read_table(arguments.results / name / "layers.csv", LayersTable) for name in names}
-    return reproduction.sensitivity_rows(arguments.sensitivity, layers)
+    return sensitivity_rows(arguments.sensitivity, layers)
 
 
 def draw_figures(
     arguments: argparse.Namespace,
-    results: Mapping[str, reproduction.Result],
-    trainings: Mapping[str, list[reproduction.Result]],
+    results: Mapping[str, Result],
+    trainings: Mapping[str, list[Result]],
 ) -> None:
     """Draw the paper's figures that the study can show."""
-    images = image_figures.read_images(arguments.images)
+    images = unit_images.read_images(arguments.images)
     for figure, name in arguments.figures.items():
-        picture = reproduction.draw(STYLE, figure, results[name], trainings[name], images)
+        picture = page_figures.draw(STYLE, figure, results[name], trainings[name], images)
         write_bytes(arguments.output_dir / f"{figure}.png", picture)
 
 
@@ -109,48 +113,48 @@ def write_sensitivity(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Write the table and the figure of the sensitivity study."""
     table = SensitivityTable.of_rows({name: row[name] for name in SensitivityTable.names()} for row in rows)
     write_table(folder / "sensitivity.csv", table, SensitivityTable)
-    write_bytes(folder / "sensitivity.png", drawing.stacked(STYLE, [score_figures.sensitivity(STYLE, rows)]))
+    write_bytes(folder / "sensitivity.png", drawing.stacked(STYLE, [sensitivity_figure.sensitivity(STYLE, rows)]))
 
 
 def contents(
     arguments: argparse.Namespace,
-    results: Mapping[str, reproduction.Result],
-    trainings: Mapping[str, list[reproduction.Result]],
+    results: Mapping[str, Result],
+    trainings: Mapping[str, list[Result]],
     sensitivity: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return what the page says, by the names that its template gives them."""
     every = list(results.values())
-    claims = reproduction.claim_rows(every)
+    claims = claim_rows(every)
     networks = {one["network"] for one in arguments.sensitivity if one["epochs"] is not None}
     records = {name: read_json(arguments.checkpoints / f"{name}.json") for name in networks}
     return {
         "config": arguments.config,
         "full": arguments.full,
         "reductions": arguments.reductions,
-        "networks": reproduction.network_rows(every, {path.stem: sizes(path) for path in arguments.datasets}),
+        "networks": page_tables.network_rows(every, {path.stem: sizes(path) for path in arguments.datasets}),
         "claims": claims,
-        "verdicts": reproduction.verdict_rows(claims),
-        "other": reproduction.OTHER_SCORES,
+        "verdicts": verdict_rows(claims),
+        "other": OTHER_SCORES,
         "figures": [
-            reproduction.caption(figure, results[name], trainings[name], claims)
+            page_figures.caption(figure, results[name], trainings[name], claims)
             for figure, name in sorted(arguments.figures.items())
         ],
-        "sensitivity": reproduction.sensitivity_ranges(sensitivity),
-        "ascents": reproduction.by_length(sensitivity, "steps"),
-        "schedules": reproduction.by_length(sensitivity, "epochs"),
-        "reached": reproduction.accuracies_by_epochs(arguments.sensitivity, records),
-        "trainings": reproduction.training_ranges(every),
+        "sensitivity": sensitivity_ranges(sensitivity),
+        "ascents": by_length(sensitivity, "steps"),
+        "schedules": by_length(sensitivity, "epochs"),
+        "reached": accuracies_by_epochs(arguments.sensitivity, records),
+        "trainings": page_tables.training_ranges(every),
         "methods": list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
-        "layers": reproduction.layer_rows(every),
-        "memory": reproduction.memory_table(read_table(arguments.memory, MemoryTable)),
-        "sizes": reproduction.memory_table(read_table(arguments.sizes, MemoryTable)) if arguments.sizes else None,
+        "layers": page_tables.layer_rows(every),
+        "memory": page_tables.memory_table(read_table(arguments.memory, MemoryTable)),
+        "sizes": page_tables.memory_table(read_table(arguments.sizes, MemoryTable)) if arguments.sizes else None,
     }
 
 
-def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> reproduction.Result:
+def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> Result:
     """Return what is known of an experiment."""
     folder = arguments.results / named["name"]
-    return reproduction.Result(
+    return Result(
         named["name"],
         named["entry"],
         read_table(folder / "units.csv", UnitsTable),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope.claims.analysis_claims import EVIDENCE, Written, analysis_answers
+from unitscope.claims.analysis_claims import EVIDENCE, analysis_answers
+from unitscope.claims.analysis_results import AnalysisResults
 from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.evidence import Evidence
 from unitscope.errors import UserError
@@ -16,8 +17,8 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
 from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.table_access import stacked
 from unitscope.tables.unit_columns import UnitsTable
-from unitscope.tables.unit_tables import stacked
 from unitscope.workflow import program
 
 try:
@@ -62,7 +63,7 @@ def main(arguments: argparse.Namespace) -> None:
     files = zip(arguments.units, arguments.layers, arguments.records, arguments.datasets, strict=True)
     found = [evidence(*paths) for paths in files]
     settings = arguments.settings
-    table = analysis_answers(written(arguments, found[0]))
+    table = analysis_answers(analysis_results(arguments, found[0]))
     if arguments.claims:
         if answers is None:
             raise UserError("experiments.NAME.claims are those of the paper, and unitscope.paper is not here.")
@@ -89,7 +90,7 @@ def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence
     return Evidence(str(table["experiment"][0]), table, read_table(layers, LayersTable), accuracy, images)
 
 
-def written(arguments: argparse.Namespace, own: Evidence) -> Written:
+def analysis_results(arguments: argparse.Namespace, own: Evidence) -> AnalysisResults:
     """Return what the analyses of the experiment have written."""
     tables = {
         name: stacked([read_table(Path(path), EVIDENCE[name]) for path in paths])
@@ -97,7 +98,7 @@ def written(arguments: argparse.Namespace, own: Evidence) -> Written:
         if paths
     }
     settings = arguments.settings
-    return Written(
+    return AnalysisResults(
         own.name,
         arguments.analyses,
         {"units": own.units, "layers": own.layers, **tables},

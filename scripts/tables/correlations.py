@@ -8,7 +8,7 @@ from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
 from unitscope.tables.correlation_columns import LayersTable
-from unitscope.tables.layer_correlations import layer_correlations
+from unitscope.tables.correlations import layer_correlations
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json, write_json
-from unitscope.tables import unit_tables
 from unitscope.tables.correlation_columns import DepthTable, LayersTable
+from unitscope.tables.table_access import correlation_by_depth
 from unitscope.workflow import program
 
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Write metrics and plot."""
     layers = read_table(arguments.layers, LayersTable)
-    plot = unit_tables.correlation_by_depth(layers)
+    plot = correlation_by_depth(layers)
     spearman: dict[str, dict[str, dict[str, float]]] = {}
     for layer, method, score, value in zip(*plot.values(), strict=True):
         if value == value:

@@ -13,9 +13,9 @@ from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
 from unitscope.tables.ablation_columns import AblationTable
+from unitscope.tables.table_access import methods_of
 from unitscope.tables.unit_columns import UnitsTable
-from unitscope.tables.unit_join import units_table
-from unitscope.tables.unit_tables import methods_of
+from unitscope.tables.unit_tables import units_table
 from unitscope.workflow import program
 
 

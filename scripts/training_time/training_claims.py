@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from unitscope.claims.analysis_claims import training_answers
 from unitscope.claims.claims_columns import ClaimsTable
+from unitscope.claims.training_claim import training_answers
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.tables.training_columns import TrainingTable
 from unitscope.workflow import program

@@ -15,8 +15,9 @@ from atlas_by_hand import CLAIMS, CLASSES, HOSTILE, LAYERS, whole
 from PIL import Image
 from projects import ROOT
 
-from unitscope.atlas import content
+from unitscope.atlas import content, page_claims
 from unitscope.atlas import page as written
+from unitscope.atlas.album import Album, shown
 from unitscope.figures import pictures
 from unitscope.scores.exemplars import strongest
 
@@ -31,19 +32,11 @@ def write(path, told, sheets, claims=()):
 # --- what the page is told -------------------------------------------------------------------------------------------
 
 
-def test_strength_is_the_median_over_the_seeds_in_which_the_unit_speaks():
-    responses = np.array([[[1, 2, 4]], [[2, 2, 6]], [[1, 9, 9]], [[0, 9, 9]]], dtype=np.float32)
-    assert content.relative_strength(responses, np.array([0]), [[2, 1]]) == [[4, 2]]
-    silent = np.zeros((2, 1, 3), dtype=np.float32)
-    assert np.isnan(content.relative_strength(silent, np.array([0]), [[1]])).all()
-    assert content.relative_strength(responses, np.array([0]), [[]]) == [[]]
-
-
 def test_an_image_stands_on_the_page_once_in_the_order_of_the_units():
     one, other = (strongest(np.array(values, dtype=np.float32), 2) for values in ([[0, 2], [0, 3]], [[1, 0], [0, 4]]))
     assert one.images.tolist() == [[-1, -1], [1, 0]]
-    assert content.shown([one, other]).tolist() == [1, 0]
-    assert content.shown([]).tolist() == []
+    assert shown([one, other]).tolist() == [1, 0]
+    assert shown([]).tolist() == []
 
 
 def test_what_is_undefined_is_told_as_nothing_and_not_as_zero():
@@ -123,7 +116,7 @@ def test_the_claims_of_an_experiment_are_grouped():
         "verdict": np.array(["supported", "supported", "inconclusive", "contradicted"]),
         "note": np.array(["", "", "too few", ""]),
     }
-    second, tenth, first = content.claim_groups(claims, {"C2": "said", "A1": "asked"})
+    second, tenth, first = page_claims.claim_groups(claims, {"C2": "said", "A1": "asked"})
     # Those of the paper first, each kind by its number.
     assert (first["name"], first["text"], first["source"]) == ("A1", "asked", "scale")
     assert (second["name"], second["text"], tenth["name"]) == ("C2", "said", "C10")
@@ -153,7 +146,7 @@ def test_every_image_is_found_on_its_sheet(exact):
 
 
 def test_large_images_are_scaled_down_and_small_ones_shown_pixel_by_pixel():
-    album = content.Album(pixels=20)
+    album = Album(pixels=20)
     large = album.add([np.zeros((3, 40, 30, 1), dtype=np.uint8)], made=True)
     small = album.add([np.zeros((3, 8, 8, 1), dtype=np.float32)], made=True)
     assert (large["size"], large["enlarged"], large["sheet"]) == ((15, 20), False, 0)

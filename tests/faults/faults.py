@@ -99,7 +99,7 @@ class Flow:
 
     def unlock(self) -> None:
         """Do what `make run` does before it runs Snakemake."""
-        self.project.run("python", "scripts/unlock.py", PYTHONPATH=str(self.project.folder))
+        self.project.run("python", "-m", "unitscope", "unlock")
 
     def run(self, *words: str) -> None:
         """Do what `make run` does."""
@@ -280,7 +280,7 @@ def two_at_once(flow: Flow) -> Iterator[tuple[str, ...]]:
     second = flow.start("--", IMAGES)
     said, _ = second.communicate(timeout=300)
     assert second.returncode and "cannot be locked" in said, said
-    other = flow.project.try_to_run("python", "scripts/unlock.py", PYTHONPATH=str(flow.project.folder))
+    other = flow.project.try_to_run("python", "-m", "unitscope", "unlock")
     assert other.returncode == 1 and f"process {first.pid}" in other.stdout, other.stdout
     working.resume()
     said, _ = first.communicate(timeout=600)

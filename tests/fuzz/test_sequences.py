@@ -65,7 +65,7 @@ class Actor:
             # There was nothing to do, or it was over.
             pass
         running.communicate()
-        self.project.run("python", "scripts/unlock.py", PYTHONPATH=str(self.project.folder))
+        self.project.run("python", "-m", "unitscope", "unlock")
 
     def delete(self) -> None:
         """Delete an artifact."""
@@ -105,7 +105,7 @@ class Actor:
 
     def restore(self) -> None:
         """Fetch from the remote, where that belongs to what is here."""
-        self.project.try_to_run("python", "scripts/restore.py", PYTHONPATH=str(self.project.folder))
+        self.project.try_to_run("python", "-m", "unitscope", "restore")
 
     def touch(self) -> None:
         """Let Snakemake touch everything, stale or not."""

@@ -3,10 +3,11 @@
 import numpy as np
 import scores_by_hand as by_hand
 
-from unitscope.atlas import content
+from unitscope.atlas import content, page_scores
+from unitscope.atlas.album import Album, shown
 from unitscope.figures import pictures
 from unitscope.scores.exemplars import strongest
-from unitscope.tables.unit_tables import methods_of
+from unitscope.tables.table_access import methods_of
 
 LAYERS = {"conv.1": 12, "hidden": 60}
 HOSTILE = """<img src=x onerror="document.title='owned'">"'&</script><b>%{x}"""
@@ -17,10 +18,10 @@ TEST_IMAGES = 40
 def activity(tap, classes=10):
     """Return what real images say about a layer; the last unit is dead."""
     generator = np.random.default_rng(tap["depth"])
-    scales = {name: np.append(generator.random(tap["units"] - 1), 0.0) for name in content.ACTIVATION_SCORES}
+    scales = {name: np.append(generator.random(tap["units"] - 1), 0.0) for name in page_scores.ACTIVATION_SCORES}
     scales["positive_q99"][0] = np.nan
     means = np.append(generator.random((classes, tap["units"] - 1)), np.zeros((classes, 1)), axis=1)
-    return content.Activity(scales, means if classes else None)
+    return page_scores.Activity(scales, means if classes else None)
 
 
 def natural(records, album, side=6):
@@ -31,7 +32,7 @@ def natural(records, album, side=6):
         answers = generator.random((TEST_IMAGES, tap["units"]))
         answers[:, -1] = 0
         found[tap["layer"]] = strongest(answers)
-    rows = content.shown(found.values())
+    rows = shown(found.values())
     # Grey images of one brightness each, which even lossy sheets keep.
     images = np.broadcast_to((4 * rows + 30).astype(np.uint8)[:, None, None, None], (len(rows), side, side, 1))
     blocks = [images[first : first + pictures.PER_SHEET] for first in range(0, len(images), pictures.PER_SHEET)]
@@ -76,7 +77,7 @@ def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hi
         units["top_class"] = np.array([classes[int(top)] if top else "" for top in units["top_class"]], dtype=object)
     if not (classes and data):
         units.update({name: np.full(len(units["unit"]), np.nan) for name in units if name.startswith("ablation")})
-    album = content.Album(pixels=96)
+    album = Album(pixels=96)
     found, images = {}, {}
     for tap in records:
         for method in methods_of(units):

@@ -15,10 +15,11 @@ import h5py
 from real_images import collected
 
 from unitscope.data.datasets import open_dataset
-from unitscope.data.decoding import Decoder, inside
+from unitscope.data.decoding import Decoder
+from unitscope.data.image_files import inside
 from unitscope.data.moments_columns import MomentsTable
 from unitscope.errors import UserError
-from unitscope.networks.weights import read_program, read_state_dict
+from unitscope.networks.weight_files import read_program, read_weights
 from unitscope.probing.opening import load_checkpoint
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
@@ -100,7 +101,7 @@ def checkpoint(path: Path) -> None:
 
 def weights(path: Path) -> None:
     """Read a state dict, .pt or .safetensors."""
-    read_state_dict(path, sha256_of(path))
+    read_weights(path, sha256_of(path))
 
 
 def exported(path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from unitscope.figures.image_figures import UnitImages
-from unitscope.scores.natural_columns import NaturalTable
+from unitscope.figures.unit_images import UnitImages
+from unitscope.scores.score_names import NATURAL_SCORES
 from unitscope.tables.ablation_columns import AblationTable
-from unitscope.tables.layer_correlations import layer_correlations
-from unitscope.tables.unit_join import units_table
+from unitscope.tables.correlations import layer_correlations
+from unitscope.tables.unit_tables import units_table
 
 METHODS = ("am", "iam")
 
@@ -46,7 +46,7 @@ def natural(records, seed=0):
     generator = np.random.default_rng(seed)
     layer, unit = rows(records)
     dead = np.concatenate([np.arange(tap["units"]) == tap["units"] - 1 for tap in records])
-    scores = {name: np.where(dead, np.nan, generator.random(len(unit))) for name in NaturalTable.names()[2:5]}
+    scores = {name: np.where(dead, np.nan, generator.random(len(unit))) for name in NATURAL_SCORES}
     return {"layer": layer, "unit": unit, **scores, "images_natural": np.where(dead, 0, 9)}
 
 

@@ -9,10 +9,11 @@ import scores_by_hand as by_hand
 from figure_texts import all_texts, assert_readable
 from projects import SMALL, Project, read_result, undeclared
 
-from unitscope.figures import analysis_figures
+from unitscope.figures import importance_figures, natural_figures, nulls_figures
 from unitscope.figures.style import Style
-from unitscope.tables import unit_tables
-from unitscope.tables.layer_correlations import NATURAL_SCORES, layer_correlations
+from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
+from unitscope.tables.correlations import layer_correlations
+from unitscope.tables.table_access import correlation_of, rows_of
 
 pytestmark = pytest.mark.verify
 
@@ -62,7 +63,7 @@ def test_rs_on_natural_images_stands_in_the_tables(analysed):
     assert list(units)[-3:] == list(NATURAL_SCORES)
     np.testing.assert_array_equal(units["rs_z_natural"], natural["rs_z_natural"])
     assert np.isfinite(natural["rs_natural"]).sum() > 15 and natural["images_natural"].max() == 9
-    found = unit_tables.correlation_of(layers, "hidden1", "iam", "rs_z_natural", "rs_z")
+    found = correlation_of(layers, "hidden1", "iam", "rs_z_natural", "rs_z")
     assert np.isfinite(found["spearman"])
     assert "rs_natural" not in read_result(analysed.folder / "results/raw/units.csv")
 
@@ -71,7 +72,7 @@ def test_importance_asks_every_layer(analysed):
     found, units = table(analysed, "importance.csv"), table(analysed, "units.csv")
     # Six predictors, three forms of RS by two methods, and two sets for each.
     assert len(found["layer"]) == 2 * (6 + 6 + 4)
-    own = unit_tables.rows_of(units, "hidden1")
+    own = rows_of(units, "hidden1")
     row = (found["layer"] == "hidden1") & (found["predictor"] == "selectivity")
     from unitscope.stats.effects import across_halves
 
@@ -101,7 +102,7 @@ def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
     assert set(nulls["reason"][other].tolist()) == {"experiment raw has no layer logits"}
     scored = (nulls["layer"] == "hidden1") & (nulls["score"] == "rs_z")
     assert np.isfinite(nulls["spearman"][scored & (nulls["null"] != "untrained")]).all()
-    raw = unit_tables.rows_of(read_result(analysed.folder / "results/raw/units.csv"), "hidden1")
+    raw = rows_of(read_result(analysed.folder / "results/raw/units.csv"), "hidden1")
     for method in ("am", "iam"):
         row = scored & (nulls["null"] == "untrained") & (nulls["method"] == method)
         kept = ~raw["dead"] & np.isfinite(raw[f"rs_z_{method}"] + raw["selectivity"])
@@ -144,7 +145,7 @@ def test_every_analysis_has_its_verdicts(analysed):
     }
     nulls = table(analysed, "nulls.csv")
     assert (found["claim"] == "A5").sum() == 2 * 2 * 3 + (nulls["null"] != "none").sum()
-    importance_row = unit_tables.rows_of(table(analysed, "importance.csv"), "hidden1")
+    importance_row = rows_of(table(analysed, "importance.csv"), "hidden1")
     own = (importance_row["method"] == "iam") & (importance_row["predictor"] == "rs_z")
     row = (
         (found["claim"] == "A2")
@@ -174,8 +175,8 @@ LAYERS = [{"conv1": 30, "hidden": 30}, {f"features.{number}": 12 for number in r
 @pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z")], ids=["one", "three"])
 def test_figures_can_be_read(layers, methods):
     _, units, correlations = by_hand.experiment(layers, methods, permutations=9, resamples=20, on_natural=True)
-    for score in unit_tables.RS_SCORES:
-        assert_readable(analysis_figures.natural(STYLE, units, correlations, score))
+    for score in RS_SCORES:
+        assert_readable(natural_figures.natural(STYLE, units, correlations, score))
     rows = [
         {"layer": layer, "method": method, "predictor": predictor}
         for layer in layers
@@ -188,26 +189,26 @@ def test_figures_can_be_read(layers, methods):
     values[::7] = np.nan
     found = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     found |= {"spearman": values, "ci_low": values - 0.3, "ci_high": values + 0.3, "r2": values * 20}
-    figure = analysis_figures.importance(STYLE, found)
+    figure = importance_figures.importance(STYLE, found)
     assert_readable(figure)
     assert "RS (z), AM" in all_texts(figure)
     nulls = [
         {"layer": layer, "method": method, "score": score, "null": null}
         for layer in layers
         for method in methods
-        for score in unit_tables.RS_SCORES
+        for score in RS_SCORES
         for null in ("none", "start", "permuted", "untrained")
     ]
     values = random.uniform(-1, 1, len(nulls))
     values[::5] = np.nan
     found = {key: np.array([row[key] for row in nulls]) for key in nulls[0]}
     found |= {"spearman": values, "ci_low": values - 0.1, "ci_high": np.where(values > 0.8, np.nan, values + 0.1)}
-    assert_readable(analysis_figures.nulls(STYLE, found))
+    assert_readable(nulls_figures.nulls(STYLE, found))
 
 
 def test_what_is_undefined_is_said_in_words():
     records, units, _ = by_hand.experiment({"a": 14}, permutations=9, resamples=20, on_natural=True)
     units["rs_natural"][:] = 0
     layers = layer_correlations(units, records, 9, 20, seed=0)
-    figure = analysis_figures.natural(STYLE, units, {name: np.array(column) for name, column in layers.items()})
+    figure = natural_figures.natural(STYLE, units, {name: np.array(column) for name, column in layers.items()})
     assert "RS on test images is 0 for all" in all_texts(figure).replace("\n", " ")

@@ -73,11 +73,15 @@ def test_layers_that_do_not_exist_are_found_out_before_anything_runs(project):
     project.change("networks.small.options.widths", [12, 11])
     project.change("experiments.small.layers", ["hidden1", "hidden9"])
     before = project.hashes()
-    for words in (["snakemake", "-n"], ["snakemake", "--cores", "1"], ["python", "scripts/plan.py"], ["dvc", "repro"]):
-        done = project.try_to_run(*words, **({"PYTHONPATH": str(project.folder)} if words[0] == "python" else {}))
+    unitscope = ["python", "-m", "unitscope"]
+    for words in (
+        *(["snakemake", "-n"], ["snakemake", "--cores", "1"], ["dvc", "repro"]),
+        *([*unitscope, "check"], [*unitscope, "plan"]),
+    ):
+        done = project.try_to_run(*words)
         assert done.returncode and sentence in re.sub(r"\s+", " ", done.stdout), done.stdout
         assert project.hashes() == before and "rule" not in done.stdout
-    listed = project.try_to_run("python", "scripts/layers.py", "config.yaml", "small", PYTHONPATH=str(project.folder))
+    listed = project.try_to_run("python", "-m", "unitscope", "layers", "config.yaml", "small")
     assert "* hidden1" in listed.stdout and "names 'hidden9'" in listed.stdout
 
 
@@ -166,6 +170,12 @@ def test_a_wrong_checksum(project):
         "data/checkpoints/given.pt",
         words=["weights.pt", "weights.sha256", "0" * 64, found, "Nothing has been deleted"],
     )
+
+
+def test_a_job_names_its_network_as_the_config_does(project):
+    give_weights(project, state_dict(project))
+    project.change("networks.given.normalization", {"mean": [0.1, 0.1], "std": [0.3, 0.3]})
+    fails(project, "data/checkpoints/given.pt", words=["networks.given.normalization: mean is [0.1, 0.1]"])
 
 
 def test_a_checkpoint_of_another_architecture(project):
@@ -334,10 +344,10 @@ def programs(project: Project, config: str) -> dict[str, list[str]]:
     return {
         "make run": [*make, f"CONFIG={config}"],
         "make plan": [*make[:-1], "plan", f"CONFIG={config}"],
-        "layers": ["python", "scripts/layers.py", config, "small"],
-        "check": ["python", "scripts/check.py", "--config", config],
-        "report": ["python", "scripts/report.py", "--config", config],
-        "reproduce": ["python", "scripts/reproduce.py", "--config", config, "--target", "all"],
+        "layers": ["python", "-m", "unitscope", "layers", config, "small"],
+        "check": ["python", "-m", "unitscope", "check", config],
+        "report": ["python", "-m", "unitscope", "report", config],
+        "reproduce": ["python", "-m", "unitscope", "reproduce", "--config", config, "all"],
         "snakemake": ["snakemake", "-n"] if config == "config.yaml" else ["snakemake", "-n", "--configfile", config],
     }
 

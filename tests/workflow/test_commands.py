@@ -15,9 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from projects import ROOT, Project
 from test_workflow import PLANNED
+
+from unitscope.cli.command import app
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 NOT_INSTALLED = r"--executor (kubernetes|aws-batch)|--aws-batch-\S+ \S+"
@@ -70,6 +73,12 @@ def read_by_a_script(words: list[str]) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def read_by_unitscope(words: list[str]) -> None:
+    command = typer.main.get_command(app)
+    verb = command.commands[words[1]]
+    verb.make_context(words[1], words[2:])
+
+
 def read_by_make(words: list[str]) -> None:
     done = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -96,6 +105,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "snakemake": read_by_snakemake,
     "dvc": read_by_dvc,
     "python": read_by_a_script,
+    "unitscope": read_by_unitscope,
     "make": read_by_make,
     "pip": read_by_pip,
     "git": of_a_test,
@@ -121,7 +131,14 @@ def test_commands_are_understood(page, monkeypatch):
     "command",
     [
         *("snakemake --until dataset checkpoint", "snakemake --configfile configs/nothing.yaml", "snakemake --what"),
-        *("dvc pul", "python scripts/plan.py --what", "make nothing", "pip install -e '.[nothing]'", "git push"),
+        *(
+            "dvc pul",
+            "unitscope plan --what",
+            "unitscope paln",
+            "make nothing",
+            "pip install -e '.[nothing]'",
+            "git push",
+        ),
         *("python scripts/nothing.py", "source nothing"),
     ],
 )
@@ -142,6 +159,6 @@ def test_commands_are_planned(tmp_path):
     said = project.run(*["snakemake", "--cores", "8", "networks", "-n"])
     assert set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) == {"dataset", "checkpoint", "networks"}
     listed = project.run(
-        "python", "scripts/layers.py", "configs/mine.yaml", "own-residual", PYTHONPATH=str(project.folder)
+        "python", "-m", "unitscope", "layers", "configs/mine.yaml", "own-residual", PYTHONPATH=str(project.folder)
     )
     assert "depth  kind" in listed

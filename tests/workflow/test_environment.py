@@ -60,20 +60,29 @@ def test_an_environment_of_its_own_is_installed_into(shared, tmp_path):
 
 
 def test_a_script_refuses_the_library_of_another_clone(tmp_path):
-    (tmp_path / "clone/unitscope").mkdir(parents=True)
-    (tmp_path / "clone/scripts").mkdir()
-    script = tmp_path / "clone/scripts/unlock.py"
-    script.write_text((ROOT / "scripts/unlock.py").read_text())
-    done = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+    clone = tmp_path / "clone"
+    (clone / "unitscope").mkdir(parents=True)
+    (clone / "unitscope/__init__.py").touch()
+    (clone / "scripts/tables").mkdir(parents=True)
+    script = clone / "scripts/tables/metrics.py"
+    script.write_text((ROOT / "scripts/tables/metrics.py").read_text())
+    given = ["--layers", "a", "--record", "b", "--metrics", "c", "--plot", "d"]
+    # The command as an environment that both share has it.
+    command = (
+        "import sys; sys.path.pop(0); sys.argv = ['unitscope', 'unlock']; import unitscope.cli.command as it; it.main()"
     )
-    said = " ".join(done.stderr.split())
-    assert done.returncode == 1 and "Traceback" not in said
-    assert f"but Python loads unitscope from {ROOT}." in said and f"Set PYTHONPATH={tmp_path / 'clone'}" in said
+    for words in ([script, *given], ["-c", command]):
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=clone,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = " ".join(done.stderr.split())
+        assert done.returncode == 1 and "Traceback" not in said
+        assert f"but Python loads unitscope from {ROOT}." in said and f"Set PYTHONPATH={clone}" in said
 
 
 def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_path):
@@ -89,7 +98,7 @@ def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_pat
         said = elsewhere.try_to_run("snakemake", "-n", "-s", str(finished.folder / "Snakefile"), *chosen).stdout
         assert f"Give the command there, or with --directory {finished.folder}" in said
     # Programs of the environment are found without activating it.
-    plan = [sys.executable, "scripts/plan.py"]
+    plan = [sys.executable, "-m", "unitscope", "plan"]
     done = subprocess.run(
         plan,
         cwd=finished.folder,

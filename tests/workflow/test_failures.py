@@ -117,12 +117,12 @@ def test_snakemake_writes_no_times_through_a_link(project, tmp_path):
 
 def test_what_a_killed_dvc_leaves_does_not_stop_the_next_call(project):
     rest = project.folder / ".dvc/tmp/rwlock"
-    scripts = {"PYTHONPATH": str(project.folder)}
-    for command in (["snakemake", "--cores", "8"], ["python", "scripts/unlock.py"], ["python", "scripts/push.py"]):
+    unitscope = ["python", "-m", "unitscope"]
+    for command in (["snakemake", "--cores", "8"], [*unitscope, "unlock"], [*unitscope, "push"]):
         # DVC opens it, which empties it, and is killed before it has written.
         rest.write_text("")
         assert "rwlock" in project.try_to_run("dvc", "commit", "--force", "dvc.yaml").stdout
-        said = project.try_to_run(*command, **scripts).stdout
+        said = project.try_to_run(*command).stdout
         assert "DVC was killed while it wrote .dvc/tmp/rwlock" in " ".join(said.split())
         assert not rest.exists() or rest.read_text()
         project.run("dvc", "commit", "--force", "dvc.yaml")
@@ -136,7 +136,7 @@ def test_the_lock_of_a_living_dvc_stays(project):
         "from dvc.lock import make_lock\n"
         "import subprocess, sys\n"
         "with make_lock('.dvc/tmp/rwlock.lock', tmp_dir='.dvc/tmp'):\n"
-        "    sys.exit(subprocess.run([sys.executable, 'scripts/unlock.py']).returncode)\n"
+        "    sys.exit(subprocess.run([sys.executable, '-m', 'unitscope', 'unlock']).returncode)\n"
     )
     said = project.run("python", "-c", held, PYTHONPATH=str(project.folder))
     assert rest.exists() and "DVC was killed" not in said
@@ -160,7 +160,7 @@ def test_artifacts_on_another_disk(project, tmp_path, link):
         assert place.is_symlink() and "Nothing to be done" in project.run("snakemake", "-n")
     rows = (project.folder / "made.lock").read_text()
     assert f'"path": "{link}/' not in rows and '"path": "data/datasets/digits.h5"' in rows
-    done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    done = project.try_to_run("python", "-m", "unitscope", "push")
     assert done.returncode == 1 and "Nothing is sent" in done.stdout
     # The way that the line names.
     place.unlink()
@@ -169,5 +169,5 @@ def test_artifacts_on_another_disk(project, tmp_path, link):
     project.change("experiments.small.figures", {"dpi": 80})
     project.snakemake()
     assert f'"path": "{link}/' in (project.folder / "made.lock").read_text()
-    project.run("python", "scripts/verify.py", "--cache", PYTHONPATH=str(project.folder))
+    project.run("python", "-m", "unitscope", "verify", "--cache")
     assert Path(way).is_relative_to(disk) and list(Path(way).glob("files/md5/*/*"))

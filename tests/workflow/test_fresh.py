@@ -55,9 +55,9 @@ def restored_by_a_colleague(project: Project) -> None:
     place = project.folder.with_name(f"beside {project.folder.name}")
     project.run("dvc", "remote", "modify", "store", "url", str(place / "store"))
     project.commit("results")
-    project.run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    project.run("python", "-m", "unitscope", "push")
     colleague = project.clone(place / "colleague")
-    colleague.run("python", "scripts/restore.py", PYTHONPATH=str(colleague.folder))
+    colleague.run("python", "-m", "unitscope", "restore")
     assert colleague.hashes() == project.hashes()
     assert "Nothing to be done" in colleague.run("snakemake", "-n")
 
@@ -74,7 +74,7 @@ def test_jobs_fail_are_killed_and_meet_other_code_after_a_setting_was_changed(pr
         assert done.returncode and "diverged" in done.stdout and "Nothing to be done" not in done.stdout
     assert "Nothing to be done" not in project.run("snakemake", "-n")
     locks = project.locks()
-    project.run("python", "scripts/record.py", PYTHONPATH=str(project.folder))
+    project.run("python", "-m", "unitscope", "record")
     assert project.locks() == locks
     project.change(*CHANGE)
     running = project.start(engine)
@@ -190,7 +190,7 @@ def test_a_changed_file_is_never_recorded(project, engines):
         assert project.try_to_run(*project.command(engine)).returncode
         assert project.locks() == locks
         shutil.copy(project.folder / "results/small/selectivity.csv", project.folder / UNITS)
-        done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+        done = project.try_to_run("python", "-m", "unitscope", "push")
         assert done.returncode == 1 and "Nothing is sent" in " ".join(done.stdout.split())
 
 
@@ -401,7 +401,7 @@ def test_raw_images_are_not_here(own, engine, gone, tmp_path):
     before = own.hashes()
     own.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
     own.commit("results")
-    own.run("python", "scripts/push.py", PYTHONPATH=str(own.folder))
+    own.run("python", "-m", "unitscope", "push")
     (tmp_path / "images").rename(tmp_path / "unmounted")
     if gone == "an empty folder":
         (tmp_path / "images").mkdir()
@@ -409,7 +409,7 @@ def test_raw_images_are_not_here(own, engine, gone, tmp_path):
     assert own.hashes() == before and "is not here; the data set that was made from it is used" in said
     # A colleague has never had them.
     colleague = own.clone(tmp_path / "colleague")
-    colleague.run("python", "scripts/restore.py", PYTHONPATH=str(colleague.folder))
+    colleague.run("python", "-m", "unitscope", "restore")
     assert colleague.hashes() == before
     colleague.change("experiments.small.methods.am.steps", 6)
     colleague.run(*colleague.command(engine))
@@ -500,7 +500,7 @@ def test_a_lock_file_of_another_commit_is_noticed(project):
     newer = project.locks()
     # As where somebody has killed DVC before it could write, or has taken one of the two files from an older commit.
     lock.write_bytes(older)
-    done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    done = project.try_to_run("python", "-m", "unitscope", "push")
     assert done.returncode == 1 and "dvc.lock and made.lock differ" in done.stdout
     assert "Nothing to be done" in project.snakemake()
     assert project.locks() == newer
@@ -511,8 +511,7 @@ def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile
     (followed,) = (project.folder / "data/study/experiments").glob("*.json")
     followed.write_text(followed.read_text().replace('"steps": 4', '"steps": 5'))
     locks = project.locks()
-    target = ("--target", "experiment_small")
-    done = project.try_to_run("python", "scripts/reproduce.py", *target, PYTHONPATH=str(project.folder))
+    done = project.try_to_run("python", "-m", "unitscope", "reproduce", "experiment_small")
     assert done.returncode == 1 and "has changed while the stage ran" in " ".join(done.stdout.split())
     assert project.locks() == locks
 
@@ -543,7 +542,7 @@ def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tm
     environment = {"PYTHONPATH": str(project.folder)}
     project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
     project.commit("results")
-    project.run("python", "scripts/push.py", **environment)
+    project.run("python", "-m", "unitscope", "push", **environment)
     objects = {path.name: path for path in (tmp_path / "store/files/md5").rglob("*") if path.is_file()}
 
     def stored(name: str) -> Path:
@@ -552,30 +551,30 @@ def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tm
 
     stored(CHECKPOINT).unlink()
     flip(stored(UNITS), 40)
-    done = project.try_to_run("python", "scripts/verify.py", "--store", **environment)
+    done = project.try_to_run("python", "-m", "unitscope", "verify", "--store", **environment)
     text = " ".join(done.stdout.split())
     assert done.returncode == 1 and f"{CHECKPOINT} is missing" in text and f"{UNITS} is damaged" in text
-    said = project.run("python", "scripts/verify.py", "--store", "--repair", **environment)
+    said = project.run("python", "-m", "unitscope", "verify", "--store", "--repair", **environment)
     assert f"{CHECKPOINT} is missing: put back" in said
-    project.run("python", "scripts/verify.py", "--store", **environment)
+    project.run("python", "-m", "unitscope", "verify", "--store", **environment)
     colleague = project.clone(tmp_path / "colleague")
-    colleague.run("python", "scripts/restore.py", PYTHONPATH=str(colleague.folder))
+    colleague.run("python", "-m", "unitscope", "restore")
     assert colleague.hashes() == project.hashes()
     # The cache is looked at before anything is sent, and mended from here.
     cached = project.folder / ".dvc/cache/files/md5" / stored(UNITS).relative_to(tmp_path / "store/files/md5")
     flip(cached, 40)
-    done = project.try_to_run("python", "scripts/verify.py", "--cache", **environment)
+    done = project.try_to_run("python", "-m", "unitscope", "verify", "--cache", **environment)
     assert done.returncode == 1 and f"{UNITS} is damaged" in " ".join(done.stdout.split())
-    project.run("python", "scripts/push.py", **environment)
-    project.run("python", "scripts/verify.py", "--cache", **environment)
+    project.run("python", "-m", "unitscope", "push", **environment)
+    project.run("python", "-m", "unitscope", "verify", "--cache", **environment)
 
 
 def test_other_versions_are_told_once(project):
     lock = project.folder / "made.lock"
     lock.write_text(lock.read_text().replace('"versions": "python ', '"versions": "python 2.7, formerly '))
-    said = project.run("python", "scripts/verify.py", PYTHONPATH=str(project.folder))
+    said = project.run("python", "-m", "unitscope", "verify")
     assert said.count("were made with python 2.7 (now ") == 1
-    said = project.run("python", "scripts/summary.py", PYTHONPATH=str(project.folder))
+    said = project.run("python", "-m", "unitscope", "summary")
     assert said.count("were made with python 2.7 (now ") == 1
 
 

@@ -1,4 +1,4 @@
-"""Left-overs of earlier settings: listed and removed by scripts/clean.py, never pushed; no other file is touched."""
+"""Left-overs of earlier settings: listed and removed by `unitscope clean`, never pushed; no other file is touched."""
 
 import json
 
@@ -12,7 +12,7 @@ SHEET = "results/small/figures/hidden1.iam.sheet.png"
 
 
 def clean(project, *words):
-    return project.run("python", "scripts/clean.py", *words, PYTHONPATH=str(project.folder))
+    return project.run("python", "-m", "unitscope", "clean", *words)
 
 
 def test_what_no_config_asks_for_is_listed_and_removed(project):
@@ -31,7 +31,7 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     assert "hidden1.am." not in listed and "notes.txt" not in listed and "units.csv" not in listed
     assert project.hashes() == before
     # DVC would send them with the folder of the experiment.
-    done = project.try_to_run("python", "scripts/push.py", PYTHONPATH=str(project.folder))
+    done = project.try_to_run("python", "-m", "unitscope", "push")
     said = " ".join(done.stdout.split())
     assert (
         done.returncode == 1 and "belong to earlier settings of config.yaml" in said and "make clean CLEAN=yes" in said

@@ -14,28 +14,20 @@ from scripts.paper.reproduction import cell, environment
 from unitscope.config.registry import ANALYSES
 from unitscope.config.resolve import resolve
 from unitscope.figures.style import Style
+from unitscope.paper.claim_rows import DIVIDED, OTHER_SCORES, found_texts, verdict_rows
 from unitscope.paper.comparison import numbered, reductions, variants
 from unitscope.paper.page_columns import MemoryTable, SensitivityTable
-from unitscope.paper.reproduction import (
-    DIVIDED,
-    OTHER_SCORES,
-    Result,
-    _found,
-    by_length,
-    draw,
-    layer_rows,
-    memory_table,
-    network_rows,
-    number,
-    sensitivity_ranges,
-    training_ranges,
-    verdict_rows,
-)
+from unitscope.paper.page_figures import draw
+from unitscope.paper.page_tables import layer_rows, memory_table, network_rows, training_ranges
+from unitscope.paper.results import Result
+from unitscope.paper.sensitivity import by_length, sensitivity_ranges
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import interquartile_range
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import canonical_json, read_json
+from unitscope.tables.number_text import number
+from unitscope.tables.table_access import correlation_of
 from unitscope.tables.unit_columns import UnitsTable
-from unitscope.tables.unit_tables import RS_SCORES, correlation_of
 from unitscope.workflow.study import load_study
 
 SIZES = """rule,experiment,jobs,peak_mib,seconds
@@ -432,13 +424,13 @@ def test_a_range_says_what_it_is_over():
         return {"layer": layer, "method": method, "statistic": "s", "effect": 0.5, "holds": "yes"}
 
     layers = [f"conv{number}" for number in range(9)]
-    assert _found([part(layer, "iam") for layer in layers]) == ["9 layers: 0.50 to 0.50; yes in 9"]
+    assert found_texts([part(layer, "iam") for layer in layers]) == ["9 layers: 0.50 to 0.50; yes in 9"]
     both = [part(layer, method) for layer in layers[:6] for method in ("am", "iam")]
-    assert _found(both) == ["6 layers, AM, IAM: 0.50 to 0.50; yes in 12"]
-    assert _found([part("", "") for _ in layers]) == ["9 comparisons: 0.50 to 0.50; yes in 9"]
+    assert found_texts(both) == ["6 layers, AM, IAM: 0.50 to 0.50; yes in 12"]
+    assert found_texts([part("", "") for _ in layers]) == ["9 comparisons: 0.50 to 0.50; yes in 9"]
     one = {**part("conv9", "iam"), "effect": np.nan, "holds": "open"}
     ten = [*(part(layer, "iam") for layer in layers), one]
-    assert _found(ten) == ["10 layers: 0.50 to 0.50 (defined in 9); yes in 9, open in 1"]
+    assert found_texts(ten) == ["10 layers: 0.50 to 0.50 (defined in 9); yes in 9, open in 1"]
 
 
 def test_a_range_says_where_trainings_are_undefined():

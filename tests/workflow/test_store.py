@@ -19,7 +19,7 @@ from unitscope.storage.hdf5 import open_hdf5
 
 
 def restore(project: Project) -> subprocess.CompletedProcess:
-    return project.try_to_run("python", "scripts/restore.py", PYTHONPATH=str(project.folder))
+    return project.try_to_run("python", "-m", "unitscope", "restore")
 
 
 def stored(top: Path, project: Project, name: str) -> Path:

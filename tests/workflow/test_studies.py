@@ -216,9 +216,9 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
 
 
 def test_the_plan_counts_jobs_and_bytes(project):
-    assert "Nothing to be done" in project.run("python", "scripts/plan.py", PYTHONPATH=str(project.folder))
+    assert "Nothing to be done" in project.run("python", "-m", "unitscope", "plan")
     project.change("networks.small.training.epochs", 2)
-    said = project.run("python", "scripts/plan.py", "--seconds", "2", PYTHONPATH=str(project.folder))
+    said = project.run("python", "-m", "unitscope", "plan", "--seconds", "2")
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
     del rows["rule"]
     assert {rule: int(row[0]) for rule, row in rows.items()} == {
@@ -261,20 +261,20 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
         }
     }
     project.write_config(config)
-    plan = ["python", "scripts/plan.py", "--seconds", "1", "--images"]
+    plan = ["python", "-m", "unitscope", "plan", "--seconds", "1", "--images"]
     said = project.run(*plan, "large=10000000000,10000000000,10", PYTHONPATH=str(project.folder))
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
     # Twelve units in blocks of five, by two methods.
     assert (rows["images_block"][0], rows["images_joined"][0]) == ("6", "2")
     for rule in ("checkpoint", "moments", "activations", "ablation", "scale", "joint", "cumulative", "predictors"):
         assert float(rows[rule][1]) > 0.01, rule
-    for wrong, word in {"other=1,1,1": "the data sets of the config are", "large=x": "invalid"}.items():
+    for wrong, word in {"other=1,1,1": "the data sets of the config are", "large=x": "does not have the form"}.items():
         done = project.try_to_run(*plan, wrong, PYTHONPATH=str(project.folder))
         assert done.returncode and word in " ".join(done.stdout.split()), done.stdout
 
 
 def test_a_config_that_is_not_there(project):
-    done = project.try_to_run("python", "scripts/plan.py", "--config", "nope.yaml", PYTHONPATH=str(project.folder))
+    done = project.try_to_run("python", "-m", "unitscope", "plan", "nope.yaml")
     assert done.returncode == 1
     assert "The config nope.yaml does not exist" in done.stdout
 
@@ -322,7 +322,7 @@ LAYERS = ["0", "2.conv1", "2.conv2", "3.conv1", "3.conv2", "6"]
 def test_a_network_in_a_file_of_ones_own(project):
     shutil.copy(project.folder / "configs/own_network.py", project.folder / "mine.py")
     project.write_config(OWN)
-    said = project.run("python", "scripts/layers.py", "config.yaml", "own")
+    said = project.run("python", "-m", "unitscope", "layers", "config.yaml", "own")
     assert re.findall(r"^\* (\S+)", said, re.MULTILINE) == LAYERS
     assert re.search(r"2\.conv2 +3 +conv +4 +14x14 +signed", said)
     project.snakemake()
@@ -406,7 +406,7 @@ def test_the_default_study_runs_without_what_is_about_the_paper(tmp_path):
 
 
 def test_images_of_silent_units_are_not_counted_as_moved(tmp_path):
-    from scripts.summary import rounding
+    from unitscope.workflow.run_summary import rounding
 
     for method in ("am", "dropped"):
         with h5py.File(tmp_path / f"hidden1.{method}.h5", "w") as file:
@@ -425,7 +425,7 @@ def test_a_lock_of_another_machine_is_left_alone(project):
     locks.mkdir(parents=True, exist_ok=True)
     (locks / "0.input.lock").write_text("x")
     (project.folder / ".snakemake/unitscope_host").write_text("elsewhere")
-    refused = project.try_to_run("python", "scripts/unlock.py", PYTHONPATH=str(project.folder))
+    refused = project.try_to_run("python", "-m", "unitscope", "unlock")
     assert refused.returncode == 1 and "on elsewhere" in " ".join(refused.stdout.split())
     assert list(locks.iterdir())
     # The name is that of the machine that has started jobs last.
@@ -435,18 +435,18 @@ def test_a_lock_of_another_machine_is_left_alone(project):
 
 
 def test_an_editor_is_no_job(tmp_path):
-    from scripts.unlock import working_here
+    from unitscope.workflow.unlocking import jobs_here
 
     (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts/plan.py").write_text("import time; time.sleep(60)")
+    (tmp_path / "scripts/step.py").write_text("import time; time.sleep(60)")
     here = os.getcwd()
     started = []
     try:
-        for words in (["tail", "-f", "scripts/plan.py"], [sys.executable, "scripts/plan.py"]):
+        for words in (["tail", "-f", "scripts/step.py"], [sys.executable, "scripts/step.py"]):
             started.append(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL))
         os.chdir(tmp_path)
         deadline = time.monotonic() + 20
-        while not (found := working_here("scripts/")) and time.monotonic() < deadline:
+        while not (found := jobs_here()) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert [process.pid for process in found] == [started[1].pid]
     finally:
@@ -457,7 +457,7 @@ def test_an_editor_is_no_job(tmp_path):
 
 
 def test_a_process_of_somebody_else_may_work_here():
-    from scripts.unlock import may_work_in
+    from unitscope.workflow.unlocking import may_work_in
 
     class Hidden:
         def cwd(self):

@@ -55,7 +55,7 @@ def test_another_config_shares_what_is_equal_and_is_refused_what_is_not(project)
     for command in (
         other,
         ["snakemake", "--cores", "2", "--configfile", OTHER],
-        ["python", "scripts/plan.py", "--config", OTHER],
+        ["python", "-m", "unitscope", "plan", OTHER],
     ):
         refused(project, *command, words=words)
     # Neither what is laid over the first config nor an edit of the owner makes another study.

@@ -12,6 +12,7 @@ import yaml
 from projects import ROOT, SMALL, Project
 
 from unitscope.errors import UserError
+from unitscope.workflow.flow import run_words
 from unitscope.workflow.provenance import script_named
 from unitscope.workflow.study import load_study
 
@@ -182,7 +183,7 @@ def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
         output = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
         asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(output))
-        clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+        clone.run("python", "-m", "unitscope", "study", *asked)
         return {str(path.relative_to(output)): path.read_text() for path in output.rglob("*.json")}
 
     config = copy.deepcopy(SMALL)
@@ -207,9 +208,9 @@ def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
     }
     # What is no longer named is gone, wherever the files went before.
     asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "kept"))
-    clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+    clone.run("python", "-m", "unitscope", "study", *asked)
     (tmp_path / "kept/experiments/old.name.json").write_text("{}")
-    clone.run("python", "scripts/study.py", *asked, PYTHONPATH=str(clone.folder))
+    clone.run("python", "-m", "unitscope", "study", *asked)
     assert {path.stem for path in (tmp_path / "kept/experiments").iterdir()} == set(config["experiments"])
     config["networks"]["null"]["training"]["epochs"] = 2
     network = files(config)
@@ -279,7 +280,7 @@ def test_the_caption_of_every_figure_says_what_was_expected():
 def test_the_report_holds_figures_and_tables_with_their_captions(project):
     # As on another machine, where Snakemake has no records of its own.
     shutil.rmtree(project.folder / ".snakemake/metadata")
-    said = project.run("python", "scripts/report.py", PYTHONPATH=str(project.folder))
+    said = project.run("python", "-m", "unitscope", "report")
     assert "Missing metadata" not in said
     page = (project.folder / "report.html").read_text()
     for name in ("units.csv", "layers.csv", "selectivity_rs.png", "hidden1.am.sheet.png"):
@@ -290,7 +291,7 @@ def test_the_report_holds_figures_and_tables_with_their_captions(project):
 
 def test_nothing_stale_is_reported(project):
     project.change("experiments.small.methods.am.steps", 6)
-    done = project.try_to_run("python", "scripts/report.py", PYTHONPATH=str(project.folder))
+    done = project.try_to_run("python", "-m", "unitscope", "report")
     assert done.returncode == 1 and "No report is written" in " ".join(done.stdout.split())
     assert not (project.folder / "report.html").exists()
 
@@ -315,7 +316,8 @@ def test_make_reads_every_config_that_is_named(chosen, read):
     said = subprocess.run(
         ["make", "--dry-run", "run", f"CONFIG={chosen}"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert f"snakemake --cores 8 --resources gpu=1{read}\n" in said.stdout.replace(" \n", "\n")
+    assert f"unitscope run --cores 8 {chosen}\n" in said.stdout
+    assert run_words(chosen.split(), "8", 1) == f"snakemake --cores 8 --resources gpu=1{read}".split()
 
 
 def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
@@ -340,10 +342,10 @@ def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(
     assert "usage:" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "unitscope.runtime.console" in imported
-    never = {"torchvision", "pandas", "snakemake", "dvc", "mlxtend", "torch._dynamo", "sklearn"}
+    never = {"torchvision", "pandas", "snakemake", "dvc", "typer", "mlxtend", "torch._dynamo", "sklearn"}
     options = set(re.findall(r"--[a-z-]+", done.stdout))
     # Tensors are of those that run a network, figures of those that write some, tests of those that judge.
-    if not options & {"--checkpoint", "--device"} and script not in ("layers", "plan"):
+    if not options & {"--checkpoint", "--device"}:
         never |= {"torch"}
     never |= {"matplotlib.pyplot"} if options & {"--output-dir", "--figure"} else {"matplotlib"}
     if not re.search(r"unitscope\.(claims|paper|stats\.effects)", script_named(script, ROOT).read_text()):
@@ -365,7 +367,7 @@ def test_the_conda_environment_follows_the_lock_file():
     assert locked
     assert pairs == {name: first[name] for name in pairs}
     needed = set(re.findall(r'^  "([a-z0-9-]+)>=', project.partition("[project.optional")[0], re.MULTILINE))
-    assert set(pairs) == needed - {"dvc", "platformdirs", "psutil", "snakemake", "pandas"}
+    assert set(pairs) == needed - {"dvc", "platformdirs", "psutil", "snakemake", "pandas", "typer"}
 
 
 def test_lock_files_agree():
@@ -376,12 +378,11 @@ def test_lock_files_agree():
     assert pins("requirements.lock") <= pins("requirements-test.lock") <= pins("requirements-verify.lock")
 
 
-def test_only_two_modules_know_the_engines():
+def test_the_engines_are_known_in_one_place_each():
     """Which package imports from which is import-linter's to hold (pyproject.toml)."""
     for path in (ROOT / "unitscope").rglob("*.py"):
-        engines = {"snakemake_internals": "scripts|dvc", "store": "scripts|snakemake"}.get(
-            path.stem, "scripts|snakemake|dvc"
-        )
+        engines = {"snakemake_internals": "scripts|dvc"}.get(path.stem, "scripts|snakemake|dvc")
+        engines = "scripts|snakemake" if path.parent.name == "store" else engines
         assert not re.search(rf"^\s*(from|import) ({engines})", path.read_text(), re.MULTILINE), path
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from unitscope.tables.unit_tables import Table
+from unitscope.tables.table_access import Table
 
 
 @dataclass(frozen=True)

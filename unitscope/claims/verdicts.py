@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unitscope.stats.effects import Interval
+from unitscope.stats.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Part:
         layer: The layer; empty where the statistic is of several.
         method: The method, or empty.
         statistic: What was computed, and what is predicted of it.
-        found: The effect and its interval.
+        estimate: The effect and its interval.
         n: Number of units, layers, trainings or images that it rests on.
         holds: "yes", "no" or "open".
         level: Of the interval.
@@ -28,7 +28,7 @@ class Part:
     layer: str
     method: str
     statistic: str
-    found: Interval
+    estimate: Estimate
     n: int
     holds: str
     level: float = 0.95
@@ -36,32 +36,32 @@ class Part:
     note: str = ""
 
 
-def above(found: Interval, bound: float = 0.0) -> str:
+def above(estimate: Estimate, bound: float = 0.0) -> str:
     """Return whether an interval lies above a bound: "yes", "no" (wholly below it), or "open"."""
-    return "yes" if found.low > bound else "no" if found.high < bound else "open"
+    return "yes" if estimate.low > bound else "no" if estimate.high < bound else "open"
 
 
-def below(found: Interval, bound: float = 0.0) -> str:
+def below(estimate: Estimate, bound: float = 0.0) -> str:
     """Return whether an interval lies below a bound: "yes", "no" (wholly above it), or "open"."""
-    return "yes" if found.high < bound else "no" if found.low > bound else "open"
+    return "yes" if estimate.high < bound else "no" if estimate.low > bound else "open"
 
 
-def at_most(found: Interval, bound: float) -> str:
+def at_most(estimate: Estimate, bound: float) -> str:
     """Return whether an interval does not exceed a bound: "yes", "no" (wholly above it), or "open"."""
-    return "yes" if found.high <= bound else "no" if found.low > bound else "open"
+    return "yes" if estimate.high <= bound else "no" if estimate.low > bound else "open"
 
 
-def at_least(found: Interval, bound: float) -> str:
+def at_least(estimate: Estimate, bound: float) -> str:
     """Return whether an interval does not fall below a bound: "yes", "no" (wholly below it), or "open"."""
-    return "yes" if found.low >= bound else "no" if found.high < bound else "open"
+    return "yes" if estimate.low >= bound else "no" if estimate.high < bound else "open"
 
 
-def within(found: Interval, bounds: tuple[float, float]) -> str:
+def within(estimate: Estimate, bounds: tuple[float, float]) -> str:
     """Return whether an interval lies between two bounds: "yes", "no" (wholly outside), or "open"."""
     low, high = bounds
-    if found.low > low and found.high < high:
+    if estimate.low > low and estimate.high < high:
         return "yes"
-    return "no" if found.low > high or found.high < low else "open"
+    return "no" if estimate.low > high or estimate.high < low else "open"
 
 
 VERDICTS = SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
@@ -88,8 +88,15 @@ def record(experiment: str, claim: str, source: str, score: str, part: Part, ver
     return {
         **{"experiment": experiment, "claim": claim, "source": source, "layer": part.layer, "method": part.method},
         **{"score": score, "statistic": part.statistic},
-        **{"effect": part.found.effect, "ci_low": part.found.low, "ci_high": part.found.high, "level": part.level},
-        **{"n": part.n, "p_value": part.p_value, "p_holm": np.nan, "holds": part.holds, "verdict": verdict},
+        **part.estimate.columns("effect", "ci_low", "ci_high"),
+        **{
+            "level": part.level,
+            "n": part.n,
+            "p_value": part.p_value,
+            "p_holm": np.nan,
+            "holds": part.holds,
+            "verdict": verdict,
+        },
         "note": part.note,
     }
 

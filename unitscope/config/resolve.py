@@ -61,6 +61,7 @@ class Study:
             mapping from method to recipe, and `claims` one from claim to layers and compared experiments.
         reproduction: Settings of the page that compares all experiments with the paper, or None.
         entries: The config's entry that each experiment comes from; several trainings of a network share one.
+        network_entries: The config's entry that each network comes from.
     """
 
     device: str
@@ -69,6 +70,7 @@ class Study:
     experiments: dict[str, dict[str, Any]]
     reproduction: dict[str, Any] | None
     entries: dict[str, str]
+    network_entries: dict[str, str]
 
 
 def one_training(study: Study, network: str) -> list[str]:
@@ -168,7 +170,8 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
             f"{', '.join(experiments)}."
         )
     entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
-    study = Study(whole["device"], datasets, networks, experiments, whole["reproduction"], entry_of)
+    entry_of_network = {network: entry for entry, group in members.items() for network in group}
+    study = Study(whole["device"], datasets, networks, experiments, whole["reproduction"], entry_of, entry_of_network)
     for entry in over_epochs(study):
         # Where the checkpoints are compared: results/{entry}.training.
         _add(dict(experiments), {f"{entry}.training": {}}, name, f"experiments.{entry}")

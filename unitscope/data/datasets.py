@@ -156,6 +156,11 @@ class Dataset:
             images[number * ROWS : number * ROWS + len(batch)] = batch
         return images
 
+    def mean_image(self, size: int) -> np.ndarray:
+        """Return the mean training image (channels, height, width) in [0, 1], read `size` images at a time."""
+        total = sum(batch.sum(0, dtype=np.float64) for batch in self.batches("train", size))
+        return np.moveaxis(total / self.count("train") / 255, -1, 0)
+
     def examples(self) -> np.ndarray:
         """Return two images of the test split, its first and its last, uint8 (2, height, width, channels)."""
         return self.take("test", np.array([0, self.count("test") - 1]))

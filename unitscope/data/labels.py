@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from unitscope.errors import UserError, printable
+from unitscope.errors import UserError, printable, some
 from unitscope.randomness import generator
 
 SPLITS = {"train": 0, "test": 1}
@@ -105,9 +105,9 @@ def check_classes(chosen: Sequence[str], present: Sequence[str], where: object) 
     if lost:
         close = difflib.get_close_matches(lost[0], unlisted, 1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        wrong.append(f"it lists {_named(lost)}, which {where} does not have{hint}")
+        wrong.append(f"it lists {some([*map(repr, lost)], 5)}, which {where} does not have{hint}")
     if unlisted:
-        wrong.append(f"{where} has {_named(unlisted)}, which it does not list")
+        wrong.append(f"{where} has {some([*map(repr, unlisted)], 5)}, which it does not list")
     raise UserError(f"datasets.NAME.classes: {', and '.join(wrong)}. List each class of the data once.")
 
 
@@ -226,7 +226,3 @@ def _chosen(split: str, name: str, names: Sequence[str], where: object) -> str:
 def _listed(names: Sequence[str]) -> str:
     names = [printable(name) for name in names]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

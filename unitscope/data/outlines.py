@@ -1,6 +1,7 @@
 """What is known of a data set before it is made: how many images there are, of which shape, of how many classes.
 
-Nothing is downloaded for it, and PyTorch is not needed.
+Nothing is downloaded for it, and PyTorch is not needed. Modules that read images are loaded where images are read: h5py
+starts a process as it is loaded.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from unitscope.data.dataset_settings import DatasetSettings, ImageFolderSettings
-from unitscope.data.datasets import open_dataset
 from unitscope.data.folders import class_count, listed
-from unitscope.data.raw_data import MAY_BE_IDLE, collect, mode_of
 from unitscope.settings import as_mapping
 
 CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
@@ -47,6 +46,8 @@ def outline(settings: DatasetSettings) -> Outline:
     """
     if settings.source in CIFAR_CLASSES:
         return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings.source])
+    from unitscope.data.raw_data import collect
+
     found = collect(settings)
     first = found.images(np.arange(1))
     height, width, channels = first.shape[1:]
@@ -65,6 +66,8 @@ def cropped(settings: ImageFolderSettings) -> list[int]:
     assert settings.crop is not None
     mode: str = settings.mode
     if mode == "auto":
+        from unitscope.data.raw_data import mode_of
+
         root = Path(settings.path)
         # Most are in colour. An empty folder may be where a disk is yet to be mounted.
         there = root.is_dir() and any(root.iterdir())
@@ -72,17 +75,17 @@ def cropped(settings: ImageFolderSettings) -> list[int]:
     return [3 if mode == "RGB" else 1, settings.crop, settings.crop]
 
 
-def outline_without_data(settings: DatasetSettings, stored: Path) -> tuple[list[int], int] | None:
+def outline_without_data(settings: DatasetSettings, stored: Path | None = None) -> tuple[list[int], int] | None:
     """Return the shape of an image and the number of classes as far as no image has to be read; else None.
 
     Args:
         settings: Of the data set.
-        stored: Where it lies once it is made.
+        stored: Where it is once it is generated; None if that is not to be read.
     """
-    if stored.exists() and (found := _known(stored, settings)) is not None:
-        return found
     if settings.source in ALWAYS:
         return ALWAYS[settings.source]
+    if stored is not None and stored.exists() and (found := outline_of_stored(stored, settings)) is not None:
+        return found
     if (
         isinstance(settings, ImageFolderSettings)
         and settings.crop
@@ -104,17 +107,21 @@ def outline_with_data(settings: DatasetSettings) -> tuple[list[int], int]:
     return found.shape, found.classes
 
 
-def _known(stored: Path, dataset: DatasetSettings) -> tuple[list[int], int] | None:
+def outline_of_stored(stored: Path, dataset: DatasetSettings) -> tuple[list[int], int] | None:
     """Return the shape of an image and the number of classes of a stored data set; None where it is of other settings.
 
     Such a one will be made anew, and does not say what the next one will be like.
     """
+    from unitscope.data.datasets import open_dataset
+
     with open_dataset(stored) as known:
         return (known.shape, len(known.classes)) if _is_of(known.settings, dataset) else None
 
 
 def _is_of(applied: Mapping[str, Any], dataset: DatasetSettings) -> bool:
     """Return whether the settings in a data set are those of the config, of which it leaves out what had no effect."""
+    from unitscope.data.raw_data import MAY_BE_IDLE
+
     settings = as_mapping(DatasetSettings, dataset)
     left_out = {name: settings[name] for name in MAY_BE_IDLE if name in settings and name not in applied}
     chosen = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}

@@ -24,8 +24,9 @@ from unitscope.data.dataset_settings import (
     ImageFolderSettings,
 )
 from unitscope.data.datasets import ROWS, Collection
-from unitscope.data.decoding import Decoder, inside, is_grey
+from unitscope.data.decoding import Decoder, is_grey
 from unitscope.data.folders import listed
+from unitscope.data.image_files import inside
 from unitscope.data.labels import SPLITS, held_out, in_several, weaknesses
 from unitscope.errors import UserError, printable
 from unitscope.runtime.console import log, progress

@@ -1,17 +1,15 @@
 """What all figures share: for print, for the colour-blind, equal bytes each time.
 
 Colours are Okabe and Ito's, methods differ by marker as well, and the number of units stands beside every correlation.
-Nothing is computed in figures that a table could hold: scores and correlations come from
-`unitscope.tables.unit_tables`.
+Nothing is computed in figures that a table could hold: scores and correlations come from tables.
 """
 
 import functools
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -25,23 +23,16 @@ from PIL import Image
 
 from unitscope.errors import UserError
 from unitscope.figures.style import Style
+from unitscope.scores.score_names import RS_NAMES
 from unitscope.storage.atomic_writes import write_bytes
-from unitscope.tables.unit_tables import RS_NAMES, Table, correlation_of, two_decimals
+from unitscope.tables.number_text import interval, number, typeset
+from unitscope.tables.table_access import Table, correlation_of
 
 GREY = "#767676"
-MINUS = "\N{MINUS SIGN}"
-
 PAGE_HEIGHT = 9.5
 """Inches that panels are fitted into, as long as they stay readable."""
-
-NARROWEST_PANEL = 1.1
-"""Inches of the page's width that a panel takes, below which fewer stand side by side."""
-
 MOST_PIXELS = 25_000_000
 """Of a sheet: above it the resolution is lowered, so that a layer of thousands of units can still be opened."""
-
-SCORE_NAMES = RS_NAMES
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -135,20 +126,15 @@ def correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> 
     found = correlation_of(layers, layer, method, x, y)
     if not math.isfinite(found["spearman"]):
         return f"ρ undefined, {_readable(found['reason'], method)}"
-    interval = f"[{_signed(found['ci_low'])},\u00a0{_signed(found['ci_high'])}]"
-    interval = interval if math.isfinite(found["ci_low"]) else "(no interval)"
-    return f"ρ\u00a0=\u00a0{_signed(found['spearman'])} {interval}, n\u00a0=\u00a0{found['used']}"
+    ends = interval(found["ci_low"], found["ci_high"], "(no interval)").replace(", ", ",\u00a0")
+    return typeset(f"ρ\u00a0=\u00a0{number(found['spearman'])} {ends}") + f", n\u00a0=\u00a0{found['used']}"
 
 
 def _readable(reason: str, method: str) -> str:
     """Return a reason with the names of scores instead of those of columns."""
-    for score, name in reversed(SCORE_NAMES.items()):
+    for score, name in reversed(RS_NAMES.items()):
         reason = reason.replace(f"{score}_{method} ", f"{name} ")
     return reason.replace("ablation_loss ", "the rise of the loss ")
-
-
-def _signed(value: float) -> str:
-    return two_decimals(value).replace("-", MINUS)
 
 
 def wrapped(text: str, width: int) -> str:
@@ -164,91 +150,10 @@ def relative_box(
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A scatter plot: what stands above it, its points, and the number of its look."""
-
-    text: str
-    x: np.ndarray
-    y: np.ndarray
-    look: int
-
-
-def scatter_grid(
-    style: Style,
-    groups: Mapping[str, Sequence[Panel]],
-    x_label: str,
-    y_label: str,
-    footer: str,
-    room_for_scales: bool = False,
-) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure with a scatter plot for each panel of each group (a layer), and the axes of each group.
-
-    A group's panels stand side by side under its title; where groups are many, several share a line of the page.
-    """
-    columns = max(map(len, groups.values()), default=1)
-    most = min(4 if len(groups) <= 8 else 6, int(style.width / NARROWEST_PANEL))
-    # A title stands over its own group.
-    most_titles = int(style.width / (max(map(len, groups), default=1) * 0.7 * style.small / 72))
-    abreast = 1 if len(groups) <= 4 and columns > 1 else max(1, min(most // columns, len(groups), most_titles))
-    lines = math.ceil(len(groups) / abreast)
-    gap, wide_gap, left, right = 0.12, 0.55 if room_for_scales else 0.4, 0.85 if room_for_scales else 0.72, 0.1
-    width = (style.width - left - right - abreast * (columns - 1) * gap - (abreast - 1) * wide_gap) / (
-        abreast * columns
-    )
-    line_height = 1.3 * style.small / 72
-    fit = max(12, int(width * 72 / (0.55 * style.small)))
-    texts = [[wrapped(panel.text, fit) for panel in group] for group in groups.values()]
-    heads = [
-        line_height * (1 + max(text.count("\n") + 1 for row in texts[first : first + abreast] for text in row)) + 0.06
-        for first in range(0, len(groups), abreast)
-    ]
-    notes = wrapped(footer, int(style.width * 72 / (0.52 * style.small)))
-    bottom, between = 0.52 + (notes.count("\n") + 1) * line_height, 0.2
-    around = bottom + sum(heads) + (lines - 1) * between
-    height = min(1.7, 0.75 * width, max(0.75, (PAGE_HEIGHT - around) / lines))
-    total = around + lines * height
-    figure = Figure(figsize=(style.width, total))
-    grid: list[list[Axes]] = []
-    for number, (title, group) in enumerate(groups.items()):
-        line, place = divmod(number, abreast)
-        low = total - sum(heads[: line + 1]) - (line + 1) * height - line * between
-        start = left + place * (columns * (width + gap) - gap + wide_gap)
-        top = low + height + heads[line] - 0.02
-        figure.text(start / style.width, top / total, title, weight="bold", size=style.small, va="top")
-        grid.append([])
-        for column, panel in enumerate(group):
-            box = (start + column * (width + gap), low, width, height)
-            axes = figure.add_axes(relative_box(box, style.width, total))
-            _scatter(style, axes, panel)
-            axes.tick_params(labelleft=column == 0, labelbottom=number + abreast >= len(groups))
-            words = (box[0] / style.width, (top - line_height) / total, texts[number][column])
-            figure.text(*words, size=style.small, va="top", linespacing=1.2)
-            grid[-1].append(axes)
-    middle = 0.5 * (1 + bottom / total)
-    vertical = wrapped(y_label, int(13 * (total - bottom)))
-    figure.text(0.01, middle, vertical, rotation=90, ha="left", va="center", ma="center")
-    figure.text(0.5, (bottom - 0.36) / total, x_label, ha="center", va="center")
-    figure.text(0.5, 0.08 / total, notes, ha="center", va="bottom", size=style.small, color="#444444")
-    return figure, grid
-
-
-def _scatter(style: Style, axes: Axes, panel: Panel) -> None:
-    color, marker = style.look(panel.look)
-    crowded = len(panel.x) > 150
-    # Transparent, so that units with equal scores are darker; nothing is moved.
-    axes.plot(
-        panel.x,
-        panel.y,
-        linestyle="none",
-        marker=marker,
-        color=color,
-        alpha=0.3 if crowded else 0.45,
-        markersize=3.0 if crowded else 4.2,
-        markeredgewidth=0,
-        clip_on=False,
-        zorder=2,
-    )
+def tilt_names(axes: Axes) -> None:
+    """Tilt the names along the horizontal axis, where they are too long to stand level."""
+    for label in axes.get_xticklabels():
+        label.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
 def ranks_by_selectivity(own: Table) -> np.ndarray:

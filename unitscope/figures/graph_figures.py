@@ -10,17 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from unitscope.figures.drawing import (
-    GREY,
-    SCORE_NAMES,
-    layer_title,
-    ranks_by_selectivity,
-    relative_box,
-    styled,
-    wrapped,
-)
+from unitscope.figures.drawing import GREY, layer_title, ranks_by_selectivity, relative_box, styled, wrapped
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name, rows_of
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.table_access import Table, rows_of
 
 Edges = Sequence[tuple[int, int, float]]
 """Target, substitute and weight, each target's strongest first."""
@@ -136,7 +129,7 @@ def _curves(style: Style, axes: Axes, chosen: Mapping[str, Sequence[Table]]) -> 
         color, _ = style.look(number)
         defined = len(degrees["unit"]) and np.isfinite(degrees["by_chance"]).all()
         value = f"{measured['gini'][0]:.2f} ({measured['gini_null'][0]:.2f})" if defined else "undefined"
-        text = f"{SCORE_NAMES[score]} {value}"
+        text = f"{RS_NAMES[score]} {value}"
         where: dict[str, Any] = {"ha": "right", "va": "top", "transform": axes.transAxes}
         axes.text(1, 1 - 0.13 * number, text, color=color, size=style.small, **where)
         if not defined:

@@ -2,10 +2,12 @@
 
 from matplotlib.figure import Figure
 
-from unitscope.figures.drawing import Panel, correlation_text, layer_title, scatter_grid, styled
+from unitscope.figures.drawing import correlation_text, layer_title, styled
+from unitscope.figures.scatter import Panel, scatter_grid
 from unitscope.figures.style import Style
+from unitscope.scores.score_names import method_name
 from unitscope.tables.inhibition import by_unit
-from unitscope.tables.unit_tables import Table, layers_of, method_name, methods_of, rows_of
+from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 
 @styled

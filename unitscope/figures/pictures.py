@@ -1,7 +1,7 @@
 """Pictures: images as people look at them, in colour, no larger than needed, many of one size on a sheet.
 
 Arrays in, arrays and bytes out. Which images are shown, and what stands beside them, is for
-`unitscope.figures.image_figures` and `unitscope.atlas.content`.
+`unitscope.figures.sheet_figures` and `unitscope.atlas.content`.
 """
 
 import io

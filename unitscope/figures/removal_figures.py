@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, styled
+from unitscope.figures.drawing import GREY, styled
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.number_text import typeset
+from unitscope.tables.table_access import Table
 
 COLUMNS = 3
 CLAMPS = {"zero": "at 0", "mean": "at mean"}
@@ -42,7 +44,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         shown = np.isfinite(x) & np.isfinite(y)
         matched = shown & (table["reason"] == "")
         axes.set_title(
-            f"{table['layer'][0]}, {method_name(str(table['method'][0]))}: {SCORE_NAMES[score]}\n"
+            f"{table['layer'][0]}, {method_name(str(table['method'][0]))}: {RS_NAMES[score]}\n"
             f"{matched.sum()} of {len(x)} units, {(y > x)[matched].sum()} above",
             size=style.small,
             loc="left",
@@ -63,7 +65,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         axes.set(xlim=limits, ylim=limits)
         for axis, most in ((axes.xaxis, 2), (axes.yaxis, 3)):
             axis.set_major_locator(MaxNLocator(most))
-            axis.set_major_formatter(lambda value, _: f"{value:.2g}".replace("-", MINUS))
+            axis.set_major_formatter(lambda value, _: typeset(f"{value:.2g}"))
     bar = figure.add_axes((1 - 0.6 / style.width, 0.3, 0.1 / style.width, 0.4))
     figure.colorbar(shade, cax=bar).set_label("RS", size=style.small)
     figure.supxlabel("mean interaction with random units of the same scale (nats)", size=style.font_size)
@@ -96,7 +98,7 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
     for axes, (clamp, table, form) in zip(panels, itertools.product(clamps, tables, forms), strict=True):
         own = {name: column[table["clamp"] == clamp] for name, column in table.items()}
         where = (str(table["layer"][0]) or "all layers") + f", {CLAMPS[clamp]}" * (len(clamps) > 1)
-        title = f"{where}: {SCORE_NAMES[form]}" if form else where
+        title = f"{where}: {RS_NAMES[form]}" if form else where
         axes.set_title(title, size=style.small, weight="bold", loc="left")
         _band(axes, own)
         shown = {"selectivity": 0, **{f"{form}_{method}": number for number, method in enumerate(methods, 1)}}

@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled, wrapped
+from unitscope.figures.drawing import GREY, relative_box, styled, tilt_names, wrapped
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.number_text import MINUS
+from unitscope.tables.table_access import Table
 
 PANEL = 1.25
 """Inches."""
@@ -153,8 +155,7 @@ def _layers(axes: Axes, names: Sequence[str], count: int, tilted: bool) -> None:
     axes.set_xlim(-0.6, count - 0.4)
     axes.set_xticks(range(count), names or [""] * count)
     if tilted:
-        for label in axes.get_xticklabels():
-            label.set(rotation=40, ha="right", rotation_mode="anchor")
+        tilt_names(axes)
 
 
 def _tilted(names: Sequence[str], slot: float, style: Style) -> bool:
@@ -169,7 +170,7 @@ def _legend(style: Style) -> dict[str, Any]:
     ]
     handles.append(Line2D([], [], color="black", linewidth=1.3))
     handles.append(Line2D([], [], color="#444444", marker="x", linestyle="none", markersize=4.5))
-    labels = [*(SCORE_NAMES[score] for score in RS_SCORES), "network as it is", "undefined"]
+    labels = [*(RS_NAMES[score] for score in RS_SCORES), "network as it is", "undefined"]
     return {"handles": handles, "labels": labels, "borderaxespad": 0.1, "columnspacing": 1.2}
 
 

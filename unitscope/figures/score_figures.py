@@ -1,28 +1,18 @@
-"""Figures of scores: against each other, by depth, over trainings and choices, drawn from an experiment's tables."""
+"""Figures of units' scores against each other: RS and the loss of an ablation against class selectivity."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from unitscope.figures.drawing import (
-    GREY,
-    MINUS,
-    SCORE_NAMES,
-    Panel,
-    correlation_text,
-    layer_title,
-    relative_box,
-    scatter_grid,
-    styled,
-)
+from unitscope.figures.drawing import GREY, correlation_text, layer_title, styled
+from unitscope.figures.scatter import Panel, scatter_grid
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, correlation_of, layers_of, method_name, methods_of, rows_of
+from unitscope.scores.score_names import RS_NAMES, method_name
+from unitscope.tables.number_text import typeset
+from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 SCORE_MEANINGS = {
     "rs": "RS: share of units that answer more strongly",
@@ -49,7 +39,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> F
         own = rows_of(units, layer)
         groups[layer_title(layer, own)] = [
             Panel(
-                (f"{SCORE_NAMES[score]}, " if len(scores) > 1 else "")
+                (f"{RS_NAMES[score]}, " if len(scores) > 1 else "")
                 + f"{method_name(method)}: {correlation_text(layers, layer, method, 'selectivity', score)}"
                 + _unscored_text(own, f"{score}_{method}"),
                 own["selectivity"],
@@ -63,7 +53,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> F
     for layer, row in zip(layers_of(units), grid, strict=True):
         own = rows_of(units, layer)
         chance = _living_mean(own, "selectivity_permuted")
-        top = _share_scale([own[f"{score}_{method}"] for score, method, _ in columns])
+        top = share_scale([own[f"{score}_{method}"] for score, method, _ in columns])
         for axes in row:
             axes.set(xlim=(-0.04, 1.04), ylim=(-0.04 * top, 1.04 * top))
             axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
@@ -85,7 +75,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
     """
     methods = methods_of(units)
     columns = [("selectivity", "", "selectivity", "selectivity", len(methods))]
-    name = SCORE_NAMES[score]
+    name = RS_NAMES[score]
     columns += [(f"{name}, {method_name(m)}", m, score, f"{score}_{m}", number) for number, m in enumerate(methods)]
     groups = {}
     for layer in layers_of(units):
@@ -103,7 +93,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
     figure, grid = scatter_grid(
         style,
         groups,
-        f"class selectivity, or {SCORE_NAMES[score]}",
+        f"class selectivity, or {RS_NAMES[score]}",
         "rise of the test loss without the unit",
         footer,
         room_for_scales=True,
@@ -115,241 +105,8 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
             axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
             axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
             axes.yaxis.set_major_locator(MaxNLocator(3))
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}".replace("-", MINUS))
+            axes.yaxis.set_major_formatter(lambda value, _: typeset(f"{value:.3g}"))
     return figure
-
-
-@styled
-def spread(style: Style, units: Table, *scores: str) -> Figure:
-    """Draw the median of RS and the range between its quartiles, by layer, each score in a panel.
-
-    Args:
-        style: How it looks.
-        units: Table of units.
-        scores: "rs", "rs_z" or "rs_q", or several of them.
-    """
-    names, methods = layers_of(units), methods_of(units)
-    below = 0.35 + 0.7 * max(map(len, names)) * 0.6 * style.small / 72
-    panel, between, legend = 1.2, 0.12, 0.35
-    total = below + len(scores) * (panel + between) - between + legend
-    figure = Figure(figsize=(style.width, total))
-    for row, score in enumerate(scores):
-        low = total - legend - (row + 1) * panel - row * between
-        axes = figure.add_axes(relative_box((0.6, low, style.width - 0.7, panel), style.width, total))
-        highest = []
-        for number, method in enumerate(methods):
-            color, marker = style.look(number)
-            for place, layer in enumerate(names):
-                own = rows_of(units, layer)
-                values = own[f"{score}_{method}"][~own["dead"]]
-                values = values[np.isfinite(values)]
-                if not len(values):
-                    continue
-                x = place + (number - (len(methods) - 1) / 2) * 0.25
-                first, middle, third = np.quantile(values, (0.25, 0.5, 0.75))
-                highest.append(third)
-                axes.plot([x, x], [first, third], color=color, linewidth=3, alpha=0.45, solid_capstyle="butt")
-                axes.plot(x, middle, color=color, marker=marker, markersize=4.5, linestyle="none")
-        top = _share_scale([np.array(highest)])
-        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-0.04 * top, 1.04 * top), ylabel=f"{SCORE_NAMES[score]}")
-        axes.set_yticks((0, top / 2, top), ("0", f"{top / 2:g}", f"{top:g}"))
-        axes.set_xticks(range(len(names)), names if score == scores[-1] else [])
-        for text in axes.get_xticklabels():
-            text.set(rotation=40, ha="right", rotation_mode="anchor")
-    handles = [
-        Line2D([], [], color=color, marker=marker, linewidth=3, markersize=4.5)
-        for color, marker in map(style.look, range(len(methods)))
-    ]
-    labels = [f"{method_name(method)}: median, quartiles" for method in methods]
-    figure.legend(
-        handles,
-        labels,
-        loc="upper right",
-        bbox_to_anchor=(1, 1),
-        ncols=max(1, len(methods)),
-        frameon=False,
-        fontsize=style.small,
-        borderaxespad=0.1,
-    )
-    return figure
-
-
-@styled
-def depth(style: Style, units: Table, layers: Table) -> Figure:
-    """Draw the correlation of selectivity and RS by depth (as Chen et al. 2018, Fig. 3b), each score in a panel.
-
-    Args:
-        style: How it looks.
-        units: Table of units.
-        layers: Table of correlations.
-    """
-    names, methods = layers_of(units), methods_of(units)
-    line_height = 1.3 * style.small / 72
-    longest = max(map(len, names), default=0) * 0.6 * style.small / 72
-    left, panel = 0.46 + 2.0 * line_height, 1.45
-    width = style.width - left - 0.1
-    slot = width / max(len(names), 1)
-    step = min(0.6 / max(len(methods), 1), 0.5 / slot)
-    upright, tilted = slot * step * 72 < 3 * 0.7 * style.small, longest > 0.95 * slot
-    head = line_height * (3.2 if upright else 2.3)
-    legend = _legend(style, methods)
-    legend_height = line_height * math.ceil(len(legend["labels"]) / legend["ncols"]) + 0.1
-    bottom = 0.12 + 1.4 * style.font_size / 72 + (0.7 * longest if tilted else line_height)
-    total = bottom + len(RS_SCORES) * (panel + head) + (len(RS_SCORES) - 1) * 0.14 + legend_height
-    figure = Figure(figsize=(style.width, total))
-    for row, score in enumerate(RS_SCORES):
-        low = total - legend_height - (row + 1) * (panel + head) - row * 0.14
-        axes = figure.add_axes(relative_box((left, low, width, panel), style.width, total))
-        axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
-        axes.axhspan(-1.42, -1.1, color="#EEEEEE", linewidth=0, zorder=0)
-        for number, method in enumerate(methods):
-            color, marker = style.look(number)
-            for place, layer in enumerate(names):
-                found = correlation_of(layers, layer, method, "selectivity", score)
-                x = place + (number - (len(methods) - 1) / 2) * step
-                _point(axes, x, found, color, marker)
-                count, angle = str(found["used"]), 90 if upright else 0
-                where: dict[str, Any] = {
-                    "va": "bottom",
-                    "ha": "center",
-                    "transform": axes.get_xaxis_transform(),
-                    "clip_on": False,
-                }
-                axes.text(x, 1.02, count, color=color, size=style.small, rotation=angle, **where)
-        axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(-1.42, 1.08))
-        axes.set_yticks((-1.26, -1, -0.5, 0, 0.5, 1), ("undef.", f"{MINUS}1", f"{MINUS}0.5", "0", "0.5", "1"))
-        axes.set_ylabel("Spearman ρ", y=0.56)
-        title = f"selectivity and {SCORE_NAMES[score]}" + (" (n above each point)" if row == 0 else "")
-        above = (low + panel + head - 0.02) / total
-        figure.text(left / style.width, above, title, weight="bold", size=style.small, va="top")
-        axes.set_xticks(range(len(names)), names if score == RS_SCORES[-1] else [])
-    if tilted:
-        for label in axes.get_xticklabels():
-            label.set(rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_xlabel("layer, in the order of the network")
-    figure.legend(**legend, loc="upper right", bbox_to_anchor=(1, 1), frameon=False, fontsize=style.small)
-    return figure
-
-
-@styled
-def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], method: str = "iam") -> Figure:
-    """Draw the correlation of selectivity and RS by depth for several trainings, and their mean.
-
-    Args:
-        style: How it looks.
-        trainings: The table of correlations of each training.
-        layers: In the order of the network.
-        method: Of the images.
-    """
-    places = np.arange(len(layers))
-    values = {
-        score: np.array([[_value(table, layer, method, score) for layer in layers] for table in trainings])
-        for score in RS_SCORES
-    }
-    low = min(-0.6, *(float(np.nanmin(found, initial=0.0)) - 0.1 for found in values.values()))
-    high = max(0.6, *(float(np.nanmax(found, initial=0.0)) + 0.1 for found in values.values()))
-    tilted = max(map(len, layers)) * len(layers) > 36
-    below = 0.62 + (0.85 * max(map(len, layers)) * 0.6 * style.small / 72 if tilted else 0)
-    total = below + 1.6
-    figure = Figure(figsize=(style.width, total))
-    for number, score in enumerate(RS_SCORES):
-        axes = figure.add_axes((0.13 + number * 0.293, below / total, 0.27, 1.25 / total))
-        color, _ = style.look(number)
-        axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
-        for found in values[score]:
-            axes.plot(places, found, color=color, linewidth=0.8, alpha=0.5, marker=".", markersize=4)
-        defined = np.isfinite(values[score]).any(axis=0)
-        mean = np.full(len(layers), np.nan)
-        mean[defined] = np.nanmean(values[score][:, defined], axis=0)
-        axes.plot(places, mean, color=color, linewidth=2.0, marker="o", markersize=4.5)
-        axes.set(xlim=(-0.3, len(layers) - 0.7), ylim=(low, high))
-        axes.set_title(f"selectivity and {SCORE_NAMES[score]}", size=style.small, weight="bold", loc="left")
-        axes.tick_params(labelleft=number == 0)
-        axes.set_xticks(places, layers)
-        if tilted:
-            for label in axes.get_xticklabels():
-                label.set(rotation=40, ha="right", rotation_mode="anchor")
-    figure.axes[0].set_ylabel("Spearman ρ")
-    text = f"{method_name(method)}; thin: {len(trainings)} trainings, thick: their mean"
-    figure.text(0.99, 0.02, text, ha="right", va="bottom", size=style.small, color="#444444")
-    return figure
-
-
-@styled
-def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw how the correlation of selectivity and RS depends on choices: by layer and objective.
-
-    Args:
-        style: How it looks.
-        rows: Records with layer, objective, variant, score (of RS) and spearman; one for each training.
-    """
-    layers, objectives, names = (
-        list(dict.fromkeys(row[key] for row in rows)) for key in ("layer", "objective", "variant")
-    )
-    line, left, head = 1.45 * style.small / 72, 0.62 * style.small / 72 * max(map(len, names)) + 0.1, 0.5
-    panel = len(names) * line
-    total = head + len(objectives) * (panel + 0.3) + 0.35
-    figure = Figure(figsize=(style.width, total))
-    width = (style.width - left - 0.1) / len(layers)
-    looks = {score: style.look(number) for number, score in enumerate(RS_SCORES)}
-    for row, objective in enumerate(objectives):
-        for column, layer in enumerate(layers):
-            low = total - head - (row + 1) * panel - row * 0.3
-            box = (left + column * width, low, width - 0.12, panel)
-            axes = figure.add_axes(relative_box(box, style.width, total))
-            axes.axvline(0, color=GREY, linewidth=0.7, zorder=1)
-            for number, (score, (color, marker)) in enumerate(looks.items()):
-                own = [
-                    (one["spearman"], names.index(one["variant"]))
-                    for one in rows
-                    if (one["layer"], one["objective"], one["score"]) == (layer, objective, score)
-                ]
-                x, y = np.array(own, dtype=float).reshape(-1, 2).T
-                # Side by side, so that equal values are both seen.
-                y = y + 0.26 * (number - 1)
-                axes.plot(x, y, linestyle="none", marker=marker, color=color, markersize=3.2, alpha=0.75, clip_on=False)
-            axes.set(xlim=(-1, 1), ylim=(len(names) - 0.5, -0.5))
-            axes.set_yticks(range(len(names)), names)
-            axes.set_xticks((-0.5, 0, 0.5), (f"{MINUS}0.5", "0", "0.5"))
-            axes.tick_params(labelleft=column == 0, labelbottom=row == len(objectives) - 1)
-            axes.grid(axis="y", color="#EEEEEE", linewidth=0.6)
-            axes.set_axisbelow(True)
-            title = f"{layer}, {method_name(objective)}"
-            figure.text(box[0] / style.width, (low + panel + 0.05) / total, title, weight="bold", size=style.small)
-    handles = [Line2D([], [], color=color, marker=marker, linestyle="none") for color, marker in looks.values()]
-    labels = [SCORE_NAMES[score] for score in looks]
-    figure.legend(
-        handles, labels, loc="upper right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=style.small
-    )
-    figure.text(0.5, 0.05 / total, "Spearman ρ with selectivity; a mark a training", ha="center", va="bottom")
-    return figure
-
-
-def _value(layers: Table, layer: str, method: str, score: str) -> float:
-    return float(correlation_of(layers, layer, method, "selectivity", score)["spearman"])
-
-
-def _legend(style: Style, methods: Sequence[str]) -> dict[str, Any]:
-    """Return what a legend of the methods shows, in as many columns as the page holds."""
-    handles = [
-        Line2D([], [], color=color, marker=marker, linewidth=0.9, markersize=4.5)
-        for color, marker in map(style.look, range(len(methods)))
-    ]
-    handles.append(Line2D([], [], color="#444444", marker="x", linestyle="none", markersize=4.5))
-    labels = [f"{method_name(method)}, 95 % interval" for method in methods] + ["undefined: constant or missing"]
-    widest = (max(map(len, labels)) * 0.6 + 4) * style.small / 72
-    columns = max(1, min(len(labels), int(style.width / widest)))
-    return {"handles": handles, "labels": labels, "ncols": columns, "borderaxespad": 0.1, "columnspacing": 1.2}
-
-
-def _point(axes: Axes, x: float, found: Mapping[str, Any], color: str, marker: str) -> None:
-    if math.isfinite(found["spearman"]):
-        axes.plot([x, x], [found["ci_low"], found["ci_high"]], color=color, linewidth=0.9, solid_capstyle="butt")
-        # Hollow where there is no interval.
-        inside = color if math.isfinite(found["ci_low"]) else "white"
-        axes.plot(x, found["spearman"], marker=marker, color=color, markerfacecolor=inside, markersize=4.5, zorder=3)
-    else:
-        axes.plot(x, -1.26, marker="x", color=color, markersize=4.5)
 
 
 def _unscored_text(own: Table, column: str) -> str:
@@ -372,7 +129,7 @@ def _living_mean(own: Table, column: str) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _share_scale(columns: Sequence[np.ndarray]) -> float:
+def share_scale(columns: Sequence[np.ndarray]) -> float:
     """Return a round share that no value is above, at least 0.01; 1 where there is nothing but 0."""
     values = np.concatenate(columns)
     largest = values[np.isfinite(values)].max(initial=0.0)

@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from unitscope.figures.drawing import GREY, MINUS, SCORE_NAMES, relative_box, styled, wrapped
+from unitscope.figures.drawing import GREY, relative_box, styled, wrapped
 from unitscope.figures.style import Style
-from unitscope.tables.unit_tables import RS_SCORES, Table, method_name
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.tables.number_text import MINUS
+from unitscope.tables.table_access import Table
 
 ROW_HEIGHT = 1.15
 """Inches of a panel."""
@@ -71,10 +73,10 @@ def training_time(style: Style, training: Table) -> Figure:
     by_layer(panel(0, 1, "class selectivity, median"), "selectivity", methods[0], "rs")
     for number, method in enumerate(methods):
         for column, score in enumerate(RS_SCORES):
-            median = panel(1 + 2 * number, column, f"{SCORE_NAMES[score]}, {method_name(method)}, median")
+            median = panel(1 + 2 * number, column, f"{RS_NAMES[score]}, {method_name(method)}, median")
             by_layer(median, "median", method, score)
             median.set_ylim(bottom=0)
-            rho = panel(2 + 2 * number, column, f"ρ of {SCORE_NAMES[score]}, {method_name(method)}")
+            rho = panel(2 + 2 * number, column, f"ρ of {RS_NAMES[score]}, {method_name(method)}")
             rho.axhline(0, color=GREY, linewidth=0.7, zorder=1)
             by_layer(rho, "spearman", method, score, intervals=True)
             rho.set_ylim(-1.05, 1.05)

@@ -4,12 +4,13 @@ Orders, curves and areas, on arrays; the removing itself is in `unitscope.interv
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from unitscope.randomness import generator
+from unitscope.stats.bootstrap import percentile_interval
+from unitscope.stats.estimate import Estimate
 from unitscope.storage.columns import Schema
 
 DIRECTIONS = ("ascending", "descending")
@@ -35,15 +36,6 @@ class Part(NamedTuple):
 
     layer: str
     clamp: str
-
-
-@dataclass(frozen=True)
-class Area:
-    """Area under a curve with its percentile interval over images."""
-
-    value: float
-    low: float
-    high: float
 
 
 def order_by(score: np.ndarray, direction: str, shuffled: np.ndarray) -> np.ndarray:
@@ -134,7 +126,7 @@ def resampled(images: int, resamples: int, *name: str | int) -> np.ndarray:
     return draw.multinomial(images, np.full(images, 1 / images), size=resamples)
 
 
-def area(values: np.ndarray, resamples: np.ndarray, level: float = 0.95) -> Area:
+def area(values: np.ndarray, resamples: np.ndarray, level: float = 0.95) -> Estimate:
     """Return the mean of the areas of all images (images,) and its percentile bootstrap interval.
 
     Args:
@@ -143,8 +135,7 @@ def area(values: np.ndarray, resamples: np.ndarray, level: float = 0.95) -> Area
         level: Share of resamples between the ends.
     """
     means = resamples @ values / len(values)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Area(float(values.mean()), float(low), float(high))
+    return percentile_interval(float(values.mean()), means, ((1 - level) / 2, (1 + level) / 2))
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
@@ -195,9 +186,8 @@ def area_rows(
             own = each[numbers].mean(0)
             over = own - each[chance].mean(0) if chance else np.full(len(own), np.nan)
             for kind, values in (("area", own), ("over", over)):
-                found = area(values, resamples)
-                ends = {"": found.value, "_low": found.low, "_high": found.high}
-                row |= {f"{measure}_{kind}{end}": value for end, value in ends.items()}
+                name = f"{measure}_{kind}"
+                row |= area(values, resamples).columns(name, f"{name}_low", f"{name}_high")
         yield {**row, "reason": ""}
 
 

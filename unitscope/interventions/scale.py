@@ -23,11 +23,10 @@ from unitscope.maximization.responses import Generated
 from unitscope.probing.layers import prefix, readouts
 from unitscope.randomness import generator
 from unitscope.runtime.devices import pixels
-from unitscope.scores.selectivity import class_selectivity
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.scores.selectivity import class_selectivity, dead_units
 from unitscope.scores.substitution import Substitution, substitution
-from unitscope.stats.statistics import spearman
-
-SCORES = ("rs", "rs_z", "rs_q")
+from unitscope.stats.correlation import spearman
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,13 @@ class Scales:
     std: np.ndarray
     quantile: np.ndarray
 
+    @classmethod
+    def of(cls, group: h5py.Group) -> "Scales":
+        """Return the scales in a layer's group of activations.h5."""
+        means = group["class_means"][:] if "class_means" in group else np.empty((0, len(group["mean"])))
+        alive = ~dead_units(group["max"][:], group["activations"][:])
+        return cls(means, alive, group["mean"][:], group["std"][:], group["positive_q99"][:])
+
     def times(self, factors: np.ndarray) -> "Scales":
         """Return the scales of units that are multiplied by `factors` (units,): each is homogeneous of degree 1."""
         return Scales(
@@ -61,7 +67,7 @@ class Scales:
     def score(self, responses: np.ndarray, units: np.ndarray) -> Substitution:
         """Return RS, raw and scale-free, of responses (seeds, targets, units); NaN of dead targets."""
         found = substitution(responses, units, self.mean, self.std, self.quantile)
-        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in SCORES)
+        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in RS_SCORES)
         return replace(found, rs=rs, rs_z=rs_z, rs_q=rs_q)
 
 
@@ -189,7 +195,7 @@ def comparison(
         `image_change` (mean over the same units), and the `reason` why any of them is NaN.
     """
     rows = []
-    for score in SCORES:
+    for score in RS_SCORES:
         old, new = getattr(before, score), getattr(after, score)
         both = np.isfinite(old) & np.isfinite(new)
         found = {
@@ -214,7 +220,7 @@ def comparison(
 def _rank_correlation(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> tuple[float, str]:
     """Return Spearman's correlation, or NaN and why there is none; draws stand for the uncertainty here."""
     found = spearman(x, y, permutations=1, resamples=1, names=names)
-    return found.spearman, found.reason if np.isnan(found.spearman) else ""
+    return found.value, found.reason if np.isnan(found.value) else ""
 
 
 # --- the two conditions ----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import Outputs, candidates, find_outputs
 from unitscope.networks.sources import make, options_of
-from unitscope.networks.weights import checked_state
+from unitscope.networks.state_dicts import checked_state
 
 
 def build(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
@@ -181,7 +181,9 @@ def classifier(module: nn.Module, shape: Sequence[int]) -> str:
     return found[-1]
 
 
-def output_count(network: nn.Module, shape: Sequence[int], settings: Mapping[str, Any], name: str = "networks") -> int:
+def output_count(
+    network: nn.Module, shape: Sequence[int], settings: Mapping[str, Any], name: str = "networks.NAME"
+) -> int:
     """Return the number of a network's outputs, for images of (channels, height, width).
 
     Raises:

@@ -17,14 +17,9 @@ from unitscope.networks.closeness import close
 from unitscope.networks.layouts import arrange, in_layout
 from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import outputs_from
-from unitscope.networks.weights import (
-    checked_state,
-    content_of,
-    is_state_dict,
-    load_plain,
-    load_weights,
-    with_versions,
-)
+from unitscope.networks.state_dicts import checked_state, is_state_dict, with_versions
+from unitscope.networks.weight_files import content_of, load_plain
+from unitscope.networks.weights import load_weights
 from unitscope.randomness import generator
 from unitscope.runtime.console import log
 from unitscope.runtime.devices import pixels

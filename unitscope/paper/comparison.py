@@ -1,7 +1,6 @@
 """A study beside the paper: which of its experiments shows which figure, and in what it is less than a larger study.
 
-Functions on resolved configs, light enough for the rules to import. `unitscope.paper.reproduction` makes the page
-itself.
+Functions on resolved configs, light enough for the rules to import. `scripts/paper/reproduction.py` makes the page.
 """
 
 import re

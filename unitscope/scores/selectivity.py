@@ -1,7 +1,7 @@
 """Class selectivity of units (Morcos et al. 2018; Eq. 1 of Chen et al. 2018), from activations and labels.
 
 Arrays in, arrays out: collecting activations belongs to `unitscope.probing.activations`, relating selectivity to other
-scores to `unitscope.stats.statistics`.
+scores to `unitscope.stats.correlation`.
 """
 
 from collections.abc import Sequence

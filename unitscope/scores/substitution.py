@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from unitscope.scores.strength import relative_strength
+
 MAX_SUBSTITUTES = 5
 
 
@@ -159,7 +161,7 @@ def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTI
     """Return, for each target, the units that could stand in for it, strongest first.
 
     A substitute exceeds the unit in more than half of the seeds in which the unit is not silent; substitutes are ranked
-    by the median over those seeds of R[i, j] / R[i, i].
+    by `relative_strength`.
 
     Args:
         responses: (seeds, targets, units).
@@ -172,9 +174,8 @@ def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTI
     for row in range(len(units)):
         others = np.flatnonzero(exceeded[row])
         if len(others):
-            speaks = own[:, row] > 0
-            ratios = responses[speaks, row][:, others] / own[speaks, row, None]
-            others = others[np.argsort(-np.median(ratios, axis=0), kind="stable")]
+            strength = relative_strength(own[:, row], responses[:, row, others])
+            others = others[np.argsort(-strength, kind="stable")]
         result.append(others[:most].tolist())
     return result
 

@@ -1,106 +1,23 @@
-"""Effects in which the paper's claims are stated, beside the rank correlation of `unitscope.stats.statistics`.
+"""Effects in which claims are stated, apart from the rank correlation of `unitscope.stats.correlation`.
 
-Numbers in, numbers out: which claim asks for which effect is decided elsewhere. Each effect is computed as its source
-defines it; intervals are percentile bootstraps over units, Student's over trainings, Wilson's or Newcombe's of shares.
+Numbers in, numbers out. Each effect is computed as its source defines it. Intervals are Student's over trainings, and
+Wilson's or Newcombe's of shares; those over units are bootstraps (`unitscope.stats.bootstrap`).
 """
-
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
 
-from unitscope.stats.statistics import FEWEST_FOR_INTERVAL, MOST_CONSTANT
+from unitscope.stats.estimate import Estimate, undefined
 
 
-class Interval(NamedTuple):
-    """An effect with its interval; NaN where it is undefined."""
-
-    effect: float
-    low: float
-    high: float
-
-
-def bootstrapped(
-    effect: Callable[..., float],
-    *scores: np.ndarray,
-    level: float = 0.95,
-    resamples: int = 2_000,
-    seed: int | np.random.Generator = 0,
-) -> Interval:
-    """Return an effect of units' scores and its percentile bootstrap interval over units.
-
-    Args:
-        effect: Maps the scores to a number, NaN where it is undefined.
-        scores: Each (units,); a unit that is NaN in any of them is left out.
-        level: Share of resamples between the ends.
-        resamples: Number of bootstrap resamples.
-        seed: Of the resamples, or a generator.
-
-    Returns:
-        The interval is NaN below 10 units, or where the effect is undefined in over 5 % of the resamples.
-    """
-    return bootstrapped_layers(lambda values: values[0], effect, [scores], level, resamples, seed)
-
-
-def bootstrapped_layers(
-    course: Callable[[np.ndarray], float],
-    effect: Callable[..., float],
-    layers: Sequence[Sequence[np.ndarray]],
-    level: float = 0.95,
-    resamples: int = 2_000,
-    seed: int | np.random.Generator = 0,
-) -> Interval:
-    """Return what an effect does over layers, with its interval: units are resampled within their layers.
-
-    Args:
-        course: Maps the effects of all layers (layers,) to a number, NaN where it is undefined.
-        effect: Maps the scores of a layer to a number.
-        layers: The scores of each layer, as `bootstrapped` takes them. A layer without units has the effect NaN.
-        level: Share of resamples between the ends.
-        resamples: Number of bootstrap resamples.
-        seed: Of the resamples, or a generator.
-
-    Returns:
-        The interval is NaN where a layer has 1 to 9 units, or the number is undefined in over 5 % of the resamples.
-    """
-    tables = [np.stack([np.asarray(score, dtype=np.float64) for score in scores]) for scores in layers]
-    tables = [table[:, np.isfinite(table).all(0)] for table in tables]
-    units = [table.shape[1] for table in tables]
-
-    def found(chosen: Sequence[np.ndarray]) -> float:
-        return course(np.array([effect(*table) if table.size else np.nan for table in chosen]))
-
-    value = found(tables)
-    if any(0 < count < FEWEST_FOR_INTERVAL for count in units) or not np.isfinite(value):
-        return Interval(float(value), np.nan, np.nan)
-    draws = np.random.default_rng(seed)
-    resampled = np.array(
-        [
-            found(
-                [
-                    table[:, draws.integers(max(count, 1), size=count)]
-                    for table, count in zip(tables, units, strict=True)
-                ]
-            )
-            for _ in range(resamples)
-        ]
-    )
-    defined = resampled[np.isfinite(resampled)]
-    if len(defined) < (1 - MOST_CONSTANT) * resamples:
-        return Interval(float(value), np.nan, np.nan)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high))
-
-
-def over_trainings(values: np.ndarray, level: float = 0.95) -> Interval:
+def over_trainings(values: np.ndarray, level: float = 0.95) -> Estimate:
     """Return the mean of one number from each training (trainings,) and Student's interval; NaN from fewer than two."""
     values = np.asarray(values, dtype=np.float64)
     values = values[np.isfinite(values)]
     if len(values) < 2:
-        return Interval(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
+        return Estimate(float(values.mean()) if len(values) else np.nan)
     half = scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values)
-    return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
+    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 
 
 def cliffs_delta(x: np.ndarray, y: np.ndarray) -> float:
@@ -243,29 +160,25 @@ def median(values: np.ndarray) -> float:
     return float(np.median(values))
 
 
-def proportion(hits: int, n: int) -> Interval:
+def proportion(hits: int, n: int) -> Estimate:
     """Return a share with Wilson's 95 % interval (Wilson 1927)."""
     if not n:
-        return Interval(np.nan, np.nan, np.nan)
+        return undefined()
     ends = scipy.stats.binomtest(hits, n).proportion_ci(method="wilson")
-    return Interval(hits / n, float(ends.low), float(ends.high))
+    return Estimate(hits / n, float(ends.low), float(ends.high))
 
 
-def difference(first: Interval, second: Interval) -> Interval:
+def difference(first: Estimate, second: Estimate) -> Estimate:
     """Return the difference of two independent estimates with the interval that follows from theirs.
 
     MOVER, the method of variance estimates recovery (Zou and Donner 2008, "Construction of confidence intervals about
     effect measures", Statistics in Medicine 27): the distances from each estimate to the end of its interval are added
-    as the sides of a right angle. Of estimates that rise and fall together the interval is rather too wide.
+    as the sides of a right angle. For two shares with Wilson's intervals the result is Newcombe's interval (1998). Of
+    estimates that rise and fall together the interval is rather too wide.
     """
-    effect = first.effect - second.effect
-    return Interval(
-        effect,
-        effect - float(np.hypot(first.effect - first.low, second.high - second.effect)),
-        effect + float(np.hypot(first.high - first.effect, second.effect - second.low)),
+    value = first.value - second.value
+    return Estimate(
+        value,
+        value - float(np.hypot(first.value - first.low, second.high - second.value)),
+        value + float(np.hypot(first.high - first.value, second.value - second.low)),
     )
-
-
-def difference_of_proportions(first: Interval, second: Interval) -> Interval:
-    """Return the difference of two independent shares with Newcombe's 95 % interval, from Wilson's (Newcombe 1998)."""
-    return difference(first, second)

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from unitscope.randomness import generator
-from unitscope.stats.resampling import Estimate, estimate, partial_correlation, rank_correlations, ranks
-from unitscope.stats.statistics import FEWEST_FOR_INTERVAL, why_undefined
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap_weighted
+from unitscope.stats.correlation import why_undefined
+from unitscope.stats.estimate import undefined
+from unitscope.stats.ranks import partial_correlation, rank_correlations, ranks
 from unitscope.tables.importance_columns import ImportanceTable, PartialTable
 from unitscope.tables.importance_settings import ImportanceSettings
-from unitscope.tables.unit_tables import RS_SCORES, Table, methods_of, rows_of
+from unitscope.tables.table_access import Table, methods_of, rows_of
 
 DATA_SIDE = ("selectivity", "mean", "std", "firing_rate", "redundancy")
 """Predictors that are measured on test images, and so on either half of them."""
@@ -64,24 +67,20 @@ def predictors_of(units: Table, measured: Table) -> list[Predictor]:
     return found
 
 
-def across_halves(predictor: np.ndarray, losses: np.ndarray, resamples: int, draws: np.random.Generator) -> Estimate:
-    """Return Spearman's correlation of a predictor with the ablation loss, each from the half that the other is not.
+def cross_half_correlation(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return Spearman's correlation of a predictor with the ablation loss, each from another half of the test images.
 
-    The mean of both ways round, with a bootstrap interval over units; as `effects.across_halves`, for all resamples at
-    once.
+    `effects.across_halves` of all resamples of a bootstrap at once: the mean of both pairs of halves.
 
     Args:
-        predictor: (2, units), by half.
-        losses: (2, units), by half.
-        resamples: Of the bootstrap.
-        draws: What they are drawn from.
+        scores: (4, units): the predictor by half, then the loss by half.
+        weights: (resamples, units).
+
+    Returns:
+        (resamples,)
     """
-
-    def statistic(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        found = rank_correlations(scores, weights)
-        return (found[:, 0, 3] + found[:, 1, 2]) / 2
-
-    return estimate(statistic, np.concatenate([predictor, losses]), resamples, draws)
+    found = rank_correlations(scores, weights)
+    return (found[:, 0, 3] + found[:, 1, 2]) / 2
 
 
 def cross_validated_r2(
@@ -156,17 +155,17 @@ def _alone(
     for one in predictors:
         name = (settings.seed, "importance", layer, one.method, one.name)
         kept = np.isfinite(np.concatenate([one.halves, losses])).all(0)
-        found = {"method": one.method, "predictor": one.name, "used": int(kept.sum())}
         reason = _why_undefined(one.halves, losses, one.name)
-        value = Estimate(np.nan, np.nan, np.nan, reason)
+        found = undefined(reason)
         r2, unfit = np.nan, ""
         if not reason:
-            value = across_halves(one.halves, losses, resamples, generator(*name, "bootstrap"))
+            scores = np.concatenate([one.halves, losses])
+            found = bootstrap_weighted(cross_half_correlation, scores, resamples, generator(*name, "bootstrap"))
             r2, unfit = _fitted(one.halves[:, None, kept], losses[:, kept], settings, generator(*name, "folds"))
         yield {
-            **found,
-            **{"spearman": value.value, "ci_low": value.low, "ci_high": value.high, "r2": r2},
-            "reason": "; ".join(filter(None, [value.reason, unfit])),
+            **{"method": one.method, "predictor": one.name, "used": int(kept.sum())},
+            **found.columns("spearman", "ci_low", "ci_high"),
+            **{"r2": r2, "reason": "; ".join(filter(None, [found.reason, unfit]))},
         }
 
 
@@ -191,7 +190,8 @@ def _together(
                 r2, unfit = _fitted(stack, losses[:, kept], settings, draws)
             yield {
                 **{"method": method, "predictor": name, "used": int(kept.sum())},
-                **{"spearman": np.nan, "ci_low": np.nan, "ci_high": np.nan, "r2": r2},
+                **undefined().columns("spearman", "ci_low", "ci_high"),
+                "r2": r2,
                 "reason": "; ".join([*filter(None, [unfit]), *reasons]),
             }
 
@@ -226,7 +226,7 @@ def partial_table(
     """Return the rank correlation of RS and selectivity given `GIVEN`, beside the plain one, by layer and method.
 
     Both are of the same units (those that have all of it) and, for their intervals, of the same resamples; formula and
-    source in `resampling.partial_correlation`. What is the same for all units is given by itself and left out.
+    source in `ranks.partial_correlation`. What is the same for all units is given by itself and left out.
 
     Args:
         units: The units table of one experiment.
@@ -270,20 +270,22 @@ def _given(
     for values, name in zip(scores[:2], names, strict=True):
         if not reason and (values == values[0]).all():
             reason = f"{name} is {values[0]:.4g} for all {used} units"
-    plain = partial = Estimate(np.nan, np.nan, np.nan, reason)
+    plain = partial = undefined(reason)
     if not reason:
         plain, partial = (
-            estimate(statistic, scores, resamples, generator(*seed, "partial")) for statistic in (_plain, _partial)
+            bootstrap_weighted(statistic, scores, resamples, generator(*seed, "partial"))
+            for statistic in (_plain, _partial)
         )
         # Residuals on k scores have n - 1 - k degrees of freedom, and a correlation needs two of them at least.
         if used < len(given) + 4:
-            partial = Estimate(np.nan, np.nan, np.nan, f"{used} units are too few, given {len(given)} scores")
+            partial = undefined(f"{used} units are too few, given {len(given)} scores")
         elif not np.isfinite(partial.value):
-            partial = partial._replace(reason="the given scores tell one of the two without a rest")
+            partial = undefined("the given scores tell one of the two without a rest")
     reasons = [plain.reason, f"partial: {partial.reason}" if partial.reason and not reason else ""]
     return {
-        **{"used": used, "spearman": plain.value, "ci_low": plain.low, "ci_high": plain.high},
-        **{"partial": partial.value, "partial_low": partial.low, "partial_high": partial.high},
+        "used": used,
+        **plain.columns("spearman", "ci_low", "ci_high"),
+        **partial.columns("partial", "partial_low", "partial_high"),
         **{"given": " ".join(given), "reason": "; ".join(filter(None, reasons))},
     }
 

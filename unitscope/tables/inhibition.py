@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from unitscope.randomness import generator
-from unitscope.stats.statistics import spearman
-from unitscope.tables.unit_tables import RS_SCORES, Table, rows_of
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.stats.correlation import spearman
+from unitscope.tables.table_access import Table, rows_of
 
 SIGNED = "activations are signed: nothing is silenced below 0"
 ALONE = "the unit is alone in its layer"
@@ -102,14 +103,15 @@ def inhibition_correlations(
             for score in ("selectivity", *RS_SCORES):
                 column = own["selectivity" if score == "selectivity" else f"{score}_{method}"]
                 random = generator(seed, tap["layer"], method, "inhibited", score)
-                found = spearman(inhibited, column, permutations, resamples, random, ("inhibited", score))._asdict()
+                found = spearman(inhibited, column, permutations, resamples, random, ("inhibited", score))
                 yield {
                     "experiment": str(own["experiment"][0]),
                     **{key: tap[key] for key in ("layer", "depth", "kind")},
                     **{"method": method, "x": "inhibited", "y": score, "units": len(own["unit"])},
-                    **{"median": float(np.median(known)) if len(known) else np.nan, "used": found["used"]},
-                    **{key: value for key, value in found.items() if key not in ("used", "reason")},
-                    "reason": SIGNED if tap["signed"] else found["reason"],
+                    **{"median": float(np.median(known)) if len(known) else np.nan, "used": found.used},
+                    **found.columns("spearman", "ci_low", "ci_high"),
+                    "p_value": found.p_value,
+                    "reason": SIGNED if tap["signed"] else found.reason,
                 }
 
 

@@ -13,22 +13,23 @@ import numpy as np
 
 from unitscope.data.summaries import group_means
 from unitscope.randomness import generator
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.selectivity import class_selectivity
 from unitscope.scores.substitution import Exceeding, by_seed
-from unitscope.stats.resampling import Estimate, estimate, rank_correlations
-from unitscope.stats.statistics import why_undefined
-from unitscope.tables.reliability_columns import NullsTable, ReliabilityTable
-from unitscope.tables.unit_tables import (
+from unitscope.stats.bootstrap import bootstrap_weighted
+from unitscope.stats.correlation import why_undefined
+from unitscope.stats.estimate import undefined
+from unitscope.stats.ranks import rank_correlations
+from unitscope.tables.reliability_columns import (
     MINIMIZED,
     PERMUTED,
     REAL,
-    RS_SCORES,
     START,
     UNTRAINED,
-    Table,
-    layers_of,
-    rows_of,
+    NullsTable,
+    ReliabilityTable,
 )
+from unitscope.tables.table_access import Table, layers_of, rows_of
 
 
 @dataclass(frozen=True)
@@ -175,15 +176,15 @@ def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: t
     single, icc = (float(value[0]) for value in intraclass(scores[3:]))
     half = float(rank_correlations(scores[:2])[0, 0, 1]) if used > 2 else np.nan
     whole = float(spearman_brown(np.array(half)))
-    plain = corrected = rated = Estimate(np.nan, np.nan, np.nan, "")
+    plain = corrected = rated = undefined()
     if used > 2:
-        rated = estimate(lambda rows, weights: intraclass(rows, weights)[1], scores[3:], resamples, generator(*seed))
-        plain = estimate(_plain, scores, resamples, generator(*seed))
-        corrected = estimate(_corrected, scores, resamples, generator(*seed))
+        rated = bootstrap_weighted(_icc, scores[3:], resamples, generator(*seed))
+        plain = bootstrap_weighted(_plain, scores, resamples, generator(*seed))
+        corrected = bootstrap_weighted(_corrected, scores, resamples, generator(*seed))
         if not np.isfinite(plain.value):
             mean = scores[3:].mean(0)
             which = (name, mean[0] / made.competitors) if np.ptp(mean) == 0 else ("selectivity", scores[2, 0])
-            plain = plain._replace(reason=f"{which[0]} is {which[1]:.4g} for all {used} units")
+            plain = undefined(f"{which[0]} is {which[1]:.4g} for all {used} units")
         reasons.append(plain.reason)
         if seeds < 2:
             reasons.append("one noise seed: RS has no reliability")
@@ -198,8 +199,8 @@ def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: t
     return {
         **{"used": used, "seeds": seeds, "icc_single": single, "icc": icc},
         **{"split_half": half, "selectivity_reliability": whole},
-        **{"spearman": plain.value, "ci_low": plain.low, "ci_high": plain.high},
-        **{"disattenuated": corrected.value, "disattenuated_low": corrected.low, "disattenuated_high": corrected.high},
+        **plain.columns("spearman", "ci_low", "ci_high"),
+        **corrected.columns("disattenuated", "disattenuated_low", "disattenuated_high"),
         "reason": "; ".join(dict.fromkeys(filter(None, reasons))),
         **{"icc_low": rated.low, "icc_high": rated.high},
     }
@@ -210,9 +211,13 @@ def _plain(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return rank_correlations(np.stack([scores[2], scores[3:].mean(0)]), weights)[:, 0, 1]
 
 
+def _icc(ratings: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return intraclass(ratings, weights)[1]
+
+
 def _corrected(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     half = rank_correlations(scores[:2], weights)[:, 0, 1]
-    return disattenuated(_plain(scores, weights), intraclass(scores[3:], weights)[1], spearman_brown(half))
+    return disattenuated(_plain(scores, weights), _icc(scores[3:], weights), spearman_brown(half))
 
 
 # --- nulls -----------------------------------------------------------------------------------------------------------
@@ -283,12 +288,13 @@ def _relation(
     rs: np.ndarray, selectivity: np.ndarray, name: str, resamples: int, seed: tuple[int | str, ...]
 ) -> dict[str, Any]:
     kept = np.isfinite(rs) & np.isfinite(selectivity)
-    found = Estimate(np.nan, np.nan, np.nan, why_undefined(rs, selectivity, kept, (name, "selectivity")))
+    found = undefined(why_undefined(rs, selectivity, kept, (name, "selectivity")))
     if not found.reason:
-        found = estimate(_correlation, np.stack([rs, selectivity]), resamples, generator(*seed))
+        found = bootstrap_weighted(_correlation, np.stack([rs, selectivity]), resamples, generator(*seed))
     return {
         **{"used": int(kept.sum()), "rs": float(rs[kept].mean()) if kept.any() else np.nan},
-        **{"spearman": found.value, "ci_low": found.low, "ci_high": found.high, "reason": found.reason},
+        **found.columns("spearman", "ci_low", "ci_high"),
+        "reason": found.reason,
     }
 
 

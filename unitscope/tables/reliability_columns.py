@@ -3,6 +3,9 @@
 from unitscope.storage.columns import Schema, number, text
 from unitscope.storage.common_columns import Common
 
+REAL, MINIMIZED, START, PERMUTED, UNTRAINED = "none", "minimized", "start", "permuted", "untrained"
+"""Values of the column `null`; "none" is the network itself, "minimized" the images that minimize."""
+
 
 class ReliabilityTable(Schema, files=["results/{experiment}/reliability.csv"]):
     """One row per layer, method and form of RS."""

@@ -9,16 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.tables.table_access import Table, correlation_of, layers_of, median_of, methods_of, rows_of
 from unitscope.tables.training_columns import TrainingTable
-from unitscope.tables.unit_tables import (
-    RS_SCORES,
-    Table,
-    correlation_of,
-    layers_of,
-    median_of,
-    methods_of,
-    rows_of,
-)
 
 
 def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

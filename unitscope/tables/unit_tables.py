@@ -1,137 +1,103 @@
-"""Parts of the tables of an experiment: rows of a layer, columns of a method, a correlation; and the summary of both.
+"""The table of units: all scores of an experiment, joined by layer and unit, never by the order of rows."""
 
-The table of units is joined in `unitscope.tables.unit_join`, its scores are correlated in
-`unitscope.tables.layer_correlations`.
-"""
-
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from unitscope.errors import UserError
-
-Table = Mapping[str, np.ndarray]
-"""Columns of equal length by name."""
-
-METHOD_NAMES = {"am": "AM", "iam": "IAM", "iam_z": "IAM (z)"}
-RS_SCORES = ("rs", "rs_z", "rs_q")
-RS_NAMES = {"rs": "RS", "rs_z": "RS (z)", "rs_q": "RS (q)"}
-
-REAL, MINIMIZED, START, PERMUTED, UNTRAINED = "none", "minimized", "start", "permuted", "untrained"
-"""Which null a row of the nulls table is of; "none" is the real thing."""
+from unitscope.scores.natural_columns import NaturalTable
+from unitscope.scores.selectivity_columns import SelectivityTable
+from unitscope.storage.columns import Schema
+from unitscope.tables.ablation_columns import AblationTable
+from unitscope.tables.table_access import Table
+from unitscope.tables.unit_columns import UnitsTable
 
 
-def stacked(several: Sequence[Table]) -> dict[str, np.ndarray]:
-    """Return tables of equal columns under one another."""
-    return {name: np.concatenate([table[name] for table in several]) for name in several[0]}
-
-
-def methods_of(units: Table) -> list[str]:
-    """Return the methods that have scores in a units table, in the order of its columns."""
-    return [name.removeprefix("seeds_") for name in units if name.startswith("seeds_")]
-
-
-def method_name(method: str) -> str:
-    """Return the name of a method as people read it."""
-    return METHOD_NAMES.get(method, method)
-
-
-def layers_of(units: Table) -> list[str]:
-    """Return the layers of a units table, in the order of its rows."""
-    return list(dict.fromkeys(units["layer"].tolist()))
-
-
-def rows_of(units: Table, layer: str) -> dict[str, np.ndarray]:
-    """Return the rows of one layer of a table."""
-    own = units["layer"] == layer
-    return {name: column[own] for name, column in units.items()}
-
-
-def subset(units: Table, layers: Sequence[str], methods: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return a units table with the rows of some layers and the scores of some methods, in the order that it has."""
-    rows = np.isin(units["layer"], layers)
-    left_out = [method for method in methods_of(units) if method not in methods]
-    unwanted = {f"{score}_{method}" for method in left_out for score in (*RS_SCORES, "ties", "seeds", "substitutes")}
-    return {name: column[rows] for name, column in units.items() if name not in unwanted}
-
-
-def correlation_by_depth(layers: Table) -> dict[str, np.ndarray]:
-    """Return layer, method, score and Spearman of selectivity with each kind of RS, a row each, by depth."""
-    wanted = (layers["x"] == "selectivity") & np.isin(layers["y"], RS_SCORES) & (layers["method"] != "")
-    found = {name: layers[name][wanted] for name in ("layer", "method", "y", "spearman")}
-    found["score"] = found.pop("y")
-    return {name: found[name] for name in ("layer", "method", "score", "spearman")}
-
-
-def correlation_of(layers: Table, layer: str, method: str, x: str, y: str) -> dict[str, Any]:
-    """Return one row of a layers table as a record."""
-    own = (layers["layer"] == layer) & (layers["method"] == method) & (layers["x"] == x) & (layers["y"] == y)
-    if not own.any():
-        raise UserError(
-            f"The layers table has no correlation of {x} and {y} in layer {layer} with method {method!r}. It was made "
-            "from another units table: make it again."
-        )
-    row = int(np.flatnonzero(own)[0])
-    return {name: column[row].item() for name, column in layers.items()}
-
-
-def median_of(own: Table, column: str) -> float:
-    """Return the median of a score over the living units of a layer that have it; NaN if none has."""
-    values = own[column][~own["dead"]]
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else np.nan
-
-
-def summary(units: Table, layers: Table) -> str:
-    """Return a short table for people: by layer and form of RS, its median and its correlation with selectivity.
+def units_table(
+    experiment: str,
+    network: str,
+    taps: Sequence[Mapping[str, Any]],
+    selectivity: Table | None,
+    substitutions: Iterable[Table],
+    ablations: Iterable[Table],
+    natural: Table | None = None,
+) -> dict[str, np.ndarray]:
+    """Join the scores of all units of an experiment.
 
     Args:
-        units: The units table of one experiment.
-        layers: Its table of correlations.
+        experiment: Name of the experiment.
+        network: Name of its network.
+        taps: One record per layer, with `layer`, `depth` and `units`.
+        selectivity: Columns of `SelectivityTable`; None where there are no images: then no unit is known to be dead.
+        substitutions: Columns of `SubstitutionTable`. Methods keep the order in which they come.
+        ablations: Columns of `AblationTable`.
+        natural: Columns of `NaturalTable`; None if RS on natural images was not computed: then its columns are absent.
+
+    Returns:
+        The columns of `UnitsTable`, every unit of every layer in the order of `taps`. A unit that a step did not treat
+        has NaN in its columns, 0 seeds and no substitutes.
+
+    Raises:
+        UserError: A table names a layer or unit that the taps do not have.
     """
-    methods = methods_of(units)
-    lines = [["layer", "units", "dead", "selectivity", ""]]
-    lines[0] += [method_name(method) for method in methods]
-    lines[0] += [f"Spearman {method_name(method)} [95 %]" for method in methods]
-    reasons: dict[str, list[str]] = {}
-    for layer in layers_of(units):
-        own = rows_of(units, layer)
-        named = [layer, str(len(own["unit"])), str(own["dead"].sum()), f"{median_of(own, 'selectivity'):.2f}"]
-        for score, name in RS_NAMES.items():
-            line = [*(named if score == "rs" else [""] * len(named)), name]
-            line += [f"{median_of(own, f'{score}_{method}'):.2f}" for method in methods]
-            for method in methods:
-                found = correlation_of(layers, layer, method, "selectivity", score)
-                if found["reason"]:
-                    reasons.setdefault(layer, []).append(found["reason"])
-                line.append(_interval_text(found))
-            lines.append(["-" if cell == "nan" else cell for cell in line])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    first, *others = widths
-    rows = [
-        f"{line[0]:<{first}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], others, strict=True))
-        for line in lines
-    ]
-    rows.insert(1, "-" * len(rows[0]))
-    notes = [
-        "selectivity and RS: medians over living units. Spearman: of RS and selectivity within the layer.",
-        "RS = 0: nobody else answers the unit's image more strongly. It depends on units' scales; RS (z) and RS (q) do",
-        "not, given the image.",
-        *(textwrap.fill(f"{layer}: {'; '.join(why)}.", 110, subsequent_indent="  ") for layer, why in reasons.items()),
-    ]
-    return "\n".join([*rows, "", *notes])
+    join, substitutions = _Join(taps), list(substitutions)
+    methods = dict.fromkeys(method for table in substitutions for method in table["method"].tolist())
+    columns = UnitsTable.header(methods, _shared_with(NaturalTable) if natural is None else ())
+    # Texts of any length.
+    table = {
+        name: np.full(join.total, column.missing, dtype=object if column.kind == "text" else None)
+        for name, column in columns.items()
+    }
+    units = [tap["units"] for tap in taps]
+    for name, values in (("layer", [tap["layer"] for tap in taps]), ("depth", [tap["depth"] for tap in taps])):
+        table[name][:] = np.repeat(values, units) if join.total else []
+    table["experiment"][:], table["network"][:] = experiment, network
+    table["unit"][:] = np.concatenate([np.empty(0, np.int64), *(np.arange(count) for count in units)])
+    sources = [(SelectivityTable, selectivity), *((AblationTable, each) for each in ablations), (NaturalTable, natural)]
+    for schema, source in sources:
+        if source is not None:
+            rows = join.rows(source)
+            for name in _shared_with(schema):
+                table[name][rows] = source[name]
+    for substitution in substitutions:
+        rows = join.rows(substitution)
+        for method in dict.fromkeys(substitution["method"].tolist()):
+            own = substitution["method"] == method
+            for column in UnitsTable.columns:
+                if column.is_per_method:
+                    table[column.of_method(method)][rows[own]] = substitution[column.declared.name][own]
+    return UnitsTable.typed(table)
 
 
-def two_decimals(value: float) -> str:
-    """Return a number for people, without a sign where it is rounded to zero."""
-    # Adding 0 takes the sign from a zero.
-    return f"{round(value, 2) + 0.0:.2f}"
+def _shared_with(schema: type[Schema]) -> list[str]:
+    """Return the columns of the units table that are declared by another table."""
+    shared = [column.name for column in UnitsTable.columns if column.declared in schema.columns]
+    return [name for name in shared if name not in ("layer", "unit")]
 
 
-def _interval_text(found: Mapping[str, Any]) -> str:
-    if not np.isfinite(found["spearman"]):
-        return "undefined"
-    value, low, high = (two_decimals(found[key]) for key in ("spearman", "ci_low", "ci_high"))
-    return f"{value} [no interval]" if low == "nan" else f"{value} [{low}, {high}]"
+class _Join:
+    """Row numbers in the units table of (layer, unit)."""
+
+    def __init__(self, taps: Sequence[Mapping[str, Any]]) -> None:
+        starts = np.cumsum([0, *(tap["units"] for tap in taps)])
+        self.total = int(starts[-1])
+        self._places = {tap["layer"]: (int(start), tap["units"]) for tap, start in zip(taps, starts, strict=False)}
+
+    def rows(self, table: Table) -> np.ndarray:
+        rows = np.empty(len(table["unit"]), dtype=np.int64)
+        for layer in dict.fromkeys(table["layer"].tolist()):
+            if layer not in self._places:
+                raise UserError(
+                    f"A table of scores names layer {layer}, which is not tapped in this experiment (tapped are "
+                    f"{', '.join(self._places)}). Pass tables of this experiment only."
+                )
+            start, units = self._places[layer]
+            own = table["layer"] == layer
+            if not ((table["unit"][own] >= 0) & (table["unit"][own] < units)).all():
+                raise UserError(
+                    f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} "
+                    "units, numbered from 0. Pass tables of this experiment only."
+                )
+            rows[own] = start + table["unit"][own]
+        return rows

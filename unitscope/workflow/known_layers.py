@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from unitscope.data.dataset_settings import DatasetSettings
-from unitscope.data.outlines import outline_with_data, outline_without_data
+from unitscope.data.outlines import ALWAYS, outline_of_stored, outline_with_data, outline_without_data
 from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
-from unitscope.storage.contents import Contents, append_lines, read_lines
+from unitscope.settings import as_mapping
+from unitscope.storage.contents import Contents, append_lines, read_lines, settled, signature
 from unitscope.storage.records import canonical_json
 from unitscope.workflow.ledger import versions
 from unitscope.workflow.provenance import code_digest, own_code_digest
 
 REMEMBERED = Path(".snakemake/unitscope/layers")
 """File, below the folder that the workflow runs in, that keeps the lists."""
+OUTLINES = Path(".snakemake/unitscope/outlines")
+"""File that keeps the image shape and the number of classes of stored data sets: reading one takes h5py."""
 DATASETS = Path("data/datasets")
-SCRIPT = Path("scripts/layers.py")
-"""Finds layers, too: its code is what a list follows from."""
 IDLE = ("dataset", "training", "seed", "normalization")
 """Settings of a network that decide nothing about its layers."""
 
@@ -62,7 +63,7 @@ def known_layers(
     stored = root / DATASETS / f"{network['dataset']}.h5"
     shape: tuple[Any, int] | None = (network["input"], 0)
     if dataset is not None:
-        shape = outline_without_data(dataset, stored)
+        shape = _outline(dataset, stored)
         if shape is None and with_data:
             shape = outline_with_data(dataset)
     if shape is None:
@@ -79,6 +80,23 @@ def known_layers(
     found = Layers({tap.layer: tap.units for tap in taps}, left_out(module, taps))
     append_lines(REMEMBERED, [[key, found.units, found.left_out]])
     return found
+
+
+def _outline(dataset: DatasetSettings, stored: Path) -> tuple[list[int], int] | None:
+    """Return the shape of an image and the number of classes as far as no image has to be read; else None."""
+    if dataset.source in ALWAYS or not stored.exists():
+        return outline_without_data(dataset)
+    stat = stored.stat()
+    key = [str(stored), list(signature(stat)), canonical_json(as_mapping(DatasetSettings, dataset))]
+    for row in read_lines(OUTLINES):
+        if len(row) == 2 and row[0] == key:
+            found = (row[1][0], row[1][1]) if row[1] else None
+            break
+    else:
+        found = outline_of_stored(stored, dataset)
+        if settled(stat.st_ctime_ns):
+            append_lines(OUTLINES, [[key, found]])
+    return found or outline_without_data(dataset)
 
 
 def refuse_wrong_targets(layers: Mapping[str, Any], known: Layers, model: str, where: str) -> None:
@@ -108,11 +126,12 @@ def _key(root: Path, network: Mapping[str, Any], shape: tuple[Any, int]) -> str:
         files = [contents.sha256(str(root / file)) for file in network["files"]]
         own = own_code_digest(network["model"], root) + canonical_json(files)
     made_of = {name: value for name, value in network.items() if name not in IDLE}
-    parts = [canonical_json(made_of), canonical_json(shape), _code(root), own, versions()]
+    parts = [canonical_json(made_of), canonical_json(shape), _code(), own, versions()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 @cache
-def _code(root: Path) -> str:
+def _code() -> str:
     """Return the digest of the code, of one moment for all networks of a config."""
-    return code_digest(root / SCRIPT, root)
+    # This module imports all that decides what layers a network has.
+    return code_digest(Path(__file__), Path(__file__).parents[2])

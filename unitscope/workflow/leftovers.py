@@ -1,8 +1,9 @@
 """Left-overs: artifacts of earlier settings that no config of the project asks for any more."""
 
+import os
 import re
 import subprocess
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from unitscope.config.resolve import read
 from unitscope.errors import UserError
 from unitscope.storage.contents import Contents
 from unitscope.workflow.failures import error_of
+from unitscope.workflow.flow import study_words
 from unitscope.workflow.ledger import CONTENTS, Ledger
 from unitscope.workflow.owners import Owners
 
@@ -31,6 +33,34 @@ class Leftovers:
 
     files: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+
+
+def clean(configs: Sequence[Path], yes: bool) -> Iterator[str]:
+    """Compare the artifacts with those that a study asks for, and yield a line for each of earlier settings.
+
+    Args:
+        configs: The config, and others that are laid over it.
+        yes: Whether the artifacts are removed.
+
+    Raises:
+        UserError: A config cannot be read, or Snakemake cannot plan the study.
+    """
+    for file in configs:
+        read(file)
+    config = os.path.relpath(configs[0])
+    found = leftovers(config, planned(*study_words([Path(os.path.relpath(file)) for file in configs])))
+    for path in found.changed:
+        yield f"kept: {path} has changed since a job wrote it"
+    for path, size in found.files.items():
+        yield f"{size / 1e6:10.3f} MB  {path}"
+    total = f"{len(found.files)} files, {sum(found.files.values()) / 1e6:.3f} MB, belong to earlier settings"
+    if not found.files:
+        yield f"Nothing to remove: all artifacts are those that {config} or another config asks for."
+    elif not yes:
+        yield f"{total}. Remove them with --yes (`make clean CLEAN=yes`)."
+    else:
+        remove(found.files)
+        yield f"{total}: removed."
 
 
 def planned(*words: str) -> set[str]:

@@ -26,7 +26,7 @@ from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.slots import begin
 from unitscope.networks.building import build, freeze, normalized
-from unitscope.networks.weights import read_program
+from unitscope.networks.weight_files import read_program
 from unitscope.probing.faithful import taps
 from unitscope.probing.layers import Tap, split
 from unitscope.runtime.devices import wait_for

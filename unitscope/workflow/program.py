@@ -1,45 +1,30 @@
-"""What every command-line program here shares: its options, its log file, and how it ends when something is wrong.
-
-A user's mistake ends in one paragraph and exit code 1; the traceback goes into the log. What a program does is in
-`scripts/`.
-"""
+"""What all programs in `scripts/` share: options, the log file with tracebacks, and the check of their code."""
 
 import argparse
 import contextlib
 import dataclasses
-import errno
 import gc
 import logging
 import os
-import signal
 import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any, NoReturn, get_args
 
 from pydantic import ValidationError
 
-from unitscope.errors import UserError
 from unitscope.figures.style import Style
 from unitscope.new_files import appended_file
 from unitscope.runtime.console import log, peak_memory
 from unitscope.settings import adapter
+from unitscope.workflow.endings import fault, prepare, refuse_other_library, reported, with_names
 from unitscope.workflow.provenance import RunningCode
 
 PEAK_MEMORY = "peak memory"
 """How the last line of a log begins."""
-
-_NO_MEMORY = "There was not enough memory. Lower how many images are computed at once (batch), then run again."
-_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "bad_alloc", "Cannot allocate memory")
-_DISK_ERRORS = {
-    errno.ENOSPC: "There is no space left on the disk. Free some, then run again",
-    errno.EDQUOT: "The disk quota is used up. Free some space, then run again",
-    errno.EROFS: "The file system is read-only. Choose a folder that can be written, then run again",
-    errno.EACCES: "The file or folder may not be accessed. Mend its permissions, then run again",
-}
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -52,6 +37,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--code", default="", help="digest of the code that is asked for: other code is refused; by default any will do"
     )
     return result
+
+
+def add_network_entry(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the network in messages, as the config does."""
+    parser.add_argument("--network-entry", default="NAME", help="name of the network in the config, for messages")
 
 
 def network_parser(description: str | None) -> argparse.ArgumentParser:
@@ -69,19 +59,6 @@ def figure_parser(description: str | None) -> argparse.ArgumentParser:
     result = parser(description)
     add_settings(result, Style)
     result.add_argument("--output-dir", type=Path, required=True, help="folder to write to")
-    return result
-
-
-def study_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return such a parser with the option of programs that look at a whole study."""
-    result = parser(description)
-    result.add_argument(
-        "--config",
-        type=Path,
-        nargs="+",
-        default=[Path("config.yaml")],
-        help="the config (.yaml), and others that are laid over it",
-    )
     return result
 
 
@@ -120,32 +97,23 @@ def _reader_of(section: Any) -> Callable[[str], Any]:
     return read
 
 
-def run(
-    parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None], in_project: bool = False
-) -> NoReturn:
+def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> NoReturn:
     """Parse the command line, run `main`, and exit: 0 when done, 1 with a paragraph on stderr when not.
 
     Args:
         parser: The command line.
         main: What is done.
-        in_project: Whether it calls Snakemake or DVC, which look for the project in the working directory.
     """
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _stop)
-    try:
+    values = vars(arguments)
+    program = Path(sys.argv[0])
+    prepare()
+    with reported(values, partial(_fail, arguments.log), _by_hand if is_by_hand(arguments) else fault):
         _open_log(arguments.log)
-        log.addFilter(lambda record: _name_data_set(record, arguments))
-        refuse_other_library(Path(sys.argv[0]))
-        if in_project and not Path("Snakefile").is_file():
-            raise UserError(
-                f"There is no Snakefile in {Path.cwd()}. Change to the folder of the project, and run again."
-            )
-        # Snakemake needs a cache, also where the home folder cannot be written.
-        os.environ |= caches(os.environ)
-        # Programs of the environment, such as dvc, are found without activating it.
-        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        log.addFilter(partial(_with_names, values))
+        refuse_other_library(program)
         python = getattr(arguments, "python", "")
-        code = RunningCode(Path(sys.argv[0]).resolve(), python, arguments.code) if arguments.code else None
+        code = RunningCode(program.resolve(), python, arguments.code) if arguments.code else None
         main(arguments)
         if code is not None:
             code.check()
@@ -153,104 +121,17 @@ def run(
         # Nothing need be searched for cycles where the process ends: 0.4 of the 2.4 s that a job takes to load PyTorch
         # and to end (`time python -c 'import torch'`, and with `; import gc; gc.freeze()`).
         gc.freeze()
-    except UserError as error:
-        _fail(with_data_set(str(error), arguments), arguments.log)
-    except KeyboardInterrupt:
-        print("Interrupted. What was finished is kept; the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read what is printed, such as `head`, has seen enough.
-        os._exit(0)
-    except OSError as error:
-        if is_out_of_memory(error):
-            _fail(_NO_MEMORY, arguments.log)
-        if option := option_of(error, arguments):
-            _fail(f"{option}: {error.filename}: {error.strerror}. Correct the path, and run again.", arguments.log)
-        if error.errno not in _DISK_ERRORS:
-            _fail(_by_hand(error) if is_by_hand(arguments) else _fault(error), arguments.log)
-        where = f": {error.filename}" if error.filename else ""
-        _fail(f"{_DISK_ERRORS[error.errno]}{where} ({error.strerror or error}).", arguments.log)
-    except Exception as error:
-        told = _by_hand(error) if is_by_hand(arguments) else _fault(error)
-        _fail(_NO_MEMORY if is_out_of_memory(error) else told, arguments.log)
     sys.exit(0)
 
 
-def with_data_set(text: str, arguments: argparse.Namespace) -> str:
-    """Return a message with the key of the data set that a job reads or writes, which its code knows by path alone."""
-    values = [value if isinstance(value, list) else [value] for value in vars(arguments).values()]
-    paths = [path for value in values for path in value if isinstance(path, Path)]
-    names = {path.stem for path in paths if path.parts[-3:-1] == ("data", "datasets")}
-    return text.replace("datasets.NAME", f"datasets.{names.pop()}") if len(names) == 1 else text
-
-
-def _name_data_set(record: logging.LogRecord, arguments: argparse.Namespace) -> bool:
-    record.msg, record.args = with_data_set(record.getMessage(), arguments), ()
+def _with_names(arguments: Mapping[str, Any], record: logging.LogRecord) -> bool:
+    record.msg, record.args = with_names(record.getMessage(), arguments), ()
     return True
-
-
-def refuse_other_library(program: Path) -> None:
-    """Refuse to run a program of one clone with the library of another, as in an environment that both share.
-
-    Raises:
-        UserError: Python loads unitscope from another folder than that beside the program.
-    """
-    loaded = Path(str(sys.modules["unitscope"].__file__)).resolve().parent
-    # A program is in scripts/, or in a folder of scripts/.
-    clone = next((folder for folder in program.resolve().parents[1:3] if (folder / "unitscope").is_dir()), None)
-    if clone is not None and (clone / "unitscope").resolve() != loaded:
-        raise UserError(
-            f"{program} belongs to {clone}, but Python loads unitscope from {loaded.parent}. Set "
-            f"PYTHONPATH={clone}, or install an environment for this folder, and run again."
-        )
-
-
-def caches(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return variables that move caches into the working directory; none where the home folder can be written."""
-    folder = Path(environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or Path.home()) / ".cache")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return {}
-    except OSError:
-        pass
-    cache = Path.cwd() / ".snakemake/cache"
-    return {"XDG_CACHE_HOME": str(cache), "MPLCONFIGDIR": str(cache / "matplotlib")}
-
-
-_PATH_ERRORS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST)
-
-
-def option_of(error: OSError, arguments: argparse.Namespace) -> str:
-    """Return the argument whose path an error is about; an empty text if it is about another path."""
-    if error.errno not in _PATH_ERRORS or error.filename is None:
-        return ""
-    found = Path(os.fsdecode(error.filename))
-    for name, value in vars(arguments).items():
-        paths = [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
-        if any(found == path or found in path.parents for path in paths):
-            return name
-    return ""
 
 
 def is_by_hand(arguments: argparse.Namespace) -> bool:
     """Return whether a step of the flow was called by hand: a rule passes the digest of the code that it asks for."""
     return hasattr(arguments, "output") and not arguments.code
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory has run out, of the machine or of a device."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    # PyTorch tells it in words where there is no device.
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    # Raised as an exception, so that temporary files are removed on the way out.
-    sys.exit(128 + number)
 
 
 def _open_log(path: Path | None) -> None:
@@ -296,13 +177,6 @@ def _have_alone(path: Path) -> None:
             fcntl.flock(_held[-1], fcntl.LOCK_EX)
 
 
-def _fault(error: Exception) -> str:
-    return (
-        f"This is a fault of unitscope, not of your input: {type(error).__name__}: {error}. "
-        "Please report it with the traceback."
-    )
-
-
 def _by_hand(error: Exception) -> str:
     """Return the message for a step that was called with arguments which no rule has put together."""
     return (
@@ -311,7 +185,7 @@ def _by_hand(error: Exception) -> str:
     )
 
 
-def _fail(message: str, path: Path | None) -> NoReturn:
+def _fail(path: Path | None, message: str) -> NoReturn:
     trace = traceback.format_exc()
     text = textwrap.fill(f"Error: {message}", width=100, break_long_words=False, break_on_hyphens=False)
     print(text, file=sys.stderr)

@@ -25,7 +25,7 @@ from unitscope.workflow import syntax
 from unitscope.workflow.syntax import Import, imports, meaning, parse
 
 PACKAGE = "unitscope"
-ONLY_SHOWN = {"console", "program", "errors", "provenance", "syntax", "contents"}
+ONLY_SHOWN = {"console", "program", "endings", "errors", "provenance", "syntax", "contents"}
 """Modules that decide what a person sees, or when something is computed, never what."""
 Stamp = tuple[int, int, int]
 """Modification and change time of a file in nanoseconds, and its size."""

@@ -34,10 +34,11 @@ from snakemake_interface_storage_plugins.io import Mtime
 from unitscope.errors import UserError
 from unitscope.storage.contents import Contents, append_lines, read_lines, signature
 from unitscope.storage.records import canonical_json
-from unitscope.workflow import ledger, store
+from unitscope.workflow import ledger
 from unitscope.workflow.failures import Failure, told
 from unitscope.workflow.ledger import Ledger, Run
 from unitscope.workflow.owners import OWNERS, Owner, Owners, conflict
+from unitscope.workflow.store import dvc_cache, dvc_lock, links, rwlock
 
 SPECIAL = ("directory", "pipe", "service", "touch", "update", "before_update")
 """Flags of files that are more, or less, than their bytes."""
@@ -297,7 +298,7 @@ class LedgerPersistence(FilePersistence):
         present = {path: self._content(path) for path in map(str, job.output)}
         for run in self.ledger.runs(key):
             wrong = {
-                path: (sha256, store.stored(md5, sha256))
+                path: (sha256, dvc_cache.stored(md5, sha256))
                 for path, (sha256, md5) in run.outputs.items()
                 if present.get(path) != sha256 and (present.get(path) or path not in job.temp_output)
             }
@@ -333,10 +334,10 @@ class LedgerPersistence(FilePersistence):
             content = self.contents.sha256(path)
             try:
                 for run in self.ledger.runs_of(path) if content else ():
-                    kept = store.place(store.cache_folder(), run.outputs[path][1])
+                    kept = dvc_cache.place(dvc_cache.cache_folder(), run.outputs[path][1])
                     if run.outputs[path][0] == content and not kept.exists():
-                        store.keep(Path(path), kept)
-                store.bring_back(path, place)
+                        dvc_cache.keep(Path(path), kept)
+                dvc_cache.bring_back(path, place)
             except OSError as error:
                 failures[path] = f"{path} cannot be brought back from DVC's cache ({error.strerror or error})"
             else:
@@ -531,8 +532,8 @@ class LedgerPersistence(FilePersistence):
                 raise Error(reason)
             for job in filter(self._has_key, due):
                 self._drop_notes(job)
-            if store.mend_lock():
-                logger.info(store.MENDED)
+            if rwlock.mend_lock():
+                logger.info(rwlock.MENDED)
             self._copy_back()
 
     def _tell_of_other_code(self, due: Collection[Any]) -> None:
@@ -723,7 +724,7 @@ def is_to_be_recorded(workflow: Any) -> bool:
     if not default or not isinstance(persistence, LedgerPersistence):
         return default
     vouched = persistence.vouched()
-    links = store.links_out([path for run in vouched for path in run.outputs])
-    runs = [run for run in vouched if not links or not store.links_out(run.outputs)]
+    outside = links.links_out([path for run in vouched for path in run.outputs])
+    runs = [run for run in vouched if not outside or not links.links_out(run.outputs)]
     rows = [row for run in runs for row in ledger.rows_of(run)]
-    return bool(store.untold(links)) or not ledger.recorded(runs) or not store.agrees(rows)
+    return bool(links.untold(outside)) or not ledger.recorded(runs) or not dvc_lock.agrees(rows)

@@ -1,7 +1,7 @@
 """The study of a config in a project's folder: checked, completed, and with the layers that its patterns stand for."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from unitscope.config.resolve import Study, resolve
 from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.errors import UserError
 from unitscope.workflow.known_layers import known_layers, refuse_wrong_targets
+from unitscope.workflow.ledger import Ledger
 
 
 def load_study(root: Path, *paths: Path, layers: bool = True, check: bool = True) -> Study:
@@ -90,3 +91,67 @@ def check_layers(study: Study, root: Path) -> None:
         if known is not None:
             where = f"experiments.{study.entries[experiment]}.layers"
             refuse_wrong_targets(chosen["layers"], known, network["model"], where)
+
+
+def checked(root: Path, *paths: Path) -> Study:
+    """Return the study that a config describes, once its layers and the files that it names have been looked at.
+
+    Args:
+        root: The project's folder.
+        paths: The config, and others that are laid over it.
+
+    Raises:
+        UserError: What is wrong, with the name of the config.
+    """
+    study = load_study(root, *paths)
+    try:
+        refuse_missing_files(study)
+        refuse_missing_data(study)
+    except UserError as error:
+        raise UserError(f"{' and '.join(map(str, paths))}: {error}") from None
+    return study
+
+
+def refuse_missing_files(study: Study) -> None:
+    """Refuse a study that names files of a network which are not there.
+
+    Snakemake would take what is made from a missing file for a source file.
+
+    Raises:
+        UserError: Which file.
+    """
+    for name, network in study.networks.items():
+        if lost := [file for file in network["files"] if not Path(file).is_file()]:
+            raise UserError(f"networks.{name}.files: {lost[0]!r} is no file. Correct the path, or leave it out.")
+
+
+def refuse_missing_data(study: Study) -> None:
+    """Refuse a study whose raw data are neither here nor were here when the data set was written.
+
+    Raises:
+        UserError: Which path.
+    """
+    runs = Ledger()
+    for name, settings in study.datasets.items():
+        artifact = f"data/datasets/{name}.h5"
+        path = getattr(settings, "path", None)
+        if path and not Path(path).exists() and not Path(artifact).exists() and not runs.runs_of(artifact):
+            where = f"datasets.{name}.path"
+            raise UserError(f"{where}: no such file or folder: {path}. Correct the path, or mount its disk.")
+
+
+def contents(study: Study) -> str:
+    """Return in one line what a study holds."""
+    experiments = [
+        f"{name}: {_count(chosen['layers'], 'layer')}, {_count(chosen['methods'], 'method')}"
+        for name, chosen in study.experiments.items()
+    ]
+    more = "; ..." if len(experiments) > 3 else ""
+    return (
+        f"{_count(study.datasets, 'data set')}, {_count(study.networks, 'network')}, "
+        f"{_count(study.experiments, 'experiment')} ({'; '.join(experiments[:3])}{more})"
+    )
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

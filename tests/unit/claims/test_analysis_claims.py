@@ -5,19 +5,16 @@ import pytest
 import scipy.stats
 import scores_by_hand as by_hand
 
-from unitscope.claims.analysis_claims import (
-    ANALYSIS_CLAIMS,
-    TEXTS,
-    Written,
-    analysis_answers,
-    one_random_order,
-    training_answers,
-)
+from unitscope.claims.analysis_claims import ANALYSIS_CLAIMS, TEXTS, analysis_answers
+from unitscope.claims.analysis_results import AnalysisResults
+from unitscope.claims.analysis_tests import one_random_order
 from unitscope.claims.claims_columns import ClaimsTable
+from unitscope.claims.training_claim import training_answers
 from unitscope.interventions.scale_columns import ScaleTable
-from unitscope.stats.effects import Interval, difference
-from unitscope.tables import unit_tables
-from unitscope.tables.layer_correlations import layer_correlations
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.stats.effects import difference
+from unitscope.stats.estimate import Estimate
+from unitscope.tables.correlations import layer_correlations
 
 LAYERS = {"one": 30, "two": 30}
 METHODS = ["am", "iam"]
@@ -33,8 +30,8 @@ def answered(analysis, more=None, methods=None, **found):
     """Return the claims table of an experiment with one analysis, which has written some tables."""
     _, units, layers = by_hand.experiment(LAYERS, on_natural=True)
     asked = {analysis: (["iam"] if analysis in IAM else METHODS) if methods is None else methods}
-    written = Written("small", asked, {"units": units, "layers": layers, **found, **(more or {})}, 200, 0)
-    table = analysis_answers(written)
+    results = AnalysisResults("small", asked, {"units": units, "layers": layers, **found, **(more or {})}, 200, 0)
+    table = analysis_answers(results)
     assert tuple(table) == ClaimsTable.names() and len({len(column) for column in table.values()}) == 1
     return {name: np.array(column) for name, column in table.items()}
 
@@ -123,7 +120,7 @@ def importance(effects):
     """Return what foretells the loss, given (Spearman, ends) of raw RS by layer; the other scores tell nothing."""
     rows = []
     for layer in LAYERS:
-        for method, predictor in [("", "selectivity"), *((m, s) for m in METHODS for s in unit_tables.RS_SCORES)]:
+        for method, predictor in [("", "selectivity"), *((m, s) for m in METHODS for s in RS_SCORES)]:
             value, low, high = effects[layer] if predictor == "rs" else (0.0, -0.3, 0.3)
             row = {"layer": layer, "method": method, "predictor": predictor, "used": 28, "spearman": value}
             reason = "rs is 0 for all 28 units" if np.isnan(value) else "no R2 below 30 units"
@@ -258,7 +255,7 @@ def reliability(icc, real, null, seeds=3, kinds=("start", "permuted", "untrained
     rated, nulls = [], []
     for layer in LAYERS:
         for method in (*METHODS, "down"):
-            for score in unit_tables.RS_SCORES:
+            for score in RS_SCORES:
                 named = {"layer": layer, "method": method, "score": score}
                 value, low, high = icc
                 reason = "one noise seed: RS has no reliability" if seeds < 2 else ""
@@ -288,7 +285,7 @@ SURE, ABOVE, AROUND = (0.9, 0.8, 0.95), (0.6, 0.4, 0.8), (0.0, -0.2, 0.2)
 )
 def test_rs_is_reliable_and_lies_above_its_nulls(icc, real, null, expected):
     table = answered("reliability", reliability(icc, real, null))
-    assert verdicts(table) == dict.fromkeys(unit_tables.RS_SCORES, expected)
+    assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     assert set(table["method"]) == set(METHODS)
     # The ICC; three nulls of its own, and the method that minimizes.
     assert len(table["claim"]) == 2 * 2 * 3 * (1 + 3 + 1)
@@ -297,7 +294,7 @@ def test_rs_is_reliable_and_lies_above_its_nulls(icc, real, null, expected):
 def test_an_ascent_with_its_sign_turned_is_a_null():
     for minimized, expected in ((AROUND, "supported"), ((0.95, 0.9, 0.99), "contradicted")):
         table = answered("reliability", reliability(SURE, ABOVE, AROUND, minimized=minimized))
-        assert verdicts(table) == dict.fromkeys(unit_tables.RS_SCORES, expected)
+        assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
         assert any("the null 'minimized' (down) > 0" in text for text in table["statistic"])
 
 
@@ -308,10 +305,13 @@ def test_one_seed_leaves_reliability_open():
 
 
 def test_the_difference_of_independent_estimates():
-    found = difference(Interval(0.5, 0.2, 0.7), Interval(0.1, -0.3, 0.5))
-    assert found == pytest.approx((0.4, 0.4 - np.hypot(0.3, 0.4), 0.4 + np.hypot(0.2, 0.4)))
+    found = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, -0.3, 0.5))
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (0.4, 0.4 - np.hypot(0.3, 0.4), 0.4 + np.hypot(0.2, 0.4))
+    )
     # Held against what is known exactly, it is the interval itself.
-    assert difference(Interval(0.5, 0.2, 0.7), Interval(0.1, 0.1, 0.1)) == pytest.approx((0.4, 0.1, 0.6))
+    found = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, 0.1, 0.1))
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.1, 0.6))
 
 
 # --- A6: natural images ----------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def natural(relation):
     """Return the units and their correlations; RS on natural images is a function of RS on those made (units,)."""
     records, units, _ = by_hand.experiment(LAYERS, on_natural=True)
     draws = np.random.default_rng(0)
-    for score in unit_tables.RS_SCORES:
+    for score in RS_SCORES:
         shared = draws.random(len(units["unit"]))
         for method in METHODS:
             units[f"{score}_{method}"] = shared + draws.normal(0, 0.02, len(shared))
@@ -367,7 +367,7 @@ def graph(gini, targets=28, low=0.3, high=0.4):
         {"layer": layer, "method": "iam", "score": score, "targets": targets, "gini": gini, "gini_null": 0.35}
         | {"gini_null_low": low, "gini_null_high": high, "reason": "" if gini == gini else "there are no edges"}
         for layer in LAYERS
-        for score in unit_tables.RS_SCORES
+        for score in RS_SCORES
     ]
     return columns(rows)
 
@@ -378,7 +378,7 @@ def graph(gini, targets=28, low=0.3, high=0.4):
 )
 def test_a_few_stand_in_for_many(gini, expected):
     table = answered("graph", graph=graph(gini))
-    assert verdicts(table) == dict.fromkeys(unit_tables.RS_SCORES, expected)
+    assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     if gini == 0.6:
         found = [table[name][0] for name in ("effect", "ci_low", "ci_high")]
         assert found == pytest.approx([0.25, 0.2, 0.3])
@@ -433,7 +433,7 @@ def training(first, last, seeds=(0, 3)):
         for epoch, (value, low, high) in ((0, first), (4, (-0.9, -1.0, -0.8)), (12, last)):
             for layer in LAYERS:
                 for method in (*METHODS, "down"):
-                    for score in unit_tables.RS_SCORES:
+                    for score in RS_SCORES:
                         row = {"experiment": f"small-seed{seed}-epoch{epoch}", "seed": seed, "epoch": epoch}
                         row |= {"layer": layer, "method": method, "score": score, "used": 28, "spearman": value}
                         reason = "rs is 0 for all 28 units" if np.isnan(value) else ""
@@ -453,7 +453,7 @@ def training(first, last, seeds=(0, 3)):
 def test_what_comes_with_training(first, last, expected):
     table = {name: np.array(column) for name, column in training_answers(training(first, last), METHODS).items()}
     assert tuple(table) == ClaimsTable.names()
-    assert verdicts(table) == dict.fromkeys(unit_tables.RS_SCORES, expected)
+    assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     assert set(table["experiment"]) == {"small-seed0-epoch12", "small-seed3-epoch12"}
     assert set(table["method"]) == set(METHODS)
     if np.isnan(first[0]):

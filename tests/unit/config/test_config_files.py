@@ -15,7 +15,7 @@ from snakemake.utils import update_config
 from unitscope.config.config_files import merged, read, read_all, with_arguments, with_numbers
 from unitscope.config.resolve import resolve
 from unitscope.errors import UserError
-from unitscope.networks.weights import checked_content
+from unitscope.networks.weight_files import checked_content
 from unitscope.storage.contents import Contents
 from unitscope.workflow.study import complete, load_study
 

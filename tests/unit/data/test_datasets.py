@@ -18,7 +18,7 @@ from real_images import FOLDER, ROOT, collected, digits, digits_file, go_offline
 
 from unitscope.data import raw_data
 from unitscope.data.datasets import ahead, open_dataset, write_dataset
-from unitscope.data.decoding import inside
+from unitscope.data.image_files import inside
 from unitscope.data.labels import held_out
 from unitscope.errors import UserError
 from unitscope.storage.records import sha256_of
@@ -108,6 +108,16 @@ def test_batches_of_any_size_and_start_are_the_same_images(tmp_path, tree):
             rows = np.array([5, 0, 0, 7])
             np.testing.assert_array_equal(dataset.take("train", rows), whole[rows])
             np.testing.assert_array_equal(dataset.random_access("train")(rows), whole[rows])
+
+
+def test_the_mean_image_is_that_of_the_training_split_in_batches_of_any_size(tmp_path, tree):
+    write_dataset(tmp_path / "x.h5", collected(folder(tree)))
+    with open_dataset(tmp_path / "x.h5") as dataset:
+        images = dataset.images("train").astype(np.float64)
+        expected = np.moveaxis(images.mean(0) / 255, -1, 0)
+        assert expected.shape == tuple(dataset.shape)
+        for size in (1, 3, 100):
+            np.testing.assert_allclose(dataset.mean_image(size), expected, rtol=1e-12)
 
 
 def test_a_split_lies_in_one_stretch_whatever_the_order_of_its_source(tmp_path):

@@ -15,7 +15,8 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 from unitscope.data.datasets import open_dataset, write_dataset
-from unitscope.data.decoding import FORMATS, Decoder, is_grey
+from unitscope.data.decoding import Decoder, is_grey
+from unitscope.data.image_files import FORMATS
 from unitscope.data.raw_data import MAY_BE_IDLE
 from unitscope.errors import UserError
 from unitscope.storage.records import sha256_of

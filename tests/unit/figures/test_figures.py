@@ -19,13 +19,14 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 
 from unitscope.errors import UserError
-from unitscope.figures import drawing, image_figures, score_figures
+from unitscope.figures import depth_figures, drawing, score_figures, sheet_figures, substitutes_figure, unit_images
 from unitscope.figures.style import Style
-from unitscope.paper.reproduction import WIDE
+from unitscope.paper import sensitivity_figure
+from unitscope.paper.page_figures import WIDE
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
-from unitscope.tables import unit_tables
 from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.table_access import methods_of, subset
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.provenance import script_named
 
@@ -34,19 +35,15 @@ FEW = {"conv1": 12, "hidden": 12}
 
 
 def overviews(style, records, units, layers, images=None):
-    images = images or {
-        (tap["layer"], method): by_hand.images(tap) for tap in records for method in unit_tables.methods_of(units)
-    }
+    images = images or {(tap["layer"], method): by_hand.images(tap) for tap in records for method in methods_of(units)}
     yield from (score_figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
     yield score_figures.selectivity_rs(replace(style, width=WIDE), units, layers, "rs", "rs_z", "rs_q")
-    yield score_figures.depth(style, units, layers)
-    yield image_figures.substitutes(style, units, images)
+    yield depth_figures.depth(style, units, layers)
+    yield substitutes_figure.substitutes(style, units, images)
     yield from (score_figures.ablation(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
-    yield from (score_figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
-    yield score_figures.spread(style, units, "rs", "rs_z", "rs_q")
-    yield score_figures.trend(
-        style, [layers, layers], [tap["layer"] for tap in records], unit_tables.methods_of(units)[0]
-    )
+    yield from (depth_figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
+    yield depth_figures.spread(style, units, "rs", "rs_z", "rs_q")
+    yield depth_figures.trend(style, [layers, layers], [tap["layer"] for tap in records], methods_of(units)[0])
 
 
 @pytest.mark.slow
@@ -70,7 +67,7 @@ def test_every_overview_can_be_read(layers, options, style):
 
 def test_the_trend_over_trainings_shows_each_and_their_mean():
     trainings = [by_hand.experiment(FEW, constant=constant)[2] for constant in ((), ("hidden",))]
-    axes = score_figures.trend(STYLE, trainings, list(FEW)).axes[0]
+    axes = depth_figures.trend(STYLE, trainings, list(FEW)).axes[0]
     first, second, mean = (line.get_ydata() for line in axes.lines[1:])
     assert np.isfinite(first).all() and np.isnan(second[1])
     assert mean.tolist() == pytest.approx([(first[0] + second[0]) / 2, first[1]])
@@ -78,7 +75,7 @@ def test_the_trend_over_trainings_shows_each_and_their_mean():
 
 def test_the_spread_is_that_of_living_units_with_a_score():
     _, units, _ = by_hand.experiment({"a": 14})
-    (axes,) = score_figures.spread(STYLE, units, "rs").axes
+    (axes,) = depth_figures.spread(STYLE, units, "rs").axes
     values = units["rs_iam"][np.isfinite(units["rs_iam"])]
     ends, middle = (line.get_ydata() for line in axes.lines[2:])
     assert [*ends, *middle] == np.quantile(values, (0.25, 0.75, 0.5)).tolist()
@@ -93,7 +90,7 @@ def test_scores_stand_side_by_side_on_one_scale():
     assert len({axes.get_ylim() for axes in drawn}) == 1
     said = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs", "rs_q"))
     assert "RS (q), IAM: ρ" in said.replace("\n", " ") and "RS, AM: ρ" in said.replace("\n", " ")
-    first, second = score_figures.spread(STYLE, units, "rs", "rs_q").axes
+    first, second = depth_figures.spread(STYLE, units, "rs", "rs_q").axes
     assert (first.get_ylabel(), second.get_ylabel()) == ("RS", "RS (q)")
     assert [[text.get_text() for text in axes.get_xticklabels()] for axes in (first, second)] == [[""], ["a"]]
 
@@ -106,7 +103,7 @@ def test_sensitivity_shows_every_variant_of_every_layer():
         for score in ("rs", "rs_z", "rs_q")
         for variant, value in (("default", 0.2), ("default", 0.3), ("grey preactivation", -0.5), ("max", np.nan))
     ]
-    figure = score_figures.sensitivity(STYLE, rows)
+    figure = sensitivity_figure.sensitivity(STYLE, rows)
     assert_readable(figure)
     assert len(figure.axes) == 4 and "grey preactivation" in all_texts(figure) and "conv2, IAM" in all_texts(figure)
     raw, *scale_free = figure.axes[0].lines[1:]
@@ -118,10 +115,10 @@ def test_sensitivity_shows_every_variant_of_every_layer():
 
 def test_figures_below_one_another_are_one_picture():
     _, units, _ = by_hand.experiment({"a": 14})
-    one, two = (drawing.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * count) for count in (1, 2))
+    one, two = (drawing.stacked(STYLE, [depth_figures.spread(STYLE, units, "rs")] * count) for count in (1, 2))
     heights = [Image.open(io.BytesIO(content)).height for content in (one, two)]
     assert heights[1] == 2 * heights[0] + round(0.15 * STYLE.dpi)
-    assert two == drawing.stacked(STYLE, [score_figures.spread(STYLE, units, "rs")] * 2)
+    assert two == drawing.stacked(STYLE, [depth_figures.spread(STYLE, units, "rs")] * 2)
 
 
 def test_n_stands_beside_every_correlation_and_undefined_is_said():
@@ -129,7 +126,7 @@ def test_n_stands_beside_every_correlation_and_undefined_is_said():
     said = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs"))
     assert said.count("n = 10") == 2 and said.replace("\n", " ").count("ρ undefined, RS is 0 for all 10 units") == 2
     assert "1 dead" in said and "1 unscored" in said
-    depth = all_texts(score_figures.depth(STYLE, units, layers)).splitlines()
+    depth = all_texts(depth_figures.depth(STYLE, units, layers)).splitlines()
     # Two layers, two methods; rs_q has no units at all. Each panel has a tick at 0.
     assert depth.count("10") == 8 and depth.count("0") == 4 + 3
 
@@ -142,7 +139,7 @@ def test_living_units_that_are_in_no_panel_are_counted():
 
 def test_an_undefined_correlation_is_not_drawn_as_zero():
     _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
-    axes = score_figures.depth(STYLE, units, layers).axes[0]
+    axes = depth_figures.depth(STYLE, units, layers).axes[0]
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
     assert len(crosses) == 2 and all(line.get_ydata()[0] < -1.1 for line in crosses)
     points = [line for line in axes.lines if line.get_marker() in ("o", "^")]
@@ -169,12 +166,12 @@ def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
         units["rs_am"][np.flatnonzero(own)[3:]], units["rs_iam"][np.flatnonzero(own)[3:]] = am, iam
     drawn = score_figures.selectivity_rs(STYLE, units, layers, "rs").axes
     assert [axes.get_yticks().tolist() for axes in drawn] == [[0, 0.05]] * 2 + [[0, 1]] * 4
-    (axes,) = score_figures.spread(STYLE, unit_tables.subset(units, ("a", "c"), ("am", "iam")), "rs").axes
+    (axes,) = depth_figures.spread(STYLE, subset(units, ("a", "c"), ("am", "iam")), "rs").axes
     assert axes.get_yticks().tolist() == [0, 0.025, 0.05]
     assert axes.get_ylim()[1] == pytest.approx(0.052)
     # The longest number stands beside a label of two lines.
     units["rs_am"], units["rs_iam"] = units["rs_am"] / 10, units["rs_iam"] / 100
-    assert_readable(score_figures.selectivity_rs(STYLE, unit_tables.subset(units, ("a",), ("am", "iam")), layers, "rs"))
+    assert_readable(score_figures.selectivity_rs(STYLE, subset(units, ("a",), ("am", "iam")), layers, "rs"))
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
@@ -185,7 +182,7 @@ def test_substitutes_shows_the_most_selective_unit_that_has_two():
     images = {(tap["layer"], method): by_hand.images(tap) for tap in records for method in by_hand.METHODS}
     several = np.array([len(found.split()) > 1 for found in units["substitutes_iam"]])
     best = np.flatnonzero(several)[np.nanargmax(units["selectivity"][several])]
-    figure = image_figures.substitutes(STYLE, units, images)
+    figure = substitutes_figure.substitutes(STYLE, units, images)
     said = all_texts(figure)
     unit, layer = units["unit"][best], units["layer"][best]
     assert f"unit {unit} of {layer}" in said and "unit 2" in said and "unit 1" in said and "under IAM" in said
@@ -205,7 +202,7 @@ def test_a_dead_unit_is_no_example_of_substitution():
         units[f"substitutes_{method}"][-1] = "2 1"
     assert units["dead"][-1]
     said = all_texts(
-        image_figures.substitutes(
+        substitutes_figure.substitutes(
             STYLE, units, {("a", method): by_hand.images(records[0]) for method in by_hand.METHODS}
         )
     )
@@ -216,12 +213,12 @@ def test_substitutes_without_an_image_or_without_any():
     records, units, _ = by_hand.experiment({"a": 12})
     images = {("a", method): by_hand.images(records[0], targets=[5, 7]) for method in by_hand.METHODS}
     units["substitutes_iam"][np.isin(units["unit"], [5, 7], invert=True)] = ""
-    figure = image_figures.substitutes(STYLE, units, images)
+    figure = substitutes_figure.substitutes(STYLE, units, images)
     assert_readable(figure)
     assert all_texts(figure).count("no image") == 2
     for method in by_hand.METHODS:
         units[f"substitutes_{method}"][:] = ""
-    figure = image_figures.substitutes(STYLE, units, images)
+    figure = substitutes_figure.substitutes(STYLE, units, images)
     assert_readable(figure)
     assert "No unit" in all_texts(figure)
 
@@ -229,7 +226,7 @@ def test_substitutes_without_an_image_or_without_any():
 def test_substitutes_falls_back_to_another_method():
     records, units, _ = by_hand.experiment({"a": 12})
     units["substitutes_iam"][:] = ""
-    said = all_texts(image_figures.substitutes(STYLE, units, {("a", "am"): by_hand.images(records[0])}))
+    said = all_texts(substitutes_figure.substitutes(STYLE, units, {("a", "am"): by_hand.images(records[0])}))
     assert "under AM" in said
 
 
@@ -237,14 +234,14 @@ def test_substitutes_falls_back_to_another_method():
 def test_sheets_and_responses_can_be_read(count):
     records, units, _ = by_hand.experiment({"features.10": count}, permutations=9, resamples=20)
     made = by_hand.images(records[0], channels=3)
-    for draw in (image_figures.sheet, image_figures.responses):
+    for draw in (sheet_figures.sheet, sheet_figures.responses):
         assert_readable(draw(STYLE, units, "features.10", "am", made))
 
 
 def test_sheet_is_sorted_by_selectivity_with_the_dead_last():
     records, units, _ = by_hand.experiment({"a": 12})
     made = by_hand.images(records[0], targets=[11, 3, 0, 7])
-    figure = image_figures.sheet(STYLE, units, "a", "am", made)
+    figure = sheet_figures.sheet(STYLE, units, "a", "am", made)
     labels = [text.get_text() for text in figure.axes[0].texts[:4]]
     living = sorted([3, 0, 7], key=lambda unit: -units["selectivity"][unit])
     assert [label.split("\n")[0] for label in labels] == [f"unit {unit}" for unit in [*living, 11]]
@@ -258,9 +255,9 @@ def test_sheet_is_sorted_by_selectivity_with_the_dead_last():
 def test_large_images_are_reduced_and_free_pixels_are_shown():
     records, units, _ = by_hand.experiment({"a": 3})
     large = by_hand.images(records[0], side=300)
-    canvas = image_figures.sheet(STYLE, units, "a", "am", large).axes[0].images[0].get_array()
+    canvas = sheet_figures.sheet(STYLE, units, "a", "am", large).axes[0].images[0].get_array()
     assert canvas.shape[1] < 8 * 80
-    free = image_figures.UnitImages(large.units, large.images / 255, large.responses)
+    free = unit_images.UnitImages(large.units, large.images / 255, large.responses)
     np.testing.assert_array_equal(free.of(1), large.of(1))
 
 
@@ -268,8 +265,8 @@ def test_responses_are_relative_to_the_units_own():
     _, units, _ = by_hand.experiment({"a": 4})
     units["selectivity"] = np.array([0.1, 0.2, 0.9, np.nan])
     responses = np.array([[[2, 4, 1, 0], [1, 1, 1, -5], [8, 8, 1, 0.5], [0, 1, 2, 0]]], dtype=np.float32)
-    made = image_figures.UnitImages(np.arange(4), np.zeros((1, 4, 6, 6, 1), np.uint8), responses)
-    figure = image_figures.responses(STYLE, units, "a", "am", made)
+    made = unit_images.UnitImages(np.arange(4), np.zeros((1, 4, 6, 6, 1), np.uint8), responses)
+    figure = sheet_figures.responses(STYLE, units, "a", "am", made)
     shown = np.ma.filled(figure.axes[0].images[0].get_array().astype(float), np.nan)
     # Order 2, 1, 0, 3; the dead unit is silent.
     by_eye = [[0, 3, 3, -1], [0, 0, 0, -3], [-1, 1, 0, -3], [np.nan] * 4]
@@ -279,7 +276,7 @@ def test_responses_are_relative_to_the_units_own():
 
 def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
     responses = np.array([[[1, 3]], [[0, 9]], [[2, 2]]], dtype=np.float32)
-    made = image_figures.UnitImages(np.array([0]), np.zeros((3, 1, 2, 2, 1), np.uint8), responses)
+    made = unit_images.UnitImages(np.array([0]), np.zeros((3, 1, 2, 2, 1), np.uint8), responses)
     assert made.relative_responses().tolist() == [[1.0, 2.0]]
 
 
@@ -289,12 +286,14 @@ def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
 def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
     paths = write(tmp_path)
     units = read_table(tmp_path / "units.csv", UnitsTable)
-    chosen = image_figures.shown(units, paths)
+    chosen = substitutes_figure.shown(units, paths)
     assert len(chosen) == 1
-    few, every = (image_figures.substitutes(STYLE, units, image_figures.read_images(some)) for some in (chosen, paths))
+    few, every = (
+        substitutes_figure.substitutes(STYLE, units, unit_images.read_images(some)) for some in (chosen, paths)
+    )
     assert all_texts(few) == all_texts(every) and "No unit" not in all_texts(few)
     units["substitutes_am"][:] = units["substitutes_iam"][:] = ""
-    assert image_figures.shown(units, paths) == []
+    assert substitutes_figure.shown(units, paths) == []
 
 
 def write(folder, layers=FEW):
@@ -348,9 +347,9 @@ def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
     import matplotlib
 
     _, units, layers = by_hand.experiment({"a": 12})
-    drawing.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "plain")
+    drawing.save(STYLE, depth_figures.depth(STYLE, units, layers), tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 10, "pdf.fonttype": 3}):
-        drawing.save(STYLE, score_figures.depth(STYLE, units, layers), tmp_path / "mine")
+        drawing.save(STYLE, depth_figures.depth(STYLE, units, layers), tmp_path / "mine")
     for kind in ("png", "pdf"):
         assert (tmp_path / f"plain.{kind}").read_bytes() == (tmp_path / f"mine.{kind}").read_bytes()
 
@@ -365,7 +364,7 @@ def streams(path):
 
 def test_fonts_in_a_pdf_hold_the_letters_and_no_rules_for_shaping_text(tmp_path, monkeypatch):
     _, units, layers = by_hand.experiment({"a": 12})
-    figure = score_figures.depth(STYLE, units, layers)
+    figure = depth_figures.depth(STYLE, units, layers)
     drawing.save(STYLE, figure, tmp_path / "figure")
     monkeypatch.setattr(drawing, "_fonts_of_outlines", contextlib.nullcontext)
     drawing.save(STYLE, figure, tmp_path / "whole")
@@ -382,7 +381,7 @@ def test_fonts_in_a_pdf_hold_the_letters_and_no_rules_for_shaping_text(tmp_path,
 def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):
     records, units, _ = by_hand.experiment({"a": 40})
     monkeypatch.setattr(drawing, "MOST_PIXELS", 50_000)
-    drawing.save(STYLE, image_figures.sheet(STYLE, units, "a", "am", by_hand.images(records[0])), tmp_path / "sheet")
+    drawing.save(STYLE, sheet_figures.sheet(STYLE, units, "a", "am", by_hand.images(records[0])), tmp_path / "sheet")
     from PIL import Image
 
     with Image.open(tmp_path / "sheet.png") as picture:

@@ -25,8 +25,8 @@ from unitscope.interventions.cumulative import (
     orders,
 )
 from unitscope.interventions.cumulative_columns import AreasTable, CurvesTable
+from unitscope.interventions.joint import against_controls, control_sets, interaction, scale_ratio
 from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
-from unitscope.interventions.understudies import against_controls, control_sets, interaction, scale_ratio
 from unitscope.probing import hooks, layers
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)

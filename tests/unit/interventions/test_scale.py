@@ -16,6 +16,7 @@ from unitscope.interventions.rescaling import recipes_to_remake, rescaled
 from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.activations import activations
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.storage.csv_tables import read_table
 
 GENERATOR = np.random.default_rng(0)
@@ -197,7 +198,7 @@ def measured_rows():
             **{"image_change": 0.25, "logits_change": 1e-7, "selectivity_change": 0.0},
         }
         for condition, method in (("kept", "am"), ("made", "iam"), ("made", "iam_z"))
-        for score in scale.SCORES
+        for score in RS_SCORES
     ]
 
 

@@ -18,9 +18,9 @@ from unitscope.data.summaries import class_means, unit_statistics
 from unitscope.interventions import scale
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import areas, fractions
+from unitscope.interventions.joint import interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
 from unitscope.interventions.rescaling import rescaled
-from unitscope.interventions.understudies import interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.maximization.maximize import activation_maximization
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
@@ -29,17 +29,18 @@ from unitscope.scores import graphs
 from unitscope.scores.information import class_information
 from unitscope.scores.natural import natural_substitution
 from unitscope.scores.predictors import activity, redundancy, weight_norms
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.selectivity import class_selectivity, dead_units, selectivity_by_half
 from unitscope.scores.substitution import Substitution, scales_of, substitution
-from unitscope.stats import statistics
-from unitscope.tables import unit_tables
+from unitscope.stats import correlation
+from unitscope.tables.correlations import layer_correlations
 from unitscope.tables.importance import importance_table, partial_table
 from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
-from unitscope.tables.layer_correlations import layer_correlations
 from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
+from unitscope.tables.table_access import correlation_of
 from unitscope.tables.training_time import training_rows
-from unitscope.tables.unit_join import units_table
+from unitscope.tables.unit_tables import units_table
 
 KINDS = ("alone", "duplicate", "louder", "dead")
 CLASSES = ["left", "middle", "right"]
@@ -150,7 +151,7 @@ def known(kind: str) -> Known:
                 f"{score}_natural": np.concatenate(
                     [getattr(block, score) for block in natural_substitution(values, **scales)]
                 )
-                for score in unit_tables.RS_SCORES
+                for score in RS_SCORES
             },
         },
     )
@@ -315,7 +316,7 @@ def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(
     table = reliability_table(found.table, taps(len(found.units)), {("units", "am"): answers(found, "am")}, 50, 0)
     assert table["used"].tolist() == [3 if kind in ("alone", "dead") else 4] * 3
     assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] and table["seeds"].tolist() == [3] * 3
-    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in unit_tables.RS_SCORES]
+    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in RS_SCORES]
     assert table["icc"] == pytest.approx(rated, nan_ok=True)
     for score, icc, reason in zip(table["score"], rated, table["reason"], strict=True):
         constant = f"{score}_am is 0 for all {table['used'][0]} units; RS is the same for all units and seeds"
@@ -360,9 +361,9 @@ def test_class_information_of_a_duplicate_is_its_originals_and_of_the_dead_none(
 def test_on_natural_images_as_on_those_made():
     for kind in KINDS:
         table = known(kind).table
-        for score in unit_tables.RS_SCORES:
+        for score in RS_SCORES:
             np.testing.assert_array_equal(table[f"{score}_natural"], table[f"{score}_am"])
-        found = unit_tables.correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
+        found = correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
         if kind == "louder":
             assert found["spearman"] == 1 and found["reason"] == "no interval below 10 units"
         else:
@@ -435,6 +436,6 @@ def test_a_training_in_which_a_duplicate_grows_louder():
         "no interval below 10 units",
     ]
     last, own = rows[2, "am", "rs"], known("louder").table
-    assert last["spearman"] == statistics.spearman(own["selectivity"], own["rs_am"], 9, 9).spearman
+    assert last["spearman"] == correlation.spearman(own["selectivity"], own["rs_am"], 9, 9).value
     assert last["selectivity"] == rows[1, "am", "rs"]["selectivity"] == np.median(own["selectivity"])
     assert rows[2, "am", "rs_z"]["reason"] == "rs_z_am is 0 for all 4 units"

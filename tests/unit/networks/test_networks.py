@@ -34,7 +34,9 @@ from unitscope.networks.checkpoints import check_rebuilt, example_images, save_c
 from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import network_of, outputs_of
 from unitscope.networks.sources import torchvision_weights
-from unitscope.networks.weights import aligned, load_weights, output_names, read_state_dict
+from unitscope.networks.state_dicts import aligned, output_names
+from unitscope.networks.weight_files import read_weights
+from unitscope.networks.weights import load_weights
 from unitscope.probing.layers import taps
 from unitscope.probing.opening import load_checkpoint
 from unitscope.probing.tracing import trace
@@ -568,7 +570,7 @@ def test_extra_state_is_kept(tmp_path):
     load_weights(module, {key: value for key, value in state.items() if key != "_extra_state"}, "x.pt")
     assert module.extra == {"set": {"version": 2, "names": ["a", "b"]}}
     checksum = written(tmp_path / "w.pt", state)
-    assert read_state_dict(tmp_path / "w.pt", checksum)["_extra_state"] == state["_extra_state"]
+    assert read_weights(tmp_path / "w.pt", checksum)[0]["_extra_state"] == state["_extra_state"]
 
 
 @pytest.mark.parametrize("state", [{1: 2}, (1, 2), torch.float16, {"x": float("nan")}])
@@ -655,8 +657,8 @@ def written(path: Path, state) -> str:
 def test_state_dicts_in_half_precision_with_a_prefix(tmp_path, name):
     state = build(SMALL, GREY, 4).state_dict()
     checksum = written(tmp_path / name, {f"module.{key}": value.half() for key, value in state.items()})
-    found = aligned(read_state_dict(tmp_path / name, checksum), list(state), name)
-    assert aligned(read_state_dict(tmp_path / name, checksum), [], name, "module.").keys() == found.keys()
+    found = aligned(read_weights(tmp_path / name, checksum)[0], list(state), name)
+    assert aligned(read_weights(tmp_path / name, checksum)[0], [], name, "module.").keys() == found.keys()
     assert found.keys() == state.keys()
     for key, value in found.items():
         assert value.dtype == torch.float32 and torch.equal(value, state[key].half().float())
@@ -671,7 +673,7 @@ def test_state_dicts_wrapped_and_without_counts_of_batches(tmp_path):
     old = OrderedDict((key, value) for key, value in state.items() if "num_batches" not in key)
     checksum = written(tmp_path / "x.pt", {"epoch": 3, "state_dict": old})
     module = build({**network, "seed": 1}, GREY, 4)
-    load_weights(module, read_state_dict(tmp_path / "x.pt", checksum), "x.pt")
+    load_weights(module, read_weights(tmp_path / "x.pt", checksum)[0], "x.pt")
     assert torch.equal(module.conv1.weight, state["conv1.weight"])
     assert module.train()(torch.rand(2, *GREY)).shape == (2, 4)
 
@@ -681,10 +683,10 @@ def test_a_wrong_checksum_and_a_file_cut_off(tmp_path, name):
     path = tmp_path / name
     checksum = written(path, build(SMALL, GREY, 4).state_dict())
     with pytest.raises(UserError, match=rf"{name} is {'0' * 64}, but the file has {checksum}"):
-        read_state_dict(path, "0" * 64)
+        read_weights(path, "0" * 64)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match=name):
-        read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        read_weights(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 class Touch:
@@ -701,7 +703,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
     trace = tmp_path / "was_run"
     checksum = written(tmp_path / "x.pt", {"conv1.weight": Touch(trace)})
     with pytest.raises(UserError, match=r"x\.pt cannot be read.*runs code"):
-        read_state_dict(tmp_path / "x.pt", checksum)
+        read_weights(tmp_path / "x.pt", checksum)
     with pytest.raises(UserError, match=r"x\.pt cannot be read"):
         load_checkpoint(tmp_path / "x.pt")
     assert not trace.exists()
@@ -712,7 +714,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
 def test_what_is_not_a_state_dict(tmp_path):
     checksum = written(tmp_path / "x.pt", {"conv1.weight": 3})
     with pytest.raises(UserError, match="not a state dict"):
-        read_state_dict(tmp_path / "x.pt", checksum)
+        read_weights(tmp_path / "x.pt", checksum)
 
 
 def test_outputs_are_counted_whatever_the_order_of_the_keys():
@@ -769,7 +771,7 @@ def test_a_head_needs_features_and_images_that_fit():
 @pytest.mark.slow
 def test_shared_features_of_vgg16_fit_torchvisions_and_the_built_in_one():
     path = shared("vgg16_imagenet_features_fp16.safetensors")
-    state = read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    state = read_weights(path, hashlib.sha256(path.read_bytes()).hexdigest())[0]
     for network in (settings("vgg16", "torchvision"), settings("vgg16", batch_norm=False)):
         module = build({**network, "head": FEATURES}, (3, 64, 64), 4)
         load_weights(module, state, path.name, missing="head.")

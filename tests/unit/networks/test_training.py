@@ -26,7 +26,8 @@ from unitscope.networks.building import accept_pixels, build
 from unitscope.networks.network_settings import NetworkJob
 from unitscope.networks.outputs import Outputs
 from unitscope.networks.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
-from unitscope.networks.weights import load_weights, read_state_dict
+from unitscope.networks.weight_files import read_weights
+from unitscope.networks.weights import load_weights
 from unitscope.probing.opening import load_checkpoint
 from unitscope.runtime.devices import pixels
 from unitscope.settings import adapter, as_mapping
@@ -392,7 +393,7 @@ def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
     }
     with open_dataset(tmp_path / "x.h5") as dataset:
         module = build(given, dataset.shape, len(classes))
-        load_weights(module, read_state_dict(weights, sha256_of(weights)), weights.name, missing="head.")
+        load_weights(module, read_weights(weights, sha256_of(weights))[0], weights.name, missing="head.")
         module = accept_pixels(module, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         fit_linear_head(module, "head", dataset, 1e-3, CPU)
         assert evaluate(module, dataset, "test", CPU)["accuracy"] >= 0.9

@@ -15,15 +15,9 @@ from networks_by_hand import Residual
 from unitscope.errors import UserError
 from unitscope.networks.building import build
 from unitscope.networks.sources import options_of
-from unitscope.networks.weights import (
-    aligned,
-    load_plain,
-    load_weights,
-    read_state_dict,
-    read_weights,
-    shared_names,
-    without,
-)
+from unitscope.networks.state_dicts import aligned, shared_names, without
+from unitscope.networks.weight_files import load_plain, read_weights
+from unitscope.networks.weights import load_weights
 
 STATE = Residual().state_dict()
 OTHER = {name: value + 1 for name, value in STATE.items()}
@@ -49,7 +43,7 @@ def test_a_state_dict_is_found_under_any_key_and_said(tmp_path, key, caplog):
     held = STATE
     for part in reversed(key.split(".")):
         held = {part: held}
-    found = read_state_dict(*saved(tmp_path / "x.pt", {**held, "epoch": 3, "optimizer": OPTIMIZER, "best": 0.9}))
+    found = read_weights(*saved(tmp_path / "x.pt", {**held, "epoch": 3, "optimizer": OPTIMIZER, "best": 0.9}))[0]
     assert all(torch.equal(found[name], value) for name, value in STATE.items())
     assert f"from its key {key!r}" in caplog.text
 
@@ -57,10 +51,10 @@ def test_a_state_dict_is_found_under_any_key_and_said(tmp_path, key, caplog):
 def test_of_several_state_dicts_one_is_named(tmp_path):
     path, checksum = saved(tmp_path / "x.pt", {"model": STATE, "ema": {"model": OTHER}, "epoch": 3})
     with pytest.raises(UserError, match=r"several state dicts: model, ema.model. Name one: weights: \{key: model"):
-        read_state_dict(path, checksum)
-    assert torch.equal(read_state_dict(path, checksum, "ema.model")["fc.bias"], OTHER["fc.bias"])
+        read_weights(path, checksum)
+    assert torch.equal(read_weights(path, checksum, "ema.model")[0]["fc.bias"], OTHER["fc.bias"])
     with pytest.raises(UserError, match=r"weights.key is 'net', which is no state dict there.*model, ema.model"):
-        read_state_dict(path, checksum, "net")
+        read_weights(path, checksum, "net")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +78,7 @@ def test_names_of_classes_beside_a_state_dict(tmp_path, beside, names):
 
 def test_a_file_without_a_state_dict_is_told_with_its_keys(tmp_path):
     with pytest.raises(UserError, match=r"is not a state dict.*Its keys are epoch, optimizer"):
-        read_state_dict(*saved(tmp_path / "x.pt", {"epoch": 3, "optimizer": OPTIMIZER}))
+        read_weights(*saved(tmp_path / "x.pt", {"epoch": 3, "optimizer": OPTIMIZER}))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "net.module.", "encoder.q."])
@@ -138,7 +132,7 @@ def test_a_tensor_with_two_names_may_be_there_once(tmp_path, dropped, prefix):
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.torch.save(prefixed(state, prefix)))
     module = Tied()
-    found = read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    found = read_weights(path, hashlib.sha256(path.read_bytes()).hexdigest())[0]
     load_weights(module, aligned(found, list(module.state_dict()), "x", shared=shared_names(module)), "x")
     kept = state.get("conv1.weight", state.get("conv3.weight"))
     assert torch.equal(module.conv1.weight, kept) and torch.equal(module.conv3.weight, kept)
@@ -172,7 +166,7 @@ def test_keys_that_the_network_has_not_are_left_out_where_the_config_ignores_the
 def test_a_network_keeps_its_precision(tmp_path, dtype, stored):
     state = {key: value.to(stored) if value.is_floating_point() else value for key, value in STATE.items()}
     module = Residual().to(dtype)
-    load_weights(module, read_state_dict(*saved(tmp_path / "x.pt", state)), "x.pt")
+    load_weights(module, read_weights(*saved(tmp_path / "x.pt", state))[0], "x.pt")
     assert {value.dtype for value in module.parameters()} == {dtype}
     assert torch.equal(module.conv1.weight, state["conv1.weight"].to(dtype))
     assert module(torch.rand(2, 3, 8, 8, dtype=dtype)).dtype == dtype
@@ -198,7 +192,7 @@ def test_weights_that_torch_itself_renames_are_taken():
 )
 def test_an_entry_that_is_no_plain_value_is_named(tmp_path, held, entry, kind):
     with pytest.raises(UserError, match=rf"its entry '{entry}' holds \S*{kind}, which is more than") as error:
-        read_state_dict(*saved(tmp_path / "x.pt", held))
+        read_weights(*saved(tmp_path / "x.pt", held))
     assert "\x1b" not in str(error.value)
 
 
@@ -242,7 +236,7 @@ def versioned(renamed=False):
 
 def stored(tmp_path, state, module, prefix=None):
     """Put a state dict into a network by way of a file."""
-    found = aligned(read_state_dict(*saved(tmp_path / "x.pt", state)), list(module.state_dict()), "x.pt", prefix)
+    found = aligned(read_weights(*saved(tmp_path / "x.pt", state))[0], list(module.state_dict()), "x.pt", prefix)
     load_weights(module, without(found, [], "x.pt"), "x.pt")
     return module
 
@@ -271,7 +265,7 @@ def test_a_file_without_versions_is_read_as_torch_does(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.torch.save(versioned().state_dict()))
     module, plain = versioned(), versioned()
-    load_weights(module, read_state_dict(path, hashlib.sha256(path.read_bytes()).hexdigest()), "x")
+    load_weights(module, read_weights(path, hashlib.sha256(path.read_bytes()).hexdigest())[0], "x")
     plain.load_state_dict(safetensors.torch.load_file(path))
     assert module[2].older and torch.equal(module[2].scale, plain[2].scale)
 
@@ -326,14 +320,14 @@ def test_a_file_of_another_kind_is_not_told_as_damaged(tmp_path, name, write, to
     write(tmp_path / name)
     checksum = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
     with pytest.raises(UserError, match=told) as caught:
-        read_state_dict(tmp_path / name, checksum)
+        read_weights(tmp_path / name, checksum)
     assert "damaged" not in str(caught.value)
 
 
 def test_what_is_damaged_is_told_without_advice_to_run_it(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"weights")
     with pytest.raises(UserError, match="damaged") as caught:
-        read_state_dict(tmp_path / "x.pt", hashlib.sha256(b"weights").hexdigest())
+        read_weights(tmp_path / "x.pt", hashlib.sha256(b"weights").hexdigest())
     assert "weights_only" not in str(caught.value)
 
 

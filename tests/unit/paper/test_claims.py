@@ -7,17 +7,13 @@ import pytest
 import scores_by_hand as by_hand
 
 from unitscope.claims.claims_columns import ClaimsTable
+from unitscope.claims.evidence import Evidence
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
-from unitscope.paper.paper_claims import CLAIMS, Evidence, answers
-from unitscope.stats.effects import (
-    difference_of_proportions,
-    proportion,
-    quadrant_difference,
-    quadrant_difference_by_chance,
-)
-from unitscope.tables import unit_tables
-from unitscope.tables.layer_correlations import layer_correlations
-from unitscope.tables.unit_join import units_table
+from unitscope.paper.paper_claims import CLAIMS, answers
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
+from unitscope.tables.correlations import layer_correlations
+from unitscope.tables.unit_tables import units_table
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
 THREE = ["one", "two", "three"]
@@ -32,7 +28,7 @@ def evidence(columns=None, name="own", accuracy=0.8, seed=0, images=10_000):
     records = by_hand.taps(LAYERS)
     table = units_table(name, "net", records, None, [], [])
     for method in by_hand.METHODS:
-        for score in unit_tables.RS_SCORES:
+        for score in RS_SCORES:
             table[f"{score}_{method}"] = draws.random(len(table["unit"])).round(2)
         table[f"substitutes_{method}"] = np.full(len(table["unit"]), "1 2 3", dtype=object)
         table[f"seeds_{method}"] = np.ones(len(table["unit"]), int)
@@ -240,7 +236,7 @@ def test_accuracies():
 def test_the_difference_of_two_shares_is_newcombes():
     # Table II of Newcombe 1998 (Statistics in Medicine 17), method 10: 56/70 - 48/80 and 9/10 - 3/10.
     for hits, ends in (((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090))):
-        found = difference_of_proportions(proportion(*hits[:2]), proportion(*hits[2:]))
+        found = difference(proportion(*hits[:2]), proportion(*hits[2:]))
         assert (round(found.low, 4), round(found.high, 4)) == ends
 
 

@@ -1,6 +1,5 @@
 """What people see of a program: bars on a terminal, lines in a log, and a paragraph when something is wrong."""
 
-import argparse
 import os
 import pty
 import re
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from projects import ROOT
 
-from unitscope.workflow.program import caches, with_data_set
+from unitscope.workflow.endings import caches, with_names
 
 PROGRAM = """
 import sys, time
@@ -233,7 +232,13 @@ def test_settings_of_a_step_are_checked_and_completed(tmp_path, text, said):
 
 def test_a_message_names_the_one_data_set_that_a_job_is_about():
     text = "Set datasets.NAME.mode: RGB."
-    one = argparse.Namespace(output=Path("data/datasets/a.b.h5"), inputs=[Path("x.csv")], log=None)
-    assert with_data_set(text, one) == "Set datasets.a.b.mode: RGB."
-    several = argparse.Namespace(datasets=[Path("data/datasets/a.h5"), Path("data/datasets/b.h5")])
-    assert with_data_set(text, several) == with_data_set(text, argparse.Namespace(output=Path("a.h5"))) == text
+    one = {"output": Path("data/datasets/a.b.h5"), "inputs": [Path("x.csv")], "log": None}
+    assert with_names(text, one) == "Set datasets.a.b.mode: RGB."
+    several = {"datasets": [Path("data/datasets/a.h5"), Path("data/datasets/b.h5")]}
+    assert with_names(text, several) == with_names(text, {"output": Path("a.h5")}) == text
+
+
+def test_a_message_names_the_network_of_a_job_as_the_config_does():
+    text = "Set networks.NAME.outputs."
+    assert with_names(text, {"network_entry": "small"}) == "Set networks.small.outputs."
+    assert with_names(text, {}) == text

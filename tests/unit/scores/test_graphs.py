@@ -13,7 +13,7 @@ from unitscope.figures import graph_figures
 from unitscope.scores import graphs
 from unitscope.scores.graphs import Graph, substitution_graph
 from unitscope.scores.substitution import substitutes
-from unitscope.tables.unit_tables import rows_of
+from unitscope.tables.table_access import rows_of
 
 
 def responses(edges, units):

@@ -10,10 +10,11 @@ from torch import nn
 from unitscope.probing import layers
 from unitscope.scores.predictors import PENALTIES, _residuals, activity, redundancy, weight_norms
 from unitscope.stats import effects
-from unitscope.stats.resampling import estimate, partial_correlation, rank_correlations, ranks
+from unitscope.stats.bootstrap import bootstrap, bootstrap_weighted
+from unitscope.stats.ranks import partial_correlation, rank_correlations, ranks
 from unitscope.tables.importance import (
     GIVEN,
-    across_halves,
+    cross_half_correlation,
     cross_validated_r2,
     importance_table,
     partial_table,
@@ -151,42 +152,18 @@ def test_what_a_third_score_explains_is_no_partial_correlation():
     assert np.isnan(partial_correlation(rank_correlations(np.stack([np.ones(400), noise[0], third])))[0])
 
 
-def test_across_halves_is_the_claims_effect_with_its_interval():
+def test_cross_half_correlation_is_the_effect_of_the_claims():
     truth = draws().normal(size=40)
     scores = truth + draws(1).normal(0, 0.5, (4, 40))
-    found = across_halves(scores[:2], scores[2:], 2000, draws(2))
-    expected = effects.bootstrapped(effects.across_halves, *scores, resamples=2000, seed=3)
-    assert found.value == pytest.approx(expected.effect)
+    found = bootstrap_weighted(cross_half_correlation, scores, 2000, draws(2))
+    expected = bootstrap(effects.across_halves, *scores, resamples=2000, seed=3)
+    assert found.value == pytest.approx(expected.value)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
 
 
 def test_noise_that_a_half_shares_is_no_relation():
     noise = draws().normal(size=(2, 300))
-    assert abs(across_halves(noise, noise, 10, draws(1)).value) < 0.15
-
-
-def test_no_interval_of_few_units_or_of_what_is_mostly_constant():
-    few = estimate(
-        lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1], draws().random((2, 9)), 50, draws()
-    )
-    assert np.isfinite(few.value) and np.isnan(few.low) and "10 units" in few.reason
-    rare = np.zeros((2, 40))
-    rare[0, 0], rare[1] = 1, np.arange(40)
-    found = estimate(lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1], rare, 200, draws())
-    assert np.isfinite(found.value) and np.isnan(found.low) and "resamples" in found.reason
-
-
-def test_blocks_of_resamples_change_nothing(monkeypatch):
-    from unitscope.stats import resampling
-
-    def statistic(scores, weights):
-        return rank_correlations(scores, weights)[:, 0, 1]
-
-    scores = draws().normal(size=(2, 30))
-    whole = estimate(statistic, scores, 3000, draws(1))
-    monkeypatch.setattr(resampling, "BLOCK", 1000)
-    parts = estimate(statistic, scores, 3000, draws(1))
-    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.05)
+    assert abs(bootstrap_weighted(cross_half_correlation, np.concatenate([noise, noise]), 10, draws(1)).value) < 0.15
 
 
 # --- R2 --------------------------------------------------------------------------------------------------------------

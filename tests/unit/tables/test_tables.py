@@ -11,16 +11,16 @@ import pytest
 import scores_by_hand as by_hand
 
 from unitscope.scores.natural_columns import NaturalTable
+from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
 from unitscope.scores.selectivity_columns import SelectivityTable
 from unitscope.scores.substitution_columns import SubstitutionTable
-from unitscope.stats.statistics import spearman
+from unitscope.stats.correlation import spearman
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import write_json
-from unitscope.tables import unit_tables
 from unitscope.tables.ablation_columns import AblationTable
 from unitscope.tables.correlation_columns import LayersTable
-from unitscope.tables.layer_correlations import NATURAL_SCORES
+from unitscope.tables.table_access import correlation_of, median_of, rows_of
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.provenance import script_named
 
@@ -37,7 +37,11 @@ DESIGN = [
 
 
 def run(script, *arguments):
-    command = [sys.executable, script_named(script, ROOT), *map(str, arguments)]
+    return execute(script_named(script, ROOT), *arguments)
+
+
+def execute(*words):
+    command = [sys.executable, *map(str, words)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -82,7 +86,7 @@ def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
 def test_scores_arrive_at_their_units(tmp_path):
     table = made(tmp_path, write(tmp_path))
     for tap in by_hand.taps(LAYERS):
-        own = unit_tables.rows_of(table, tap["layer"])
+        own = rows_of(table, tap["layer"])
         expected = by_hand.substitution(tap, "iam")
         np.testing.assert_array_equal(own["rs_iam"], expected["rs"])
         assert own["substitutes_iam"].tolist() == expected["substitutes"].tolist()
@@ -107,7 +111,7 @@ def test_order_of_rows_and_files_changes_nothing(tmp_path):
 
 
 def test_units_that_were_no_targets(tmp_path):
-    table = unit_tables.rows_of(made(tmp_path, write(tmp_path, targets=[3, 1])), "conv1")
+    table = rows_of(made(tmp_path, write(tmp_path, targets=[3, 1])), "conv1")
     assert np.flatnonzero(np.isfinite(table["rs_am"])).tolist() == [1, 3]
     assert table["seeds_am"].tolist() == [0, 2, 0, 2] + [0] * 8
     assert table["substitutes_am"].tolist() == ["", "4", "", "2 1"] + [""] * 8
@@ -156,9 +160,9 @@ def test_layers_has_the_documented_columns_and_pairs(tmp_path):
     for pair in (
         *(("am", "selectivity", y) for y in ("rs", "rs_z", "rs_q")),
         *(("", "selectivity", f"ablation_{y}") for y in ("loss", "loss_mean", "accuracy", "accuracy_mean")),
-        *(("iam", x, f"ablation_{y}") for x in unit_tables.RS_SCORES for y in ("loss", "loss_mean", "accuracy")),
-        *(("am:iam", score, score) for score in unit_tables.RS_SCORES),
-        *(("am", "class_information", y) for y in unit_tables.RS_SCORES),
+        *(("iam", x, f"ablation_{y}") for x in RS_SCORES for y in ("loss", "loss_mean", "accuracy")),
+        *(("am:iam", score, score) for score in RS_SCORES),
+        *(("am", "class_information", y) for y in RS_SCORES),
         *(("", "class_information", y) for y in ("selectivity", "ablation_loss")),
     ):
         assert ("features.10", *pair) in rows
@@ -175,40 +179,40 @@ def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made
     np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
     layers = correlated(tmp_path)
     assert len(layers["x"]) == 3 * (39 + 9)
-    own = unit_tables.rows_of(table, "features.10")
-    for x, y in zip(NATURAL_SCORES, unit_tables.RS_SCORES, strict=True):
-        found = unit_tables.correlation_of(layers, "features.10", "iam", x, y)
-        assert found["spearman"] == pytest.approx(spearman(own[x], own[f"{y}_iam"], 1, 1).spearman, nan_ok=True)
+    own = rows_of(table, "features.10")
+    for x, y in zip(NATURAL_SCORES, RS_SCORES, strict=True):
+        found = correlation_of(layers, "features.10", "iam", x, y)
+        assert found["spearman"] == pytest.approx(spearman(own[x], own[f"{y}_iam"], 1, 1).value, nan_ok=True)
 
 
 def test_correlations_leave_out_dead_units_and_those_without_a_score(tmp_path):
     units = made(tmp_path, write(tmp_path))
-    found = unit_tables.correlation_of(correlated(tmp_path), "features.10", "am", "selectivity", "rs")
-    own = unit_tables.rows_of(units, "features.10")
+    found = correlation_of(correlated(tmp_path), "features.10", "am", "selectivity", "rs")
+    own = rows_of(units, "features.10")
     assert (found["units"], found["used"]) == (30, 28)
-    assert found["spearman"] == pytest.approx(spearman(own["selectivity"][1:-1], own["rs_am"][1:-1], 1, 1).spearman)
+    assert found["spearman"] == pytest.approx(spearman(own["selectivity"][1:-1], own["rs_am"][1:-1], 1, 1).value)
     # Dead units have an ablation loss, and it does not count.
-    loss = unit_tables.correlation_of(correlated(tmp_path), "features.10", "", "selectivity", "ablation_loss")
+    loss = correlation_of(correlated(tmp_path), "features.10", "", "selectivity", "ablation_loss")
     assert loss["used"] == 29
 
 
 def test_what_is_undefined_says_why(tmp_path):
     made(tmp_path, write(tmp_path))
     table = correlated(tmp_path)
-    found = unit_tables.correlation_of(table, "conv1", "iam", "selectivity", "rs_q")
+    found = correlation_of(table, "conv1", "iam", "selectivity", "rs_q")
     assert (
         np.isnan(found["spearman"]) and found["reason"] == "rs_q_iam is undefined for all units" and not found["used"]
     )
-    assert "10 units" in unit_tables.correlation_of(table, "3", "am", "selectivity", "rs")["reason"]
+    assert "10 units" in correlation_of(table, "3", "am", "selectivity", "rs")["reason"]
     whole = np.isfinite(table["ci_low"])
     assert (table["reason"][whole] == "").all() and (table["reason"][~whole] != "").all()
 
 
 def test_constant_rs_is_no_correlation_of_zero():
     _, _, layers = by_hand.experiment({"a": 12, "b": 12}, constant=("b",))
-    found = unit_tables.correlation_of(layers, "b", "am", "selectivity", "rs")
+    found = correlation_of(layers, "b", "am", "selectivity", "rs")
     assert np.isnan(found["spearman"]) and found["reason"] == "rs_am is 0 for all 10 units"
-    between = unit_tables.correlation_of(layers, "b", "am:iam", "rs", "rs")
+    between = correlation_of(layers, "b", "am:iam", "rs", "rs")
     assert np.isnan(between["spearman"]) and np.isnan(between["p_value"])
 
 
@@ -225,9 +229,7 @@ def test_one_method_more_changes_no_other_row():
     _, _, more = by_hand.experiment({"a": 12}, methods=["am", "iam"])
     for row in range(len(few["method"])):
         key = [few[name][row] for name in ("layer", "method", "x", "y")]
-        assert unit_tables.correlation_of(more, *key)["p_value"] == pytest.approx(
-            few["p_value"][row], nan_ok=True, abs=0
-        )
+        assert correlation_of(more, *key)["p_value"] == pytest.approx(few["p_value"][row], nan_ok=True, abs=0)
 
 
 def test_same_inputs_same_bytes(tmp_path):
@@ -255,7 +257,7 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
             file["units"] = np.arange(3)
             file["responses"] = file["preactivations"] = np.ones((1, 3, 12), np.float32)
             file["rounding"] = np.array([[0.0, shift, 0.0]], np.float32)
-    done = run("summary", "--config", ROOT / "config.yaml", "--results", tmp_path)
+    done = execute("-m", "unitscope", "summary", ROOT / "config.yaml", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     table = done.stdout[: done.stdout.index("Figures")]
     assert max(map(len, table.splitlines())) <= 110
@@ -264,15 +266,15 @@ def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
         "hidden",
         "12",
         "1",
-        f"{unit_tables.median_of(unit_tables.rows_of(units, 'hidden'), 'selectivity'):.2f}",
+        f"{median_of(rows_of(units, 'hidden'), 'selectivity'):.2f}",
     ]
     assert hidden.split()[4] == "RS"
     assert hidden.split()[-2:] == ["undefined", "undefined"]
     # Each of the three layers has a line for each form of RS; only the raw one is constant.
     scale_free = [line for line in table.splitlines() if line.strip().startswith(("RS (z)", "RS (q)"))]
     assert [line.split()[1] for line in scale_free] == ["(z)", "(q)"] * 3
-    values = unit_tables.rows_of(units, "hidden")
-    assert scale_free[4].split()[2:4] == [f"{unit_tables.median_of(values, f'rs_z_{m}'):.2f}" for m in ("am", "iam")]
+    values = rows_of(units, "hidden")
+    assert scale_free[4].split()[2:4] == [f"{median_of(values, f'rs_z_{m}'):.2f}" for m in ("am", "iam")]
     assert scale_free[4].count("[") == 2
     assert scale_free[5].split()[2:] == ["-", "-", "undefined", "undefined"]
     assert "hidden: rs_am is 0 for all 10 units" in table

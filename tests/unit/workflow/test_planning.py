@@ -12,7 +12,7 @@ from unitscope.data import outlines
 from unitscope.data.datasets import write_dataset
 from unitscope.data.outlines import Outline, dataset_bytes
 from unitscope.interventions.cumulative import orders
-from unitscope.interventions.understudies import needed_sets, plans
+from unitscope.interventions.joint import needed_sets, plans
 from unitscope.workflow.planning import Calibration, layers_before_training
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
@@ -124,7 +124,7 @@ def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(
 
     def weights(dataset):
         (first, *_), _ = layers_before_training(network, data_settings(dataset), stored)
-        return first.units, dataset and outlines._known(stored, data_settings(dataset))
+        return first.units, dataset and outlines.outline_of_stored(stored, data_settings(dataset))
 
     assert weights(grey) == (4, ([1, 8, 8], 2))
     # In colour: vgg16 would be told that these images are grey.
@@ -175,9 +175,12 @@ def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
     assert layers_before_training(network, data_settings(settings), tmp_path / "none.h5")[0][-1].units == 3
     write_dataset(tmp_path / "trees.h5", collected(settings))
     # The artifact leaves out what had no effect, and has the mode that was chosen.
-    assert outlines._known(tmp_path / "trees.h5", data_settings(settings)) == ([1, 8, 8], 3)
-    assert outlines._known(tmp_path / "trees.h5", data_settings({**settings, "mode": "RGB"})) is None
-    assert outlines._known(tmp_path / "trees.h5", data_settings({**settings, "crop": 7})) is None
+    assert outlines.outline_of_stored(tmp_path / "trees.h5", data_settings(settings)) == ([1, 8, 8], 3)
+    assert outlines.outline_of_stored(tmp_path / "trees.h5", data_settings({**settings, "mode": "RGB"})) is None
+    assert outlines.outline_of_stored(tmp_path / "trees.h5", data_settings({**settings, "crop": 7})) is None
     assert (
-        outlines._known(tmp_path / "trees.h5", data_settings({**settings, "classes": ["oak", "ash", "beech"]})) is None
+        outlines.outline_of_stored(
+            tmp_path / "trees.h5", data_settings({**settings, "classes": ["oak", "ash", "beech"]})
+        )
+        is None
     )

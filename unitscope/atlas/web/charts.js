@@ -211,12 +211,12 @@ function markChosen(chosen) {
 function depthScores() {
   if (!SCORES.has("selectivity")) return [];
   const known = new Set(DATA.correlations.filter((one) => one.x === "selectivity").map((one) => one.y));
-  const families = [["rs", "RS"], ["rs_z", "RS (z)"], ["rs_q", "RS (q)"]].map(([key, name]) => ({
+  const families = DATA.forms.map(({ key, name }) => ({
     name,
     columns: METHODS.map((method) => ({ key: `${key}_${method.key}`, name: method.name })).filter((one) => known.has(one.key)),
   }));
-  for (const [key, name] of [["ablation_loss", "rise of the loss, clamped to 0"], ["ablation_loss_mean", "rise of the loss, clamped to the mean"]]) {
-    if (known.has(key)) families.push({ name, columns: [{ key, name }] });
+  for (const key of ["ablation_loss", "ablation_loss_mean"].filter((one) => known.has(one) && SCORES.has(one))) {
+    families.push({ name: scoreName(key), columns: [{ key, name: scoreName(key) }] });
   }
   return families.filter((family) => family.columns.some(({ key }) => SCORES.has(key)));
 }

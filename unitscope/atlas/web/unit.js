@@ -55,8 +55,8 @@ function methodPart(row, method, name) {
     ),
   );
   const list = element("dl", { class: "scores" });
-  for (const [key, label] of [["rs", "RS"], ["rs_z", "RS (z)"], ["rs_q", "RS (q)"]]) {
-    list.append(element("dt", {}, label), element("dd", {}, said(score(`${key}_${method}`, row))));
+  for (const { key, name } of DATA.forms) {
+    list.append(element("dt", {}, name), element("dd", {}, said(score(`${key}_${method}`, row))));
   }
   if (made.seeds.length > 1) {
     list.append(element("dt", {}, "seeds used"), element("dd", {}, `${score(`seeds_${method}`, row)} of ${made.seeds.length}`));

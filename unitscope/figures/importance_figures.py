@@ -1,0 +1,121 @@
+"""The figure of what predicts the cost of an ablation."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from unitscope.figures.drawing import relative_box, styled, tilt_names, wrapped
+from unitscope.figures.style import Style
+from unitscope.scores.score_names import RS_NAMES, method_name
+from unitscope.tables.number_text import MINUS, two_decimals, typeset
+from unitscope.tables.table_access import Table
+
+PREDICTOR_NAMES = {
+    "selectivity": "selectivity",
+    "mean": "mean activation",
+    "std": "spread of activation",
+    "firing_rate": "firing rate",
+    "redundancy": "redundancy",
+    "weight_norm": "weight norm",
+    "all_but_rs": "all but RS",
+    "all": "all",
+}
+NARROWEST_NUMBER = 0.34
+"""Inches of a cell, below which it holds no number."""
+
+
+@styled
+def importance(style: Style, table: Table) -> Figure:
+    """Draw how each predictor goes with the loss that ablation costs: a row a predictor, a column a layer.
+
+    Above Spearman's correlation, below the cross-validated R2 of a regression on ranks.
+
+    Args:
+        style: How it looks.
+        table: importance.csv.
+    """
+    names = list(dict.fromkeys(table["layer"].tolist()))
+    rows = list(dict.fromkeys(zip(table["method"].tolist(), table["predictor"].tolist(), strict=True)))
+    # What stands on no images first, then each method.
+    alone = [row for row in rows if row[1] not in ("all", "all_but_rs")]
+    together = sorted((row for row in rows if row not in alone), key=lambda row: row[0] != "")
+    line, head, gap = 1.6 * style.small / 72, 0.24, 0.12
+    labels = {row: _predictor_name(*row) for row in rows}
+    left = max(map(len, labels.values())) * 0.58 * style.small / 72 + 0.12
+    longest = max(map(len, names)) * 0.6 * style.small / 72
+    width = min((style.width - left - 0.1) / len(names), 0.8)
+    tilted = longest > 0.95 * width
+    notes = wrapped(
+        "ρ and R²: scored on one half of the test images, ablated on the other. "
+        + ("Bold" if width >= NARROWEST_NUMBER else "Dot")
+        + ": the 95 % interval of ρ excludes 0. R² below 0: worse than no predictor. Grey: undefined.",
+        int(style.width * 72 / (0.52 * style.small)),
+    )
+    bottom = 0.12 + (notes.count("\n") + 1) * 1.3 * style.small / 72 + (0.75 * longest + 0.08 if tilted else line)
+    heights = [len(alone) * line, len(alone + together) * line]
+    total = bottom + sum(heights) + 2 * head + gap
+    figure = Figure(figsize=(style.width, total))
+    panels = (
+        ("Spearman ρ with the rise of the loss when the unit is clamped to 0", "spearman", alone),
+        ("Cross-validated R² of the rank of that rise", "r2", alone + together),
+    )
+    low = total
+    for (title, column, shown), height in zip(panels, heights, strict=True):
+        low -= head + height
+        axes = figure.add_axes(relative_box((left, low, width * len(names), height), style.width, total))
+        figure.text(0.1 / style.width, (low + height + 0.06) / total, title, weight="bold", size=style.small)
+        _heat(style, axes, table, column, shown, names, width >= NARROWEST_NUMBER)
+        axes.set_yticks(range(len(shown)), [labels[row] for row in shown])
+        axes.set_xticks(range(len(names)), names if column == "r2" else [])
+        low -= gap
+    if tilted:
+        tilt_names(axes)
+    figure.text(0.5, 0.06 / total, notes, ha="center", va="bottom", size=style.small, color="#444444")
+    return figure
+
+
+def _heat(
+    style: Style,
+    axes: Axes,
+    table: Table,
+    column: str,
+    rows: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    numbers: bool,
+) -> None:
+    """Draw a column of importance.csv as coloured cells, with numbers where they have room."""
+    colormap, scale = colormaps[style.colormap], Normalize(-1, 1)
+    values = np.full((len(rows), len(names)), np.nan)
+    for place, (method, predictor) in enumerate(rows):
+        for position, layer in enumerate(names):
+            own = (table["layer"] == layer) & (table["method"] == method) & (table["predictor"] == predictor)
+            if not own.any():
+                continue
+            found = {key: table[key][own][0] for key in (column, "ci_low", "ci_high")}
+            value = values[place, position] = found[column]
+            if not math.isfinite(value):
+                continue
+            sure = column == "spearman" and (found["ci_low"] > 0 or found["ci_high"] < 0)
+            red, green, blue, _ = colormap(scale(value))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+            words: dict[str, Any] = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
+            if numbers:
+                text = f"{MINUS}9+" if value < -9.995 else typeset(two_decimals(value))
+                axes.text(position, place, text, size=style.small, weight="bold" if sure else "normal", **words)
+            elif sure:
+                axes.plot(position, place, marker=".", markersize=4, color=words["color"])
+    drawn = colormap.with_extremes(bad="#CCCCCC")
+    axes.imshow(np.ma.masked_invalid(values), cmap=drawn, norm=scale, aspect="auto", interpolation="none")
+    axes.spines[:].set(visible=False)
+    axes.tick_params(length=0)
+
+
+def _predictor_name(method: str, predictor: str) -> str:
+    name = RS_NAMES.get(predictor) or PREDICTOR_NAMES.get(predictor, predictor)
+    return f"{name}, {method_name(method)}" if method else name

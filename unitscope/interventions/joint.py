@@ -1,0 +1,250 @@
+"""Do a unit's substitutes stand in for it? The interaction of removing both, against random sets of the same scale.
+
+Works on losses that were measured elsewhere (`unitscope.interventions.removal`). Where A and B carry something that
+either suffices for, removing both costs more than the two removals one by one: their interaction is positive (the
+second difference of the loss, as the interaction of two factors is defined; for the players of a game, the interaction
+index of Grabisch and Roubens 1999).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unitscope.randomness import generator
+
+NEAREST = 5
+"""A member of a control set is drawn from so many units, those nearest in scale."""
+
+MATCHED = 2.0
+"""Control sets whose scale is further from the substitutes' than by this factor are no control: see `scale_ratio`."""
+
+HIGH_RS = 0.5
+"""RS from which a unit is high whatever the layer is: the border of the paper's quadrants (claim C3)."""
+
+
+class Plan(NamedTuple):
+    """What is removed for one target unit: with and without the unit, its substitutes and each control set."""
+
+    unit: int
+    substitutes: list[int]
+    controls: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Where an interaction lies among those of its control sets; NaN where there are none."""
+
+    mean: float
+    sd: float
+    p_value: float
+
+
+def interaction(unit: np.ndarray, others: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Return I = dL(i and S) - dL(i) - dL(S), from rises of the loss against the intact network, in nats.
+
+    Positive where the unit and the set stand in for each other, 0 where what they carry has nothing to do with one
+    another, negative where one is of no use without the other.
+
+    Args:
+        unit: dL(i), without the unit.
+        others: dL(S), without the set.
+        both: dL(i and S), without either.
+    """
+    return both - unit - others
+
+
+def control_sets(
+    unit: int, chosen: list[int], exceeding: Collection[int], scales: np.ndarray, draws: list[np.random.Generator]
+) -> list[list[int]]:
+    """Draw random sets that have the size and the activation scale of a unit's substitutes.
+
+    For each member of the set in turn, a unit is drawn from those nearest to it in the logarithm of the scale, the unit
+    itself, all that could stand in for it, and what was drawn before left out: nearest-neighbour matching without
+    replacement (Stuart 2010, section 3), at random among the nearest. Substitutes are often the strongest units of a
+    layer, and a small layer may have no others of their scale; `scale_ratio` says how well they are matched.
+
+    Args:
+        unit: The target unit.
+        chosen: Its strongest substitutes, which are removed.
+        exceeding: All units that exceed it, of which there may be many more: a set of them would be no control.
+        scales: (units,) activation scale on real images; a unit whose scale is not above 0 is in no control set.
+        draws: A generator for each set.
+
+    Returns:
+        The sets; none where the layer has fewer such units with a scale than a set needs, or where no set could differ
+        from another.
+    """
+    taken = {unit, *chosen, *exceeding}
+    others = [number for number in np.flatnonzero(scales > 0).tolist() if number not in taken]
+    if not chosen or len(others) <= len(chosen):
+        return []
+    logs = np.full(len(scales), -np.inf)
+    logs[scales > 0] = np.log(scales[scales > 0])
+    # A substitute that is silent on real images is nearest to the weakest.
+    floor = logs[others].min()
+    sets = []
+    for draw in draws:
+        left, found = list(others), []
+        for member in chosen:
+            distance = np.abs(logs[left] - max(logs[member], floor))
+            near = np.argsort(distance, kind="stable")[:NEAREST]
+            found.append(left.pop(int(draw.choice(near))))
+        sets.append(found)
+    return sets
+
+
+def scale_ratio(chosen: list[int], controls: list[list[int]], scales: np.ndarray) -> float:
+    """Return how the scale of control sets compares with that of a unit's substitutes: a ratio of geometric means.
+
+    NaN where there are no controls, or a substitute's scale is not above 0.
+
+    Args:
+        chosen: The substitutes.
+        controls: The control sets.
+        scales: (units,).
+    """
+    if not controls or (scales[chosen] <= 0).any():
+        return np.nan
+    return float(np.exp(np.log(scales[np.array(controls)]).mean() - np.log(scales[chosen]).mean()))
+
+
+def against_controls(value: float, controls: np.ndarray) -> Controls:
+    """Compare an interaction with those of its control sets (sets,).
+
+    Returns:
+        Mean and standard deviation of the controls, and the one-sided rank p (b + 1) / (K + 1), b the number of
+        controls that are at least as large: how often a random set stands in as well.
+    """
+    if not len(controls) or not np.isfinite(value):
+        return Controls(np.nan, np.nan, np.nan)
+    sd = float(controls.std(ddof=1)) if len(controls) > 1 else np.nan
+    return Controls(float(controls.mean()), sd, float(((controls >= value).sum() + 1) / (len(controls) + 1)))
+
+
+def high(rs: np.ndarray, defined: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
+    """Return which units have a high RS, in two ways: the border and (units,) bool for each.
+
+    "median": at or above the median of the units that are asked, half of them in every layer, whatever RS is like
+    there. "half": RS of `HIGH_RS` or more, the same claim in every layer, for as many units as there are.
+
+    Args:
+        rs: (units,) raw RS.
+        defined: (units,) whether the unit has substitutes and controls of their scale.
+    """
+    border = float(np.median(rs[defined])) if defined.any() else np.nan
+    return {
+        "median": (border, defined & (rs >= border)),
+        "half": (HIGH_RS, defined & (rs >= HIGH_RS)),
+    }
+
+
+def activation_scales(summary: Mapping[str, Any], signed: bool) -> np.ndarray:
+    """Return each unit's activation scale, (units,): its mean activation, or the standard deviation of a signed layer.
+
+    Args:
+        summary: `mean` and `std`, each (units,), as activations.h5 holds them of a layer.
+        signed: Whether activations can be negative: then their mean is no scale.
+    """
+    return np.asarray(summary["std" if signed else "mean"], dtype=np.float64)
+
+
+# --- a layer ---------------------------------------------------------------------------------------------------------
+
+
+def plans(
+    substitutes: Mapping[int, list[int]],
+    exceeding: Mapping[int, Collection[int]],
+    scales: np.ndarray,
+    controls: int,
+    seed: tuple[int | str, ...],
+) -> list[Plan]:
+    """Return what is removed for each target unit.
+
+    Args:
+        substitutes: Those of each target unit that are removed, the strongest.
+        exceeding: All units that exceed it.
+        scales: (units,), as `control_sets` takes them.
+        controls: Number of control sets of a unit.
+        seed: Name that their draws belong to.
+    """
+    found = []
+    for unit, chosen in substitutes.items():
+        draws = [generator("joint", *seed, unit, draw) for draw in range(controls)]
+        found.append(Plan(unit, chosen, control_sets(unit, chosen, exceeding[unit], scales, draws)))
+    return found
+
+
+def needed_sets(several: Sequence[Plan]) -> dict[tuple[int, ...], int]:
+    """Return every set that has to be removed, each once, with its number; the empty one is the first."""
+    sets: dict[tuple[int, ...], int] = {(): 0}
+    for unit, substitutes, controls in several:
+        for members in ([], *([substitutes] if substitutes else []), *controls):
+            for wanted in (members, [unit, *members]):
+                sets.setdefault(tuple(sorted(wanted)), len(sets))
+    return sets
+
+
+def interaction_sums(
+    several: Sequence[Plan], rise: Callable[[Sequence[int]], np.ndarray], half: np.ndarray
+) -> list[np.ndarray]:
+    """Return what was measured on some images, to be added to what others give.
+
+    Args:
+        several: What was removed.
+        rise: Gives the rise of the loss (images,) without a set of units.
+        half: (images,) half, 0 or 1, that each image belongs to.
+
+    Returns:
+        For each plan (4 + controls, 2), sums over the images of either half: the rise without the unit, without its
+        substitutes, and without all of them; the interaction; then that with each control. NaN where there are no
+        substitutes.
+    """
+    found = []
+    for unit, substitutes, controls in several:
+        alone, nothing = rise([unit]), np.full(len(half), np.nan)
+        others, both = (rise(substitutes), rise([unit, *substitutes])) if substitutes else (nothing, nothing)
+        random = [interaction(alone, rise(one), rise([unit, *one])) for one in controls]
+        values = np.stack([alone, others, both, interaction(alone, others, both), *random])
+        found.append(np.stack([values[:, half == number].sum(1) for number in (0, 1)], axis=1))
+    return found
+
+
+def interaction_rows(
+    several: Sequence[Plan],
+    sums: Sequence[np.ndarray],
+    images: np.ndarray,
+    scales: np.ndarray,
+    why: Callable[[int], str],
+) -> Iterator[dict[str, Any]]:
+    """Yield what was measured of each target unit: the columns from `loss_unit` on.
+
+    Args:
+        several: What was removed.
+        sums: As `interaction_sums` gives them, over all images.
+        images: (2,) number of images of either half; what was measured on none is NaN.
+        scales: (units,).
+        why: Says why a unit has nothing to be measured; an empty text where it has.
+    """
+    for (unit, substitutes, controls), measured in zip(several, sums, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            alone, others, both, found, *random = (measured.sum(1) / images.sum()).tolist()
+            by_half = (measured[3] / images).tolist()
+        compared = against_controls(found, np.array(random))
+        ratio = scale_ratio(substitutes, controls, scales)
+        yield {
+            **{"unit": unit, "loss_unit": alone, "loss_set": others, "loss_joint": both, "interaction": found},
+            **{f"interaction_half{number}": value for number, value in enumerate(by_half)},
+            **{"controls": len(controls), "control_mean": compared.mean, "control_sd": compared.sd},
+            **{"p_value": compared.p_value, "scale_ratio": ratio},
+            "reason": why(unit) or _why_unmatched(substitutes, ratio),
+        }
+
+
+def _why_unmatched(substitutes: list[int], ratio: float) -> str:
+    if not substitutes:
+        return "no substitutes"
+    if np.isnan(ratio):
+        return "no control: too few units that do not exceed it, or a substitute is silent on real images"
+    return "" if 1 / MATCHED <= ratio <= MATCHED else "no units of the substitutes' scale for a control"

@@ -1,0 +1,201 @@
+"""Percentile bootstrap over units: intervals of any statistic of units' scores (Efron 1979).
+
+Units are drawn with replacement, within their layer where there are several. Statistics come in two forms: an effect of
+the scores of one resample, and a statistic of all resamples of a block at once, given by how often each unit occurs:
+ranks are cumulative sums then (`unitscope.stats.ranks`), and thousands of resamples are a few matrix products.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from unitscope.stats.estimate import Estimate, undefined
+
+FEWEST_FOR_INTERVAL = 10
+"""Fewest units for a bootstrap interval."""
+
+MOST_UNDEFINED = 0.05
+"""Largest share of resamples in which a statistic may be undefined for it to have an interval."""
+
+BLOCK = 2**20
+"""Numbers drawn at once, whatever the number of units."""
+
+ENDS = (0.025, 0.975)
+"""Quantiles of the resamples between which an interval of 95 % lies."""
+
+
+def block_sizes(total: int, width: int) -> list[int]:
+    """Return the sizes of the blocks in which `total` resamples of `width` numbers each are drawn."""
+    size = max(1, BLOCK // max(width, 1))
+    return [min(size, total - start) for start in range(0, total, size)]
+
+
+def occurrences(drawn: np.ndarray) -> np.ndarray:
+    """Return how often each unit occurs in each resample, (resamples, units), from the units drawn, of that shape."""
+    resamples, units = drawn.shape
+    places = drawn + units * np.arange(resamples)[:, None]
+    return np.bincount(places.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)
+
+
+def percentile_interval(
+    value: float, resampled: np.ndarray, ends: tuple[float, float] = ENDS, what: str = "it is undefined"
+) -> Estimate:
+    """Return a value with its percentile interval.
+
+    Args:
+        value: The statistic of the units themselves.
+        resampled: (resamples,) the statistic of each resample; NaN where it is undefined.
+        ends: Quantiles between which the interval lies.
+        what: What makes a resample undefined, in the words of `reason`.
+
+    Returns:
+        The interval is NaN where the statistic is undefined in over 5 % of the resamples.
+    """
+    defined = resampled[np.isfinite(resampled)]
+    if len(defined) < (1 - MOST_UNDEFINED) * len(resampled):
+        missing = f"{len(resampled) - len(defined)} of {len(resampled)} resamples"
+        return Estimate(value, reason=f"no interval: {what} in {missing}")
+    low, high = np.quantile(defined, ends)
+    return Estimate(value, float(low), float(high))
+
+
+def bootstrap_interval(
+    value: float,
+    statistic: Callable[[Sequence[np.ndarray]], np.ndarray],
+    units: Sequence[int],
+    resamples: int,
+    draws: np.random.Generator,
+    *,
+    ends: tuple[float, float] = ENDS,
+    width: int = 1,
+    what: str = "it is undefined",
+) -> Estimate:
+    """Return a value with its percentile bootstrap interval over units.
+
+    Args:
+        value: The statistic of the units themselves.
+        statistic: Maps the units that a block of resamples consists of, (resamples, units) for each layer, to a number
+            for each resample, NaN where it is undefined.
+        units: Number of units of each layer.
+        resamples: Number of resamples.
+        draws: Generator of the resamples. Those of one layer do not depend on the size of the blocks.
+        ends: Quantiles between which the interval lies.
+        width: Numbers that `statistic` holds for each unit of a resample.
+        what: What makes a resample undefined, in the words of `reason`.
+
+    Returns:
+        The interval is NaN where a layer has 1 to 9 units, and where the statistic is undefined in over 5 % of the
+        resamples.
+    """
+    if not np.isfinite(value):
+        return undefined("undefined")
+    if any(0 < count < FEWEST_FOR_INTERVAL for count in units):
+        return Estimate(value, reason=f"no interval below {FEWEST_FOR_INTERVAL} units")
+    sizes = block_sizes(resamples, width * sum(units))
+    resampled = np.concatenate([statistic(_drawn(units, size, draws)) for size in sizes])
+    return percentile_interval(value, resampled, ends, what)
+
+
+def _drawn(units: Sequence[int], size: int, draws: np.random.Generator) -> list[np.ndarray]:
+    """Return the units of `size` resamples, (size, units) for each layer; resamples are drawn one after the other."""
+    if len(units) == 1:
+        return [draws.integers(max(units[0], 1), size=(size, units[0]))]
+    resamples = [[draws.integers(max(count, 1), size=count) for count in units] for _ in range(size)]
+    return [np.stack(layer) for layer in zip(*resamples, strict=True)]
+
+
+def bootstrap_weighted(
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    scores: np.ndarray,
+    resamples: int,
+    draws: np.random.Generator,
+) -> Estimate:
+    """Return a statistic of weighted units with its percentile bootstrap interval over units.
+
+    Args:
+        statistic: Maps scores (scores, units) and weights (resamples, units) to a number for each resample, NaN where
+            it is undefined.
+        scores: (scores, units); a unit that is NaN in any of them is left out.
+        resamples: Number of resamples.
+        draws: Generator of the resamples.
+
+    Returns:
+        NaN where `bootstrap_interval` says so.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    scores = scores[:, np.isfinite(scores).all(0)]
+    units = scores.shape[1]
+    value = float(statistic(scores, np.ones((1, units)))[0]) if units else np.nan
+    return bootstrap_interval(
+        value,
+        lambda drawn: statistic(scores, occurrences(drawn[0])),
+        [units],
+        resamples,
+        draws,
+        width=len(scores),
+    )
+
+
+def bootstrap(
+    effect: Callable[..., float],
+    *scores: np.ndarray,
+    level: float = 0.95,
+    resamples: int = 2_000,
+    seed: int | np.random.Generator = 0,
+) -> Estimate:
+    """Return an effect of units' scores with its percentile bootstrap interval over units.
+
+    Args:
+        effect: Maps the scores to a number, NaN where it is undefined.
+        scores: Each (units,); a unit that is NaN in any of them is left out.
+        level: Share of resamples between the ends.
+        resamples: Number of resamples.
+        seed: Of the resamples, or a generator.
+
+    Returns:
+        NaN where `bootstrap_interval` says so.
+    """
+    return bootstrap_layers(lambda values: values[0], effect, [scores], level, resamples, seed)
+
+
+def bootstrap_layers(
+    course: Callable[[np.ndarray], float],
+    effect: Callable[..., float],
+    layers: Sequence[Sequence[np.ndarray]],
+    level: float = 0.95,
+    resamples: int = 2_000,
+    seed: int | np.random.Generator = 0,
+) -> Estimate:
+    """Return a number from an effect in several layers, with its interval: units are resampled within their layer.
+
+    Args:
+        course: Maps the effects of all layers (layers,) to a number, NaN where it is undefined.
+        effect: Maps the scores of a layer to a number.
+        layers: The scores of each layer, as `bootstrap` takes them. A layer without units has the effect NaN.
+        level: Share of resamples between the ends.
+        resamples: Number of resamples.
+        seed: Of the resamples, or a generator.
+
+    Returns:
+        NaN where `bootstrap_interval` says so.
+    """
+    tables = [np.stack([np.asarray(score, dtype=np.float64) for score in scores]) for scores in layers]
+    tables = [table[:, np.isfinite(table).all(0)] for table in tables]
+
+    def value(chosen: Sequence[np.ndarray]) -> float:
+        return float(course(np.array([effect(*table) if table.size else np.nan for table in chosen])))
+
+    def statistic(drawn: Sequence[np.ndarray]) -> np.ndarray:
+        resampled = zip(*drawn, strict=True)
+        return np.array(
+            [value([table[:, units] for table, units in zip(tables, one, strict=True)]) for one in resampled]
+        )
+
+    return bootstrap_interval(
+        value(tables),
+        statistic,
+        [table.shape[1] for table in tables],
+        resamples,
+        np.random.default_rng(seed),
+        ends=((1 - level) / 2, (1 + level) / 2),
+    )

@@ -1,0 +1,83 @@
+"""Correlations of the scores of units within each layer: the rows of layers.csv."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unitscope.randomness import generator
+from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
+from unitscope.stats.correlation import spearman
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.table_access import Table, methods_of, rows_of
+
+
+def layer_correlations(
+    units: Table, taps: Sequence[Mapping[str, Any]], permutations: int, resamples: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Correlate the scores of units within each layer; dead units are left out.
+
+    Args:
+        units: The units table of one experiment.
+        taps: A record a layer, with `layer`, `depth`, `kind` and `units`.
+        permutations: Shuffles for each p value.
+        resamples: Bootstrap resamples for each interval.
+        seed: Each correlation draws from a seed of its own, made of this, the layer, the method and the two scores, so
+            that one layer more changes no other row.
+
+    Returns:
+        The columns of `LayersTable`.
+    """
+    rows = []
+    for tap in taps:
+        table = rows_of(units, tap["layer"])
+        alive = ~table["dead"]
+        for method, x, y, x_column, y_column in _pairs(methods_of(units), NATURAL_SCORES[0] in units):
+            result = spearman(
+                table[x_column][alive],
+                table[y_column][alive],
+                permutations,
+                resamples,
+                generator(seed, tap["layer"], method, x, y),
+                (x_column, y_column),
+            )
+            rows.append(
+                {
+                    "experiment": table["experiment"][0],
+                    **{key: tap[key] for key in ("layer", "depth", "kind")},
+                    "method": method,
+                    "x": x,
+                    "y": y,
+                    "units": tap["units"],
+                    "used": result.used,
+                    **result.columns("spearman", "ci_low", "ci_high"),
+                    "p_value": result.p_value,
+                    "reason": result.reason,
+                }
+            )
+    return LayersTable.of_rows(rows)
+
+
+def _pairs(methods: Sequence[str], natural: bool) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield method, x, y and the columns of x and y in the units table, which may hold RS on natural images."""
+    for method in methods:
+        for score in RS_SCORES:
+            yield method, "selectivity", score, "selectivity", f"{score}_{method}"
+    for score in ("ablation_loss", "ablation_loss_mean", "ablation_accuracy", "ablation_accuracy_mean"):
+        yield "", "selectivity", score, "selectivity", score
+    for method in methods:
+        for x, y in itertools.product(RS_SCORES, ("ablation_loss", "ablation_loss_mean", "ablation_accuracy")):
+            yield method, x, y, f"{x}_{method}", y
+    for first, second in itertools.combinations(methods, 2):
+        for score in RS_SCORES:
+            yield f"{first}:{second}", score, score, f"{score}_{first}", f"{score}_{second}"
+    for method in methods:
+        for score in RS_SCORES:
+            yield method, "class_information", score, "class_information", f"{score}_{method}"
+    for score in ("selectivity", "ablation_loss"):
+        yield "", "class_information", score, "class_information", score
+    for x, y in zip(NATURAL_SCORES, RS_SCORES, strict=True) if natural else ():
+        yield "", "selectivity", x, "selectivity", x
+        for method in methods:
+            yield method, x, y, x, f"{y}_{method}"

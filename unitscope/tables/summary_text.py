@@ -1,0 +1,57 @@
+"""A short table for people: what an experiment found, layer by layer."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from unitscope.scores.score_names import RS_NAMES, method_name
+from unitscope.tables.number_text import interval, number, two_decimals
+from unitscope.tables.table_access import Table, correlation_of, layers_of, median_of, methods_of, rows_of
+
+
+def summary(units: Table, layers: Table) -> str:
+    """Return a short table for people: by layer and form of RS, its median and its correlation with selectivity.
+
+    Args:
+        units: The units table of one experiment.
+        layers: Its table of correlations.
+    """
+    methods = methods_of(units)
+    lines = [["layer", "units", "dead", "selectivity", ""]]
+    lines[0] += [method_name(method) for method in methods]
+    lines[0] += [f"Spearman {method_name(method)} [95 %]" for method in methods]
+    reasons: dict[str, list[str]] = {}
+    for layer in layers_of(units):
+        own = rows_of(units, layer)
+        named = [layer, str(len(own["unit"])), str(own["dead"].sum()), two_decimals(median_of(own, "selectivity"))]
+        for score, name in RS_NAMES.items():
+            line = [*(named if score == "rs" else [""] * len(named)), name]
+            line += [two_decimals(median_of(own, f"{score}_{method}")) for method in methods]
+            for method in methods:
+                found = correlation_of(layers, layer, method, "selectivity", score)
+                if found["reason"]:
+                    reasons.setdefault(layer, []).append(found["reason"])
+                line.append(_interval_text(found))
+            lines.append(["-" if cell == "nan" else cell for cell in line])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    first, *others = widths
+    rows = [
+        f"{line[0]:<{first}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], others, strict=True))
+        for line in lines
+    ]
+    rows.insert(1, "-" * len(rows[0]))
+    notes = [
+        "selectivity and RS: medians over living units. Spearman: of RS and selectivity within the layer.",
+        "RS = 0: nobody else answers the unit's image more strongly. It depends on units' scales; RS (z) and RS (q) do",
+        "not, given the image.",
+        *(textwrap.fill(f"{layer}: {'; '.join(why)}.", 110, subsequent_indent="  ") for layer, why in reasons.items()),
+    ]
+    return "\n".join([*rows, "", *notes])
+
+
+def _interval_text(found: Mapping[str, Any]) -> str:
+    if not np.isfinite(found["spearman"]):
+        return "undefined"
+    return f"{number(found['spearman'])} {interval(found['ci_low'], found['ci_high'], '[no interval]')}"
