@@ -53,7 +53,10 @@ from unitscope.storage.records import canonical_json, read_json
 from unitscope.workflow.collisions import refuse_collisions
 from unitscope.workflow.ledger import SOURCES, not_here, source_or_recorded
 from unitscope.workflow.provenance import code_digest, own_code_digest, script_named
-from unitscope.workflow.snakemake_internals import Error, config_arguments, files_of, install, is_to_be_recorded
+from unitscope.workflow.snakemake_internals.flow_hooks import Hooks
+from unitscope.workflow.snakemake_internals.installation import config_arguments, install, is_to_be_recorded
+from unitscope.workflow.snakemake_internals.refusals import Error
+from unitscope.workflow.snakemake_internals.rule_files import files_of
 from unitscope.workflow.study import check_layers, complete, load_study, refuse_missing_files
 
 # The rules write to data/, logs/ and results/ of the folder that they run in.
@@ -306,9 +309,15 @@ def described(study, dataset, network, experiment):
 
 
 install(
-    *(workflow, cannot_run, source_now, to_lower, settings_of, equal_today),
-    takeover=config.get("takeover", False),
-    checks=["taps"],
+    Hooks(
+        refuse=cannot_run,
+        source=source_now,
+        lower=to_lower,
+        settings=settings_of,
+        equal_today=equal_today,
+        takeover=config.get("takeover", False),
+        checks=["taps"],
+    )
 )
 
 

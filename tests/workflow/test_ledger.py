@@ -9,8 +9,9 @@ import pytest
 from unitscope.errors import UserError
 from unitscope.storage import contents
 from unitscope.storage.contents import Contents, append_lines, read_lines
-from unitscope.workflow import ledger, store
+from unitscope.workflow import ledger
 from unitscope.workflow.ledger import Ledger, Run, locked_rows, other_versions, rows_of, source_or_recorded, write_lock
+from unitscope.workflow.store import dvc_cache, dvc_lock
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -204,10 +205,10 @@ def test_a_lock_file_of_dvc_that_is_none_is_named(tmp_path, text):
     """As git leaves it where a merge has failed; a call with nothing to do looks into it as well."""
     (tmp_path / "dvc.lock").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"dvc\.lock is no whole lock file of DVC's.*git checkout dvc\.lock"):
-        store.locked_outs()
-    assert not store.agrees([])
+        dvc_lock.locked_outs()
+    assert not dvc_lock.agrees([])
     (tmp_path / "dvc.lock").write_text("stages: {a: {cmd: x}, b: {outs: [{path: c, md5: d}]}}")
-    assert store.locked_outs() == {"a": [], "b": [{"path": "c", "md5": "d"}]}
+    assert dvc_lock.locked_outs() == {"a": [], "b": [{"path": "c", "md5": "d"}]}
 
 
 def test_raw_data_that_are_not_here_count_as_when_they_were_read(tmp_path):
@@ -234,18 +235,18 @@ def test_other_versions_are_counted(monkeypatch):
 
 
 def test_what_is_brought_back_is_what_was_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(dvc_cache, "cache_folder", lambda: tmp_path / "cache")
     place = tmp_path / "cache/files/md5/ab/cdef"
     place.parent.mkdir(parents=True)
     place.write_bytes(b"whole")
     sha256 = Contents(None).sha256(str(place))
-    assert store.stored("abcdef", sha256) == place
+    assert dvc_cache.stored("abcdef", sha256) == place
     assert (
-        store.stored("abcdef", ONE) is None
-        and store.stored("0123", sha256) is None
-        and store.stored("", sha256) is None
+        dvc_cache.stored("abcdef", ONE) is None
+        and dvc_cache.stored("0123", sha256) is None
+        and dvc_cache.stored("", sha256) is None
     )
-    store.bring_back("results/a", place)
+    dvc_cache.bring_back("results/a", place)
     assert (tmp_path / "results/a").read_bytes() == b"whole" and len(list((tmp_path / "results").iterdir())) == 1
 
 
@@ -254,9 +255,10 @@ def test_what_is_brought_back_is_what_was_stored(tmp_path, monkeypatch):
 SNAKEFILE = """
 import sys
 sys.path.insert(0, {root!r})
-from unitscope.workflow.snakemake_internals import install
-install(workflow, lambda job: "no disk" if job.rule.name == "refused" else "",
-        lambda job: open("images").read() if job.rule.name == "e" else "")
+from unitscope.workflow.snakemake_internals.flow_hooks import Hooks
+from unitscope.workflow.snakemake_internals.installation import install
+install(Hooks(refuse=lambda job: "no disk" if job.rule.name == "refused" else "",
+              source=lambda job: open("images").read() if job.rule.name == "e" else ""))
 
 WORD = open("word").read()
 NUMBER = int(open("number").read())

@@ -381,8 +381,9 @@ def test_lock_files_agree():
 def test_the_engines_are_known_in_one_place_each():
     """Which package imports from which is import-linter's to hold (pyproject.toml)."""
     for path in (ROOT / "unitscope").rglob("*.py"):
-        engines = {"snakemake_internals": "scripts|dvc"}.get(path.stem, "scripts|snakemake|dvc")
-        engines = "scripts|snakemake" if path.parent.name == "store" else engines
+        engines = {"snakemake_internals": "scripts|dvc", "store": "scripts|snakemake"}.get(
+            path.parent.name, "scripts|snakemake|dvc"
+        )
         assert not re.search(rf"^\s*(from|import) ({engines})", path.read_text(), re.MULTILINE), path
 
 
