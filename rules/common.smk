@@ -45,6 +45,7 @@ from unitscope.data.image_files import IMAGE_SUFFIXES
 from unitscope.data.label_table import label_files
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
+from unitscope.maximization.recipe import OBJECTIVES, STARTS
 from unitscope.runtime.console import processors
 from unitscope.settings import as_mapping
 from unitscope.storage.atomic_writes import write_bytes

@@ -14,7 +14,7 @@ MAKING = {
 rule images:
     input:
         checkpoint=checkpoint,
-        dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
+        dataset=starting_images,
         moments=scales,
         files=own_files,
     output:
@@ -115,7 +115,7 @@ rule substitution:
 use rule images as substitute_images with:
     input:
         checkpoint=checkpoint,
-        dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
+        dataset=starting_images,
         moments=scales,
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
         files=own_files,

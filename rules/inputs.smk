@@ -32,9 +32,14 @@ def across(wildcards, pattern, layers=None, methods=None):
     return expand(pattern, experiment=wildcards.experiment, layer=layers, method=methods)
 
 
+def starting_images(wildcards):
+    """Return the data set that the ascents of a job start from, where they do."""
+    return dataset(wildcards) if "real_images" in STARTS[recipe(wildcards)["start"]].flags else []
+
+
 def scales(wildcards):
     """Return the moments by which the method of a job standardizes activations, where it does."""
-    standardized = recipe(wildcards)["objective"] == "iam_z"
+    standardized = "standardized" in OBJECTIVES[recipe(wildcards)["objective"]].flags
     return f"results/{wildcards.experiment}/moments/{experiment(wildcards)['readout']}.csv" if standardized else []
 
 
