@@ -348,14 +348,15 @@ def analyses_of(name):
     return chosen["analyses"] if STUDY.networks[chosen["network"]]["dataset"] else []
 
 
-def answers_claims(name):
-    """Return whether an experiment has a table of claims: the paper's, or those of its analyses."""
-    return bool(STUDY.experiments[name]["claims"] or analyses_of(name))
-
-
 def verdict_methods(name):
     """Return the methods that the claims of each analysis of an experiment are asked of."""
-    return {analysis: ANALYSES[analysis].methods(STUDY.experiments[name]) for analysis in analyses_of(name)}
+    claiming = [analysis for analysis in analyses_of(name) if ANALYSES[analysis].claim]
+    return {analysis: ANALYSES[analysis].methods(STUDY.experiments[name]) for analysis in claiming}
+
+
+def answers_claims(name):
+    """Return whether an experiment has a table of claims: the paper's, or those of its analyses."""
+    return bool(STUDY.experiments[name]["claims"] or verdict_methods(name))
 
 
 def targets(name):
