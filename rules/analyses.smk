@@ -263,3 +263,48 @@ rule inhibition_figure:
         program("inhibition_figure")
         + " --units {input.units:q} --inhibition {input.table:q} --layers {input.layers:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
+# --- distances by responses -------------------------------------------------------------------------------------------
+
+
+rule responses:
+    input:
+        images="results/{experiment}/images/{layer}.{method}.h5",
+    output:
+        "results/{experiment}/responses/{layer}.{method}.csv",
+    log:
+        "logs/{experiment}/responses/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/responses/{layer}.{method}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("responses"),
+    shell:
+        program("responses") + " --images {input.images:q} --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule responses_figure:
+    input:
+        lambda wildcards: across(
+            wildcards,
+            "results/{experiment}/responses/{layer}.{method}.csv",
+            methods=maximizing_methods(experiment(wildcards)),
+        ),
+    output:
+        figure("dendrogram", "Responses", figure="dendrograms of the units"),
+        pdf="results/{experiment}/figures/dendrogram.pdf",
+    log:
+        "logs/{experiment}/responses_figure.log",
+    benchmark:
+        "logs/{experiment}/responses_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("responses_figure"),
+    shell:
+        program("responses_figure") + " --tables {input:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

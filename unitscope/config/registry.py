@@ -49,6 +49,14 @@ def of_parts(kind: str) -> Names:
     return names
 
 
+def _of_maximizing(pattern: str) -> Names:
+    return lambda experiment: [
+        pattern.format(layer=layer, method=method)
+        for layer in experiment["layers"]
+        for method in maximizing_methods(experiment)
+    ]
+
+
 def _of_iam(pattern: str, *more: str) -> Names:
     return lambda experiment: [
         *(
@@ -132,6 +140,12 @@ ANALYSES: dict[str, Analysis] = {
         figures=_named("inhibition"),
         evidence={"inhibition": _named("inhibition.csv")},
         methods=iam_methods,
+    ),
+    "responses": Analysis(
+        rules=("responses", "responses_figure"),
+        tables=_of_maximizing("responses/{layer}.{method}.csv"),
+        figures=lambda experiment: ["dendrogram"] if maximizing_methods(experiment) else [],
+        claim=False,
     ),
 }
 """By name, in the order in which the schema lists them."""
