@@ -32,15 +32,16 @@ from torch import nn
 from unitscope.data.sampling import select_units
 from unitscope.interventions.ablation import ablation
 from unitscope.maximization.ascent import ascend
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.parametrization import parametrize, start_image
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.slots import begin
 from unitscope.networks.building import build, freeze
 from unitscope.probing.activations import activations
-from unitscope.probing.layers import Tap, tapped, taps
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.layer import Layer
+from unitscope.probing.opening import open_checkpoint
+from unitscope.probing.probe import Probe
 from unitscope.runtime.devices import pixels
 from unitscope.scores.substitution import representative_substitution
 
@@ -79,6 +80,11 @@ def network(name: str) -> nn.Module:
     return freeze(build({**NETWORKS[name], "seed": 0}, SHAPE, 10))
 
 
+def opened(module: nn.Module) -> Probe:
+    """Return a network of the benchmark, opened at its layers."""
+    return Probe(module, SHAPE, mean=0, std=1)
+
+
 def alternating(candidates: dict[str, Callable[[], object]], runs: int = RUNS) -> dict[str, float]:
     """Return the median seconds of each candidate, run in turn, after one run of each that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
@@ -100,9 +106,9 @@ def row(what: str, ours: float, other: str, theirs: float, floor: float | None =
 # --- ascents ---------------------------------------------------------------------------------------------------------
 
 
-def floor_of_ascent(module: nn.Module, layer: str, images: torch.Tensor, steps: int) -> Callable[[], None]:
+def floor_of_ascent(layer: Layer, images: torch.Tensor, steps: int) -> Callable[[], None]:
     """Return the least that an ascent can do: forward to the tap, backward to the pixels."""
-    forward = tapped(module, layer).outputs
+    forward = layer.tapped().outputs
     held = images.clone(memory_format=torch.preserve_format).requires_grad_(True)
     with torch.no_grad():
         ones = torch.ones_like(forward(held))
@@ -114,12 +120,12 @@ def floor_of_ascent(module: nn.Module, layer: str, images: torch.Tensor, steps: 
     return run
 
 
-def our_ascent(module: nn.Module, tap: Tap, count: int, batch: int, recipe: Recipe) -> Callable[[], None]:
+def our_ascent(layer: Layer, count: int, batch: int, recipe: Recipe) -> Callable[[], None]:
     """Return the ascent of the first units of a layer."""
-    forward = passes(module, tap.layer, recipe, "mean")
+    forward = passes(layer, recipe)
     units = list(range(count))
     space = parametrize(recipe, SHAPE[1:], torch.device("cpu"))
-    starts = [torch.from_numpy(start_image(recipe, 0, tap.layer, unit, SHAPE)) for unit in units]
+    starts = [torch.from_numpy(start_image(recipe, 0, layer.name, unit, SHAPE)) for unit in units]
 
     def run() -> None:
         climbs = [begin(space, row, image) for row, image in enumerate(starts)]
@@ -129,12 +135,12 @@ def our_ascent(module: nn.Module, tap: Tap, count: int, batch: int, recipe: Reci
 
 
 def lucent_ascent(
-    module: nn.Module, tap: Tap, units: list[int], steps: int, together: bool, method: str = "am"
+    module: nn.Module, layer: Layer, units: list[int], steps: int, together: bool, method: str = "am"
 ) -> Callable[[], None]:
     """Return lucent's ascent of some units: in one call, or a call each; pixels, no transforms, fixed image size."""
     from lucent.optvis import objectives, param, render
 
-    name = tap.layer.replace(".", "_")
+    name = layer.name.replace(".", "_")
     # As its users hand it over: trainable, in PyTorch's own memory layout.
     module = copy.deepcopy(module).to(memory_format=torch.contiguous_format).requires_grad_(True)
 
@@ -143,7 +149,7 @@ def lucent_ascent(
         # IAM as a user of lucent would write it, for all units of the call at once.
         def inner(outputs: Callable[[str], torch.Tensor]) -> torch.Tensor:
             values = outputs(name)
-            values = values if tap.signed else torch.relu(values)
+            values = values if layer.signed else torch.relu(values)
             values = values.mean((2, 3)) if values.dim() == 4 else values
             own = values[torch.arange(len(units)), units]
             return -(own - (values.sum(1) - own) / (values.shape[1] - 1)).sum()
@@ -182,24 +188,24 @@ def ascents() -> None:
         module = network(name)
         for method in ("am", "iam"):
             totals: dict[str, float] = {}
-            for tap in taps(module, SHAPE):
-                batch, units = min(BATCH, tap.units), min(UNITS, tap.units)
+            for layer in opened(module):
+                batch, units = min(BATCH, layer.units), min(UNITS, layer.units)
                 images = torch.rand(batch, *SHAPE).contiguous(memory_format=torch.channels_last)
-                passed = alternating({"": floor_of_ascent(module, tap.layer, images, 2)}, runs=3)[""] / 2
+                passed = alternating({"": floor_of_ascent(layer, images, 2)}, runs=3)[""] / 2
                 steps = max(fewest, min(64, round(LASTING / passed)))
                 recipe = Recipe(objective=method, steps=steps, points=2)
                 candidates = {
-                    "floor": floor_of_ascent(module, tap.layer, images, steps),
-                    "ours": our_ascent(module, tap, units, batch, recipe),
+                    "floor": floor_of_ascent(layer, images, steps),
+                    "ours": our_ascent(layer, units, batch, recipe),
                 }
                 for other, some, together in ((TOGETHER, range(units), True), (EACH, range(ALONE), False)):
-                    candidates[other] = lucent_ascent(module, tap, list(some), steps, together, method)
+                    candidates[other] = lucent_ascent(module, layer, list(some), steps, together, method)
                 found = alternating(candidates)
                 found["floor"] *= units / batch
                 found[EACH] *= units / ALONE
                 totals = {key: totals.get(key, 0.0) + value / steps for key, value in found.items()}
                 step = {key: 1000 * value / steps * batch / units for key, value in found.items()}
-                what = f"{name} {tap.layer} {method}, a step of {batch}"
+                what = f"{name} {layer.name} {method}, a step of {batch}"
                 row(what, step["ours"], "floor", step["floor"], step["floor"], "ms")
             what = f"{name}, all layers, {method}, a step of all units"
             for other in (TOGETHER, EACH):
@@ -226,14 +232,13 @@ def less(checkpoint: str, method: str, compared: int, changes: dict[str, Recipe]
             f"less arithmetic, {checkpoint}: left out, there is no {path.relative_to(ROOT)} (see benchmarks/README.md)"
         )
         return
-    module, record = load_checkpoint(path, torch.device("cpu"))
-    shape = record["input"]
+    probe, _ = open_checkpoint(path, torch.device("cpu"))
     changes = changes | {ROUNDING: Recipe(noise=Recipe().noise * (1 + 1e-6)), ANOTHER_SEED: Recipe()}
     totals: dict[str, float] = {}
-    for tap in taps(module, shape):
-        units = select_units({"sample": CLIMBING, "seed": 0}, tap.units)
+    for layer in probe:
+        units = select_units({"sample": CLIMBING, "seed": 0}, layer.units)
         call = units[:BATCH].tolist()
-        lucent = lucent_ascent(module, tap, call, 4, True, method)
+        lucent = lucent_ascent(probe.module, layer, call, 4, True, method)
         theirs = alternating({"": lucent}, runs=3)[""] / 4 * Recipe().steps * len(units) / len(call)
         totals["lucent"] = totals.get("lucent", 0.0) + theirs
         scores, seconds = {}, {}
@@ -242,9 +247,7 @@ def less(checkpoint: str, method: str, compared: int, changes: dict[str, Recipe]
             seed = int(name == ANOTHER_SEED)
             some = units if recipe.settled else units[:compared]
             started = time.perf_counter()
-            made = activation_maximization(
-                module, tap.layer, shape, some, recipe, batch=min(BATCH, len(units)), seeds=(seed,)
-            )
+            made = maximize(layer, some, recipe, batch=min(BATCH, len(units)), seeds=(seed,))
             seconds[name] = (time.perf_counter() - started) * len(units) / len(some)
             totals[name] = totals.get(name, 0.0) + seconds[name]
             scores[name] = representative_substitution(made.responses, some)[0][:compared]
@@ -253,8 +256,8 @@ def less(checkpoint: str, method: str, compared: int, changes: dict[str, Recipe]
             used = ~np.isnan(whole) & ~np.isnan(scores[name])
             spread = used.any() and np.ptp(whole[used]) and np.ptp(scores[name][used])
             rank = f"{spearmanr(whole[used], scores[name][used])[0]:.3f}" if spread else "no spread"
-            places = round(float(np.abs(whole - scores[name])[used].max(initial=0.0)) * tap.units)
-            row(f"{checkpoint} {tap.layer} {method}, {name}: {rank} ({places})", seconds[name], TOGETHER, theirs)
+            places = round(float(np.abs(whole - scores[name])[used].max(initial=0.0)) * layer.units)
+            row(f"{checkpoint} {layer.name} {method}, {name}: {rank} ({places})", seconds[name], TOGETHER, theirs)
     for name in ("all steps", *changes):
         row(f"{checkpoint}, all layers, {method}, {name}", totals[name], TOGETHER, totals["lucent"])
 
@@ -279,7 +282,8 @@ def extraction(count: int = 10_000) -> None:
     from torchvision.models.feature_extraction import create_feature_extractor
 
     module = network("VGG16")
-    layers = [tap.layer for tap in taps(module, SHAPE)]
+    probe = opened(module)
+    layers = [layer.name for layer in probe]
     images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     batches = [images[first : first + 250] for first in range(0, count, 250)]
     extractor = create_feature_extractor(module, layers)
@@ -292,7 +296,7 @@ def extraction(count: int = 10_000) -> None:
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder, h5py.File(f"{folder}/a.h5", "w") as file:
             first = 0
-            for values in activations(module, layers, batches):
+            for values in activations(probe.layers, batches):
                 for layer, array in values.items():
                     if layer not in file:
                         file.create_dataset(
@@ -378,12 +382,12 @@ def memory() -> None:
 # --- ablation --------------------------------------------------------------------------------------------------------
 
 
-def full_pass(module: nn.Module, tap: Tap, images: torch.Tensor) -> Callable[[int], None]:
+def full_pass(module: nn.Module, layer: Layer, images: torch.Tensor) -> Callable[[int], None]:
     """Return the plain way to ablate a unit: a full pass with a hook on the layer's ReLU or, where none is, on it."""
     parts = list(module.named_modules())
-    place = next(number for number, (name, _) in enumerate(parts) if name == tap.layer)
+    place = next(number for number, (name, _) in enumerate(parts) if name == layer.name)
     behind = [part for _, part in parts[place + 1 : place + 3] if isinstance(part, nn.ReLU)]
-    part = behind[0] if behind and not tap.signed else parts[place][1]
+    part = behind[0] if behind and not layer.signed else parts[place][1]
 
     def run(unit: int) -> None:
         def clamp(_: nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
@@ -412,36 +416,36 @@ def ablations(count: int = 1000) -> None:
     labels, halves = np.zeros(count, np.int64), np.arange(count) % 2
     batches = [(data[first : first + 250], labels[first : first + 250]) for first in range(0, count, 250)]
     totals = {"ours": 0.0, "hook": 0.0, "captum": 0.0}
-    for tap in taps(module, SHAPE):
-        part = module.get_submodule(tap.layer)
-        mask = torch.arange(tap.units).view(1, -1, *[1] * len(tap.map))
+    for layer in opened(module):
+        part = module.get_submodule(layer.name)
+        mask = torch.arange(layer.units).view(1, -1, *[1] * len(layer.map))
 
-        def ours(units: int, tap: Tap = tap) -> Callable[[], object]:
-            clamps = {"": np.zeros(tap.units)}
-            return lambda: ablation(module, tap.layer, tap.kind, batches, clamps, 10, halves, units=range(units))
+        def ours(units: int, layer: Layer = layer) -> Callable[[], object]:
+            clamps = {"": np.zeros(layer.units)}
+            return lambda: ablation(layer, batches, clamps, halves, units=range(units))
 
         def captum(part: nn.Module = part, mask: torch.Tensor = mask) -> None:
             # Captum ablates all groups of the mask: one unit is a group, the others are another.
             with torch.inference_mode(), contextlib.redirect_stderr(io.StringIO()):
                 LayerFeatureAblation(module, part).attribute(images[:100], target=0, layer_mask=mask.clamp(max=1))
 
-        hook = full_pass(module, tap, images)
+        hook = full_pass(module, layer, images)
         trial = alternating({"one": ours(1), "more": ours(5)}, runs=1)
         share = max((trial["more"] - trial["one"]) / 4, 1e-3)
-        sampled = int(np.clip(trial["one"] / share, SAMPLED[0], min(SAMPLED[1], tap.units - 1)))
+        sampled = int(np.clip(trial["one"] / share, SAMPLED[0], min(SAMPLED[1], layer.units - 1)))
         found = alternating(
             {"one": ours(1), "more": ours(1 + sampled), "hook": functools.partial(hook, 0), "captum": captum}
         )
         # What is shared by all units of the layer is charged to all of them.
         each = (found["more"] - found["one"]) / sampled
         seconds = {
-            "ours": found["one"] + (tap.units - 1) * each,
-            "hook": found["hook"] * tap.units,
+            "ours": found["one"] + (layer.units - 1) * each,
+            "hook": found["hook"] * layer.units,
             # Two groups and the plain pass before them.
-            "captum": found["captum"] / 3 * count / 100 * tap.units,
+            "captum": found["captum"] / 3 * count / 100 * layer.units,
         }
         row(
-            f"VGG16 {tap.layer}, {tap.units} units, {count} images",
+            f"VGG16 {layer.layer}, {layer.units} units, {count} images",
             seconds["ours"],
             "full pass with a hook",
             seconds["hook"],

@@ -7,16 +7,15 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "Probe": "probing.probe",
     "Recipe": "maximization.recipe",
     "ablation": "interventions.ablation",
-    "activation_maximization": "maximization.maximize",
     "activations": "probing.activations",
     "class_means": "data.summaries",
     "class_selectivity": "scores.selectivity",
-    "freeze": "networks.building",
+    "maximize": "maximization.maximize",
     "representative_substitution": "scores.substitution",
     "spearman": "stats.correlation",
-    "taps": "probing.faithful",
 }
 
 __all__ = list(_HOME)

@@ -12,7 +12,8 @@ from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.summaries import class_means, unit_blocks, unit_statistics
 from unitscope.probing.activations import activations
 from unitscope.probing.activations_settings import ActivationsJob
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
+from unitscope.probing.probe import Probe
 from unitscope.runtime import console, devices
 from unitscope.storage.hdf5 import create_hdf5, new_hdf5
 from unitscope.storage.records import read_json, sha256_of
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run both splits through the network; keep the test split, summarize the training split."""
-    module, _ = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     made_from = {
         "settings": asdict(arguments.settings),
         "checkpoint_sha256": sha256_of(arguments.checkpoint),
@@ -50,10 +51,10 @@ def main(arguments: argparse.Namespace) -> None:
             groups = {layer: out.create_group(f"layers/{layer}") for layer in taps}
             for layer, group in groups.items():
                 group.attrs.update({key: value for key, value in taps[layer].items() if key != "layer"})
-            fill(module, taps, dataset, "test", arguments.settings, groups, out.check)
+            fill(probe, taps, dataset, "test", arguments.settings, groups, out.check)
             with new_hdf5(scratch) as training:
                 kept = {layer: training.create_group(layer) for layer in taps}
-                fill(module, taps, dataset, "train", arguments.settings, kept, training.check)
+                fill(probe, taps, dataset, "train", arguments.settings, kept, training.check)
                 for layer, group in groups.items():
                     summarize(kept[layer]["activations"], group)
             if dataset.classes:
@@ -66,7 +67,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def fill(
-    module: object,
+    probe: Probe,
     taps: dict[str, dict],
     dataset: Dataset,
     split: str,
@@ -85,7 +86,7 @@ def fill(
     batches = dataset.batches(split, settings.batch)
     first = 0
     with console.progress(count, f"activations, {split}", "images") as advance:
-        for values in activations(module, list(taps), batches, settings.readout, settings.compile):
+        for values in activations([probe[layer] for layer in taps], batches, settings.readout, settings.compile):
             size = len(next(iter(values.values())))
             for layer, array in values.items():
                 groups[layer]["activations"][first : first + size] = array

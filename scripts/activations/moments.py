@@ -13,8 +13,7 @@ from unitscope.data.datasets import open_dataset
 from unitscope.data.summaries import mean_and_std
 from unitscope.probing.activations import activations
 from unitscope.probing.activations_settings import ActivationsSettings
-from unitscope.probing.layers import taps
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.storage.csv_tables import write_table
 from unitscope.workflow import program
@@ -33,12 +32,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Run the training split through the network."""
-    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
-    units = {tap.layer: tap.units for tap in taps(module, record["input"])}
+    probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    units = {layer.name: layer.units for layer in probe.layers}
     settings = arguments.settings
     with open_dataset(arguments.dataset) as dataset:
         batches = dataset.batches("train", settings.batch)
-        found = activations(module, list(units), batches, arguments.readout, settings.compile)
+        found = activations(probe.layers, batches, arguments.readout, settings.compile)
         with console.progress(dataset.count("train"), "moments", "images") as advance:
             mean, std = mean_and_std(side_by_side(found, advance))
     counts = list(units.values())

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from unitscope.data.sampling import halves
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.layer import Layer
+from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console
 from unitscope.scores.predictors import activity, redundancy, weight_norms
 from unitscope.storage.csv_tables import write_table
@@ -25,14 +26,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Measure each layer in the order of the network, on all test images and on either half of them."""
-    module, _ = load_checkpoint(arguments.checkpoint, python=arguments.python)
+    probe, _ = open_checkpoint(arguments.checkpoint, python=arguments.python)
     parts = []
     with open_hdf5(arguments.activations) as handle:
         half = halves(handle["labels"][:])
         layers = sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"])
         with console.progress(len(layers), "predictors", "layers") as advance:
             for layer in layers:
-                parts.append(measured(layer, handle["layers"][layer]["activations"][:], half, weights(module, layer)))
+                parts.append(measured(layer, handle["layers"][layer]["activations"][:], half, weights(probe[layer])))
                 advance(1)
     write_table(arguments.output, stacked(parts))
 
@@ -53,11 +54,13 @@ def measured(layer: str, values: np.ndarray, half: np.ndarray, norms: np.ndarray
     return columns
 
 
-def weights(module: object, layer: str) -> np.ndarray | None:
+def weights(layer: Layer) -> np.ndarray | None:
     """Return the weight norms of a layer, and say where they are not known."""
-    found = weight_norms(module, layer)
+    found = weight_norms(layer)
     if found is None:
-        console.log.warning("The weights of %s cannot be told from what stands behind them: no weight norm.", layer)
+        console.log.warning(
+            "The weights of %s cannot be told from what stands behind them: no weight norm.", layer.name
+        )
     return found
 
 

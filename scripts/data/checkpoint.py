@@ -14,16 +14,18 @@ from unitscope.data import preprocessing
 from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.errors import UserError
 from unitscope.networks.building import build, classifier, normalized, output_count, undone
-from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
+from unitscope.networks.checkpoints import check_rebuilt, save_checkpoint
+from unitscope.networks.examples import example_images
 from unitscope.networks.network_settings import NetworkJob
-from unitscope.networks.normalization import OnPixels, outputs_of
+from unitscope.networks.normalization import OnPixels, outputs_of, warn_of_probabilities
 from unitscope.networks.outputs import named_outputs
 from unitscope.networks.sources import options_of, timm_weights, torchvision_weights
 from unitscope.networks.state_dicts import aligned, output_names, shared_names, with_versions, without
 from unitscope.networks.training import chance, channel_statistics, evaluate, fit_linear_head, train
 from unitscope.networks.weight_files import read_program, read_weights
 from unitscope.networks.weights import fits, load_weights
-from unitscope.probing.faithful import check_repeats, faithful, warn_of_probabilities
+from unitscope.probing.faithful import verify
+from unitscope.probing.repeats import check_repeats
 from unitscope.runtime import console, devices
 from unitscope.settings import as_mapping
 from unitscope.storage.records import FORMAT_VERSION, sha256_of, write_json
@@ -94,7 +96,7 @@ def hold_against_itself(module: OnPixels, description: dict, dataset: Dataset | 
     python = settings["source"] == "python"
     with undone(module, settings["weights"] is not None) if python else nullcontext():
         check_repeats(module.eval(), images, settings["allow"])
-        faithful(module, images)
+        verify(module, images)
         hold_against_rebuilt(module, description, settings)
         if settings["outputs"] is None:
             warn_of_probabilities(module, images)

@@ -10,10 +10,9 @@ from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import select_units
 from unitscope.data.summaries import moments_of
 from unitscope.maximization.images_settings import ImagesJob
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
-from unitscope.probing.layers import tap
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import devices
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5
@@ -47,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Climb for every target unit and every seed."""
     device = devices.pick(arguments.device)
-    module, record = load_checkpoint(arguments.checkpoint, device, python=arguments.python)
+    probe, _ = open_checkpoint(arguments.checkpoint, device, python=arguments.python)
+    layer = probe[arguments.layer]
     settings, recipe = arguments.settings, arguments.recipe
     devices.warn_of_slow_bfloat16(device, recipe.precision)
     made_from = {
@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.moments:
         made_from["moments_sha256"] = sha256_of(arguments.moments)
         scale = moments_of(read_table(arguments.moments), arguments.layer)
-    units = select_units(settings.units, tap(module, arguments.layer, record["input"]).units)
+    units = select_units(settings.units, layer.units)
     if arguments.substitutes:
         units = substitutes_of(arguments.substitutes, units)
         made_from["units"] = units.tolist()
@@ -74,10 +74,8 @@ def main(arguments: argparse.Namespace) -> None:
         units = units[number * size : (number + 1) * size]
     files = [sha256_of(file) for file in arguments.files]
     scratch = Scratch(arguments.scratch, [made_from, arguments.code, device.type, files])
-    generated = activation_maximization(
-        module,
-        arguments.layer,
-        record["input"],
+    generated = maximize(
+        layer,
         units,
         recipe,
         seeds=settings.seeds,

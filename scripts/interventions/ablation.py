@@ -10,8 +10,7 @@ from unitscope.data.sampling import balanced_sample, halves, select_units
 from unitscope.data.summaries import moments_of
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.ablation_settings import AblationJob
-from unitscope.probing.layers import tap
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.workflow import program
@@ -39,11 +38,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Ablate every unit in both ways."""
-    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
-    layer = tap(module, arguments.layer, record["input"])
+    probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    layer = probe[arguments.layer]
     batch = arguments.settings.batch
     units = select_units(arguments.settings.units, layer.units)
-    named = {"layer": [layer.layer] * len(units), "unit": units}
+    named = {"layer": [layer.name] * len(units), "unit": units}
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
             console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
@@ -53,11 +52,11 @@ def main(arguments: argparse.Namespace) -> None:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings.images)
         images = dataset.labelled("test", rows, batch)
-        means, _ = moments_of(read_table(arguments.moments), layer.layer)
+        means, _ = moments_of(read_table(arguments.moments), layer.name)
         values = [np.zeros(layer.units), means]
         clamps = dict(zip(CLAMPS, values, strict=True))
         half = halves(labels)[rows]
-        lost = ablation(module, layer.layer, layer.kind, images, clamps, len(record["classes"]), half, units.tolist())
+        lost = ablation(layer, images, clamps, half, units.tolist())
     scores = {column: getattr(lost[clamp], score) for (score, clamp), column in COLUMNS.items()}
     write_table(arguments.output, {**named, **scores})
 

@@ -1,6 +1,7 @@
 """Remove more and more units of a layer, or of all layers at once, by each score and at random."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from unitscope.interventions.cumulative import (
     orders,
     resampled,
 )
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.cumulative_settings import CumulativeJob
-from unitscope.interventions.removal import Performance, cumulative_removal, joint_removal
-from unitscope.probing.layers import Tap, taps
-from unitscope.probing.opening import load_checkpoint
+from unitscope.interventions.sets import Performance
+from unitscope.probing.layer import Layer
+from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import devices
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.tables.table_access import columns
@@ -50,10 +52,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Measure every order at every point, then write curves and areas."""
     settings = arguments.settings
-    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
-    known = {found.layer: found for found in taps(module, record["input"])}
-    layers = lost_together([known[name] for name in arguments.layers], known)
-    units = {layer.layer: layer.units for layer in layers}
+    probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    layers = lost_together([probe[name] for name in arguments.layers], probe.layers)
+    units = {layer.name: layer.units for layer in layers}
     scores = scores_of(arguments, units)
     chosen, missing = orders(scores, units, settings.orders, settings.seed)
     steps = [
@@ -75,7 +76,7 @@ def main(arguments: argparse.Namespace) -> None:
                 if part.clamp == "mean":
                     moments = read_table(arguments.moments)
                     values = {name: moments_of(moments, name)[0] for name in units}
-                found = measured(module, layers, images, values, chosen, steps)
+                found = measured(layers, images, values, chosen, steps)
                 height = {"accuracy": found.correct.astype(np.float64), "loss": found.loss}
                 means = (each.mean(-1) for each in height.values())
                 curves += curve_rows(part, list(chosen), *means, removed, sum(units.values()))
@@ -89,12 +90,12 @@ def main(arguments: argparse.Namespace) -> None:
     write_table(arguments.areas, columns(sums, AREAS))
 
 
-def lost_together(layers: list[Tap], known: dict[str, Tap]) -> list[Tap]:
+def lost_together(layers: list[Layer], known: Sequence[Layer]) -> list[Layer]:
     """Return the layers that lose units: of several, all but the network's last.
 
     Its units are the classes; without one of them its images are lost, whatever the rest of the network does.
     """
-    last = max(found.depth for found in known.values())
+    last = max(layer.depth for layer in known)
     return [layer for layer in layers if layer.depth != last] if len(layers) > 1 else layers
 
 
@@ -117,8 +118,7 @@ def scores_of(arguments: argparse.Namespace, units: dict[str, int]) -> dict[str,
 
 
 def measured(
-    module: Any,
-    layers: list[Tap],
+    layers: list[Layer],
     images: Any,
     values: dict[str, np.ndarray],
     chosen: dict[Key, dict[str, np.ndarray]],
@@ -126,12 +126,11 @@ def measured(
 ) -> Performance:
     """Return loss and correctness, (orders, points, images)."""
     if len(layers) > 1:
-        names = [layer.layer for layer in layers]
-        return joint_removal(module, names, images, values, list(chosen.values()), steps)
+        return joint_removal(layers, images, values, list(chosen.values()), steps)
     (layer,) = layers
-    name = layer.layer
+    name = layer.name
     lists = [order[name].tolist() for order in chosen.values()]
-    return cumulative_removal(module, name, layer.kind, images, values[name], lists, [step[name] for step in steps])
+    return cumulative_removal(layer, images, values[name], lists, [step[name] for step in steps])
 
 
 if __name__ == "__main__":

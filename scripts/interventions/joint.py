@@ -17,10 +17,9 @@ from unitscope.interventions.joint import (
     plans,
 )
 from unitscope.interventions.joint_settings import JointJob
-from unitscope.interventions.removal import removal_by_batch
+from unitscope.interventions.sets import ClampedSet, removal_by_batch
 from unitscope.maximization.responses import compared_in
-from unitscope.probing.layers import tap
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.randomness import generator
 from unitscope.runtime import devices
 from unitscope.scores.selectivity import dead_units
@@ -100,8 +99,8 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
 
     Every set is removed once, however many units need it.
     """
-    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
-    layer = tap(module, arguments.layer, record["input"])
+    probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    layer = probe[arguments.layer]
     sets = needed_sets(chosen)
     # Of no image yet.
     sums = interaction_sums(chosen, lambda members: np.zeros(0), np.zeros(0, np.int64))
@@ -112,7 +111,8 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
         rows = balanced_sample(labels, arguments.settings.images)
         half, seen = halves(labels)[rows], 0
         images = dataset.labelled("test", rows, arguments.settings.batch)
-        for part in removal_by_batch(module, layer.layer, layer.kind, images, np.zeros(layer.units), list(sets)):
+        clamped = [ClampedSet(units, np.zeros(layer.units)) for units in sets]
+        for part in removal_by_batch(layer, images, clamped):
             rises = part.loss - part.loss[0]
             own = half[seen : seen + rises.shape[1]]
             seen += rises.shape[1]

@@ -12,7 +12,7 @@ from unitscope.data.sampling import balanced_sample, select_units
 from unitscope.interventions import scale
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
 from unitscope.interventions.scale_settings import ScaleJob
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
@@ -35,16 +35,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Score the layer's units at one scale after the other."""
-    module, record = load_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
-    layer, settings = arguments.layer, arguments.settings
+    probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
+    layer, settings = probe[arguments.layer], arguments.settings
     # A unit is silent on an image that minimizes, and RS of the minimum is another thing.
     maximizing = [name for name, recipe in arguments.recipes.items() if not recipe["minimize"]]
-    if reason := obstacle(module, layer) if maximizing else "none of the methods maximizes":
-        console.log.info("%s is not rescaled: %s", layer, reason)
-        write_table(arguments.output, scale.table(layer, [{"reason": reason}]))
+    if reason := obstacle(layer) if maximizing else "none of the methods maximizes":
+        console.log.info("%s is not rescaled: %s", layer.name, reason)
+        write_table(arguments.output, scale.table(layer.name, [{"reason": reason}]))
         return
     with open_hdf5(arguments.activations) as file:
-        scales = scale.Scales.of(file[f"layers/{layer}"])
+        scales = scale.Scales.of(file[f"layers/{layer.name}"])
     recipes = recipes_to_remake(arguments.recipes, settings.steps)
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
@@ -52,19 +52,19 @@ def main(arguments: argparse.Namespace) -> None:
         sample = dataset.take("test", rows), labels[rows] if dataset.classes else np.empty(0, np.int64)
         wanted = any(recipe.start == "mean" for recipe in recipes.values())
         mean_image = dataset.mean_image(settings.batch) if wanted else None
-    units, drawn = len(scales.mean), (settings.seed, layer)
+    units, drawn = layer.units, (settings.seed, layer.name)
     draws = [(draw, scale.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
     targets = select_units(settings.units, units)
-    how = settings.readout, settings.batch
+    how = {"readout": settings.readout, "batch": settings.batch}
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(open_hdf5(path)) for path in arguments.images]
         stored = {str(file.attrs["method"]): scale.Stored(file["units"][:], file["images"]) for file in files}
         kept = {method: images for method, images in stored.items() if method in maximizing}
-        found = scale.kept(module, layer, kept, scales, draws, sample, *how)
+        found = scale.kept(layer, kept, scales, draws, sample, **how)
     found += scale.made(
-        module, layer, record["input"], targets, recipes, scales, draws[0], settings.start_seed, *how, mean_image
+        layer, targets, recipes, scales, draws[0], seed=settings.start_seed, mean_image=mean_image, **how
     )
-    write_table(arguments.output, scale.table(layer, found))
+    write_table(arguments.output, scale.table(layer.name, found))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Small networks whose answers are known, or that hold what is hard to cut: skips, in-place steps, shared modules."""
 
 import gc
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from unitscope.probing.probe import Probe
 
 
 class Residual(nn.Module):
@@ -156,6 +159,17 @@ class Windows(nn.Module):
         x = torch.relu(self.conv(x))
         windows = x.unfold(2, 2, 4).unfold(3, 2, 4).permute(0, 2, 3, 1, 4, 5).reshape(-1, 16)
         return self.last(torch.relu(self.inside(windows)).reshape(x.shape[0], -1))
+
+
+def opened(module: nn.Module, shape: Sequence[int] = (3, 8, 8)) -> Probe:
+    """Return a network that takes pixels as they are, opened at its layers."""
+    return Probe(module, shape, mean=0, std=1)
+
+
+def followed_by_hooks(probe: Probe) -> Probe:
+    """Return an opened network as if torch.fx could not trace it."""
+    probe.traced = None
+    return probe
 
 
 def quiet(module: nn.Module, seed: int = 0) -> nn.Module:

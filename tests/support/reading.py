@@ -19,7 +19,7 @@ from unitscope.data.decoding import Decoder
 from unitscope.data.image_files import inside
 from unitscope.errors import UserError
 from unitscope.networks.weight_files import read_program, read_weights
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json, sha256_of
@@ -95,7 +95,7 @@ def record(path: Path) -> None:
 
 def checkpoint(path: Path) -> None:
     """Rebuild a network."""
-    load_checkpoint(path)
+    open_checkpoint(path)
 
 
 def weights(path: Path) -> None:

@@ -42,7 +42,7 @@ def test_examples(name):
 def test_what_is_offered_has_an_example():
     for name in (
         "ablation",
-        "activation_maximization",
+        "maximize",
         "activations",
         "class_selectivity",
         "representative_substitution",

@@ -47,9 +47,9 @@ def last_lines(said: str) -> str:
 def test_a_layer_that_takes_too_much_memory_takes_nothing_else_down(wide, how, tmp_path):
     harmed = {"PYTHONPATH": KILL_AT}
     if how == "memory":
-        harmed["LIMIT_AT"] = "images --layer 1|activation_maximization|30"
+        harmed["LIMIT_AT"] = "images --layer 1|maximize|30"
     else:
-        harmed["KILL_AT"] = "images --layer 1|activation_maximization|1|"
+        harmed["KILL_AT"] = "images --layer 1|maximize|1|"
     done = wide.try_to_run("snakemake", "--cores", "8", "--resources", "gpu=1", **harmed)
     assert done.returncode == 1
     end = last_lines(done.stdout)

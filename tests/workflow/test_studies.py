@@ -23,9 +23,9 @@ from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import moments_of
 from unitscope.interventions.ablation import ablation
-from unitscope.interventions.removal import removal
+from unitscope.interventions.sets import removal
 from unitscope.probing.activations import activations
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.records import FORMAT_VERSION, read_json, sha256_of
 
@@ -187,14 +187,14 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
     )
     results = project.folder / "results/small"
     project.snakemake("results/small/ablation/conv2.csv", "results/small/cumulative/conv2.csv")
-    module, _ = load_checkpoint(project.folder / "data/checkpoints/small.pt", torch.device("cpu"))
+    probe, _ = open_checkpoint(project.folder / "data/checkpoints/small.pt", torch.device("cpu"))
     layers = {"conv1": 3, "conv2": 4, "hidden": 5, "logits": 10}
     with open_dataset(project.folder / "data/datasets/digits.h5") as dataset:
         for readout in ("mean", "max"):
             moments = read_table(results / f"moments/{readout}.csv")
             assert moments["layer"].tolist() == np.repeat(list(layers), list(layers.values())).tolist()
             assert moments["unit"].tolist() == [unit for count in layers.values() for unit in range(count)]
-            batches = activations(module, list(layers), dataset.batches("train", 100), readout)
+            batches = activations([probe[layer] for layer in layers], dataset.batches("train", 100), readout)
             values = np.concatenate([np.concatenate(list(batch.values()), 1) for batch in batches])
             np.testing.assert_allclose(moments["mean"], values.mean(0, dtype=np.float64), rtol=1e-5)
             np.testing.assert_allclose(moments["std"], values.std(0, dtype=np.float64), rtol=1e-5)
@@ -202,8 +202,8 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
         images = [(dataset.take("test", np.arange(len(labels))), labels)]
         means, _ = moments_of(read_table(results / "moments/mean.csv"), "conv2")
         clamps = {"": np.zeros(4), "_mean": means}
-        lost = ablation(module, "conv2", "conv", images, clamps, len(dataset.classes), halves(labels))
-        without = removal(module, "conv2", "conv", images, means, [[], range(4)]).loss.mean(1)
+        lost = ablation(probe["conv2"], images, clamps, halves(labels))
+        without = removal(probe["conv2"], images, means, [[], range(4)]).loss.mean(1)
     found = read_table(results / "ablation/conv2.csv")
     for clamp, values in lost.items():
         np.testing.assert_allclose(found[f"ablation_loss{clamp}"], values.loss, atol=1e-6)

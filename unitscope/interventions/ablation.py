@@ -1,22 +1,15 @@
 """Ablation of single units (Morcos et al. 2018): what is lost when a unit is clamped.
 
-A unit is clamped in activation space, behind its nonlinearity, never by editing weights. The network is cut there: what
-lies before the layer runs once for all its units, the layer behind it only for the one channel that changes, and the
-rest only for the images on which clamping changes anything.
+Each unit is a set of one (`unitscope.interventions.sets`), for each way to clamp it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from unitscope.probing.faithful import ensured
-from unitscope.probing.layers import Split, split, unit_axis
-from unitscope.runtime.console import progress
-from unitscope.runtime.devices import pixels
+from unitscope.interventions.sets import ClampedSet, Performance, removal_by_batch
+from unitscope.probing.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -39,121 +32,81 @@ class Ablation:
 
 
 class Tally:
-    """Sums over images from which loss, on either half of the images, and accuracies follow."""
+    """Sums over images from which loss, on either half of the images, and accuracies follow, set by set."""
 
-    def __init__(self, classes: int) -> None:
-        self.loss = np.zeros(2)
-        self.correct = np.zeros(classes, np.int64)
+    def __init__(self, sets: int, classes: int) -> None:
+        self.loss = np.zeros((sets, 2))
+        self.correct = np.zeros((sets, classes), np.int64)
+        self.images = np.zeros(classes, np.int64)
 
-    def add(self, logits: Tensor, labels: Tensor, halves: np.ndarray) -> None:
-        """Count a batch: logits (images, classes), labels (images,) in main memory, halves (images,)."""
-        logits = logits.cpu().double()
-        losses = F.cross_entropy(logits, labels, reduction="none").numpy()
-        self.loss += np.bincount(halves, losses, minlength=2)
-        hits = labels[logits.argmax(1) == labels]
-        self.correct += np.bincount(hits.numpy(), minlength=len(self.correct))
+    def add(self, performance: Performance, halves: np.ndarray) -> None:
+        """Count a batch, of which each image belongs to one of the halves (images,)."""
+        labels, classes = performance.labels, len(self.images)
+        self.images += np.bincount(labels, minlength=classes)
+        for number, (losses, correct) in enumerate(zip(performance.loss, performance.correct, strict=True)):
+            self.loss[number] += np.bincount(halves, losses, minlength=2)
+            self.correct[number] += np.bincount(labels[correct], minlength=classes)
 
 
 def ablation(
-    module: nn.Module,
-    layer: str,
-    kind: str,
+    layer: Layer,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     clamps: Mapping[str, np.ndarray],
-    classes: int,
     halves: np.ndarray,
     units: Sequence[int] | None = None,
 ) -> dict[str, Ablation]:
     """Clamp each unit of a layer in turn and measure what is lost.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
-        kind: "conv" or "linear", as `layers.taps` says.
+        layer: The layer.
         batches: Images, uint8 (images, height, width, channels), and labels (images,).
         clamps: For each way to clamp, the values (units,) that the units are clamped to.
-        classes: Number of classes.
         halves: (images,) half, 0 or 1, that each image of the batches belongs to, as `sampling.halves` says.
         units: The units to clamp; all of them where this is None. The results have their number and order.
 
     Example: the class is read from unit 0 alone; without it, the bright image is no longer told from the dark one.
-        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
+        >>> import torch
+        >>> from torch import nn
+        >>> from unitscope.probing.probe import Probe
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 2)).requires_grad_(False)
         >>> for place, weight, bias in ((1, [[1.0], [0.0]], [0.0, 0.5]), (3, [[1.0, 0.0], [0.0, 0.0]], [0.0, 0.4])):
-        ...     _ = module[place].weight.copy_(torch.tensor(weight)), module[place].bias.copy_(torch.tensor(bias))
+        ...     _ = model[place].weight.copy_(torch.tensor(weight)), model[place].bias.copy_(torch.tensor(bias))
+        >>> layer = Probe(model, shape=(1, 1, 1), mean=0, std=1)["1"]
         >>> images, labels = np.array([255, 0], np.uint8).reshape(2, 1, 1, 1), np.array([0, 1])
-        >>> clamps = {"zero": np.zeros(2)}
-        >>> found = ablation(module, "1", "linear", [(images, labels)], clamps, classes=2, halves=np.array([0, 1]))
-        >>> found["zero"].accuracy
+        >>> lost = ablation(layer, [(images, labels)], {"zero": np.zeros(2)}, halves=np.array([0, 1]))
+        >>> lost["zero"].accuracy
         array([0.5, 0. ])
     """
-    device = next(module.parameters()).device
-    units = range(len(next(iter(clamps.values())))) if units is None else units
-    batches = ensured(module, batches)
-    cut = split(module, layer)
-    intact = Tally(classes)
-    clamped = {name: {unit: Tally(classes) for unit in units} for name in clamps}
-    counts = np.zeros(classes, np.int64)
-    seen = 0
-    with torch.no_grad(), progress(len(halves) * len(units), f"{layer} ablation", "images x units") as advance:
-        for batch, numbers in batches:
-            counts += np.bincount(numbers, minlength=classes)
-            half = halves[seen : seen + len(numbers)]
-            seen += len(numbers)
-            labels = torch.from_numpy(numbers)
-            activation, start, *live = cut.prefix(pixels(batch, device))
-            logits = cut.suffix(start, *live)
-            intact.add(logits, labels, half)
-            for unit in units:
-                own = activation.narrow(unit_axis(kind), unit, 1)
-                for name, values in clamps.items():
-                    found = _clamped(cut, kind, unit, own, float(values[unit]), start, live, logits)
-                    clamped[name][unit].add(found, labels, half)
-                advance(len(numbers))
+    units = range(layer.units) if units is None else units
+    sets = [ClampedSet([unit], values) for values in clamps.values() for unit in units]
+    tally = Tally(1 + len(sets), layer.probe.classes)
+    first = 0
+    intact = ClampedSet([], np.zeros(0))
+    for part in removal_by_batch(layer, batches, [intact, *sets], len(halves), "ablation"):
+        tally.add(part, halves[first : first + len(part.labels)])
+        first += len(part.labels)
+    lost = np.split(tally.correct[0] - tally.correct[1:], len(clamps))
+    risen = np.split(tally.loss[1:] - tally.loss[0], len(clamps))
     sizes = np.bincount(halves, minlength=2)
-    return {name: _changes(intact, list(tallies.values()), counts, sizes) for name, tallies in clamped.items()}
+    changes = zip(clamps, lost, risen, strict=True)
+    return {name: _changes(by_class, by_half, tally.images, sizes) for name, by_class, by_half in changes}
 
 
-def _clamped(
-    cut: Split, kind: str, unit: int, own: Tensor, value: float, start: Tensor, live: Sequence[Tensor], logits: Tensor
-) -> Tensor:
-    """Return the logits with one unit held at a value.
+def _changes(lost: np.ndarray, risen: np.ndarray, images: np.ndarray, sizes: np.ndarray) -> Ablation:
+    """Return what is lost.
 
     Args:
-        cut: The network, cut at the unit's layer.
-        kind: Kind of the layer.
-        unit: Number of the unit.
-        own: Its activation, the axis of units having length 1.
-        value: What it is held at.
-        start: What the suffix starts from when nothing is clamped.
-        live: What else the suffix needs.
-        logits: What comes out when nothing is clamped.
+        lost: (units, classes) images that are no longer classified correctly.
+        risen: (units, 2) rise of the summed loss, by half.
+        images: (classes,) number of images.
+        sizes: (2,) number of images of each half.
     """
-    changed = (own != value).flatten(1).any(1)
-    # Other values that the suffix needs may not have an axis of images.
-    rows = changed.nonzero()[:, 0] if not live else torch.arange(len(own), device=own.device)
-    if not changed.any():
-        return logits
-    if len(rows) < len(own):
-        own, start = own[rows], start[rows]
-    held = torch.full_like(own, value)
-    if cut.change is None:
-        start = start.clone()
-        start.narrow(unit_axis(kind), unit, 1).copy_(held)
-    else:
-        start = start + cut.change(unit, own, held)
-    return logits.index_copy(0, rows, cut.suffix(start, *live))
-
-
-def _changes(intact: Tally, clamped: list[Tally], counts: np.ndarray, sizes: np.ndarray) -> Ablation:
-    """Return what is lost, given the number of images in each class and in each half."""
-    total = counts.sum()
-    lost = np.array([intact.correct - tally.correct for tally in clamped])
-    risen = np.array([tally.loss - intact.loss for tally in clamped])
+    total = images.sum()
     by_half = np.divide(risen, sizes, out=np.full(risen.shape, np.nan), where=sizes > 0)
     return Ablation(
         loss=risen.sum(1) / total,
         accuracy=lost.sum(1) / total,
-        worst_class=(lost[:, counts > 0] / counts[counts > 0]).max(1),
+        worst_class=(lost[:, images > 0] / images[images > 0]).max(1),
         loss_half0=by_half[:, 0],
         loss_half1=by_half[:, 1],
     )

@@ -1,6 +1,6 @@
 """Cumulative ablation (Morcos et al. 2018, section 3.1): what is left as more and more units are removed in some order.
 
-Orders, curves and areas, on arrays; the removing itself is in `unitscope.interventions.removal`.
+Orders, curves and areas, on arrays; the removing itself is in `unitscope.interventions.cumulative_removal`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Do a unit's substitutes stand in for it? The interaction of removing both, against random sets of the same scale.
 
-Works on losses that were measured elsewhere (`unitscope.interventions.removal`). Where A and B carry something that
+Works on losses that were measured elsewhere (`unitscope.interventions.sets`). Where A and B carry something that
 either suffices for, removing both costs more than the two removals one by one: their interaction is positive (the
 second difference of the loss, as the interaction of two factors is defined; for the players of a game, the interaction
 index of Grabisch and Roubens 1999).

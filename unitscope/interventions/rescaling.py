@@ -17,8 +17,9 @@ from torch import Tensor, fx, nn
 from unitscope.errors import UserError
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.following import NORMS, TRANSPARENT
-from unitscope.probing.layers import POOLINGS, Site, copied, flattens_units, kind_of, site_of, traced_of
+from unitscope.probing.layer import Layer
 from unitscope.probing.nonlinearities import is_rectifier
+from unitscope.probing.sites import POOLINGS, Site, flattens_units, kind_of
 
 FLATTENINGS: tuple[Any, ...] = (nn.Flatten, torch.flatten, "flatten")
 MEANS: tuple[Any, ...] = (torch.mean, "mean")
@@ -71,57 +72,52 @@ def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | Non
     return {name: replace(recipe, steps=min(steps or recipe.steps, recipe.steps)) for name, recipe in found.items()}
 
 
-def obstacle(module: nn.Module, layer: str) -> str:
-    """Return why the units of a layer cannot be rescaled without changing the function; empty where they can.
-
-    Args:
-        module: The network, in eval mode.
-        layer: Name of the layer.
-
-    Raises:
-        UserError: There is no such layer.
-    """
+def obstacle(layer: Layer) -> str:
+    """Return why the units of a layer cannot be rescaled without changing the function; empty where they can."""
     try:
-        _places(module, layer)
+        _places(layer)
     except _Obstacle as found:
         return str(found)
     return ""
 
 
-def rescaled(module: nn.Module, layer: str, factors: np.ndarray | Sequence[float]) -> nn.Module:
-    """Return a copy of a network that computes the same, in which each unit of a layer is multiplied by a factor.
+def rescaled(layer: Layer, factors: np.ndarray | Sequence[float]) -> Layer:
+    """Return a layer of a copy of its network that computes the same, with each unit multiplied by a factor.
 
     Weights and bias that make unit j are multiplied by factors[j] (gamma and beta where a batch norm follows: it would
     take a factor of the convolution out again), and all weights that read it are divided by factors[j]. With powers of
     two nothing is rounded: the outputs are equal bit by bit, as long as nothing leaves the range of float32.
 
     Args:
-        module: The network, in eval mode; it is left as it is.
-        layer: Name of the layer; a plain ReLU follows it, and only convolutions and linear layers read it, through
-            poolings, means over space, dropout and flattening.
+        layer: A layer that a plain ReLU follows, and that only convolutions and linear layers read, through poolings,
+            means over space, dropout and flattening. Its network is left as it is.
         factors: (units,), above 0.
 
     Raises:
         UserError: The layer is not such a one, or the factors are not such numbers.
 
-    Example: the second unit speaks four times as loud, and nobody notices.
-        >>> module = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).eval().requires_grad_(False)
-        >>> loud = rescaled(module, "0", [1, 4])
-        >>> bool((loud.get_submodule("0").weight[1] == 4 * module[0].weight[1]).all())
+    Example: the second unit is four times as large, and the network's output is the same.
+        >>> from unitscope.probing.probe import Probe
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> layer, image = Probe(model, shape=(1, 1, 1), mean=0, std=1)["1"], torch.ones(1, 1, 1, 1)
+        >>> larger = rescaled(layer, [1, 4])
+        >>> bool((larger.probe.module.get_submodule("1").weight[1] == 4 * model[1].weight[1]).all())
         True
-        >>> bool((loud(torch.ones(1, 1)) == module(torch.ones(1, 1))).all())
+        >>> bool((larger.probe(image) == layer.probe(image)).all())
         True
     """
     try:
-        places = _places(module, layer)
+        places = _places(layer)
     except _Obstacle as found:
-        raise UserError(f"The layer {layer!r} cannot be rescaled: {found}. Choose another layer.") from None
-    scaled = copied(module)
+        raise UserError(f"The layer {layer.name!r} cannot be rescaled: {found}. Choose another layer.") from None
+    assert layer.probe.traced is not None
+    scaled = layer.probe.traced.copied()
     tapped: Any = scaled.get_submodule(places.tap)
     given = torch.as_tensor(np.asarray(factors, np.float64), dtype=tapped.weight.dtype, device=tapped.weight.device)
     if given.shape != (len(tapped.weight),) or not bool(((given > 0) & given.isfinite()).all()):
         raise UserError(
-            f"factors has the shape {tuple(given.shape)}; layer {layer!r} takes {len(tapped.weight)} numbers above 0."
+            f"factors has the shape {tuple(given.shape)}; layer {layer.name!r} takes {len(tapped.weight)} numbers "
+            "above 0."
         )
     _multiply(tapped, "weight", given.view(-1, *[1] * (tapped.weight.dim() - 1)))
     if tapped.bias is not None:
@@ -129,7 +125,7 @@ def rescaled(module: nn.Module, layer: str, factors: np.ndarray | Sequence[float
     for reader in places.readers:
         reading: Any = scaled.get_submodule(reader.path)
         _multiply(reading, "weight", 1 / _by_input(reading, given, reader.flat))
-    return scaled
+    return replace(layer, probe=layer.probe.variant(scaled))
 
 
 def _multiply(module: nn.Module, name: str, factors: Tensor) -> None:
@@ -150,18 +146,16 @@ def _by_input(reader: nn.Conv2d | nn.Linear, factors: Tensor, flat: bool) -> Ten
 # --- where the factors go --------------------------------------------------------------------------------------------
 
 
-def _places(module: nn.Module, layer: str) -> _Places:
+def _places(layer: Layer) -> _Places:
     """Return where the factors of a layer go.
 
     Raises:
         _Obstacle: There is something that they would change.
-        UserError: There is no such layer.
     """
-    traced = traced_of(module)
-    if traced is None:
+    if layer.probe.traced is None:
         raise _Obstacle("torch.fx cannot trace the network, so it is not known what reads the layer")
-    site = site_of(traced, layer)
-    modules: dict[str, Any] = dict(traced.named_modules())
+    site, traced = layer.probe.traced.sites[layer.name], layer.probe.traced.graph
+    modules = layer.probe.traced.modules
     if site.activation is site.tap:
         raise _Obstacle("no nonlinearity follows it directly")
     if not is_rectifier(kind_of(site.activation, modules)):

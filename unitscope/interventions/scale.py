@@ -12,14 +12,13 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from torch import nn
 
 from unitscope.data.summaries import group_means
 from unitscope.interventions.rescaling import rescaled
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
-from unitscope.probing.layers import prefix, readouts
+from unitscope.probing.layer import Layer
 from unitscope.randomness import generator
 from unitscope.runtime.devices import pixels
 from unitscope.scores.score_names import RS_SCORES
@@ -97,18 +96,16 @@ def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> n
     return 2.0 ** exponents.astype(np.float64)
 
 
-def answers(module: nn.Module, layer: str, images: np.ndarray | h5py.Dataset, readout: str, batch: int) -> np.ndarray:
+def answers(layer: Layer, images: np.ndarray | h5py.Dataset, readout: str = "mean", batch: int = 32) -> np.ndarray:
     """Return how a layer answers images, (seeds, targets, units), by running the network on them.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
+        layer: The layer.
         images: (seeds, targets, height, width, channels), uint8, or float in [0, 1].
         readout: "mean", "max" or "center".
         batch: Images at a time.
     """
-    device = next(module.parameters()).device
-    forward = prefix(module, layer, readout)
+    device, forward = layer.probe.device, layer.prefix(readout)
     seeds, targets = images.shape[:2]
     found: np.ndarray | None = None
     with torch.no_grad():
@@ -150,12 +147,11 @@ class Behaviour:
 
 
 def behaviour(
-    module: nn.Module, layer: str, images: np.ndarray, labels: np.ndarray, readout: str, batch: int
+    layer: Layer, images: np.ndarray, labels: np.ndarray, readout: str = "mean", batch: int = 32
 ) -> Behaviour:
     """Return what a network does on real images, by running it.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
         layer: The layer whose units are looked at.
         images: uint8 (images, height, width, channels).
         labels: (images,) class of each; empty where there are no classes. Classes without an image among these are
@@ -163,13 +159,13 @@ def behaviour(
         readout: "mean", "max" or "center".
         batch: Images at a time.
     """
-    device = next(module.parameters()).device
-    read = readouts(module, [layer], readout)
+    probe = layer.probe
+    read = probe.readouts([layer.name], readout)
     logits, values = [], []
     with torch.no_grad():
         for first in range(0, len(images), batch):
-            seen = pixels(images[first : first + batch], device)
-            logits.append(module(seen).float().cpu().numpy())
+            seen = pixels(images[first : first + batch], probe.device)
+            logits.append(probe(seen).float().cpu().numpy())
             values.append(read(seen)[0].float().cpu().numpy())
     activations = np.concatenate(values)
     if not len(labels):
@@ -233,20 +229,19 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> t
 
 
 def kept(
-    module: nn.Module,
-    layer: str,
+    layer: Layer,
     stored: Mapping[str, Stored],
     scales: Scales,
     draws: Iterable[tuple[int, np.ndarray]],
     sample: tuple[np.ndarray, np.ndarray],
-    readout: str,
-    batch: int,
+    *,
+    readout: str = "mean",
+    batch: int = 32,
 ) -> list[dict[str, Any]]:
     """Rescale the units of a layer again and again, and score their stored images in each network.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer, one without an `obstacle`.
+        layer: The layer, one without an `obstacle`.
         stored: Images of each method.
         scales: Of the units in the network as it is.
         draws: Number and factors (units,) of each draw.
@@ -259,16 +254,15 @@ def kept(
         A row a draw, method and score: as `comparison` says, with the changes of logits and selectivity.
     """
     before = {
-        method: scales.score(answers(module, layer, made.images, readout, batch), made.units)
-        for method, made in stored.items()
+        method: scales.score(answers(layer, made.images, readout, batch), made.units) for method, made in stored.items()
     }
-    does = behaviour(module, layer, *sample, readout, batch)
+    does = behaviour(layer, *sample, readout, batch)
     rows = []
     for draw, factors in draws:
-        other, others = rescaled(module, layer, factors), scales.times(factors)
-        logits, selectivity = does.change(behaviour(other, layer, *sample, readout, batch))
+        other, others = rescaled(layer, factors), scales.times(factors)
+        logits, selectivity = does.change(behaviour(other, *sample, readout, batch))
         for method, made in stored.items():
-            after = answers(other, layer, made.images, readout, batch)
+            after = answers(other, made.images, readout, batch)
             for row in comparison(
                 before[method],
                 others.score(after, made.units),
@@ -282,16 +276,15 @@ def kept(
 
 
 def made(
-    module: nn.Module,
-    layer: str,
-    shape: Sequence[int],
+    layer: Layer,
     units: np.ndarray,
     recipes: Mapping[str, Recipe],
     scales: Scales,
     draw: tuple[int, np.ndarray],
-    seed: int,
-    readout: str,
-    batch: int,
+    *,
+    seed: int = 0,
+    readout: str = "mean",
+    batch: int = 32,
     mean_image: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """Make the images of some units on the network and on a rescaled one, from the same starts, and compare.
@@ -301,9 +294,7 @@ def made(
     batches, same number of steps; and the network as it is climbs again rather than being read from disk.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer, one without an `obstacle`.
-        shape: (channels, height, width) of an image.
+        layer: The layer, one without an `obstacle`.
         units: (targets,) unit numbers.
         recipes: Methods by name, as `rescaling.recipes_to_remake` gives them.
         scales: Of the units in the network as it is.
@@ -318,14 +309,12 @@ def made(
         maximized under "iam_z" on its own one: its image moves, and it has no `rs_z`.
     """
     number, factors = draw
-    pairs = [(module, scales), (rescaled(module, layer, factors), scales.times(factors))]
+    pairs = [(layer, scales), (rescaled(layer, factors), scales.times(factors))]
     rows = []
     for method, recipe in recipes.items():
         old, new = (
-            activation_maximization(
-                network,
-                layer,
-                shape,
+            maximize(
+                one,
                 units,
                 recipe,
                 seeds=[seed],
@@ -334,7 +323,7 @@ def made(
                 scale=(own.mean, own.std),
                 mean_image=mean_image,
             )
-            for network, own in pairs
+            for one, own in pairs
         )
         scored = [own.score(one.responses, units) for one, (_, own) in zip((old, new), pairs, strict=True)]
         index = [own.selectivity()[units] for _, own in pairs]

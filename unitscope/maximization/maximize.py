@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unitscope.maximization.ascent import ascend
 from unitscope.maximization.objectives import objective
@@ -18,8 +18,7 @@ from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
 from unitscope.maximization.slots import Climb, begin
-from unitscope.probing.faithful import ensure_on_noise
-from unitscope.probing.layers import prefix, tap
+from unitscope.probing.layer import Layer
 from unitscope.randomness import generator
 from unitscope.runtime.console import progress
 from unitscope.storage.scratch import Scratch
@@ -27,10 +26,8 @@ from unitscope.storage.scratch import Scratch
 
 # Code of a network may have switched gradients off for all.
 @torch.enable_grad()
-def activation_maximization(
-    module: nn.Module,
-    layer: str,
-    shape: Sequence[int],
+def maximize(
+    layer: Layer,
     units: np.ndarray,
     recipe: Recipe,
     *,
@@ -42,15 +39,13 @@ def activation_maximization(
     mean_image: np.ndarray | None = None,
     scratch: Scratch | None = None,
 ) -> Generated:
-    """Make the image that each unit likes best, and record how the whole layer answers it (Eq. 2 and 3).
+    """Generate the image that maximizes each unit, and record the whole layer's responses to it (Eq. 2 and 3).
 
     The responses are those to the stored image, rounded to 8 bits, in float32: they can be computed again from the file
     and the checkpoint.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
-        shape: (channels, height, width) of an image.
+        layer: The layer.
         units: (targets,) unit numbers.
         recipe: The method.
         seeds: Numbers of the noise.
@@ -62,44 +57,46 @@ def activation_maximization(
         mean_image: Needed by the start "mean".
         scratch: Where finished batches are kept until all are done.
 
-    Example: a unit that likes its first pixel bright and its second one dark gets that image.
-        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(2, 1), nn.ReLU()).eval().requires_grad_(False)
-        >>> _ = module[1].weight.copy_(torch.tensor([[2.0, -1.0]]))
-        >>> made = activation_maximization(module, "1", (1, 1, 2), np.array([0]), Recipe(steps=64, points=2))
-        >>> made.images.ravel()
+    Example: a unit with a positive weight on the first pixel and a negative one on the second.
+        >>> from unitscope.probing.probe import Probe
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 1), torch.nn.ReLU())
+        >>> model[1].weight.data.copy_(torch.tensor([[2.0, -1.0]]))
+        tensor([[ 2., -1.]])
+        >>> layer = Probe(model, shape=(1, 1, 2), mean=0, std=1)["1"]
+        >>> maximize(layer, np.array([0]), Recipe(steps=64, points=2)).images.ravel()
         array([255,   0], dtype=uint8)
     """
-    device = next(module.parameters()).device
-    ensure_on_noise(module, shape)
-    forward = prefix(module, layer, readout)
+    shape, device = layer.probe.shape, layer.probe.device
+    forward = layer.prefix(readout)
     scales = None
     if scale is not None:
         mean, std = (torch.as_tensor(values, dtype=torch.float32, device=device) for values in scale)
         scales = mean, std
-    width = tap(module, layer, shape).units
-    batch = min(batch, width)
+    batch = min(batch, layer.units)
     work = [(seed, int(unit)) for seed in seeds for unit in units]
     targets = [unit for _, unit in work]
 
     def start(row: int) -> Tensor:
-        return torch.from_numpy(start_image(recipe, work[row][0], layer, work[row][1], shape, mean_image)).to(device)
+        return torch.from_numpy(start_image(recipe, work[row][0], layer.name, work[row][1], shape, mean_image)).to(
+            device
+        )
 
     def jitter(row: int, step: int) -> np.ndarray:
-        return generator("jitter", work[row][0], layer, work[row][1], step).integers(
+        return generator("jitter", work[row][0], layer.name, work[row][1], step).integers(
             -recipe.jitter, recipe.jitter + 1, 2
         )
 
     if not work:
-        return _nothing(shape, width, recipe, len(seeds))
+        return _nothing(shape, layer.units, recipe, len(seeds))
     climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
     left = np.flatnonzero(~climbed.done).tolist()
     space = parametrize(recipe, shape[1:], device)
     climbs: Iterator[Climb] = (begin(space, row, start(row)) for row in left)
     shifts = jitter if recipe.jitter else None
-    for stage, until in stages(module, layer, shape, recipe):
-        ahead = passes(module, layer, stage, readout, scales, compile)
+    for stage, until in stages(layer, recipe):
+        ahead = passes(layer, stage, readout, scales, compile)
         climbs = ascend(ahead, space, climbs, targets, batch, until, shifts, lambda images: forward(images)[1])
-    with progress(len(work), f"{layer} {recipe.objective}", "images", len(work) - len(left)) as advance:
+    with progress(len(work), f"{layer.name} {recipe.objective}", "images", len(work) - len(left)) as advance:
         for climb in climbs:
             climbed.add(climb.row, space.images(climb.values), climb.course, batch)
             advance(1)

@@ -1,33 +1,31 @@
 """The passes of an ascent: the objective as a function of images, in the precision of each stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unitscope.errors import UserError
 from unitscope.maximization.objectives import LayerValues, objectives, own_value
 from unitscope.maximization.recipe import OBJECTIVES, Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.maximization.winograd import lightened
-from unitscope.probing.layers import copied, prefix, tapped
+from unitscope.probing.layer import Layer
 from unitscope.runtime.devices import compiled
 
 
 def passes(
-    module: nn.Module,
-    layer: str,
+    layer: Layer,
     recipe: Recipe,
-    readout: str,
+    readout: str = "mean",
     scale: tuple[Tensor, Tensor] | None = None,
     compile: bool = False,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the objective as a function of images and targets, with no more arithmetic than it needs.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layer: Name of the layer.
+        layer: The layer.
         recipe: The method.
         readout: "mean", "max" or "center".
         scale: As `objective` takes it.
@@ -38,7 +36,7 @@ def passes(
         maximize, (images,) in float32. Its backward pass may be run once.
     """
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
-    cut = tapped(copied(module).to(dtype) if dtype is torch.bfloat16 else module, layer)
+    cut = (layer.converted(dtype) if dtype is torch.bfloat16 else layer).tapped()
     # torch.compile orders filters by itself, and traces plain convolutions alone.
     inputs, outputs = (compiled(part, True) if compile else lightened(part) for part in (cut.inputs, cut.outputs))
     cut = replace(cut, inputs=inputs, outputs=outputs)
@@ -49,7 +47,7 @@ def passes(
         def alone(images: Tensor, targets: Tensor) -> Tensor:
             before, after = (values.float() for values in own_alone(images.to(dtype), targets))
             own, itself = own_value(before, after, recipe.target), torch.zeros_like(targets)
-            return _followed(maximized(LayerValues(own, after, after[:, None], itself, None)), images, layer)
+            return _followed(maximized(LayerValues(own, after, after[:, None], itself, None)), images, layer.name)
 
         return alone
     answers = whole_layer(cut, readout)
@@ -58,7 +56,7 @@ def passes(
         before, activations = (values.float() for values in answers(images.to(dtype), targets))
         after = activations.gather(1, targets[:, None])[:, 0]
         own = own_value(before, after, recipe.target)
-        return _followed(maximized(LayerValues(own, after, activations, targets, scale)), images, layer)
+        return _followed(maximized(LayerValues(own, after, activations, targets, scale)), images, layer.name)
 
     return against_others
 
@@ -78,23 +76,23 @@ def _followed(value: Tensor, images: Tensor, layer: str) -> Tensor:
     return value
 
 
-def stages(module: nn.Module, layer: str, shape: Sequence[int], recipe: Recipe) -> list[tuple[Recipe, int]]:
+def stages(layer: Layer, recipe: Recipe) -> list[tuple[Recipe, int]]:
     """Return the recipes by which an ascent is climbed one after the other, and the step up to which each is."""
-    if recipe.precision == "float32" or share_of_multiplications(module, layer, shape) < recipe.float32_share:
+    if recipe.precision == "float32" or share_of_multiplications(layer) < recipe.float32_share:
         return [(replace(recipe, precision="float32"), recipe.steps)]
     exact = min(recipe.float32_steps, recipe.steps)
     both = [(replace(recipe, precision="float32"), exact), (recipe, recipe.steps)]
     return [stage for stage, before in zip(both, (0, exact), strict=True) if stage[1] > before]
 
 
-def share_of_multiplications(module: nn.Module, layer: str, shape: Sequence[int]) -> float:
-    """Return the share of a network's multiplications that the way to a layer takes; shape is an image's."""
+def share_of_multiplications(layer: Layer) -> float:
+    """Return the share of a network's multiplications that the way to a layer takes."""
     # Here, because it imports triton.
     from torch.utils.flop_counter import FlopCounterMode
 
-    image = torch.zeros(1, *shape, device=next(module.parameters()).device)
+    image = torch.zeros(1, *layer.probe.shape, device=layer.probe.device)
     counts = []
-    for function in (prefix(module, layer, "mean"), module):
+    for function in (layer.prefix("mean"), layer.probe.module):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             function(image)
         counts.append(counter.get_total_flops())

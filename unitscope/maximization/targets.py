@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unitscope.probing.layers import Tapped, read_out, unit_axis
+from unitscope.probing.layer import Tapped, read_out, unit_axis
 
 
 def own_unit(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return a function that computes each image's target and, where that is possible, no other unit of the layer.
 
     Args:
-        tapped: The network at the layer, as `layers.tapped` gives it.
+        tapped: The network at the layer, as `layer.Reader.tapped` returns it.
         readout: "mean", "max" or "center": how a unit's map becomes a number.
 
     Returns:
@@ -49,7 +49,7 @@ def whole_layer(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tupl
     """Return a function that computes the activations of the whole layer.
 
     Args:
-        tapped: The network at the layer, as `layers.tapped` gives it.
+        tapped: The network at the layer, as `layer.Reader.tapped` returns it.
         readout: "mean", "max" or "center": how a unit's map becomes a number.
 
     Returns:

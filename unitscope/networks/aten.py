@@ -31,7 +31,7 @@ FUNCTIONS: dict[str, tuple[Any, int]] = {
     "adaptive_avg_pool2d": (F.adaptive_avg_pool2d, 2),
     "flatten": (torch.flatten, 3),
 }
-"""What `unitscope.probing.layers` knows an ATen operator (without the "_" of one in place) as, and how many arguments
+"""What `unitscope.probing` knows an ATen operator (without the "_" of one in place) as, and how many arguments
 mean the same to both."""
 
 COMPOSED: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {

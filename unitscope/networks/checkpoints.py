@@ -14,32 +14,17 @@ from torch import Tensor, nn
 from unitscope.errors import UserError
 from unitscope.networks.building import accept_pixels, build, freeze
 from unitscope.networks.closeness import close
+from unitscope.networks.examples import example_images
 from unitscope.networks.layouts import arrange, in_layout
 from unitscope.networks.normalization import OnPixels, network_of
 from unitscope.networks.outputs import outputs_from
 from unitscope.networks.state_dicts import checked_state, is_state_dict, with_versions
 from unitscope.networks.weight_files import content_of, load_plain
 from unitscope.networks.weights import load_weights
-from unitscope.randomness import generator
 from unitscope.runtime.console import log
 from unitscope.runtime.devices import pixels
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.records import FORMAT_VERSION
-
-NOISE_IMAGES = 1
-
-
-def example_images(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return images to hold forms of a network against it: real ones and noise.
-
-    Args:
-        images: Real ones, uint8 (images, height, width, channels); there may be none.
-        shape: (channels, height, width).
-    """
-    channels, height, width = shape
-    count = NOISE_IMAGES if len(images) else 3
-    noise = generator("example images").integers(0, 256, (count, height, width, channels), np.uint8)
-    return np.concatenate([images, noise]) if len(images) else noise
 
 
 def save_checkpoint(path: Path, module: nn.Module, description: Mapping[str, Any], repeats: bool = True) -> None:
@@ -157,10 +142,10 @@ def _refuse_other(module: nn.Module, examples: Tensor, expected: Tensor, origin:
         )
 
 
-def read_checkpoint(path: Path, python: str = "") -> tuple[nn.Module, dict[str, Any], np.ndarray]:
+def read_checkpoint(path: Path, python: str = "") -> tuple[OnPixels, dict[str, Any], np.ndarray]:
     """Rebuild a network from a checkpoint, frozen, in eval mode, taking pixels in [0, 1].
 
-    `unitscope.probing.opening.load_checkpoint` also chooses the form in which it is read.
+    `unitscope.probing.opening.open_checkpoint` also chooses the form in which it is read.
 
     Args:
         path: The checkpoint.
@@ -208,12 +193,13 @@ def read_checkpoint(path: Path, python: str = "") -> tuple[nn.Module, dict[str, 
     description.pop("program", None)
     load_weights(module, state, str(path))
     outputs = outputs_from(description["outputs"]) if "outputs" in description else None
-    opened: nn.Module = accept_pixels(module, description["mean"], description["std"], outputs).eval()
+    opened = accept_pixels(module, description["mean"], description["std"], outputs).eval()
     # Checkpoints of earlier versions have no logits.
     if (logits := description.pop("logits", None)) is not None:
         _refuse_other(opened, description["examples"], logits, str(path))
     examples = description.pop("examples", torch.empty(0)).numpy()
-    return freeze(opened), description, examples if len(examples) else example_images(examples, description["input"])
+    freeze(opened)
+    return opened, description, examples if len(examples) else example_images(examples, description["input"])
 
 
 def _problem(description: Mapping[str, Any]) -> str:

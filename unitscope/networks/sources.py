@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from unitscope.errors import UserError, nearest
 from unitscope.networks.architectures import architectures
+from unitscope.networks.wrappers import unwrapped
 from unitscope.storage.records import sha256_of
 
 TIMM_REFUSED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable")
@@ -113,19 +114,7 @@ def _python(model: str, options: Mapping[str, Any], shape: Sequence[int], classe
     module = _made(model, function, function, options, **{name: own[name] for name in own if name in asked})
     if not isinstance(module, nn.Module):
         raise UserError(f"model: {model} returned {type(module).__name__}; it has to return a torch.nn.Module.")
-    return _unwrapped(module)
-
-
-def _unwrapped(module: nn.Module) -> nn.Module:
-    """Return the network inside wrappers that only change where or how fast it runs."""
-    while True:
-        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            module = module.module
-        # Of torch.compile, whose class would have to be imported.
-        elif type(module).__name__ == "OptimizedModule":
-            module = module.get_submodule("_orig_mod")
-        else:
-            return module
+    return unwrapped(module)
 
 
 def _function(model: str) -> Callable[..., Any]:

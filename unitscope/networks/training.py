@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from unitscope.data.datasets import Dataset, ahead
 from unitscope.errors import UserError
-from unitscope.networks.forms import form_of
 from unitscope.networks.layouts import arrange
+from unitscope.networks.normalization import layout_of
 from unitscope.randomness import generator
 from unitscope.runtime.console import log, progress
 from unitscope.runtime.devices import autocast, pixels
@@ -70,7 +70,7 @@ def train(
 
     The last batch of an epoch is a smaller one where the images do not fill it.
     """
-    arrange(module, form_of(module).layout)
+    arrange(module, layout_of(module))
     labels = torch.from_numpy(dataset.labels("train"))
     epochs = settings["epochs"]
     last = epochs if settings["stop_after"] is None else settings["stop_after"]
@@ -158,12 +158,11 @@ def _epoch(
     # Left on the device until the epoch is done, so that no step waits for another. Made beforehand: small tensors that
     # stay behind each step keep malloc from joining what the step's large ones leave free, GiB by an epoch.
     losses, hits = torch.empty(len(order), device=device), torch.empty(len(order), dtype=torch.int64, device=device)
-    arranged = form_of(module).arranged
     module.train()
     for step, (rows, batch) in enumerate(zip(order, ahead(read, order), strict=True)):
         target = labels[rows].to(device)
         with autocast(device, settings["precision"]):
-            logits = module(arranged(pixels(batch, device)))
+            logits = module(pixels(batch, device))
             loss = F.cross_entropy(logits.float(), target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -217,7 +216,7 @@ def fit_linear_head(module: nn.Module, path: str, dataset: Dataset, weight_decay
     try:
         with torch.no_grad(), progress(len(features), "features", "images") as advance:
             for batch in dataset.batches("train", evaluation_batch(dataset)):
-                module(form_of(module).arranged(pixels(batch, device)))
+                module(pixels(batch, device))
                 seen += len(batch)
                 advance(len(batch))
     finally:
@@ -257,7 +256,7 @@ def evaluate(module: nn.Module, dataset: Dataset, split: str, device: torch.devi
         for number, batch in enumerate(dataset.batches(split, size)):
             target = torch.from_numpy(labels[number * size :][: len(batch)])
             # Summed on the processor: some devices lack double precision.
-            logits = module(form_of(module).arranged(pixels(batch, device))).cpu()
+            logits = module(pixels(batch, device)).cpu()
             loss += float(F.cross_entropy(logits.double(), target, reduction="sum"))
             right.append((logits.argmax(1) == target).numpy())
     hits = np.concatenate(right)

@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from unitscope.errors import UserError
-from unitscope.probing.faithful import ensured
-from unitscope.probing.layers import readouts
+from unitscope.probing.layer import Layer
 from unitscope.runtime.devices import compiled, pixels
 
 
 def activations(
-    module: nn.Module,
-    layers: Sequence[str],
+    layers: Sequence[Layer],
     batches: Iterable[np.ndarray],
     readout: str = "mean",
     compile: bool = False,
@@ -26,35 +23,36 @@ def activations(
     """Yield the activations of several layers, a batch at a time.
 
     Args:
-        module: The network: frozen, in eval mode, taking pixels in [0, 1].
-        layers: Names of the layers.
+        layers: The layers, of one network.
         batches: Images, uint8 (images, height, width, channels).
         readout: How a unit's map becomes its activation: "mean" (Morcos et al. 2018), "max" or "center".
         compile: Whether torch.compile is used: it takes minutes first, and gains on a GPU.
 
     Yields:
-        For each layer, float32 (images, units).
+        For each layer, by name, float32 (images, units).
 
     Raises:
         UserError: An activation is not finite; layer and image are named.
 
     Example: two grey images through a layer of four feature maps.
-        >>> module = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU()).eval().requires_grad_(False)
-        >>> images = np.full((2, 8, 8, 1), 128, np.uint8)
-        >>> (found,) = activations(module, ["0"], [images])
-        >>> found["0"].shape
+        >>> from unitscope.probing.probe import Probe
+        >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+        >>> probe = Probe(model, shape=(1, 8, 8), mean=0.5, std=0.25)
+        >>> (batch,) = activations([probe["0"]], [np.full((2, 8, 8, 1), 128, np.uint8)])
+        >>> batch["0"].shape
         (2, 4)
     """
-    device = next(module.parameters()).device
-    batches = ensured(module, batches)
-    read: Callable[..., tuple[torch.Tensor, ...]] = compiled(readouts(module, layers, readout), compile)
+    if not layers:
+        raise UserError("activations needs a layer; none was named.")
+    probe, names = layers[0].probe, [layer.name for layer in layers]
+    read: Callable[..., tuple[torch.Tensor, ...]] = compiled(probe.readouts(names, readout), compile)
     seen = 0
     for batch in batches:
         with torch.no_grad():
-            values = read(pixels(batch, device))
-        _check_finite(layers, values, seen)
+            values = read(pixels(batch, probe.device))
+        _check_finite(names, values, seen)
         seen += len(batch)
-        yield {layer: value.float().cpu().numpy() for layer, value in zip(layers, values, strict=True)}
+        yield {layer: value.float().cpu().numpy() for layer, value in zip(names, values, strict=True)}
 
 
 def _check_finite(layers: Sequence[str], values: Sequence[torch.Tensor], seen: int) -> None:

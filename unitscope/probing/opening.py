@@ -1,20 +1,17 @@
-"""A checkpoint opened for reading: the network that it holds, in the form that computes what the network computes."""
+"""A checkpoint opened for reading: the network that it holds, as a Probe."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from unitscope.networks.checkpoints import read_checkpoint
-from unitscope.probing.faithful import faithful
+from unitscope.probing.probe import Probe
 from unitscope.runtime.devices import pixels
 
 
-def load_checkpoint(
-    path: Path, device: torch.device | str = "cpu", python: str = ""
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Rebuild a network from a checkpoint, frozen, in eval mode, taking pixels in [0, 1].
+def open_checkpoint(path: Path, device: torch.device | str = "cpu", python: str = "") -> tuple[Probe, dict[str, Any]]:
+    """Rebuild a network from a checkpoint and open it at its layers, frozen and in eval mode.
 
     Args:
         path: The checkpoint.
@@ -26,9 +23,8 @@ def load_checkpoint(
         The network, and the checkpoint's description of it.
 
     Raises:
-        UserError: As `checkpoints.read_checkpoint` and `faithful.faithful`.
+        UserError: As `checkpoints.read_checkpoint` and `faithful.verify`.
     """
     module, description, examples = read_checkpoint(path, python)
-    module = module.to(device)
-    faithful(module, pixels(examples, torch.device(device)))
-    return module, description
+    module.to(device)
+    return Probe.owning(module, pixels(examples, torch.device(device))), description

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from unitscope.data.summaries import LEAST_POSITIVE
 from unitscope.probing.following import NORMS
-from unitscope.probing.layers import site_of
-from unitscope.probing.tracing import trace
+from unitscope.probing.layer import Layer
 from unitscope.randomness import generator
 
 FOLDS = 5
@@ -113,31 +111,25 @@ def _residuals(fitted: np.ndarray, held: np.ndarray) -> np.ndarray:
     return held @ vectors @ columns / own
 
 
-def weight_norms(module: nn.Module, layer: str) -> np.ndarray | None:
+def weight_norms(layer: Layer) -> np.ndarray | None:
     """Return the L2 norm of each unit's incoming weights, (units,), a batch norm behind the layer folded in.
 
     With the norm folded in, a unit's weights are w * gamma / sqrt(variance + eps). A bias is none of them.
 
-    Args:
-        module: The network, in eval mode.
-        layer: Name of the layer.
-
     Returns:
         None where the network cannot be traced, or its batch norm keeps no statistics: then what stands behind the
         layer is not known.
-
-    Raises:
-        UserError: There is no such layer.
     """
-    traced = trace(module)
+    traced = layer.probe.traced
     if traced is None:
         return None
-    site = site_of(traced, layer)
-    own: Any = traced.get_submodule(str(site.call.target))
+    site, modules = traced.sites[layer.name], traced.modules
+    own: Any = modules[str(site.call.target)]
     norms = torch.linalg.vector_norm(own.weight.detach().cpu().double().flatten(1), dim=1).numpy()
     if site.tap is site.call:
         return norms
-    norm = traced.get_submodule(str(site.tap.target))
+    # A batch norm that is a function is no module.
+    norm = modules.get(str(site.tap.target))
     if not isinstance(norm, NORMS) or norm.running_var is None:
         return None
     gamma = torch.ones(len(norms)) if norm.weight is None else norm.weight.detach()

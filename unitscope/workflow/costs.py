@@ -11,7 +11,6 @@ from unitscope.data.dataset_settings import ImageFolderSettings
 from unitscope.data.outlines import Outline, cropped, dataset_bytes, outline
 from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
-from unitscope.probing.layers import left_out
 from unitscope.runtime import console, devices
 from unitscope.storage.records import canonical_json
 from unitscope.workflow.leftovers import told
@@ -152,8 +151,8 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
             add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
         for experiment in working[name]:
             chosen, where = study.experiments[experiment]["layers"], f"experiments.{study.entries[experiment]}.layers"
-            reasons = left_out(calibration.module, list(calibration.taps.values()))
-            refuse_unknown_layers(chosen, calibration.taps, network["model"], where, reasons)
+            reasons = calibration.probe.left_out
+            refuse_unknown_layers(chosen, calibration.layers, network["model"], where, reasons)
             of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)
     for source, settings in study.datasets.items():
         if source in data and f"data/datasets/{source}.h5" in pending:

@@ -73,11 +73,10 @@ def known_layers(
         if len(row) == 3 and row[0] == key:
             return Layers(row[1], row[2])
     # Loaded where it is asked for: PyTorch takes seconds.
-    from unitscope.probing.layers import left_out
-    from unitscope.workflow.planning import layers_before_training
+    from unitscope.workflow.planning import probe_before_training
 
-    taps, module = layers_before_training(network, dataset, stored)
-    found = Layers({tap.layer: tap.units for tap in taps}, left_out(module, taps))
+    probe = probe_before_training(network, dataset, stored)
+    found = Layers({layer.name: layer.units for layer in probe.layers}, probe.left_out)
     append_lines(REMEMBERED, [[key, found.units, found.left_out]])
     return found
 

@@ -1,13 +1,13 @@
 """The layers of an experiment's network that can be tapped: what may be named under `layers` in the config."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from unitscope.errors import UserError
+from unitscope.probing.layer import Layer
 from unitscope.probing.layer_names import refuse_unknown_layers
-from unitscope.probing.layers import Tap, left_out
 from unitscope.workflow.known_layers import DATASETS
-from unitscope.workflow.planning import layers_before_training
+from unitscope.workflow.planning import probe_before_training
 from unitscope.workflow.study import load_study
 
 
@@ -28,22 +28,24 @@ def listing(root: Path, config: Path, name: str) -> Iterator[str]:
     experiment = study.experiments[name]
     network = study.networks[experiment["network"]]
     stored = root / DATASETS / f"{network['dataset']}.h5"
-    known, module = layers_before_training(network, study.datasets.get(network["dataset"]), stored)
-    yield table(known, experiment["layers"])
-    if reasons := left_out(module, known):
+    probe = probe_before_training(network, study.datasets.get(network["dataset"]), stored)
+    yield table(probe.layers, experiment["layers"])
+    if reasons := probe.left_out:
         yield "\n".join(["\nLeft out:", *(f"  {path}: {reason}." for path, reason in reasons.items())])
     where = f"experiments.{study.entries[name]}.layers"
-    refuse_unknown_layers(experiment["layers"], [tap.layer for tap in known], network["model"], where, reasons)
+    refuse_unknown_layers(
+        experiment["layers"], [layer.name for layer in probe.layers], network["model"], where, reasons
+    )
 
 
-def table(known: list[Tap], chosen: Iterable[str]) -> str:
+def table(layers: Sequence[Layer], chosen: Iterable[str]) -> str:
     """Return one row per layer; a star marks those that the experiment takes."""
     chosen = set(chosen)
-    width = max(len("layer"), *(len(tap.layer) for tap in known))
+    width = max(len("layer"), *(len(layer.name) for layer in layers))
     lines = [f"  {'layer':{width}}  depth  kind    units  map        activation"]
-    for tap in known:
-        size = "x".join(map(str, tap.map)) or "-"
-        sign = "signed" if tap.signed else "positive"
-        star = "*" if tap.layer in chosen else " "
-        lines.append(f"{star} {tap.layer:{width}}  {tap.depth:5}  {tap.kind:6}  {tap.units:5}  {size:9}  {sign}")
+    for layer in layers:
+        size = "x".join(map(str, layer.map)) or "-"
+        sign = "signed" if layer.signed else "positive"
+        star = "*" if layer.name in chosen else " "
+        lines.append(f"{star} {layer.name:{width}}  {layer.depth:5}  {layer.kind:6}  {layer.units:5}  {size:9}  {sign}")
     return "\n".join(lines)

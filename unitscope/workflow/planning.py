@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from unitscope.data.dataset_settings import DatasetSettings
@@ -26,9 +25,10 @@ from unitscope.maximization.passes import passes, stages
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.slots import begin
 from unitscope.networks.building import build, freeze, normalized
+from unitscope.networks.normalization import OnPixels
 from unitscope.networks.weight_files import read_program
-from unitscope.probing.faithful import taps
-from unitscope.probing.layers import Tap, split
+from unitscope.probing.layer import Layer
+from unitscope.probing.probe import Probe, example_pixels
 from unitscope.runtime.devices import wait_for
 from unitscope.scores.predictors import redundancy
 from unitscope.scores.substitution import MAX_SUBSTITUTES
@@ -37,10 +37,8 @@ SOME_CLASSES = 10
 """As many as a network is built for where it is not known how many there are."""
 
 
-def layers_before_training(
-    network: Mapping[str, Any], dataset: DatasetSettings | None, stored: Path
-) -> tuple[list[Tap], nn.Module]:
-    """Return the layers that a network of the config will have, from its architecture alone, and the network.
+def probe_before_training(network: Mapping[str, Any], dataset: DatasetSettings | None, stored: Path) -> Probe:
+    """Open a network of the config, from its architecture alone.
 
     Args:
         network: Its settings.
@@ -56,10 +54,10 @@ def layers_before_training(
         known = outline_without_data(dataset, stored)
         shape, classes = known if known is not None else outline_with_data(dataset)
     module = _untrained(network, shape, classes or SOME_CLASSES)
-    return taps(module, shape), module
+    return Probe.owning(module, example_pixels(shape, torch.device("cpu")))
 
 
-def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
+def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -> OnPixels:
     """Return a network of the config with the weights that its architecture starts from, frozen."""
     if network["source"] == "exported":
         network = {**network, "program": read_program(network["weights"])}
@@ -68,14 +66,17 @@ def _untrained(network: Mapping[str, Any], shape: Sequence[int], classes: int) -
     # How many outputs an exported program has is not known to the config.
     named = [str(number) for number in range(classes)] if network["source"] != "exported" else []
     scales = ([0.5] * channels, [0.25] * channels)
-    return freeze(normalized(module, shape, scales, network, network.get("classes") or named))
+    module = normalized(module, shape, scales, network, network.get("classes") or named)
+    freeze(module)
+    return module
 
 
 class Calibration:
     """Seconds and bytes of the steps of one network, measured with random weights.
 
     Attributes:
-        taps: Its layers by name.
+        probe: The network.
+        layers: Its layers by name.
         behind: Seconds from a layer's activation to the logits for one image, where they have been measured.
         through: Seconds of a forward pass for one image, by the images at a time that were asked for.
         climbing: Seconds of two steps of an ascent for one image, by layer, readout, images at a time and recipe.
@@ -93,8 +94,9 @@ class Calibration:
         # Seconds of one processor: what jobs that run side by side add up to.
         torch.set_num_threads(1)
         self.data, self.device, self.budget = data, device, budget
-        self.module = _untrained(network, data.shape, max(1, data.classes)).to(device)
-        self.taps: dict[str, Tap] = {tap.layer: tap for tap in taps(self.module, data.shape)}
+        module = _untrained(network, data.shape, max(1, data.classes)).to(device)
+        self.probe = Probe.owning(module, example_pixels(data.shape, device))
+        self.layers: dict[str, Layer] = {layer.name: layer for layer in self.probe.layers}
         self.behind: dict[str, float] = {}
         self.through: dict[int, float] = {}
         self.climbing: dict[tuple[str, str, int, Recipe], float] = {}
@@ -123,7 +125,7 @@ class Calibration:
 
     def training(self, settings: Mapping[str, Any], epochs: int) -> float:
         """Return the seconds of some epochs of a training."""
-        trained = self.module.requires_grad_(True)
+        trained = self.probe.module.requires_grad_(True)
 
         def step(rows: int) -> None:
             labels = torch.zeros(rows, dtype=torch.long, device=self.device)
@@ -131,7 +133,7 @@ class Calibration:
             trained.zero_grad()
 
         seconds = self.per_image(step, settings["batch"]) if epochs else 0.0
-        self.module.requires_grad_(False)
+        self.probe.module.requires_grad_(False)
         return epochs * (self.data.train * seconds + self.data.test * seconds / 3)
 
     def activations(self, settings: Mapping[str, Any]) -> float:
@@ -144,10 +146,10 @@ class Calibration:
 
     def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's images by one method, for all targets and seeds."""
-        batch = min(settings["batch"], self.taps[layer].units)
+        batch = min(settings["batch"], self.layers[layer].units)
         batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
         seconds, taken = 0.0, 0
-        for stage, until in stages(self.module, layer, self.data.shape, Recipe(**recipe)):
+        for stage, until in stages(self.layers[layer], Recipe(**recipe)):
             short = replace(stage, steps=2, points=2, start="grey")
             seconds += (until - taken) / 2 * self._climbing(layer, settings["readout"], batch, short)
             taken = until
@@ -157,9 +159,9 @@ class Calibration:
         """Return the seconds of a short ascent for one image; substitutes' are alike, and those under other scales."""
         key = layer, readout, batch, recipe
         if key not in self.climbing:
-            units = self.taps[layer].units
+            units = self.layers[layer].units
             scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
-            forward = passes(self.module, layer, recipe, readout, scale)
+            forward = passes(self.layers[layer], recipe, readout, scale)
             space = parametrize(recipe, self.data.shape[1:], self.device)
 
             def step(rows: int) -> None:
@@ -176,7 +178,7 @@ class Calibration:
 
     def joint(self, layer: str, wanted: Any, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's joint ablation by one method, at most: no two units share a set."""
-        units = min(self.targets(layer, wanted), settings["most_units"] or self.taps[layer].units)
+        units = min(self.targets(layer, wanted), settings["most_units"] or self.layers[layer].units)
         # A unit, its substitutes and each control set, without and with the unit.
         sets = 2 * units * (2 + settings["controls"])
         return sets * self._tested(ablation) * self._behind(layer, ablation["batch"])
@@ -206,7 +208,7 @@ class Calibration:
 
         Their matrices take images x units^2 and, to be inverted, units^3 operations.
         """
-        counts = [self.taps[layer].units for layer in layers]
+        counts = [self.layers[layer].units for layer in layers]
         return 2 * self._regressing * sum(units**2 * (self.data.test / 2 + units) for units in counts)
 
     @cached_property
@@ -228,7 +230,7 @@ class Calibration:
     def _behind(self, layer: str, batch: int) -> float:
         """Return the seconds from a layer's activation to the logits, for one image."""
         if layer not in self.behind:
-            cut = split(self.module, layer)
+            cut = self.layers[layer].cut()
             known: dict[int, tuple[torch.Tensor, ...]] = {}
 
             def step(rows: int) -> None:
@@ -246,7 +248,7 @@ class Calibration:
 
             def step(rows: int) -> None:
                 with torch.no_grad():
-                    self.module(self.images(rows))
+                    self.probe(self.images(rows))
 
             self.through[batch] = self.per_image(step, batch)
         return self.through[batch]
@@ -255,31 +257,31 @@ class Calibration:
 
     def targets(self, layer: str, wanted: Any) -> int:
         """Return how many units of a layer are targets."""
-        return len(select_units(wanted, self.taps[layer].units))
+        return len(select_units(wanted, self.layers[layer].units))
 
     def substitutes(self, layer: str, wanted: Any) -> dict[str, int]:
         """Return as many units as can be substitutes of targets and no targets themselves: an upper bound."""
         targets = self.targets(layer, wanted)
-        return {"sample": min(MAX_SUBSTITUTES * targets, self.taps[layer].units - targets), "seed": 0}
+        return {"sample": min(MAX_SUBSTITUTES * targets, self.layers[layer].units - targets), "seed": 0}
 
     def checkpoint_bytes(self) -> int:
         """Return the size of the checkpoint."""
-        return sum(value.numel() * value.element_size() for value in self.module.state_dict().values())
+        return sum(value.numel() * value.element_size() for value in self.probe.module.state_dict().values())
 
     def activations_bytes(self, layers: list[str]) -> int:
         """Return the size of activations.h5."""
-        units = sum(self.taps[layer].units for layer in layers)
+        units = sum(self.layers[layer].units for layer in layers)
         return units * (4 * self.data.test + 8 * (self.data.classes + 5))
 
     def scratch_bytes(self, layers: list[str]) -> int:
         """Return the size of what is kept of the training images while activations.h5 is made."""
-        return 4 * self.data.train * sum(self.taps[layer].units for layer in layers)
+        return 4 * self.data.train * sum(self.layers[layer].units for layer in layers)
 
     def images_bytes(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> int:
         """Return the size of a layer's images by one method."""
         rows = self.targets(layer, wanted) * len(settings["seeds"])
         pixels = int(np.prod(self.data.shape)) * (1 if recipe["clamp"] else 4)
-        return rows * (pixels + 3 * 4 * self.taps[layer].units + 4 * recipe["points"] + 4)
+        return rows * (pixels + 3 * 4 * self.layers[layer].units + 4 * recipe["points"] + 4)
 
 
 def seconds_of_start(torch_jobs: int, other_jobs: int) -> float:

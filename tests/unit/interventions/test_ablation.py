@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Residual, Shared, Tokens, Varied, linear, quiet
+from networks_by_hand import Residual, Shared, Tokens, Varied, linear, opened, quiet
 from torch.nn import functional as F
 
 from unitscope.data.sampling import balanced_sample, halves
 from unitscope.interventions.ablation import ablation
-from unitscope.probing.layers import tap
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])
@@ -17,10 +16,10 @@ HALVES = np.array([0, 1, 1, 0, 0, 0, 1, 1, 0, 1, 0, 0])
 
 
 def ablated(module, layer, images=IMAGES, size=5, clamps=None):
-    found = tap(module, layer, (3, *images.shape[1:3]))
+    found = opened(module, (3, *images.shape[1:3]))[layer]
     clamps = clamps or {"": np.zeros(found.units)}
     batches = [(images[first : first + size], LABELS[first : first + size]) for first in range(0, 12, size)]
-    return ablation(module, layer, found.kind, batches, clamps, 4, HALVES)
+    return ablation(found, batches, clamps, HALVES)
 
 
 def by_hook(module, path, clamp, images):
@@ -59,7 +58,7 @@ def by_hook(module, path, clamp, images):
 @pytest.mark.parametrize("value", [0.0, 0.3])
 def test_the_cut_network_equals_the_whole_one_with_a_hook(network, images, layer, tapped, after, value):
     module = quiet(network())
-    units = tap(module, layer, (3, *images.shape[1:3])).units
+    units = opened(module, (3, *images.shape[1:3]))[layer].units
     found = ablated(module, layer, images, clamps={"": np.full(units, value)})[""]
     loss, hits = by_hook(module, None, None, images)
     for unit in range(units):
@@ -90,7 +89,7 @@ def test_by_hand():
     module = linear(10 * torch.eye(4))
     images = (255 * np.eye(4, dtype=np.uint8))[LABELS].reshape(12, 4, 1, 1)
     batches = [(images, LABELS)]
-    found = ablation(module, "units", "linear", batches, {"": np.zeros(4)}, 4, HALVES)[""]
+    found = ablation(opened(module, (1, 4, 1))["units"], batches, {"": np.zeros(4)}, HALVES)[""]
     right, wrong = np.log(np.exp(10) + 3) - 10, np.log(4)
     np.testing.assert_allclose(found.loss, (3 * wrong + 0 * right) / 12 - 3 * right / 12, atol=1e-6)
     # With its unit silent, all logits of a class are equal, and the first class wins: class 0 loses nothing.

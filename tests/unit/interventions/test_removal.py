@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from figure_texts import assert_readable
-from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, opened, quiet
 from torch import nn
 from torch.nn import functional as F
 
@@ -26,19 +26,15 @@ from unitscope.interventions.cumulative import (
     order_by,
     orders,
 )
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.joint import against_controls, control_sets, interaction, scale_ratio
-from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
-from unitscope.probing import hooks, layers
+from unitscope.interventions.sets import removal
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])
 LABELS = np.arange(12, dtype=np.int64) % 4
 NETWORKS = [(Residual, IMAGES), (Shared, SMALL), (InPlace, IMAGES), (Varied, IMAGES), (Tokens, IMAGES)]
-CUT = [
-    (network, images, found)
-    for network, images in NETWORKS
-    for found in layers.taps(quiet(network()), (3, *images.shape[1:3]))
-]
+CUT = [(images, layer) for network, images in NETWORKS for layer in opened(quiet(network()), (3, *images.shape[1:3]))]
 SETS = [[], [0], [3, 1], [0, 1, 2, 3]]
 
 
@@ -50,61 +46,64 @@ def pixels(images):
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
-@pytest.mark.parametrize(("network", "images", "found"), CUT)
-def test_a_set_in_one_layer_equals_a_full_pass_with_hooks(network, images, found):
-    module, values = quiet(network()), np.linspace(0, 0.3, found.units)
-    mine = removal(module, found.layer, found.kind, parts(images), values, SETS)
-    run = hooks.split(module, found.layer)
+@pytest.mark.parametrize(("images", "layer"), CUT)
+def test_a_set_in_one_layer_equals_a_full_pass_with_hooks(images, layer):
+    values = np.linspace(0, 0.3, layer.units)
+    mine = removal(layer, parts(images), values, SETS)
+    run = layer.probe.hooked.cut(layer.name)
     for row, units in enumerate(SETS):
         activation, _, *live = run.prefix(pixels(images))
         activation = activation.clone()
         for unit in units:
-            activation.select(layers.unit_axis(found.kind), unit).fill_(values[unit])
+            activation.select(layer.axis, unit).fill_(values[unit])
         logits = run.suffix(activation, *live)
         expected = F.cross_entropy(logits, torch.from_numpy(LABELS), reduction="none").numpy()
         np.testing.assert_allclose(mine.loss[row], expected, atol=1e-5)
         assert np.array_equal(mine.correct[row], logits.argmax(1).numpy() == LABELS)
 
 
-@pytest.mark.parametrize(("network", "images", "found"), CUT)
-def test_sets_of_one_unit_equal_the_ablation(network, images, found):
-    module, values = quiet(network()), np.full(found.units, 0.2)
+@pytest.mark.parametrize(("images", "layer"), CUT)
+def test_sets_of_one_unit_equal_the_ablation(images, layer):
+    values = np.full(layer.units, 0.2)
     half = np.zeros(12, np.int64)
-    lost = ablation(module, found.layer, found.kind, parts(images), {"": values}, 4, half)[""]
-    sets = [[], *([unit] for unit in range(found.units))]
-    mine = removal(module, found.layer, found.kind, parts(images), values, sets)
+    lost = ablation(layer, parts(images), {"": values}, half)[""]
+    sets = [[], *([unit] for unit in range(layer.units))]
+    mine = removal(layer, parts(images), values, sets)
     np.testing.assert_allclose((mine.loss[1:] - mine.loss[0]).mean(1), lost.loss, atol=1e-6)
     np.testing.assert_allclose((mine.correct[0] * 1.0 - mine.correct[1:]).mean(1), lost.accuracy, atol=1e-12)
 
 
-@pytest.mark.parametrize(("network", "images", "found"), CUT)
-def test_removing_more_and_more_equals_removing_each_set(network, images, found):
-    module, values = quiet(network()), np.full(found.units, 0.1)
-    orders = [list(range(found.units)), list(range(found.units))[::-1]]
-    steps = [0, 1, 3, found.units]
-    mine = cumulative_removal(module, found.layer, found.kind, parts(images), values, orders, steps)
+@pytest.mark.parametrize(("images", "layer"), CUT)
+def test_removing_more_and_more_equals_removing_each_set(images, layer):
+    values = np.full(layer.units, 0.1)
+    orders = [list(range(layer.units)), list(range(layer.units))[::-1]]
+    steps = [0, 1, 3, layer.units]
+    mine = cumulative_removal(layer, parts(images), values, orders, steps)
     sets = [order[:step] for order in orders for step in steps]
-    expected = removal(module, found.layer, found.kind, parts(images), values, sets)
+    expected = removal(layer, parts(images), values, sets)
     np.testing.assert_allclose(mine.loss.reshape(8, 12), expected.loss, atol=1e-5)
 
 
 @pytest.mark.parametrize(("network", "images"), NETWORKS)
 def test_several_layers_are_held_alike_by_the_graph_and_by_hooks(network, images):
-    module = quiet(network())
-    found = layers.taps(module, (3, *images.shape[1:3]))
-    names = [tap.layer for tap in found]
+    probe = opened(quiet(network()), (3, *images.shape[1:3]))
+    names = [layer.name for layer in probe]
     given = []
-    for tap in found:
-        removed = torch.zeros(tap.units, dtype=torch.bool)
+    for layer in probe:
+        removed = torch.zeros(layer.units, dtype=torch.bool)
         removed[:2] = True
-        given += [removed, torch.full((tap.units,), 0.3)]
-    plain = layers.held(module, names)(pixels(images), *given)
-    torch.testing.assert_close(hooks.held(module, names)(pixels(images), *given), plain)
-    assert not torch.allclose(plain, module(pixels(images)))
+        given += [removed, torch.full((layer.units,), 0.3)]
+    plain = probe.traced.held(names)(pixels(images), *given)
+    torch.testing.assert_close(probe.hooked.held(names)(pixels(images), *given), plain)
+    assert not torch.allclose(plain, probe(pixels(images)))
     # One layer of it: the cut network.
-    (last, values), first = (names[0], np.full(found[0].units, 0.3)), {names[0]: [0, 1]}
-    mine = joint_removal(module, [last], parts(images), {last: values}, [first], [{last: 0}, {last: 2}])
-    expected = removal(module, last, found[0].kind, parts(images), values, [[], [0, 1]])
+    (first, *_), name = probe.layers, names[0]
+    values, order = np.full(first.units, 0.3), {name: [0, 1]}
+    mine = joint_removal([first], parts(images), {name: values}, [order], [{name: 0}, {name: 2}])
+    expected = removal(first, parts(images), values, [[], [0, 1]])
+    alone = first.held()(pixels(images), *given[:2])
+    losses = F.cross_entropy(alone, torch.from_numpy(LABELS), reduction="none")
+    np.testing.assert_allclose(mine.loss[0, 1], losses, atol=1e-5)
     np.testing.assert_allclose(mine.loss[0], expected.loss, atol=1e-5)
 
 
@@ -128,7 +127,7 @@ def understudied():
 def test_the_interaction_of_a_duplicate_is_what_both_are_worth():
     images = np.array([[255, 0], [0, 255]], np.uint8).reshape(2, 2, 1, 1)
     sets = [[], [0], [1], [0, 1], [2], [0, 2], [3], [0, 3]]
-    found = removal(understudied(), "1", "linear", [(images, np.array([0, 1]))], np.zeros(4), sets)
+    found = removal(opened(understudied(), (1, 2, 1))["1"], [(images, np.array([0, 1]))], np.zeros(4), sets)
     rise = dict(zip(map(tuple, sets), found.loss.mean(1) - found.loss[0].mean(), strict=True))
     worth = (np.log(2) - np.log1p(np.exp(-4))) / 2
     assert rise[0,] == rise[1,] == 0.0

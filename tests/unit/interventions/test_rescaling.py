@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, opened, quiet
 from torch import fx, nn
 from torch.nn import functional as F
 
@@ -11,8 +11,8 @@ from unitscope.errors import UserError
 from unitscope.interventions.rescaling import obstacle, rescaled
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.networks.building import accept_pixels
-from unitscope.probing.layers import prefix, taps
+from unitscope.networks.normalization import is_borrowed
+from unitscope.probing.probe import Probe
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
@@ -93,31 +93,33 @@ def powers_of_two(units: int, spread: int = 6) -> np.ndarray:
 )
 def test_powers_of_two_change_the_units_and_not_one_bit_of_the_logits(kind, layer):
     module = quiet(kind())
-    units = next(tap.units for tap in taps(module, (3, 8, 8)) if tap.layer == layer)
-    factors = powers_of_two(units)
+    found = opened(module)[layer]
+    units, factors = found.units, powers_of_two(found.units)
     assert len(set(factors)) > 2
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    other = rescaled(module, layer, factors)
-    assert obstacle(module, layer) == ""
-    assert torch.equal(other(IMAGES), module(IMAGES))
-    activations = [prefix(one, layer, "mean")(IMAGES)[1] for one in (module, other)]
+    kept = {name: value.clone() for name, value in found.probe.module.state_dict().items()}
+    other = rescaled(found, factors)
+    assert obstacle(found) == "" and other == found
+    assert torch.equal(other.probe(IMAGES), found.probe(IMAGES))
+    activations = [one.prefix("mean")(IMAGES)[1] for one in (found, other)]
     assert (activations[0] > 0).any(0).sum() > units / 3
     assert torch.equal(activations[1], activations[0] * torch.tensor(factors, dtype=torch.float32))
     # The network that was given is as it was.
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
-    assert all(not parameter.requires_grad for parameter in other.parameters())
+    assert all(torch.equal(kept[name], value) for name, value in found.probe.module.state_dict().items())
+    assert all(not parameter.requires_grad for parameter in other.probe.module.parameters())
 
 
 def test_other_factors_change_the_logits_by_rounding_alone():
-    module = quiet(Varied())
-    other = rescaled(module, "same", [0.3, 1.7, 11.0, 0.01])
-    torch.testing.assert_close(other(IMAGES), module(IMAGES), rtol=1e-5, atol=1e-5)
-    assert not torch.equal(other.same.weight, module.same.weight)
+    layer = opened(quiet(Varied()))["same"]
+    other = rescaled(layer, [0.3, 1.7, 11.0, 0.01])
+    torch.testing.assert_close(other.probe(IMAGES), layer.probe(IMAGES), rtol=1e-5, atol=1e-5)
+    assert not torch.equal(other.probe.module.same.weight, layer.probe.module.same.weight)
 
 
 def test_behind_a_batch_norm_the_convolution_stays():
     module = quiet(Columns())
-    other = rescaled(module, "conv", [2, 4, 8, 1, 0.5])
+    other = rescaled(opened(module)["conv"], [2, 4, 8, 1, 0.5]).probe.module
     assert torch.equal(other.conv.weight, module.conv.weight)
     assert torch.equal(other.norm.bias, module.norm.bias * torch.tensor([2, 4, 8, 1, 0.5]))
 
@@ -141,41 +143,43 @@ def test_behind_a_batch_norm_the_convolution_stays():
     ],
 )
 def test_what_cannot_be_rescaled_is_refused_with_a_reason(kind, layer, why):
-    module = quiet(kind())
-    assert why in obstacle(module, layer)
+    found = opened(quiet(kind()), (3, 2, 2) if kind is Shared else (3, 8, 8))[layer]
+    assert why in obstacle(found)
     with pytest.raises(UserError, match="cannot be rescaled") as error:
-        rescaled(module, layer, np.ones(6))
+        rescaled(found, np.ones(6))
     assert why in str(error.value)
 
 
 def test_an_activation_that_is_an_output_is_refused():
     module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU()).eval()
-    assert obstacle(module, "1") == "its activation is an output of the network"
+    assert obstacle(opened(module, (1, 2, 2))["1"]) == "its activation is an output of the network"
 
 
 @pytest.mark.parametrize("factors", [[1, 2], [1, 2, 0], [1, 2, -1], [1, 2, float("inf")]])
 def test_factors_are_a_positive_number_for_each_unit(factors):
     module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
     with pytest.raises(UserError, match="takes 3 numbers above 0"):
-        rescaled(module, "1", factors)
+        rescaled(opened(module, (1, 2, 2))["1"], factors)
 
 
 def test_a_layer_that_is_not_there_is_named():
     with pytest.raises(UserError, match="no layer 'nowhere'"):
-        obstacle(quiet(InPlace()), "nowhere")
+        obstacle(opened(quiet(InPlace()))["nowhere"])
 
 
 def test_a_graph_that_normalizes_for_itself_can_be_copied():
     # As exported programs are: a class made from that of a graph.
-    module = accept_pixels(fx.symbolic_trace(quiet(Columns())), [0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
+    network = fx.symbolic_trace(quiet(Columns()))
+    layer = Probe(network, (3, 8, 8), [0.4, 0.5, 0.6], [0.2, 0.3, 0.4])["conv"]
+    assert not is_borrowed(layer.probe.module)
     factors = 2.0 ** np.arange(-2, 3)
-    scaled = rescaled(module, "conv", factors)
-    assert torch.equal(scaled(IMAGES), module(IMAGES))
+    scaled = rescaled(layer, factors)
+    assert torch.equal(scaled.probe(IMAGES), layer.probe(IMAGES))
     assert torch.allclose(
-        prefix(scaled, "conv", "mean")(IMAGES)[1],
-        prefix(module, "conv", "mean")(IMAGES)[1] * torch.tensor(factors, dtype=torch.float32),
+        scaled.prefix("mean")(IMAGES)[1],
+        layer.prefix("mean")(IMAGES)[1] * torch.tensor(factors, dtype=torch.float32),
     )
-    rough = passes(module, "conv", Recipe(precision="bfloat16"), "mean")(IMAGES, torch.arange(5))
-    exact = passes(module, "conv", Recipe(), "mean")(IMAGES, torch.arange(5))
+    rough = passes(layer, Recipe(precision="bfloat16"))(IMAGES, torch.arange(5))
+    exact = passes(layer, Recipe())(IMAGES, torch.arange(5))
     assert torch.allclose(rough, exact, rtol=0.1, atol=0.05)
     assert not torch.equal(rough, exact)

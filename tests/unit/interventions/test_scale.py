@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from figure_texts import assert_readable
-from networks_by_hand import InPlace, quiet, tensors_alive
+from networks_by_hand import InPlace, opened, quiet, tensors_alive
 from torch import nn
 
 from unitscope.data.summaries import class_means, unit_statistics
@@ -15,6 +15,8 @@ from unitscope.interventions import scale
 from unitscope.interventions.rescaling import recipes_to_remake, rescaled
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.activations import activations
+from unitscope.probing.layer import Layer
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.storage.csv_tables import read_table
 
 GENERATOR = np.random.default_rng(0)
@@ -22,11 +24,11 @@ REAL = GENERATOR.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(60) % 3
 
 
-def measured(module: nn.Module, layer: str) -> scale.Scales:
+def measured(layer: Layer) -> scale.Scales:
     """Return what a real pass over the images says about the units."""
-    (found,) = activations(module, [layer], [REAL])
-    of_units = unit_statistics(found[layer])
-    means = class_means(found[layer], LABELS, ["a", "b", "c"])
+    (found,) = activations([layer], [REAL])
+    of_units = unit_statistics(found[layer.name])
+    means = class_means(found[layer.name], LABELS, ["a", "b", "c"])
     return scale.Scales(means, of_units.max > 0, of_units.mean, of_units.std, of_units.positive_q99)
 
 
@@ -47,9 +49,9 @@ def test_factors_are_powers_of_two_that_belong_to_seed_layer_and_draw():
 
 
 def test_scales_of_a_rescaled_network_are_those_of_a_real_pass():
-    module = quiet(InPlace())
+    layer = opened(quiet(InPlace()))["second"]
     factors = np.array([2.0, 0.125, 8.0, 1.0])
-    expected, found = measured(rescaled(module, "second", factors), "second"), measured(module, "second").times(factors)
+    expected, found = measured(rescaled(layer, factors)), measured(layer).times(factors)
     for name, values in vars(expected).items():
         np.testing.assert_allclose(getattr(found, name), values, rtol=1e-6)
     np.testing.assert_allclose(found.selectivity(), expected.selectivity(), rtol=1e-6)
@@ -63,7 +65,7 @@ def test_raw_rs_follows_a_scale_and_the_others_do_not():
     scales = scale.Scales(means, np.array([1, 1, 1, 0], bool), *np.array([[0.5, 0.25, 0.5, 0]] * 2), np.full(4, np.nan))
     draws = [(0, np.ones(4)), (1, np.array([1.0, 16.0, 1.0, 4.0]))]
     sample = np.array([[255, 0], [0, 255], [255, 255]], np.uint8).reshape(3, 1, 2, 1), np.array([0, 1, 1])
-    found = scale.kept(two_units(), "1", stored, scales, draws, sample, "mean", 2)
+    found = scale.kept(opened(two_units(), (1, 1, 2))["1"], stored, scales, draws, sample, batch=2)
     row = {(one["draw"], one["score"]): one for one in found}
     # RS of units 0, 1, 2 is 0, 1/2, 0 (2 of 4 units are stronger than unit 1), and then 1/4, 0, 1/4.
     assert row[0, "rs"]["mean_change"] == 0
@@ -99,7 +101,7 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 1, 2, 1), dtype=np.uint8)
     with h5py.File(tmp_path / "images.h5", "w") as file:
         read = Read(file.create_dataset("images", data=images))
-        found = scale.answers(two_units(), "1", read, "mean", 2)
+        found = scale.answers(opened(two_units(), (1, 1, 2))["1"], read, batch=2)
     assert read.at_once == [2, 1, 2, 1]
     first, second = images.reshape(2, 3, 2)[..., 0] / 255, images.reshape(2, 3, 2)[..., 1] / 255
     np.testing.assert_allclose(found, np.stack([first, first / 2, second, 0 * first], -1), rtol=1e-6)
@@ -110,7 +112,9 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
 def test_no_batch_that_is_answered_leaves_a_tensor_behind():
     module = two_units()
     alive = tensors_alive(module[1])
-    scale.answers(module, "1", np.zeros((2, 12, 1, 2, 1), np.uint8), "mean", 3)
+    layer = opened(module, (1, 1, 2))["1"]
+    alive.clear()
+    scale.answers(layer, np.zeros((2, 12, 1, 2, 1), np.uint8), batch=3)
     assert len(alive) == 8 and len(set(alive[1:])) == 1
 
 
@@ -126,12 +130,13 @@ def test_a_dead_unit_that_its_image_excites_is_left_out():
 
 def test_a_network_of_another_function_is_noticed():
     module, other = quiet(InPlace()), quiet(InPlace(), seed=1)
-    one, two = (scale.behaviour(network, "second", REAL, LABELS, "mean", 25) for network in (module, other))
+    layers = [opened(network)["second"] for network in (module, other)]
+    one, two = (scale.behaviour(layer, REAL, LABELS, batch=25) for layer in layers)
     logits, selectivity = one.change(two)
     assert logits == pytest.approx(float((module(seen()) - other(seen())).abs().max()), rel=1e-5)
     assert selectivity > 0.01
     assert one.change(one) == (0.0, 0.0)
-    unlabelled = scale.behaviour(module, "second", REAL, LABELS[:0], "mean", 25)
+    unlabelled = scale.behaviour(layers[0], REAL, LABELS[:0], batch=25)
     assert np.isnan(unlabelled.change(unlabelled)[1])
 
 
@@ -140,11 +145,11 @@ def seen() -> torch.Tensor:
 
 
 def test_images_of_iam_z_stay_and_those_of_iam_do_not():
-    module = quiet(InPlace())
+    layer = opened(quiet(InPlace()))["second"]
     recipes = {name: Recipe(objective=name, steps=40, points=2) for name in ("am", "iam", "iam_z")}
     draw = 0, np.array([8.0, 0.125, 1.0, 4.0])
-    scales, units = measured(module, "second"), np.arange(4)
-    found = scale.made(module, "second", (3, 8, 8), units, recipes, scales, draw, 0, "mean", 4)
+    scales, units = measured(layer), np.arange(4)
+    found = scale.made(layer, units, recipes, scales, draw, batch=4)
     row = {(one["method"], one["score"]): one for one in found}
     assert row["iam_z", "rs_z"]["units"] >= 2
     # The objective is the same function of the pixels, and nothing is rounded otherwise.
@@ -173,10 +178,10 @@ def test_iam_z_is_made_where_no_method_asks_for_it():
 
 
 def test_responses_to_free_pixels_are_those_to_the_floats():
-    module = quiet(InPlace())
+    layer = opened(quiet(InPlace()))["second"]
     images = REAL[:6].reshape(2, 3, 8, 8, 3)
-    rounded = scale.answers(module, "second", images, "mean", 4)
-    floats = scale.answers(module, "second", (images / 255).astype(np.float32), "mean", 4)
+    rounded = scale.answers(layer, images, batch=4)
+    floats = scale.answers(layer, (images / 255).astype(np.float32), batch=4)
     assert rounded.shape == (2, 3, 4)
     np.testing.assert_allclose(floats, rounded, rtol=1e-5, atol=1e-6)
 
@@ -196,7 +201,7 @@ def measured_rows():
             **{"image_change": 0.25, "logits_change": 1e-7, "selectivity_change": 0.0},
         }
         for condition, method in (("kept", "am"), ("made", "iam"), ("made", "iam_z"))
-        for score in scale.SCORES
+        for score in RS_SCORES
     ]
 
 

@@ -10,21 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks_by_hand import with_stand_in
-from torch import nn
+from networks_by_hand import opened, with_stand_in
 
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import class_means, unit_statistics
 from unitscope.interventions import scale
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import areas, fractions
+from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.joint import interaction_rows, interaction_sums, needed_sets, plans
-from unitscope.interventions.removal import cumulative_removal, joint_removal, removal
 from unitscope.interventions.rescaling import rescaled
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.interventions.sets import removal
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
 from unitscope.probing.activations import activations
+from unitscope.probing.layer import Layer
 from unitscope.scores import graphs
 from unitscope.scores.information import class_information
 from unitscope.scores.natural import natural_substitution
@@ -66,7 +67,7 @@ IMAGES = real_images()
 class Known:
     """A network and what has been measured of its layer "units"."""
 
-    module: nn.Module
+    layer: Layer
     values: np.ndarray
     dead: np.ndarray
     scales: dict[str, np.ndarray]
@@ -83,18 +84,16 @@ class Known:
 @cache
 def known(kind: str) -> Known:
     """Run the flow on a network: activations, selectivity, images, substitution, ablation, tables."""
-    module = with_stand_in("duplicate" if kind == "louder" else kind)
-    module = rescaled(module, "units", [1, 1, 1, 2]) if kind == "louder" else module
-    (found,) = activations(module, ["units"], [IMAGES])
+    layer = opened(with_stand_in("duplicate" if kind == "louder" else kind), (1, 1, 3))["units"]
+    layer = rescaled(layer, [1, 1, 1, 2]) if kind == "louder" else layer
+    (found,) = activations([layer], [IMAGES])
     values = found["units"]
     units = np.arange(values.shape[1])
     summary = vars(unit_statistics(values))
     scales = scales_of(summary, signed=False)
     dead = dead_units(summary["max"], values)
     made = {
-        method: activation_maximization(
-            module, "units", (1, 1, 3), units, Recipe(steps=64, points=2, **recipe), seeds=SEEDS
-        )
+        method: maximize(layer, units, Recipe(steps=64, points=2, **recipe), seeds=SEEDS)
         for method, recipe in {
             "am": {},
             "iam": {"objective": "iam"},
@@ -107,9 +106,7 @@ def known(kind: str) -> Known:
         else substitution(-images.preactivations, units)
         for method, images in made.items()
     }
-    lost = ablation(
-        module, "units", "linear", [(IMAGES, LABELS)], {"": np.zeros(len(units)), "_mean": summary["mean"]}, 3, HALVES
-    )
+    lost = ablation(layer, [(IMAGES, LABELS)], {"": np.zeros(len(units)), "_mean": summary["mean"]}, HALVES)
     named = {"layer": np.full(len(units), "units"), "unit": units}
     nothing = np.where(dead, np.nan, 0.0)
     index = np.where(dead, np.nan, class_selectivity(class_means(values, LABELS, CLASSES)))
@@ -157,7 +154,7 @@ def known(kind: str) -> Known:
     )
     layers = layer_correlations(table, taps(len(units)), 99, 99, 0)
     return Known(
-        module, values, dead, scales, made, scores, table, {name: np.array(column) for name, column in layers.items()}
+        layer, values, dead, scales, made, scores, table, {name: np.array(column) for name, column in layers.items()}
     )
 
 
@@ -167,7 +164,7 @@ def taps(units: int) -> list[dict[str, Any]]:
 
 def rises(found: Known, sets: list[list[int]]) -> dict[tuple[int, ...], np.ndarray]:
     """Return the rise of the loss (images,) without each set of units."""
-    lost = removal(found.module, "units", "linear", [(IMAGES, LABELS)], np.zeros(len(found.units)), [[], *sets])
+    lost = removal(found.layer, [(IMAGES, LABELS)], np.zeros(len(found.units)), [[], *sets])
     return {tuple(own): loss - lost.loss[0] for own, loss in zip(sets, lost.loss[1:], strict=True)}
 
 
@@ -200,9 +197,7 @@ def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
             *(np.asarray(found.scales[name]) for name in ("mean", "std", "quantile")),
         )
         factors = np.array([1.0, 1.0, 1.0, 2.0])[: len(found.units)]
-        rows = scale.kept(
-            found.module, "units", stored, own, [(0, factors)], (IMAGES, LABELS), readout="mean", batch=150
-        )
+        rows = scale.kept(found.layer, stored, own, [(0, factors)], (IMAGES, LABELS), readout="mean", batch=150)
         change = {row["score"]: row["mean_change"] for row in rows}
         # Unit 0 of four goes from 0 to 1/4.
         assert change == {"rs": 1 / 16 if kind == "duplicate" else 0, "rs_z": 0, "rs_q": 0}
@@ -230,7 +225,7 @@ def test_a_duplicate_is_redundant_and_costs_nothing():
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_too_few_units_foretell_is_undefined_and_said(kind):
     found = known(kind)
-    measured = {"layer": found.table["layer"], "weight_norm": weight_norms(found.module, "units")}
+    measured = {"layer": found.table["layer"], "weight_norm": weight_norms(found.layer)}
     parts = {"": found.values, **{f"_half{half}": found.values[half == HALVES] for half in (0, 1)}}
     for end, values in parts.items():
         measured |= {f"{name}{end}": column for name, column in activity(values).items()}
@@ -288,11 +283,11 @@ def test_without_substitutes_there_is_no_interaction(kind):
 
 def test_a_duplicate_and_a_dead_unit_can_go_first():
     for kind, order in (("duplicate", [0, 2, 1, 3]), ("louder", [3, 2, 1, 0]), ("dead", [3, 2, 1, 0])):
-        module, counts = known(kind).module, range(5)
+        layer, counts = known(kind).layer, range(5)
         real = [(IMAGES, LABELS)]
-        lost = cumulative_removal(module, "units", "linear", real, np.zeros(4), [order], counts)
+        lost = cumulative_removal(layer, real, np.zeros(4), [order], counts)
         alike = joint_removal(
-            module, ["units"], real, {"units": np.zeros(4)}, [{"units": order}], [{"units": count} for count in counts]
+            [layer], real, {"units": np.zeros(4)}, [{"units": order}], [{"units": count} for count in counts]
         )
         np.testing.assert_array_equal(alike.correct, lost.correct)
         # Then a class goes with each unit; without any, the logits are equal and the first class is said.

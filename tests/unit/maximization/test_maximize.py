@@ -6,19 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Residual, linear, quiet, tensors_alive
+from networks_by_hand import Residual, linear, opened, quiet, tensors_alive
 from torch import nn
 
 from unitscope.data.sampling import select_units
 from unitscope.errors import UserError
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.objectives import objective
 from unitscope.maximization.parametrization import start_image
 from unitscope.maximization.passes import share_of_multiplications, stages
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.stopping import Race
-from unitscope.probing.faithful import ensure_on_noise
-from unitscope.probing.layers import prefix
 from unitscope.scores.substitution import representative_substitution
 from unitscope.storage.scratch import Scratch
 
@@ -27,8 +25,7 @@ FEW = Recipe(steps=12, points=4)
 
 
 def made(recipe=FEW, units=(0, 1, 2, 3), layer="conv1", module=None, **arguments):
-    module = module or quiet(Residual())
-    return activation_maximization(module, layer, SHAPE, np.array(units), recipe, **arguments)
+    return maximize(opened(module or quiet(Residual()))[layer], np.array(units), recipe, **arguments)
 
 
 def same(first, second):
@@ -41,7 +38,7 @@ def same(first, second):
 def test_am_on_a_linear_layer_ends_in_the_corner_that_its_weights_point_to():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 3.0)
-    found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), Recipe())
+    found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe())
     for unit in range(4):
         corner = (weight[unit] > 0).float().view(3, 2, 2)
         image = torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255
@@ -53,7 +50,7 @@ def test_am_on_a_linear_layer_ends_in_the_corner_that_its_weights_point_to():
 def test_iam_on_a_linear_layer_ends_in_the_corner_of_the_difference():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 30.0)  # Far from the ReLU's kink: the objective is linear.
-    found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), Recipe(objective="iam"))
+    found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe(objective="iam"))
     for unit in range(4):
         others = torch.cat([weight[:unit], weight[unit + 1 :]]).mean(0)
         corner = (weight[unit] > others).float().view(3, 2, 2)
@@ -83,13 +80,13 @@ def test_a_silent_unit_is_led_by_its_preactivation_and_others_are_not():
 
 def test_a_unit_that_starts_silent_wakes_up():
     # 12 pixels at about 0.5 give -3 + 2.9: only the pre-activation has a gradient there.
-    found = activation_maximization(linear([[0.5] * 12], [-3.2]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64))
+    found = maximize(opened(linear([[0.5] * 12], [-3.2]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
     assert found.start_responses[0, 0, 0] == 0
     assert found.responses[0, 0, 0] == pytest.approx(2.8, rel=1e-5)
 
 
 def test_a_unit_that_no_image_wakes_stays_silent_and_keeps_its_preactivation():
-    found = activation_maximization(linear([[0.5] * 12], [-9.0]), "units", (3, 2, 2), np.array([0]), Recipe(steps=64))
+    found = maximize(opened(linear([[0.5] * 12], [-9.0]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
     assert found.responses[0, 0, 0] == 0
     assert found.preactivations[0, 0, 0] == pytest.approx(-3.0, rel=1e-5)
 
@@ -99,7 +96,7 @@ def test_the_minimum_of_a_linear_layer_lies_in_the_opposite_corner():
     bias = torch.full((4,), 0.5)
     for target in ("preactivation", "activation"):
         recipe = Recipe(target=target, minimize=True)
-        found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), recipe)
+        found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), recipe)
         for unit in range(4):
             corner = (weight[unit] < 0).float().view(3, 2, 2)
             assert torch.equal(torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255, corner)
@@ -115,7 +112,7 @@ def test_the_minimum_of_iam_keeps_the_others_up():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 30.0)
     recipe = Recipe(objective="iam", minimize=True)
-    found = activation_maximization(linear(weight, bias), "units", (3, 2, 2), np.arange(4), recipe)
+    found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), recipe)
     for unit in range(4):
         others = torch.cat([weight[:unit], weight[unit + 1 :]]).mean(0)
         corner = (weight[unit] < others).float().view(3, 2, 2)
@@ -126,7 +123,7 @@ def test_what_rounding_does_to_a_minimum_is_told_by_pre_activations():
     # Unit 1 lies below unit 0 where the pixel is above 0.4995. The way ends at 0.4999, which is stored as 127 / 255.
     module = linear([[1.0], [-1.0]], [-2.0, -1.001])
     recipe = Recipe(minimize=True, start="grey", steps=1, learning_rate=1e-4, points=2)
-    found = activation_maximization(module, "units", (1, 1, 1), np.array([0]), recipe)
+    found = maximize(opened(module, (1, 1, 1))["units"], np.array([0]), recipe)
     assert found.images.ravel().tolist() == [127]
     assert found.rounding.tolist() == [[-0.5]]
     assert (found.responses == 0).all()
@@ -144,7 +141,7 @@ def test_responses_can_be_computed_again_from_the_stored_images():
     module = quiet(Residual())
     found = made(module=module, seeds=(0, 5))
     pixels = torch.from_numpy(found.images.reshape(-1, 8, 8, 3)).permute(0, 3, 1, 2).float() / 255
-    before, after = prefix(module, "conv1", "mean")(pixels)
+    before, after = opened(module)["conv1"].prefix("mean")(pixels)
     np.testing.assert_allclose(found.responses.reshape(-1, 6), after.numpy(), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.preactivations.reshape(-1, 6), before.numpy(), rtol=1e-5, atol=1e-6)
 
@@ -304,24 +301,24 @@ def test_bfloat16_begins_in_float32_and_is_scored_in_float32():
     for found in (half, rough):
         np.testing.assert_allclose(found.objective[..., -1], whole.objective[..., -1], rtol=0.05)
         pixels = torch.from_numpy(found.images[0]).permute(0, 3, 1, 2).float() / 255
-        after = prefix(quiet(Residual()), "conv1", "mean")(pixels)[1]
+        after = opened(quiet(Residual()))["conv1"].prefix("mean")(pixels)[1]
         np.testing.assert_allclose(found.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_light_layers_stay_in_float32():
     """Of the multiplications, the stem takes 3 x 6 channels, conv1 6 x 6 and conv2, in two groups, 6 x 3."""
-    module = quiet(Residual())
+    probe = opened(quiet(Residual()))
     convolutions = {"stem": 18, "conv1": 36, "conv2": 18}
     whole = 8 * 8 * 9 * sum(convolutions.values()) + 6 * 4
     taken = 0
     for layer, pairs in convolutions.items():
         taken += 8 * 8 * 9 * pairs
-        assert share_of_multiplications(module, layer, SHAPE) == pytest.approx(taken / whole)
-    assert share_of_multiplications(module, "fc", SHAPE) == 1
+        assert share_of_multiplications(probe[layer]) == pytest.approx(taken / whole)
+    assert share_of_multiplications(probe["fc"]) == 1
     half = replace(FEW, precision="bfloat16", float32_steps=5, float32_share=0.3)
     exact = replace(half, precision="float32")
     for layer, expected in {"stem": [(exact, 12)], "conv1": [(exact, 5), (half, 12)]}.items():
-        assert stages(module, layer, SHAPE, half) == expected
+        assert stages(probe[layer], half) == expected
     assert same(made(replace(half, float32_share=0.9)), made(FEW))
     assert not same(made(half), made(FEW))
 
@@ -415,13 +412,13 @@ def test_the_start_mean_needs_a_data_set():
 def test_no_batch_that_is_scored_leaves_a_tensor_behind():
     # Small ones between a batch's large ones cost VGG16 at 224 pixels 2 GiB in 320 images.
     module = nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.ReLU()).eval().requires_grad_(False)
-    ensure_on_noise(module, SHAPE)
     alive = tensors_alive(module[1])
-    activation_maximization(module, "1", SHAPE, np.arange(6), Recipe(steps=1, points=2), seeds=(0, 1, 2), batch=3)
-    # After one pass that looks for the layer and six that check it: as stored, the starts, before rounding, of 18
-    # images in six batches.
-    assert len(alive) == 7 + 18
-    scored = alive[7:]
+    layer = opened(module)["1"]
+    alive.clear()
+    maximize(layer, np.arange(6), Recipe(steps=1, points=2), seeds=(0, 1, 2), batch=3)
+    # After six passes that check the layer: as stored, the starts, before rounding, of 18 images in six batches.
+    assert len(alive) == 6 + 18
+    scored = alive[6:]
     # While a batch is computed, the one before is still there.
     assert all(len(set(scored[number::3][1:])) == 1 for number in range(3))
 
@@ -453,4 +450,4 @@ def test_a_layer_in_bfloat16_gets_its_images(objective):
     values = vars(found)
     assert {values[name].dtype.name for name in ("responses", "preactivations", "objective")} == {"float32"}
     pixels = torch.from_numpy(found.images[0]).permute(0, 3, 1, 2).float() / 255
-    np.testing.assert_array_equal(found.responses[0], prefix(module, "conv", "mean")(pixels)[1].float().numpy())
+    np.testing.assert_array_equal(found.responses[0], opened(module)["conv"].prefix("mean")(pixels)[1].float().numpy())

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, opened, quiet
 from torch import nn
 
 from unitscope.maximization.objectives import objective
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
-from unitscope.probing.layers import prefix, tapped, taps
 
 NETWORKS = {
     "residual": (Residual, 8),
@@ -19,18 +18,17 @@ NETWORKS = {
     "tokens": (Tokens, 8),
 }
 LAYERS = [
-    (name, found.layer)
+    (name, layer.name)
     for name, (network, size) in NETWORKS.items()
-    for found in taps(quiet(network()), (3, size, size))
+    for layer in opened(quiet(network()), (3, size, size))
 ]
 
 
 def case(name, layer, images=7):
     network, size = NETWORKS[name]
-    module = quiet(network())
-    units = next(found.units for found in taps(module, (3, size, size)) if found.layer == layer)
+    found = opened(quiet(network()), (3, size, size))[layer]
     pixels = torch.rand(images, 3, size, size, generator=torch.Generator().manual_seed(2))
-    return module, pixels.contiguous(memory_format=torch.channels_last), torch.arange(images) * 3 % units
+    return found, pixels.contiguous(memory_format=torch.channels_last), torch.arange(images) * 3 % found.units
 
 
 def gradient(value, pixels):
@@ -41,16 +39,16 @@ def gradient(value, pixels):
 @pytest.mark.parametrize("readout", ["mean", "max", "center"])
 @pytest.mark.parametrize(("name", "layer"), LAYERS)
 def test_a_unit_alone_and_a_whole_layer_equal_the_plain_way(name, layer, readout):
-    module, pixels, targets = case(name, layer)
+    layer, pixels, targets = case(name, layer)
     rows = torch.arange(len(targets))
     pixels.requires_grad_(True)
-    before, after = prefix(module, layer, readout)(pixels)
-    for mine, theirs in zip(own_unit(tapped(module, layer), readout)(pixels, targets), (before, after), strict=True):
+    before, after = layer.prefix(readout)(pixels)
+    for mine, theirs in zip(own_unit(layer.tapped(), readout)(pixels, targets), (before, after), strict=True):
         torch.testing.assert_close(mine, theirs[rows, targets])
-        expected = gradient(prefix(module, layer, readout)(pixels)[0 if theirs is before else 1][rows, targets], pixels)
-        mine = own_unit(tapped(module, layer), readout)(pixels, targets)[0 if theirs is before else 1]
+        expected = gradient(layer.prefix(readout)(pixels)[0 if theirs is before else 1][rows, targets], pixels)
+        mine = own_unit(layer.tapped(), readout)(pixels, targets)[0 if theirs is before else 1]
         torch.testing.assert_close(gradient(mine, pixels), expected)
-    own, activations = whole_layer(tapped(module, layer), readout)(pixels, targets)
+    own, activations = whole_layer(layer.tapped(), readout)(pixels, targets)
     torch.testing.assert_close(own, before[rows, targets])
     torch.testing.assert_close(activations, after)
     weights = torch.rand(after.shape, generator=torch.Generator().manual_seed(3)) - 0.5
@@ -62,20 +60,20 @@ def test_a_unit_alone_and_a_whole_layer_equal_the_plain_way(name, layer, readout
 @pytest.mark.parametrize(("name", "layer"), LAYERS)
 def test_the_passes_of_an_ascent_equal_its_objective(name, layer, method):
     target = "preactivation" if layer in ("conv1", "grouped") else "activation"
-    module, pixels, targets = case(name, layer)
+    layer, pixels, targets = case(name, layer)
     pixels.requires_grad_(True)
-    before, after = prefix(module, layer, "mean")(pixels)
+    before, after = layer.prefix("mean")(pixels)
     generator = torch.Generator().manual_seed(4)
     scale = torch.randn(after.shape[1], generator=generator), torch.rand(after.shape[1], generator=generator) + 0.5
     expected = objective(method, before, after, targets, scale, target)
-    found = passes(module, layer, Recipe(objective=method, target=target), "mean", scale)(pixels, targets)
+    found = passes(layer, Recipe(objective=method, target=target), "mean", scale)(pixels, targets)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradient(found, pixels), gradient(expected, pixels))
 
 
 def test_the_short_way_is_taken_where_it_may_be_and_nowhere_else():
     def short(name, layer):
-        return tapped(quiet(NETWORKS[name][0]()), layer).filters is not None
+        return case(name, layer)[0].tapped().filters is not None
 
     assert [layer for name, layer in LAYERS if name == "varied" and not short(name, layer)] == [
         "dilated",  # A slope for each unit.
@@ -95,12 +93,12 @@ class Standardized(nn.Conv2d):
 def test_a_convolution_of_another_class_takes_the_plain_way():
     module = quiet(nn.Sequential(Standardized(3, 4, 3), nn.ReLU()))
     pixels = torch.rand(2, 3, 8, 8)
-    found = own_unit(tapped(module, "0"), "mean")(pixels, torch.tensor([1, 3]))[1]
+    found = own_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([1, 3]))[1]
     torch.testing.assert_close(found, module(pixels).mean((2, 3))[[0, 1], [1, 3]])
 
 
 def test_a_batch_norm_without_running_statistics_takes_the_plain_way():
     module = quiet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()))
     pixels = torch.rand(5, 3, 8, 8)
-    found = own_unit(tapped(module, "0"), "mean")(pixels, torch.tensor([0, 1, 2, 3, 0]))[1]
+    found = own_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([0, 1, 2, 3, 0]))[1]
     torch.testing.assert_close(found, module(pixels).mean((2, 3))[range(5), [0, 1, 2, 3, 0]])

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import quiet
+from networks_by_hand import opened, quiet
 from torch import fx, nn
 from torch.nn import functional as F
 
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.winograd import (
@@ -103,6 +103,7 @@ class Deep(nn.Module):
 def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
     torch.manual_seed(0)
     module = quiet(Deep())
+    layer = opened(module, (3, 5, 5))["last"]
     images, targets = torch.rand(4, 3, 5, 5), torch.arange(4)
     made = {}
     for name in ("light", "plain"):
@@ -110,27 +111,28 @@ def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
             monkeypatch.setattr("unitscope.maximization.passes.lightened", lambda part: part)
         for objective in ("am", "iam"):
             held = images.clone().requires_grad_(True)
-            value = passes(module, "last", Recipe(objective=objective), "mean")(held, targets)
+            value = passes(layer, Recipe(objective=objective))(held, targets)
             made[name, objective] = value.detach(), *torch.autograd.grad(value.sum(), held)
-        made[name] = activation_maximization(module, "last", (3, 5, 5), np.arange(6), Recipe(objective="iam", steps=8))
+        made[name] = maximize(layer, np.arange(6), Recipe(objective="iam", steps=8))
     for objective in ("am", "iam"):
         for found, expected in zip(made["light", objective], made["plain", objective], strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()) + 1e-7)
     # Adam moves a pixel by as much where the gradient is rounding alone: few may differ, by whatever they like.
     assert np.mean(np.abs(made["light"].images.astype(int) - made["plain"].images) > 1) < 0.1
     np.testing.assert_allclose(made["light"].objective, made["plain"].objective, rtol=1e-2)
-    assert not any(isinstance(part, LightConv2d) for part in module.modules())
+    assert not any(isinstance(part, LightConv2d) for part in (*module.modules(), *layer.probe.module.modules()))
+    assert not any(isinstance(part, LightConv2d) for part in layer.probe.traced.graph.modules())
 
 
 @pytest.mark.parametrize("objective", ["am", "iam"])
 def test_in_bfloat16_the_objective_is_as_near_as_the_direct_convolution_brings_it(monkeypatch, objective):
     torch.manual_seed(0)
-    module = quiet(Deep())
+    layer = opened(quiet(Deep()), (3, 5, 5))["last"]
     images, targets = torch.rand(4, 3, 5, 5), torch.arange(4)
 
     def climbed(**changes):
         held = images.clone().requires_grad_(True)
-        value = passes(module, "last", Recipe(objective=objective, **changes), "mean")(held, targets)
+        value = passes(layer, Recipe(objective=objective, **changes))(held, targets)
         (gradient,) = torch.autograd.grad(value.sum(), held)
         return value.detach(), gradient
 

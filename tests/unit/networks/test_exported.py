@@ -13,7 +13,7 @@ from operator import methodcaller
 import pytest
 import torch
 import torchvision
-from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, quiet
+from networks_by_hand import InPlace, Residual, Shared, Tokens, Varied, opened, quiet
 from torch import nn, where
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -24,12 +24,13 @@ from unitscope.networks.building import accept_pixels, build, freeze, normalized
 from unitscope.networks.checkpoints import save_checkpoint
 from unitscope.networks.closeness import close
 from unitscope.networks.exported import read_exported
-from unitscope.networks.forms import Form, choose
-from unitscope.probing import hooks, nonlinearities
-from unitscope.probing.faithful import check_repeats, faithful
+from unitscope.probing import nonlinearities
 from unitscope.probing.following import say_unrecognized
-from unitscope.probing.layers import held, prefix, split, taps
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.hooked import Hooked
+from unitscope.probing.opening import open_checkpoint
+from unitscope.probing.repeats import check_repeats
+from unitscope.probing.traced import Traced
+from unitscope.probing.tracing import trace
 
 SIZE = (3, 8, 8)
 
@@ -91,11 +92,12 @@ def test_an_exported_network_is_the_network(network, shape):
     found = read_exported(program(exported(module, shape)), shape)
     torch.testing.assert_close(found(images), module(images))
     assert found.state_dict().keys() == module.state_dict().keys()
-    assert taps(found, shape) == taps(module, shape)
-    for tap in taps(found, shape):
-        cut = split(found, tap.layer)
+    probe, given = opened(found, shape), opened(module, shape)
+    assert probe.layers == given.layers and probe.traced and given.traced
+    for layer in probe:
+        cut = layer.cut()
         torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), module(images))
-        assert (cut.change is None) == (split(module, tap.layer).change is None)
+        assert (cut.change is None) == (given[layer.name].cut().change is None)
 
 
 @pytest.mark.parametrize("function", [nn.functional.relu6, nn.functional.relu, nn.functional.hardtanh])
@@ -127,7 +129,7 @@ def test_a_checkpoint_carries_the_program(tmp_path, residual):
     described = {**network, **scale, "input": list(SIZE), "classes": names, "program": program(residual)}
     save_checkpoint(tmp_path / "x.pt", module, described)
     module = freeze(accept_pixels(module, **scale))
-    loaded, record = load_checkpoint(tmp_path / "x.pt")
+    loaded, record = open_checkpoint(tmp_path / "x.pt")
     images = torch.rand(2, *SIZE)
     assert torch.equal(loaded(images), module(images)) and loaded(images).shape == (2, 7)
     assert "program" not in record
@@ -164,8 +166,9 @@ def test_tensors_of_a_program_are_made_where_its_weights_are():
     torch.testing.assert_close(found(images), module(images))
     elsewhere = accept_pixels(found, [0.0] * 3, [1.0] * 3).to("meta")
     assert elsewhere(images.to("meta")).device.type == "meta"
-    (tapped, *_) = taps(elsewhere, SIZE)
-    cut = split(elsewhere, tapped.layer)
+    traced = Traced(trace(elsewhere))
+    (first, *_) = traced.describe(SIZE)
+    cut = traced.cut(first.name)
     assert cut.suffix(*cut.prefix(images.to("meta"))[1:]).device.type == "meta"
 
 
@@ -238,11 +241,11 @@ def test_a_layer_of_a_class_made_from_torchs_own_gives_what_the_whole_gives(conv
         module.get_submodule(path).register_forward_hook(
             lambda _, __, out, path=path: values.update({path: out.clone()})
         )
-    faithful(read, images)
-    torch.testing.assert_close(read(images), module(images))
-    assert {"0", "4", "6"} <= {tap.layer for tap in taps(read, SIZE)}
+    probe = opened(read)
+    torch.testing.assert_close(probe(images), module(images))
+    assert {"0", "4", "6"} <= {layer.name for layer in probe}
     for path, value in values.items():
-        _, after = prefix(read, path, "mean")(images)
+        _, after = probe[path].prefix("mean")(images)
         mean = partial(torch.mean, dim=(2, 3)) if value.dim() == 4 else torch.clone
         torch.testing.assert_close(after, mean(F.relu(value)))
 
@@ -262,7 +265,7 @@ class Summed(nn.Module):
 def test_a_layer_without_one_output_is_left_out_and_said(bend, caplog):
     module = quiet(Summed(bend))
     read = freeze(read_exported(program(exported(module)), SIZE))
-    assert [tap.layer for tap in taps(read, SIZE)] == ["fc"]
+    assert [layer.name for layer in opened(read)] == ["fc"]
     assert "conv is no layer of the exported program" in caplog.text
     images = torch.rand(4, *SIZE)
     torch.testing.assert_close(read(images), module(images))
@@ -287,7 +290,7 @@ def test_a_module_with_two_names_is_a_layer_at_both_calls(strict, decomposed):
     read = freeze(read_exported(program(exported(module, strict=strict, decomposed=decomposed)), SIZE))
     images = torch.rand(4, *SIZE)
     # A strict export knows that it is one module, as torch.fx does.
-    assert [tap.layer for tap in taps(read, SIZE)] == ["a", "between", "a-call2" if strict else "b", "fc"]
+    assert [layer.name for layer in opened(read)] == ["a", "between", "a-call2" if strict else "b", "fc"]
     torch.testing.assert_close(read(images), module(images))
 
 
@@ -482,10 +485,10 @@ class Bending(nn.Module):
 def test_a_nonlinearity_that_others_read_past_is_traced_alike(bend):
     module = quiet(Bending(bend))
     found, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
-    form = faithful(found, images)
-    assert form.traced and close(form.logits, module(images))
-    assert [tap.layer for tap in taps(found, SIZE)] == ["conv", "inner", "last"]
-    cut = split(found, "conv")
+    probe = opened(found)
+    assert probe.traced and close(probe(images), module(images))
+    assert [layer.name for layer in probe] == ["conv", "inner", "last"]
+    cut = probe["conv"].cut()
     assert close(cut.suffix(*cut.prefix(images)[1:]), module(images))
 
 
@@ -604,22 +607,27 @@ class Bends(nn.Module):
 def analysed_alike(module, **how):
     """Hold an exported network, traced and followed by hooks, against the module: taps, activations, ablation."""
     images = torch.randn(4, *SIZE)
-    known = taps(module, SIZE)
-    content = program(exported(module, **how))
-    for traced in (True, False):
-        found = read_exported(content, SIZE)
-        choose(found, Form(traced=traced))
-        assert taps(found, SIZE) == known
-        for tap in known[:-1]:
+    given = form_of(module)
+    known = given.describe(SIZE)
+    found = read_exported(program(exported(module, **how)), SIZE)
+    for form in (Traced(trace(found), name="Exported"), Hooked(found)):
+        assert form.describe(SIZE) == known
+        for layer in known[:-1]:
             for one, other in zip(
-                prefix(found, tap.layer, "mean")(images), prefix(module, tap.layer, "mean")(images), strict=True
+                form.prefix(layer.name, "mean")(images), given.prefix(layer.name, "mean")(images), strict=True
             ):
                 torch.testing.assert_close(one, other, check_dtype=False)
-            removed, values = torch.arange(tap.units) == 0, torch.zeros(tap.units)
+            removed, values = torch.arange(layer.units) == 0, torch.zeros(layer.units)
             torch.testing.assert_close(
-                held(found, [tap.layer])(images, removed, values), held(module, [tap.layer])(images, removed, values)
+                form.held([layer.name])(images, removed, values), given.held([layer.name])(images, removed, values)
             )
     return known
+
+
+def form_of(module):
+    """Return a network in the form in which it can be read: traced, else followed by hooks."""
+    graph = trace(module)
+    return Hooked(module) if graph is None else Traced(graph)
 
 
 @pytest.mark.slow
@@ -629,8 +637,8 @@ def test_a_nonlinearity_known_from_python_is_known_in_a_program(name, decomposed
     module = quiet(Bends(python_forms(name)))
     known = analysed_alike(module, decomposed=decomposed)
     positive = {*nonlinearities._POSITIVE, *ARGUMENTS} - {"clamp_max"}
-    assert [tap.signed for tap in known[:-1]] == [name not in positive] * len(module.convs)
-    pre, activation = prefix(module, known[0].layer, "mean")(torch.randn(2, *SIZE))
+    assert [layer.signed for layer in known[:-1]] == [name not in positive] * len(module.convs)
+    pre, activation = form_of(module).prefix(known[0].name, "mean")(torch.randn(2, *SIZE))
     assert not torch.equal(pre, activation)
 
 
@@ -661,14 +669,14 @@ class Borrowing(Normed):
 
 @pytest.mark.parametrize("decomposed", [False, True])
 def test_a_batch_norm_that_is_a_function_belongs_to_the_tap(decomposed):
-    assert [tap.signed for tap in analysed_alike(quiet(Borrowing()), decomposed=decomposed)] == [False, True]
+    assert [layer.signed for layer in analysed_alike(quiet(Borrowing()), decomposed=decomposed)] == [False, True]
 
 
 @pytest.mark.parametrize("decomposed", [False, True])
 def test_batch_norms_of_a_decomposed_program_belong_to_the_tap(decomposed):
     module = quiet(Normed())
     known = analysed_alike(module, decomposed=decomposed)
-    assert [tap.signed for tap in known] == [False, False, False, True]
+    assert [layer.signed for layer in known] == [False, False, False, True]
     found = read_exported(program(exported(module, decomposed=decomposed)), SIZE)
     assert found.state_dict().keys() == module.state_dict().keys()
 
@@ -695,7 +703,7 @@ class Blocks(nn.Module):
 @pytest.mark.parametrize("context", [torch.no_grad, partial(torch.autocast, "cpu", torch.bfloat16, enabled=False)])
 def test_a_block_without_gradients_or_autocast_is_followed(context, strict):
     known = analysed_alike(quiet(Blocks(context)).requires_grad_(), strict=strict)
-    assert [tap.layer for tap in known] == ["first", "second", "last"]
+    assert [layer.name for layer in known] == ["first", "second", "last"]
 
 
 @pytest.mark.parametrize("decomposed", [False, True])
@@ -728,7 +736,7 @@ def test_an_exported_network_with_checkpoints(decomposed):
     torch.testing.assert_close(*gradients)
     for layer in ("first", "second"):
         gradients = [
-            torch.autograd.grad(prefix(network, layer, "mean")(images)[1].square().sum(), images)[0]
+            torch.autograd.grad(form_of(network).prefix(layer, "mean")(images)[1].square().sum(), images)[0]
             for network in (found, module)
         ]
         torch.testing.assert_close(*gradients)
@@ -769,8 +777,8 @@ PASSED_ON = {
 def test_what_passes_its_input_on_does_so_in_a_program(between, decomposed, caplog):
     module = quiet(Between(PASSED_ON[between]))
     known = analysed_alike(module, decomposed=decomposed)
-    assert [tap.signed for tap in known] == [False, False, True] and "is taken before" not in caplog.text
-    assert hooks.taps(module, SIZE) == known
+    assert [layer.signed for layer in known] == [False, False, True] and "is taken before" not in caplog.text
+    assert Hooked(module).describe(SIZE) == known
 
 
 FROZEN = torchvision.ops.FrozenBatchNorm2d(4)
@@ -803,8 +811,7 @@ def test_operations_that_the_activation_is_taken_before_are_named(between, form,
     module = quiet(Between(function))
     if "exported" in form:
         module = read_exported(program(exported(module)), SIZE)
-    choose(module, Form(traced="hooks" not in form))
-    (first, *_) = taps(module, SIZE)
+    (first, *_) = (Hooked(module) if "hooks" in form else form_of(module)).describe(SIZE)
     assert first.signed
     said = re.findall(r"the activation of first is taken before ([\w, ]+):", caplog.text)
     assert [set(each.split(", ")) for each in said] == ([names] if names else [])
@@ -814,9 +821,8 @@ def test_operations_that_the_activation_is_taken_before_are_named(between, form,
 def test_what_reads_other_values_too_belongs_to_no_layer_alone(caplog):
     say_unrecognized.cache_clear()
     module = quiet(Residual())
-    for traced in (True, False):
-        choose(module, Form(traced=traced))
-        assert [tap.signed for tap in taps(module, SIZE)] == [False, False, True, True]
+    for form in (Traced(trace(module)), Hooked(module)):
+        assert [layer.signed for layer in form.describe(SIZE)] == [False, False, True, True]
     assert "is taken before" not in caplog.text
 
 

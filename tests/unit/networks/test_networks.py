@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Residual, quiet
+from networks_by_hand import Residual, opened, quiet
 from real_images import ROOT, go_offline, shared
 from safetensors.torch import save
 from torch import nn
@@ -30,15 +30,16 @@ from unitscope.networks.building import (
     output_count,
     undone,
 )
-from unitscope.networks.checkpoints import check_rebuilt, example_images, save_checkpoint
+from unitscope.networks.checkpoints import check_rebuilt, save_checkpoint
+from unitscope.networks.examples import example_images
 from unitscope.networks.layouts import arrange
 from unitscope.networks.normalization import network_of, outputs_of
 from unitscope.networks.sources import torchvision_weights
 from unitscope.networks.state_dicts import aligned, output_names
 from unitscope.networks.weight_files import read_weights
 from unitscope.networks.weights import load_weights
-from unitscope.probing.layers import taps
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
+from unitscope.probing.probe import Probe
 from unitscope.probing.tracing import trace
 from unitscope.runtime.devices import pixels
 
@@ -52,7 +53,7 @@ def settings(model, source="built_in", **options):
 
 
 def layers(module, shape):
-    return [tap.layer for tap in taps(freeze(module), shape)]
+    return [layer.name for layer in opened(module, shape)]
 
 
 def described(network, shape, classes):
@@ -83,8 +84,8 @@ def test_the_perceptron_of_the_paper():
 
 
 def test_the_shallow_convnet_of_the_paper():
-    found = taps(freeze(build(settings("shallow_convnet"), COLOUR, 10)), COLOUR)
-    assert [(tap.layer, tap.kind, tap.units, tap.map) for tap in found] == [
+    found = opened(build(settings("shallow_convnet"), COLOUR, 10), COLOUR)
+    assert [(layer.name, layer.kind, layer.units, layer.map) for layer in found] == [
         ("conv1", "conv", 64, (32, 32)),
         ("conv2", "conv", 64, (32, 32)),
         ("conv3", "conv", 128, (16, 16)),
@@ -96,7 +97,7 @@ def test_the_shallow_convnet_of_the_paper():
 
 def test_the_shallow_convnets_options():
     module = build(settings("shallow_convnet", channels=[4, 5, 6], pool=[1, 3], batch_norm=True, hidden=7), GREY, 3)
-    found = {tap.layer: tap for tap in taps(freeze(module), GREY)}
+    found = opened(module, GREY)
     assert [found[f"conv{n}"].map for n in (1, 2, 3)] == [(28, 28), (14, 14), (14, 14)]
     assert module.hidden.in_features == 6 * 7 * 7 and isinstance(module.bn2, nn.BatchNorm2d)
     assert module(torch.zeros(2, *GREY)).shape == (2, 3)
@@ -193,7 +194,8 @@ def test_a_network_that_accepts_pixels_normalizes_them_itself():
     assert torch.equal(own(images), plain(normalized))
     assert torch.equal(trace(own)(images), own(images))
     assert own.state_dict().keys() == plain.state_dict().keys()
-    assert layers(own, (3, 8, 8)) == layers(plain, (3, 8, 8)) and type(plain) is Residual
+    assert [layer.name for layer in Probe.owning(own.eval(), images)] == layers(plain, (3, 8, 8))
+    assert type(plain) is Residual
 
 
 class OwnModes(nn.Module):
@@ -265,9 +267,9 @@ def test_frozen_means_eval_mode_and_no_gradients():
 )
 def test_a_checkpoint_rebuilds_its_network(tmp_path, network, shape):
     saved = checkpoint(tmp_path / "x.pt", network, shape)
-    loaded, record = load_checkpoint(tmp_path / "x.pt")
-    images = torch.rand(2, *shape)
-    assert torch.equal(loaded(images), saved(images))
+    probe, record = open_checkpoint(tmp_path / "x.pt")
+    loaded, images = probe.module, torch.rand(2, *shape)
+    assert torch.equal(loaded(images), saved(images)) and torch.equal(probe(images), saved(images))
     assert record == {"format_version": 1, **described(network, shape, 4)}
     assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
 
@@ -275,9 +277,9 @@ def test_a_checkpoint_rebuilds_its_network(tmp_path, network, shape):
 def test_the_same_weights_are_the_same_bytes(tmp_path):
     checkpoint(tmp_path / "a.pt")
     checkpoint(tmp_path / "elsewhere/b.pt")
-    module, record = load_checkpoint(tmp_path / "a.pt")
+    probe, record = open_checkpoint(tmp_path / "a.pt")
     # Another layout in memory, and equal texts that are one object or several.
-    save_checkpoint(tmp_path / "c.pt", module, {**record, "classes": [str(name) for name in record["classes"]]})
+    save_checkpoint(tmp_path / "c.pt", probe.module, {**record, "classes": [str(name) for name in record["classes"]]})
     checkpoint(tmp_path / "d.pt", {**SMALL, "seed": 1})
     a, b, c, d = ((tmp_path / name).read_bytes() for name in ("a.pt", "elsewhere/b.pt", "c.pt", "d.pt"))
     assert a == b == c != d
@@ -289,14 +291,14 @@ def test_a_checkpoint_cut_off(tmp_path, share):
     content = (tmp_path / "x.pt").read_bytes()
     (tmp_path / "x.pt").write_bytes(content[: int(share * len(content))])
     with pytest.raises(UserError, match=r"x\.pt cannot be read"):
-        load_checkpoint(tmp_path / "x.pt")
+        open_checkpoint(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_checkpoint_with_values_that_are_not_finite(tmp_path, value):
     checkpoint(tmp_path / "x.pt", change=lambda state: state["conv2.bias"][1:2].fill_(value))
     with pytest.raises(UserError, match=r"x\.pt: conv2\.bias holds values that are not finite"):
-        load_checkpoint(tmp_path / "x.pt")
+        open_checkpoint(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +319,7 @@ def test_a_checkpoint_that_does_not_fit_together(tmp_path, changes, message):
     content = torch.load(tmp_path / "x.pt", weights_only=True)
     torch.save({key: value for key, value in (content | changes).items() if value is not ...}, tmp_path / "x.pt")
     with pytest.raises(UserError, match=message):
-        load_checkpoint(tmp_path / "x.pt")
+        open_checkpoint(tmp_path / "x.pt")
 
 
 class Outside(nn.Module):
@@ -352,15 +354,15 @@ def test_a_network_that_is_rebuilt_to_another_one_is_refused(tmp_path):
     python = description["model"]
     check_rebuilt(module, description)
     save_checkpoint(tmp_path / "same.pt", module, description)
-    assert "logits" not in load_checkpoint(tmp_path / "same.pt", python=python)[1]
+    assert "logits" not in open_checkpoint(tmp_path / "same.pt", python=python)[1]
     module.train()(torch.rand(5, 3, 8, 8))
     save_checkpoint(tmp_path / "x.pt", module, description)
     with pytest.raises(UserError, match=r"x\.pt: the network .* is not the one that was saved.*persistent=False"):
-        load_checkpoint(tmp_path / "x.pt", python=python)
+        open_checkpoint(tmp_path / "x.pt", python=python)
     # A network that draws random numbers has no logits to compare, and earlier versions kept none.
     save_checkpoint(tmp_path / "x.pt", module, description, repeats=False)
     assert "logits" not in torch.load(tmp_path / "x.pt", weights_only=True)
-    load_checkpoint(tmp_path / "x.pt", python=python)
+    open_checkpoint(tmp_path / "x.pt", python=python)
 
 
 def test_a_network_with_random_numbers_outside_its_state_is_refused_before_training(tmp_path):
@@ -390,7 +392,7 @@ def test_a_state_that_a_forward_pass_changes_is_compared_from_the_same_one(tmp_p
     save_checkpoint(tmp_path / "x.pt", module, described_so)
     # By the check of its forms, which comes after that of its logits.
     with pytest.raises(UserError, match="Its buffer 'seen' changes in eval mode"):
-        load_checkpoint(tmp_path / "x.pt", python=network["model"])
+        open_checkpoint(tmp_path / "x.pt", python=network["model"])
 
 
 def test_logits_of_examples_depend_on_weights_alone(tmp_path):
@@ -403,7 +405,7 @@ def test_logits_of_examples_depend_on_weights_alone(tmp_path):
             save_checkpoint(
                 tmp_path / f"{name}.pt", arrange(network, layout), {**described(SMALL, GREY, 4), "examples": examples}
             )
-            load_checkpoint(tmp_path / f"{name}.pt")
+            open_checkpoint(tmp_path / f"{name}.pt")
             assert torch.get_num_threads() == threads
         finally:
             torch.set_num_threads(before)
@@ -433,7 +435,7 @@ def test_layers_that_the_first_pass_makes_are_there_and_come_from_the_seed(tmp_p
     assert state["a.weight"].shape == (5, 3, 3, 3) and state["fc.weight"].shape == (4, 5) and module.training
     assert all(torch.equal(state[key], value) for key, value in again.state_dict().items())
     save_checkpoint(tmp_path / "x.pt", module, described(network, (3, 8, 8), 4))
-    loaded, _ = load_checkpoint(tmp_path / "x.pt", python=network["model"])
+    loaded = open_checkpoint(tmp_path / "x.pt", python=network["model"])[0].module
     assert torch.equal(loaded.fc.weight, state["fc.weight"])
 
 
@@ -539,7 +541,7 @@ def test_a_checkpoint_keeps_the_versions_of_modules(tmp_path):
     for name in "ab":
         save_checkpoint(tmp_path / f"{name}.pt", module, description)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
-    loaded, _ = load_checkpoint(tmp_path / "a.pt", python=network["model"])
+    loaded = open_checkpoint(tmp_path / "a.pt", python=network["model"])[0].module
     assert torch.equal(loaded.get_submodule("2").scale, torch.linspace(0.2, 2, 4))
 
 
@@ -562,7 +564,7 @@ def test_extra_state_is_kept(tmp_path):
     module = build(network, (3, 8, 8), 4)
     module.extra = {"version": 2, "names": ["a", "b"]}
     save_checkpoint(tmp_path / "x.pt", module, described(network, (3, 8, 8), 4))
-    loaded, _ = load_checkpoint(tmp_path / "x.pt", python=network["model"])
+    loaded = open_checkpoint(tmp_path / "x.pt", python=network["model"])[0].module
     assert network_of(loaded).extra == {"set": module.extra}
     save_checkpoint(tmp_path / "y.pt", module, described(network, (3, 8, 8), 4))
     assert (tmp_path / "x.pt").read_bytes() == (tmp_path / "y.pt").read_bytes()
@@ -596,7 +598,7 @@ def test_logits_that_rounding_moves_as_much_are_those_of_the_same_network(tmp_pa
     for share, expected in ((1e-3, nullcontext()), (9.0, pytest.raises(UserError, match="not the one that was saved"))):
         torch.save(content | {"logits": content["logits"] * (1 + share)}, tmp_path / "x.pt")
         with expected:
-            load_checkpoint(tmp_path / "x.pt", python=network["model"])
+            open_checkpoint(tmp_path / "x.pt", python=network["model"])
 
 
 @pytest.mark.parametrize(
@@ -614,19 +616,19 @@ def test_logits_that_are_none_of_the_examples_are_refused(tmp_path, logits):
     save_checkpoint(tmp_path / "x.pt", module, description)
     torch.save(torch.load(tmp_path / "x.pt", weights_only=True) | {"logits": logits}, tmp_path / "x.pt")
     with pytest.raises(UserError, match=r"x\.pt.*(its logits is|its logits differ)"):
-        load_checkpoint(tmp_path / "x.pt", python=description["model"])
+        open_checkpoint(tmp_path / "x.pt", python=description["model"])
 
 
 def test_a_checkpoint_that_is_not_there(tmp_path):
     for path in (tmp_path / "missing.pt", tmp_path):
         with pytest.raises(UserError, match="not a file"):
-            load_checkpoint(path)
+            open_checkpoint(path)
 
 
 def test_loading_imports_little(tmp_path):
     checkpoint(tmp_path / "x.pt")
     code = (
-        "import sys; from unitscope.probing.opening import load_checkpoint; load_checkpoint(sys.argv[1]); "
+        "import sys; from unitscope.probing.opening import open_checkpoint; open_checkpoint(sys.argv[1]); "
         "sys.exit(', '.join({'torchvision', 'torch._dynamo', 'pandas', 'safetensors'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run(
@@ -705,7 +707,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
     with pytest.raises(UserError, match=r"x\.pt cannot be read.*runs code"):
         read_weights(tmp_path / "x.pt", checksum)
     with pytest.raises(UserError, match=r"x\.pt cannot be read"):
-        load_checkpoint(tmp_path / "x.pt")
+        open_checkpoint(tmp_path / "x.pt")
     assert not trace.exists()
     torch.load(tmp_path / "x.pt", weights_only=False)
     assert trace.exists()

@@ -9,8 +9,8 @@ from networks_by_hand import Residual, quiet
 
 from unitscope.errors import UserError
 from unitscope.networks.building import normalized
+from unitscope.networks.normalization import warn_of_probabilities
 from unitscope.networks.outputs import Outputs, find_outputs, named_outputs, outputs_from
-from unitscope.probing.faithful import warn_of_probabilities
 
 LOGITS, FEATURES, MAPS = torch.rand(2, 3), torch.rand(2, 8), torch.rand(2, 3, 4, 4)
 CLASSES = ["ant", "bee", "cat"]

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from networks_by_hand import opened
 from real_images import go_offline
 from torch import nn
 
@@ -12,8 +13,7 @@ from unitscope.errors import UserError
 from unitscope.networks.building import accept_pixels, build, freeze, normalized
 from unitscope.networks.checkpoints import save_checkpoint
 from unitscope.networks.sources import timm_weights, torchvision_weights
-from unitscope.probing.layers import prefix, split, taps
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 
 COLOUR = (3, 64, 64)
 
@@ -42,15 +42,14 @@ def test_a_network_of_timm_is_rebuilt_and_cut(tmp_path, model):
     options = {"img_size": 64} if "patch" in model else {}
     network = settings("timm", model, **options)
     saved = kept(build(network, COLOUR, 5), tmp_path / "x.pt", network, COLOUR, 5)
-    module, _ = load_checkpoint(tmp_path / "x.pt")
+    probe, _ = open_checkpoint(tmp_path / "x.pt")
     images = torch.rand(2, *COLOUR)
     expected = saved(images)
-    assert torch.equal(module(images), expected) and expected.shape == (2, 5)
-    known = taps(module, COLOUR)
-    for tap in (known[0], known[len(known) // 2], known[-1]):
-        cut = split(module, tap.layer)
+    assert torch.equal(probe(images), expected) and expected.shape == (2, 5)
+    for layer in (probe.layers[0], probe.layers[len(probe) // 2], probe.layers[-1]):
+        cut = layer.cut()
         torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
-        assert prefix(module, tap.layer, "mean")(images)[1].shape == (2, tap.units)
+        assert layer.prefix("mean")(images)[1].shape == (2, layer.units)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +75,12 @@ def test_timms_batch_norms_that_are_nonlinearities_too_are_tapped_between_both(m
     spread = (whole.running_var + whole.eps).sqrt().view(shape)
     normed = (answers["conv"] - whole.running_mean.view(shape)) / spread * whole.weight.view(shape)
     normed = normed + whole.bias.view(shape)
-    preactivations, activations = prefix(module, layer, "mean")(images)
+    found = opened(module, COLOUR)[layer]
+    preactivations, activations = found.prefix("mean")(images)
     torch.testing.assert_close(preactivations, normed.mean((2, 3)), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(activations, answers["activation"].mean((2, 3)), atol=1e-5, rtol=1e-4)
-    assert {tap.layer: tap.signed for tap in taps(module, COLOUR)}[layer] is signed
-    cut = split(module, layer)
+    assert found.signed is signed
+    cut = found.cut()
     torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
 
 
@@ -231,6 +231,7 @@ def test_functions_that_do_not_fit(model, options, message):
 
 OWN = """
 import torch
+from networks_by_hand import opened
 from torch import nn
 
 def misspelt(classes): return nn.Lineer(3, classes)
@@ -272,7 +273,7 @@ def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):
     network = settings("python", "configs.own_network:network", channels=4)
     shape = (1, 28, 28)
     saved = kept(build(network, shape, 3), tmp_path / "x.pt", network, shape, 3)
-    loaded, _ = load_checkpoint(tmp_path / "x.pt", python="configs.own_network:network")
+    loaded, _ = open_checkpoint(tmp_path / "x.pt", python="configs.own_network:network")
     images = torch.rand(2, *shape)
     assert torch.equal(loaded(images), saved(images))
     # As somebody might send it: os.system with an argument of theirs.
@@ -280,7 +281,7 @@ def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):
     kept(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)), tmp_path / "y.pt", hostile, shape, 3)
     for named in ("", "configs.own_network:network"):
         with pytest.raises(UserError, match=r"'os:system'.*called only where it is named"):
-            load_checkpoint(tmp_path / "y.pt", python=named)
+            open_checkpoint(tmp_path / "y.pt", python=named)
     assert not (tmp_path / "ran").exists()
 
 

@@ -28,7 +28,7 @@ from unitscope.networks.outputs import Outputs
 from unitscope.networks.training import augmented, chance, channel_statistics, evaluate, fit_linear_head, train
 from unitscope.networks.weight_files import read_weights
 from unitscope.networks.weights import load_weights
-from unitscope.probing.opening import load_checkpoint
+from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime.devices import pixels
 from unitscope.settings import adapter, as_mapping
 from unitscope.storage.records import read_json, sha256_of
@@ -423,14 +423,14 @@ def test_the_script_trains_and_records(tmp_path, few_digits):
         assert not (tmp_path / "kept").exists()
     for name in ("x.pt", "x.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    record, (module, description) = read_json(tmp_path / "a/x.json"), load_checkpoint(tmp_path / "a/x.pt")
+    record, (probe, description) = read_json(tmp_path / "a/x.json"), open_checkpoint(tmp_path / "a/x.pt")
     assert record["checkpoint_sha256"] == sha256_of(tmp_path / "a/x.pt")
     assert record["dataset_sha256"] == sha256_of(few_digits) and record["settings"] == as_mapping(
         NetworkJob, adapter(NetworkJob).validate_python(NETWORK)
     )
     assert len(record["history"]) == 4
     with open_dataset(few_digits) as dataset:
-        assert evaluate(module, dataset, "test", CPU) == record["test"]
+        assert evaluate(probe.module, dataset, "test", CPU) == record["test"]
         assert description["classes"] == dataset.classes and description["input"] == dataset.shape
 
 
@@ -455,8 +455,8 @@ def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits)
     for name, dataset, settings in (("with", few_digits, given), ("without", None, {**given, "input": [1, 28, 28]})):
         done = script(settings, tmp_path / f"{name}.pt", dataset)
         assert done.returncode == 0, done.stderr
-        module, description = load_checkpoint(tmp_path / f"{name}.pt")
-        assert torch.equal(module.logits.weight, state["logits.weight"])
+        probe, description = open_checkpoint(tmp_path / f"{name}.pt")
+        assert torch.equal(probe.module.logits.weight, state["logits.weight"])
         assert (description["mean"], description["std"], description["classes"]) == ([0.1], [0.3], ["0", "1", "2"])
     assert "test" in read_json(tmp_path / "with.json") and "test" not in read_json(tmp_path / "without.json")
 

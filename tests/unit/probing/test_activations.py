@@ -4,35 +4,33 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Residual, quiet
+from networks_by_hand import Residual, opened, quiet
 
 from unitscope.data.summaries import mean_and_std, moments_of, unit_blocks, unit_statistics
 from unitscope.errors import UserError
-from unitscope.networks.forms import Form, choose
 from unitscope.probing.activations import activations
-from unitscope.probing.layers import prefix
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
 
 
-def collected(module, layers, size, readout="mean"):
+def collected(probe, layers, size, readout="mean"):
     batches = [IMAGES[first : first + size] for first in range(0, len(IMAGES), size)]
-    found = list(activations(module, layers, batches, readout))
+    found = list(activations([probe[layer] for layer in layers], batches, readout))
     return {layer: np.concatenate([batch[layer] for batch in found]) for layer in layers}
 
 
 def test_all_layers_in_one_pass_equal_each_alone():
-    module = quiet(Residual())
+    probe = opened(quiet(Residual()))
     pixels = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).float() / 255
-    for layer, values in collected(module, ["stem", "conv1", "conv2", "fc"], 4).items():
+    for layer, values in collected(probe, ["stem", "conv1", "conv2", "fc"], 4).items():
         assert values.dtype == np.float32
-        np.testing.assert_allclose(values, prefix(module, layer, "mean")(pixels)[1].numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(values, probe[layer].prefix("mean")(pixels)[1].numpy(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("readout", ["mean", "max", "center"])
 def test_batch_size_changes_nothing(readout):
-    module = quiet(Residual())
-    whole, single = collected(module, ["conv1", "fc"], 11, readout), collected(module, ["conv1", "fc"], 1, readout)
+    probe = opened(quiet(Residual()))
+    whole, single = collected(probe, ["conv1", "fc"], 11, readout), collected(probe, ["conv1", "fc"], 1, readout)
     for layer in whole:
         np.testing.assert_allclose(whole[layer], single[layer], rtol=1e-5, atol=1e-6)
 
@@ -110,10 +108,15 @@ def test_blocks_of_units_cover_a_layer_and_bound_what_is_read(tmp_path, block):
 
 
 def test_activations_that_are_not_finite_are_refused_with_layer_and_image():
-    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1, bias=False), torch.nn.ReLU()).eval().requires_grad_(False)
-    module[0].weight.fill_(3e38)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1, bias=False), torch.nn.ReLU())
+    probe = opened(model, (1, 4, 4))
     batches = [np.zeros((3, 4, 4, 1), np.uint8), np.stack([np.full((4, 4, 1), value, np.uint8) for value in (0, 255)])]
-    # Noise would be refused first.
-    choose(module, Form())
+    # Later: the noise on which forms are compared would be refused first.
+    probe.module.get_submodule("0").weight.data.fill_(3e38)
     with pytest.raises(UserError, match=r"layer 0 are not finite .* on image 4 of the split"):
-        list(activations(module, ["0"], batches))
+        list(activations([probe["0"]], batches))
+
+
+def test_activations_need_a_layer():
+    with pytest.raises(UserError, match="activations needs a layer"):
+        next(activations([], []))

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Residual, quiet
+from networks_by_hand import Residual, opened, quiet
 from random_networks import STEPS, random_network
 from torch import nn
 from torch.nn import functional as F
@@ -13,18 +13,19 @@ from torch.nn.utils import prune
 
 from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
 from unitscope.networks.building import accept_pixels, freeze, normalized
 from unitscope.networks.closeness import close, same_logits
-from unitscope.networks.forms import form_of
 from unitscope.networks.layouts import arrange
-from unitscope.probing import faithful as checking
-from unitscope.probing import hooks, layers
+from unitscope.networks.normalization import is_borrowed, layout_of
+from unitscope.probing import parts, repeats, traced
 from unitscope.probing.activations import activations
-from unitscope.probing.faithful import check_repeats, faithful
+from unitscope.probing.layer import read_out
+from unitscope.probing.probe import Probe
+from unitscope.probing.repeats import check_repeats
 from unitscope.probing.tracing import trace
 from unitscope.runtime.devices import pixels
 
@@ -50,37 +51,36 @@ def plain_run(module, images):
 def test_random_networks_are_the_same_in_every_form(seed, step):
     expected, outputs = plain_run(random_network(seed, step), IMAGES)
     module = random_network(seed, step)
-    form = faithful(module, IMAGES)
-    assert close(form.logits, expected)
-    listed = layers.taps(module, SIZE)
-    assert hooks.taps(module, SIZE) == listed
-    assert [tap.layer.partition("-call")[0] for tap in listed] == [name for name, _ in outputs]
-    images = form.arranged(IMAGES).requires_grad_()
-    for tap, (_, output) in zip(listed, outputs, strict=True):
-        axis = layers.unit_axis(tap.kind)
-        ways = [layers, hooks] if form.traced else [hooks]
-        before, after = ways[0].prefix(module, tap.layer, "mean")(images)
+    probe = opened(module)
+    assert close(probe(IMAGES), expected)
+    ways = [probe.traced, probe.hooked] if probe.traced else [probe.hooked]
+    listed = [layer.described() for layer in probe]
+    assert all([each.described() for each in way.describe(SIZE)] == listed for way in ways)
+    assert [layer.name.partition("-call")[0] for layer in probe] == [name for name, _ in outputs]
+    images = IMAGES.clone().contiguous(memory_format=layout_of(probe.module)).requires_grad_()
+    for layer, (_, output) in zip(probe, outputs, strict=True):
+        axis = layer.axis
+        before, after = layer.prefix("mean")(images)
         if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
-            assert close(before, layers.read_out(output, axis, "mean"))
-        cut = ways[0].split(module, tap.layer)
-        clamped = clamp(cut, images.detach(), axis)
+            assert close(before, read_out(output, axis, "mean"))
+        clamped = clamp(layer.cut(), images.detach(), axis)
         for way in ways:
-            found = way.prefix(module, tap.layer, "mean")(images)
+            found = way.prefix(layer.name, "mean")(images)
             assert close(found[0], before) and close(found[1], after)
             assert gradient_of(found[1], images) is None or close(
                 gradient_of(found[1], images), gradient_of(after, images)
             )
-            targets = torch.arange(len(images)) % tap.units
+            targets = torch.arange(len(images)) % layer.units
             chosen = [values.gather(1, targets[:, None])[:, 0] for values in (before, after)]
-            own_before, own_after = own_unit(way.tapped(module, tap.layer), "mean")(images, targets)
+            own_before, own_after = own_unit(way.tapped(layer.name), "mean")(images, targets)
             assert close(own_before, chosen[0]) and close(own_after, chosen[1])
-            own_before, whole = whole_layer(way.tapped(module, tap.layer), "mean")(images, targets)
+            own_before, whole = whole_layer(way.tapped(layer.name), "mean")(images, targets)
             assert close(own_before, chosen[0]) and close(whole, after)
-            cut = way.split(module, tap.layer)
+            cut = way.cut(layer.name)
             activation, start, *live = cut.prefix(images.detach())
             assert close(cut.suffix(start, *live), expected)
             assert close(clamp(cut, images.detach(), axis), clamped)
-            assert tap.signed or bool((activation >= 0).all())
+            assert layer.signed or bool((activation >= 0).all())
 
 
 def clamp(cut, images, axis):
@@ -106,9 +106,8 @@ def gradient_of(values, images):
 def test_a_network_that_rounds_to_half_precision_is_followed_in_some_form():
     module = random_network(0, "half")
     expected = module(IMAGES)
-    form = faithful(module, IMAGES)
-    cut = layers.split(module, "steps.1.conv")
-    assert (cut.suffix(*cut.prefix(form.arranged(IMAGES))[1:]) - expected).abs().max() < 0.01 * expected.abs().max()
+    cut = opened(module)["steps.1.conv"].cut()
+    assert (cut.suffix(*cut.prefix(IMAGES)[1:]) - expected).abs().max() < 0.01 * expected.abs().max()
 
 
 def test_most_of_these_networks_are_traced():
@@ -120,10 +119,9 @@ def test_most_of_these_networks_are_traced():
 
 def test_a_change_in_place_of_what_is_read_later_moves_the_gradient_too():
     module = random_network(0, "preactivation_in_place")
-    faithful(module, IMAGES)
     images = IMAGES.clone().requires_grad_()
     expected = torch.autograd.grad(module(images).square().sum(), images)[0]
-    cut = layers.split(module, "steps.1.conv")
+    cut = opened(module)["steps.1.conv"].cut()
     _, *live = cut.prefix(images)
     assert close(torch.autograd.grad(cut.suffix(*live).square().sum(), images)[0], expected)
 
@@ -142,13 +140,13 @@ class Counting(nn.Module):
 
 def test_a_network_that_tracing_makes_another_one_of_is_followed_by_hooks(caplog):
     module = quiet(Counting())
-    traced, images = trace(module), torch.rand(3, *SIZE)
-    assert not close(traced(images), module(images))
-    form = faithful(module, images)
-    assert not form.traced and "computes something else once torch.fx has traced it" in caplog.text
-    for read in (layers.prefix(module, "conv", "mean"), hooks.prefix(module, "conv", "mean")):
+    graph, images = trace(module), torch.rand(3, *SIZE)
+    assert not close(graph(images), module(images))
+    probe = opened(module)
+    assert probe.traced is None and "computes something else once torch.fx has traced it" in caplog.text
+    for read in (probe["conv"].prefix("mean"), probe.hooked.prefix("conv", "mean")):
         assert close(read(images)[1], torch.relu(module.conv(images * 2)).mean((2, 3)))
-    cut = layers.split(module, "conv")
+    cut = probe["conv"].cut()
     assert close(cut.suffix(*cut.prefix(images)[1:]), module(images))
 
 
@@ -177,9 +175,10 @@ def test_random_numbers_that_a_network_repeats_are_those_of_every_pass(draw):
     # A graph would draw from the generator that it holds, or from torch's, without setting the seed again.
     module = quiet(FixedNoise(draw))
     check_repeats(module, IMAGES)
-    assert not faithful(module, IMAGES).traced
+    probe = opened(module)
+    assert probe.traced is None
     expected, outputs = plain_run(module, IMAGES)
-    read, cut = layers.readouts(module, ["stem"], "mean"), layers.split(module, "stem")
+    read, cut = probe.readouts(["stem"], "mean"), probe["stem"].cut()
     for _ in range(3):
         assert close(read(IMAGES)[0], torch.relu(dict(outputs)["stem"]).mean((2, 3)))
         _, start, *live = cut.prefix(IMAGES)
@@ -202,12 +201,14 @@ def test_a_view_after_a_convolution_runs_in_the_contiguous_layout(caplog):
     with pytest.raises(RuntimeError):
         module(images)
     check_repeats(module, images)
-    form = faithful(freeze(module), images)
-    assert form.traced and form.layout is torch.contiguous_format and "runs in the contiguous one" in caplog.text
-    assert close(layers.held(module, [])(images), expected)
-    made = activation_maximization(module, "second", SIZE, np.arange(2), Recipe(steps=2, points=2))
+    probe = opened(freeze(module))
+    assert probe.traced and layout_of(probe.module) is torch.contiguous_format
+    assert "runs in the contiguous one" in caplog.text
+    assert close(probe.held([])(images), expected)
+    made = maximize(probe["second"], np.arange(2), Recipe(steps=2, points=2))
     seen = torch.from_numpy(made.images[0]).permute(0, 3, 1, 2).float() / 255
     values = torch.relu(module.second(torch.relu(module.conv(seen)))).mean((2, 3))
+    assert module.conv.weight.is_contiguous(memory_format=torch.channels_last)
     assert np.allclose(made.responses[0], values.numpy(), rtol=1e-4, atol=1e-6)
 
 
@@ -217,9 +218,9 @@ def test_one_channel_is_brought_into_a_layout_too():
     images = pixels(batch, torch.device("cpu"))
     expected = quiet(Viewing(1))(torch.from_numpy(batch).permute(0, 3, 1, 2).float().reshape(3, 1, 8, 8) / 255)
     check_repeats(module, images)
-    form = faithful(freeze(module), images)
-    assert form.traced and form.layout is torch.contiguous_format and close(form.logits, expected)
-    cut = layers.split(module, "second")
+    probe = opened(freeze(module), (1, 8, 8))
+    assert probe.traced and layout_of(probe.module) is torch.contiguous_format and close(probe(images), expected)
+    cut = probe["second"].cut()
     assert close(cut.suffix(*cut.prefix(images)[1:]), expected)
     for layout, strides in ((torch.channels_last, (9, 1, 3, 1)), (torch.contiguous_format, (9, 9, 3, 1))):
         assert arrange(module, layout).conv.weight.stride() == strides
@@ -239,14 +240,14 @@ class Changing(nn.Module):
 
 def test_a_network_that_no_form_gives_is_refused():
     with pytest.raises(UserError, match="in every way that there is to follow them"):
-        faithful(quiet(Changing()), IMAGES)
+        opened(quiet(Changing()))
 
 
 def test_the_network_itself_is_checked_and_stays_as_it_is():
     module = quiet(Residual())
     before = {name: value.clone() for name, value in module.state_dict().items()}
     attributes = set(vars(module))
-    faithful(module, torch.rand(3, *SIZE))
+    Probe.owning(accept_pixels(module, [0.0] * 3, [1.0] * 3), torch.rand(3, *SIZE))
     assert set(vars(module)) == attributes and type(module) is Residual
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
@@ -254,20 +255,19 @@ def test_the_network_itself_is_checked_and_stays_as_it_is():
 
 def test_what_is_folded_wrongly_is_computed_as_it_is_written(monkeypatch, caplog):
     module, images = quiet(Residual()), torch.rand(3, *SIZE)
-    faithful(module, images)
-    monkeypatch.setattr(layers, "fuse_conv_bn_eval", lambda conv, norm: nn.Conv2d(6, 6, 3, padding=1, bias=False))
-    cut = layers.tapped(module, "conv1")
+    probe = opened(module)
+    monkeypatch.setattr(parts, "fuse_conv_bn_eval", lambda conv, norm: nn.Conv2d(6, 6, 3, padding=1, bias=False))
+    cut = probe["conv1"].tapped()
     assert cut.filters is None and "once its batch norm is folded in" in caplog.text
     assert close(cut.outputs(images), module.bn1(module.conv1(torch.relu(module.stem(images)))))
 
 
 def test_what_a_unit_changes_in_its_reader_is_checked(monkeypatch, caplog):
-    parts = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
-    module, images = quiet(nn.Sequential(*parts)), torch.rand(3, *SIZE)
-    faithful(module, images)
-    assert layers.split(module, "0").change is not None
-    monkeypatch.setattr(layers, "_change", lambda reader, carry: lambda unit, before, after: torch.zeros(3, 4, 4, 4))
-    assert layers.split(module, "0").change is None and "computed by the whole layer" in caplog.text
+    modules = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
+    layer = opened(quiet(nn.Sequential(*modules)))["0"]
+    assert layer.cut().change is not None
+    monkeypatch.setattr(traced, "_change", lambda reader, carry: lambda unit, before, after: torch.zeros(3, 4, 4, 4))
+    assert layer.cut().change is None and "computed by the whole layer" in caplog.text
 
 
 # --- networks that do not repeat themselves --------------------------------------------------------------------------
@@ -346,8 +346,7 @@ def test_networks_that_repeat_themselves_are_taken(seed):
 
 
 def test_random_numbers_that_are_allowed_do_not_keep_a_network_from_being_checked():
-    module = inside(Part(lambda x: F.dropout(x, 0.5)))
-    faithful(module, IMAGES)
+    opened(inside(Part(lambda x: F.dropout(x, 0.5))))
 
 
 # --- networks that cannot be followed, and values that are not finite ------------------------------------------------
@@ -356,7 +355,7 @@ def test_random_numbers_that_are_allowed_do_not_keep_a_network_from_being_checke
 @pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_a_script_module_is_refused_with_what_to_give_instead():
     module = torch.jit.script(quiet(Residual()))
-    for use in (lambda: accept_pixels(module, [0.0] * 3, [1.0] * 3), lambda: faithful(module, IMAGES)):
+    for use in (lambda: accept_pixels(module, [0.0] * 3, [1.0] * 3), lambda: opened(module)):
         with pytest.raises(UserError, match=r"is a ScriptModule.*source: exported"):
             use()
 
@@ -366,7 +365,7 @@ def test_values_that_are_not_finite_are_refused_with_their_layer(value):
     module = quiet(Residual())
     module.conv2.weight.data[0, 0, 0, 0] = value
     with pytest.raises(UserError, match=r"not finite .* in layer conv2"):
-        faithful(module, IMAGES)
+        opened(module)
 
 
 def test_what_overflows_is_told_as_that_and_not_as_what_differs():
@@ -375,9 +374,9 @@ def test_what_overflows_is_told_as_that_and_not_as_what_differs():
     module = module.eval().requires_grad_(False)
     with torch.no_grad():
         module[0].weight.fill_(3e38)
-    for check in (check_repeats, faithful):
+    for check in (lambda: check_repeats(module, IMAGES), lambda: opened(module)):
         with pytest.raises(UserError, match=r"not finite .* in layer 0"):
-            check(module, IMAGES)
+            check()
 
 
 # --- whose functions take a network of the user's own -----------------------------------------------------------------
@@ -385,13 +384,11 @@ def test_what_overflows_is_told_as_that_and_not_as_what_differs():
 
 def test_functions_of_the_package_check_a_network_first():
     module, batch = freeze(quiet(Counting())), np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
-    from unitscope import activations, taps
-
-    (found,) = activations(module, ["conv"], [batch])
+    probe = opened(module)
+    (found,) = activations([probe["conv"]], [batch])
     images = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
     assert np.allclose(found["conv"], torch.relu(module.conv(images * 2)).mean((2, 3)).numpy(), rtol=1e-4)
-    other = freeze(quiet(Counting()))
-    assert [tap.layer for tap in taps(other, SIZE)] == ["conv", "last"] and not form_of(other).traced
+    assert [layer.name for layer in probe] == ["conv", "last"] and probe.traced is None
 
 
 # --- names of one's own ----------------------------------------------------------------------------------------------
@@ -417,22 +414,27 @@ def test_names_of_a_networks_own_clash_with_none():
     scale = [torch.tensor(values).view(3, 1, 1) for values in (mean, std)]
     expected = plain((IMAGES - scale[0]) / scale[1])
     module = freeze(normalized(plain, SIZE, (mean, std), {}, ["a", "b", "c"]))
-    assert close(module(IMAGES), expected) and faithful(module, IMAGES).traced
-    assert [tap.layer for tap in layers.taps(module, SIZE)] == ["network", "wrapped", "outputs"]
+    probe = Probe.owning(module, IMAGES)
+    assert close(module(IMAGES), expected) and probe.traced
+    assert [layer.name for layer in probe] == ["network", "wrapped", "outputs"]
     assert module.get_submodule("wrapped") is plain.wrapped and module.state_dict().keys() == plain.state_dict().keys()
-    for way in (layers, hooks):
-        cut = way.split(module, "wrapped")
+    for way in (probe.traced, probe.hooked):
+        cut = way.cut("wrapped")
         assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
 
 
 def test_a_forward_pass_that_is_set_on_the_object_is_run():
     plain = quiet(Residual())
     plain.forward = lambda x: plain.fc(torch.relu(plain.stem(x)).mean((2, 3)))
-    module = accept_pixels(plain, [0.5] * 3, [2.0] * 3)
     expected = plain.forward((IMAGES - 0.5) / 2)
-    assert close(module(IMAGES), expected) and close(faithful(module, IMAGES).logits, expected)
-    cut = layers.split(module, "stem")
-    assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
+    owned = Probe.owning(accept_pixels(plain, [0.5] * 3, [2.0] * 3), IMAGES)
+    # A copy would run the forward pass of the network that it is a copy of.
+    given = Probe(plain, SIZE, mean=0.5, std=2)
+    assert is_borrowed(given.module) and not is_borrowed(owned.module)
+    for probe in (owned, given):
+        assert close(probe(IMAGES), expected)
+        cut = probe["stem"].cut()
+        assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
 
 
 # --- layers whose weights are made of others --------------------------------------------------------------------------
@@ -453,16 +455,16 @@ def test_convolutions_with_weights_that_are_computed(change):
     change(module.stem)
     module = module.eval().requires_grad_(False)
     expected = module(IMAGES)
-    form = faithful(module, IMAGES)
-    assert close(form.logits, expected)
-    for layer in ("stem", "conv1"):
-        cut = layers.split(module, layer)
+    probe = opened(module)
+    assert close(probe(IMAGES), expected)
+    for layer in (probe["stem"], probe["conv1"]):
+        cut = layer.cut()
         assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
         for objective in ("am", "iam"):
             images = IMAGES.clone().requires_grad_()
             targets = torch.arange(4)
-            value = passes(module, layer, Recipe(objective=objective), "mean")(images, targets)
-            _, after = layers.prefix(module, layer, "mean")(images)
+            value = passes(layer, Recipe(objective=objective))(images, targets)
+            _, after = layer.prefix("mean")(images)
             own = after.gather(1, targets[:, None])[:, 0]
             if objective == "iam":
                 own = own - (after.sum(1) - own) / (after.shape[1] - 1)
@@ -483,12 +485,13 @@ class InnerGradient(Residual):
 
 def test_a_network_may_take_gradients_within_its_forward_pass():
     module = quiet(InnerGradient())
-    assert close(faithful(module, IMAGES).logits, module(IMAGES))
+    probe = opened(module)
+    assert close(probe(IMAGES), module(IMAGES))
     image_bytes, labels = (255 * IMAGES).byte().permute(0, 2, 3, 1).numpy(), np.arange(4)
     logits = module(pixels(image_bytes, torch.device("cpu"))).detach()
-    (found,) = activations(module, ["fc"], [image_bytes])
+    (found,) = activations([probe["fc"]], [image_bytes])
     assert close(torch.from_numpy(found["fc"]), logits)
-    lost = ablation(module, "fc", "linear", [(image_bytes, labels)], {"": np.zeros(4)}, 4, labels % 2)[""].loss
+    lost = ablation(probe["fc"], [(image_bytes, labels)], {"": np.zeros(4)}, labels % 2)[""].loss
     for unit in range(4):
         clamped, whole = (
             F.cross_entropy(values, torch.from_numpy(labels))
@@ -509,9 +512,8 @@ class Volumes(nn.Module):
 
 
 def test_a_network_with_3d_convolutions_runs():
-    module = freeze(quiet(Volumes()))
-    assert faithful(module, IMAGES).traced
-    assert [tap.layer for tap in layers.taps(module, SIZE)] == ["conv", "last"]
+    probe = opened(freeze(quiet(Volumes())))
+    assert probe.traced and [layer.name for layer in probe] == ["conv", "last"]
 
 
 class WithoutGradients(Residual):
@@ -535,12 +537,12 @@ class NumbersOut(Residual):
 @pytest.mark.parametrize("network", [Detached, NumbersOut])
 def test_a_layer_that_gradients_do_not_reach_is_named(network):
     with pytest.raises(UserError, match=r"layer conv1.*no gradient.*detach"):
-        activation_maximization(quiet(network()), "conv1", SIZE, np.arange(2), Recipe(steps=2, points=2))
-    activation_maximization(quiet(network()), "stem", SIZE, np.arange(2), Recipe(steps=2, points=2))
+        maximize(opened(quiet(network()))["conv1"], np.arange(2), Recipe(steps=2, points=2))
+    maximize(opened(quiet(network()))["stem"], np.arange(2), Recipe(steps=2, points=2))
 
 
 def test_a_backbone_without_gradients_is_followed_with_them():
-    made = activation_maximization(quiet(WithoutGradients()), "conv1", SIZE, np.arange(2), Recipe(steps=8, points=2))
+    made = maximize(opened(quiet(WithoutGradients()))["conv1"], np.arange(2), Recipe(steps=8, points=2))
     assert (made.objective[..., -1] > made.objective[..., 0]).all()
 
 
@@ -557,18 +559,18 @@ class Permuted(nn.Module):
 
 @pytest.mark.parametrize("objective", ["am", "iam"])
 def test_a_rectified_linear_layer_on_a_permuted_image(objective):
-    module, targets = quiet(Permuted()), torch.arange(4)
-    _, after = layers.prefix(module, "inner", "mean")(IMAGES)
+    layer, targets = opened(quiet(Permuted()))["inner"], torch.arange(4)
+    _, after = layer.prefix("mean")(IMAGES)
     own = after.gather(1, targets[:, None])[:, 0]
     expected = own if objective == "am" else own - (after.sum(1) - own) / 4
-    value = passes(module, "inner", Recipe(objective=objective), "mean")(IMAGES, targets)
+    value = passes(layer, Recipe(objective=objective))(IMAGES, targets)
     assert bool((own > 0).any()) and close(value[own > 0], expected[own > 0])
 
 
 def test_the_check_of_repeats_keeps_no_more_than_one_image_of_each_layer():
     # All inputs and outputs of all images would be gigabytes of a large network.
     module, sizes = quiet(Residual()), []
-    keep = checking._run
+    keep = repeats.record
 
     def run(*arguments, **options):
         values = keep(*arguments, **options)
@@ -576,7 +578,7 @@ def test_the_check_of_repeats_keeps_no_more_than_one_image_of_each_layer():
         return values
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checking, "_run", run)
+        patch.setattr(repeats, "record", run)
         check_repeats(module, IMAGES)
     assert sizes and set(sizes) == {1}
 
@@ -716,21 +718,19 @@ BRIGHT_FIRST = torch.cat([0.9 + 0.1 * IMAGES[:1], 0.5 * IMAGES[1:3]])
 )
 def test_layers_without_one_row_for_each_image_are_left_out_with_a_reason(network, expected, reason):
     torch.manual_seed(0)
-    module = quiet(network())
-    faithful(module, BRIGHT_FIRST)
-    known = layers.taps(module, SIZE)
-    assert [tap.layer for tap in known] == expected
-    left = {path: told for path, told in layers.left_out(module, known).items() if path in ("a", "b", "mid", "last")}
+    probe = Probe.owning(accept_pixels(quiet(network()), [0.0] * 3, [1.0] * 3), BRIGHT_FIRST)
+    assert [layer.name for layer in probe] == expected
+    left = {path: told for path, told in probe.left_out.items() if path in ("a", "b", "mid", "last")}
     assert set(left) == {"a", "b", "mid", "last"} - set(expected)
     for layer, told in left.items():
         assert re.search(reason, told)
         uses = [
-            lambda layer=layer: layers.readouts(module, [layer], "mean"),
-            lambda layer=layer: layers.prefix(module, layer, "mean"),
-            lambda layer=layer: layers.split(module, layer),
-            lambda layer=layer: layers.held(module, [layer]),
-            lambda layer=layer: layers.tapped(module, layer),
-            lambda layer=layer: layers.tap(module, layer, SIZE),
+            lambda layer=layer: probe.readouts([layer], "mean"),
+            lambda layer=layer: probe.prefix(layer, "mean"),
+            lambda layer=layer: probe.cut(layer),
+            lambda layer=layer: probe.held([layer]),
+            lambda layer=layer: probe.tapped(layer),
+            lambda layer=layer: probe[layer],
         ]
         for use in uses:
             with pytest.raises(UserError, match=f"The layer '{layer}' has no activation for each image: .*({reason})"):
@@ -740,14 +740,15 @@ def test_layers_without_one_row_for_each_image_are_left_out_with_a_reason(networ
 def test_layers_within_a_function_of_torch_func_are_left_out():
     module = quiet(Mapped())
     check_repeats(module, IMAGES)
-    assert close(faithful(module, IMAGES).logits, module(IMAGES))
-    known = layers.taps(module, SIZE)
-    assert [tap.layer for tap in known] == ["mid", "last"]
-    assert set(layers.left_out(module, known)) == {"a", "b"}
-    cut = layers.split(module, "mid")
+    probe = opened(module)
+    assert close(probe(IMAGES), module(IMAGES))
+    assert [layer.name for layer in probe] == ["mid", "last"] and set(probe.left_out) == {"a", "b"}
+    cut = probe["mid"].cut()
     assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), module(IMAGES))
     with pytest.raises(UserError, match="There is no layer 'a'"):
-        layers.readouts(module, ["a"], "mean")(IMAGES)
+        probe.readouts(["a"], "mean")
+    with pytest.raises(UserError, match="There is no layer 'a'"):
+        probe.hooked.readouts(["a"], "mean")(IMAGES)
 
 
 class Inference(Rows):
@@ -763,13 +764,14 @@ class Inference(Rows):
 def test_a_network_with_layers_in_the_inference_mode_is_followed():
     module = quiet(Inference())
     expected, outputs = plain_run(module, IMAGES)
-    assert not faithful(module, IMAGES).traced
-    found = {tap.layer: tap.signed for tap in layers.taps(module, SIZE)}
+    probe = opened(module)
+    assert probe.traced is None
+    found = {layer.name: layer.signed for layer in probe}
     assert found == {"a": True, "b": False, "mid": False, "last": True}
     for layer in ("b", "mid"):
-        (read,) = layers.readouts(module, [layer], "max")(IMAGES)
-        assert close(read, layers.read_out(torch.relu(dict(outputs)[layer]), 1, "max"))
-    cut = layers.split(module, "b")
+        (read,) = probe.readouts([layer], "max")(IMAGES)
+        assert close(read, read_out(torch.relu(dict(outputs)[layer]), 1, "max"))
+    cut = probe["b"].cut()
     activation, *live = cut.prefix(IMAGES)
     assert close(cut.suffix(*live), expected)
     assert close(
@@ -778,12 +780,11 @@ def test_a_network_with_layers_in_the_inference_mode_is_followed():
 
 
 def test_a_layer_that_later_images_reach_otherwise_is_refused_then():
-    module = quiet(EarlyExit())
     # None of the examples leaves early.
-    faithful(module, 0.5 * IMAGES)
-    assert [tap.layer for tap in layers.taps(module, SIZE)] == ["a", "b", "mid", "last"]
+    probe = Probe.owning(accept_pixels(quiet(EarlyExit()), [0.0] * 3, [1.0] * 3), 0.5 * IMAGES)
+    assert [layer.name for layer in probe] == ["a", "b", "mid", "last"]
     for layer, words in (("b", "not on these images"), ("a", "the nonlinearity after it is missing")):
-        read = layers.readouts(module, [layer], "mean")
+        read = probe.readouts([layer], "mean")
         assert read(0.5 * IMAGES)[0].shape == (4, 6)
         with pytest.raises(UserError, match=words):
             read(BRIGHT_FIRST[:1])
@@ -794,9 +795,7 @@ def test_a_layer_that_later_sees_a_part_of_a_batch_is_refused_then():
         def forward(self, x):
             return torch.cat([super(Halves, self).forward(part) for part in x.split(8)])
 
-    module = quiet(Halves())
-    faithful(module, IMAGES)
-    read = layers.readouts(module, ["b"], "mean")
+    read = opened(quiet(Halves())).readouts(["b"], "mean")
     assert read(IMAGES)[0].shape == (4, 6)
     with pytest.raises(UserError, match="8 of 12 images at a time"):
         read(IMAGES.repeat(3, 1, 1, 1))
@@ -811,14 +810,14 @@ def test_a_network_that_does_not_take_one_image_alone_is_refused_with_the_likely
     with pytest.raises(
         UserError, match=r"not one image alone.*\(3,\) instead of \(1, 3\).*squeeze\(\) without an axis"
     ):
-        faithful(quiet(Squeezing()), IMAGES)
+        opened(quiet(Squeezing()))
 
     class Failing(Squeezing):
         def forward(self, x):
             return super().forward(x)[:, :3]
 
     with pytest.raises(UserError, match=r"not one image alone \(IndexError.*squeeze\(\) without an axis"):
-        faithful(quiet(Failing()), IMAGES)
+        opened(quiet(Failing()))
 
 
 # --- logits under a mask ---------------------------------------------------------------------------------------------
@@ -842,7 +841,7 @@ class Masked(Rows):
 @pytest.mark.parametrize("value", [-1e9, -1e4, 0.0])
 def test_a_masked_class_does_not_hide_that_the_others_differ(value):
     for differently in (False, True):
-        assert faithful(quiet(Masked(value, differently)), IMAGES).traced is not differently
+        assert bool(opened(quiet(Masked(value, differently))).traced) is not differently
 
 
 def test_a_masked_class_does_not_hide_what_differs_from_pass_to_pass():
@@ -856,7 +855,7 @@ def test_a_masked_class_does_not_hide_what_differs_from_pass_to_pass():
 
 def test_infinite_masks_are_refused_as_masks():
     with pytest.raises(UserError, match=r"-inf for every image in output 3 .* finite number"):
-        faithful(quiet(Masked(-torch.inf, False)), IMAGES)
+        opened(quiet(Masked(-torch.inf, False)))
 
 
 def test_small_logits_beside_large_ones_may_round():
@@ -902,7 +901,7 @@ def test_what_differs_from_pass_to_pass_is_told_by_what_was_seen(network, cause)
 
 def test_the_buffer_that_changes_is_named_where_no_form_agrees():
     with pytest.raises(UserError, match="Its buffer 'passes' changes in eval mode"):
-        faithful(quiet(Counted()), IMAGES)
+        opened(quiet(Counted()))
 
 
 @pytest.mark.parametrize("traced", [False, True])
@@ -917,9 +916,9 @@ def test_a_network_may_change_its_input_in_place(traced):
     module, kept = quiet(Changing()), IMAGES.clone()
     expected = module(IMAGES.clone())
     check_repeats(module, IMAGES)
-    form = faithful(module, IMAGES)
-    assert form.traced is traced and torch.equal(IMAGES, kept)
-    cut = layers.split(module, "b")
+    probe = Probe.owning(accept_pixels(module, [0.0] * 3, [1.0] * 3), IMAGES)
+    assert bool(probe.traced) is traced and torch.equal(IMAGES, kept)
+    cut = probe["b"].cut()
     for _ in range(2):
-        assert close(cut.suffix(*cut.prefix(form.arranged(IMAGES))[1:]), expected)
+        assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
     assert torch.equal(IMAGES, kept)

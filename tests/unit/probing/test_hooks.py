@@ -3,24 +3,26 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Varied, quiet
+from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Varied, opened, quiet
 from torch import nn
 from torch.nn import functional as F
 
 from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import share_of_multiplications
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.targets import own_unit, whole_layer
-from unitscope.probing import hooks, layers
 from unitscope.probing.following import TRANSPARENT
+from unitscope.probing.hooked import Hooked
+from unitscope.probing.traced import Traced
+from unitscope.probing.tracing import trace
 
 NETWORKS = {Residual: 8, Shared: 2, InPlace: 8, Discarding: 8, Varied: 8, Tokens: 8}
 LAYERS = [
-    (network, found.layer)
+    (network, layer.name)
     for network, size in NETWORKS.items()
-    for found in layers.taps(quiet(network()), (3, size, size))
+    for layer in Traced(trace(quiet(network()))).describe((3, size, size))
 ]
 
 
@@ -31,15 +33,16 @@ def images_for(network):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_taps(network):
     shape = images_for(network).shape[1:]
-    assert hooks.taps(quiet(network()), shape) == layers.taps(quiet(network()), shape)
+    assert Hooked(quiet(network())).describe(shape) == Traced(trace(quiet(network()))).describe(shape)
 
 
 # What stands behind leaky_relu_().mul_(2) torch itself cannot differentiate, where the network runs as it is written.
 @pytest.mark.parametrize(("network", "layer"), [case for case in LAYERS if case != (InPlace, "last")])
 def test_values_and_gradients(network, layer):
     module, images = quiet(network()), images_for(network).requires_grad_(True)
-    expected = layers.prefix(module, layer, "mean")(images)
-    found = hooks.prefix(module, layer, "mean")(images)
+    traced, hooked = Traced(trace(module)), Hooked(module)
+    expected = traced.prefix(layer, "mean")(images)
+    found = hooked.prefix(layer, "mean")(images)
     torch.testing.assert_close(found, expected)
     for mine, theirs in zip(found, expected, strict=True):
         gradients = [
@@ -47,7 +50,7 @@ def test_values_and_gradients(network, layer):
         ]
         torch.testing.assert_close(*gradients)
     targets = torch.tensor([0, 1, 2, 1, 0])
-    plain, cut = layers.tapped(module, layer), hooks.tapped(module, layer)
+    plain, cut = traced.tapped(layer), hooked.tapped(layer)
     assert cut.kind == plain.kind
     for short in (own_unit, whole_layer):
         torch.testing.assert_close(short(cut, "max")(images, targets), short(plain, "max")(images, targets))
@@ -56,19 +59,18 @@ def test_values_and_gradients(network, layer):
 @pytest.mark.parametrize(("network", "layer"), LAYERS)
 def test_a_replaced_activation_changes_the_output_alike(network, layer):
     module, images = quiet(network()), images_for(network)
-    plain, seen = layers.split(module, layer), hooks.split(module, layer)
+    traced = Traced(trace(module))
+    (axis,) = (each.axis for each in traced.describe(images.shape[1:]) if each.name == layer)
+    plain, seen = traced.cut(layer), Hooked(module).cut(layer)
     activation, start, *live = seen.prefix(images)
     torch.testing.assert_close(activation, plain.prefix(images)[0])
     torch.testing.assert_close(seen.suffix(start, *live), module(images))
     held = start.clone()
-    held.select(layers.unit_axis(next(t.kind for t in layers.taps(module, images.shape[1:]) if t.layer == layer)), 1)[
-        :
-    ] = 0.7
+    held.select(axis, 1)[:] = 0.7
     before, first, *rest = plain.prefix(images)
     if plain.change is None:
         expected = plain.suffix(held, *rest)
     else:
-        axis = layers.unit_axis(layers.tap(module, layer, images.shape[1:]).kind)
         own = before.narrow(axis, 1, 1)
         expected = plain.suffix(first + plain.change(1, own, torch.full_like(own, 0.7)), *rest)
     torch.testing.assert_close(seen.suffix(held, *live), expected)
@@ -100,11 +102,12 @@ class Bare(Functional):
 def test_a_batch_norm_that_is_a_function_belongs_to_the_tap(network):
     module, images = quiet(network()), images_for(Residual)
     normed = F.batch_norm(module.get_submodule("my-caller")(images), module.mean, module.var)
-    assert hooks.tapped(module, "my-caller").kind == "conv"
-    before, after = hooks.prefix(module, "my-caller", "mean")(images)
+    hooked = Hooked(module)
+    assert hooked.tapped("my-caller").kind == "conv"
+    before, after = hooked.prefix("my-caller", "mean")(images)
     torch.testing.assert_close(before, normed.mean((2, 3)))
     torch.testing.assert_close(after, (torch.relu(normed) if network is Functional else normed).mean((2, 3)))
-    cut = hooks.split(module, "my-caller")
+    cut = hooked.cut("my-caller")
     torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), module(images))
 
 
@@ -112,10 +115,10 @@ def test_several_layers_in_one_pass_and_a_layer_that_is_not_there():
     module, images = quiet(Residual()), images_for(Residual)
     names = ["conv2", "stem"]
     torch.testing.assert_close(
-        hooks.readouts(module, names, "max")(images), layers.readouts(module, names, "max")(images)
+        Hooked(module).readouts(names, "max")(images), Traced(trace(module)).readouts(names, "max")(images)
     )
     with pytest.raises(UserError, match="stem, conv1, conv2, fc"):
-        hooks.readouts(module, ["conv9"], "max")(images)
+        Hooked(module).readouts(["conv9"], "max")(images)
 
 
 def test_a_pass_ends_at_the_last_layer_that_is_wanted():
@@ -130,8 +133,9 @@ def test_a_pass_ends_at_the_last_layer_that_is_wanted():
 
     # A network's first pass shows what follows each layer, and runs to the end.
     module = quiet(Short())
+    hooked = Hooked(module)
     for _ in range(3):
-        hooks.prefix(module, "conv1", "mean")(images_for(Residual))
+        hooked.prefix("conv1", "mean")(images_for(Residual))
     assert module.passes == 1
 
 
@@ -154,7 +158,7 @@ class Dropping(nn.Module):
 @pytest.mark.parametrize("drop", TRANSPARENT, ids=lambda drop: drop.__name__)
 def test_what_passes_its_input_on_does_so_whichever_way_a_network_is_read(drop):
     module = quiet(Dropping(drop))
-    (traced,), (hooked,) = layers.taps(module, (3, 8, 8)), hooks.taps(module, (3, 8, 8))
+    (traced,), (hooked,) = (form.describe((3, 8, 8)) for form in (Traced(trace(module)), Hooked(module)))
     assert traced == hooked and not traced.signed
 
 
@@ -163,11 +167,12 @@ def test_no_hook_is_left_behind(fails):
     module = quiet(Discarding())
     if fails:
         with pytest.raises(UserError, match="There is no layer"):
-            hooks.prefix(module, "missing", "mean")(images_for(Discarding))
+            Hooked(module).prefix("missing", "mean")(images_for(Discarding))
         with pytest.raises(RuntimeError):
-            hooks.prefix(module, LAYERS[0][1], "mean")(torch.rand(1, 1, 8, 8))
+            Hooked(module).prefix(LAYERS[0][1], "mean")(torch.rand(1, 1, 8, 8))
     else:
-        hooks.prefix(module, hooks.taps(module, (3, 8, 8))[0].layer, "mean")(images_for(Discarding))
+        hooked = Hooked(module)
+        hooked.prefix(hooked.describe((3, 8, 8))[0].name, "mean")(images_for(Discarding))
     assert not any(part._forward_hooks for part in module.modules())
 
 
@@ -194,25 +199,24 @@ class Straight(Branching):
 
 
 def test_a_network_that_cannot_be_traced_is_analysed_all_the_same(caplog):
-    branching, straight = quiet(Branching()), quiet(Straight())
-    assert layers.taps(branching, (3, 8, 8)) == layers.taps(straight, (3, 8, 8))
+    branching, straight = opened(quiet(Branching())), opened(quiet(Straight()))
+    assert branching.layers == straight.layers and branching.traced is None and straight.traced
     assert "Branching cannot be traced" in caplog.text and "hooks" in caplog.text
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
     labels = np.arange(12) % 4
-    for layer, kind, units in (("first", "conv", 6), ("second", "conv", 6), ("last", "linear", 4)):
+    for layer, units in (("first", 6), ("second", 6), ("last", 4)):
         clamps = {"": np.zeros(units), "_mean": np.full(units, 0.4)}
         found, expected = (
-            ablation(module, layer, kind, [(images, labels)], clamps, 4, np.arange(12) % 2)
-            for module in (branching, straight)
+            ablation(probe[layer], [(images, labels)], clamps, np.arange(12) % 2) for probe in (branching, straight)
         )
         for name in clamps:
             np.testing.assert_allclose(found[name].loss, expected[name].loss, atol=1e-6)
             assert found[name].loss.any()
             np.testing.assert_array_equal(found[name].accuracy, expected[name].accuracy)
         made, same = (
-            activation_maximization(module, layer, (3, 8, 8), np.arange(units), Recipe(objective="iam", steps=8))
-            for module in (branching, straight)
+            maximize(probe[layer], np.arange(units), Recipe(objective="iam", steps=8))
+            for probe in (branching, straight)
         )
         np.testing.assert_allclose(made.responses, same.responses, rtol=1e-3, atol=1e-3)
-        shares = [share_of_multiplications(module, layer, (3, 8, 8)) for module in (branching, straight)]
+        shares = [share_of_multiplications(probe[layer]) for probe in (branching, straight)]
         assert 0 < shares[0] == shares[1] <= 1

@@ -1,24 +1,33 @@
 """Layers: which are found, and that a network cut at one of them computes what the whole one does."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Discarding, InPlace, Residual, Shared, Tokens, Varied, Views, Windows, quiet
+from networks_by_hand import (
+    Discarding,
+    InPlace,
+    Residual,
+    Shared,
+    Tokens,
+    Varied,
+    Views,
+    Windows,
+    followed_by_hooks,
+    opened,
+    quiet,
+)
 from torch import nn
 from torchvision import models
 
 from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
-from unitscope.networks.building import accept_pixels
-from unitscope.networks.forms import Form, choose
 from unitscope.networks.normalization import network_of
-from unitscope.networks.outputs import Outputs
-from unitscope.probing import hooks
-from unitscope.probing.faithful import faithful
-from unitscope.probing.layers import left_out, prefix, read_out, readouts, split, tap, taps, unit_axis
+from unitscope.probing.hooked import Hooked
+from unitscope.probing.layer import read_out, unit_axis
+from unitscope.probing.probe import Probe
+from unitscope.probing.traced import Traced
 from unitscope.probing.tracing import trace
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -38,7 +47,7 @@ def hooked(module: nn.Module, path: str, call: int, images: torch.Tensor) -> tor
 
 
 def test_taps_of_a_residual_network():
-    found = {found.layer: found for found in taps(quiet(Residual()), (3, 8, 8))}
+    found = {layer.name: layer for layer in opened(quiet(Residual()))}
     assert list(found) == ["stem", "conv1", "conv2", "fc"]
     assert [found[name].depth for name in found] == [1, 2, 3, 4]
     # An addition lies between conv2 and its ReLU; nothing follows fc.
@@ -56,14 +65,14 @@ def test_a_batch_norm_of_a_class_made_from_torchs_belongs_to_the_tap():
     images = torch.rand(5, 3, 8, 8)
     network.eval()
     normed = network[1](network[0](images))
-    preactivations, activations = prefix(network, "0", "mean")(images)
+    preactivations, activations = opened(network)["0"].prefix("mean")(images)
     torch.testing.assert_close(preactivations, normed.mean((2, 3)))
     torch.testing.assert_close(activations, normed.relu().mean((2, 3)))
     assert type(network[1]) is Norm
 
 
 def test_taps_of_a_module_that_is_called_twice():
-    found = {found.layer: found for found in taps(quiet(Shared()), (3, 2, 2))}
+    found = {layer.name: layer for layer in opened(quiet(Shared()), (3, 2, 2))}
     assert list(found) == ["first", "shared", "shared-call2", "last"]
     # Dropout does nothing here and does not separate a layer from its ReLU; GELU can be negative.
     assert [found[name].signed for name in found] == [False, True, False, True]
@@ -71,8 +80,9 @@ def test_taps_of_a_module_that_is_called_twice():
 
 def test_a_layer_whose_rows_are_not_images_has_no_activation_for_an_image():
     module = quiet(Windows())
-    assert [found.layer for found in taps(module, (3, 8, 8))] == ["conv", "last"]
-    assert [found.layer for found in hooks.taps(module, (3, 8, 8))] == ["conv", "last"]
+    assert [layer.name for layer in opened(module)] == ["conv", "last"]
+    for form in (Traced(trace(module)), Hooked(module)):
+        assert [layer.name for layer in form.describe((3, 8, 8))] == ["conv", "last"]
 
 
 # --- architectures of torchvision, small instances -------------------------------------------------------------------
@@ -109,18 +119,18 @@ def test_layers_of_well_known_architectures(network, size, count, layer, kind, u
     torch.manual_seed(0)
     module = network().eval().requires_grad_(False)
     images = torch.rand(3, 3, size, size)
-    known = {found.layer: found for found in taps(module, images.shape[1:])}
-    found = known[layer]
-    assert (len(known), found.kind, found.units, found.signed) == (count, kind, units, signed)
-    assert prefix(module, layer, "mean")(images)[1].shape == (3, units)
-    cut = split(module, layer)
+    probe = opened(module, images.shape[1:])
+    found = probe[layer]
+    assert (len(probe), found.kind, found.units, found.signed) == (count, kind, units, signed)
+    assert found.prefix("mean")(images)[1].shape == (3, units)
+    cut = found.cut()
     activation, *middle = cut.prefix(images)
     torch.testing.assert_close(cut.suffix(*middle), module(images))
     # A clamped unit changes the answer as it does in the whole network, followed by hooks.
     own = activation.narrow(unit_axis(kind), 1, 1)
     held = activation.clone()
     held.narrow(unit_axis(kind), 1, 1).fill_(0.7)
-    whole = hooks.split(module, layer)
+    whole = probe.hooked.cut(layer)
     expected = whole.suffix(held, *whole.prefix(images)[2:])
     start, *live = middle
     changed = held if cut.change is None else start + cut.change(1, own, torch.full_like(own, 0.7))
@@ -141,7 +151,7 @@ def test_layers_of_well_known_architectures(network, size, count, layer, kind, u
 def test_prefix_gives_what_hooks_see(network, images, layer, tapped, activation):
     module = quiet(network())
     expected = hooked(module, *tapped, images)
-    before, after = prefix(module, layer, "mean")(images)
+    before, after = opened(module, images.shape[1:])[layer].prefix("mean")(images)
     kept = expected.flatten(2).mean(2) if expected.dim() > 2 else expected
     torch.testing.assert_close(before, kept)
     expected = activation(expected)
@@ -154,8 +164,8 @@ def test_prefix_gives_what_hooks_see(network, images, layer, tapped, activation)
 def test_split_network_equals_the_whole(network, images):
     module = quiet(network())
     expected = module(images)
-    for found in taps(module, images.shape[1:]):
-        cut = split(module, found.layer)
+    for layer in opened(module, images.shape[1:]):
+        cut = layer.cut()
         torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
 
 
@@ -173,11 +183,10 @@ class Bent(Residual):
 @pytest.mark.parametrize("function", [torch.special.expit, torch.ops.aten.relu, torch.ops.aten.sigmoid.default])
 def test_nonlinearities_by_other_names(function):
     module = quiet(Bent(function))
-    for traced in (True, False):
-        choose(module, Form(traced=traced))
-        first, _ = taps(module, (3, 8, 8))
-        (read,) = readouts(module, ["stem"], "mean")(IMAGES)
-        assert not first.signed, traced
+    for form in (Traced(trace(module)), Hooked(module)):
+        first, _ = form.describe((3, 8, 8))
+        (read,) = form.readouts(["stem"], "mean")(IMAGES)
+        assert not first.signed, form
         torch.testing.assert_close(read, function(module.stem(IMAGES)).mean((2, 3)))
 
 
@@ -195,24 +204,24 @@ class TwoHeads(Residual):
 
 @pytest.mark.parametrize("traced", [True, False])
 def test_a_layer_that_the_logits_do_not_depend_on_changes_nothing_when_clamped(traced):
-    module = accept_pixels(quiet(TwoHeads()), [0.5] * 3, [0.5] * 3, Outputs(("logits",)))
-    form = faithful(module, IMAGES)
-    assert form.traced
-    choose(module, replace(form, traced=traced))
-    cut = split(module, "projection")
+    probe = Probe(quiet(TwoHeads()), (3, 8, 8), mean=0.5, std=[0.5] * 3, output="logits")
+    assert probe.traced
+    if not traced:
+        followed_by_hooks(probe)
+    cut = probe["projection"].cut()
     activation, start, *live = cut.prefix(IMAGES)
-    torch.testing.assert_close(cut.suffix(torch.zeros_like(start), *live), module(IMAGES))
-    features = network_of(module)((IMAGES - 0.5) / 0.5)["features"]
+    torch.testing.assert_close(cut.suffix(torch.zeros_like(start), *live), probe(IMAGES))
+    features = network_of(probe.module)((IMAGES - 0.5) / 0.5)["features"]
     torch.testing.assert_close(activation, features)
-    lost = ablation(module, "projection", "linear", [BYTES], {"": np.zeros(9)}, 4, np.arange(5) % 2)[""]
+    lost = ablation(probe["projection"], [BYTES], {"": np.zeros(9)}, np.arange(5) % 2)[""]
     assert not lost.loss.any() and not lost.accuracy.any()
-    lost = ablation(module, "fc", "linear", [BYTES], {"": np.zeros(4)}, 4, np.arange(5) % 2)[""]
+    lost = ablation(probe["fc"], [BYTES], {"": np.zeros(4)}, np.arange(5) % 2)[""]
     assert lost.loss.any()
 
 
 def test_the_suffix_starts_behind_the_layer_that_alone_reads_the_units():
     def starts_behind(network, layer):
-        return split(quiet(network()), layer).change is not None
+        return opened(quiet(network()))[layer].cut().change is not None
 
     varied = ["strided", "dilated", "grouped", "depthwise", "reflected", "same", "hidden", "last"]
     # Grouped or reflecting readers, and what an average pooling separates from its ReLU, take the plain way.
@@ -229,9 +238,10 @@ def test_the_suffix_starts_behind_the_layer_that_alone_reads_the_units():
 def test_nothing_is_done_in_place(network, signed):
     module = quiet(network())
     expected = module(IMAGES)
-    assert [found.signed for found in taps(module, (3, 8, 8))] == signed
-    for found in taps(module, (3, 8, 8)):
-        cut = split(module, found.layer)
+    probe = opened(module)
+    assert [layer.signed for layer in probe] == signed
+    for layer in probe:
+        cut = layer.cut()
         middle = cut.prefix(IMAGES)
         before = [value.clone() for value in middle]
         torch.testing.assert_close(cut.suffix(*middle[1:]), expected)
@@ -248,16 +258,16 @@ def test_a_tensor_that_is_changed_in_place_is_read_as_changed():
 def test_tracing_leaves_the_network_as_it_was():
     module = quiet(Residual())
     expected = module(IMAGES)
-    split(module, "conv1")
+    opened(module)["conv1"].cut()
     assert module.relu.inplace
     torch.testing.assert_close(module(IMAGES), expected)
 
 
 def test_several_layers_in_one_pass():
-    module = quiet(Residual())
+    probe = opened(quiet(Residual()))
     names = ["conv2", "stem", "fc"]
-    for name, values in zip(names, readouts(module, names, "max")(IMAGES), strict=True):
-        torch.testing.assert_close(values, prefix(module, name, "max")(IMAGES)[1])
+    for name, values in zip(names, probe.readouts(names, "max")(IMAGES), strict=True):
+        torch.testing.assert_close(values, probe[name].prefix("max")(IMAGES)[1])
 
 
 def test_readouts():
@@ -272,12 +282,15 @@ def test_readouts():
 
 def test_a_layer_that_is_not_there_is_an_error_that_lists_the_layers():
     with pytest.raises(UserError, match="stem, conv1, conv2, fc"):
-        tap(quiet(Residual()), "conv9", (3, 8, 8))
+        opened(quiet(Residual()))["conv9"]
 
 
 def test_images_of_another_shape_are_an_error():
     with pytest.raises(UserError, match=r"\(1, 8, 8\)"):
-        taps(quiet(Residual()), (1, 8, 8))
+        opened(quiet(Residual()), (1, 8, 8))
+    for form in (Traced(trace(quiet(Residual()))), Hooked(quiet(Residual()))):
+        with pytest.raises(UserError, match=r"\(1, 8, 8\)"):
+            form.describe((1, 8, 8))
 
 
 # --- what is left out ------------------------------------------------------------------------------------------------
@@ -303,14 +316,14 @@ class Mixed(nn.Module):
 
 
 def test_what_is_left_out_is_told_with_its_reason():
-    module = quiet(Mixed())
-    known = taps(module, (3, 8, 8))
-    assert [each.layer for each in known] == ["conv", "last"]
-    reasons = left_out(module, known)
+    probe = opened(quiet(Mixed()))
+    assert [layer.name for layer in probe] == ["conv", "last"]
+    reasons = probe.left_out
     assert set(reasons) == {"norm", "line", "up", "attention", "attention.out_proj", "memory", "spare"}
     for path, words in {"norm": "GroupNorm", "line": "Conv1d", "up": "ConvTranspose2d", "memory": "LSTM"}.items():
         assert words in reasons[path]
     assert "without calling it" in reasons["attention.out_proj"] and "not called" in reasons["spare"]
-    windows = quiet(Windows())
-    assert set(left_out(windows, taps(windows, (3, 8, 8)))) == {"inside"}
-    assert left_out(quiet(Residual()), taps(quiet(Residual()), (3, 8, 8))) == {}
+    with pytest.raises(UserError, match=r"no layer 'up' in this network: a ConvTranspose2d.*layers are: conv, last"):
+        probe["up"]
+    assert set(opened(quiet(Windows())).left_out) == {"inside"}
+    assert opened(quiet(Residual())).left_out == {}

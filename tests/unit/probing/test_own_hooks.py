@@ -3,31 +3,24 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import quiet
+from networks_by_hand import opened, quiet
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from unitscope.interventions import rescaling
 from unitscope.interventions.ablation import ablation
-from unitscope.maximization.maximize import activation_maximization
+from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.probing import layers
 from unitscope.probing.activations import activations
-from unitscope.probing.faithful import faithful, taps
-from unitscope.probing.tracing import _say_untraceable, trace
+from unitscope.probing.tracing import trace
 
 SHAPE = (3, 8, 8)
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(12) % 4
 PIXELS = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).float() / 255
 GAINS = torch.tensor([0.0, 1, 2, 0.5, 1, 3])[:, None, None]
-
-
-@pytest.fixture(autouse=True)
-def _said_again():
-    _say_untraceable.cache_clear()
 
 
 class Plain(nn.Module):
@@ -78,8 +71,7 @@ def lesion(first):
 
 
 def losses(module, layer, clamps):
-    kind = layers.tap(module, layer, SHAPE).kind
-    return ablation(module, layer, kind, [(IMAGES, LABELS)], {"": clamps}, 4, np.arange(12) % 2)[""].loss
+    return ablation(opened(module)[layer], [(IMAGES, LABELS)], {"": clamps}, np.arange(12) % 2)[""].loss
 
 
 UPPER = torch.tensor([1.0, 1, 1, 0, 0, 0])[:, None, None]
@@ -181,9 +173,9 @@ class Gated(Written):
 @pytest.mark.parametrize("kind", [Collected, CollectedByMethod])
 def test_features_that_hooks_collect_are_those_of_each_pass(kind, paths):
     module, written = quiet(kind(paths)), quiet(Written(paths))
-    assert {tap.layer for tap in taps(module, SHAPE)} == {"c1", "c2", "fc"}
+    assert {layer.name for layer in opened(module)} == {"c1", "c2", "fc"}
     for layer, units in (("c1", 6), ("c2", 8), ("fc", 4)):
-        (found,), (expected,) = (activations(each, [layer], [IMAGES]) for each in (module, written))
+        (found,), (expected,) = (activations([opened(each)[layer]], [IMAGES]) for each in (module, written))
         np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-4, atol=1e-5)
         for clamps in (np.zeros(units), np.full(units, 0.4)):
             np.testing.assert_allclose(losses(module, layer, clamps), losses(written, layer, clamps), atol=1e-6)
@@ -215,8 +207,9 @@ class ReadingKept(Written):
 
 def test_a_graph_that_holds_values_of_the_last_pass_is_not_taken_for_the_network():
     module, written = quiet(ReadingKept(("c1", "r2"))), quiet(Written(("c1", "r2")))
-    assert not faithful(module, PIXELS[:3]).traced
-    found, expected = (next(activations(each, ["c1", "c2", "fc"], [IMAGES])) for each in (module, written))
+    assert opened(module).traced is None
+    found, expected = (next(activations(opened(each).layers, [IMAGES])) for each in (module, written))
+    assert set(expected) == {"c1", "c2", "fc"}
     for layer in expected:
         np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-4, atol=1e-5)
 
@@ -247,12 +240,13 @@ def output_of(module, path, images):
 def test_a_hook_that_changes_a_modules_output_belongs_to_the_module(kind, path, layer, change, activation, signed):
     module = hooked(path, change, kind)
     expected = output_of(module, activation, PIXELS)
-    (found,) = activations(module, [layer], [IMAGES])
+    probe = opened(module)
+    (found,) = activations([probe[layer]], [IMAGES])
     np.testing.assert_allclose(found[layer], expected, rtol=1e-4, atol=1e-5)
-    assert layers.tap(module, layer, SHAPE).signed is signed
+    assert probe[layer].signed is signed
     units = np.arange(expected.shape[1])
     for objective in ("am", "iam"):
-        made = activation_maximization(module, layer, SHAPE, units, Recipe(objective=objective, steps=6, points=2))
+        made = maximize(probe[layer], units, Recipe(objective=objective, steps=6, points=2))
         stored = torch.from_numpy(made.images[0]).permute(0, 3, 1, 2).float() / 255
         np.testing.assert_allclose(made.responses[0], output_of(module, activation, stored), rtol=1e-4, atol=1e-5)
         if signed:
@@ -269,14 +263,14 @@ def test_a_hook_that_changes_a_modules_output_belongs_to_the_module(kind, path, 
 def test_backward_hooks_run_and_nothing_is_done_in_place_around_them(kind, path):
     plain, module, gradients = alike(kind), alike(kind), []
     module.get_submodule(path).register_full_backward_hook(lambda _, __, given: gradients.append(given[0]))
-    shown = faithful(module, PIXELS[:3])
-    assert shown.traced is (kind is Plain)
+    probes = opened(plain), opened(module)
+    assert bool(probes[1].traced) is (kind is Plain)
     for layer in ("c1", "c2"):
         for objective in ("am", "iam"):
             values = []
-            for each in (plain, module):
+            for each in probes:
                 images = PIXELS[:4].clone().requires_grad_()
-                value = passes(each, layer, Recipe(objective=objective), "mean")(images, torch.arange(4))
+                value = passes(each[layer], Recipe(objective=objective))(images, torch.arange(4))
                 values.append((value.detach(), torch.autograd.grad(value.sum(), images)[0]))
             for one, other in zip(*values, strict=True):
                 torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
@@ -288,9 +282,8 @@ def test_a_hook_that_turns_gradients_turns_them_in_an_ascent():
     module.r1.register_full_backward_hook(lambda _, gradients, __: (-gradients[0],))
     found = []
     for each in (plain, module):
-        faithful(each, PIXELS[:3])
         images = PIXELS[:4].clone().requires_grad_()
-        value = passes(each, "c2", Recipe(objective="iam"), "mean")(images, torch.arange(4))
+        value = passes(opened(each)["c2"], Recipe(objective="iam"))(images, torch.arange(4))
         found.append(torch.autograd.grad(value.sum(), images)[0])
     torch.testing.assert_close(found[0], -found[1], atol=1e-5, rtol=1e-3)
 
@@ -305,10 +298,10 @@ class Bent(nn.Conv2d):
 def test_the_output_of_a_class_of_ones_own_is_not_changed_in_place():
     module = alike()
     module.c2 = Bent(6, 8, 3, padding=1).eval().requires_grad_(False)
-    faithful(module, PIXELS[:3])
+    layer = opened(module)["c2"]
     images = PIXELS[:4].clone().requires_grad_()
-    value = passes(module, "c2", Recipe(objective="iam"), "mean")(images, torch.arange(4))
-    before, after = layers.prefix(module, "c2", "mean")(images)
+    value = passes(layer, Recipe(objective="iam"))(images, torch.arange(4))
+    before, after = layer.prefix("mean")(images)
     own = after.diagonal()
     expected = torch.where(own > 0, own, before.diagonal()) - (after.sum(1) - own) / 7
     torch.testing.assert_close(value, expected)
@@ -343,7 +336,7 @@ def test_other_code_of_ones_own_is_not_traced(add, told, caplog):
     module = alike()
     add(module)
     expected = module(PIXELS)
-    cut = layers.split(module, "c1")
+    cut = opened(module)["c1"].cut()
     torch.testing.assert_close(cut.suffix(*cut.prefix(PIXELS)[1:]), expected)
     assert trace(module) is None and f"its module 'c2' has a {told}" in caplog.text
 
@@ -351,9 +344,10 @@ def test_other_code_of_ones_own_is_not_traced(add, told, caplog):
 def test_a_hook_on_the_network_itself_counts(caplog):
     module = alike()
     whole(module)
-    cut = layers.split(module, "c1")
+    cut = opened(module)["c1"].cut()
     torch.testing.assert_close(cut.suffix(*cut.prefix(PIXELS)[1:]), module(PIXELS))
-    assert "it has a forward hook" in caplog.text
+    # A graph of the network by itself would not show the hook.
+    assert trace(module) is None and "it has a forward hook" in caplog.text
 
 
 def test_a_hook_for_all_modules_is_not_traced():
@@ -363,7 +357,7 @@ def test_a_hook_for_all_modules_is_not_traced():
     )
     try:
         expected = module(PIXELS)
-        cut = layers.split(module, "c1")
+        cut = opened(module)["c1"].cut()
         torch.testing.assert_close(cut.suffix(*cut.prefix(PIXELS)[1:]), expected)
         assert trace(module) is None
     finally:
@@ -379,4 +373,4 @@ def test_no_hook_of_ours_is_left_behind_beside_those_of_the_network():
 
 
 def test_rescaling_names_what_keeps_it_from_a_hooked_network():
-    assert "cannot trace" in rescaling.obstacle(hooked("r1", lambda output: output * GAINS), "c1")
+    assert "cannot trace" in rescaling.obstacle(opened(hooked("r1", lambda output: output * GAINS))["c1"])

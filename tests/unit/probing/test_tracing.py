@@ -6,14 +6,12 @@ import sys
 
 import pytest
 import torch
-from networks_by_hand import Residual, quiet
+from networks_by_hand import Residual, opened, quiet
 from torch import nn
 
 from unitscope.networks.building import accept_pixels
 from unitscope.networks.closeness import close
-from unitscope.networks.forms import form_of
-from unitscope.probing import layers
-from unitscope.probing.faithful import faithful
+from unitscope.probing.probe import Probe
 from unitscope.probing.tracing import trace
 
 SIZE = (3, 8, 8)
@@ -32,9 +30,7 @@ PROGRAM = """
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from unitscope.probing import layers
-from unitscope.probing.faithful import faithful
-from unitscope.networks.forms import form_of
+from unitscope.probing.probe import Probe
 from unitscope.probing.tracing import trace
 
 class Rounded(torch.autograd.Function):
@@ -60,9 +56,9 @@ class Network(nn.Module):
 
 module = Network().eval().requires_grad_(False)
 assert trace(module) is None
-faithful(module, torch.rand(3, 3, 8, 8))
-assert not form_of(module).traced
-assert [(tap.layer, tap.signed) for tap in layers.taps(module, (3, 8, 8))] == [("conv", False), ("last", True)]
+probe = Probe(module, (3, 8, 8), mean=0, std=1)
+assert probe.traced is None
+assert [(layer.name, layer.signed) for layer in probe] == [("conv", False), ("last", True)]
 """
 
 
@@ -123,10 +119,10 @@ def test_no_symbol_is_left_in_a_network(wrapped):
     assert close(traced(IMAGES), expected)
     # The weights are those of the network, and not copies.
     assert dict(traced.named_parameters())["stem.weight"] is network.get_parameter("stem.weight")
-    faithful(module, IMAGES)
-    cut = layers.split(module, "stem")
-    images = form_of(module).arranged(IMAGES)
-    assert close(cut.suffix(*cut.prefix(images)[1:]), expected)
+    probe = Probe.owning(module, IMAGES) if wrapped else opened(network)
+    assert probe.traced
+    cut = probe["stem"].cut()
+    assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
 
 
 def test_a_network_that_cannot_be_copied_says_so(caplog):
@@ -174,9 +170,8 @@ class StraightThrough(Residual):
 
 def test_a_gradient_of_its_own_stays_that_of_a_function():
     module = quiet(StraightThrough())
-    faithful(module, IMAGES)
     gradients = []
-    for run in (module, lambda images: layers.prefix(module, "stem", "mean")(images)[0]):
+    for run in (module, lambda images: opened(module)["stem"].prefix("mean")(images)[0]):
         images = IMAGES.clone().requires_grad_()
         gradients.append(torch.autograd.grad(run(images).sum(), images)[0])
     assert all(bool(gradient.any()) for gradient in gradients)

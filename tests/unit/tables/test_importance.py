@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from networks_by_hand import Residual, Shared, Varied, linear, quiet
+from networks_by_hand import Residual, Shared, Varied, linear, opened, quiet
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from unitscope.probing import layers
 from unitscope.scores.predictors import PENALTIES, _residuals, activity, redundancy, weight_norms
 from unitscope.stats import effects
 from unitscope.stats.bootstrap import bootstrap, bootstrap_weighted
@@ -90,7 +91,8 @@ def test_activity_by_hand():
 
 
 def test_weight_norms_by_hand():
-    assert weight_norms(linear([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]], [9.0, 9.0, 9.0]), "units").tolist() == [5, 0, 1]
+    module = linear([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]], [9.0, 9.0, 9.0])
+    assert weight_norms(opened(module, (1, 1, 2))["units"]).tolist() == [5, 0, 1]
 
 
 @pytest.mark.parametrize(("layer", "norm"), [("conv1", "bn1"), ("conv2", "bn2"), ("stem", None), ("fc", None)])
@@ -99,20 +101,35 @@ def test_weight_norms_have_the_batch_norm_folded_in(layer, norm):
     weights = module.get_submodule(layer).weight
     if norm:
         # What the convolution with the norm behind it does to an image without a bias, by linearity.
-        folded = layers.fuse_conv_bn_eval(module.get_submodule(layer), module.get_submodule(norm))
+        folded = fuse_conv_bn_eval(module.get_submodule(layer), module.get_submodule(norm))
         weights = folded.weight
     expected = [float(torch.linalg.vector_norm(row)) for row in weights]
-    assert weight_norms(module, layer) == pytest.approx(expected, rel=1e-6)
+    assert weight_norms(opened(module)[layer]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_weight_norms_of_every_kind_of_layer():
-    module = quiet(Varied())
-    for tap in layers.taps(module, (3, 6, 8)):
-        assert weight_norms(module, tap.layer).shape == (tap.units,)
-    shared = quiet(Shared())
-    assert weight_norms(shared, "shared-call2").tolist() == weight_norms(shared, "shared").tolist()
+    for layer in opened(quiet(Varied())):
+        assert weight_norms(layer).shape == (layer.units,)
+    shared = opened(quiet(Shared()), (3, 2, 2))
+    assert weight_norms(shared["shared-call2"]).tolist() == weight_norms(shared["shared"]).tolist()
     still = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, track_running_stats=False), nn.ReLU()).eval()
-    assert weight_norms(still, "0") is None
+    assert weight_norms(opened(still, (1, 4, 4))["0"]) is None
+
+
+class Normed(nn.Module):
+    """A batch norm that is a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = F.batch_norm(self.conv(x), torch.zeros(4), torch.ones(4))
+        return self.fc(torch.relu(x).mean((2, 3)))
+
+
+def test_weights_before_a_batch_norm_that_is_a_function_are_not_known():
+    assert weight_norms(opened(quiet(Normed()))["conv"]) is None
 
 
 # --- correlations and their intervals --------------------------------------------------------------------------------

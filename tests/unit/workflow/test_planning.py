@@ -13,7 +13,7 @@ from unitscope.data.datasets import write_dataset
 from unitscope.data.outlines import Outline, dataset_bytes
 from unitscope.interventions.cumulative import orders
 from unitscope.interventions.joint import needed_sets, plans
-from unitscope.workflow.planning import Calibration, layers_before_training
+from unitscope.workflow.planning import Calibration, probe_before_training
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
 
@@ -30,7 +30,7 @@ def calibration(project) -> Calibration:
 
 
 def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
-    units, noise = calibration.taps["hidden1"].units, np.random.default_rng(0)
+    units, noise = calibration.layers["hidden1"].units, np.random.default_rng(0)
     # Substitutes that no two units share.
     substitutes = {unit: [(unit + 1) % units, (unit + 3) % units] for unit in range(units)}
     chosen = plans(substitutes, substitutes, noise.random(units) + 0.5, 4, (0,))
@@ -41,7 +41,7 @@ def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
 
 @pytest.mark.parametrize("layer", ["hidden1", ""])
 def test_a_cumulative_ablation_takes_as_many_orders_as_are_planned_for(calibration, layer):
-    units = calibration.taps["hidden1"].units
+    units = calibration.layers["hidden1"].units
     scores = {name: {"hidden1": np.arange(units)} for name in ("selectivity", "rs_am", "rs_z_am", "rs_iam", "rs_z_iam")}
     chosen, _ = orders(scores, {"hidden1": units}, 7, 0)
     settings = {"scores": ["selectivity", "rs", "rs_z"], "orders": 7, "points": 5, "clamps": ["zero", "mean"]}
@@ -106,7 +106,7 @@ def test_a_data_set_is_as_large_as_planned(tmp_path, store):
 
 def test_regressions_take_longer_in_wider_layers(calibration):
     names = ["hidden1", "hidden2"]
-    assert len({calibration.taps[name].units for name in names}) == 2
+    assert len({calibration.layers[name].units for name in names}) == 2
     first, second, both = (calibration.predictors(layers) for layers in ([names[0]], [names[1]], names))
     assert 0 < second < first and both == pytest.approx(first + second)
 
@@ -123,16 +123,15 @@ def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(
     write_dataset(stored, collected(grey))
 
     def weights(dataset):
-        (first, *_), _ = layers_before_training(network, data_settings(dataset), stored)
+        first, *_ = probe_before_training(network, data_settings(dataset), stored)
         return first.units, dataset and outlines.outline_of_stored(stored, data_settings(dataset))
 
     assert weights(grey) == (4, ([1, 8, 8], 2))
     # In colour: vgg16 would be told that these images are grey.
     assert weights({**grey, "mode": "RGB"}) == (4, None)
     vgg = {"source": "torchvision", "model": "resnet18", "options": {}, "head": None, "seed": 0}
-    assert (
-        layers_before_training(vgg, data_settings({**grey, "mode": "RGB", "crop": 32}), stored)[0][0].layer == "conv1"
-    )
+    colour = data_settings({**grey, "mode": "RGB", "crop": 32})
+    assert probe_before_training(vgg, colour, stored).layers[0].name == "conv1"
 
 
 def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
@@ -140,7 +139,7 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
     trees = {"source": "image_folder", "path": str(tmp_path / "trees"), "crop": 8, "mode": "L"}
 
     def outputs():
-        return layers_before_training(network, data_settings(trees), tmp_path / "none.h5")[0][-1].units
+        return probe_before_training(network, data_settings(trees), tmp_path / "none.h5").layers[-1].units
 
     # The images are elsewhere: as many as are often met.
     assert outputs() == 10
@@ -172,7 +171,7 @@ def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
     folder = {"source": "image_folder", "path": str(tmp_path / "trees"), "resize": None, "crop": 8, "mode": "auto"}
     settings = {**folder, "test_fraction": 0.5, "seed": 0, "store": "images", "background": "white", "links": "inside"}
     assert outlines.cropped(data_settings(settings)) == [1, 8, 8]
-    assert layers_before_training(network, data_settings(settings), tmp_path / "none.h5")[0][-1].units == 3
+    assert probe_before_training(network, data_settings(settings), tmp_path / "none.h5").layers[-1].units == 3
     write_dataset(tmp_path / "trees.h5", collected(settings))
     # The artifact leaves out what had no effect, and has the mode that was chosen.
     assert outlines.outline_of_stored(tmp_path / "trees.h5", data_settings(settings)) == ([1, 8, 8], 3)

@@ -73,8 +73,8 @@ def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
 
 
 def test_imports_are_followed_through_other_modules(project):
-    # scripts/images/images.py imports maximize, which imports layers.
-    found = changed(project, "unitscope/probing/layers.py", 'if readout == "mean"', 'if "mean" == readout')
+    # scripts/images/images.py imports maximize, which imports layer.
+    found = changed(project, "unitscope/probing/layer.py", 'if readout == "mean"', 'if "mean" == readout')
     assert {"images", "activations", "ablation", "taps"} <= found
     assert not found & {"selectivity", "substitution", "units", "correlations", "figures"}
 
@@ -104,12 +104,12 @@ def test_other_words_of_a_message_change_nothing(project, file):
 @pytest.mark.slow
 def test_a_module_in_another_folder_changes_nothing(project):
     before = digests(project)
-    for module in ("layers", "datasets", "substitution", "sources"):
-        move_module(project, module, {"layers": "networks", "substitution": "tables"}.get(module, "inputs"))
+    for module in ("layer", "datasets", "substitution", "sources"):
+        move_module(project, module, {"layer": "networks", "substitution": "tables"}.get(module, "inputs"))
     assert digests(project) == before
     # And it is followed there.
     assert changed(project, "unitscope/tables/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
-    found = changed(project, "unitscope/networks/layers.py", 'if readout == "mean"', 'if "mean" == readout')
+    found = changed(project, "unitscope/networks/layer.py", 'if readout == "mean"', 'if "mean" == readout')
     assert {"images", "activations", "ablation", "taps"} <= found and "selectivity" not in found
 
 
@@ -195,10 +195,10 @@ def test_modules_count_by_themselves_and_comments_in_them_do_not(project):
     "line",
     [
         "from .errors import UserError",
-        "from .probing.layers import taps",
-        "from .probing import layers",
-        "import unitscope.probing.layers",
-        "from unitscope.probing import layers",
+        "from .probing.layer import Layer",
+        "from .probing import layer",
+        "import unitscope.probing.layer",
+        "from unitscope.probing import layer",
     ],
 )
 def test_every_form_of_import_is_followed(project, line):
@@ -206,9 +206,9 @@ def test_every_form_of_import_is_followed(project, line):
     path.write_text(path.read_text().replace("import hashlib", f"import hashlib\n{line}", 1))
     # scripts/data/dataset.py needs randomness, and layers by this line alone.
     before = digests(project)["dataset"]
-    path = project / "unitscope/probing/layers.py"
+    path = project / "unitscope/probing/layer.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")
-    assert (digests(project)["dataset"] != before) == ("layers" in line)
+    assert (digests(project)["dataset"] != before) == ("layer" in line)
 
 
 @pytest.mark.parametrize("line", ["from unitscope import class_selectivity", "import unitscope"])
