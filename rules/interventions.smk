@@ -191,9 +191,9 @@ rule cumulative_areas:
     conda:
         "../envs/unitscope.yaml"
     params:
-        code=code("joined"),
+        code=code("cumulative_areas"),
     shell:
-        program("joined") + " --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
+        program("cumulative_areas") + " --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule cumulative_figure:

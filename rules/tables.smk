@@ -39,9 +39,9 @@ rule layers:
         "../envs/unitscope.yaml"
     params:
         settings=SETTINGS.section("statistics"),
-        code=code("correlations"),
+        code=code("layers"),
     shell:
-        program("correlations") + " --units {input.units:q} --taps {input.taps:q}"
+        program("layers") + " --units {input.units:q} --taps {input.taps:q}"
         " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 

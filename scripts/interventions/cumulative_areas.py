@@ -1,4 +1,4 @@
-"""Put tables of equal columns under one another."""
+"""Join the areas of cumulative ablation of all layers into one table."""
 
 import argparse
 from pathlib import Path
