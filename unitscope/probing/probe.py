@@ -1,7 +1,6 @@
 """A network opened at its layers."""
 
 import copy
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from unitscope.errors import UserError
+from unitscope.errors import UserError, nearest
 from unitscope.networks.examples import example_images
 from unitscope.networks.layouts import arrange, in_layout
 from unitscope.networks.normalization import (
@@ -261,8 +260,7 @@ class Probe:
             if reason := self.refused.get(name):
                 raise UserError(f"The layer {name!r} has no activation for each image: {reason}. Choose another layer.")
             reason = self.left_out.get(name, "")
-            nearest = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest and not reason else ""
+            hint = "" if reason else nearest(name, known)
             raise UserError(
                 f"There is no layer {name!r} in this network{f': {reason}' if reason else ''}.{hint} Its layers are: "
                 f"{', '.join(known)}."

@@ -271,11 +271,9 @@ def test_a_layer_that_is_not_there_is_named_with_the_nearest_match(use):
         "cut": probe.cut,
         "held": lambda name: probe.held([name]),
     }
-    message = (
-        "There is no layer 'conv1.conv' in this network. Did you mean 'conv1'? Its layers are: stem, conv1, conv2, fc."
-    )
+    message = "There is no layer 'conv9' in this network. Did you mean 'conv2'? Its layers are: stem, conv1, conv2, fc."
     with pytest.raises(UserError, match=re.escape(message)):
-        uses[use]("conv1.conv")
+        uses[use]("conv9")
 
 
 def test_a_layer_of_a_network_gives_what_the_network_gives_by_name():
