@@ -11,6 +11,7 @@ from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, select_units
 from unitscope.interventions import scale
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.interventions.scale_settings import ScaleJob
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
@@ -41,7 +42,7 @@ def main(arguments: argparse.Namespace) -> None:
     maximizing = [name for name, recipe in arguments.recipes.items() if not recipe["minimize"]]
     if reason := obstacle(layer) if maximizing else "none of the methods maximizes":
         console.log.info("%s is not rescaled: %s", layer.name, reason)
-        write_table(arguments.output, scale.table(layer.name, [{"reason": reason}]))
+        write_table(arguments.output, scale.table(layer.name, [{"reason": reason}]), ScaleTable)
         return
     with open_hdf5(arguments.activations) as file:
         scales = scale.Scales.of(file[f"layers/{layer.name}"])
@@ -64,7 +65,7 @@ def main(arguments: argparse.Namespace) -> None:
     found += scale.made(
         layer, targets, recipes, scales, draws[0], seed=settings.start_seed, mean_image=mean_image, **how
     )
-    write_table(arguments.output, scale.table(layer.name, found))
+    write_table(arguments.output, scale.table(layer.name, found), ScaleTable)
 
 
 if __name__ == "__main__":

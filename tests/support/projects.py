@@ -305,6 +305,16 @@ def undeclared(folder: Path) -> set[tuple[str, str]]:
     return found
 
 
+def read_result(path: Path) -> dict[str, np.ndarray]:
+    """Read a table of a study by the schema of its path below results/."""
+    from unitscope.storage.csv_tables import read_table
+    from unitscope.workflow.table_reference import schemas
+
+    place = "results/" + str(path).rpartition("/results/")[2]
+    (schema,) = [each for each in schemas() if any(stands_for(file, place) for file in each.files)]
+    return read_table(path, schema)
+
+
 def stands_for(pattern: str, path: str) -> bool:
     """Return whether a path is one of a pattern's with wildcards in braces."""
     parts = re.split(r"\{\w+\}", pattern)

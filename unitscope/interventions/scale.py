@@ -5,7 +5,7 @@ are made anew on the rescaled network, from the same starts. How a network is re
 `unitscope.interventions.rescaling`, the scores to `unitscope.scores.substitution`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 from unitscope.data.summaries import group_means
 from unitscope.interventions.rescaling import rescaled
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
@@ -25,13 +26,6 @@ from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.selectivity import class_selectivity, dead_units
 from unitscope.scores.substitution import Substitution, substitution
 from unitscope.stats.correlation import spearman
-
-NUMBERS = (
-    *("draw", "units", "spearman_before", "spearman_after", "agreement", "mean_change"),
-    *("image_change", "logits_change", "selectivity_change"),
-)
-COLUMNS = ("layer", "condition", "method", "score", *NUMBERS, "reason")
-"""Of the table of a layer."""
 
 
 @dataclass(frozen=True)
@@ -338,10 +332,6 @@ def _unit_interval(made: Generated) -> np.ndarray:
     return made.images / 255 if made.images.dtype == np.uint8 else made.images.astype(np.float64)
 
 
-def table(layer: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as the columns of the layer's table; what a condition does not measure is NaN."""
-    absent = dict.fromkeys(NUMBERS, np.nan)
-    whole = [
-        {"layer": layer, "condition": "", "method": "", "score": "", **absent, "reason": "", **row} for row in rows
-    ]
-    return {name: [row[name] for row in whole] for name in COLUMNS}
+def table(layer: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Return rows as the columns of `ScaleTable`; what a condition does not measure is NaN."""
+    return ScaleTable.of_rows({**ScaleTable.blank(), "layer": layer, **row} for row in rows)

@@ -13,6 +13,7 @@ from unitscope.figures import scale_figures
 from unitscope.figures.style import Style
 from unitscope.interventions import scale
 from unitscope.interventions.rescaling import recipes_to_remake, rescaled
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.activations import activations
 from unitscope.probing.layer import Layer
@@ -239,7 +240,7 @@ def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_anoth
     project.change("experiments.small.scale", {"draws": 2, "units": {"sample": 3}, "images": 50})
     project.snakemake()
     folder = project.folder / "results/small"
-    found = read_table(folder / "scale/hidden1.csv")
+    found = read_table(folder / "scale/hidden1.csv", ScaleTable)
     kept = found["condition"] == "kept"
     assert set(found["draw"][kept]) == {0, 1}
     assert set(found["method"][kept]) == {"am", "iam"}
@@ -250,7 +251,7 @@ def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_anoth
     assert (moved[kept & (found["score"] == "rs")] > 0).all()
     assert (moved[kept & (found["score"] != "rs")] == 0).all()
     assert (moved[(found["method"] == "iam_z") & (found["score"] == "rs_z")] == 0).all()
-    left_out = read_table(folder / "scale/logits.csv")
+    left_out = read_table(folder / "scale/logits.csv", ScaleTable)
     assert left_out["reason"].tolist() == ["no nonlinearity follows it directly"]
     assert (folder / "figures/scale.png").stat().st_size > 10_000
     # Another draw is made by this analysis alone, and decides its claim anew.
