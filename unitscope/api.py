@@ -25,10 +25,10 @@ from unitscope.interventions.ablation import ablation
 from unitscope.maximization import maximize as maximization
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import compared
+from unitscope.notebook import AblationResult, Maximization, Results, SubstitutionResult
 from unitscope.probing.activations import activations
 from unitscope.probing.layer import Layer
 from unitscope.probing.probe import Probe
-from unitscope.results import AblationResult, Maximization, Results, SubstitutionResult
 from unitscope.scores.substitution import scales_of
 from unitscope.scores.substitution import substitution as score
 

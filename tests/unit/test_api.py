@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 import unitscope as us
 from unitscope.figures import unit_views
-from unitscope.results import Maximization
+from unitscope.notebook import Maximization
 
 ROOT = Path(__file__).parents[2]
 FEW = us.Recipe(steps=6, points=3)
