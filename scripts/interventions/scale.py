@@ -13,6 +13,7 @@ from unitscope.interventions import scale
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
 from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.interventions.scale_settings import ScaleJob
+from unitscope.maximization.recipe import STARTS
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.storage.csv_tables import write_table
@@ -51,7 +52,7 @@ def main(arguments: argparse.Namespace) -> None:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, settings.images)
         sample = dataset.take("test", rows), labels[rows] if dataset.classes else np.empty(0, np.int64)
-        wanted = any(recipe.start == "mean" for recipe in recipes.values())
+        wanted = any("real_images" in STARTS[recipe.start].flags for recipe in recipes.values())
         mean_image = dataset.mean_image(settings.batch) if wanted else None
     units, drawn = layer.units, (settings.seed, layer.name)
     draws = [(draw, scale.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]

@@ -70,6 +70,7 @@ class Analysis:
         figures: Names of its figures.
         evidence: The tables that its claim reads, by the name under which it does. None that a job writes together with
             a figure: how that looks must not ask for the verdict again.
+        claim: Whether it makes a claim, one of `unitscope.claims.analysis_claims`.
         methods: The methods that its claim is asked of.
         needs_method: Whether it is refused where there is no such method.
     """
@@ -78,6 +79,7 @@ class Analysis:
     tables: Names = _none
     figures: Names = _none
     evidence: Mapping[str, Names] = field(default_factory=dict)
+    claim: bool = True
     methods: Names = maximizing_methods
     needs_method: bool = False
 

@@ -77,9 +77,13 @@ class Study:
         chosen = self.experiments[experiment]
         return chosen["analyses"] if self.networks[chosen["network"]]["dataset"] else []
 
+    def claiming_analyses(self, experiment: str) -> list[str]:
+        """Return the analyses of an experiment that make a claim."""
+        return [name for name in self.analyses(experiment) if ANALYSES[name].claim]
+
     def has_claims(self, experiment: str) -> bool:
         """Return whether an experiment has a table of claims: the paper's, or those of its analyses."""
-        return bool(self.experiments[experiment]["claims"] or self.analyses(experiment))
+        return bool(self.experiments[experiment]["claims"] or self.claiming_analyses(experiment))
 
 
 def one_training(study: Study, network: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from unitscope.config.registry import ANALYSES, evidence, iam_methods, of_parts
 from unitscope.config.resolve import Study, one_training, over_epochs
 from unitscope.data.sampling import select_units
+from unitscope.maximization.recipe import OBJECTIVES, STARTS
 from unitscope.storage.records import read_json
 
 EVIDENCE = [name for analysis in ANALYSES.values() for name in analysis.evidence]
@@ -70,7 +71,7 @@ class JobFiles:
     def dataset_to_start_from(self, wildcards: Any) -> str | list[str]:
         """Return the data set whose mean image an ascent starts from, where it does."""
         recipe = self._experiment(wildcards)["methods"][wildcards.method]
-        return self.dataset(wildcards) if recipe["start"] == "mean" else []
+        return self.dataset(wildcards) if "real_images" in STARTS[recipe["start"]].flags else []
 
     def real(self, pattern: str) -> Callable[[Any], str | list[str]]:
         """Return a function that gives an artifact which is made from real images, where the network has any."""
@@ -79,7 +80,8 @@ class JobFiles:
     def moments_to_standardize(self, wildcards: Any) -> str | list[str]:
         """Return the moments by which the method of a job standardizes activations, where it does."""
         experiment = self._experiment(wildcards)
-        standardized = experiment["methods"][wildcards.method]["objective"] == "iam_z"
+        objective = experiment["methods"][wildcards.method]["objective"]
+        standardized = "standardized" in OBJECTIVES[objective].flags
         return f"results/{wildcards.experiment}/moments/{experiment['readout']}.csv" if standardized else []
 
     def means_to_clamp_to(self, wildcards: Any) -> str | list[str]:

@@ -140,7 +140,7 @@ class JobSettings:
 
     def verdict_methods(self, wildcards: Any) -> str:
         """Return the methods that the claims of each analysis of an experiment are asked of."""
-        chosen, names = self._experiment(wildcards), self._study.analyses(wildcards.experiment)
+        chosen, names = self._experiment(wildcards), self._study.claiming_analyses(wildcards.experiment)
         return canonical_json({name: ANALYSES[name].methods(chosen) for name in names})
 
     def _first_of_entry(self, wildcards: Any) -> dict[str, Any]:
