@@ -1,27 +1,32 @@
-"""unitscope: what single units of a neural network do, and whether they matter.
+"""unitscope: for every unit of a trained network, what activates it, and whether it matters.
 
-The functions listed here work on modules and arrays. Naming one loads its module, and no other.
+A network is opened at its layers, and functions take a layer::
+
+    probe = unitscope.Probe(model, shape=(3, 224, 224), mean=MEAN, std=STD)
+    unitscope.maximize(probe["layer3.0.conv1"], unit=5)
+
+`dir(unitscope)` lists the public names. Naming one imports its module, and no other.
 """
 
-import importlib
 from typing import Any
 
-_HOME = {
-    "Probe": "probing.probe",
-    "Recipe": "maximization.recipe",
-    "ablation": "interventions.ablation",
-    "activations": "probing.activations",
-    "class_means": "data.summaries",
-    "class_selectivity": "scores.selectivity",
-    "maximize": "maximization.maximize",
-    "representative_substitution": "scores.substitution",
-    "spearman": "stats.correlation",
-}
+import lazy_loader
 
-__all__ = list(_HOME)
+_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+RENAMED = {
+    "ablation": "ablate(probe[layer], images, labels)",
+    "activation_maximization": "maximize(probe[layer], unit)",
+    "freeze": "Probe(model, shape, mean, std), which reads a frozen copy",
+    "taps": "Probe(model, shape, mean, std).layers",
+}
+"""Former public names, with what has taken their place; docs/python.md lists all that has changed."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"unitscope has no {name!r}; it has {', '.join(_HOME)}")
-    return getattr(importlib.import_module(f"unitscope.{_HOME[name]}"), name)
+    if name in RENAMED:
+        raise AttributeError(f"unitscope.{name} is now unitscope.{RENAMED[name]} (docs/python.md).")
+    try:
+        return _attribute(name)
+    except AttributeError:
+        raise AttributeError(f"unitscope has no {name!r}; it has {', '.join(__all__)}.") from None

@@ -1,4 +1,4 @@
-"""Join the areas under the curves of cumulative ablation of all layers in one table: cumulative_areas.csv."""
+"""Join the areas of cumulative ablation of all layers into one table."""
 
 import argparse
 from pathlib import Path

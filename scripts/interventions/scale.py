@@ -9,7 +9,7 @@ import numpy as np
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, select_units
-from unitscope.interventions import scale
+from unitscope.interventions import scale, unit_scales
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
 from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.interventions.scale_settings import ScaleJob
@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
         write_table(arguments.output, scale.table(layer.name, [{"reason": reason}]), ScaleTable)
         return
     with open_hdf5(arguments.activations) as file:
-        scales = scale.Scales.of(file[f"layers/{layer.name}"])
+        scales = unit_scales.Scales.of(file[f"layers/{layer.name}"])
     recipes = recipes_to_remake(arguments.recipes, settings.steps)
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> None:
         wanted = any("real_images" in STARTS[recipe.start].flags for recipe in recipes.values())
         mean_image = dataset.mean_image(settings.batch) if wanted else None
     units, drawn = layer.units, (settings.seed, layer.name)
-    draws = [(draw, scale.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
+    draws = [(draw, unit_scales.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
     targets = select_units(settings.units, units)
     how = {"readout": settings.readout, "batch": settings.batch}
     with contextlib.ExitStack() as opened:

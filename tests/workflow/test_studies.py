@@ -437,18 +437,20 @@ def test_a_lock_of_another_machine_is_left_alone(project):
 def test_an_editor_is_no_job(tmp_path):
     from unitscope.workflow.unlocking import jobs_here
 
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts/step.py").write_text("import time; time.sleep(60)")
+    for folder in ("scripts", "other/scripts"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "step.py").write_text("import time; time.sleep(60)")
     here = os.getcwd()
     started = []
     try:
-        for words in (["tail", "-f", "scripts/step.py"], [sys.executable, "scripts/step.py"]):
+        python = [sys.executable, "other/scripts/step.py"], [sys.executable, "scripts/step.py"]
+        for words in (["tail", "-f", "scripts/step.py"], *python):
             started.append(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL))
         os.chdir(tmp_path)
         deadline = time.monotonic() + 20
         while not (found := jobs_here()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert [process.pid for process in found] == [started[1].pid]
+        assert [process.pid for process in found] == [started[2].pid]
     finally:
         os.chdir(here)
         for process in started:

@@ -1,30 +1,26 @@
 """A network opened at its layers."""
 
 import copy
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from unitscope.errors import UserError
+from unitscope.errors import UserError, nearest
 from unitscope.networks.examples import example_images
-from unitscope.networks.layouts import arrange, in_layout
 from unitscope.networks.normalization import (
     OnPixels,
     is_borrowed,
     layout_of,
     network_of,
     refuse_scripts,
-    unchanged,
 )
-from unitscope.networks.outputs import Key, Outputs, candidates, find_outputs
+from unitscope.networks.outputs import Key
 from unitscope.networks.wrappers import unwrapped
-from unitscope.probing.copies import copied, run_apart
+from unitscope.probing.copies import device_of, on_pixels, per_channel
 from unitscope.probing.faithful import verify
 from unitscope.probing.hooked import Hooked
 from unitscope.probing.layer import Form, Layer, Split, Tapped
@@ -90,14 +86,14 @@ class Probe:
             raise UserError(f"model is a {type(model).__name__}; a Probe opens a torch.nn.Module.")
         if len(shape) != 3 or not all(isinstance(side, int | np.integer) and side > 0 for side in shape):
             raise UserError(f"shape is {tuple(shape)!r}; write (channels, height, width) of an image, without a batch.")
-        scales = [_per_channel(name, values, shape[0]) for name, values in (("mean", mean), ("std", std))]
+        scales = [per_channel(name, values, shape[0]) for name, values in (("mean", mean), ("std", std))]
         if min(scales[1]) <= 0:
             raise UserError(f"std is {std!r}; each standard deviation has to be greater than 0.")
         model = unwrapped(model)
         refuse_scripts(model)
-        device = _device_of(model)
+        device = device_of(model)
         images = example_pixels(shape, device, examples)
-        self._open(_on_pixels(model, images, scales, output), images)
+        self._open(on_pixels(model, images, scales, output), images)
 
     @classmethod
     def owning(cls, module: OnPixels, images: Tensor) -> "Probe":
@@ -261,8 +257,7 @@ class Probe:
             if reason := self.refused.get(name):
                 raise UserError(f"The layer {name!r} has no activation for each image: {reason}. Choose another layer.")
             reason = self.left_out.get(name, "")
-            nearest = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest and not reason else ""
+            hint = "" if reason else nearest(name, known)
             raise UserError(
                 f"There is no layer {name!r} in this network{f': {reason}' if reason else ''}.{hint} Its layers are: "
                 f"{', '.join(known)}."
@@ -288,51 +283,6 @@ def example_pixels(shape: Sequence[int], device: torch.device, images: np.ndarra
             f"examples are {real.dtype} of shape {real.shape}; give uint8 (images, {height}, {width}, {channels})."
         )
     return pixels(example_images(real[:2], shape), device)
-
-
-def _per_channel(name: str, values: Any, channels: int) -> list[float]:
-    """Return a mean or standard deviation as a list: one number, or one per channel."""
-    numbers = np.atleast_1d(np.asarray(values, np.float64))
-    if numbers.ndim != 1 or len(numbers) not in (1, channels) or not np.isfinite(numbers).all():
-        raise UserError(f"{name} is {values!r}; give one number, or one for each of the {channels} channels.")
-    return [float(number) for number in numbers]
-
-
-def _device_of(module: nn.Module) -> torch.device:
-    tensors = (*module.parameters(), *module.buffers())
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-
-def _on_pixels(model: nn.Module, images: Tensor, scales: Sequence[Sequence[float]], output: Key | None) -> OnPixels:
-    """Return a copy of a caller's network with its normalization; the network itself where it cannot be copied."""
-    name, mean, std = type(model).__name__, *scales
-    other = copied(model)
-    network = model if other is None else other.eval().requires_grad_(False)
-    # All networks take this layout.
-    contiguous = in_layout(images, torch.contiguous_format)
-    normalized = OnPixels(nn.Identity(), mean, std, Outputs()).to(images.device)(contiguous)
-    try:
-        if other is None:
-            with unchanged(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
-                returned, apart = model(normalized), False
-        else:
-            returned, apart = run_apart(model, arrange(network, torch.contiguous_format), normalized)
-    # A network of the user's own may raise anything.
-    except Exception as error:
-        raise UserError(
-            f"{name} does not accept images of shape {tuple(images.shape[1:])} (channels, height, width): "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if not apart:
-        log.warning(
-            "%s cannot be copied, or a function in it holds the module itself: the probe runs that, and restores its "
-            "modes and buffers after each pass.",
-            name,
-        )
-    outputs = Outputs()
-    if output is not None or not isinstance(returned, Tensor) or candidates(returned, len(images)):
-        outputs = find_outputs(returned, len(images), [], {"output": output}, "Probe")
-    return OnPixels(network if apart else model, mean, std, outputs, borrowed=not apart).eval()
 
 
 def _times(sides: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from networks_by_hand import opened, with_stand_in
 
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import class_means, unit_statistics
-from unitscope.interventions import scale
+from unitscope.interventions import scale, unit_scales
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import areas, fractions
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
@@ -191,7 +191,7 @@ def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
     for kind in ("alone", "duplicate", "dead"):
         found = known(kind)
         stored = {"iam": scale.Stored(found.units, found.made["iam"].images)}
-        own = scale.Scales(
+        own = unit_scales.Scales(
             class_means(found.values, LABELS, CLASSES),
             ~found.dead,
             *(np.asarray(found.scales[name]) for name in ("mean", "std", "quantile")),

@@ -13,8 +13,9 @@ from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.rescaling import rescaled
-from unitscope.interventions.scale import Scales, Stored, kept, made
+from unitscope.interventions.scale import Stored, kept, made
 from unitscope.interventions.sets import removal
+from unitscope.interventions.unit_scales import Scales
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.networks.normalization import is_borrowed
@@ -272,11 +273,9 @@ def test_a_layer_that_is_not_there_is_named_with_the_nearest_match(use):
         "cut": probe.cut,
         "held": lambda name: probe.held([name]),
     }
-    message = (
-        "There is no layer 'conv1.conv' in this network. Did you mean 'conv1'? Its layers are: stem, conv1, conv2, fc."
-    )
+    message = "There is no layer 'conv9' in this network. Did you mean 'conv2'? Its layers are: stem, conv1, conv2, fc."
     with pytest.raises(UserError, match=re.escape(message)):
-        uses[use]("conv1.conv")
+        uses[use]("conv9")
 
 
 def test_a_layer_of_a_network_gives_what_the_network_gives_by_name():

@@ -143,7 +143,7 @@ def test_scores_of_something_else_are_refused(tmp_path, column, value, said):
 
 def correlated(folder, settings=SETTINGS):
     arguments = ("--units", folder / "units.csv", "--taps", folder / "taps.json", "--settings", json.dumps(settings))
-    done = run("correlations", *arguments, "--output", folder / "layers.csv")
+    done = run("layers", *arguments, "--output", folder / "layers.csv")
     assert done.returncode == 0, done.stderr
     return read_table(folder / "layers.csv", LayersTable)
 
