@@ -190,7 +190,7 @@ def test_messages_in_other_words(project, command):
 
 def test_modules_and_programs_in_other_folders(project, command):
     def move() -> None:
-        for module, package in (("datasets", "inputs"), ("layers", "networks"), ("substitution", "tables")):
+        for module, package in (("datasets", "inputs"), ("traced", "networks"), ("substitution", "tables")):
             move_module(project.folder, module, package)
         for program, folder in (("checkpoint", "networks"), ("units", "figures")):
             (path,) = (project.folder / "scripts").rglob(f"{program}.py")
