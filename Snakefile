@@ -12,8 +12,6 @@ report: "rules/captions/study.rst"
 
 
 include: "rules/common.smk"
-include: "rules/params.smk"
-include: "rules/inputs.smk"
 include: "rules/data.smk"
 include: "rules/activations.smk"
 include: "rules/images.smk"
@@ -33,7 +31,7 @@ if STUDY.reproduction:
 rule all:
     default_target: True
     input:
-        [targets(name) for name in STUDY.experiments],
+        [final_files(STUDY, name) for name in STUDY.experiments],
         # By name: what a rule writes has another path where artifacts are kept in a bucket.
         expand("results/{entry}.training/{file}", entry=OVER_EPOCHS, file=["training_time.png", "claims.csv"]),
         rules.reproduction.output if STUDY.reproduction else [],
@@ -55,12 +53,12 @@ for name in STUDY.experiments:
         name:
             f"experiment_{name}"
         input:
-            targets(name),
+            final_files(STUDY, name),
 
 
 try:
     if workflow.is_main_process:
-        refuse_collisions(files_of(workflow, values_of))
+        refuse_collisions(files_of(workflow, lambda names: values_of(STUDY, names)))
         check_layers(STUDY, ROOT)
 except UserError as error:
     raise Error(f"{CONFIG}: {error}") from None

@@ -495,8 +495,7 @@ def workflow() -> None:
     counts = dict(re.findall(r"^(\w+) +(\d+)$", jobs.partition("Job stats:")[2], re.MULTILINE))
     total = 0.0
     for rule, count in counts.items():
-        script = {"layers": "correlations"}.get(rule, rule)
-        path = next((ROOT / "scripts").rglob(f"{script}.py"), None)
+        path = next((ROOT / "scripts").rglob(f"{rule}.py"), None)
         if path is None:
             continue
         before = os.times()

@@ -3,10 +3,10 @@
 
 rule activations:
     input:
-        checkpoint=checkpoint,
-        dataset=dataset,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
         taps="results/{experiment}/taps.json",
-        files=own_files,
+        files=FILES.own,
     output:
         "results/{experiment}/activations.h5",
     log:
@@ -15,15 +15,13 @@ rule activations:
         "logs/{experiment}/activations.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["activations"]["threads"]
+    threads: SETTINGS.threads("activations")
     resources:
         gpu=GPU,
     params:
-        settings=lambda wildcards: settings(
-            readout=experiment(wildcards)["readout"], **experiment(wildcards)["activations"]
-        ),
+        settings=SETTINGS.activations,
         code=code_and_network("activations"),
-        python=own,
+        python=SETTINGS.own,
         device=STUDY.device,
     shell:
         program("activations")
@@ -35,9 +33,9 @@ rule activations:
 # Of all layers of the network: a further one in the experiment must not ablate all others again.
 rule moments:
     input:
-        checkpoint=checkpoint,
-        dataset=dataset,
-        files=own_files,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        files=FILES.own,
     output:
         "results/{experiment}/moments/{readout}.csv",
     log:
@@ -46,13 +44,13 @@ rule moments:
         "logs/{experiment}/moments/{readout}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["activations"]["threads"]
+    threads: SETTINGS.threads("activations")
     resources:
         gpu=GPU,
     params:
-        settings=lambda wildcards: settings(**experiment(wildcards)["activations"]),
+        settings=SETTINGS.section("activations"),
         code=code_and_network("moments"),
-        python=own,
+        python=SETTINGS.own,
         device=STUDY.device,
     shell:
         program("moments")
@@ -73,7 +71,7 @@ rule selectivity:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["selectivity"]),
+        settings=SETTINGS.section("selectivity"),
         code=code("selectivity"),
     shell:
         program("selectivity") + " --activations {input.activations:q} --settings {params.settings:q}"
@@ -83,7 +81,7 @@ rule selectivity:
 rule exemplars:
     input:
         activations="results/{experiment}/activations.h5",
-        dataset=dataset,
+        dataset=FILES.dataset,
     output:
         "results/{experiment}/exemplars.h5",
     log:

@@ -37,7 +37,7 @@ rule natural_figures:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("natural_figures"),
     shell:
@@ -50,9 +50,9 @@ rule natural_figures:
 
 rule predictors:
     input:
-        checkpoint=checkpoint,
+        checkpoint=FILES.checkpoint,
         activations="results/{experiment}/activations.h5",
-        files=own_files,
+        files=FILES.own,
     output:
         "results/{experiment}/predictors.csv",
     log:
@@ -63,7 +63,7 @@ rule predictors:
         "../envs/unitscope.yaml"
     params:
         code=code_and_network("predictors"),
-        python=own,
+        python=SETTINGS.own,
     shell:
         program("predictors") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
         " --activations {input.activations:q} --output {output:q} --code {params.code:q} --log {log:q}"
@@ -84,7 +84,7 @@ rule importance:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=with_resamples("importance"),
+        settings=SETTINGS.with_resamples("importance"),
         code=code("importance"),
     shell:
         program("importance") + " --units {input.units:q} --predictors {input.predictors:q} --taps {input.taps:q}"
@@ -104,7 +104,7 @@ rule importance_figures:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("importance_figures"),
     shell:
@@ -120,10 +120,8 @@ rule reliability:
         units="results/{experiment}/units.csv",
         taps="results/{experiment}/taps.json",
         activations="results/{experiment}/activations.h5",
-        images=lambda wildcards: across(wildcards, "results/{experiment}/images/{layer}.{method}.h5"),
-        untrained=lambda wildcards: [
-            f"results/{name}/units.csv" for name in [experiment(wildcards)["reliability"]["untrained"]] if name
-        ],
+        images=FILES.across("results/{experiment}/images/{layer}.{method}.h5"),
+        untrained=FILES.untrained,
     output:
         reliability=table("reliability"),
         nulls=table("nulls"),
@@ -134,7 +132,7 @@ rule reliability:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=with_resamples("reliability"),
+        settings=SETTINGS.with_resamples("reliability"),
         code=code("reliability"),
     shell:
         program("reliability") + " --units {input.units:q} --taps {input.taps:q} --activations {input.activations:q}"
@@ -155,7 +153,7 @@ rule nulls_figures:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("nulls_figures"),
     shell:
@@ -182,7 +180,7 @@ rule graph:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["graph"]),
+        settings=SETTINGS.section("graph"),
         code=code("graph"),
     shell:
         program("graph") + " --images {input.images:q} --activations {input.activations:q} --units {input.units:q}"
@@ -192,9 +190,9 @@ rule graph:
 
 rule graphs:
     input:
-        measures=of_graphs("csv"),
-        degrees=of_graphs("degrees.csv"),
-        graphml=of_graphs("graphml"),
+        measures=FILES.across_iam("results/{experiment}/graph/{layer}.{method}.csv"),
+        degrees=FILES.across_iam("results/{experiment}/graph/{layer}.{method}.degrees.csv"),
+        graphml=FILES.across_iam("results/{experiment}/graph/{layer}.{method}.graphml"),
         units="results/{experiment}/units.csv",
     output:
         table=table("graphs"),
@@ -207,7 +205,7 @@ rule graphs:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         code=code("graphs"),
     shell:
         program("graphs") + " --measures {input.measures:q} --degrees {input.degrees:q} --graphml {input.graphml:q}"
@@ -220,7 +218,7 @@ rule graphs:
 
 rule inhibition:
     input:
-        images=lambda wildcards: across(wildcards, "results/{experiment}/images/{layer}.{method}.h5"),
+        images=FILES.across("results/{experiment}/images/{layer}.{method}.h5"),
         units="results/{experiment}/units.csv",
         taps="results/{experiment}/taps.json",
     output:
@@ -233,7 +231,7 @@ rule inhibition:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
+        settings=SETTINGS.section("statistics"),
         code=code("inhibition"),
     shell:
         program("inhibition") + " --images {input.images:q} --units {input.units:q} --taps {input.taps:q}"
@@ -256,10 +254,55 @@ rule inhibition_figure:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("inhibition_figure"),
     shell:
         program("inhibition_figure")
         + " --units {input.units:q} --inhibition {input.table:q} --layers {input.layers:q}"
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
+# --- distances by responses -------------------------------------------------------------------------------------------
+
+
+rule responses:
+    input:
+        images="results/{experiment}/images/{layer}.{method}.h5",
+    output:
+        "results/{experiment}/responses/{layer}.{method}.csv",
+    log:
+        "logs/{experiment}/responses/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/responses/{layer}.{method}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        code=code("responses"),
+    shell:
+        program("responses") + " --images {input.images:q} --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule responses_figure:
+    input:
+        lambda wildcards: across(
+            wildcards,
+            "results/{experiment}/responses/{layer}.{method}.csv",
+            methods=maximizing_methods(experiment(wildcards)),
+        ),
+    output:
+        figure("dendrogram", "Responses", figure="dendrograms of the units"),
+        pdf="results/{experiment}/figures/dendrogram.pdf",
+    log:
+        "logs/{experiment}/responses_figure.log",
+    benchmark:
+        "logs/{experiment}/responses_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        folder=subpath(output[0], parent=True),
+        code=code("responses_figure"),
+    shell:
+        program("responses_figure") + " --tables {input:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"

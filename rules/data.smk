@@ -12,8 +12,8 @@ rule dataset:
         "../envs/unitscope.yaml"
     threads: 8
     params:
-        settings=lambda wildcards: canonical_json(as_mapping(DatasetSettings, STUDY.datasets[wildcards.dataset])),
-        source=source,
+        settings=SETTINGS.dataset,
+        source=CHECKS.source,
         code=code("dataset"),
     shell:
         program("dataset") + " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
@@ -21,9 +21,10 @@ rule dataset:
 
 rule checkpoint:
     input:
-        dataset=dataset,
-        earlier=earlier,
-        files=own_files,
+        dataset=FILES.dataset,
+        # Made again, it is the same to the byte, and nothing behind it is old.
+        earlier=lambda wildcards: ancient(FILES.earlier(wildcards)),
+        files=FILES.own,
     output:
         checkpoint="data/checkpoints/{network}.pt",
         record="data/checkpoints/{network}.json",
@@ -33,18 +34,18 @@ rule checkpoint:
         "logs/checkpoints/{network}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: (network(wildcards)["training"] or {}).get("threads", 8)
+    threads: SETTINGS.training_threads
     resources:
         gpu=GPU,
     params:
-        settings=lambda wildcards: canonical_json(network(wildcards)),
+        settings=SETTINGS.network,
         code=code_and_network("checkpoint"),
-        python=own,
+        python=SETTINGS.own,
         # The last checkpoint of a training is done with what the earlier ones have kept.
-        scratch=lambda wildcards: f".resume/checkpoints/{one_training(STUDY, wildcards.network)[-1]}",
-        keep=lambda wildcards: ["--keep"] * (wildcards.network != one_training(STUDY, wildcards.network)[-1]),
+        scratch=lambda wildcards: f".resume/checkpoints/{FILES.last(wildcards)}",
+        keep=lambda wildcards: ["--keep"] * (wildcards.network != FILES.last(wildcards)),
         device=STUDY.device,
-        network_entry=network_entry,
+        network_entry=SETTINGS.network_entry,
     shell:
         program("checkpoint") + " --dataset {input.dataset:q} --python {params.python:q} --files {input.files:q}"
         " --settings {params.settings:q} --network-entry {params.network_entry:q}"
@@ -56,9 +57,9 @@ rule checkpoint:
 # of training. A network with given weights is there at once, and knows its classes.
 rule taps:
     input:
-        dataset=lambda wildcards: [] if network(wildcards)["weights"] else dataset(wildcards),
-        checkpoint=lambda wildcards: checkpoint(wildcards) if network(wildcards)["weights"] else [],
-        files=own_files,
+        dataset=FILES.dataset_for_layers,
+        checkpoint=FILES.given_checkpoint,
+        files=FILES.own,
     output:
         "results/{experiment}/taps.json",
     log:
@@ -69,14 +70,12 @@ rule taps:
     conda:
         "../envs/unitscope.yaml"
     params:
-        network=lambda wildcards: canonical_json(
-            {key: value for key, value in network(wildcards).items() if key not in ("training", "seed")}
-        ),
-        network_entry=network_entry,
-        layers=lambda wildcards: list(experiment(wildcards)["layers"]),
-        where=lambda wildcards: f"experiments.{STUDY.entries[wildcards.experiment]}.layers",
+        network=SETTINGS.untrained,
+        network_entry=SETTINGS.network_entry,
+        layers=SETTINGS.layers,
+        where=SETTINGS.where_layers_are_named,
         code=code_and_network("taps"),
-        python=own,
+        python=SETTINGS.own,
     shell:
         program("taps") + " --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
         " --network {params.network:q} --network-entry {params.network_entry:q} --layers {params.layers:q} --where {params.where:q} --output {output:q}"

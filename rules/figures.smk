@@ -5,7 +5,7 @@ rule figures:
     input:
         units="results/{experiment}/units.csv",
         layers="results/{experiment}/layers.csv",
-        images=all_pictures,
+        images=FILES.images,
     output:
         figure("selectivity_rs", "Selectivity and substitution", score="RS"),
         figure("selectivity_rs_z", "Selectivity and substitution", score="RS, standardized"),
@@ -23,7 +23,7 @@ rule figures:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("figures"),
     shell:
@@ -46,7 +46,7 @@ rule sheets:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("sheets"),
     shell:
@@ -61,16 +61,12 @@ rule atlas:
         units="results/{experiment}/units.csv",
         layers="results/{experiment}/layers.csv",
         taps="results/{experiment}/taps.json",
-        images=all_pictures,
-        activations=lambda wildcards: real_images(wildcards, "results/{experiment}/activations.h5"),
-        exemplars=lambda wildcards: real_images(wildcards, "results/{experiment}/exemplars.h5"),
-        dataset=dataset,
-        cumulative=lambda wildcards: (
-            parts("cumulative")(wildcards)
-            if "cumulative" in experiment(wildcards)["analyses"] and dataset(wildcards)
-            else []
-        ),
-        claims=lambda wildcards: "results/{experiment}/claims.csv" if answers_claims(wildcards.experiment) else [],
+        images=FILES.images,
+        activations=FILES.real("results/{experiment}/activations.h5"),
+        exemplars=FILES.real("results/{experiment}/exemplars.h5"),
+        dataset=FILES.dataset,
+        cumulative=FILES.cumulative,
+        claims=FILES.claims,
     output:
         "results/{experiment}/atlas.html",
     log:
@@ -80,7 +76,7 @@ rule atlas:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["atlas"]),
+        settings=SETTINGS.section("atlas"),
         code=code("atlas"),
     shell:
         program("atlas") + " --units {input.units:q} --layers {input.layers:q} --taps {input.taps:q}"

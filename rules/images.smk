@@ -3,20 +3,20 @@
 
 # How images are made, whichever units they are of.
 MAKING = {
-    "recipe": lambda wildcards: canonical_json(recipe(wildcards)),
-    "settings": making,
+    "recipe": SETTINGS.recipe,
+    "settings": SETTINGS.images,
     "code": code_and_network("images"),
-    "python": own,
+    "python": SETTINGS.own,
     "device": STUDY.device,
 }
 
 
 rule images:
     input:
-        checkpoint=checkpoint,
-        dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
-        moments=scales,
-        files=own_files,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset_to_start_from,
+        moments=FILES.moments_to_standardize,
+        files=FILES.own,
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
@@ -27,7 +27,7 @@ rule images:
         experiment=alternatives(set(STUDY.experiments) - set(IN_BLOCKS)),
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["images"]["threads"]
+    threads: SETTINGS.threads("images")
     resources:
         gpu=GPU,
     params:
@@ -70,12 +70,12 @@ use rule images as images_block with:
     params:
         **MAKING,
         scratch=".resume/{experiment}/images/{layer}.{method}.{block}",
-        part=lambda wildcards: ["--block", wildcards.block, experiment(wildcards)["images"]["block"]],
+        part=SETTINGS.block,
 
 
 rule images_joined:
     input:
-        blocks,
+        lambda wildcards: FILES.blocks(wildcards, checkpoints.counted.get(experiment=wildcards.experiment).output[0]),
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
@@ -95,7 +95,7 @@ rule images_joined:
 rule substitution:
     input:
         images="results/{experiment}/images/{layer}.{method}.h5",
-        activations=lambda wildcards: real_images(wildcards, "results/{experiment}/activations.h5"),
+        activations=FILES.real("results/{experiment}/activations.h5"),
     output:
         "results/{experiment}/substitution/{layer}.{method}.csv",
     log:
@@ -114,11 +114,11 @@ rule substitution:
 # A second pass, where not all units are targets: the images of those that could stand in for a target.
 use rule images as substitute_images with:
     input:
-        checkpoint=checkpoint,
-        dataset=lambda wildcards: dataset(wildcards) if recipe(wildcards)["start"] == "mean" else [],
-        moments=scales,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset_to_start_from,
+        moments=FILES.moments_to_standardize,
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
-        files=own_files,
+        files=FILES.own,
     output:
         "results/{experiment}/images/{layer}.{method}.substitutes.h5",
     log:

@@ -5,10 +5,10 @@
 
 rule ablation:
     input:
-        checkpoint=checkpoint,
-        dataset=dataset,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
         moments="results/{experiment}/moments/mean.csv",
-        files=own_files,
+        files=FILES.own,
     output:
         "results/{experiment}/ablation/{layer}.csv",
     log:
@@ -17,13 +17,13 @@ rule ablation:
         "logs/{experiment}/ablation/{layer}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["ablation"]["threads"]
+    threads: SETTINGS.threads("ablation")
     resources:
         gpu=GPU,
     params:
-        settings=ablated,
+        settings=SETTINGS.ablation,
         code=code_and_network("ablation"),
-        python=own,
+        python=SETTINGS.own,
         device=STUDY.device,
     shell:
         program("ablation")
@@ -37,12 +37,12 @@ rule ablation:
 
 rule joint:
     input:
-        checkpoint=checkpoint,
-        dataset=dataset,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
         activations="results/{experiment}/activations.h5",
         images="results/{experiment}/images/{layer}.{method}.h5",
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
-        files=own_files,
+        files=FILES.own,
     output:
         "results/{experiment}/joint/{layer}.{method}.csv",
     log:
@@ -51,13 +51,13 @@ rule joint:
         "logs/{experiment}/joint/{layer}.{method}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["joint"]["threads"]
+    threads: SETTINGS.threads("joint")
     resources:
         gpu=GPU,
     params:
-        settings=jointly_removed,
+        settings=SETTINGS.joint,
         code=code_and_network("joint"),
-        python=own,
+        python=SETTINGS.own,
         device=STUDY.device,
     shell:
         program("joint") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
@@ -68,7 +68,7 @@ rule joint:
 
 rule joint_summary:
     input:
-        interactions,
+        FILES.across_iam("results/{experiment}/joint/{layer}.{method}.csv"),
     output:
         report(
             "results/{experiment}/joint.csv",
@@ -83,10 +83,7 @@ rule joint_summary:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: settings(
-            resamples=experiment(wildcards)["statistics"]["resamples"],
-            seed=experiment(wildcards)["statistics"]["seed"],
-        ),
+        settings=SETTINGS.joint_summary,
         code=code("joint_summary"),
     shell:
         program("joint_summary")
@@ -95,7 +92,7 @@ rule joint_summary:
 
 rule joint_figure:
     input:
-        joint=interactions,
+        joint=FILES.across_iam("results/{experiment}/joint/{layer}.{method}.csv"),
     output:
         figure("joint", "Ablation", figure="units with their substitutes"),
         pdf="results/{experiment}/figures/joint.pdf",
@@ -106,7 +103,7 @@ rule joint_figure:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("joint_figure"),
     shell:
@@ -116,12 +113,12 @@ rule joint_figure:
 
 rule cumulative:
     input:
-        checkpoint=checkpoint,
-        dataset=dataset,
-        moments=means_to_clamp_to,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        moments=FILES.means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
-        substitution=of_layer,
-        files=own_files,
+        substitution=FILES.across_methods("results/{experiment}/substitution/{layer}.{method}.csv"),
+        files=FILES.own,
     output:
         curves="results/{experiment}/cumulative/{layer}.csv",
         areas="results/{experiment}/cumulative_areas/{layer}.csv",
@@ -131,13 +128,13 @@ rule cumulative:
         "logs/{experiment}/cumulative/{layer}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["cumulative"]["threads"]
+    threads: SETTINGS.threads("cumulative")
     resources:
         gpu=GPU,
     params:
-        settings=removed,
+        settings=SETTINGS.cumulative,
         code=code_and_network("cumulative"),
-        python=own,
+        python=SETTINGS.own,
         device=STUDY.device,
     shell:
         program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
@@ -150,12 +147,12 @@ rule cumulative:
 # Scores are not comparable between layers: all layers lose the same fraction of their units, each by its own ranks.
 rule cumulative_together:
     input:
-        checkpoint=checkpoint,
-        dataset=dataset,
-        moments=means_to_clamp_to,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        moments=FILES.means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
-        substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
-        files=own_files,
+        substitution=FILES.across("results/{experiment}/substitution/{layer}.{method}.csv"),
+        files=FILES.own,
     output:
         curves="results/{experiment}/cumulative_of_all.csv",
         areas="results/{experiment}/cumulative_areas_of_all.csv",
@@ -165,14 +162,14 @@ rule cumulative_together:
         "logs/{experiment}/cumulative_together.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["cumulative"]["threads"]
+    threads: SETTINGS.threads("cumulative")
     resources:
         gpu=GPU,
     params:
-        settings=removed,
-        layers=lambda wildcards: list(experiment(wildcards)["layers"]),
+        settings=SETTINGS.cumulative,
+        layers=SETTINGS.layers,
         code=code_and_network("cumulative"),
-        python=own,
+        python=SETTINGS.own,
         device=STUDY.device,
     shell:
         program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
@@ -184,7 +181,7 @@ rule cumulative_together:
 
 rule cumulative_areas:
     input:
-        parts("cumulative_areas"),
+        FILES.parts("cumulative_areas"),
     output:
         table("cumulative_areas"),
     log:
@@ -194,14 +191,14 @@ rule cumulative_areas:
     conda:
         "../envs/unitscope.yaml"
     params:
-        code=code("joined"),
+        code=code("cumulative_areas"),
     shell:
-        program("joined") + " --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
+        program("cumulative_areas") + " --tables {input:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
 rule cumulative_figure:
     input:
-        curves=parts("cumulative"),
+        curves=FILES.parts("cumulative"),
     output:
         figure("cumulative", "Ablation", figure="more and more units"),
         pdf="results/{experiment}/figures/cumulative.pdf",
@@ -212,7 +209,7 @@ rule cumulative_figure:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("cumulative_figure"),
     shell:
@@ -225,14 +222,11 @@ rule cumulative_figure:
 
 rule scale:
     input:
-        checkpoint=checkpoint,
-        dataset=dataset,
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
         activations="results/{experiment}/activations.h5",
-        images=lambda wildcards: [
-            f"results/{wildcards.experiment}/images/{wildcards.layer}.{method}.h5"
-            for method in experiment(wildcards)["methods"]
-        ],
-        files=own_files,
+        images=FILES.across_methods("results/{experiment}/images/{layer}.{method}.h5"),
+        files=FILES.own,
     output:
         "results/{experiment}/scale/{layer}.csv",
     log:
@@ -241,14 +235,14 @@ rule scale:
         "logs/{experiment}/scale/{layer}.tsv"
     conda:
         "../envs/unitscope.yaml"
-    threads: lambda wildcards: experiment(wildcards)["scale"]["threads"]
+    threads: SETTINGS.threads("scale")
     resources:
         gpu=GPU,
     params:
-        recipes=lambda wildcards: canonical_json(experiment(wildcards)["methods"]),
-        settings=rescaling,
+        recipes=SETTINGS.section("methods"),
+        settings=SETTINGS.scale,
         code=code_and_network("scale"),
-        python=own,
+        python=SETTINGS.own,
         device=STUDY.device,
     shell:
         program("scale") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
@@ -259,7 +253,7 @@ rule scale:
 
 rule scale_figure:
     input:
-        lambda wildcards: across(wildcards, "results/{experiment}/scale/{layer}.csv"),
+        FILES.across("results/{experiment}/scale/{layer}.csv"),
     output:
         figure("scale", "Scale", figure="which scores depend on scales"),
         pdf="results/{experiment}/figures/scale.pdf",
@@ -270,7 +264,7 @@ rule scale_figure:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("scale_figure"),
     shell:

@@ -4,16 +4,10 @@
 rule units:
     input:
         taps="results/{experiment}/taps.json",
-        selectivity=lambda wildcards: real_images(wildcards, "results/{experiment}/selectivity.csv"),
-        substitution=lambda wildcards: across(wildcards, "results/{experiment}/substitution/{layer}.{method}.csv"),
-        ablation=lambda wildcards: (
-            across(wildcards, "results/{experiment}/ablation/{layer}.csv") if dataset(wildcards) else []
-        ),
-        natural=lambda wildcards: (
-            real_images(wildcards, "results/{experiment}/natural.csv")
-            if "natural" in experiment(wildcards)["analyses"]
-            else []
-        ),
+        selectivity=FILES.real("results/{experiment}/selectivity.csv"),
+        substitution=FILES.across("results/{experiment}/substitution/{layer}.{method}.csv"),
+        ablation=FILES.across_real("results/{experiment}/ablation/{layer}.csv"),
+        natural=FILES.natural,
     output:
         table("units"),
     log:
@@ -23,7 +17,7 @@ rule units:
     conda:
         "../envs/unitscope.yaml"
     params:
-        network=lambda wildcards: experiment(wildcards)["network"],
+        network=SETTINGS.network_name,
         code=code("units"),
     shell:
         program("units") + " --experiment {wildcards.experiment:q} --network {params.network:q}"
@@ -44,10 +38,10 @@ rule layers:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
-        code=code("correlations"),
+        settings=SETTINGS.section("statistics"),
+        code=code("layers"),
     shell:
-        program("correlations") + " --units {input.units:q} --taps {input.taps:q}"
+        program("layers") + " --units {input.units:q} --taps {input.taps:q}"
         " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
@@ -55,7 +49,7 @@ rule layers:
 rule metrics:
     input:
         layers="results/{experiment}/layers.csv",
-        record=lambda wildcards: f"data/checkpoints/{experiment(wildcards)['network']}.json",
+        record=FILES.record,
     output:
         metrics="results/{experiment}.metrics.json",
         plot="results/{experiment}.depth.csv",
@@ -74,11 +68,11 @@ rule metrics:
 
 rule claims:
     input:
-        unpack(evidence_of),
-        units=lambda wildcards: of_compared(wildcards, "results/{experiment}/units.csv"),
-        layers=lambda wildcards: of_compared(wildcards, "results/{experiment}/layers.csv"),
-        records=lambda wildcards: of_compared(wildcards, "data/checkpoints/{network}.json"),
-        datasets=lambda wildcards: of_compared(wildcards, "data/datasets/{dataset}.h5"),
+        unpack(FILES.evidence),
+        units=FILES.compared("results/{experiment}/units.csv"),
+        layers=FILES.compared("results/{experiment}/layers.csv"),
+        records=FILES.compared("data/checkpoints/{network}.json"),
+        datasets=FILES.compared("data/datasets/{dataset}.h5"),
     output:
         table("claims"),
     log:
@@ -88,9 +82,9 @@ rule claims:
     conda:
         "../envs/unitscope.yaml"
     params:
-        claims=lambda wildcards: canonical_json(experiment(wildcards)["claims"]),
-        analyses=lambda wildcards: canonical_json(verdict_methods(wildcards.experiment)),
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["statistics"]),
+        claims=SETTINGS.section("claims"),
+        analyses=SETTINGS.verdict_methods,
+        settings=SETTINGS.section("statistics"),
         code=code("claims"),
     shell:
         program("claims") + " --experiment {wildcards.experiment:q} --units {input.units:q} --layers {input.layers:q}"

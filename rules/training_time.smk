@@ -4,9 +4,9 @@
 # Beside the folders of the experiments: it belongs to none of them.
 rule training_time:
     input:
-        units=of_checkpoints("results/{experiment}/units.csv"),
-        layers=of_checkpoints("results/{experiment}/layers.csv"),
-        records=of_checkpoints("data/checkpoints/{network}.json"),
+        units=FILES.over_epochs("results/{experiment}/units.csv"),
+        layers=FILES.over_epochs("results/{experiment}/layers.csv"),
+        records=FILES.over_epochs("data/checkpoints/{network}.json"),
     output:
         "results/{entry}.training/training.csv",
     log:
@@ -40,7 +40,7 @@ rule training_time_figure:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(STUDY.experiments[OVER_EPOCHS[wildcards.entry][0]]["figures"]),
+        settings=SETTINGS.figures_over_epochs,
         folder=subpath(output[0], parent=True),
         code=code("training_time_figure"),
     shell:
@@ -66,7 +66,7 @@ rule training_claims:
     conda:
         "../envs/unitscope.yaml"
     params:
-        methods=lambda wildcards: canonical_json(maximizing_methods(STUDY.experiments[OVER_EPOCHS[wildcards.entry][0]])),
+        methods=SETTINGS.methods_over_epochs,
         code=code("training_claims"),
     shell:
         program("training_claims") + " --training {input:q} --methods {params.methods:q} --output {output:q}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unitscope.config.table_schemas import schema_of
 from unitscope.errors import UserError, nearest, some
 from unitscope.figures.style import Style
 from unitscope.figures.unit_views import MOST, UnitView, as_html, as_png, image_html, sheet
@@ -245,7 +246,7 @@ class Results:
         """
         import pandas as pd
 
-        return pd.DataFrame(read_table(self.folder / name))
+        return pd.DataFrame(read_table(self.folder / name, schema_of(f"results/{self.folder.name}/{name}")))
 
     def images(self, layer: str, method: str) -> Maximization:
         """Return the images of a layer by one method.

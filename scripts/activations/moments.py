@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope.data.datasets import open_dataset
+from unitscope.data.moments_columns import MomentsTable
 from unitscope.data.summaries import mean_and_std
 from unitscope.probing.activations import activations
 from unitscope.probing.activations_settings import ActivationsSettings
@@ -42,7 +43,7 @@ def main(arguments: argparse.Namespace) -> None:
             mean, std = mean_and_std(side_by_side(found, advance))
     counts = list(units.values())
     named = {"layer": np.repeat(list(units), counts), "unit": np.concatenate([np.arange(count) for count in counts])}
-    write_table(arguments.output, {**named, "mean": mean, "std": std})
+    write_table(arguments.output, {**named, "mean": mean, "std": std}, MomentsTable)
 
 
 def side_by_side(batches: Iterable[dict[str, np.ndarray]], advance: Callable[[int], None]) -> Iterator[np.ndarray]:

@@ -9,6 +9,7 @@ from unitscope.data import summaries
 from unitscope.data.labels import weaknesses
 from unitscope.runtime import console
 from unitscope.scores import information, selectivity
+from unitscope.scores.selectivity_columns import SelectivityTable
 from unitscope.scores.selectivity_settings import SelectivitySettings
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
@@ -29,8 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Score each layer in the order of the network."""
-    scores = ("layer", "unit", "dead", "selectivity", "top_class", "selectivity_permuted")
-    columns: dict[str, list] = {name: [] for name in (*scores, "selectivity_half0", "selectivity_half1", *INFORMATION)}
+    columns: dict[str, list] = {name: [] for name in SelectivityTable.names()}
     with open_hdf5(arguments.activations) as handle:
         names = [name.decode() if isinstance(name, bytes) else str(name) for name in handle.attrs["classes"]]
         labels = handle["labels"][:] if names else np.empty(0, dtype=np.int64)
@@ -72,7 +72,7 @@ def main(arguments: argparse.Namespace) -> None:
                 columns[f"selectivity_half{half}"] += np.where(dead, np.nan, by_half[half]).tolist()
             for name, found in zip(INFORMATION, told, strict=True):
                 columns[name] += np.where(dead, np.nan, found).tolist()
-    write_table(arguments.output, columns)
+    write_table(arguments.output, columns, SelectivityTable)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ import numpy as np
 
 from unitscope.randomness import generator
 from unitscope.scores import graphs
+from unitscope.scores.graph_columns import DegreesTable, GraphsTable
 from unitscope.scores.graph_settings import GraphSettings
 from unitscope.scores.substitution import scales_of
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.table_access import Table, columns, rows_of
+from unitscope.tables.table_access import Table, rows_of
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -35,7 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
     with open_hdf5(arguments.images) as images:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         units, responses = images["units"][:], images["responses"][:]
-    own = rows_of(read_table(arguments.units), layer)
+    own = rows_of(read_table(arguments.units, UnitsTable), layer)
     scales, missing = read_scales(arguments.activations, layer)
     found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
     measured, degrees = [], []
@@ -52,9 +54,8 @@ def main(arguments: argparse.Namespace) -> None:
             | {"out_degree": out_degrees.get(unit, np.nan)}
             for unit, known, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
         ]
-    write_table(arguments.measures, columns(measured))
-    names = ("layer", "method", "score", "unit", "in_degree", "by_chance", "out_degree")
-    write_table(arguments.degrees, columns(degrees, names))
+    write_table(arguments.measures, GraphsTable.of_rows(measured), GraphsTable)
+    write_table(arguments.degrees, DegreesTable.of_rows(degrees), DegreesTable)
     edges = graphs.strongest_edges(responses, units, found["rs"], settings.strongest)
     about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
     about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}

@@ -7,8 +7,10 @@ import networkx as nx
 
 from unitscope.figures import drawing, graph_figures
 from unitscope.figures.style import Style
+from unitscope.scores.graph_columns import DegreesTable, GraphsTable
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.tables.table_access import stacked
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -28,12 +30,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Join the tables, write the measures, and draw."""
     measures, degrees = (
-        stacked([read_table(path) for path in paths]) for paths in (arguments.measures, arguments.degrees)
+        stacked([read_table(path, schema) for path in paths])
+        for paths, schema in ((arguments.measures, GraphsTable), (arguments.degrees, DegreesTable))
     )
-    write_table(arguments.output, measures)
+    write_table(arguments.output, measures, GraphsTable)
     style = arguments.settings
     edges = dict(map(read_edges, arguments.graphml))
-    figure = graph_figures.graph(style, read_table(arguments.units), measures, degrees, edges)
+    figure = graph_figures.graph(style, read_table(arguments.units, UnitsTable), measures, degrees, edges)
     drawing.save(style, figure, arguments.figure.with_suffix(""))
 
 

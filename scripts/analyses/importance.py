@@ -6,10 +6,13 @@ Writes importance.csv, a row a layer and predictor, and partial.csv, a row a lay
 import argparse
 from pathlib import Path
 
+from unitscope.scores.predictors_columns import PredictorsTable
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
 from unitscope.tables import importance
+from unitscope.tables.importance_columns import ImportanceTable, PartialTable
 from unitscope.tables.importance_settings import ImportanceJob
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -28,12 +31,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Ask each layer."""
     settings = arguments.settings
-    units, measured = read_table(arguments.units), read_table(arguments.predictors)
+    units, measured = read_table(arguments.units, UnitsTable), read_table(arguments.predictors, PredictorsTable)
     taps = read_json(arguments.taps)
     found = importance.importance_table(units, measured, taps, settings, settings.resamples)
     partial = importance.partial_table(units, measured, taps, settings.resamples, settings.seed)
-    write_table(arguments.output, found)
-    write_table(arguments.partial, partial)
+    write_table(arguments.output, found, ImportanceTable)
+    write_table(arguments.partial, partial, PartialTable)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unitscope.figures import drawing, importance_figures
 from unitscope.storage.csv_tables import read_table
+from unitscope.tables.importance_columns import ImportanceTable
 from unitscope.workflow import program
 
 
@@ -17,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figure."""
-    figure = importance_figures.importance(arguments.settings, read_table(arguments.importance))
+    figure = importance_figures.importance(arguments.settings, read_table(arguments.importance, ImportanceTable))
     drawing.save(arguments.settings, figure, arguments.output_dir / "importance")
 
 

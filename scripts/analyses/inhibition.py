@@ -10,7 +10,8 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
 from unitscope.tables.inhibition import inhibition, inhibition_correlations, inhibition_rows
-from unitscope.tables.table_access import columns
+from unitscope.tables.inhibition_columns import InhibitionLayersTable, InhibitionTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -28,17 +29,17 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Count and correlate."""
-    units, taps = read_table(arguments.units), read_json(arguments.taps)
+    units, taps = read_table(arguments.units, UnitsTable), read_json(arguments.taps)
     made = {}
     for path in arguments.images:
         with open_hdf5(path) as file:
             targets, answers = file["units"][:], compared_in(file)
             found = inhibition(file["preactivations"][:], answers, targets)
             made[str(file.attrs["layer"]), str(file.attrs["method"])] = targets, found
-    rows = columns(list(inhibition_rows(made, taps, str(units["experiment"][0]))))
-    correlations = columns(list(inhibition_correlations(rows, units, taps, **asdict(arguments.settings))))
-    write_table(arguments.output, rows)
-    write_table(arguments.layers, correlations)
+    rows = InhibitionTable.of_rows(inhibition_rows(made, taps, str(units["experiment"][0])))
+    found = inhibition_correlations(rows, units, taps, **asdict(arguments.settings))
+    write_table(arguments.output, rows, InhibitionTable)
+    write_table(arguments.layers, InhibitionLayersTable.of_rows(found), InhibitionLayersTable)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from unitscope.figures import drawing, inhibition_figures
 from unitscope.storage.csv_tables import read_table
+from unitscope.tables.inhibition_columns import InhibitionLayersTable, InhibitionTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -19,8 +21,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figure."""
-    tables = [read_table(path) for path in (arguments.units, arguments.inhibition, arguments.layers)]
-    figure = inhibition_figures.inhibition(arguments.settings, *tables)
+    units, inhibited = read_table(arguments.units, UnitsTable), read_table(arguments.inhibition, InhibitionTable)
+    correlations = read_table(arguments.layers, InhibitionLayersTable)
+    figure = inhibition_figures.inhibition(arguments.settings, units, inhibited, correlations)
     drawing.save(arguments.settings, figure, arguments.output_dir / "inhibition")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from unitscope.runtime import console
 from unitscope.scores.natural import natural_substitution
+from unitscope.scores.natural_columns import NaturalTable
 from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.substitution import scales_of
 from unitscope.storage.csv_tables import write_table
@@ -24,9 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Score each layer in the order of the network."""
-    columns: dict[str, list] = {
-        name: [] for name in ("layer", "unit", "rs_natural", "rs_z_natural", "rs_q_natural", "images_natural")
-    }
+    columns: dict[str, list] = {name: [] for name in NaturalTable.names()}
     with open_hdf5(arguments.activations) as handle:
         for layer in sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"]):
             group = handle["layers"][layer]
@@ -38,7 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
                 columns[f"{score}_natural"] += np.concatenate([getattr(block, score) for block in found]).tolist()
             columns["images_natural"] += np.concatenate([block.seeds for block in found]).tolist()
             console.log.info("%s: %d units", layer, values.shape[1])
-    write_table(arguments.output, columns)
+    write_table(arguments.output, columns, NaturalTable)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from unitscope.figures import drawing, natural_figures
 from unitscope.storage.csv_tables import read_table
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -18,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw a figure for each form of RS."""
-    units, layers = read_table(arguments.units), read_table(arguments.layers)
+    units, layers = read_table(arguments.units, UnitsTable), read_table(arguments.layers, LayersTable)
     for name, score in (("natural", "rs"), ("natural_z", "rs_z"), ("natural_q", "rs_q")):
         figure = natural_figures.natural(arguments.settings, units, layers, score)
         drawing.save(arguments.settings, figure, arguments.output_dir / name)

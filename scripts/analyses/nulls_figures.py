@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unitscope.figures import drawing, nulls_figures
 from unitscope.storage.csv_tables import read_table
+from unitscope.tables.reliability_columns import NullsTable
 from unitscope.workflow import program
 
 
@@ -17,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figure."""
-    figure = nulls_figures.nulls(arguments.settings, read_table(arguments.nulls))
+    figure = nulls_figures.nulls(arguments.settings, read_table(arguments.nulls, NullsTable))
     drawing.save(arguments.settings, figure, arguments.output_dir / "nulls")
 
 

@@ -10,6 +10,7 @@ from unitscope.probing.layer import Layer
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console
 from unitscope.scores.predictors import activity, redundancy, weight_norms
+from unitscope.scores.predictors_columns import PredictorsTable
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables.table_access import stacked
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace) -> None:
             for layer in layers:
                 parts.append(measured(layer, handle["layers"][layer]["activations"][:], half, weights(probe[layer])))
                 advance(1)
-    write_table(arguments.output, stacked(parts))
+    write_table(arguments.output, stacked(parts), PredictorsTable)
 
 
 def measured(layer: str, values: np.ndarray, half: np.ndarray, norms: np.ndarray | None) -> dict[str, np.ndarray]:

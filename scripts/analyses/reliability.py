@@ -15,7 +15,9 @@ from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
 from unitscope.tables import reliability
 from unitscope.tables.reliability import Answers
+from unitscope.tables.reliability_columns import NullsTable, ReliabilityTable
 from unitscope.tables.reliability_settings import ReliabilityJob
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -36,14 +38,16 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Score all images again, seed by seed, and compare."""
     settings = arguments.settings
-    units, taps = read_table(arguments.units), read_json(arguments.taps)
-    untrained = read_table(arguments.untrained) if arguments.untrained else None
+    units, taps = read_table(arguments.units, UnitsTable), read_json(arguments.taps)
+    untrained = read_table(arguments.untrained, UnitsTable) if arguments.untrained else None
     with open_hdf5(arguments.activations) as handle:
         answers = dict(answers_of(path, handle) for path in arguments.images)
         permuted = permuted_of(handle, settings)
     seeds = {"resamples": settings.resamples, "seed": settings.seed}
-    write_table(arguments.output, reliability.reliability_table(units, taps, answers, **seeds))
-    write_table(arguments.nulls, reliability.nulls_table(units, taps, answers, permuted, untrained, **seeds))
+    reliabilities = reliability.reliability_table(units, taps, answers, **seeds)
+    nulls = reliability.nulls_table(units, taps, answers, permuted, untrained, **seeds)
+    write_table(arguments.output, reliabilities, ReliabilityTable)
+    write_table(arguments.nulls, nulls, NullsTable)
 
 
 def answers_of(path: Path, activations: h5py.File) -> tuple[tuple[str, str], Answers]:

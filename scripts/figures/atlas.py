@@ -14,9 +14,11 @@ from plotly.offline import get_plotlyjs
 from unitscope.atlas import content, page, page_claims, page_scores
 from unitscope.atlas.album import Album, shown
 from unitscope.claims import analysis_claims
+from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.config.atlas_settings import AtlasSettings
 from unitscope.data.datasets import open_dataset
 from unitscope.figures.pictures import PER_SHEET
+from unitscope.interventions.cumulative_columns import CurvesTable
 from unitscope.maximization.responses import compared_in
 from unitscope.runtime import console
 from unitscope.scores.exemplars import Exemplars
@@ -24,6 +26,8 @@ from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 try:
@@ -59,19 +63,19 @@ def main(arguments: argparse.Namespace) -> None:
     classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
     natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None
     told = content.content(
-        read_table(arguments.units),
-        read_table(arguments.layers),
+        read_table(arguments.units, UnitsTable),
+        read_table(arguments.layers, LayersTable),
         read_json(arguments.taps),
         classes,
         activity,
         made,
         natural,
-        [read_table(path) for path in arguments.cumulative],
+        [read_table(path, CurvesTable) for path in arguments.cumulative],
     )
     answered = []
     if arguments.claims:
         texts = {name: claim.text for name, claim in CLAIMS.items()} | analysis_claims.TEXTS
-        answered = page_claims.claim_groups(read_table(arguments.claims), texts)
+        answered = page_claims.claim_groups(read_table(arguments.claims, ClaimsTable), texts)
     text = page.page(told, album.sheets, get_plotlyjs(), answered)
     console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))
     write_bytes(arguments.output, text.encode())

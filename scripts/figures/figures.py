@@ -6,6 +6,8 @@ from pathlib import Path
 from unitscope.figures import depth_figures, drawing, score_figures, substitutes_figure, unit_images
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -21,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw one figure after the other."""
     style = arguments.settings
-    units, layers = read_table(arguments.units), read_table(arguments.layers)
+    units, layers = read_table(arguments.units, UnitsTable), read_table(arguments.layers, LayersTable)
     images = unit_images.read_images(substitutes_figure.shown(units, arguments.images))
     drawn = {
         "selectivity_rs": lambda: score_figures.selectivity_rs(style, units, layers, "rs"),

@@ -7,6 +7,7 @@ from unitscope.errors import UserError
 from unitscope.figures import drawing, sheet_figures, unit_images
 from unitscope.runtime import console
 from unitscope.storage.csv_tables import read_table
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -22,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Draw two figures for each method."""
     style = arguments.settings
-    units = read_table(arguments.units)
+    units = read_table(arguments.units, UnitsTable)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
         for (layer, method), made in unit_images.read_images(arguments.images).items():
             if layer != arguments.layer:

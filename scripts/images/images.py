@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope.data.datasets import open_dataset
+from unitscope.data.moments_columns import MomentsTable
 from unitscope.data.sampling import select_units
 from unitscope.data.summaries import moments_of
 from unitscope.maximization.images_settings import ImagesJob
@@ -14,6 +15,7 @@ from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import devices
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import sha256_of
@@ -64,7 +66,7 @@ def main(arguments: argparse.Namespace) -> None:
             mean_image = dataset.mean_image(settings.batch)
     if arguments.moments:
         made_from["moments_sha256"] = sha256_of(arguments.moments)
-        scale = moments_of(read_table(arguments.moments), arguments.layer)
+        scale = moments_of(read_table(arguments.moments, MomentsTable), arguments.layer)
     units = select_units(settings.units, layer.units)
     if arguments.substitutes:
         units = substitutes_of(arguments.substitutes, units)
@@ -94,7 +96,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def substitutes_of(path: Path, targets: np.ndarray) -> np.ndarray:
     """Return the units, ascending, that a table of substitution names as substitutes and that are no targets."""
-    named = {int(number) for text in read_table(path)["substitutes"] for number in str(text).split()}
+    named = {int(number) for text in read_table(path, SubstitutionTable)["substitutes"] for number in text.split()}
     return np.array(sorted(named - set(targets.tolist())), np.int64)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from unitscope.maximization.responses import compared_in
 from unitscope.scores.substitution import scales_of, substitution
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.workflow import program
@@ -52,6 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
             "left_out_z": [scores.left_out_z] * rows,
             "left_out_q": [scores.left_out_q] * rows,
         },
+        SubstitutionTable,
     )
 
 

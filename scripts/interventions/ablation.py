@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope.data.datasets import open_dataset
+from unitscope.data.moments_columns import MomentsTable
 from unitscope.data.sampling import balanced_sample, halves, select_units
 from unitscope.data.summaries import moments_of
 from unitscope.interventions.ablation import ablation
@@ -13,6 +14,7 @@ from unitscope.interventions.ablation_settings import AblationJob
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.tables.ablation_columns import AblationTable
 from unitscope.workflow import program
 
 SCORES = ("loss", "accuracy", "worst_class")
@@ -47,18 +49,18 @@ def main(arguments: argparse.Namespace) -> None:
         if not dataset.classes:
             console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
             missing = np.full(len(units), np.nan)
-            write_table(arguments.output, {**named, **dict.fromkeys(COLUMNS.values(), missing)})
+            write_table(arguments.output, {**named, **dict.fromkeys(COLUMNS.values(), missing)}, AblationTable)
             return
         labels = dataset.labels("test")
         rows = balanced_sample(labels, arguments.settings.images)
         images = dataset.labelled("test", rows, batch)
-        means, _ = moments_of(read_table(arguments.moments), layer.name)
+        means, _ = moments_of(read_table(arguments.moments, MomentsTable), layer.name)
         values = [np.zeros(layer.units), means]
         clamps = dict(zip(CLAMPS, values, strict=True))
         half = halves(labels)[rows]
         lost = ablation(layer, images, clamps, half, units.tolist())
     scores = {column: getattr(lost[clamp], score) for (score, clamp), column in COLUMNS.items()}
-    write_table(arguments.output, {**named, **scores})
+    write_table(arguments.output, {**named, **scores}, AblationTable)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from unitscope.data.datasets import open_dataset
+from unitscope.data.moments_columns import MomentsTable
 from unitscope.data.sampling import balanced_sample
 from unitscope.data.summaries import moments_of
 from unitscope.interventions.cumulative import (
-    AREAS,
-    CURVES,
     Key,
     Part,
     area_rows,
@@ -23,14 +22,16 @@ from unitscope.interventions.cumulative import (
     orders,
     resampled,
 )
+from unitscope.interventions.cumulative_columns import AreasTable, CurvesTable
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.cumulative_settings import CumulativeJob
 from unitscope.interventions.sets import Performance
 from unitscope.probing.layer import Layer
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import devices
+from unitscope.scores.selectivity_columns import SelectivityTable
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import read_table, write_table
-from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 
@@ -74,7 +75,7 @@ def main(arguments: argparse.Namespace) -> None:
                 images = dataset.labelled("test", rows, settings.batch)
                 values = {name: np.zeros(count) for name, count in units.items()}
                 if part.clamp == "mean":
-                    moments = read_table(arguments.moments)
+                    moments = read_table(arguments.moments, MomentsTable)
                     values = {name: moments_of(moments, name)[0] for name in units}
                 found = measured(layers, images, values, chosen, steps)
                 height = {"accuracy": found.correct.astype(np.float64), "loss": found.loss}
@@ -84,10 +85,10 @@ def main(arguments: argparse.Namespace) -> None:
                 by_image = {measure: areas(share, each) for measure, each in height.items()}
                 draws = resampled(len(rows), settings.resamples, settings.seed)
                 sums += area_rows(part, list(chosen), by_image, scored, draws)
-            curves += missing_rows(part, missing, CURVES)
-            sums += missing_rows(part, missing, AREAS)
-    write_table(arguments.output, columns(curves, CURVES))
-    write_table(arguments.areas, columns(sums, AREAS))
+            curves += missing_rows(part, missing, CurvesTable)
+            sums += missing_rows(part, missing, AreasTable)
+    write_table(arguments.output, CurvesTable.of_rows(curves), CurvesTable)
+    write_table(arguments.areas, AreasTable.of_rows(sums), AreasTable)
 
 
 def lost_together(layers: list[Layer], known: Sequence[Layer]) -> list[Layer]:
@@ -103,8 +104,8 @@ def scores_of(arguments: argparse.Namespace, units: dict[str, int]) -> dict[str,
     """Return the scores by column and layer, (units,); NaN for a unit that has none."""
     wanted = arguments.settings.scores
     found: dict[str, dict[str, np.ndarray]] = {}
-    tables = [("", read_table(arguments.selectivity))] if "selectivity" in wanted else []
-    tables += [("rs", read_table(path)) for path in arguments.substitution]
+    tables = [("", read_table(arguments.selectivity, SelectivityTable))] if "selectivity" in wanted else []
+    tables += [("rs", read_table(path, SubstitutionTable)) for path in arguments.substitution]
     for kind, table in tables:
         names = ["selectivity"] if not kind else [score for score in wanted if score != "selectivity"]
         for layer, count in units.items():

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from unitscope.figures import drawing, removal_figures
+from unitscope.interventions.cumulative_columns import CurvesTable
 from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
 
@@ -19,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figure."""
-    tables = [read_table(path) for path in arguments.tables]
+    tables = [read_table(path, CurvesTable) for path in arguments.tables]
     figure = removal_figures.curves(arguments.settings, tables)
     drawing.save(arguments.settings, figure, arguments.output_dir / "cumulative")
 

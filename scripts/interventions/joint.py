@@ -8,7 +8,6 @@ import numpy as np
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, halves
 from unitscope.interventions.joint import (
-    COLUMNS,
     Plan,
     activation_scales,
     interaction_rows,
@@ -16,6 +15,7 @@ from unitscope.interventions.joint import (
     needed_sets,
     plans,
 )
+from unitscope.interventions.joint_columns import InteractionsTable
 from unitscope.interventions.joint_settings import JointJob
 from unitscope.interventions.sets import ClampedSet, removal_by_batch
 from unitscope.maximization.responses import compared_in
@@ -24,9 +24,9 @@ from unitscope.randomness import generator
 from unitscope.runtime import devices
 from unitscope.scores.selectivity import dead_units
 from unitscope.scores.substitution import exceeding
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
-from unitscope.tables.table_access import columns
 from unitscope.workflow import program
 
 
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Choose what is removed, measure the loss without it, and write a row a target unit."""
     settings, layer, method = arguments.settings, arguments.layer, arguments.method
-    table = sample(read_table(arguments.substitution), settings)
+    table = sample(read_table(arguments.substitution, SubstitutionTable), settings)
     with open_hdf5(arguments.activations) as activations:
         group = activations[f"layers/{layer}"]
         scales, dead = (
@@ -73,7 +73,7 @@ def main(arguments: argparse.Namespace) -> None:
         {"layer": layer, "method": method, **{name: table[name][place] for name in given}, **row}
         for place, row in enumerate(found)
     ]
-    write_table(arguments.output, columns(rows, COLUMNS))
+    write_table(arguments.output, InteractionsTable.of_rows(rows), InteractionsTable)
 
 
 def sample(table: dict[str, np.ndarray], settings: JointJob) -> dict[str, np.ndarray]:

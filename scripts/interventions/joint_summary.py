@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope.interventions.joint import high
+from unitscope.interventions.joint_columns import InteractionsTable, JointTable
 from unitscope.randomness import generator
 from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap
 from unitscope.stats.effects import median
@@ -25,9 +26,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Read every layer's interactions, write the median of what they have over their controls."""
-    rows: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    rows = []
     for path in arguments.joint:
-        table = read_table(path)
+        table = read_table(path, InteractionsTable)
         over = table["interaction"].astype(float) - table["control_mean"].astype(float)
         # Controls of another scale are none.
         over[table["reason"] != ""] = np.nan
@@ -35,13 +36,15 @@ def main(arguments: argparse.Namespace) -> None:
             layer, method = str(table["layer"][0]), str(table["method"][0])
             seed = generator("joint", arguments.settings.seed, layer, method, name)
             found = bootstrap(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
-            values = (layer, method, name, border, int(chosen.sum()), found.value, found.low, found.high)
-            for column, value in zip(COLUMNS, (*values, reason(int(chosen.sum()), len(over))), strict=True):
-                rows[column].append(value)
-    write_table(arguments.output, rows)
-
-
-COLUMNS = ("layer", "method", "high", "border", "n", "effect", "ci_low", "ci_high", "reason")
+            n = int(chosen.sum())
+            rows.append(
+                {
+                    **{"layer": layer, "method": method, "high": name, "border": border, "n": n},
+                    **found.columns("effect", "ci_low", "ci_high"),
+                    "reason": reason(n, len(over)),
+                }
+            )
+    write_table(arguments.output, JointTable.of_rows(rows), JointTable)
 
 
 def reason(n: int, units: int) -> str:

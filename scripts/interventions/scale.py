@@ -9,9 +9,11 @@ import numpy as np
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import balanced_sample, select_units
-from unitscope.interventions import scale
+from unitscope.interventions import scale, unit_scales
 from unitscope.interventions.rescaling import obstacle, recipes_to_remake
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.interventions.scale_settings import ScaleJob
+from unitscope.maximization.recipe import STARTS
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
 from unitscope.storage.csv_tables import write_table
@@ -41,19 +43,19 @@ def main(arguments: argparse.Namespace) -> None:
     maximizing = [name for name, recipe in arguments.recipes.items() if not recipe["minimize"]]
     if reason := obstacle(layer) if maximizing else "none of the methods maximizes":
         console.log.info("%s is not rescaled: %s", layer.name, reason)
-        write_table(arguments.output, scale.table(layer.name, [{"reason": reason}]))
+        write_table(arguments.output, scale.table(layer.name, [{"reason": reason}]), ScaleTable)
         return
     with open_hdf5(arguments.activations) as file:
-        scales = scale.Scales.of(file[f"layers/{layer.name}"])
+        scales = unit_scales.Scales.of(file[f"layers/{layer.name}"])
     recipes = recipes_to_remake(arguments.recipes, settings.steps)
     with open_dataset(arguments.dataset) as dataset:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, settings.images)
         sample = dataset.take("test", rows), labels[rows] if dataset.classes else np.empty(0, np.int64)
-        wanted = any(recipe.start == "mean" for recipe in recipes.values())
+        wanted = any("real_images" in STARTS[recipe.start].flags for recipe in recipes.values())
         mean_image = dataset.mean_image(settings.batch) if wanted else None
     units, drawn = layer.units, (settings.seed, layer.name)
-    draws = [(draw, scale.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
+    draws = [(draw, unit_scales.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
     targets = select_units(settings.units, units)
     how = {"readout": settings.readout, "batch": settings.batch}
     with contextlib.ExitStack() as opened:
@@ -64,7 +66,7 @@ def main(arguments: argparse.Namespace) -> None:
     found += scale.made(
         layer, targets, recipes, scales, draws[0], seed=settings.start_seed, mean_image=mean_image, **how
     )
-    write_table(arguments.output, scale.table(layer.name, found))
+    write_table(arguments.output, scale.table(layer.name, found), ScaleTable)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from unitscope.figures import drawing, scale_figures
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.storage.csv_tables import read_table
 from unitscope.workflow import program
 
@@ -17,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figure."""
-    tables = [read_table(path) for path in arguments.tables]
+    tables = [read_table(path, ScaleTable) for path in arguments.tables]
     figure = scale_figures.scale(arguments.settings, tables)
     drawing.save(arguments.settings, figure, arguments.output_dir / "scale")
 

@@ -9,12 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unitscope.paper.page_columns import MemoryTable
 from unitscope.storage.csv_tables import write_table
-from unitscope.tables.table_access import columns
 from unitscope.workflow import program
-
-COLUMNS = ("rule", "experiment", "jobs", "peak_mib", "seconds")
-"""Of the table."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Write a row a rule and entry of the config; what was not run here has none."""
     rows = taken(arguments.logs, arguments.experiments)
-    write_table(arguments.output, columns(rows, COLUMNS))
+    write_table(arguments.output, MemoryTable.of_rows(rows), MemoryTable)
 
 
 def taken(logs: Path, experiments: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -58,7 +55,8 @@ def taken(logs: Path, experiments: Iterable[Mapping[str, Any]]) -> list[dict[str
         measured = [job for path in paths if path.exists() for job in jobs_of(path)]
         if measured:
             peak, longest = (math.ceil(max(values)) for values in zip(*measured, strict=True))
-            rows.append(dict(zip(COLUMNS, (rule, entry, len(measured), peak, longest), strict=True)))
+            took = {"jobs": len(measured), "peak_mib": peak, "seconds": longest}
+            rows.append({"rule": rule, "experiment": entry, **took})
     return rows
 
 

@@ -8,25 +8,26 @@ from typing import Any
 
 import jinja2
 
+from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.data.datasets import open_dataset
 from unitscope.data.labels import SPLITS
 from unitscope.figures import drawing, unit_images
 from unitscope.figures.style import Style
 from unitscope.paper import page_figures, page_tables, sensitivity_figure
 from unitscope.paper.claim_rows import OTHER_SCORES, claim_rows, verdict_rows
+from unitscope.paper.page_columns import MemoryTable, SensitivityTable
 from unitscope.paper.results import Result
 from unitscope.paper.sensitivity import accuracies_by_epochs, by_length, sensitivity_ranges, sensitivity_rows
 from unitscope.scores.score_names import method_name
 from unitscope.storage.atomic_writes import write_bytes
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
+from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import methods_of
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 STYLE = Style(dpi=130)
-
-LENGTHS = ("network", "steps", "epochs")
-"""Of a compared variant, what the page alone asks for: its name says the same."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,7 +85,7 @@ def main(arguments: argparse.Namespace) -> None:
 def sensitivity_of(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the correlations of each compared variant."""
     names = dict.fromkeys(one["experiment"] for one in arguments.sensitivity)
-    layers = {name: read_table(arguments.results / name / "layers.csv") for name in names}
+    layers = {name: read_table(arguments.results / name / "layers.csv", LayersTable) for name in names}
     return sensitivity_rows(arguments.sensitivity, layers)
 
 
@@ -110,8 +111,8 @@ def copy_tables(arguments: argparse.Namespace, names: Iterable[str]) -> None:
 
 def write_sensitivity(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Write the table and the figure of the sensitivity study."""
-    table = {key: [row[key] for row in rows] for key in rows[0] if key not in LENGTHS}
-    write_table(folder / "sensitivity.csv", table)
+    table = SensitivityTable.of_rows({name: row[name] for name in SensitivityTable.names()} for row in rows)
+    write_table(folder / "sensitivity.csv", table, SensitivityTable)
     write_bytes(folder / "sensitivity.png", drawing.stacked(STYLE, [sensitivity_figure.sensitivity(STYLE, rows)]))
 
 
@@ -145,8 +146,8 @@ def contents(
         "trainings": page_tables.training_ranges(every),
         "methods": list(dict.fromkeys(method for result in every for method in methods_of(result.units))),
         "layers": page_tables.layer_rows(every),
-        "memory": page_tables.memory_table(read_table(arguments.memory)),
-        "sizes": page_tables.memory_table(read_table(arguments.sizes)) if arguments.sizes else None,
+        "memory": page_tables.memory_table(read_table(arguments.memory, MemoryTable)),
+        "sizes": page_tables.memory_table(read_table(arguments.sizes, MemoryTable)) if arguments.sizes else None,
     }
 
 
@@ -156,9 +157,9 @@ def read(arguments: argparse.Namespace, named: Mapping[str, Any]) -> Result:
     return Result(
         named["name"],
         named["entry"],
-        read_table(folder / "units.csv"),
-        read_table(folder / "layers.csv"),
-        read_table(folder / "claims.csv"),
+        read_table(folder / "units.csv", UnitsTable),
+        read_table(folder / "layers.csv", LayersTable),
+        read_table(folder / "claims.csv", ClaimsTable),
         read_json(arguments.checkpoints / f"{named['network']}.json"),
         {claim: where["layers"] for claim, where in named["claims"].items()},
     )

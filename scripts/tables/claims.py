@@ -3,21 +3,22 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from unitscope.claims.analysis_claims import analysis_answers
+from unitscope.claims.analysis_claims import EVIDENCE, analysis_answers
 from unitscope.claims.analysis_results import AnalysisResults
+from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.evidence import Evidence
-from unitscope.claims.verdicts import COLUMNS
 from unitscope.errors import UserError
 from unitscope.runtime import console
 from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
+from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import stacked
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 try:
@@ -62,37 +63,40 @@ def main(arguments: argparse.Namespace) -> None:
     files = zip(arguments.units, arguments.layers, arguments.records, arguments.datasets, strict=True)
     found = [evidence(*paths) for paths in files]
     settings = arguments.settings
-    table: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    table = analysis_answers(analysis_results(arguments, found[0]))
     if arguments.claims:
         if answers is None:
             raise UserError("experiments.NAME.claims are those of the paper, and unitscope.paper is not here.")
-        table = answers(
+        of_the_paper = answers(
             arguments.claims,
             {one.name: one for one in found},
             arguments.experiment,
             settings.resamples,
             settings.seed,
         )
-    analysed = analysis_answers(analysis_results(arguments, found[0]))
-    table = {name: [*column, *analysed[name]] for name, column in table.items()}
+        table = stacked([of_the_paper, table])
     said = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)
     for claim, score, verdict in dict.fromkeys(said):
         console.log.info("%s of %s: %s", claim, score, verdict)
-    write_table(arguments.output, table)
+    write_table(arguments.output, table, ClaimsTable)
 
 
 def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence:
     """Return what is known of one experiment."""
-    table = read_table(units)
+    table = read_table(units, UnitsTable)
     with open_hdf5(dataset) as file:
         images = int((file["split"][:] == 1).sum())
     accuracy = read_json(record).get("test", {}).get("accuracy", np.nan)
-    return Evidence(str(table["experiment"][0]), table, read_table(layers), accuracy, images)
+    return Evidence(str(table["experiment"][0]), table, read_table(layers, LayersTable), accuracy, images)
 
 
 def analysis_results(arguments: argparse.Namespace, own: Evidence) -> AnalysisResults:
     """Return what the analyses of the experiment have written."""
-    tables = {name: stacked([read_table(Path(path)) for path in paths]) for name, *paths in arguments.evidence if paths}
+    tables = {
+        name: stacked([read_table(Path(path), EVIDENCE[name]) for path in paths])
+        for name, *paths in arguments.evidence
+        if paths
+    }
     settings = arguments.settings
     return AnalysisResults(
         own.name,

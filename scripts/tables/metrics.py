@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json, write_json
+from unitscope.tables.correlation_columns import DepthTable, LayersTable
 from unitscope.tables.table_access import correlation_by_depth
 from unitscope.workflow import program
 
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Write metrics and plot."""
-    layers = read_table(arguments.layers)
+    layers = read_table(arguments.layers, LayersTable)
     plot = correlation_by_depth(layers)
     spearman: dict[str, dict[str, dict[str, float]]] = {}
     for layer, method, score, value in zip(*plot.values(), strict=True):
@@ -30,7 +31,7 @@ def main(arguments: argparse.Namespace) -> None:
     test = read_json(arguments.record).get("test", {})
     measured = {key: test[key] for key in ("accuracy", "loss") if key in test}
     write_json(arguments.metrics, {**measured, "spearman": spearman})
-    write_table(arguments.plot, plot)
+    write_table(arguments.plot, plot, DepthTable)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,14 @@ import argparse
 from pathlib import Path
 
 from unitscope.runtime import console
+from unitscope.scores.natural_columns import NaturalTable
+from unitscope.scores.selectivity_columns import SelectivityTable
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
+from unitscope.tables.ablation_columns import AblationTable
 from unitscope.tables.table_access import methods_of
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.tables.unit_tables import units_table
 from unitscope.workflow import program
 
@@ -36,13 +41,13 @@ def main(arguments: argparse.Namespace) -> None:
         arguments.experiment,
         arguments.network,
         read_json(arguments.taps),
-        read_table(arguments.selectivity) if arguments.selectivity else None,
-        [read_table(path) for path in arguments.substitution],
-        [read_table(path) for path in arguments.ablation],
-        read_table(arguments.natural) if arguments.natural else None,
+        read_table(arguments.selectivity, SelectivityTable) if arguments.selectivity else None,
+        [read_table(path, SubstitutionTable) for path in arguments.substitution],
+        [read_table(path, AblationTable) for path in arguments.ablation],
+        read_table(arguments.natural, NaturalTable) if arguments.natural else None,
     )
     console.log.info("%d units, methods: %s", len(table["unit"]), ", ".join(methods_of(table)))
-    write_table(arguments.output, table)
+    write_table(arguments.output, table, UnitsTable)
 
 
 if __name__ == "__main__":

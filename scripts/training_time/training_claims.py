@@ -4,8 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
+from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.training_claim import training_answers
 from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.tables.training_columns import TrainingTable
 from unitscope.workflow import program
 
 
@@ -20,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Compare the first and the last epoch."""
-    write_table(arguments.output, training_answers(read_table(arguments.training), arguments.methods))
+    training = read_table(arguments.training, TrainingTable)
+    write_table(arguments.output, training_answers(training, arguments.methods), ClaimsTable)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.training_columns import TrainingTable
 from unitscope.tables.training_time import joined, training_rows
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -25,9 +28,9 @@ def main(arguments: argparse.Namespace) -> None:
     table = joined(
         row
         for units, layers, record in files
-        for row in training_rows(read_table(units), read_table(layers), read_json(record))
+        for row in training_rows(read_table(units, UnitsTable), read_table(layers, LayersTable), read_json(record))
     )
-    write_table(arguments.output, table)
+    write_table(arguments.output, table, TrainingTable)
 
 
 if __name__ == "__main__":

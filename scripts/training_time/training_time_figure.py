@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unitscope.figures import drawing, training_figures
 from unitscope.storage.csv_tables import read_table
+from unitscope.tables.training_columns import TrainingTable
 from unitscope.workflow import program
 
 
@@ -17,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> None:
     """Draw the figure."""
-    figure = training_figures.training_time(arguments.settings, read_table(arguments.training))
+    figure = training_figures.training_time(arguments.settings, read_table(arguments.training, TrainingTable))
     drawing.save(arguments.settings, figure, arguments.output_dir / "training_time")
 
 

@@ -31,9 +31,10 @@ from projects import ROOT, SMALL
 from torch import nn
 
 from unitscope.data.datasets import Collection, write_dataset
+from unitscope.data.moments_columns import MomentsTable
 from unitscope.networks.building import build
 from unitscope.networks.checkpoints import save_checkpoint
-from unitscope.storage.csv_tables import write_table
+from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import write_json
 
@@ -118,8 +119,9 @@ def write_files(folder: Path) -> None:
     labels = np.arange(9) % 2
     write_dataset(
         folder / "dataset.h5",
-        Collection(labels, (np.arange(9) > 5).astype(np.uint8), ["a", "b"], images.__getitem__),
-        {"source": "arrays"},
+        Collection(
+            labels, (np.arange(9) > 5).astype(np.uint8), ["a", "b"], images.__getitem__, lambda: {"source": "arrays"}
+        ),
     )
     with create_hdf5(folder / "hdf5.h5", {"layer": "conv1", "settings": {"seeds": [0]}}) as out:
         group = out.create_group("layers/conv1")
@@ -133,7 +135,11 @@ def write_files(folder: Path) -> None:
     picture = Image.fromarray(images.repeat(3, 1).repeat(3, 2)[0])
     for kind in ("png", "jpeg", "gif", "bmp", "tiff", "webp", "ppm"):
         picture.save(folder / f"image.{kind}")
-    write_table(folder / "table.csv", {"layer": ["1", "b"], "unit": [0, 1], "rs_am": [0.5, float("nan")]})
+    write_table(
+        folder / "table.csv",
+        {"layer": ["1", "b"], "unit": [0, 1], "mean": [0.5, float("nan")], "std": [0.0, 2.0]},
+        MomentsTable,
+    )
     write_json(folder / "record.json", {"test": {"loss": 0.5, "class_accuracy": [1.0, None]}, "code": "0" * 8})
     (folder / "config.yaml").write_text(yaml.safe_dump(SMALL))
     network = build(describe(nn.Module()), [1, 4, 4], 2)
@@ -190,12 +196,22 @@ def test_configs_that_say_something_else(readers, config):
     readers.read("config", "config.yaml", yaml.safe_dump(config, allow_unicode=True).encode())
 
 
-@given(columns=st.dictionaries(names, st.lists(values.map(str), min_size=2, max_size=2), min_size=1, max_size=4))
-@example(columns={"\r0": ["None", "None"]})
-@example(columns={"unit": ["99999999999999999999", "1"]})
-def test_tables_of_anything(readers, columns):
-    write_table(readers.folder / "table.csv", columns)
+@given(rows=st.lists(st.tuples(names, st.integers(-(2**63), 2**63 - 1), st.floats(), st.floats()), max_size=3))
+@example(rows=[("\r0", 0, float("inf"), -0.0)])
+def test_tables_of_anything(readers, rows):
+    path, columns = readers.folder / "table.csv", zip(*rows, strict=True) if rows else [[]] * 4
+    table = dict(zip(MomentsTable.names(), columns, strict=True))
+    write_table(path, table, MomentsTable)
     assert readers.read("table", "table.csv") == "read"
+    for name, column in read_table(path, MomentsTable).items():
+        np.testing.assert_array_equal(column, table[name])
+
+
+@given(columns=st.dictionaries(names, st.lists(values.map(str), min_size=2, max_size=2), min_size=1, max_size=4))
+@example(columns={"layer": ["1", "2"], "unit": ["99999999999999999999", "1"], "mean": ["0", "1"], "std": ["0", "1"]})
+def test_tables_with_other_columns_or_cells(readers, columns):
+    lines = [",".join(columns), *map(",".join, zip(*columns.values(), strict=True))]
+    assert readers.read("table", "table.csv", "\n".join(lines).encode()) == "refused"
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "weights.pt"])

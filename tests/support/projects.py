@@ -283,7 +283,7 @@ CELLS = {
 
 def undeclared(folder: Path) -> set[tuple[str, str]]:
     """Return the tables below a folder of results that are not as their schema declares them, and how they differ."""
-    from unitscope.workflow.table_reference import schemas
+    from unitscope.config.table_schemas import schemas, stands_for
 
     found = set()
     for path in folder.rglob("*.csv"):
@@ -305,7 +305,9 @@ def undeclared(folder: Path) -> set[tuple[str, str]]:
     return found
 
 
-def stands_for(pattern: str, path: str) -> bool:
-    """Return whether a path is one of a pattern's with wildcards in braces."""
-    parts = re.split(r"\{\w+\}", pattern)
-    return re.fullmatch("[^/]+".join(map(re.escape, parts)), path) is not None
+def read_result(path: Path) -> dict[str, np.ndarray]:
+    """Read a table of a study by the schema of its path below results/."""
+    from unitscope.config.table_schemas import schema_of
+    from unitscope.storage.csv_tables import read_table
+
+    return read_table(path, schema_of("results/" + str(path).rpartition("/results/")[2]))

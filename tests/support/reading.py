@@ -17,6 +17,7 @@ from real_images import collected
 from unitscope.data.datasets import open_dataset
 from unitscope.data.decoding import Decoder
 from unitscope.data.image_files import inside
+from unitscope.data.moments_columns import MomentsTable
 from unitscope.errors import UserError
 from unitscope.networks.weight_files import read_program, read_weights
 from unitscope.probing.opening import open_checkpoint
@@ -84,7 +85,7 @@ def name(path: Path) -> None:
 
 def table(path: Path) -> None:
     """Read a table."""
-    columns = read_table(path)
+    columns = read_table(path, MomentsTable)
     assert len({len(column) for column in columns.values()}) <= 1
 
 

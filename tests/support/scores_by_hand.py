@@ -4,8 +4,9 @@ import numpy as np
 
 from unitscope.figures.unit_images import UnitImages
 from unitscope.scores.score_names import NATURAL_SCORES
+from unitscope.tables.ablation_columns import AblationTable
 from unitscope.tables.correlations import layer_correlations
-from unitscope.tables.unit_tables import ABLATION_HALVES, ABLATION_SCORES, units_table
+from unitscope.tables.unit_tables import units_table
 
 METHODS = ("am", "iam")
 
@@ -74,7 +75,7 @@ def substitution(tap, method, targets=None, constant=False, seed=0):
 def ablation(tap, seed=0):
     """Return a table of what ablation costs."""
     generator = np.random.default_rng([seed, tap["depth"]])
-    scores = {name: generator.normal(0.01, 0.02, tap["units"]) for name in (*ABLATION_SCORES, *ABLATION_HALVES)}
+    scores = {name: generator.normal(0.01, 0.02, tap["units"]) for name in AblationTable.names()[2:]}
     return {"layer": np.full(tap["units"], tap["layer"]), "unit": np.arange(tap["units"]), **scores}
 
 
@@ -102,8 +103,7 @@ def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=9
         [ablation(tap) for tap in records],
         natural(records) if on_natural else None,
     )
-    correlations = layer_correlations(units, records, permutations, resamples, seed=0)
-    return records, units, {name: np.array(column) for name, column in correlations.items()}
+    return records, units, layer_correlations(units, records, permutations, resamples, seed=0)
 
 
 def rows(records):

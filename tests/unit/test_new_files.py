@@ -14,6 +14,7 @@ from projects import ROOT
 from unitscope.errors import UserError
 from unitscope.figures import drawing
 from unitscope.figures.style import Style
+from unitscope.interventions.cumulative_columns import AreasTable
 from unitscope.networks import building, checkpoints
 from unitscope.new_files import appended_file, new_file
 from unitscope.runtime import devices
@@ -70,7 +71,7 @@ def compact(path):
 PIECE = Scratch(Path("x"), "key").folder.name
 WRITERS = {
     "bytes": ("units.csv", lambda path: write_bytes(path, b"content")),
-    "table": ("units.csv", lambda path: write_table(path, {"unit": [1]})),
+    "table": ("areas.csv", lambda path: write_table(path, AreasTable.of_rows([]), AreasTable)),
     "record": ("metrics.json", lambda path: write_json(path, {"a": 1})),
     "HDF5": ("images.h5", write_hdf5),
     "checkpoint": ("small.pt", write_checkpoint),

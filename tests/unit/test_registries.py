@@ -7,6 +7,8 @@ import pytest
 from configs_by_hand import study
 from projects import ROOT
 
+from unitscope.claims.analysis_claims import ANALYSIS_CLAIMS
+from unitscope.config.registry import ANALYSES
 from unitscope.data.dataset_settings import SECTIONS
 from unitscope.data.raw_data import read_source
 from unitscope.errors import UserError
@@ -96,3 +98,12 @@ def test_a_config_is_checked_without_what_implements_it():
         "sys.exit(bool({'torch', 'h5py', 'unitscope.networks.architectures'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_claims_of_analyses_and_the_tables_that_they_read_are_those_of_the_registry():
+    assert {name for name, analysis in ANALYSES.items() if analysis.claim} == {
+        claim.source for claim in ANALYSIS_CLAIMS.values()
+    }
+    for name, analysis in ANALYSES.items():
+        read = {table for claim in ANALYSIS_CLAIMS.values() if claim.source == name for table in claim.tables}
+        assert set(analysis.evidence) == read

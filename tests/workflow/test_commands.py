@@ -65,6 +65,8 @@ def read_by_dvc(words: list[str]) -> None:
 
 
 def read_by_a_script(words: list[str]) -> None:
+    if words[1:] == ["-m", "unitscope"]:
+        return
     path = Path(words[1])
     if path.parts[0] == "scripts":
         importlib.import_module(".".join(path.with_suffix("").parts)).parser().parse_args(words[2:])
@@ -74,9 +76,10 @@ def read_by_a_script(words: list[str]) -> None:
 
 
 def read_by_unitscope(words: list[str]) -> None:
-    command = typer.main.get_command(app)
-    verb = command.commands[words[1]]
-    verb.make_context(words[1], words[2:])
+    verb = typer.main.get_command(app).commands[words[1]]
+    # The verb alone is a name in a sentence.
+    if words[2:]:
+        verb.make_context(words[1], words[2:])
 
 
 def read_by_make(words: list[str]) -> None:

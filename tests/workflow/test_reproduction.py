@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from projects import ROOT, SMALL, Project
+from projects import ROOT, SMALL, Project, read_result
 
 from scripts.paper.memory import benchmarks, jobs_of
 from scripts.paper.reproduction import cell, environment
@@ -16,6 +16,7 @@ from unitscope.config.resolve import resolve
 from unitscope.figures.style import Style
 from unitscope.paper.claim_rows import DIVIDED, OTHER_SCORES, found_texts, verdict_rows
 from unitscope.paper.comparison import numbered, reductions, variants
+from unitscope.paper.page_columns import MemoryTable, SensitivityTable
 from unitscope.paper.page_figures import draw
 from unitscope.paper.page_tables import layer_rows, memory_table, network_rows, training_ranges
 from unitscope.paper.results import Result
@@ -26,6 +27,7 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import canonical_json, read_json
 from unitscope.tables.number_text import number
 from unitscope.tables.table_access import correlation_of
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.study import load_study
 
 SIZES = """rule,experiment,jobs,peak_mib,seconds
@@ -111,7 +113,7 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
     assert f"{record['test']['accuracy']:.1%}" in text
     found = set()
     for name in ("small-seed0", "small-seed1"):
-        claims = read_table(finished.folder / "results" / name / "claims.csv")
+        claims = read_result(finished.folder / "results" / name / "claims.csv")
         found |= set(claims["verdict"][(claims["claim"] == "C13") & (claims["score"] == "rs")])
     verdict = found.pop() if len(found) == 1 else DIVIDED
     (at_a_glance,) = (line for line in text.splitlines() if line.startswith(f"| {verdict} |"))
@@ -120,7 +122,7 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
 
 @pytest.mark.verify
 def test_the_page_shows_the_memory_of_every_rule(finished):
-    table = read_table(finished.folder / "results/page/memory.csv")
+    table = read_table(finished.folder / "results/page/memory.csv", MemoryTable)
     rows = [dict(zip(table, row, strict=True)) for row in zip(*(each.tolist() for each in table.values()), strict=True)]
     jobs = {row["rule"]: row["jobs"] for row in rows}
     assert {row["experiment"] for row in rows} == {"small"} and len(jobs) == len(rows)
@@ -164,8 +166,8 @@ def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finis
 
 @pytest.mark.verify
 def test_the_page_shows_what_depends_on_choices(finished):
-    table = read_table(finished.folder / "results/page/sensitivity.csv")
-    layers = read_table(finished.folder / "results/choices-seed0/layers.csv")
+    table = read_table(finished.folder / "results/page/sensitivity.csv", SensitivityTable)
+    layers = read_result(finished.folder / "results/choices-seed0/layers.csv")
     assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3 + ["epochs3"] * 3
     assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] * 3
     for variant, method in (("default", "am"), ("steps2", "am-steps2")):
@@ -198,7 +200,7 @@ def test_the_page_shows_what_depends_on_choices(finished):
 
 @pytest.mark.verify
 def test_the_page_shows_how_far_trainings_differ(finished):
-    tables = [read_table(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
+    tables = [read_result(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
     ranges = []
     for score in RS_SCORES:
         found = [correlation_of(table, "hidden2", "iam", "selectivity", score) for table in tables]
@@ -213,7 +215,7 @@ def test_the_page_shows_how_far_trainings_differ(finished):
 @pytest.mark.verify
 def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
     folder = finished.folder / "results/small-seed0"
-    tables = [read_table(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
+    tables = [read_result(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
     heights = []
     for asked in ({"C8": ["hidden1", "hidden2"]}, {"C8": ["hidden1", "hidden2"], "C7": ["hidden2", "logits"]}):
         own = Result("small-seed0", "small", *tables, {}, asked)
@@ -233,14 +235,14 @@ def test_a_network_says_how_far_it_was_trained():
 
 @pytest.mark.verify
 def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
-    table = read_table(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
+    table = read_result(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert table["unit"].tolist() == [1, 4, 5, 9]
-    units = read_table(finished.folder / "results/choices-seed0/units.csv")
+    units = read_result(finished.folder / "results/choices-seed0/units.csv")
     assert np.flatnonzero(np.isfinite(units["ablation_loss"])).tolist() == [1, 4, 5, 9]
     project = finished.copy(tmp_path / "copy")
     project.change("experiments.choices-seed0.ablation.units", "all")
     project.snakemake("results/choices-seed0/ablation/hidden1.csv")
-    every = read_table(project.folder / "results/choices-seed0/ablation/hidden1.csv")
+    every = read_result(project.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert every["unit"].tolist() == list(range(12))
     for name in ("ablation_loss", "ablation_loss_mean", "ablation_loss_half1"):
         np.testing.assert_allclose(every[name][[1, 4, 5, 9]], table[name], atol=1e-6)
@@ -278,11 +280,11 @@ def test_a_changed_score_changes_the_page(finished, tmp_path):
     before = page(project), row(project, "C13")
     assert "Nothing to be done" in project.snakemake()
     path = project.folder / "results/small-seed0/units.csv"
-    table = read_table(path)
+    table = read_result(path)
     # Every unit of one layer has its own RS now: the interquartile range is half of the range.
     own = table["layer"] == "hidden1"
     table["rs_iam"][own] = np.linspace(0, 0.9, own.sum())
-    write_table(path, table)
+    write_table(path, table, UnitsTable)
     # By its bytes the table would be computed again; by its time stamp it is what everything behind it is made from.
     project.snakemake("--rerun-triggers", "mtime")
     alive = own & ~table["dead"] & np.isfinite(table["rs_iam"])
@@ -538,7 +540,7 @@ def test_numbers_for_people():
 
 
 def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
-    measured = read_table(ROOT / "paper/sizes.csv")
+    measured = read_table(ROOT / "paper/sizes.csv", MemoryTable)
     asked = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
     for name, one in asked.items():
         of_analyses = {rule for analysis in one["analyses"] for rule in ANALYSES[analysis].rules}

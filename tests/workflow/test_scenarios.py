@@ -190,7 +190,7 @@ def test_messages_in_other_words(project, command):
 
 def test_modules_and_programs_in_other_folders(project, command):
     def move() -> None:
-        for module, package in (("datasets", "inputs"), ("layers", "networks"), ("substitution", "tables")):
+        for module, package in (("datasets", "inputs"), ("traced", "networks"), ("substitution", "tables")):
             move_module(project.folder, module, package)
         for program, folder in (("checkpoint", "networks"), ("units", "figures")):
             (path,) = (project.folder / "scripts").rglob(f"{program}.py")
@@ -201,12 +201,18 @@ def test_modules_and_programs_in_other_folders(project, command):
 
 
 def test_one_more_column_of_a_table(project, command):
-    write = "    artifacts.write_table(arguments.output, table)\n"
-    more = '    table["doubled"] = [2 * value for value in table["selectivity"]]\n'
+    def add() -> None:
+        last = "    rs_q_natural = NaturalTable.rs_q_natural.optional()\n"
+        columns, script = "unitscope/tables/unit_columns.py", "scripts/tables/units.py"
+        project.edit(columns, last, f'{last}    doubled = number("share")\n    """Twice the selectivity."""\n')
+        project.edit(columns, "import Schema\n", "import Schema, number\n")
+        write = "    write_table(arguments.output, table, UnitsTable)\n"
+        project.edit(script, write, '    table["doubled"] = 2 * table["selectivity"]\n' + write)
+
     check(
         project,
         command,
-        lambda: project.edit("scripts/tables/units.py", write, more + write),
+        add,
         TABLES,
         {"data", "results/small/images", "results/small/activations.h5", "results/small/selectivity.csv"},
     )

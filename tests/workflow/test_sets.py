@@ -4,9 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from projects import SMALL, undeclared
-
-from unitscope.storage.csv_tables import read_table
+from projects import SMALL, read_result, undeclared
 
 pytestmark = pytest.mark.verify
 
@@ -30,8 +28,8 @@ def results(project):
 
 def test_joint_and_cumulative_ablation(results):
     for layer in ("hidden1", "hidden2"):
-        found, rs = (read_table(results / f"{folder}/{layer}.iam.csv") for folder in ("joint", "substitution"))
-        ablation = read_table(results / f"ablation/{layer}.csv")
+        found, rs = (read_result(results / f"{folder}/{layer}.iam.csv") for folder in ("joint", "substitution"))
+        ablation = read_result(results / f"ablation/{layer}.csv")
         assert np.array_equal(found["unit"], rs["unit"])
         np.testing.assert_allclose(found["loss_unit"], ablation["ablation_loss"], atol=1e-6)
         whole = found["loss_joint"] - found["loss_unit"] - found["loss_set"]
@@ -41,7 +39,7 @@ def test_joint_and_cumulative_ablation(results):
         matched = (found["scale_ratio"] >= 0.5) & (found["scale_ratio"] <= 2)
         assert np.array_equal(matched, found["reason"] == "")
         assert np.array_equal(np.isnan(found["interaction"]), rs["substitutes"] == "")
-        curves = read_table(results / f"cumulative/{layer}.csv")
+        curves = read_result(results / f"cumulative/{layer}.csv")
         drawn = np.isfinite(curves["fraction"])
         assert set(curves["fraction"][drawn & (curves["removed"] == 0)]) == {0.0}
         for clamp in ("zero", "mean"):
@@ -49,9 +47,9 @@ def test_joint_and_cumulative_ablation(results):
             for end in (0.0, 1.0):
                 # All curves begin with the intact network and end without the layer.
                 assert len(set(curves["loss"][own & (curves["fraction"] == end)])) == 1
-    assert set(read_table(results / "joint.csv")["high"]) == {"median", "half"}
+    assert set(read_result(results / "joint.csv")["high"]) == {"median", "half"}
     assert undeclared(results.parent) == set()
-    areas = read_table(results / "cumulative_areas.csv")
+    areas = read_result(results / "cumulative_areas.csv")
     assert set(areas["layer"]) == {"hidden1", "hidden2", ""}
     known = areas["reason"] == ""
     assert (areas["accuracy_area_low"] <= areas["accuracy_area"])[known].all()

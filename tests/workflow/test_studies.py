@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from projects import ROOT, SMALL, Project
+from projects import ROOT, SMALL, Project, read_result
 
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import halves
@@ -26,7 +26,6 @@ from unitscope.interventions.ablation import ablation
 from unitscope.interventions.sets import removal
 from unitscope.probing.activations import activations
 from unitscope.probing.opening import open_checkpoint
-from unitscope.storage.csv_tables import read_table
 from unitscope.storage.records import FORMAT_VERSION, read_json, sha256_of
 
 QUICK = {"steps": 3, "points": 2}
@@ -85,7 +84,7 @@ def torchvision_study(project):
 def test_images_without_classes(torchvision_study):
     project = torchvision_study
     project.snakemake()
-    units = read_table(project.folder / "results/pictures/units.csv")
+    units = read_result(project.folder / "results/pictures/units.csv")
     assert len(units["unit"]) == 64
     assert np.isnan(units["selectivity"]).all()
     assert np.isnan(units["ablation_loss"]).all()
@@ -155,7 +154,7 @@ def test_no_images_at_all(project):
     said = project.snakemake()
     # DVC's stages ask for a data set; the results are there all the same.
     assert "networks.alone has no dataset" in " ".join(said.split())
-    units = read_table(project.folder / "results/alone/units.csv")
+    units = read_result(project.folder / "results/alone/units.csv")
     assert len(units["unit"]) == 13
     assert (np.isfinite(units["rs_am"]) == (units["seeds_am"] > 0)).all()
     assert np.isnan(units["rs_z_am"]).all()
@@ -191,7 +190,7 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
     layers = {"conv1": 3, "conv2": 4, "hidden": 5, "logits": 10}
     with open_dataset(project.folder / "data/datasets/digits.h5") as dataset:
         for readout in ("mean", "max"):
-            moments = read_table(results / f"moments/{readout}.csv")
+            moments = read_result(results / f"moments/{readout}.csv")
             assert moments["layer"].tolist() == np.repeat(list(layers), list(layers.values())).tolist()
             assert moments["unit"].tolist() == [unit for count in layers.values() for unit in range(count)]
             batches = activations([probe[layer] for layer in layers], dataset.batches("train", 100), readout)
@@ -200,14 +199,14 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
             np.testing.assert_allclose(moments["std"], values.std(0, dtype=np.float64), rtol=1e-5)
         labels = dataset.labels("test")
         images = [(dataset.take("test", np.arange(len(labels))), labels)]
-        means, _ = moments_of(read_table(results / "moments/mean.csv"), "conv2")
+        means, _ = moments_of(read_result(results / "moments/mean.csv"), "conv2")
         clamps = {"": np.zeros(4), "_mean": means}
         lost = ablation(probe["conv2"], images, clamps, halves(labels))
         without = removal(probe["conv2"], images, means, [[], range(4)]).loss.mean(1)
-    found = read_table(results / "ablation/conv2.csv")
+    found = read_result(results / "ablation/conv2.csv")
     for clamp, values in lost.items():
         np.testing.assert_allclose(found[f"ablation_loss{clamp}"], values.loss, atol=1e-6)
-    curves = read_table(results / "cumulative/conv2.csv")
+    curves = read_result(results / "cumulative/conv2.csv")
     for removed, loss in zip((0, 4), without, strict=True):
         orders = (curves["score"] == "random") & (curves["removed"] == removed)
         assert orders.sum() == 10
@@ -283,7 +282,7 @@ def test_a_config_that_is_not_there(project):
 def test_a_signed_layer_has_no_quantile_to_compare_on(project):
     project.change("experiments.small.layers", ["logits"])
     project.snakemake("results/small/substitution/logits.iam.csv")
-    scores = read_table(project.folder / "results/small/substitution/logits.iam.csv")
+    scores = read_result(project.folder / "results/small/substitution/logits.iam.csv")
     speaks = scores["seeds"] > 0
     assert speaks.any()
     assert np.isfinite(scores["rs"][speaks]).all()
@@ -327,9 +326,9 @@ def test_a_network_in_a_file_of_ones_own(project):
     assert re.findall(r"^\* (\S+)", said, re.MULTILINE) == LAYERS
     assert re.search(r"2\.conv2 +3 +conv +4 +14x14 +signed", said)
     project.snakemake()
-    units = read_table(project.folder / "results/own/units.csv")
+    units = read_result(project.folder / "results/own/units.csv")
     assert list(dict.fromkeys(units["layer"])) == LAYERS
-    tables = {layer: read_table(project.folder / f"results/own/substitution/{layer}.am.csv") for layer in LAYERS}
+    tables = {layer: read_result(project.folder / f"results/own/substitution/{layer}.am.csv") for layer in LAYERS}
     assert [len(table["unit"]) for table in tables.values()] == [4, 2, 2, 2, 2, 10]
     assert "Nothing to be done" in project.run("snakemake", "-n")
     # A comment in one's own file changes nothing, its code does.
@@ -349,7 +348,7 @@ def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
     targets = project.folder / "results/small/images/hidden1.am.h5"
     named = {
         int(number)
-        for text in read_table(project.folder / "results/small/substitution/hidden1.am.csv")["substitutes"]
+        for text in read_result(project.folder / "results/small/substitution/hidden1.am.csv")["substitutes"]
         for number in str(text).split()
     }
     with h5py.File(targets) as first, h5py.File(targets.with_suffix(".substitutes.h5")) as second:
@@ -383,7 +382,7 @@ def test_an_exported_network_with_a_new_head(project):
     experiment = {**OWN["experiments"]["own"], "layers": ["2.*", "6"]}
     project.write_config({**OWN, "networks": {"own": own}, "experiments": {"own": experiment}})
     project.snakemake()
-    units = read_table(project.folder / "results/own/units.csv")
+    units = read_result(project.folder / "results/own/units.csv")
     assert list(dict.fromkeys(units["layer"])) == ["2.conv1", "2.conv2", "6"]
     # Ten digits where the program knew three classes; better than chance.
     assert list(units["layer"]).count("6") == 10
@@ -401,7 +400,7 @@ def test_the_default_study_runs_without_what_is_about_the_paper(tmp_path):
     shutil.rmtree(project.folder / "unitscope/paper")
     (project.folder / "scripts/paper/reproduction.py").unlink()
     project.snakemake()
-    claims = read_table(project.folder / "results/digits/claims.csv")
+    claims = read_result(project.folder / "results/digits/claims.csv")
     assert {name[0] for name in claims["claim"]} == {"A"}
     assert "Nothing to be done" in project.run("snakemake", "-n")
 
@@ -438,18 +437,20 @@ def test_a_lock_of_another_machine_is_left_alone(project):
 def test_an_editor_is_no_job(tmp_path):
     from unitscope.workflow.unlocking import jobs_here
 
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts/step.py").write_text("import time; time.sleep(60)")
+    for folder in ("scripts", "other/scripts"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "step.py").write_text("import time; time.sleep(60)")
     here = os.getcwd()
     started = []
     try:
-        for words in (["tail", "-f", "scripts/step.py"], [sys.executable, "scripts/step.py"]):
+        python = [sys.executable, "other/scripts/step.py"], [sys.executable, "scripts/step.py"]
+        for words in (["tail", "-f", "scripts/step.py"], *python):
             started.append(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL))
         os.chdir(tmp_path)
         deadline = time.monotonic() + 20
         while not (found := jobs_here()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert [process.pid for process in found] == [started[1].pid]
+        assert [process.pid for process in found] == [started[2].pid]
     finally:
         os.chdir(here)
         for process in started:

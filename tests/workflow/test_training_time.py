@@ -9,12 +9,11 @@ import pytest
 import scores_by_hand as by_hand
 from configs_by_hand import study
 from figure_texts import MANY, STYLE, all_texts, assert_readable
-from projects import SMALL, Project
+from projects import SMALL, Project, read_result
 
 from unitscope.config.resolve import one_training, over_epochs
 from unitscope.errors import UserError
 from unitscope.figures import training_figures
-from unitscope.storage.csv_tables import read_table
 from unitscope.storage.records import read_json
 from unitscope.tables.training_time import joined, training_rows
 
@@ -103,14 +102,14 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     project = Project.create(tmp_path / "project", config)
     project.snakemake()
     results = project.folder / "results"
-    training = read_table(results / "small.training/training.csv")
+    training = read_result(results / "small.training/training.csv")
     assert (results / "small.training/training_time.png").is_file()
     assert training["epoch"].tolist() == sorted(training["epoch"].tolist()) and set(training["epoch"]) == {0, 1, 2}
     for epoch in (0, 1, 2):
         record = read_json(project.folder / f"data/checkpoints/small-epoch{epoch}.json")
         own = training["epoch"] == epoch
         assert set(training["test_accuracy"][own]) == {record["test"]["accuracy"]}
-        layers = read_table(results / f"small-epoch{epoch}/layers.csv")
+        layers = read_result(results / f"small-epoch{epoch}/layers.csv")
         pairs = (layers["x"] == "selectivity") & np.isin(layers["y"], ["rs", "rs_z", "rs_q"])
         np.testing.assert_array_equal(training["spearman"][own], layers["spearman"][pairs & (layers["method"] != "")])
 
@@ -125,8 +124,8 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     assert (project.folder / later).read_bytes() == trained and "goes on" not in log.read_text()
 
     folder = results / "small-epoch1"
-    units = read_table(folder / "units.csv")
-    graphs = read_table(folder / "graphs.csv")
+    units = read_result(folder / "units.csv")
+    graphs = read_result(folder / "graphs.csv")
     assert list(zip(graphs["layer"], graphs["method"], graphs["score"], strict=True)) == [
         (layer, "iam", score) for layer in ("hidden1", "logits") for score in ("rs", "rs_z", "rs_q")
     ]
@@ -138,16 +137,16 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
         assert graphs["edges"][0] == round(12 * np.nansum(units["rs_iam"][own]))
     assert graphs["reason"][-1] == "activations are signed" and np.isnan(graphs["gini"][-1])
 
-    inhibition = read_table(folder / "inhibition.csv")
+    inhibition = read_result(folder / "inhibition.csv")
     signed = inhibition["layer"] == "logits"
     assert np.isnan(inhibition["inhibited"][signed]).all() and inhibition["reason"][signed].all()
     assert np.isfinite(inhibition["inhibited"][~signed]).any()
     assert (folder / "figures/inhibition.png").is_file() and (folder / "figures/graph.pdf").is_file()
 
     # Verdicts of each checkpoint, and of the training; a minimum has none.
-    claims = read_table(folder / "claims.csv")
+    claims = read_result(folder / "claims.csv")
     assert set(claims["claim"]) == {"A7", "A8"} and set(claims["method"]) == {"iam"}
-    came = read_table(results / "small.training/claims.csv")
+    came = read_result(results / "small.training/claims.csv")
     assert set(came["claim"]) == {"A9"} and set(came["experiment"]) == {"small-epoch2"}
     assert len(came["claim"]) == 2 * 2 * 3 and "down" not in came["method"]
     assert (results / "small.training/training_time.pdf").is_file()
@@ -161,7 +160,7 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     project.change("experiments.small.figures", {})
 
     # RS of the minimum; nothing is known of its scale.
-    lowest = read_table(folder / "substitution/hidden1.down.csv")
+    lowest = read_result(folder / "substitution/hidden1.down.csv")
     assert (np.isfinite(lowest["rs"]) == (lowest["seeds"] > 0)).all() and lowest["seeds"].any()
     assert np.isnan(lowest["rs_z"]).all() and np.isnan(lowest["rs_q"]).all()
     assert "Nothing to be done" in project.run("snakemake", "-n")

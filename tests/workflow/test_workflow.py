@@ -199,6 +199,8 @@ def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
     }
     before = files(config)
     assert '"own"' in before["networks/own.json"]
+    # What rules ask for inputs and params is code of the experiments.
+    assert {name.partition("/")[0] for name, text in before.items() if '"jobs"' in text} == {"experiments"}
     assert '"own"' not in "".join(text for name, text in before.items() if name != "networks/own.json")
     config["experiments"]["null"]["methods"] = {"am": {"steps": 9, "points": 2}, "iam": {"steps": 4, "points": 2}}
     recipe = files(config)

@@ -14,8 +14,9 @@ The methods that a claim is asked of are those that maximize: RS of a minimum is
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from unitscope.claims.analysis_results import AnalysisResults, verdict
 from unitscope.claims.analysis_tests import (
@@ -28,9 +29,18 @@ from unitscope.claims.analysis_tests import (
     stands_in,
     unequal_substitutes,
 )
-from unitscope.claims.verdicts import COLUMNS, Part, record
+from unitscope.claims.claims_columns import ClaimsTable
+from unitscope.claims.verdicts import Part, record
+from unitscope.interventions.cumulative_columns import AreasTable, CurvesTable
+from unitscope.interventions.joint_columns import JointTable
+from unitscope.interventions.scale_columns import ScaleTable
+from unitscope.scores.graph_columns import GraphsTable
 from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.estimate import undefined
+from unitscope.storage.columns import Schema
+from unitscope.tables.importance_columns import ImportanceTable
+from unitscope.tables.inhibition_columns import InhibitionTable
+from unitscope.tables.reliability_columns import NullsTable, ReliabilityTable
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,14 @@ class AnalysisClaim:
         source: The analysis.
         text: What it says, in our words.
         parts: The test, given a score.
+        tables: The tables of the analysis that the test reads, by the names under which it does.
         scores: What it is asked of.
     """
 
     source: str
     text: str
     parts: Callable[[AnalysisResults, str], list[Part]]
+    tables: Mapping[str, type[Schema]] = field(default_factory=dict)
     scores: Sequence[str] = RS_SCORES
 
 
@@ -55,36 +67,51 @@ ANALYSIS_CLAIMS: Mapping[str, AnalysisClaim] = {
         "scale",
         "Scales that leave the function as it is move the order of raw RS, and not that of RS (z) and RS (q).",
         order_under_scales,
+        {"scale": ScaleTable},
     ),
-    "A2": AnalysisClaim("importance", "Units with high RS matter less when ablated.", foretells_loss),
+    "A2": AnalysisClaim(
+        "importance",
+        "Units with high RS matter less when ablated.",
+        foretells_loss,
+        {"importance": ImportanceTable},
+    ),
     "A3": AnalysisClaim(
         "joint",
         "Substitutes stand in: a unit of high RS and they cost more together than one by one, beyond random units.",
         stands_in,
+        {"joint": JointTable},
         ("rs",),
     ),
     "A4": AnalysisClaim(
         "cumulative",
         "More is left where units of high RS are removed first than in random order, less where those of low RS are.",
         order_of_removal,
+        {"areas": AreasTable, "curves": CurvesTable},
     ),
     "A5": AnalysisClaim(
         "reliability",
         "RS is reliable, and its correlation with selectivity lies above its nulls.",
         reliable_and_above_nulls,
+        {"reliability": ReliabilityTable, "nulls": NullsTable},
     ),
     "A6": AnalysisClaim(
         "natural", "RS on a unit's natural images goes with RS on the image made for it.", same_on_natural_images
     ),
-    "A7": AnalysisClaim("graph", "A few units stand in for many, more than by chance.", unequal_substitutes),
+    "A7": AnalysisClaim(
+        "graph", "A few units stand in for many, more than by chance.", unequal_substitutes, {"graph": GraphsTable}
+    ),
     "A8": AnalysisClaim(
         "inhibition",
         "The image made for a unit by IAM silences most other units of its layer.",
         most_are_inhibited,
+        {"inhibition": InhibitionTable},
         ("inhibited",),
     ),
 }
 """Claims of one experiment, by the analysis that they are asked of."""
+
+EVIDENCE = {name: schema for claim in ANALYSIS_CLAIMS.values() for name, schema in claim.tables.items()}
+"""Tables that the claims read, by the names under which they do."""
 TEXTS = {
     **{name: claim.text for name, claim in ANALYSIS_CLAIMS.items()},
     "A9": "The correlation of RS with class selectivity comes with training: it is higher at the last epoch than at the"
@@ -93,11 +120,11 @@ TEXTS = {
 """What each claim says."""
 
 
-def analysis_answers(results: AnalysisResults) -> dict[str, list[Any]]:
+def analysis_answers(results: AnalysisResults) -> dict[str, np.ndarray]:
     """Answer the claims of those analyses that an experiment has.
 
     Returns:
-        The columns of claims.csv, a row a part, as `claims.answers` describes them; `source` is the analysis.
+        The columns of `ClaimsTable`, one row per part; `source` is the analysis.
     """
     rows = []
     for name, claim in ANALYSIS_CLAIMS.items():
@@ -110,4 +137,4 @@ def analysis_answers(results: AnalysisResults) -> dict[str, list[Any]]:
                 by_score = {claim.scores[0]: [Part("", "", claim.source, undefined(), 0, "open", note=note)]}
             for score, parts in by_score.items():
                 rows += [record(results.name, name, claim.source, score, part, verdict(parts)) for part in parts]
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    return ClaimsTable.of_rows(rows)

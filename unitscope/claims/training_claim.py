@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+
+import numpy as np
 
 from unitscope.claims.analysis_results import records, verdict
-from unitscope.claims.verdicts import COLUMNS, Part, above, record
+from unitscope.claims.claims_columns import ClaimsTable
+from unitscope.claims.verdicts import Part, above, record
 from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import difference
 from unitscope.stats.estimate import Estimate
@@ -15,7 +17,7 @@ TRAINING = "training time"
 """Source of A9. It is about several experiments, the checkpoints of one training, and stands beside their table."""
 
 
-def training_answers(training: Table, methods: Sequence[str]) -> dict[str, list[Any]]:
+def training_answers(training: Table, methods: Sequence[str]) -> dict[str, np.ndarray]:
     """Answer A9 from the joined table of a training's checkpoints: one training by itself, units are the sample.
 
     The correlations of the first and of the last epoch are of the same units; their difference is taken as that of
@@ -26,7 +28,7 @@ def training_answers(training: Table, methods: Sequence[str]) -> dict[str, list[
         methods: Those that maximize.
 
     Returns:
-        The columns of claims.csv; `experiment` is that of the last checkpoint, a verdict for each training and score.
+        The columns of `ClaimsTable`; `experiment` is that of the last checkpoint; one verdict per training and score.
     """
     text = "Spearman with selectivity, last epoch - first > 0"
     rows = []
@@ -48,4 +50,4 @@ def training_answers(training: Table, methods: Sequence[str]) -> dict[str, list[
                 parts.append(Part(layer, method, text, found, n, above(found), note=note))
         name = next(iter(last.values()))["experiment"]
         rows += [record(name, "A9", TRAINING, score, part, verdict(parts)) for part in parts]
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    return ClaimsTable.of_rows(rows)

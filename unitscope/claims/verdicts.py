@@ -83,12 +83,6 @@ def any_holds(parts: Sequence[Part]) -> str:
     return CONTRADICTED if holds and set(holds) == {"no"} else INCONCLUSIVE
 
 
-COLUMNS = (
-    *("experiment", "claim", "source", "layer", "method", "score", "statistic", "effect", "ci_low", "ci_high"),
-    *("level", "n", "p_value", "p_holm", "holds", "verdict", "note"),
-)
-
-
 def record(experiment: str, claim: str, source: str, score: str, part: Part, verdict: str) -> dict[str, Any]:
     """Return a part as a row of claims.csv, its p value not yet corrected for others."""
     return {

@@ -49,6 +49,14 @@ def of_parts(kind: str) -> Names:
     return names
 
 
+def _of_maximizing(pattern: str) -> Names:
+    return lambda experiment: [
+        pattern.format(layer=layer, method=method)
+        for layer in experiment["layers"]
+        for method in maximizing_methods(experiment)
+    ]
+
+
 def _of_iam(pattern: str, *more: str) -> Names:
     return lambda experiment: [
         *(
@@ -70,6 +78,7 @@ class Analysis:
         figures: Names of its figures.
         evidence: The tables that its claim reads, by the name under which it does. None that a job writes together with
             a figure: how that looks must not ask for the verdict again.
+        claim: Whether it makes a claim, one of `unitscope.claims.analysis_claims`.
         methods: The methods that its claim is asked of.
         needs_method: Whether it is refused where there is no such method.
     """
@@ -78,6 +87,7 @@ class Analysis:
     tables: Names = _none
     figures: Names = _none
     evidence: Mapping[str, Names] = field(default_factory=dict)
+    claim: bool = True
     methods: Names = maximizing_methods
     needs_method: bool = False
 
@@ -130,6 +140,12 @@ ANALYSES: dict[str, Analysis] = {
         figures=_named("inhibition"),
         evidence={"inhibition": _named("inhibition.csv")},
         methods=iam_methods,
+    ),
+    "responses": Analysis(
+        rules=("responses", "responses_figure"),
+        tables=_of_maximizing("responses/{layer}.{method}.csv"),
+        figures=lambda experiment: ["dendrogram"] if maximizing_methods(experiment) else [],
+        claim=False,
     ),
 }
 """By name, in the order in which the schema lists them."""

@@ -72,6 +72,19 @@ class Study:
     entries: dict[str, str]
     network_entries: dict[str, str]
 
+    def analyses(self, experiment: str) -> list[str]:
+        """Return the analyses of an experiment: those that it names, where its network has real images."""
+        chosen = self.experiments[experiment]
+        return chosen["analyses"] if self.networks[chosen["network"]]["dataset"] else []
+
+    def claiming_analyses(self, experiment: str) -> list[str]:
+        """Return the analyses of an experiment that make a claim."""
+        return [name for name in self.analyses(experiment) if ANALYSES[name].claim]
+
+    def has_claims(self, experiment: str) -> bool:
+        """Return whether an experiment has a table of claims: the paper's, or those of its analyses."""
+        return bool(self.experiments[experiment]["claims"] or self.claiming_analyses(experiment))
+
 
 def one_training(study: Study, network: str) -> list[str]:
     """Return the networks that are checkpoints of one training with this one, itself among them, by their epochs."""

@@ -11,19 +11,13 @@ import numpy as np
 from unitscope.randomness import generator
 from unitscope.stats.bootstrap import percentile_interval
 from unitscope.stats.estimate import Estimate
+from unitscope.storage.columns import Schema
 
 DIRECTIONS = ("ascending", "descending")
 RANDOM = "random"
 """Score and direction of a random order."""
 
 MEASURES = ("accuracy", "loss")
-CURVES = ("layer", "clamp", "score", "direction", "draw", "fraction", "removed", "accuracy", "loss", "reason")
-AREAS = (
-    *("layer", "clamp", "score", "direction", "scored"),
-    *(f"{measure}_{kind}{end}" for kind in ("area", "over") for measure in MEASURES for end in ("", "_low", "_high")),
-    "reason",
-)
-"""Columns of the two tables."""
 
 ByLayer = Mapping[str, np.ndarray]
 """Something of each unit (units,), by layer."""
@@ -150,7 +144,7 @@ def area(values: np.ndarray, resamples: np.ndarray, level: float = 0.95) -> Esti
 def curve_rows(
     part: Part, keys: Sequence[Key], accuracy: np.ndarray, loss: np.ndarray, removed: np.ndarray, units: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `CURVES`, one for every order and point.
+    """Yield the rows of `CurvesTable`, one for every order and point.
 
     Args:
         part: What is removed.
@@ -173,7 +167,7 @@ def area_rows(
     scored: Mapping[str, int],
     resamples: np.ndarray,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `AREAS`: one for every score and direction, and one for the mean of all random orders.
+    """Yield the rows of `AreasTable`: one for every score and direction, and one for the mean of all random orders.
 
     Args:
         part: What is removed.
@@ -197,9 +191,8 @@ def area_rows(
         yield {**row, "reason": ""}
 
 
-def missing_rows(part: Part, missing: Mapping[tuple[str, str], str], names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield a row of `CURVES` or `AREAS`, as `names` says, for every score and direction that has no order, and why."""
-    blank = dict.fromkeys(names, np.nan) | {"draw": -1, "removed": 0, "scored": 0}
+def missing_rows(part: Part, missing: Mapping[tuple[str, str], str], schema: type[Schema]) -> Iterator[dict[str, Any]]:
+    """Yield a row of `CurvesTable` or `AreasTable` for every score and direction that has no order, and why."""
+    blank = schema.blank() | ({"draw": -1} if "draw" in schema.names() else {})
     for (score, direction), reason in missing.items():
-        row = {**blank, **part._asdict(), "score": score, "direction": direction, "reason": reason}
-        yield {name: row[name] for name in names}
+        yield {**blank, **part._asdict(), "score": score, "direction": direction, "reason": reason}

@@ -24,14 +24,6 @@ HIGH_RS = 0.5
 """RS from which a unit is high whatever the layer is: the border of the paper's quadrants (claim C3)."""
 
 
-COLUMNS = (
-    *("layer", "method", "unit", "substitutes", "rs", "rs_z", "rs_q", "loss_unit", "loss_set", "loss_joint"),
-    *("interaction", "interaction_half0", "interaction_half1", "controls", "control_mean", "control_sd", "p_value"),
-    *("scale_ratio", "reason"),
-)
-"""Of the table of a layer and method."""
-
-
 class Plan(NamedTuple):
     """What is removed for one target unit: with and without the unit, its substitutes and each control set."""
 

@@ -5,75 +5,24 @@ are made anew on the rescaled network, from the same starts. How a network is re
 `unitscope.interventions.rescaling`, the scores to `unitscope.scores.substitution`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
 import numpy as np
-import torch
 
-from unitscope.data.summaries import group_means
+from unitscope.interventions.network_behaviour import answers, behaviour
 from unitscope.interventions.rescaling import rescaled
+from unitscope.interventions.scale_columns import ScaleTable
+from unitscope.interventions.unit_scales import Scales
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
 from unitscope.probing.layer import Layer
-from unitscope.randomness import generator
-from unitscope.runtime.devices import pixels
 from unitscope.scores.score_names import RS_SCORES
-from unitscope.scores.selectivity import class_selectivity, dead_units
-from unitscope.scores.substitution import Substitution, substitution
+from unitscope.scores.substitution import Substitution
 from unitscope.stats.correlation import spearman
-
-NUMBERS = (
-    *("draw", "units", "spearman_before", "spearman_after", "agreement", "mean_change"),
-    *("image_change", "logits_change", "selectivity_change"),
-)
-COLUMNS = ("layer", "condition", "method", "score", *NUMBERS, "reason")
-"""Of the table of a layer."""
-
-
-@dataclass(frozen=True)
-class Scales:
-    """What real images say about the units of a layer; every array ends with the axis of units.
-
-    Attributes:
-        class_means: (classes, units), none negative; without classes (0, units).
-        alive: (units,) whether any image excites the unit.
-        mean: (units,) mean activation.
-        std: (units,) standard deviation.
-        quantile: (units,) 99th percentile of the positive activations, NaN where there is none.
-    """
-
-    class_means: np.ndarray
-    alive: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray
-    quantile: np.ndarray
-
-    @classmethod
-    def of(cls, group: h5py.Group) -> "Scales":
-        """Return the scales in a layer's group of activations.h5."""
-        means = group["class_means"][:] if "class_means" in group else np.empty((0, len(group["mean"])))
-        alive = ~dead_units(group["max"][:], group["activations"][:])
-        return cls(means, alive, group["mean"][:], group["std"][:], group["positive_q99"][:])
-
-    def times(self, factors: np.ndarray) -> "Scales":
-        """Return the scales of units that are multiplied by `factors` (units,): each is homogeneous of degree 1."""
-        return Scales(
-            self.class_means * factors, self.alive, self.mean * factors, self.std * factors, self.quantile * factors
-        )
-
-    def selectivity(self) -> np.ndarray:
-        """Return the class selectivity of the living units, (units,); NaN for the others and without classes."""
-        return np.where(self.alive, class_selectivity(self.class_means), np.nan)
-
-    def score(self, responses: np.ndarray, units: np.ndarray) -> Substitution:
-        """Return RS, raw and scale-free, of responses (seeds, targets, units); NaN of dead targets."""
-        found = substitution(responses, units, self.mean, self.std, self.quantile)
-        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in RS_SCORES)
-        return replace(found, rs=rs, rs_z=rs_z, rs_q=rs_q)
 
 
 @dataclass(frozen=True)
@@ -88,91 +37,6 @@ class Stored:
 
     units: np.ndarray
     images: np.ndarray | h5py.Dataset
-
-
-def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> np.ndarray:
-    """Return random powers of two, (units,): exponents are uniform among the whole numbers from -spread to spread."""
-    exponents = generator("scale", seed, layer, draw).integers(-spread, spread, units, endpoint=True)
-    return 2.0 ** exponents.astype(np.float64)
-
-
-def answers(layer: Layer, images: np.ndarray | h5py.Dataset, readout: str = "mean", batch: int = 32) -> np.ndarray:
-    """Return how a layer answers images, (seeds, targets, units), by running the network on them.
-
-    Args:
-        layer: The layer.
-        images: (seeds, targets, height, width, channels), uint8, or float in [0, 1].
-        readout: "mean", "max" or "center".
-        batch: Images at a time.
-    """
-    device, forward = layer.probe.device, layer.prefix(readout)
-    seeds, targets = images.shape[:2]
-    found: np.ndarray | None = None
-    with torch.no_grad():
-        for seed in range(seeds):
-            for first in range(0, targets, batch):
-                answer = forward(_seen(images[seed, first : first + batch], device))[1].float().cpu().numpy()
-                # Nothing of a batch stays behind: small arrays between the large ones of a pass make memory grow.
-                if found is None:
-                    found = np.empty((seeds, targets, answer.shape[1]), np.float32)
-                found[seed, first : first + batch] = answer
-    assert found is not None, "there are no images"
-    return found
-
-
-def _seen(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    if images.dtype == np.uint8:
-        return pixels(images, device)
-    return torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """What a network does on real images.
-
-    Attributes:
-        logits: (images, classes).
-        selectivity: (units,) of a layer on these images alone; NaN without labels.
-    """
-
-    logits: np.ndarray
-    selectivity: np.ndarray
-
-    def change(self, other: "Behaviour") -> tuple[float, float]:
-        """Return the largest absolute change of a logit, and of a unit's selectivity, to another network."""
-        defined = np.isfinite(self.selectivity) | np.isfinite(other.selectivity)
-        # A unit that has a selectivity in one network alone is as far off as can be.
-        moved = np.nan_to_num(np.abs(self.selectivity - other.selectivity)[defined], nan=1.0)
-        return float(np.abs(self.logits - other.logits).max()), float(moved.max()) if len(moved) else np.nan
-
-
-def behaviour(
-    layer: Layer, images: np.ndarray, labels: np.ndarray, readout: str = "mean", batch: int = 32
-) -> Behaviour:
-    """Return what a network does on real images, by running it.
-
-    Args:
-        layer: The layer whose units are looked at.
-        images: uint8 (images, height, width, channels).
-        labels: (images,) class of each; empty where there are no classes. Classes without an image among these are
-            no classes here.
-        readout: "mean", "max" or "center".
-        batch: Images at a time.
-    """
-    probe = layer.probe
-    read = probe.readouts([layer.name], readout)
-    logits, values = [], []
-    with torch.no_grad():
-        for first in range(0, len(images), batch):
-            seen = pixels(images[first : first + batch], probe.device)
-            logits.append(probe(seen).float().cpu().numpy())
-            values.append(read(seen)[0].float().cpu().numpy())
-    activations = np.concatenate(values)
-    if not len(labels):
-        return Behaviour(np.concatenate(logits), np.full(activations.shape[1], np.nan))
-    classes, sizes = np.unique(labels, return_counts=True)
-    means = group_means(np.maximum(activations, 0), np.searchsorted(classes, labels), sizes)
-    return Behaviour(np.concatenate(logits), class_selectivity(means))
 
 
 def comparison(
@@ -223,9 +87,6 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> t
     """Return Spearman's correlation, or NaN and why there is none; draws stand for the uncertainty here."""
     found = spearman(x, y, permutations=1, resamples=1, names=names)
     return found.value, found.reason if np.isnan(found.value) else ""
-
-
-# --- the two conditions ----------------------------------------------------------------------------------------------
 
 
 def kept(
@@ -338,10 +199,6 @@ def _unit_interval(made: Generated) -> np.ndarray:
     return made.images / 255 if made.images.dtype == np.uint8 else made.images.astype(np.float64)
 
 
-def table(layer: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as the columns of the layer's table; what a condition does not measure is NaN."""
-    absent = dict.fromkeys(NUMBERS, np.nan)
-    whole = [
-        {"layer": layer, "condition": "", "method": "", "score": "", **absent, "reason": "", **row} for row in rows
-    ]
-    return {name: [row[name] for row in whole] for name in COLUMNS}
+def table(layer: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Return rows as the columns of `ScaleTable`; what a condition does not measure is NaN."""
+    return ScaleTable.of_rows({**ScaleTable.blank(), "layer": layer, **row} for row in rows)

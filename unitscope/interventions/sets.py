@@ -154,10 +154,11 @@ def _without(cut: Split, axis: int, passed: Passed, units: Sequence[int], values
     """Return the logits with a set of units held; only the images on which that changes anything run again."""
     if not len(units):
         return passed.logits
-    index = torch.tensor(list(units), device=passed.activation.device)
-    # Of one unit nothing is copied: it may be one of thousands.
-    alone = len(units) == 1
-    own = passed.activation.narrow(axis, units[0], 1) if alone else passed.activation.index_select(axis, index)
+    if len(units) == 1:
+        # Nothing is copied: it may be one unit of thousands.
+        own = passed.activation.narrow(axis, units[0], 1)
+    else:
+        own = passed.activation.index_select(axis, torch.tensor(list(units), device=passed.activation.device))
     target = torch.from_numpy(np.asarray(values)[list(units)]).to(own)
     shape = [1] * own.dim()
     shape[axis] = -1

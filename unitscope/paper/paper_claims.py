@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.evidence import Evidence
 from unitscope.claims.verdicts import (
-    COLUMNS,
     Part,
     all_hold,
     any_holds,
@@ -152,7 +152,7 @@ def answers(
     own: str,
     resamples: int,
     seed: int,
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Answer claims from an experiment's tables.
 
     Args:
@@ -163,9 +163,7 @@ def answers(
         seed: Of each bootstrap.
 
     Returns:
-        The columns of claims.csv, a row a part: experiment, claim, source, layer, method, score (that the claim is
-        asked of), statistic, effect, ci_low, ci_high, level, n, p_value, p_holm (corrected within a figure), holds
-        (yes, no, open), verdict (supported, contradicted, inconclusive: of all parts with the same score), note.
+        The columns of `ClaimsTable`, one row per part.
     """
     rows: list[dict[str, Any]] = []
     families = []
@@ -192,7 +190,7 @@ def answers(
         adjusted[own_rows] = holm(p_values[own_rows])
     for row, p in zip(rows, adjusted.tolist(), strict=True):
         row["p_holm"] = p
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    return ClaimsTable.of_rows(rows)
 
 
 def _explained(part: Part) -> Part:

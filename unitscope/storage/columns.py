@@ -153,6 +153,11 @@ class Schema:
         return tuple(column.name for column in cls.columns)
 
     @classmethod
+    def blank(cls) -> dict[str, Any]:
+        """Return a row for which nothing was computed: NaN, 0, False and empty texts."""
+        return {column.name: column.missing for column in cls.columns}
+
+    @classmethod
     def header(cls, methods: Iterable[str] = (), left_out: Iterable[str] = ()) -> dict[str, Column]:
         """Return the columns of a file by name.
 

@@ -4,15 +4,18 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from unitscope.randomness import generator
 from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
 from unitscope.stats.correlation import spearman
+from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import Table, methods_of, rows_of
 
 
 def layer_correlations(
     units: Table, taps: Sequence[Mapping[str, Any]], permutations: int, resamples: int, seed: int
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Correlate the scores of units within each layer; dead units are left out.
 
     Args:
@@ -24,9 +27,7 @@ def layer_correlations(
             that one layer more changes no other row.
 
     Returns:
-        The columns of layers.csv: experiment, layer, depth, kind, method ("am:iam" between two methods, empty where
-        none is involved), x, y, units (of the layer), used, spearman, ci_low, ci_high, p_value, reason (why a value is
-        NaN).
+        The columns of `LayersTable`.
     """
     rows = []
     for tap in taps:
@@ -55,11 +56,7 @@ def layer_correlations(
                     "reason": result.reason,
                 }
             )
-    names = (
-        *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
-        *("spearman", "ci_low", "ci_high", "p_value", "reason"),
-    )
-    return {name: [row[name] for row in rows] for name in names}
+    return LayersTable.of_rows(rows)
 
 
 def _pairs(methods: Sequence[str], natural: bool) -> Iterator[tuple[str, str, str, str, str]]:

@@ -17,6 +17,7 @@ from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap_weighted
 from unitscope.stats.correlation import why_undefined
 from unitscope.stats.estimate import undefined
 from unitscope.stats.ranks import partial_correlation, rank_correlations, ranks
+from unitscope.tables.importance_columns import ImportanceTable, PartialTable
 from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.table_access import Table, methods_of, rows_of
 
@@ -31,15 +32,6 @@ WITHOUT_RS, WITH_RS = "all_but_rs", "all"
 
 UNITS_A_COEFFICIENT = 3
 """Fewer units than this for each coefficient of a regression, and its R2 says nothing."""
-
-IMPORTANCE_COLUMNS = (
-    *("experiment", "layer", "depth", "method", "predictor", "units", "used"),
-    *("spearman", "ci_low", "ci_high", "r2", "reason"),
-)
-PARTIAL_COLUMNS = (
-    *("experiment", "layer", "depth", "method", "score", "units", "used", "spearman", "ci_low", "ci_high"),
-    *("partial", "partial_low", "partial_high", "given", "reason"),
-)
 
 
 @dataclass(frozen=True)
@@ -128,7 +120,7 @@ def cross_validated_r2(
 
 def importance_table(
     units: Table, measured: Table, taps: Sequence[Mapping[str, Any]], settings: ImportanceSettings, resamples: int
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Return how well each predictor foretells the ablation loss, by layer, dead units left out.
 
     Args:
@@ -154,7 +146,7 @@ def importance_table(
             *_together(predictors, losses, tap["layer"], settings),
         ]
         rows += [{**named, **row} for row in found]
-    return {name: [row[name] for row in rows] for name in IMPORTANCE_COLUMNS}
+    return ImportanceTable.of_rows(rows)
 
 
 def _alone(
@@ -230,7 +222,7 @@ def _why_undefined(predictor: np.ndarray, losses: np.ndarray, name: str) -> str:
 
 def partial_table(
     units: Table, measured: Table, taps: Sequence[Mapping[str, Any]], resamples: int, seed: int
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Return the rank correlation of RS and selectivity given `GIVEN`, beside the plain one, by layer and method.
 
     Both are of the same units (those that have all of it) and, for their intervals, of the same resamples; formula and
@@ -256,7 +248,7 @@ def partial_table(
                 )
                 named = {"experiment": own["experiment"][0], **{k: tap[k] for k in ("layer", "depth", "units")}}
                 rows.append({**named, "method": method, "score": score, **found})
-    return {name: [row[name] for row in rows] for name in PARTIAL_COLUMNS}
+    return PartialTable.of_rows(rows)
 
 
 def _given(

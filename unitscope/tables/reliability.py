@@ -20,18 +20,16 @@ from unitscope.stats.bootstrap import bootstrap_weighted
 from unitscope.stats.correlation import why_undefined
 from unitscope.stats.estimate import undefined
 from unitscope.stats.ranks import rank_correlations
-from unitscope.tables.reliability_columns import MINIMIZED, PERMUTED, REAL, START, UNTRAINED
+from unitscope.tables.reliability_columns import (
+    MINIMIZED,
+    PERMUTED,
+    REAL,
+    START,
+    UNTRAINED,
+    NullsTable,
+    ReliabilityTable,
+)
 from unitscope.tables.table_access import Table, layers_of, rows_of
-
-RELIABILITY_COLUMNS = (
-    *("experiment", "layer", "depth", "method", "score", "units", "used", "seeds", "icc_single", "icc"),
-    *("split_half", "selectivity_reliability", "spearman", "ci_low", "ci_high"),
-    *("disattenuated", "disattenuated_low", "disattenuated_high", "reason", "icc_low", "icc_high"),
-)
-NULLS_COLUMNS = (
-    *("experiment", "layer", "depth", "method", "score", "null", "units", "used", "rs"),
-    *("spearman", "ci_low", "ci_high", "reason"),
-)
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def reliability_table(
     answers: Mapping[tuple[str, str], Answers],
     resamples: int,
     seed: int,
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Return the reliability of RS and of selectivity, and their correlation with and without it, by layer and method.
 
     RS is rated by each noise seed (`intraclass`), selectivity by each half of the test images: the rank correlation of
@@ -162,7 +160,7 @@ def reliability_table(
             row = _reliability(own, found.made[score], f"{score}_{method}", resamples, draws)
             named = {"experiment": units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
             rows.append({**named, "method": method, "score": score, **row})
-    return {name: [row[name] for row in rows] for name in RELIABILITY_COLUMNS}
+    return ReliabilityTable.of_rows(rows)
 
 
 def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: tuple[int | str, ...]) -> dict[str, Any]:
@@ -243,7 +241,7 @@ def nulls_table(
     untrained: Table | None,
     resamples: int,
     seed: int,
-) -> dict[str, list[Any]]:
+) -> dict[str, np.ndarray]:
     """Return the relation of RS and selectivity beside what it is where there is nothing to be found.
 
     A row a layer, method, score and null. "none" is the real thing ("minimized" where a method's images minimize); for
@@ -283,7 +281,7 @@ def nulls_table(
                 kinds[UNTRAINED] = _untrained(untrained, layer, column, len(alive), resamples, draws)
             named = {"experiment": units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
             rows += [{**named, "method": method, "score": score, "null": kind, **row} for kind, row in kinds.items()]
-    return {name: [row[name] for row in rows] for name in NULLS_COLUMNS}
+    return NullsTable.of_rows(rows)
 
 
 def _relation(

@@ -12,11 +12,6 @@ Table = Mapping[str, np.ndarray]
 """Columns of equal length by name."""
 
 
-def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Return records as the columns of a table; `names` are those of a table that may have no rows."""
-    return {name: np.array([row[name] for row in rows]) for name in names or rows[0]}
-
-
 def stacked(several: Sequence[Table]) -> dict[str, np.ndarray]:
     """Return tables of equal columns under one another."""
     return {name: np.concatenate([table[name] for table in several]) for name in several[0]}

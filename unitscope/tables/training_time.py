@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from unitscope.scores.score_names import RS_SCORES
-from unitscope.tables.table_access import Table, columns, correlation_of, layers_of, median_of, methods_of, rows_of
+from unitscope.tables.table_access import Table, correlation_of, layers_of, median_of, methods_of, rows_of
+from unitscope.tables.training_columns import TrainingTable
 
 
 def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -46,4 +47,4 @@ def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Ite
 def joined(rows: Iterator[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Return the rows of all checkpoints as the columns of a table, by seed, then by epoch."""
     ordered = sorted(rows, key=lambda row: (row["seed"], row["epoch"]))
-    return columns(ordered)
+    return TrainingTable.of_rows(ordered)

@@ -1,8 +1,4 @@
-"""The table of all units of an experiment, units.csv: its scores joined by layer and unit.
-
-Computing scores belongs to `unitscope.scores.selectivity`, `unitscope.scores.substitution` and
-`unitscope.interventions.ablation`.
-"""
+"""The table of units: all scores of an experiment, joined by layer and unit, never by the order of rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,15 +6,12 @@ from typing import Any
 import numpy as np
 
 from unitscope.errors import UserError
-from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
+from unitscope.scores.natural_columns import NaturalTable
+from unitscope.scores.selectivity_columns import SelectivityTable
+from unitscope.storage.columns import Schema
+from unitscope.tables.ablation_columns import AblationTable
 from unitscope.tables.table_access import Table
-
-ABLATION_SCORES = tuple(
-    f"ablation_{effect}{clamp}" for clamp in ("", "_mean") for effect in ("loss", "accuracy", "worst_class")
-)
-SELECTIVITY_EXTRAS = ("selectivity_permuted", "selectivity_half0", "selectivity_half1")
-ABLATION_HALVES = ("ablation_loss_half0", "ablation_loss_half1")
-INFORMATION = ("class_information", "class_information_permuted")
+from unitscope.tables.unit_columns import UnitsTable
 
 
 def units_table(
@@ -30,70 +23,57 @@ def units_table(
     ablations: Iterable[Table],
     natural: Table | None = None,
 ) -> dict[str, np.ndarray]:
-    """_Join the scores of all units of an experiment, by layer and unit, never by the order of rows.
+    """Join the scores of all units of an experiment.
 
     Args:
         experiment: Name of the experiment.
         network: Name of its network.
-        taps: A record a layer, with `layer`, `depth` and `units`.
-        selectivity: Columns layer, unit, dead, selectivity, top_class, `SELECTIVITY_EXTRAS` and `INFORMATION`; None
-            where there are no images: then nothing is known to be dead.
-        substitutions: Tables with the columns layer, method, unit, rs, rs_z, rs_q, ties, seeds, substitutes. Methods
-            keep the order in which they come.
-        ablations: Tables with the columns layer, unit, `ABLATION_SCORES` and `ABLATION_HALVES`.
-        natural: Columns layer, unit and `NATURAL_SCORES`; None where RS on natural images was not asked for: then these
-            columns are not there.
+        taps: One record per layer, with `layer`, `depth` and `units`.
+        selectivity: Columns of `SelectivityTable`; None where there are no images: then no unit is known to be dead.
+        substitutions: Columns of `SubstitutionTable`. Methods keep the order in which they come.
+        ablations: Columns of `AblationTable`.
+        natural: Columns of `NaturalTable`; None if RS on natural images was not computed: then its columns are absent.
 
     Returns:
-        The columns of units.csv, every unit of every layer in the order of `taps`. A unit that a step did not treat has
-        NaN in its columns, 0 seeds and no substitutes.
+        The columns of `UnitsTable`, every unit of every layer in the order of `taps`. A unit that a step did not treat
+        has NaN in its columns, 0 seeds and no substitutes.
 
     Raises:
         UserError: A table names a layer or unit that the taps do not have.
     """
-    join = _Join(taps)
-    layers = [np.full(tap["units"], tap["layer"]) for tap in taps]
-    table: dict[str, np.ndarray] = {
-        "experiment": np.full(join.total, experiment),
-        "network": np.full(join.total, network),
-        "layer": np.concatenate(layers) if layers else np.empty(0, dtype=str),
-        "depth": np.repeat([tap["depth"] for tap in taps], [tap["units"] for tap in taps]).astype(np.int64),
-        "unit": np.concatenate([np.arange(tap["units"]) for tap in taps] or [np.empty(0, dtype=np.int64)]),
-        "dead": np.zeros(join.total, dtype=bool),
-        "selectivity": np.full(join.total, np.nan),
-        "top_class": np.full(join.total, "", dtype=object),
+    join, substitutions = _Join(taps), list(substitutions)
+    methods = dict.fromkeys(method for table in substitutions for method in table["method"].tolist())
+    columns = UnitsTable.header(methods, _shared_with(NaturalTable) if natural is None else ())
+    # Texts of any length.
+    table = {
+        name: np.full(join.total, column.missing, dtype=object if column.kind == "text" else None)
+        for name, column in columns.items()
     }
-    last = {name: np.full(join.total, np.nan) for name in (*SELECTIVITY_EXTRAS, *ABLATION_HALVES, *INFORMATION)}
-    if selectivity is not None:
-        rows = join.rows(selectivity)
-        for name in ("dead", "selectivity", "top_class"):
-            table[name][rows] = selectivity[name]
-        for name in (*SELECTIVITY_EXTRAS, *INFORMATION):
-            last[name][rows] = selectivity[name]
+    units = [tap["units"] for tap in taps]
+    for name, values in (("layer", [tap["layer"] for tap in taps]), ("depth", [tap["depth"] for tap in taps])):
+        table[name][:] = np.repeat(values, units) if join.total else []
+    table["experiment"][:], table["network"][:] = experiment, network
+    table["unit"][:] = np.concatenate([np.empty(0, np.int64), *(np.arange(count) for count in units)])
+    sources = [(SelectivityTable, selectivity), *((AblationTable, each) for each in ablations), (NaturalTable, natural)]
+    for schema, source in sources:
+        if source is not None:
+            rows = join.rows(source)
+            for name in _shared_with(schema):
+                table[name][rows] = source[name]
     for substitution in substitutions:
         rows = join.rows(substitution)
         for method in dict.fromkeys(substitution["method"].tolist()):
             own = substitution["method"] == method
-            for score in (*RS_SCORES, "ties"):
-                table.setdefault(f"{score}_{method}", np.full(join.total, np.nan))
-            table.setdefault(f"seeds_{method}", np.zeros(join.total, dtype=np.int64))
-            table.setdefault(f"substitutes_{method}", np.full(join.total, "", dtype=object))
-            for score in (*RS_SCORES, "ties", "seeds", "substitutes"):
-                table[f"{score}_{method}"][rows[own]] = substitution[score][own]
-    for score in ABLATION_SCORES:
-        table[score] = np.full(join.total, np.nan)
-    for ablation in ablations:
-        rows = join.rows(ablation)
-        for score in ABLATION_SCORES:
-            table[score][rows] = ablation[score]
-        for score in ABLATION_HALVES:
-            last[score][rows] = ablation[score]
-    if natural is not None:
-        rows = join.rows(natural)
-        for score in NATURAL_SCORES:
-            last[score] = np.full(join.total, np.nan)
-            last[score][rows] = natural[score]
-    return {**table, **last}
+            for column in UnitsTable.columns:
+                if column.is_per_method:
+                    table[column.of_method(method)][rows[own]] = substitution[column.declared.name][own]
+    return UnitsTable.typed(table)
+
+
+def _shared_with(schema: type[Schema]) -> list[str]:
+    """Return the columns of the units table that are declared by another table."""
+    shared = [column.name for column in UnitsTable.columns if column.declared in schema.columns]
+    return [name for name in shared if name not in ("layer", "unit")]
 
 
 class _Join:

@@ -237,6 +237,11 @@ def _files_below(folder: Path) -> Iterator[tuple[str, str, os.stat_result]]:
             yield name, entry.path, entry.stat()
 
 
+def modules_digest(folder: Path, root: Path) -> str:
+    """Return a digest of the modules in a folder of the library by themselves, whatever they import."""
+    return _digest(sorted(f"{_title(path)}\n{_digest_of(path, root)}" for path in folder.glob("*.py")))
+
+
 def rules_digest(files: Iterable[Path]) -> str:
     """Return a digest of rule files, without their comments and blank lines."""
     return _digest(" ".join(_tokens(path)) for path in sorted(files))

@@ -13,6 +13,8 @@ from unitscope.maximization.responses import compared
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.tables import summary_text
+from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.ledger import locked_rows, other_versions
 
 ANSWERS = ("responses", "preactivations")
@@ -27,7 +29,7 @@ def summary(study: Study, results: Path) -> Iterator[str]:
     """
     for experiment, settings in study.experiments.items():
         folder = results / experiment
-        units, layers = read_table(folder / "units.csv"), read_table(folder / "layers.csv")
+        units, layers = read_table(folder / "units.csv", UnitsTable), read_table(folder / "layers.csv", LayersTable)
         yield f"\n{experiment}\n"
         yield summary_text.summary(units, layers)
         yield rounding(folder / "images", settings)

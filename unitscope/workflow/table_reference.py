@@ -4,16 +4,13 @@ The declarations are found by the names of their modules, which end in `_columns
 """
 
 import ast
-import importlib
 import inspect
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
 
-from unitscope.storage.columns import Column, Schema
-
-LIBRARY = Path(__file__).parents[1]
+from unitscope.config.table_schemas import declarations, schemas
+from unitscope.storage.columns import Column
 
 HEAD = """# Tables
 
@@ -26,24 +23,6 @@ Types: *integer*; *number*, NaN (written `nan`) where undefined; *flag*, `True` 
 layer's activations; *1* has no dimension. `{method}` in the name of a column stands for one column per method of the
 experiment.
 """
-
-
-def declarations() -> list[ModuleType]:
-    """Return the modules that declare columns, by name."""
-    paths = sorted(LIBRARY.rglob("*_columns.py"))
-    names = [".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts) for path in paths]
-    return [importlib.import_module(name) for name in names]
-
-
-def schemas() -> list[type[Schema]]:
-    """Return the schemas of all tables, by the path of their first file."""
-    found = {
-        value
-        for module in declarations()
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Schema) and value is not Schema
-    }
-    return sorted(found, key=lambda schema: schema.files)
 
 
 def meanings() -> dict[Column, str]:

@@ -56,10 +56,11 @@ def snakemakes_here() -> list[psutil.Process]:
 
 def jobs_here() -> list[psutil.Process]:
     """Return the processes in this folder that run a program of scripts/; an editor that holds one open runs none."""
+    scripts = Path("scripts").resolve()
     return _working_here(
         lambda words: (
             Path(words[0]).name.startswith("python")
-            and any("scripts" in Path(word).parts[:-1] and word.endswith(".py") for word in words[:3])
+            and any(word.endswith(".py") and Path(word).resolve().is_relative_to(scripts) for word in words[:3])
         )
     )
 

@@ -8,9 +8,9 @@ import scores_by_hand as by_hand
 from unitscope.claims.analysis_claims import ANALYSIS_CLAIMS, TEXTS, analysis_answers
 from unitscope.claims.analysis_results import AnalysisResults
 from unitscope.claims.analysis_tests import one_random_order
+from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.training_claim import training_answers
-from unitscope.claims.verdicts import COLUMNS
-from unitscope.interventions.scale import COLUMNS as SCALE_COLUMNS
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import difference
 from unitscope.stats.estimate import Estimate
@@ -32,7 +32,7 @@ def answered(analysis, more=None, methods=None, **found):
     asked = {analysis: (["iam"] if analysis in IAM else METHODS) if methods is None else methods}
     results = AnalysisResults("small", asked, {"units": units, "layers": layers, **found, **(more or {})}, 200, 0)
     table = analysis_answers(results)
-    assert tuple(table) == COLUMNS and len({len(column) for column in table.values()}) == 1
+    assert tuple(table) == ClaimsTable.names() and len({len(column) for column in table.values()}) == 1
     return {name: np.array(column) for name, column in table.items()}
 
 
@@ -53,7 +53,7 @@ def where(table, **wanted):
 
 def scale(agreement, change=0.1, logits=0.0, draws=5, unasked=()):
     """Return the scores of all layers under other scales, given the agreement of each score in each draw."""
-    blank = dict.fromkeys(SCALE_COLUMNS, np.nan) | {"condition": "", "method": "", "score": "", "reason": ""}
+    blank = ScaleTable.blank()
     rows = [{**blank, "layer": layer, "reason": "no nonlinearity follows it directly"} for layer in unasked]
     for layer in LAYERS:
         for method in (*METHODS, "down"):
@@ -452,7 +452,7 @@ def training(first, last, seeds=(0, 3)):
 )
 def test_what_comes_with_training(first, last, expected):
     table = {name: np.array(column) for name, column in training_answers(training(first, last), METHODS).items()}
-    assert tuple(table) == COLUMNS
+    assert tuple(table) == ClaimsTable.names()
     assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     assert set(table["experiment"]) == {"small-seed0-epoch12", "small-seed3-epoch12"}
     assert set(table["method"]) == set(METHODS)

@@ -25,7 +25,9 @@ from unitscope.paper import sensitivity_figure
 from unitscope.paper.page_figures import WIDE
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
+from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import methods_of, subset
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[3]
@@ -283,7 +285,7 @@ def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
 
 def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
     paths = write(tmp_path)
-    units = read_table(tmp_path / "units.csv")
+    units = read_table(tmp_path / "units.csv", UnitsTable)
     chosen = substitutes_figure.shown(units, paths)
     assert len(chosen) == 1
     few, every = (
@@ -296,8 +298,8 @@ def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
 
 def write(folder, layers=FEW):
     records, units, correlations = by_hand.experiment(layers)
-    write_table(folder / "units.csv", units)
-    write_table(folder / "layers.csv", correlations)
+    write_table(folder / "units.csv", units, UnitsTable)
+    write_table(folder / "layers.csv", correlations, LayersTable)
     paths = []
     for tap in records:
         for method in by_hand.METHODS:

@@ -12,8 +12,6 @@ from unitscope.figures import removal_figures
 from unitscope.figures.style import Style
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import (
-    AREAS,
-    CURVES,
     DIRECTIONS,
     RANDOM,
     Key,
@@ -26,6 +24,7 @@ from unitscope.interventions.cumulative import (
     order_by,
     orders,
 )
+from unitscope.interventions.cumulative_columns import AreasTable, CurvesTable
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.joint import against_controls, control_sets, interaction, scale_ratio
 from unitscope.interventions.sets import removal
@@ -211,9 +210,9 @@ def test_rows_by_hand():
     assert first["accuracy_over"] == pytest.approx(-0.4)
     assert (first["accuracy_over_low"], first["accuracy_over_high"]) == pytest.approx((-0.495, -0.305))
     assert chance["accuracy_over"] == pytest.approx(0)
-    for names in (CURVES, AREAS):
-        (row,) = missing_rows(part, {("rs_q", "descending"): "why"}, names)
-        assert tuple(row) == names and row["reason"] == "why" and row["score"] == "rs_q"
+    for schema in (CurvesTable, AreasTable):
+        (row,) = missing_rows(part, {("rs_q", "descending"): "why"}, schema)
+        assert tuple(row) == schema.names() and row["reason"] == "why" and row["score"] == "rs_q"
 
 
 def test_areas_by_hand():

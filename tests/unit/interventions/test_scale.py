@@ -11,8 +11,9 @@ from torch import nn
 from unitscope.data.summaries import class_means, unit_statistics
 from unitscope.figures import scale_figures
 from unitscope.figures.style import Style
-from unitscope.interventions import scale
+from unitscope.interventions import network_behaviour, scale, unit_scales
 from unitscope.interventions.rescaling import recipes_to_remake, rescaled
+from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.maximization.recipe import Recipe
 from unitscope.probing.activations import activations
 from unitscope.probing.layer import Layer
@@ -24,12 +25,12 @@ REAL = GENERATOR.integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(60) % 3
 
 
-def measured(layer: Layer) -> scale.Scales:
+def measured(layer: Layer) -> unit_scales.Scales:
     """Return what a real pass over the images says about the units."""
     (found,) = activations([layer], [REAL])
     of_units = unit_statistics(found[layer.name])
     means = class_means(found[layer.name], LABELS, ["a", "b", "c"])
-    return scale.Scales(means, of_units.max > 0, of_units.mean, of_units.std, of_units.positive_q99)
+    return unit_scales.Scales(means, of_units.max > 0, of_units.mean, of_units.std, of_units.positive_q99)
 
 
 def two_units() -> nn.Module:
@@ -41,11 +42,11 @@ def two_units() -> nn.Module:
 
 
 def test_factors_are_powers_of_two_that_belong_to_seed_layer_and_draw():
-    factors = scale.unit_factors(0, "conv1", 3, 500, 3)
+    factors = unit_scales.unit_factors(0, "conv1", 3, 500, 3)
     assert set(np.log2(factors)) == {-3, -2, -1, 0, 1, 2, 3}
-    assert (factors == scale.unit_factors(0, "conv1", 3, 500, 3)).all()
+    assert (factors == unit_scales.unit_factors(0, "conv1", 3, 500, 3)).all()
     for other in ((1, "conv1", 3), (0, "conv2", 3), (0, "conv1", 4)):
-        assert (factors != scale.unit_factors(*other, 500, 3)).any()
+        assert (factors != unit_scales.unit_factors(*other, 500, 3)).any()
 
 
 def test_scales_of_a_rescaled_network_are_those_of_a_real_pass():
@@ -62,7 +63,9 @@ def test_raw_rs_follows_a_scale_and_the_others_do_not():
     images = np.full((1, 3, 1, 2, 1), 255, np.uint8)
     stored = {"am": scale.Stored(np.array([0, 1, 2]), images)}
     means = np.array([[0.9, 0.1, 0.2, 0.0], [0.1, 0.1, 0.4, 0.0]])
-    scales = scale.Scales(means, np.array([1, 1, 1, 0], bool), *np.array([[0.5, 0.25, 0.5, 0]] * 2), np.full(4, np.nan))
+    scales = unit_scales.Scales(
+        means, np.array([1, 1, 1, 0], bool), *np.array([[0.5, 0.25, 0.5, 0]] * 2), np.full(4, np.nan)
+    )
     draws = [(0, np.ones(4)), (1, np.array([1.0, 16.0, 1.0, 4.0]))]
     sample = np.array([[255, 0], [0, 255], [255, 255]], np.uint8).reshape(3, 1, 2, 1), np.array([0, 1, 1])
     found = scale.kept(opened(two_units(), (1, 1, 2))["1"], stored, scales, draws, sample, batch=2)
@@ -101,7 +104,7 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 1, 2, 1), dtype=np.uint8)
     with h5py.File(tmp_path / "images.h5", "w") as file:
         read = Read(file.create_dataset("images", data=images))
-        found = scale.answers(opened(two_units(), (1, 1, 2))["1"], read, batch=2)
+        found = network_behaviour.answers(opened(two_units(), (1, 1, 2))["1"], read, batch=2)
     assert read.at_once == [2, 1, 2, 1]
     first, second = images.reshape(2, 3, 2)[..., 0] / 255, images.reshape(2, 3, 2)[..., 1] / 255
     np.testing.assert_allclose(found, np.stack([first, first / 2, second, 0 * first], -1), rtol=1e-6)
@@ -114,13 +117,13 @@ def test_no_batch_that_is_answered_leaves_a_tensor_behind():
     alive = tensors_alive(module[1])
     layer = opened(module, (1, 1, 2))["1"]
     alive.clear()
-    scale.answers(layer, np.zeros((2, 12, 1, 2, 1), np.uint8), batch=3)
+    network_behaviour.answers(layer, np.zeros((2, 12, 1, 2, 1), np.uint8), batch=3)
     assert len(alive) == 8 and len(set(alive[1:])) == 1
 
 
 def test_a_dead_unit_that_its_image_excites_is_left_out():
     # No real image excites unit 3; the one made for it does.
-    scales = scale.Scales(
+    scales = unit_scales.Scales(
         np.full((2, 4), 0.5), np.array([1, 1, 1, 0], bool), *np.array([[0.5, 0.25, 0.5, 0]] * 2), np.full(4, np.nan)
     )
     responses = np.array([[[1.0, 2, 3, 0], [1, 2, 3, 0], [1, 2, 3, 0], [1, 2, 3, 1]]])
@@ -131,12 +134,12 @@ def test_a_dead_unit_that_its_image_excites_is_left_out():
 def test_a_network_of_another_function_is_noticed():
     module, other = quiet(InPlace()), quiet(InPlace(), seed=1)
     layers = [opened(network)["second"] for network in (module, other)]
-    one, two = (scale.behaviour(layer, REAL, LABELS, batch=25) for layer in layers)
+    one, two = (network_behaviour.behaviour(layer, REAL, LABELS, batch=25) for layer in layers)
     logits, selectivity = one.change(two)
     assert logits == pytest.approx(float((module(seen()) - other(seen())).abs().max()), rel=1e-5)
     assert selectivity > 0.01
     assert one.change(one) == (0.0, 0.0)
-    unlabelled = scale.behaviour(layers[0], REAL, LABELS[:0], batch=25)
+    unlabelled = network_behaviour.behaviour(layers[0], REAL, LABELS[:0], batch=25)
     assert np.isnan(unlabelled.change(unlabelled)[1])
 
 
@@ -180,8 +183,8 @@ def test_iam_z_is_made_where_no_method_asks_for_it():
 def test_responses_to_free_pixels_are_those_to_the_floats():
     layer = opened(quiet(InPlace()))["second"]
     images = REAL[:6].reshape(2, 3, 8, 8, 3)
-    rounded = scale.answers(layer, images, batch=4)
-    floats = scale.answers(layer, (images / 255).astype(np.float32), batch=4)
+    rounded = network_behaviour.answers(layer, images, batch=4)
+    floats = network_behaviour.answers(layer, (images / 255).astype(np.float32), batch=4)
     assert rounded.shape == (2, 3, 4)
     np.testing.assert_allclose(floats, rounded, rtol=1e-5, atol=1e-6)
 
@@ -239,7 +242,7 @@ def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_anoth
     project.change("experiments.small.scale", {"draws": 2, "units": {"sample": 3}, "images": 50})
     project.snakemake()
     folder = project.folder / "results/small"
-    found = read_table(folder / "scale/hidden1.csv")
+    found = read_table(folder / "scale/hidden1.csv", ScaleTable)
     kept = found["condition"] == "kept"
     assert set(found["draw"][kept]) == {0, 1}
     assert set(found["method"][kept]) == {"am", "iam"}
@@ -250,7 +253,7 @@ def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_anoth
     assert (moved[kept & (found["score"] == "rs")] > 0).all()
     assert (moved[kept & (found["score"] != "rs")] == 0).all()
     assert (moved[(found["method"] == "iam_z") & (found["score"] == "rs_z")] == 0).all()
-    left_out = read_table(folder / "scale/logits.csv")
+    left_out = read_table(folder / "scale/logits.csv", ScaleTable)
     assert left_out["reason"].tolist() == ["no nonlinearity follows it directly"]
     assert (folder / "figures/scale.png").stat().st_size > 10_000
     # Another draw is made by this analysis alone, and decides its claim anew.

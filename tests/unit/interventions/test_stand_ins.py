@@ -14,7 +14,7 @@ from networks_by_hand import opened, with_stand_in
 
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import class_means, unit_statistics
-from unitscope.interventions import scale
+from unitscope.interventions import scale, unit_scales
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative import areas, fractions
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
@@ -191,7 +191,7 @@ def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
     for kind in ("alone", "duplicate", "dead"):
         found = known(kind)
         stored = {"iam": scale.Stored(found.units, found.made["iam"].images)}
-        own = scale.Scales(
+        own = unit_scales.Scales(
             class_means(found.values, LABELS, CLASSES),
             ~found.dead,
             *(np.asarray(found.scales[name]) for name in ("mean", "std", "quantile")),
@@ -309,8 +309,8 @@ def answers(found: Known, method: str) -> Answers:
 def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(kind):
     found = known(kind)
     table = reliability_table(found.table, taps(len(found.units)), {("units", "am"): answers(found, "am")}, 50, 0)
-    assert table["used"] == [3 if kind in ("alone", "dead") else 4] * 3
-    assert table["score"] == ["rs", "rs_z", "rs_q"] and table["seeds"] == [3] * 3
+    assert table["used"].tolist() == [3 if kind in ("alone", "dead") else 4] * 3
+    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] and table["seeds"].tolist() == [3] * 3
     rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in RS_SCORES]
     assert table["icc"] == pytest.approx(rated, nan_ok=True)
     for score, icc, reason in zip(table["score"], rated, table["reason"], strict=True):

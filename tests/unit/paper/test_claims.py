@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 
+from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.evidence import Evidence
-from unitscope.claims.verdicts import COLUMNS
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
 from unitscope.paper.paper_claims import CLAIMS, answers
 from unitscope.scores.score_names import RS_SCORES
@@ -48,7 +48,7 @@ def verdict(claim, *experiments, layers=tuple(THREE), score=None):
     asked = {claim: {"layers": list(layers), "experiments": [one.name for one in experiments]}}
     named = {one.name: one for one in experiments}
     table = answers(asked, named, experiments[0].name, resamples=200, seed=0)
-    assert tuple(table) == COLUMNS and len({len(column) for column in table.values()}) == 1
+    assert tuple(table) == ClaimsTable.names() and len({len(column) for column in table.values()}) == 1
     score = score or CLAIMS[claim].scores[0]
     found = {v for v, s in zip(table["verdict"], table["score"], strict=True) if s == score}
     assert len(found) == 1
@@ -320,10 +320,10 @@ def test_what_quadrants_hold_by_chance_is_what_they_hold_without_a_relation():
 def test_undefined_is_said_and_not_decided():
     own = evidence({"rs_iam": constant(0.0), "rs_z_iam": rising})
     table = answers({"C8": {"layers": ["one"], "experiments": []}}, {"own": own}, "own", 200, 0)
-    assert table["verdict"][:2] == ["inconclusive", "supported"]
+    assert table["verdict"][:2].tolist() == ["inconclusive", "supported"]
     assert "rs_iam is 0 for all 160 units" in table["note"][0]
     # rs_z is asked under the same claim, and corrected on its own.
-    assert table["score"] == ["rs", "rs_z", "rs_q"]
+    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"]
 
 
 def test_p_values_are_corrected_within_a_figure():

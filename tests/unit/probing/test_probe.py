@@ -13,8 +13,9 @@ from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.rescaling import rescaled
-from unitscope.interventions.scale import Scales, Stored, kept, made
+from unitscope.interventions.scale import Stored, kept, made
 from unitscope.interventions.sets import removal
+from unitscope.interventions.unit_scales import Scales
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.networks.normalization import is_borrowed

@@ -10,7 +10,7 @@ import pytest
 
 from unitscope.scores import natural
 from unitscope.scores.natural import natural_substitution
-from unitscope.scores.score_names import NATURAL_SCORES
+from unitscope.scores.natural_columns import NaturalTable
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5
 
@@ -73,8 +73,7 @@ def test_script(tmp_path):
     command = [sys.executable, ROOT / "scripts/analyses/natural.py", "--activations", tmp_path / "activations.h5"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     subprocess.run([*command, "--output", tmp_path / "natural.csv"], check=True, env=environment)
-    table = read_table(tmp_path / "natural.csv")
-    assert list(table) == ["layer", "unit", *NATURAL_SCORES, "images_natural"]
+    table = read_table(tmp_path / "natural.csv", NaturalTable)
     assert table["layer"].tolist() == ["a.9"] * 4 + ["a.10"] * 4 and table["unit"].tolist() == [0, 1, 2, 3] * 2
     assert table["rs_natural"][0] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
     # Signed activations have no quantile.

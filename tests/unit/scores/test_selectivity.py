@@ -21,9 +21,9 @@ from unitscope.scores.selectivity import (
     selectivity_by_half,
     top_class,
 )
+from unitscope.scores.selectivity_columns import SelectivityTable
 from unitscope.storage.csv_tables import read_table
 from unitscope.storage.hdf5 import create_hdf5, open_hdf5
-from unitscope.tables.unit_tables import INFORMATION, SELECTIVITY_EXTRAS
 
 ROOT = Path(__file__).parents[3]
 LABELS = np.repeat([0, 1, 2], [5, 2, 1])
@@ -161,16 +161,7 @@ def test_script(tmp_path):
     write(tmp_path / "activations.h5", CLASSES)
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert done.returncode == 0, done.stderr
-    table = read_table(tmp_path / "selectivity.csv")
-    assert list(table) == [
-        "layer",
-        "unit",
-        "dead",
-        "selectivity",
-        "top_class",
-        *SELECTIVITY_EXTRAS,
-        *INFORMATION,
-    ]
+    table = read_table(tmp_path / "selectivity.csv", SelectivityTable)
     assert table["layer"].tolist() == ["features.9"] * 3 + ["features.10"] * 3
     assert table["dead"].tolist() == [False, True, False] * 2
     with open_hdf5(tmp_path / "activations.h5") as handle:
@@ -196,7 +187,7 @@ def test_script_without_classes(tmp_path):
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert done.returncode == 0, done.stderr
     assert "left out" in done.stderr
-    table = read_table(tmp_path / "selectivity.csv")
+    table = read_table(tmp_path / "selectivity.csv", SelectivityTable)
     assert np.isnan(table["selectivity"]).all() and set(table["top_class"]) == {""}
     assert np.isnan(table["class_information"]).all()
     assert table["dead"].tolist() == [False, True, False] * 2
@@ -213,7 +204,7 @@ def test_one_image_per_class_leaves_void_columns_and_says_so(tmp_path):
     write(tmp_path / "activations.h5", list("abcdefgh"), np.arange(8))
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert "each class has a single image in the test split" in " ".join(done.stderr.split())
-    table = read_table(tmp_path / "selectivity.csv")
+    table = read_table(tmp_path / "selectivity.csv", SelectivityTable)
     alive = ~table["dead"]
     np.testing.assert_allclose(table["selectivity"][alive], table["selectivity_permuted"][alive])
     assert np.isnan(table["selectivity_half1"]).all()

@@ -11,11 +11,11 @@ from projects import ROOT
 
 from unitscope.errors import UserError
 from unitscope.storage.atomic_writes import replacing
+from unitscope.storage.columns import Schema, flag, integer, number, text
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5, open_hdf5
 from unitscope.storage.records import read_json, sha256_of, write_json
 from unitscope.storage.scratch import Scratch
-from unitscope.tables.unit_tables import ABLATION_HALVES, INFORMATION, SELECTIVITY_EXTRAS
 
 # --- writing and reading ---------------------------------------------------------------------------------------------
 
@@ -150,37 +150,85 @@ def test_an_error_of_another_file_is_not_blamed_on_the_hdf5_file(tmp_path):
         missing()
 
 
+class Rows(Schema, files=["a.csv"]):
+    """One row per unit."""
+
+    layer = text()
+    unit = integer("index")
+    dead = flag()
+    rs = number("share")
+    nearest = integer("index", or_nan=True)
+    year = integer("1")
+
+
 def test_a_table_comes_back_as_it_was(tmp_path):
     columns = {
         "layer": ["3", "conv, 1"],
         "unit": np.array([0, 10]),
         "dead": np.array([True, False]),
         "rs": np.array([1 / 3, np.nan]),
-        "substitutes_am": ["7", ""],
-        "top_class": ["3", "5"],
+        "nearest": [10, np.nan],
+        "year": [2018, 2026],
     }
-    write_table(tmp_path / "a.csv", columns)
-    found = read_table(tmp_path / "a.csv")
+    write_table(tmp_path / "a.csv", columns, Rows)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[1:] == ["3,0,True,0.3333333333333333,10,2018", '"conv, 1",10,False,nan,nan,2026']
+    found = read_table(tmp_path / "a.csv", Rows)
     assert list(found) == list(columns)
-    assert found["layer"].tolist() == ["3", "conv, 1"]
-    assert found["unit"].tolist() == [0, 10]
-    assert found["dead"].tolist() == [True, False]
-    assert found["rs"][0] == 1 / 3
-    assert np.isnan(found["rs"][1])
-    assert found["substitutes_am"].tolist() == ["7", ""]
-    assert found["top_class"].tolist() == ["3", "5"]
+    for name, values in columns.items():
+        np.testing.assert_array_equal(found[name], values)
+    assert [column.dtype.kind for column in found.values()] == ["U", "i", "b", "f", "f", "i"]
 
 
-def test_only_columns_of_names_are_text_whatever_they_look_like(tmp_path):
-    numbers = {"year": np.array([2018, 2026]), "layers": np.array([1, 2]), "x_low": np.array([0.5, 1.0])}
-    names = {"layer": np.array(["0", "3"]), "substitutes_am": np.array(["4", "5"])}
-    write_table(tmp_path / "a.csv", numbers | names)
-    kinds = {name: column.dtype.kind for name, column in read_table(tmp_path / "a.csv").items()}
-    assert kinds == {"year": "i", "layers": "i", "x_low": "f", "layer": "U", "substitutes_am": "U"}
+def test_a_table_without_rows_keeps_its_types(tmp_path):
+    write_table(tmp_path / "a.csv", Rows.of_rows([]), Rows)
+    found = read_table(tmp_path / "a.csv", Rows)
+    assert [(len(column), column.dtype.kind) for column in found.values()] == [(0, kind) for kind in "Uibffi"]
+
+
+ROW = {"layer": ["3"], "unit": [0], "dead": [False], "rs": [0.5], "nearest": [1], "year": [2018]}
 
 
 @pytest.mark.parametrize(
-    ("reader", "content"), [(read_table, "a,b\n1\n"), (read_table, 'a\n"' + "1\n" * 2**17), (read_json, '{"a": ')]
+    ("columns", "problem"),
+    [
+        ({name: ROW[name] for name in ROW if name != "rs"}, "the column rs is missing"),
+        ({**ROW, "doubled": [1.0]}, "the column doubled is not declared"),
+        ({**ROW, "unit": [0.5]}, "the column unit is of type integer"),
+        ({**ROW, "layer": [3]}, "the column layer is of type text"),
+        ({**ROW, "unit": [0, 1]}, "argument 2 is longer"),
+    ],
+)
+def test_columns_other_than_the_declared_ones_are_not_written(tmp_path, columns, problem):
+    with pytest.raises(ValueError, match=problem):
+        write_table(tmp_path / "a.csv", columns, Rows)
+    assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("layer,unit,dead,rs,nearest", "3,0,False,0.5,1"),
+        ("layer,unit,dead,rs,nearest,year,more", "3,0,False,0.5,1,2018,0"),
+        ("layer,unit,dead,rs,nearest,year", "3,0.5,False,0.5,1,2018"),
+        ("layer,unit,dead,rs,nearest,year", "3,0,no,0.5,1,2018"),
+        ("layer,unit,dead,rs,nearest,year", "3,0,False,half,1,2018"),
+        ("layer,unit,dead,rs,nearest,year", "3,0,False,0.5,1.5,2018"),
+        ("layer,unit,dead,rs,nearest,year", "3,99999999999999999999,False,0.5,1,2018"),
+    ],
+)
+def test_a_table_that_is_not_as_declared_is_refused(tmp_path, header, row):
+    (tmp_path / "a.csv").write_text(f"{header}\n{row}\n")
+    with pytest.raises(UserError, match=r"a\.csv is not a whole table \(.*column"):
+        read_table(tmp_path / "a.csv", Rows)
+
+
+def read_rows(path):
+    return read_table(path, Rows)
+
+
+@pytest.mark.parametrize(
+    ("reader", "content"), [(read_rows, "a,b\n1\n"), (read_rows, 'a\n"' + "1\n" * 2**17), (read_json, '{"a": ')]
 )
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path, reader, content):
     path = tmp_path / "damaged"
@@ -298,7 +346,11 @@ def test_columns_of_tables(finished):
     ]
     lost = [f"ablation_{name}{clamp}" for clamp in ("", "_mean") for name in ("loss", "accuracy", "worst_class")]
     named = ["experiment", "network", "layer", "depth", "unit", "dead", "selectivity", "top_class"]
-    assert header("units.csv") == [*named, *scores, *lost, *SELECTIVITY_EXTRAS, *ABLATION_HALVES, *INFORMATION]
+    ends = [
+        *("selectivity_permuted", "selectivity_half0", "selectivity_half1"),
+        *("ablation_loss_half0", "ablation_loss_half1", "class_information", "class_information_permuted"),
+    ]
+    assert header("units.csv") == [*named, *scores, *lost, *ends]
     assert header("layers.csv") == [
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),

@@ -4,11 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from projects import ROOT, stands_for, undeclared
+from projects import ROOT, undeclared
 
+from unitscope.config.table_schemas import schema_of, schemas, stands_for
+from unitscope.errors import UserError
 from unitscope.storage.columns import Schema, flag, integer, number, text
 from unitscope.storage.common_columns import Common
-from unitscope.workflow.table_reference import meanings, reference, schemas
+from unitscope.workflow.table_reference import meanings, reference
 
 
 class Scores(Schema, files=["scores/{layer}.csv"]):
@@ -160,3 +162,9 @@ def test_every_table_that_a_rule_writes_is_declared_and_no_other():
 
 def test_tables_of_a_study_are_as_declared(finished):
     assert undeclared(finished.folder / "results") == set()
+
+
+def test_a_table_is_found_by_its_path():
+    assert schema_of("results/digits/units.csv").__name__ == "UnitsTable"
+    with pytest.raises(UserError, match=r"results/digits/other\.csv is not a table of a study"):
+        schema_of("results/digits/other.csv")

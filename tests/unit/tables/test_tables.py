@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 import scores_by_hand as by_hand
 
+from unitscope.scores.natural_columns import NaturalTable
 from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
+from unitscope.scores.selectivity_columns import SelectivityTable
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.stats.correlation import spearman
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import write_json
+from unitscope.tables.ablation_columns import AblationTable
+from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import correlation_of, median_of, rows_of
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[3]
@@ -44,15 +50,15 @@ def write(folder, layers=LAYERS, targets=None, labels=True):
     """Write the artifacts that the tables are made from; return the arguments of units.py, without the output."""
     records = by_hand.taps(layers)
     write_json(folder / "taps.json", records)
-    write_table(folder / "selectivity.csv", by_hand.selectivity(records, labels=labels))
+    write_table(folder / "selectivity.csv", by_hand.selectivity(records, labels=labels), SelectivityTable)
     substitution, ablation = [], []
     for tap in records:
         # The names of the files say nothing, and their order is not the layers'.
         ablation.insert(0, folder / f"a{tap['depth']}.csv")
-        write_table(ablation[0], by_hand.ablation(tap))
+        write_table(ablation[0], by_hand.ablation(tap), AblationTable)
         for method in by_hand.METHODS:
             substitution.append(folder / f"s{len(substitution)}.csv")
-            write_table(substitution[-1], by_hand.substitution(tap, method, targets))
+            write_table(substitution[-1], by_hand.substitution(tap, method, targets), SubstitutionTable)
     return [
         *("--experiment", "small", "--network", "7", "--taps", folder / "taps.json"),
         *("--selectivity", folder / "selectivity.csv"),
@@ -63,7 +69,7 @@ def write(folder, layers=LAYERS, targets=None, labels=True):
 def made(folder, arguments):
     done = run("units", *arguments, "--output", folder / "units.csv")
     assert done.returncode == 0, done.stderr
-    return read_table(folder / "units.csv")
+    return read_table(folder / "units.csv", UnitsTable)
 
 
 def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
@@ -92,10 +98,12 @@ def test_order_of_rows_and_files_changes_nothing(tmp_path):
     made(tmp_path, arguments)
     once = (tmp_path / "units.csv").read_bytes()
     generator = np.random.default_rng(0)
+    schemas = {"s": SubstitutionTable, "a": AblationTable, "selectivity": SelectivityTable}
     for path in [*tmp_path.glob("s*.csv"), *tmp_path.glob("a*.csv")]:
-        table = read_table(path)
+        schema = schemas[path.stem.rstrip("0123456789")]
+        table = read_table(path, schema)
         order = generator.permutation(len(table["unit"]))
-        write_table(path, {name: column[order] for name, column in table.items()})
+        write_table(path, {name: column[order] for name, column in table.items()}, schema)
     files = [path for path in arguments if str(path).startswith(str(tmp_path / "a"))]
     shuffled = [argument for argument in arguments if argument not in files] + files[::-1]
     made(tmp_path, shuffled)
@@ -125,9 +133,9 @@ def test_without_images_raw_rs_stands_alone(tmp_path):
 )
 def test_scores_of_something_else_are_refused(tmp_path, column, value, said):
     arguments = write(tmp_path)
-    table = read_table(tmp_path / "a1.csv")
+    table = read_table(tmp_path / "a1.csv", AblationTable)
     table[column] = np.array([value] * 12)
-    write_table(tmp_path / "a1.csv", table)
+    write_table(tmp_path / "a1.csv", table, AblationTable)
     done = run("units", *arguments, "--output", tmp_path / "units.csv")
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "units.csv").exists()
@@ -135,9 +143,9 @@ def test_scores_of_something_else_are_refused(tmp_path, column, value, said):
 
 def correlated(folder, settings=SETTINGS):
     arguments = ("--units", folder / "units.csv", "--taps", folder / "taps.json", "--settings", json.dumps(settings))
-    done = run("correlations", *arguments, "--output", folder / "layers.csv")
+    done = run("layers", *arguments, "--output", folder / "layers.csv")
     assert done.returncode == 0, done.stderr
-    return read_table(folder / "layers.csv")
+    return read_table(folder / "layers.csv", LayersTable)
 
 
 def test_layers_has_the_documented_columns_and_pairs(tmp_path):
@@ -165,7 +173,7 @@ def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made
     arguments = write(tmp_path)
     without = list(made(tmp_path, arguments))
     natural = by_hand.natural(by_hand.taps(LAYERS))
-    write_table(tmp_path / "natural.csv", natural)
+    write_table(tmp_path / "natural.csv", natural, NaturalTable)
     table = made(tmp_path, [*arguments, "--natural", tmp_path / "natural.csv"])
     assert list(table) == [*without, *NATURAL_SCORES]
     np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
@@ -237,8 +245,8 @@ def test_same_inputs_same_bytes(tmp_path):
 def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
     _, units, layers = by_hand.experiment({"conv1": 12, "features.10": 30, "hidden": 12}, constant=("hidden",))
     folder = tmp_path / "digits"
-    write_table(folder / "units.csv", units)
-    write_table(folder / "layers.csv", layers)
+    write_table(folder / "units.csv", units, UnitsTable)
+    write_table(folder / "layers.csv", layers, LayersTable)
     (folder / "figures").mkdir()
     # The last three are left over from earlier settings.
     left = ("graph", "conv9.am.sheet", "conv1.iam_z.sheet")

@@ -16,7 +16,14 @@ from test_syntax import told
 from unitscope.errors import UserError
 from unitscope.storage.contents import Contents
 from unitscope.workflow import provenance
-from unitscope.workflow.provenance import RunningCode, code_digest, own_code_digest, rules_digest, source_digest
+from unitscope.workflow.provenance import (
+    RunningCode,
+    code_digest,
+    modules_digest,
+    own_code_digest,
+    rules_digest,
+    source_digest,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -69,7 +76,7 @@ def test_imports_are_followed_through_other_modules(project):
     # scripts/images/images.py imports maximize, which imports layer.
     found = changed(project, "unitscope/probing/layer.py", 'if readout == "mean"', 'if "mean" == readout')
     assert {"images", "activations", "ablation", "taps"} <= found
-    assert not found & {"selectivity", "substitution", "units", "correlations", "figures"}
+    assert not found & {"selectivity", "substitution", "units", "layers", "figures"}
 
 
 def test_a_page_belongs_to_the_module_of_its_name(project):
@@ -164,6 +171,23 @@ def test_comments_in_rules_change_nothing(project):
     assert "gpu=GPU" in text
     rules.write_text(text.replace("gpu=GPU", "gpu=1", 1))
     assert rules_digest([rules]) != before
+
+
+def test_modules_count_by_themselves_and_comments_in_them_do_not(project):
+    jobs = project / "unitscope/workflow/jobs"
+    before = modules_digest(jobs, project)
+    path = jobs / "job_settings.py"
+    path.write_text("# A comment.\n" + path.read_text())
+    forget()
+    assert modules_digest(jobs, project) == before
+    # What they import has a digest of its own.
+    resolve = project / "unitscope/config/resolve.py"
+    resolve.write_text(resolve.read_text() + "\nADDED = 1\n")
+    forget()
+    assert modules_digest(jobs, project) == before
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    forget()
+    assert modules_digest(jobs, project) != before
 
 
 @pytest.mark.slow

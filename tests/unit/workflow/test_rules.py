@@ -29,6 +29,14 @@ def test_the_digest_of_a_rule_is_that_of_its_program():
         assert digests == CALLS[path.stem], path.name
 
 
+def test_a_program_has_the_name_of_its_rule():
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    called = re.findall(r"^rule (\w+):\n(?:(?!^rule ).*\n)*?.*\bprogram\(\"(\w+)\"\)", text, re.MULTILINE)
+    assert len(called) > 30
+    # All layers at once lose units by the same program as one.
+    assert {pair for pair in called if pair[0] != pair[1]} == {("cumulative_together", "cumulative")}
+
+
 def test_a_program_is_found_by_its_name(tmp_path):
     assert script_named("checkpoint", ROOT) == ROOT / "scripts/data/checkpoint.py"
     for folder in ("one", "two"):

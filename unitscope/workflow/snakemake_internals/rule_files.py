@@ -37,3 +37,8 @@ def files_of(
 def _words(rule: Any, wildcards: Mapping[str, str]) -> str:
     named = ", ".join(f"{name} {value!r}" for name, value in sorted(wildcards.items()))
     return f"{rule.name} ({named})" if named else str(rule.name)
+
+
+def benchmarked_rules(workflow: Any) -> list[str]:
+    """Return the rules with a benchmark file per job of an experiment."""
+    return [rule.name for rule in workflow.rules if rule.benchmark and "experiment" in rule.wildcard_names]

@@ -19,7 +19,7 @@ from unitscope.settings import as_mapping
 from unitscope.storage.contents import Contents
 from unitscope.storage.records import write_json
 from unitscope.workflow.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
-from unitscope.workflow.provenance import code_digest, own_code_digest, rules_digest, script_named
+from unitscope.workflow.provenance import code_digest, modules_digest, own_code_digest, rules_digest, script_named
 from unitscope.workflow.study import load_study
 
 STUDY = Path("data/study")
@@ -50,11 +50,13 @@ def write_stage_dependencies(root: Path, config: Path, folder: Path, whole: bool
         show_damage()
     networks = rules_digest([root / "rules/data.smk"])
     flow = rules_digest([root / "Snakefile", *(root / "rules").glob("*.smk")])
+    # What the rules ask for inputs and params.
+    jobs = modules_digest(root / "unitscope/workflow/jobs", root)
     analyses = sorted(scripts_of_rules(root) - {script for scripts in SCRIPTS.values() for script in scripts})
     absent = []
     for section in ("datasets", "networks", "experiments"):
         code: dict[str, Any] = {script: digest(script, root) for script in SCRIPTS.get(section, analyses)}
-        code["rules"] = flow if section == "experiments" else networks
+        code |= {"rules": flow, "jobs": jobs} if section == "experiments" else {"rules": networks}
         for name, settings in getattr(study, section).items():
             network = study.networks[settings["network"]] if section == "experiments" else settings
             written = as_mapping(DatasetSettings, settings) if section == "datasets" else settings

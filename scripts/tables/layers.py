@@ -7,7 +7,9 @@ from unitscope.runtime import console
 from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
+from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.correlations import layer_correlations
+from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 
@@ -25,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Correlate layer by layer."""
     settings = arguments.settings
     table = layer_correlations(
-        read_table(arguments.units),
+        read_table(arguments.units, UnitsTable),
         read_json(arguments.taps),
         settings.permutations,
         settings.resamples,
@@ -33,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     undefined = sum(value != value for value in table["spearman"])
     console.log.info("%d correlations, %d of them undefined", len(table["spearman"]), undefined)
-    write_table(arguments.output, table)
+    write_table(arguments.output, table, LayersTable)
 
 
 if __name__ == "__main__":
