@@ -23,7 +23,7 @@ from unitscope.data.summaries import UnitStatistics, unit_statistics
 from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
 from unitscope.maximization import maximize as maximization
-from unitscope.maximization.recipe import Recipe
+from unitscope.maximization.recipe import Recipe, computed_from_real_images
 from unitscope.maximization.responses import compared
 from unitscope.notebook import AblationResult, Maximization, Results, SubstitutionResult
 from unitscope.probing.activations import activations
@@ -95,9 +95,8 @@ def _maximized(
         statistics = unit_statistics(_activations(layer, pixels, readout))
         options["scale"] = statistics.mean, statistics.std
         options["mean_image"] = np.moveaxis(pixels.mean(0) / 255, -1, 0)
-    elif recipe.objective == "iam_z" or recipe.start == "mean":
-        needed = "the objective iam_z" if recipe.objective == "iam_z" else "the start 'mean'"
-        raise UserError(f"{needed} needs real images. Give real_images=, some hundred images of the data set.")
+    elif cause := computed_from_real_images(recipe.objective, recipe.start):
+        raise UserError(f"{cause} needs real images. Give real_images=, some hundred images of the data set.")
     generated = maximization.maximize(layer, units, recipe, **options)
     return Maximization(layer.name, recipe.objective, recipe.minimize, generated), statistics
 

@@ -20,7 +20,9 @@ from torch.nn import functional as F
 
 import unitscope as us
 from unitscope.figures import unit_views
+from unitscope.maximization.recipe import OBJECTIVES
 from unitscope.notebook import Maximization
+from unitscope.registries import Declaration
 
 ROOT = Path(__file__).parents[2]
 FEW = us.Recipe(steps=6, points=3)
@@ -176,11 +178,15 @@ def test_objectives_and_recipes():
         us.maximize(probe["units"], 3, objective="iamz")
 
 
-def test_what_needs_real_images_asks_for_them():
+def test_what_needs_real_images_asks_for_them(monkeypatch):
     with pytest.raises(us.UserError, match=r"the objective iam_z needs real images\. Give real_images="):
         us.maximize(layer(), 0, objective="iam_z")
     with pytest.raises(us.UserError, match="the start 'mean' needs real images"):
         us.maximize(layer(), 0, recipe=us.Recipe(start="mean"))
+    # Which do is what they declare, those of other people too.
+    monkeypatch.setitem(OBJECTIVES, "own", Declaration("Its own.", frozenset({"standardized"})))
+    with pytest.raises(us.UserError, match="the objective own needs real images"):
+        us.maximize(layer(), 0, objective="own")
     start = us.Recipe(start="mean", steps=1, points=2, learning_rate=1e-6)
     made = us.maximize(layer(), 0, recipe=start, real_images=IMAGES)
     np.testing.assert_allclose(made.images[0, 0], IMAGES.mean(0).round(), atol=1)

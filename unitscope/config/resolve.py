@@ -23,7 +23,7 @@ from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.errors import UserError, nearest
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.maximization.images_settings import ImagesSettings
-from unitscope.maximization.recipe import OBJECTIVES, STARTS, Recipe
+from unitscope.maximization.recipe import OBJECTIVES, Recipe, computed_from_real_images
 from unitscope.networks.network_settings import BUILT_IN, NetworkSettings
 from unitscope.settings import Units, adapter
 
@@ -239,8 +239,7 @@ def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], wh
                 f"{where}.methods names 'natural', but the column rs_natural is that of RS on natural images. Choose "
                 "another name."
             )
-        needs_images = OBJECTIVES[recipe["objective"]].flags | STARTS[recipe["start"]].flags
-        if network["dataset"] is None and needs_images & {"standardized", "real_images"}:
+        if network["dataset"] is None and computed_from_real_images(recipe["objective"], recipe["start"]):
             raise UserError(
                 f"{where}.methods: {method!r} needs real images (objective {recipe['objective']}, start "
                 f"{recipe['start']}), but its network names no dataset. Name one, or choose another method."

@@ -101,3 +101,12 @@ class Recipe:
     def recorded_steps(self) -> np.ndarray:
         """Return the steps before which the objective is recorded; the last one is the finished image's."""
         return np.unique(np.linspace(0, self.steps, self.points).round().astype(np.int64))
+
+
+def computed_from_real_images(objective: str, start: str) -> str:
+    """Return which of an objective and a start is computed from real images, for messages; "" if neither is."""
+    if objective in OBJECTIVES and "standardized" in OBJECTIVES[objective].flags:
+        return f"the objective {objective}"
+    if start in STARTS and "real_images" in STARTS[start].flags:
+        return f"the start {start!r}"
+    return ""

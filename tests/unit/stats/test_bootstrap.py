@@ -17,7 +17,10 @@ def draws(seed=0):
 def test_over_layers_units_are_resampled_within_each():
     draws = np.random.default_rng(0)
     layers = [[draws.normal(depth, 0.1, 50)] for depth in (0, 1, 2)]
-    mean = lambda values: float(values.mean())  # noqa: E731
+
+    def mean(values: np.ndarray) -> float:
+        return float(values.mean())
+
     found = bootstrap_layers(lambda means: slope(means, np.arange(3)), mean, layers, resamples=300)
     assert found.value == pytest.approx(1, abs=0.05) and 0.9 < found.low < found.value < found.high < 1.1
     # One layer is the plain case; one without units has no effect; few units have no interval.
