@@ -285,11 +285,7 @@ rule responses:
 
 rule responses_figure:
     input:
-        lambda wildcards: across(
-            wildcards,
-            "results/{experiment}/responses/{layer}.{method}.csv",
-            methods=maximizing_methods(experiment(wildcards)),
-        ),
+        FILES.across_maximizing("results/{experiment}/responses/{layer}.{method}.csv"),
     output:
         figure("dendrogram", "Responses", figure="dendrograms of the units"),
         pdf="results/{experiment}/figures/dendrogram.pdf",
@@ -300,7 +296,7 @@ rule responses_figure:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=lambda wildcards: canonical_json(experiment(wildcards)["figures"]),
+        settings=SETTINGS.section("figures"),
         folder=subpath(output[0], parent=True),
         code=code("responses_figure"),
     shell:

@@ -34,6 +34,10 @@ def wildcards(**values):
     return Wildcards(fromdict={"experiment": "first", **values})
 
 
+def of_all(*methods):
+    return [f"{layer}.{method}" for layer in ("hidden1", "logits") for method in methods]
+
+
 @pytest.fixture
 def files():
     return JobFiles(study(**CHANGES))
@@ -67,6 +71,15 @@ def test_files_per_layer_and_method_are_in_the_order_of_the_config(files):
     of_layer = files.across_methods("{experiment}/{layer}.{method}")(wildcards(layer="logits"))
     assert of_layer == ["first/logits.am", "first/logits.iam", "first/logits.z"]
     assert files.across_iam("{layer}.{method}")(wildcards()) == ["hidden1.iam", "logits.iam"]
+    assert files.across_maximizing("{layer}.{method}")(wildcards()) == of_all("am", "iam", "z")
+
+
+def test_an_experiment_without_methods_of_a_kind_has_no_files_of_them():
+    minimized = {"am": {"minimize": True}, "z": {"minimize": True, "objective": "iam_z"}}
+    files = JobFiles(study(**CHANGES | {"experiments__first__methods": minimized}))
+    assert files.across("{layer}.{method}")(wildcards()) == of_all("am", "z")
+    assert files.across_maximizing("{layer}.{method}")(wildcards()) == []
+    assert files.across_iam("{layer}.{method}")(wildcards()) == []
 
 
 def test_what_a_method_needs_is_read_and_nothing_else(files):

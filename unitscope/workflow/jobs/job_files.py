@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from unitscope.config.registry import ANALYSES, evidence, iam_methods, of_parts
+from unitscope.config.registry import ANALYSES, evidence, iam_methods, maximizing_methods, of_parts
 from unitscope.config.resolve import Study, one_training, over_epochs
 from unitscope.data.sampling import select_units
 from unitscope.maximization.recipe import OBJECTIVES, STARTS
@@ -107,11 +107,22 @@ class JobFiles:
         """Return a function that gives a file per layer of an experiment and method of IAM."""
         return lambda wildcards: self._across(wildcards, pattern, methods=iam_methods(self._experiment(wildcards)))
 
+    def across_maximizing(self, pattern: str) -> Callable[[Any], list[str]]:
+        """Return a function that gives a file per layer of an experiment and method that maximizes activations."""
+        return lambda wildcards: self._across(
+            wildcards, pattern, methods=maximizing_methods(self._experiment(wildcards))
+        )
+
     def _across(
-        self, wildcards: Any, pattern: str, layers: Iterable[str] = (), methods: Iterable[str] = ()
+        self,
+        wildcards: Any,
+        pattern: str,
+        layers: Iterable[str] | None = None,
+        methods: Iterable[str] | None = None,
     ) -> list[str]:
         chosen = self._experiment(wildcards)
-        layers, methods = layers or chosen["layers"], methods or chosen["methods"]
+        layers = chosen["layers"] if layers is None else layers
+        methods = chosen["methods"] if methods is None else methods
         return _paths(pattern, wildcards.experiment, layers, methods)
 
     def blocks(self, wildcards: Any, taps: str) -> list[str]:
