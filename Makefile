@@ -54,7 +54,7 @@ check: lint
 test: lint
 	snakemake --lint
 	# Where so many tests fail, the others would say the same.
-	$(PYTEST) --maxfail 20 --durations 20 -m "not verify and not fuzz"
+	$(PYTEST) --maxfail 20 --durations 20 --cov --cov-report= -m "not verify and not fuzz"
 
 verify: $(VENV)/verify.installed
 	$(PYTEST) --maxfail 20 --durations 20 -m verify

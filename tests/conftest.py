@@ -42,6 +42,8 @@ TOGETHER = {"slurm", "faults", "atlas", "training", "exported", "analyses", "not
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.path.relative_to(HERE).parts[0] != "unit":
+            item.add_marker(pytest.mark.no_cover)
         if item.path.relative_to(HERE).parts[0] in VERIFIED and not item.get_closest_marker("fuzz"):
             item.add_marker(pytest.mark.verify)
         # These run the flow first.
