@@ -153,6 +153,10 @@ def class_sizes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 
 def group_means(values: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return the mean of values (images, units) over each class of the given size, (classes, units)."""
+    return group_sums(values, labels, sizes) / sizes[:, None]
+
+
+def group_sums(values: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the sum of values (images, units) over each class of the given size, none of them 0, (classes, units)."""
     starts = np.cumsum(sizes) - sizes
-    sums = np.add.reduceat(values[np.argsort(labels, kind="stable")], starts, axis=0, dtype=np.float64)
-    return sums / sizes[:, None]
+    return np.add.reduceat(values[np.argsort(labels, kind="stable")], starts, axis=0, dtype=np.float64)

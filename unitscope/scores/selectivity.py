@@ -98,6 +98,41 @@ def selectivity_by_half(activations: np.ndarray, labels: np.ndarray, classes: in
     return result
 
 
+def corrected_selectivity(activations: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the class selectivity index with the preferred class chosen on other images than those that are measured.
+
+    The class with the largest mean is chosen on one half of the images, its index computed on the other, and the two
+    halves are averaged. The index itself is biased upward, as a maximum of noisy means; this one is, if anything,
+    biased downward. Layers and networks are compared by it.
+
+    Args:
+        activations: (images, units).
+        labels: (images,) class of each image.
+        classes: Number of classes.
+
+    Returns:
+        (units,) in [-1, 1]; NaN where a class has no image in a half, or a unit responds to no image of one.
+    """
+    half = halves(labels)
+    positive = np.maximum(activations, 0)
+    means = []
+    for number in (0, 1):
+        sizes = np.bincount(labels[half == number], minlength=classes)
+        if len(sizes) < 2 or not sizes.all():
+            return np.full(activations.shape[1], np.nan)
+        means.append(group_means(positive[half == number], labels[half == number], sizes))
+    return (_index_for(means[0], top_class(means[1])) + _index_for(means[1], top_class(means[0]))) / 2
+
+
+def _index_for(means: np.ndarray, preferred: np.ndarray) -> np.ndarray:
+    """Return the index (units,) of class means (classes, units) for the preferred class (units,) of each unit."""
+    mean = np.take_along_axis(means, preferred[None], axis=0)[0]
+    is_other = np.arange(len(means))[:, None] != preferred
+    others = np.where(is_other, means, 0.0).sum(axis=0) / (len(means) - 1)
+    total = mean + others
+    return np.divide(mean - others, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
 def dead_units(train_max: np.ndarray, activations: np.ndarray) -> np.ndarray:
     """Return (units,) whether a unit's activation is above 0 on no image at all.
 

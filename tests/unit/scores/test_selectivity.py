@@ -16,6 +16,7 @@ from unitscope.errors import UserError
 from unitscope.scores.information import class_information
 from unitscope.scores.selectivity import (
     class_selectivity,
+    corrected_selectivity,
     dead_units,
     permuted_selectivity,
     selectivity_by_half,
@@ -213,3 +214,37 @@ def test_one_image_per_class_leaves_void_columns_and_says_so(tmp_path):
     np.testing.assert_allclose(table["class_information"][alive], -(shares * np.log2(shares)).sum())
     write(tmp_path / "activations.h5", CLASSES)
     assert "single image" not in run(tmp_path / "activations.h5", tmp_path / "selectivity.csv").stderr
+
+
+def test_the_corrected_index_chooses_the_class_on_the_other_half():
+    generator = np.random.default_rng(4)
+    activations, labels = generator.gamma(1, 1, (90, 30)), np.arange(90) % 6
+    half, values = halves(labels), []
+    for number in (0, 1):
+        chosen = class_means(activations[half != number], labels[half != number], "abcdef").argmax(axis=0)
+        means = class_means(activations[half == number], labels[half == number], "abcdef")
+        for unit, preferred in enumerate(chosen):
+            others = np.delete(means[:, unit], preferred).mean()
+            values.append((means[preferred, unit] - others) / (means[preferred, unit] + others))
+    assert corrected_selectivity(activations, labels, 6) == pytest.approx(np.reshape(values, (2, 30)).mean(axis=0))
+
+
+def test_the_corrected_index_is_not_above_zero_for_noise_as_the_index_is():
+    generator = np.random.default_rng(6)
+    activations, labels = generator.gamma(1, 1, (200, 500)), np.arange(200) % 10
+    assert index(activations, labels, list("abcdefghij")).mean() > 0.15
+    assert abs(corrected_selectivity(activations, labels, 10).mean()) < 0.02
+
+
+def test_the_corrected_index_of_a_unit_that_alone_carries_a_class_is_one():
+    labels = np.arange(24) % 3
+    activations = (labels[:, None] == np.arange(3)) * np.random.default_rng(7).uniform(1, 2, (24, 3))
+    assert (corrected_selectivity(activations, labels, 3) == 1).all()
+    # Of either half another class: the index is lowest where the choice is wrong.
+    half = halves(labels)
+    opposed = np.where(half == 0, labels == 0, labels == 1).astype(float)[:, None]
+    assert corrected_selectivity(opposed, labels, 3)[0] == -1
+
+
+def test_the_corrected_index_is_undefined_where_a_class_is_missing_in_a_half():
+    assert np.isnan(corrected_selectivity(np.ones((5, 2)), np.array([0, 0, 1, 1, 2]), 3)).all()
