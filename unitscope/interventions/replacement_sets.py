@@ -38,7 +38,7 @@ def substitutes_by_z(
     """
     has_scale = np.isfinite(std) & (std > 0)
     scores = (responses.astype(np.float64) - mean) / np.where(has_scale, std, np.nan)
-    result = []
+    result: list[list[int]] = []
     for place, unit in enumerate(units):
         active = responses[:, place, unit] > 0
         candidates = np.flatnonzero(has_scale & (np.arange(len(std)) != unit))
