@@ -14,7 +14,7 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
 from unitscope.tables import reliability
-from unitscope.tables.reliability import Answers
+from unitscope.tables.reliability import ScoresBySeed
 from unitscope.tables.reliability_columns import NullsTable, ReliabilityTable
 from unitscope.tables.reliability_settings import ReliabilityJob
 from unitscope.tables.unit_columns import UnitsTable
@@ -50,12 +50,12 @@ def main(arguments: argparse.Namespace) -> None:
     write_table(arguments.nulls, nulls, NullsTable)
 
 
-def answers_of(path: Path, activations: h5py.File) -> tuple[tuple[str, str], Answers]:
+def answers_of(path: Path, activations: h5py.File) -> tuple[tuple[str, str], ScoresBySeed]:
     """Return layer and method of a file of images, and how the layer answers them."""
     with open_hdf5(path) as images:
         layer = str(images.attrs["layer"])
         group = activations[f"layers/{layer}"]
-        found = Answers.of(
+        found = ScoresBySeed.of(
             images["units"][:],
             images["responses"][:],
             images["start_responses"][:],

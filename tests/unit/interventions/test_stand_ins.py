@@ -38,7 +38,7 @@ from unitscope.tables.correlations import layer_correlations
 from unitscope.tables.importance import importance_table, partial_table
 from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
-from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
+from unitscope.tables.reliability import ScoresBySeed, nulls_table, permuted_draws, reliability_table
 from unitscope.tables.table_access import correlation_of
 from unitscope.tables.training_time import training_rows
 from unitscope.tables.unit_tables import units_table
@@ -299,10 +299,10 @@ def test_a_duplicate_and_a_dead_unit_can_go_first():
 # --- 5. reliability and nulls ----------------------------------------------------------------------------------------
 
 
-def answers(found: Known, method: str) -> Answers:
+def answers(found: Known, method: str) -> ScoresBySeed:
     made, minimizes = found.made[method], method == "am-minimum"
     before = made.preactivations if minimizes else None
-    return Answers.of(found.units, made.responses, made.start_responses, found.scales, before)
+    return ScoresBySeed.of(found.units, made.responses, made.start_responses, found.scales, before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
