@@ -81,7 +81,7 @@ def main(arguments: argparse.Namespace) -> None:
     write_bytes(arguments.output, text.encode())
 
 
-def read_made(paths: Iterable[Path], album: Album) -> dict[tuple[str, str], content.Made]:
+def read_made(paths: Iterable[Path], album: Album) -> dict[tuple[str, str], content.GeneratedImages]:
     """Return what artifacts of images hold, by layer and method; the images go into the album.
 
     Several artifacts of one layer and method, of its targets and of their substitutes, are joined.
@@ -93,12 +93,12 @@ def read_made(paths: Iterable[Path], album: Album) -> dict[tuple[str, str], cont
     return {key: joined(several, album) for key, several in found.items()}
 
 
-def joined(paths: Sequence[Path], album: Album) -> content.Made:
+def joined(paths: Sequence[Path], album: Album) -> content.GeneratedImages:
     """Return what artifacts of one layer and method hold, the units of one behind those of the other."""
     with ExitStack() as stack:
         files = [stack.enter_context(open_hdf5(path)) for path in paths]
-        place = album.add(sheets_of([file["images"] for file in files]), made=True)
-        return content.Made(
+        place = album.add(sheets_of([file["images"] for file in files]), generated=True)
+        return content.GeneratedImages(
             np.concatenate([file["units"][:] for file in files]),
             len(files[0]["units"]),
             json.loads(files[0].attrs["seeds"]),
@@ -158,7 +158,7 @@ def read_natural(exemplars: Path, dataset: Path, album: Album) -> content.Natura
             blocks = (
                 images.take("test", numbers[first : first + PER_SHEET]) for first in range(0, len(rows), PER_SHEET)
             )
-            place = album.add(blocks, made=False)
+            place = album.add(blocks, generated=False)
     return content.Natural(rows, labels, place, found)
 
 
