@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace) -> None:
         stored = {str(file.attrs["method"]): scale.Stored(file["units"][:], file["images"]) for file in files}
         kept = {method: images for method, images in stored.items() if method in maximizing}
         found = scale.kept(layer, kept, scales, draws, sample, **how)
-    found += scale.made(
+    found += scale.regenerated(
         layer, targets, recipes, scales, draws[0], seed=settings.start_seed, mean_image=mean_image, **how
     )
     write_table(arguments.output, scale.table(layer.name, found), ScaleTable)
