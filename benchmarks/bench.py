@@ -99,8 +99,8 @@ def alternating(candidates: dict[str, Callable[[], object]], runs: int = RUNS) -
 
 def row(what: str, ours: float, other: str, theirs: float, floor: float | None = None, unit: str = "s") -> None:
     """Print a row of the table."""
-    behind = "" if floor is None else f"{floor:>10.3f}{ours / floor:>8.2f}"
-    print(f"{what:<60}{ours:>10.3f} {unit:<3}{other:<34}{theirs:>10.3f}{theirs / ours:>8.1f}{behind}", flush=True)
+    floor_text = "" if floor is None else f"{floor:>10.3f}{ours / floor:>8.2f}"
+    print(f"{what:<60}{ours:>10.3f} {unit:<3}{other:<34}{theirs:>10.3f}{theirs / ours:>8.1f}{floor_text}", flush=True)
 
 
 # --- ascents ---------------------------------------------------------------------------------------------------------
@@ -151,8 +151,8 @@ def lucent_ascent(
             values = outputs(name)
             values = values if layer.signed else torch.relu(values)
             values = values.mean((2, 3)) if values.dim() == 4 else values
-            own = values[torch.arange(len(units)), units]
-            return -(own - (values.sum(1) - own) / (values.shape[1] - 1)).sum()
+            target_values = values[torch.arange(len(units)), units]
+            return -(target_values - (values.sum(1) - target_values) / (values.shape[1] - 1)).sum()
 
         return inner
 
@@ -200,11 +200,11 @@ def ascents() -> None:
                 }
                 for other, some, together in ((TOGETHER, range(units), True), (EACH, range(ALONE), False)):
                     candidates[other] = lucent_ascent(module, layer, list(some), steps, together, method)
-                found = alternating(candidates)
-                found["floor"] *= units / batch
-                found[EACH] *= units / ALONE
-                totals = {key: totals.get(key, 0.0) + value / steps for key, value in found.items()}
-                step = {key: 1000 * value / steps * batch / units for key, value in found.items()}
+                times = alternating(candidates)
+                times["floor"] *= units / batch
+                times[EACH] *= units / ALONE
+                totals = {key: totals.get(key, 0.0) + value / steps for key, value in times.items()}
+                step = {key: 1000 * value / steps * batch / units for key, value in times.items()}
                 what = f"{name} {layer.name} {method}, a step of {batch}"
                 row(what, step["ours"], "floor", step["floor"], step["floor"], "ms")
             what = f"{name}, all layers, {method}, a step of all units"
@@ -247,16 +247,16 @@ def less(checkpoint: str, method: str, compared: int, changes: dict[str, Recipe]
             seed = int(name == ANOTHER_SEED)
             some = units if recipe.settled else units[:compared]
             started = time.perf_counter()
-            made = maximize(layer, some, recipe, batch=min(BATCH, len(units)), seeds=(seed,))
+            generated = maximize(layer, some, recipe, batch=min(BATCH, len(units)), seeds=(seed,))
             seconds[name] = (time.perf_counter() - started) * len(units) / len(some)
             totals[name] = totals.get(name, 0.0) + seconds[name]
-            scores[name] = representative_substitution(made.responses, some)[0][:compared]
-        whole = scores["all steps"]
+            scores[name] = representative_substitution(generated.responses, some)[0][:compared]
+        reference = scores["all steps"]
         for name in changes:
-            used = ~np.isnan(whole) & ~np.isnan(scores[name])
-            spread = used.any() and np.ptp(whole[used]) and np.ptp(scores[name][used])
-            rank = f"{spearmanr(whole[used], scores[name][used])[0]:.3f}" if spread else "no spread"
-            places = round(float(np.abs(whole - scores[name])[used].max(initial=0.0)) * layer.units)
+            used = ~np.isnan(reference) & ~np.isnan(scores[name])
+            spread = used.any() and np.ptp(reference[used]) and np.ptp(scores[name][used])
+            rank = f"{spearmanr(reference[used], scores[name][used])[0]:.3f}" if spread else "no spread"
+            places = round(float(np.abs(reference - scores[name])[used].max(initial=0.0)) * layer.units)
             row(f"{checkpoint} {layer.name} {method}, {name}: {rank} ({places})", seconds[name], TOGETHER, theirs)
     for name in ("all steps", *changes):
         row(f"{checkpoint}, all layers, {method}, {name}", totals[name], TOGETHER, totals["lucent"])
@@ -308,15 +308,15 @@ def extraction(count: int = 10_000) -> None:
     def torchvision() -> None:
         with torch.inference_mode():
             kept = [
-                {key: value.flatten(2).mean(2) if value.dim() == 4 else value for key, value in found.items()}
-                for found in (extractor(pixels(batch, torch.device("cpu"))) for batch in batches)
+                {key: value.flatten(2).mean(2) if value.dim() == 4 else value for key, value in outputs.items()}
+                for outputs in (extractor(pixels(batch, torch.device("cpu"))) for batch in batches)
             ]
             for layer in layers:
-                torch.cat([found[layer] for found in kept]).numpy()
+                torch.cat([outputs[layer] for outputs in kept]).numpy()
 
-    found = alternating({"plain": plain, "ours": ours, "torchvision": torchvision})
+    times = alternating({"plain": plain, "ours": ours, "torchvision": torchvision})
     other = "create_feature_extractor, no file"
-    row(f"VGG16, 16 layers, {count} images to HDF5", found["ours"], other, found["torchvision"], found["plain"])
+    row(f"VGG16, 16 layers, {count} images to HDF5", times["ours"], other, times["torchvision"], times["plain"])
 
 
 # The kernel's own mark of this program: getrusage's is at least what the parent had when it was started.
@@ -371,11 +371,11 @@ def memory() -> None:
                 "--output", folder / "taps.json",
             )  # fmt: skip
             settings = json.dumps({"batch": 250, "readout": "mean", "compile": False})
-            said = python(
+            output = python(
                 "-c", MEMORY, "--checkpoint", folder / "x.pt", "--dataset", folder / "x.h5",
                 "--taps", folder / "taps.json", "--settings", settings, "--output", folder / "a.h5",
             )  # fmt: skip
-            peaks[count] = float(said.split()[-1])
+            peaks[count] = float(output.split()[-1])
     row("activations rule, 60,000 images, peak memory", peaks[60_000], "10,000 images", peaks[10_000], unit="MB")
 
 
@@ -386,8 +386,8 @@ def full_pass(module: nn.Module, layer: Layer, images: torch.Tensor) -> Callable
     """Return the plain way to ablate a unit: a full pass with a hook on the layer's ReLU or, where none is, on it."""
     parts = list(module.named_modules())
     place = next(number for number, (name, _) in enumerate(parts) if name == layer.name)
-    behind = [part for _, part in parts[place + 1 : place + 3] if isinstance(part, nn.ReLU)]
-    part = behind[0] if behind and not layer.signed else parts[place][1]
+    relus = [part for _, part in parts[place + 1 : place + 3] if isinstance(part, nn.ReLU)]
+    part = relus[0] if relus and not layer.signed else parts[place][1]
 
     def run(unit: int) -> None:
         def clamp(_: nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
@@ -433,16 +433,16 @@ def ablations(count: int = 1000) -> None:
         trial = alternating({"one": ours(1), "more": ours(5)}, runs=1)
         share = max((trial["more"] - trial["one"]) / 4, 1e-3)
         sampled = int(np.clip(trial["one"] / share, SAMPLED[0], min(SAMPLED[1], layer.units - 1)))
-        found = alternating(
+        times = alternating(
             {"one": ours(1), "more": ours(1 + sampled), "hook": functools.partial(hook, 0), "captum": captum}
         )
         # What is shared by all units of the layer is charged to all of them.
-        each = (found["more"] - found["one"]) / sampled
+        each = (times["more"] - times["one"]) / sampled
         seconds = {
-            "ours": found["one"] + (layer.units - 1) * each,
-            "hook": found["hook"] * layer.units,
+            "ours": times["one"] + (layer.units - 1) * each,
+            "hook": times["hook"] * layer.units,
             # Two groups and the plain pass before them.
-            "captum": found["captum"] / 3 * count / 100 * layer.units,
+            "captum": times["captum"] / 3 * count / 100 * layer.units,
         }
         row(
             f"VGG16 {layer.layer}, {layer.units} units, {count} images",

@@ -63,10 +63,10 @@ def marks(browser: Browser) -> list[float]:
         SystemExit: The page has not set them yet.
     """
     page = next(page for context in browser.contexts for page in context.pages if page.url.startswith("file:"))
-    found = page.evaluate("performance.getEntriesByType('mark').map((one) => [one.name, one.startTime / 1000])")
-    if missing := set(MARKS) - set(dict(found)):
+    page_marks = page.evaluate("performance.getEntriesByType('mark').map((one) => [one.name, one.startTime / 1000])")
+    if missing := set(MARKS) - set(dict(page_marks)):
         raise SystemExit(f"After {SETTLED} seconds the page has not said: {', '.join(sorted(missing))}.")
-    return [dict(found)[name] for name in MARKS]
+    return [dict(page_marks)[name] for name in MARKS]
 
 
 def free_port() -> int:

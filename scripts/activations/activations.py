@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Run both splits through the network; keep the test split, summarize the training split."""
     probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
-    made_from = {
+    provenance = {
         "settings": asdict(arguments.settings),
         "checkpoint_sha256": sha256_of(arguments.checkpoint),
         "dataset_sha256": sha256_of(arguments.dataset),
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
     taps = {tap["layer"]: tap for tap in read_json(arguments.taps)}
     scratch = arguments.output.with_name(f".{arguments.output.name}.training")
     try:
-        with open_dataset(arguments.dataset) as dataset, create_hdf5(arguments.output, made_from) as out:
+        with open_dataset(arguments.dataset) as dataset, create_hdf5(arguments.output, provenance) as out:
             out["labels"] = dataset.labels("test")
             out.attrs["classes"] = np.array(dataset.classes, dtype=h5py.string_dtype())
             groups = {layer: out.create_group(f"layers/{layer}") for layer in taps}
@@ -53,10 +53,10 @@ def main(arguments: argparse.Namespace) -> None:
                 group.attrs.update({key: value for key, value in taps[layer].items() if key != "layer"})
             fill(probe, taps, dataset, "test", arguments.settings, groups, out.check)
             with new_hdf5(scratch) as training:
-                kept = {layer: training.create_group(layer) for layer in taps}
-                fill(probe, taps, dataset, "train", arguments.settings, kept, training.check)
+                training_groups = {layer: training.create_group(layer) for layer in taps}
+                fill(probe, taps, dataset, "train", arguments.settings, training_groups, training.check)
                 for layer, group in groups.items():
-                    summarize(kept[layer]["activations"], group)
+                    summarize(training_groups[layer]["activations"], group)
             if dataset.classes:
                 labels = dataset.labels("test")
                 for group in groups.values():
@@ -97,9 +97,9 @@ def fill(
 
 def summarize(values: h5py.Dataset, group: h5py.Group) -> None:
     """Write the statistics of a layer's activations."""
-    found = [asdict(unit_statistics(block)) for block in unit_blocks(values)]
-    for name in found[0]:
-        group[name] = np.concatenate([block[name] for block in found])
+    statistics = [asdict(unit_statistics(block)) for block in unit_blocks(values)]
+    for name in statistics[0]:
+        group[name] = np.concatenate([block[name] for block in statistics])
 
 
 if __name__ == "__main__":

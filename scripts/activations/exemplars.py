@@ -28,16 +28,16 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Look through each layer, a block of units at a time."""
     with open_hdf5(arguments.activations) as source:
-        made_from = {"dataset_sha256": source.attrs["dataset_sha256"], "count": exemplars.EXEMPLARS}
+        provenance = {"dataset_sha256": source.attrs["dataset_sha256"], "count": exemplars.EXEMPLARS}
         rows = rows_of_test(arguments.dataset, source["labels"][:])
-        with create_hdf5(arguments.output, made_from) as out:
+        with create_hdf5(arguments.output, provenance) as out:
             for layer in sorted(source["layers"], key=lambda name: source["layers"][name].attrs["depth"]):
                 values = source["layers"][layer]["activations"]
-                found = [exemplars.strongest(block) for block in summaries.unit_blocks(values)]
-                images = np.concatenate([block.images for block in found])
+                by_block = [exemplars.strongest(block) for block in summaries.unit_blocks(values)]
+                images = np.concatenate([block.images for block in by_block])
                 group = out.create_group(f"layers/{layer}")
                 group["images"] = np.where(images >= 0, rows[images], -1)
-                group["activations"] = np.concatenate([block.activations for block in found])
+                group["activations"] = np.concatenate([block.activations for block in by_block])
                 console.log.info("%s: %d units", layer, len(images))
 
 

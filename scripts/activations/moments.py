@@ -38,9 +38,9 @@ def main(arguments: argparse.Namespace) -> None:
     settings = arguments.settings
     with open_dataset(arguments.dataset) as dataset:
         batches = dataset.batches("train", settings.batch)
-        found = activations(probe.layers, batches, arguments.readout, settings.compile)
+        activation_batches = activations(probe.layers, batches, arguments.readout, settings.compile)
         with console.progress(dataset.count("train"), "moments", "images") as advance:
-            mean, std = mean_and_std(side_by_side(found, advance))
+            mean, std = mean_and_std(side_by_side(activation_batches, advance))
     counts = list(units.values())
     named = {"layer": np.repeat(list(units), counts), "unit": np.concatenate([np.arange(count) for count in counts])}
     write_table(arguments.output, {**named, "mean": mean, "std": std}, MomentsTable)

@@ -47,20 +47,20 @@ def main(arguments: argparse.Namespace) -> None:
             units = values.shape[1]
             dead = selectivity.dead_units(group["max"][:], values)
             index, permuted, top = np.full(units, np.nan), np.full(units, np.nan), [""] * units
-            by_half, told = np.full((2, units), np.nan), np.full((2, units), np.nan)
+            by_half, bits = np.full((2, units), np.nan), np.full((2, units), np.nan)
             if len(names) >= 2:
                 means = summaries.class_means(values, labels, names)
                 index = np.where(dead, np.nan, selectivity.class_selectivity(means))
                 top = [
-                    names[best] if known else ""
-                    for best, known in zip(selectivity.top_class(means), np.isfinite(index), strict=True)
+                    names[best] if defined else ""
+                    for best, defined in zip(selectivity.top_class(means), np.isfinite(index), strict=True)
                 ]
                 draws, seed = arguments.settings.permutations, arguments.settings.seed
                 permuted = selectivity.permuted_selectivity(values, labels, names, draws, seed)
                 by_half = selectivity.selectivity_by_half(values, labels, len(names))
                 bins = arguments.settings.bins
-                told[0] = information.class_information(values, labels, len(names), bins)
-                told[1] = information.permuted_information(values, labels, len(names), bins, draws, seed)
+                bits[0] = information.class_information(values, labels, len(names), bins)
+                bits[1] = information.permuted_information(values, labels, len(names), bins, draws, seed)
             console.log.info("%s: %d units, %d dead", layer, units, dead.sum())
             columns["layer"] += [layer] * units
             columns["unit"] += range(units)
@@ -70,8 +70,8 @@ def main(arguments: argparse.Namespace) -> None:
             columns["selectivity_permuted"] += np.where(dead, np.nan, permuted).tolist()
             for half in (0, 1):
                 columns[f"selectivity_half{half}"] += np.where(dead, np.nan, by_half[half]).tolist()
-            for name, found in zip(INFORMATION, told, strict=True):
-                columns[name] += np.where(dead, np.nan, found).tolist()
+            for name, column_values in zip(INFORMATION, bits, strict=True):
+                columns[name] += np.where(dead, np.nan, column_values).tolist()
     write_table(arguments.output, columns, SelectivityTable)
 
 

@@ -37,29 +37,43 @@ def main(arguments: argparse.Namespace) -> None:
     with open_hdf5(arguments.images) as images:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         units, responses = images["units"][:], images["responses"][:]
-    own = rows_of(read_table(arguments.units, UnitsTable), layer)
+    layer_units = rows_of(read_table(arguments.units, UnitsTable), layer)
     scales, missing = read_scales(arguments.activations, layer)
-    found = {score: graphs.substitution_graph(responses, units, own["dead"], *scales[score]) for score in scales}
+    by_score = {
+        score: graphs.substitution_graph(responses, units, layer_units["dead"], *scales[score]) for score in scales
+    }
     measured, degrees = [], []
-    for score, graph in found.items():
+    for score, graph in by_score.items():
         random = generator("graph", settings.seed, layer, method, score)
         record, by_chance = graphs.measures(graph, settings.permutations, random)
         if missing.get(score) and not len(graph.nodes):
             record["reason"] = missing[score]
-        place = {"experiment": own["experiment"][0], "layer": layer, "depth": own["depth"][0], "method": method}
-        measured.append({**place, "score": score, "dead": own["dead"].sum(), **record, "note": note(graph)})
+        place = {
+            "experiment": layer_units["experiment"][0],
+            "layer": layer,
+            "depth": layer_units["depth"][0],
+            "method": method,
+        }
+        measured.append({**place, "score": score, "dead": layer_units["dead"].sum(), **record, "note": note(graph)})
         out_degrees = dict(zip(graph.targets.tolist(), graph.out_degrees.tolist(), strict=True))
         degrees += [
-            {"layer": layer, "method": method, "score": score, "unit": unit, "in_degree": known, "by_chance": chance}
+            {
+                "layer": layer,
+                "method": method,
+                "score": score,
+                "unit": unit,
+                "in_degree": in_degree,
+                "by_chance": chance,
+            }
             | {"out_degree": out_degrees.get(unit, np.nan)}
-            for unit, known, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
+            for unit, in_degree, chance in zip(graph.nodes.tolist(), graph.in_degrees.tolist(), by_chance, strict=True)
         ]
     write_table(arguments.measures, GraphsTable.of_rows(measured), GraphsTable)
     write_table(arguments.degrees, DegreesTable.of_rows(degrees), DegreesTable)
-    edges = graphs.strongest_edges(responses, units, found["rs"], settings.strongest)
-    about = {"experiment": str(own["experiment"][0]), "layer": layer, "method": method}
-    about |= {"edges": int(found["rs"].edges.sum()), "edges_written": len(edges)}
-    write_bytes(arguments.graphml, graphs.graphml(edges, attributes(own, method, found["rs"], units), about))
+    edges = graphs.strongest_edges(responses, units, by_score["rs"], settings.strongest)
+    about = {"experiment": str(layer_units["experiment"][0]), "layer": layer, "method": method}
+    about |= {"edges": int(by_score["rs"].edges.sum()), "edges_written": len(edges)}
+    write_bytes(arguments.graphml, graphs.graphml(edges, attributes(layer_units, method, by_score["rs"], units), about))
 
 
 def read_scales(path: Path, layer: str) -> tuple[dict[str, tuple], dict[str, str]]:
@@ -67,9 +81,9 @@ def read_scales(path: Path, layer: str) -> tuple[dict[str, tuple], dict[str, str
     with open_hdf5(path) as file:
         group = file[f"layers/{layer}"]
         signed = bool(group.attrs["signed"])
-        found = scales_of(group, signed)
-    quantile = found.get("quantile", np.full(len(found["std"]), np.nan))
-    scales = {"rs": (None, None), "rs_z": (found["mean"], found["std"]), "rs_q": (None, quantile)}
+        layer_scales = scales_of(group, signed)
+    quantile = layer_scales.get("quantile", np.full(len(layer_scales["std"]), np.nan))
+    scales = {"rs": (None, None), "rs_z": (layer_scales["mean"], layer_scales["std"]), "rs_q": (None, quantile)}
     why = "activations are signed" if signed else "no unit has 20 positive activations on training images"
     return scales, {"rs_z": "no unit varies over the training images", "rs_q": why}
 
@@ -82,14 +96,14 @@ def note(graph: graphs.Graph) -> str:
     return f"{nodes - targets} of {nodes} units are no targets, or silent: no edge is known to lead from them"
 
 
-def attributes(own: Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
+def attributes(layer_units: Table, method: str, graph: graphs.Graph, units: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is told of each unit of the layer (units,)."""
-    known = {name: own[name] for name in ("selectivity", "top_class")}
-    known |= {score: own[f"{score}_{method}"] for score in ("rs", "rs_z")}
-    known |= {name: own[name] for name in ("ablation_loss", "dead")}
-    in_degree = np.zeros(len(own["unit"]), np.int64)
+    columns = {name: layer_units[name] for name in ("selectivity", "top_class")}
+    columns |= {score: layer_units[f"{score}_{method}"] for score in ("rs", "rs_z")}
+    columns |= {name: layer_units[name] for name in ("ablation_loss", "dead")}
+    in_degree = np.zeros(len(layer_units["unit"]), np.int64)
     in_degree[graph.nodes] = graph.in_degrees
-    return known | {"target": np.isin(own["unit"], units), "in_degree": in_degree}
+    return columns | {"target": np.isin(layer_units["unit"], units), "in_degree": in_degree}
 
 
 if __name__ == "__main__":

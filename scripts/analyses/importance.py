@@ -33,9 +33,9 @@ def main(arguments: argparse.Namespace) -> None:
     settings = arguments.settings
     units, measured = read_table(arguments.units, UnitsTable), read_table(arguments.predictors, PredictorsTable)
     taps = read_json(arguments.taps)
-    found = importance.importance_table(units, measured, taps, settings, settings.resamples)
+    table = importance.importance_table(units, measured, taps, settings, settings.resamples)
     partial = importance.partial_table(units, measured, taps, settings.resamples, settings.seed)
-    write_table(arguments.output, found, ImportanceTable)
+    write_table(arguments.output, table, ImportanceTable)
     write_table(arguments.partial, partial, PartialTable)
 
 

@@ -30,16 +30,16 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Count and correlate."""
     units, taps = read_table(arguments.units, UnitsTable), read_json(arguments.taps)
-    made = {}
+    inhibitions = {}
     for path in arguments.images:
         with open_hdf5(path) as file:
-            targets, answers = file["units"][:], compared_in(file)
-            found = inhibition(file["preactivations"][:], answers, targets)
-            made[str(file.attrs["layer"]), str(file.attrs["method"])] = targets, found
-    rows = InhibitionTable.of_rows(inhibition_rows(made, taps, str(units["experiment"][0])))
-    found = inhibition_correlations(rows, units, taps, **asdict(arguments.settings))
+            targets, responses = file["units"][:], compared_in(file)
+            layer_inhibition = inhibition(file["preactivations"][:], responses, targets)
+            inhibitions[str(file.attrs["layer"]), str(file.attrs["method"])] = targets, layer_inhibition
+    rows = InhibitionTable.of_rows(inhibition_rows(inhibitions, taps, str(units["experiment"][0])))
+    correlations = inhibition_correlations(rows, units, taps, **asdict(arguments.settings))
     write_table(arguments.output, rows, InhibitionTable)
-    write_table(arguments.layers, InhibitionLayersTable.of_rows(found), InhibitionLayersTable)
+    write_table(arguments.layers, InhibitionLayersTable.of_rows(correlations), InhibitionLayersTable)
 
 
 if __name__ == "__main__":

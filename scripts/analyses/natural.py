@@ -30,12 +30,12 @@ def main(arguments: argparse.Namespace) -> None:
         for layer in sorted(handle["layers"], key=lambda name: handle["layers"][name].attrs["depth"]):
             group = handle["layers"][layer]
             values = group["activations"][:]
-            found = natural_substitution(values, **scales_of(group, group.attrs["signed"]))
+            by_block = natural_substitution(values, **scales_of(group, group.attrs["signed"]))
             columns["layer"] += [layer] * values.shape[1]
             columns["unit"] += range(values.shape[1])
             for score in RS_SCORES:
-                columns[f"{score}_natural"] += np.concatenate([getattr(block, score) for block in found]).tolist()
-            columns["images_natural"] += np.concatenate([block.seeds for block in found]).tolist()
+                columns[f"{score}_natural"] += np.concatenate([getattr(block, score) for block in by_block]).tolist()
+            columns["images_natural"] += np.concatenate([block.seeds for block in by_block]).tolist()
             console.log.info("%s: %d units", layer, values.shape[1])
     write_table(arguments.output, columns, NaturalTable)
 

@@ -49,20 +49,20 @@ def measured(layer: str, values: np.ndarray, half: np.ndarray, norms: np.ndarray
         **activity(values),
     }
     for number in (0, 1):
-        own = values[half == number]
-        found = {**activity(own), "redundancy": redundancy(own)}
-        columns |= {f"{name}_half{number}": column for name, column in found.items()}
+        half_values = values[half == number]
+        scores = {**activity(half_values), "redundancy": redundancy(half_values)}
+        columns |= {f"{name}_half{number}": column for name, column in scores.items()}
     return columns
 
 
 def weights(layer: Layer) -> np.ndarray | None:
     """Return the weight norms of a layer, and say where they are not known."""
-    found = weight_norms(layer)
-    if found is None:
+    norms = weight_norms(layer)
+    if norms is None:
         console.log.warning(
             "The weights of %s cannot be told from what stands behind them: no weight norm.", layer.name
         )
-    return found
+    return norms
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import open_hdf5
 from unitscope.storage.records import read_json
 from unitscope.tables import reliability
-from unitscope.tables.reliability import Answers
+from unitscope.tables.reliability import ScoresBySeed
 from unitscope.tables.reliability_columns import NullsTable, ReliabilityTable
 from unitscope.tables.reliability_settings import ReliabilityJob
 from unitscope.tables.unit_columns import UnitsTable
@@ -41,28 +41,28 @@ def main(arguments: argparse.Namespace) -> None:
     units, taps = read_table(arguments.units, UnitsTable), read_json(arguments.taps)
     untrained = read_table(arguments.untrained, UnitsTable) if arguments.untrained else None
     with open_hdf5(arguments.activations) as handle:
-        answers = dict(answers_of(path, handle) for path in arguments.images)
+        by_method = dict(scores_by_seed(path, handle) for path in arguments.images)
         permuted = permuted_of(handle, settings)
     seeds = {"resamples": settings.resamples, "seed": settings.seed}
-    reliabilities = reliability.reliability_table(units, taps, answers, **seeds)
-    nulls = reliability.nulls_table(units, taps, answers, permuted, untrained, **seeds)
+    reliabilities = reliability.reliability_table(units, taps, by_method, **seeds)
+    nulls = reliability.nulls_table(units, taps, by_method, permuted, untrained, **seeds)
     write_table(arguments.output, reliabilities, ReliabilityTable)
     write_table(arguments.nulls, nulls, NullsTable)
 
 
-def answers_of(path: Path, activations: h5py.File) -> tuple[tuple[str, str], Answers]:
+def scores_by_seed(path: Path, activations: h5py.File) -> tuple[tuple[str, str], ScoresBySeed]:
     """Return layer and method of a file of images, and how the layer answers them."""
     with open_hdf5(path) as images:
         layer = str(images.attrs["layer"])
         group = activations[f"layers/{layer}"]
-        found = Answers.of(
+        scores = ScoresBySeed.of(
             images["units"][:],
             images["responses"][:],
             images["start_responses"][:],
             scales_of(group, group.attrs["signed"]),
             images["preactivations"][:] if images.attrs.get("minimize", False) else None,
         )
-        return (layer, str(images.attrs["method"])), found
+        return (layer, str(images.attrs["method"])), scores
 
 
 def permuted_of(activations: h5py.File, settings: ReliabilityJob) -> dict[str, np.ndarray]:

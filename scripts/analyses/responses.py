@@ -26,13 +26,13 @@ def main(arguments: argparse.Namespace) -> None:
     with open_hdf5(arguments.images) as images:
         layer, method = str(images.attrs["layer"]), str(images.attrs["method"])
         responses = images["responses"][:]
-    found, units = neighbourhoods(responses), responses.shape[-1]
+    neighbours, units = neighbourhoods(responses), responses.shape[-1]
     responding = (responses != 0).any((0, 1))
     console.log.info("%s %s: %d of %d units respond to an image", layer, method, responding.sum(), units)
     alone = "no other unit of the layer responds to an image"
     reasons = np.where(responding, alone if responding.sum() < 2 else "", "the unit responds to no image")
     named = {"layer": np.full(units, layer), "method": np.full(units, method), "unit": np.arange(units)}
-    write_table(arguments.output, {**named, **vars(found), "reason": reasons}, ResponsesTable)
+    write_table(arguments.output, {**named, **vars(neighbours), "reason": reasons}, ResponsesTable)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> None:
     device = devices.pick(arguments.device)
     settings = as_mapping(NetworkJob, arguments.settings)
     if not arguments.dataset:
-        module, description = given_network(settings, None)
+        module, description = pretrained_network(settings, None)
         hold_against_itself(module.to(device), description, None, settings)
         finish(arguments, settings, module, description, {})
         return
@@ -65,11 +65,11 @@ def main(arguments: argparse.Namespace) -> None:
         training = {**settings, "training": {**(settings["training"] or {}), "stop_after": None}}
         files = [sha256_of(file) for file in arguments.files]
         scratch = Scratch(arguments.scratch, [training, checksum, device.type, arguments.code, files])
-        given = settings["weights"] is not None
-        module, description = (given_network if given else new_network)(settings, dataset)
+        pretrained = settings["weights"] is not None
+        module, description = (pretrained_network if pretrained else new_network)(settings, dataset)
         hold_against_itself(module.to(device), description, dataset, settings)
         history = []
-        if not given:
+        if not pretrained:
             devices.warn_of_slow_bfloat16(device, settings["training"]["precision"])
             history = train(module, dataset, settings["training"], settings["seed"], scratch, device)
         else:
@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> None:
         record: dict[str, Any] = {"dataset_sha256": checksum, "history": history}
         if dataset.classes:
             record["test"] = evaluate(module, dataset, "test", device)
-            if given or history:
+            if pretrained or history:
                 warn_of_chance(record["test"]["accuracy"], dataset)
         finish(arguments, settings, module, description, record)
         if not arguments.keep:
@@ -122,11 +122,11 @@ def warn_of_chance(accuracy: float, dataset: Dataset) -> None:
 
 def describe(settings: dict, shape: list[int], scales: Any, classes: list[str], module: OnPixels, count: int) -> dict:
     """Return all that is needed to rebuild the network, which is built for `count` classes."""
-    chosen = {key: settings[key] for key in ("source", "model", "options", "head", "program") if key in settings}
+    architecture = {key: settings[key] for key in ("source", "model", "options", "head", "program") if key in settings}
     mean, std = scales
     outputs = outputs_of(module).described()
     return {
-        **chosen,
+        **architecture,
         "input": list(shape),
         "mean": mean,
         "std": std,
@@ -147,32 +147,32 @@ def new_network(settings: dict, dataset: Dataset) -> tuple[OnPixels, dict[str, A
     return module, describe(settings, dataset.shape, scales, dataset.classes, module, count)
 
 
-def given_network(settings: dict, dataset: Dataset | None) -> tuple[OnPixels, dict[str, Any]]:
+def pretrained_network(settings: dict, dataset: Dataset | None) -> tuple[OnPixels, dict[str, Any]]:
     """Return a network with given weights; its head is still to be fitted where the config asks for one."""
     shape = settings["input"] if dataset is None else dataset.shape
-    wanted = [] if dataset is None else dataset.classes
-    settings, state, names, given, origin = given_weights(settings)
-    scales = normalization(settings) or given
+    dataset_classes = [] if dataset is None else dataset.classes
+    settings, state, names, pretrained_scales, origin = pretrained_weights(settings)
+    scales = normalization(settings) or pretrained_scales
     if scales is None:
         raise UserError(
             f"networks.NAME: the weights {origin} come without the normalization that they were trained with. Give "
             "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
         )
     if settings["head"] is not None:
-        if not wanted:
+        if not dataset_classes:
             raise UserError(f"head: {{fit: linear}} for {settings['model']} needs a data set with classes.")
-        network, count = with_new_head(settings, shape, state, origin, wanted), len(wanted)
-        module = normalized(network, shape, scales, {**settings, "classes": None}, wanted)
-        return module, describe(settings, shape, scales, wanted, module, count)
-    network, count = with_own_head(settings, shape, state, origin, names, wanted)
+        network, count = with_new_head(settings, shape, state, origin, dataset_classes), len(dataset_classes)
+        module = normalized(network, shape, scales, {**settings, "classes": None}, dataset_classes)
+        return module, describe(settings, shape, scales, dataset_classes, module, count)
+    network, count = with_pretrained_head(settings, shape, state, origin, names, dataset_classes)
     if len(names) != count:
         # Of another network than the file's.
         names = []
-    named = settings["classes"] or named_outputs(names, wanted, origin)
-    module = normalized(network, shape, scales, {**settings, "classes": named}, wanted)
+    named = settings["classes"] or named_outputs(names, dataset_classes, origin)
+    module = normalized(network, shape, scales, {**settings, "classes": named}, dataset_classes)
     # The weights' own names where the data set's are numbers, say.
-    alike = len(names) == len(wanted) and outputs_of(module).columns is None
-    classes = (names if alike else wanted) or names or named or [str(number) for number in range(count)]
+    alike = len(names) == len(dataset_classes) and outputs_of(module).columns is None
+    classes = (names if alike else dataset_classes) or names or named or [str(number) for number in range(count)]
     return module, describe(settings, shape, scales, classes, module, count)
 
 
@@ -182,48 +182,48 @@ def with_new_head(
     """Return a network whose weights are given but for the classifier."""
     network = build(settings, shape, len(classes))
     fitted = f"{classifier(network, shape)}."
-    own = [key for key in network.state_dict() if not key.startswith(fitted)]
+    expected_keys = [key for key in network.state_dict() if not key.startswith(fitted)]
     if settings["source"] == "exported":
         return network
-    state = taken(network, state, own, origin, settings["weights"])
-    kept = "features." if settings["head"]["replaces"] == "classifier" else ""
-    values = {key: value for key, value in state.items() if key.startswith(kept) and not key.startswith(fitted)}
+    state = renamed_state(network, state, expected_keys, origin, settings["weights"])
+    kept_prefix = "features." if settings["head"]["replaces"] == "classifier" else ""
+    values = {key: value for key, value in state.items() if key.startswith(kept_prefix) and not key.startswith(fitted)}
     load_weights(network, with_versions(values, state), origin, fitted, options_of(settings))
     return network
 
 
-def with_own_head(
+def with_pretrained_head(
     settings: dict,
     shape: Sequence[int],
     state: dict[str, Tensor],
     origin: str,
     names: list[str],
-    wanted: list[str],
+    dataset_classes: list[str],
 ) -> tuple[nn.Module, int]:
     """Return a network with given weights, and how many classes it was built for."""
     if settings["source"] == "exported":
         # It has brought its weights along.
         network = build(settings, shape, 1)
         return network, output_count(network, shape, settings)
-    count = len(settings["classes"] or names or wanted) or 1
+    count = len(settings["classes"] or names or dataset_classes) or 1
     network = build(settings, shape, count)
-    state = taken(network, state, list(network.state_dict()), origin, settings["weights"])
-    if not fits(network, state) and (own := len(output_names(network, state))):
+    state = renamed_state(network, state, list(network.state_dict()), origin, settings["weights"])
+    if not fits(network, state) and (output_size := len(output_names(network, state))):
         # Made for another number of outputs, such as one for two classes.
-        network, count = build(settings, shape, own), own
+        network, count = build(settings, shape, output_size), output_size
     load_weights(network, state, origin, "", options_of(settings))
     return network, count
 
 
-def taken(
-    network: nn.Module, state: dict[str, Tensor], own: list[str], origin: str, weights: dict
+def renamed_state(
+    network: nn.Module, state: dict[str, Tensor], expected_keys: list[str], origin: str, weights: dict
 ) -> dict[str, Tensor]:
     """Return a state dict under the network's names, without what the config ignores."""
-    state = aligned(state, own, origin, weights.get("strip_prefix"), shared_names(network))
+    state = aligned(state, expected_keys, origin, weights.get("strip_prefix"), shared_names(network))
     return without(state, weights.get("ignore") or [], origin)
 
 
-def given_weights(
+def pretrained_weights(
     settings: dict,
 ) -> tuple[dict, dict[str, Tensor], list[str], tuple[list[float], list[float]] | None, str]:
     """Return settings made complete, state dict, class names, normalization where they tell it, and their origin."""
@@ -246,8 +246,8 @@ def given_weights(
 
 def normalization(settings: dict) -> tuple[list[float], list[float]] | None:
     """Return mean and standard deviation of the channels, where the config gives them."""
-    given = settings["normalization"]
-    return (given["mean"], given["std"]) if given else None
+    channel_scales = settings["normalization"]
+    return (channel_scales["mean"], channel_scales["std"]) if channel_scales else None
 
 
 def finish(arguments: argparse.Namespace, settings: dict, module: nn.Module, description: dict, record: dict) -> None:

@@ -59,46 +59,46 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Read all that is known of the units, lay their images out, and write the page."""
     album = Album(arguments.settings.pixels)
-    made = read_made(arguments.images, album)
+    generated = read_generated(arguments.images, album)
     classes, activity = read_activity(arguments.activations) if arguments.activations else ([], {})
     natural = read_natural(arguments.exemplars, arguments.dataset, album) if arguments.exemplars else None
-    told = content.content(
+    page_content = content.content(
         read_table(arguments.units, UnitsTable),
         read_table(arguments.layers, LayersTable),
         read_json(arguments.taps),
         classes,
         activity,
-        made,
+        generated,
         natural,
         [read_table(path, CurvesTable) for path in arguments.cumulative],
     )
-    answered = []
+    claim_groups = []
     if arguments.claims:
         texts = {name: claim.text for name, claim in CLAIMS.items()} | analysis_claims.TEXTS
-        answered = page_claims.claim_groups(read_table(arguments.claims, ClaimsTable), texts)
-    text = page.page(told, album.sheets, get_plotlyjs(), answered)
-    console.log.info("%d units, %d sheets, %d bytes", len(told["units"]["unit"]), len(album.sheets), len(text))
+        claim_groups = page_claims.claim_groups(read_table(arguments.claims, ClaimsTable), texts)
+    text = page.page(page_content, album.sheets, get_plotlyjs(), claim_groups)
+    console.log.info("%d units, %d sheets, %d bytes", len(page_content["units"]["unit"]), len(album.sheets), len(text))
     write_bytes(arguments.output, text.encode())
 
 
-def read_made(paths: Iterable[Path], album: Album) -> dict[tuple[str, str], content.Made]:
+def read_generated(paths: Iterable[Path], album: Album) -> dict[tuple[str, str], content.GeneratedImages]:
     """Return what artifacts of images hold, by layer and method; the images go into the album.
 
     Several artifacts of one layer and method, of its targets and of their substitutes, are joined.
     """
-    found: dict[tuple[str, str], list[Path]] = {}
+    paths_by_key: dict[tuple[str, str], list[Path]] = {}
     for path in paths:
         with open_hdf5(path) as file:
-            found.setdefault((str(file.attrs["layer"]), str(file.attrs["method"])), []).append(path)
-    return {key: joined(several, album) for key, several in found.items()}
+            paths_by_key.setdefault((str(file.attrs["layer"]), str(file.attrs["method"])), []).append(path)
+    return {key: joined(several, album) for key, several in paths_by_key.items()}
 
 
-def joined(paths: Sequence[Path], album: Album) -> content.Made:
+def joined(paths: Sequence[Path], album: Album) -> content.GeneratedImages:
     """Return what artifacts of one layer and method hold, the units of one behind those of the other."""
     with ExitStack() as stack:
         files = [stack.enter_context(open_hdf5(path)) for path in paths]
-        place = album.add(sheets_of([file["images"] for file in files]), made=True)
-        return content.Made(
+        place = album.add(sheets_of([file["images"] for file in files]), generated=True)
+        return content.GeneratedImages(
             np.concatenate([file["units"][:] for file in files]),
             len(files[0]["units"]),
             json.loads(files[0].attrs["seeds"]),
@@ -145,10 +145,10 @@ def read_activity(path: Path) -> tuple[list[str], dict[str, page_scores.Activity
 def read_natural(exemplars: Path, dataset: Path, album: Album) -> content.Natural:
     """Return the natural images that excite units most; the images go into the album."""
     with open_hdf5(exemplars) as file:
-        found = {
+        layer_exemplars = {
             layer: Exemplars(group["images"][:], group["activations"][:]) for layer, group in file["layers"].items()
         }
-    rows = shown(found.values())
+    rows = shown(layer_exemplars.values())
     with open_hdf5(dataset) as file:
         labels, test = file["labels"][:][rows], np.flatnonzero(file["split"][:] == 1)
     place: Mapping[str, object] = {}
@@ -158,8 +158,8 @@ def read_natural(exemplars: Path, dataset: Path, album: Album) -> content.Natura
             blocks = (
                 images.take("test", numbers[first : first + PER_SHEET]) for first in range(0, len(rows), PER_SHEET)
             )
-            place = album.add(blocks, made=False)
-    return content.Natural(rows, labels, place, found)
+            place = album.add(blocks, generated=False)
+    return content.Natural(rows, labels, place, layer_exemplars)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ def main(arguments: argparse.Namespace) -> None:
     style = arguments.settings
     units = read_table(arguments.units, UnitsTable)
     with console.progress(2 * len(arguments.images), f"sheets of {arguments.layer}", "figures") as advance:
-        for (layer, method), made in unit_images.read_images(arguments.images).items():
+        for (layer, method), images in unit_images.read_images(arguments.images).items():
             if layer != arguments.layer:
                 raise UserError(
                     f"--images holds layer {layer}, but --layer is {arguments.layer}. Pass files of one layer."
                 )
             for kind, draw in (("sheet", sheet_figures.sheet), ("responses", sheet_figures.responses)):
-                figure = draw(style, units, layer, method, made)
+                figure = draw(style, units, layer, method, images)
                 drawing.save(style, figure, arguments.output_dir / f"{layer}.{method}.{kind}")
                 advance(1)
 

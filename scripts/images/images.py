@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> None:
     layer = probe[arguments.layer]
     settings, recipe = arguments.settings, arguments.recipe
     devices.warn_of_slow_bfloat16(device, recipe.precision)
-    made_from = {
+    provenance = {
         "layer": arguments.layer,
         "method": arguments.method,
         **asdict(recipe),
@@ -61,21 +61,21 @@ def main(arguments: argparse.Namespace) -> None:
     }
     scale = mean_image = None
     if arguments.dataset:
-        made_from["dataset_sha256"] = sha256_of(arguments.dataset)
+        provenance["dataset_sha256"] = sha256_of(arguments.dataset)
         with open_dataset(arguments.dataset) as dataset:
             mean_image = dataset.mean_image(settings.batch)
     if arguments.moments:
-        made_from["moments_sha256"] = sha256_of(arguments.moments)
+        provenance["moments_sha256"] = sha256_of(arguments.moments)
         scale = moments_of(read_table(arguments.moments, MomentsTable), arguments.layer)
     units = select_units(settings.units, layer.units)
     if arguments.substitutes:
         units = substitutes_of(arguments.substitutes, units)
-        made_from["units"] = units.tolist()
+        provenance["units"] = units.tolist()
     if arguments.block:
-        number, size = made_from["block"] = arguments.block
+        number, size = provenance["block"] = arguments.block
         units = units[number * size : (number + 1) * size]
     files = [sha256_of(file) for file in arguments.files]
-    scratch = Scratch(arguments.scratch, [made_from, arguments.code, device.type, files])
+    scratch = Scratch(arguments.scratch, [provenance, arguments.code, device.type, files])
     generated = maximize(
         layer,
         units,
@@ -88,7 +88,7 @@ def main(arguments: argparse.Namespace) -> None:
         mean_image=mean_image,
         scratch=scratch,
     )
-    with create_hdf5(arguments.output, made_from) as out:
+    with create_hdf5(arguments.output, provenance) as out:
         for name, array in vars(generated).items():
             out[name] = array
     scratch.clear()

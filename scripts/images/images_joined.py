@@ -27,8 +27,8 @@ def main(arguments: argparse.Namespace) -> None:
     with ExitStack() as opened:
         blocks = [opened.enter_context(open_hdf5(path)) for path in arguments.blocks]
         origins = [origin(file) for file in blocks]
-        for path, found in zip(arguments.blocks, origins, strict=True):
-            if found != origins[0]:
+        for path, block_origin in zip(arguments.blocks, origins, strict=True):
+            if block_origin != origins[0]:
                 raise UserError(f"{path} was made otherwise than {arguments.blocks[0]}. Delete both and run again.")
         with create_hdf5(arguments.output, origins[0]) as out:
             for field in fields(Generated):
@@ -46,10 +46,10 @@ def join(out: h5py.File, name: str, blocks: list[h5py.File]) -> None:
     ends = np.cumsum([part.shape[axis] for part in parts]).tolist()
     shape = (*parts[0].shape[:axis], ends[-1], *parts[0].shape[axis + 1 :])
     # Named when it is full, as an array that is written at once: the file is laid out alike.
-    whole = out.create_dataset(None, shape, parts[0].dtype)
+    joined_array = out.create_dataset(None, shape, parts[0].dtype)
     for start, end, part in zip([0, *ends], ends, parts, strict=False):
-        whole[(slice(None),) * axis + (slice(start, end),)] = part[:]
-    out[name] = whole
+        joined_array[(slice(None),) * axis + (slice(start, end),)] = part[:]
+    out[name] = joined_array
 
 
 def origin(file: h5py.File) -> dict[str, object]:

@@ -49,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
             "rs_q": scores.rs_q,
             "ties": scores.ties,
             "seeds": scores.seeds,
-            "substitutes": [" ".join(map(str, found)) for found in scores.substitutes],
+            "substitutes": [" ".join(map(str, unit_substitutes)) for unit_substitutes in scores.substitutes],
             "left_out_z": [scores.left_out_z] * rows,
             "left_out_q": [scores.left_out_q] * rows,
         },

@@ -57,18 +57,20 @@ def main(arguments: argparse.Namespace) -> None:
     layers = lost_together([probe[name] for name in arguments.layers], probe.layers)
     units = {layer.name: layer.units for layer in layers}
     scores = scores_of(arguments, units)
-    chosen, missing = orders(scores, units, settings.orders, settings.seed)
+    removal_orders, missing = orders(scores, units, settings.orders, settings.seed)
     steps = [
         {name: counts(count, settings.points)[step] for name, count in units.items()} for step in range(settings.points)
     ]
     removed = np.array([sum(step.values()) for step in steps])
-    scored = {name: int(sum(np.isfinite(values).sum() for values in found.values())) for name, found in scores.items()}
+    scored = {
+        name: int(sum(np.isfinite(values).sum() for values in by_layer.values())) for name, by_layer in scores.items()
+    }
     where = arguments.layers[0] if len(arguments.layers) == 1 else ""
     curves: list[dict[str, Any]] = []
     sums: list[dict[str, Any]] = []
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
-            missing = {key[:2]: "the data set has no classes" for key in chosen} | missing
+            missing = {key[:2]: "the data set has no classes" for key in removal_orders} | missing
         for part in (Part(where, clamp) for clamp in settings.clamps):
             if dataset.classes:
                 rows = balanced_sample(dataset.labels("test"), settings.images)
@@ -77,60 +79,60 @@ def main(arguments: argparse.Namespace) -> None:
                 if part.clamp == "mean":
                     moments = read_table(arguments.moments, MomentsTable)
                     values = {name: moments_of(moments, name)[0] for name in units}
-                found = measured(layers, images, values, chosen, steps)
-                height = {"accuracy": found.correct.astype(np.float64), "loss": found.loss}
+                performance = measured(layers, images, values, removal_orders, steps)
+                height = {"accuracy": performance.correct.astype(np.float64), "loss": performance.loss}
                 means = (each.mean(-1) for each in height.values())
-                curves += curve_rows(part, list(chosen), *means, removed, sum(units.values()))
+                curves += curve_rows(part, list(removal_orders), *means, removed, sum(units.values()))
                 share = removed / sum(units.values())
                 by_image = {measure: areas(share, each) for measure, each in height.items()}
                 draws = resampled(len(rows), settings.resamples, settings.seed)
-                sums += area_rows(part, list(chosen), by_image, scored, draws)
+                sums += area_rows(part, list(removal_orders), by_image, scored, draws)
             curves += missing_rows(part, missing, CurvesTable)
             sums += missing_rows(part, missing, AreasTable)
     write_table(arguments.output, CurvesTable.of_rows(curves), CurvesTable)
     write_table(arguments.areas, AreasTable.of_rows(sums), AreasTable)
 
 
-def lost_together(layers: list[Layer], known: Sequence[Layer]) -> list[Layer]:
+def lost_together(layers: list[Layer], probe_layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers that lose units: of several, all but the network's last.
 
     Its units are the classes; without one of them its images are lost, whatever the rest of the network does.
     """
-    last = max(layer.depth for layer in known)
+    last = max(layer.depth for layer in probe_layers)
     return [layer for layer in layers if layer.depth != last] if len(layers) > 1 else layers
 
 
 def scores_of(arguments: argparse.Namespace, units: dict[str, int]) -> dict[str, dict[str, np.ndarray]]:
     """Return the scores by column and layer, (units,); NaN for a unit that has none."""
-    wanted = arguments.settings.scores
-    found: dict[str, dict[str, np.ndarray]] = {}
-    tables = [("", read_table(arguments.selectivity, SelectivityTable))] if "selectivity" in wanted else []
+    score_names = arguments.settings.scores
+    by_column: dict[str, dict[str, np.ndarray]] = {}
+    tables = [("", read_table(arguments.selectivity, SelectivityTable))] if "selectivity" in score_names else []
     tables += [("rs", read_table(path, SubstitutionTable)) for path in arguments.substitution]
     for kind, table in tables:
-        names = ["selectivity"] if not kind else [score for score in wanted if score != "selectivity"]
+        names = ["selectivity"] if not kind else [score for score in score_names if score != "selectivity"]
         for layer, count in units.items():
-            own = table["layer"] == layer
-            for name in names if own.any() else []:
-                column = f"{name}_{table['method'][own][0]}" if kind else name
+            in_layer = table["layer"] == layer
+            for name in names if in_layer.any() else []:
+                column = f"{name}_{table['method'][in_layer][0]}" if kind else name
                 values = np.full(count, np.nan)
-                values[table["unit"][own]] = table[name][own]
-                found.setdefault(column, {})[layer] = values
-    return found
+                values[table["unit"][in_layer]] = table[name][in_layer]
+                by_column.setdefault(column, {})[layer] = values
+    return by_column
 
 
 def measured(
     layers: list[Layer],
     images: Any,
     values: dict[str, np.ndarray],
-    chosen: dict[Key, dict[str, np.ndarray]],
+    removal_orders: dict[Key, dict[str, np.ndarray]],
     steps: list[dict[str, int]],
 ) -> Performance:
     """Return loss and correctness, (orders, points, images)."""
     if len(layers) > 1:
-        return joint_removal(layers, images, values, list(chosen.values()), steps)
+        return joint_removal(layers, images, values, list(removal_orders.values()), steps)
     (layer,) = layers
     name = layer.name
-    lists = [order[name].tolist() for order in chosen.values()]
+    lists = [order[name].tolist() for order in removal_orders.values()]
     return cumulative_removal(layer, images, values[name], lists, [step[name] for step in steps])
 
 

@@ -58,8 +58,8 @@ def main(arguments: argparse.Namespace) -> None:
     substitutes = [[int(number) for number in text.split()] for text in table["substitutes"].tolist()]
     listed = dict(zip(table["unit"].tolist(), substitutes, strict=True))
     exceeding = exceeding_each(arguments.images)
-    chosen = plans(listed, exceeding, scales, settings.controls, (settings.seed, layer, method))
-    sums, images, without = measured(arguments, chosen)
+    target_plans = plans(listed, exceeding, scales, settings.controls, (settings.seed, layer, method))
+    sums, images, without = measured(arguments, target_plans)
     silent = dict(zip(table["unit"].tolist(), np.isnan(table["rs"].astype(float)).tolist(), strict=True))
 
     def why(unit: int) -> str:
@@ -67,11 +67,11 @@ def main(arguments: argparse.Namespace) -> None:
             return "dead: no image excites the unit"
         return "silent on its own image" if silent[unit] else without
 
-    found = interaction_rows(chosen, sums, images, scales, why)
-    given = ("substitutes", "rs", "rs_z", "rs_q")
+    interactions = interaction_rows(target_plans, sums, images, scales, why)
+    copied_columns = ("substitutes", "rs", "rs_z", "rs_q")
     rows = [
-        {"layer": layer, "method": method, **{name: table[name][place] for name in given}, **row}
-        for place, row in enumerate(found)
+        {"layer": layer, "method": method, **{name: table[name][place] for name in copied_columns}, **row}
+        for place, row in enumerate(interactions)
     ]
     write_table(arguments.output, InteractionsTable.of_rows(rows), InteractionsTable)
 
@@ -81,29 +81,29 @@ def sample(table: dict[str, np.ndarray], settings: JointJob) -> dict[str, np.nda
     most, rows = settings.most_units, len(table["unit"])
     if most is None or rows <= most:
         return table
-    kept = np.sort(generator("joint", "units", settings.seed).choice(rows, most, replace=False))
-    return {name: column[kept] for name, column in table.items()}
+    sampled = np.sort(generator("joint", "units", settings.seed).choice(rows, most, replace=False))
+    return {name: column[sampled] for name, column in table.items()}
 
 
 def exceeding_each(path: Path) -> dict[int, list[int]]:
     """Return all units that exceed each target on its own image, by its number."""
     with open_hdf5(path) as images:
-        units, answers = images["units"][:], compared_in(images)
-    speaks = answers[:, np.arange(len(units)), units] > 0
-    found = exceeding(answers, units, speaks)
-    return {int(unit): np.flatnonzero(row).tolist() for unit, row in zip(units, found, strict=True)}
+        units, responses = images["units"][:], compared_in(images)
+    speaks = responses[:, np.arange(len(units)), units] > 0
+    exceeded = exceeding(responses, units, speaks)
+    return {int(unit): np.flatnonzero(row).tolist() for unit, row in zip(units, exceeded, strict=True)}
 
 
-def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np.ndarray], np.ndarray, str]:
+def measured(arguments: argparse.Namespace, target_plans: list[Plan]) -> tuple[list[np.ndarray], np.ndarray, str]:
     """Return `interaction_sums` over all images, the number of images of either half (2,), and why there are none.
 
     Every set is removed once, however many units need it.
     """
     probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     layer = probe[arguments.layer]
-    sets = needed_sets(chosen)
+    sets = needed_sets(target_plans)
     # Of no image yet.
-    sums = interaction_sums(chosen, lambda members: np.zeros(0), np.zeros(0, np.int64))
+    sums = interaction_sums(target_plans, lambda members: np.zeros(0), np.zeros(0, np.int64))
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
             return sums, np.zeros(2), "the data set has no classes"
@@ -114,9 +114,11 @@ def measured(arguments: argparse.Namespace, chosen: list[Plan]) -> tuple[list[np
         clamped = [ClampedSet(units, np.zeros(layer.units)) for units in sets]
         for part in removal_by_batch(layer, images, clamped):
             rises = part.loss - part.loss[0]
-            own = half[seen : seen + rises.shape[1]]
+            batch_halves = half[seen : seen + rises.shape[1]]
             seen += rises.shape[1]
-            added = interaction_sums(chosen, lambda members, rises=rises: rises[sets[tuple(sorted(members))]], own)
+            added = interaction_sums(
+                target_plans, lambda members, rises=rises: rises[sets[tuple(sorted(members))]], batch_halves
+            )
             sums = [before + more for before, more in zip(sums, added, strict=True)]
     return sums, np.bincount(half, minlength=2), ""
 

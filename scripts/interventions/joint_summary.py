@@ -35,12 +35,12 @@ def main(arguments: argparse.Namespace) -> None:
         for name, (border, chosen) in high(table["rs"].astype(float), np.isfinite(over)).items():
             layer, method = str(table["layer"][0]), str(table["method"][0])
             seed = generator("joint", arguments.settings.seed, layer, method, name)
-            found = bootstrap(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
+            estimate = bootstrap(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
             n = int(chosen.sum())
             rows.append(
                 {
                     **{"layer": layer, "method": method, "high": name, "border": border, "n": n},
-                    **found.columns("effect", "ci_low", "ci_high"),
+                    **estimate.columns("effect", "ci_low", "ci_high"),
                     "reason": reason(n, len(over)),
                 }
             )

@@ -52,8 +52,8 @@ def main(arguments: argparse.Namespace) -> None:
         labels = dataset.labels("test")
         rows = balanced_sample(labels, settings.images)
         sample = dataset.take("test", rows), labels[rows] if dataset.classes else np.empty(0, np.int64)
-        wanted = any("real_images" in STARTS[recipe.start].flags for recipe in recipes.values())
-        mean_image = dataset.mean_image(settings.batch) if wanted else None
+        needs_mean_image = any("real_images" in STARTS[recipe.start].flags for recipe in recipes.values())
+        mean_image = dataset.mean_image(settings.batch) if needs_mean_image else None
     units, drawn = layer.units, (settings.seed, layer.name)
     draws = [(draw, unit_scales.unit_factors(*drawn, draw, units, settings.spread)) for draw in range(settings.draws)]
     targets = select_units(settings.units, units)
@@ -61,12 +61,12 @@ def main(arguments: argparse.Namespace) -> None:
     with contextlib.ExitStack() as opened:
         files = [opened.enter_context(open_hdf5(path)) for path in arguments.images]
         stored = {str(file.attrs["method"]): scale.Stored(file["units"][:], file["images"]) for file in files}
-        kept = {method: images for method, images in stored.items() if method in maximizing}
-        found = scale.kept(layer, kept, scales, draws, sample, **how)
-    found += scale.made(
+        maximizing_images = {method: images for method, images in stored.items() if method in maximizing}
+        rescaling_rows = scale.kept(layer, maximizing_images, scales, draws, sample, **how)
+    rescaling_rows += scale.regenerated(
         layer, targets, recipes, scales, draws[0], seed=settings.start_seed, mean_image=mean_image, **how
     )
-    write_table(arguments.output, scale.table(layer.name, found), ScaleTable)
+    write_table(arguments.output, scale.table(layer.name, rescaling_rows), ScaleTable)
 
 
 if __name__ == "__main__":

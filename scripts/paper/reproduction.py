@@ -70,7 +70,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Draw the figures, copy the small tables, and write the page."""
     results = {one["name"]: read(arguments, one) for one in arguments.experiments}
     trainings = {
-        name: [result for result in results.values() if result.entry == own.entry] for name, own in results.items()
+        name: [result for result in results.values() if result.entry == training.entry]
+        for name, training in results.items()
     }
     sensitivity = sensitivity_of(arguments)
     draw_figures(arguments, results, trainings)
@@ -173,8 +174,10 @@ def sizes(path: Path) -> dict[str, int]:
 
 def environment() -> jinja2.Environment:
     """Return what turns the template into Markdown: an unknown name is an error, a value cannot leave its cell."""
-    made = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    made.filters |= {
+    jinja_environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    jinja_environment.filters |= {
         "cell": cell,
         "lines": lambda texts: "<br>".join(map(cell, texts)),
         "value": lambda value: cell(json.dumps(value)) if value is not None else "-",
@@ -183,7 +186,7 @@ def environment() -> jinja2.Environment:
             values.get((method, score) if score else method, "-") for method in methods
         ),
     }
-    return made
+    return jinja_environment
 
 
 def cell(value: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unitscope.claims.analysis_claims import EVIDENCE, analysis_answers
+from unitscope.claims.analysis_claims import EVIDENCE, analysis_claims_table
 from unitscope.claims.analysis_results import AnalysisResults
 from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.evidence import Evidence
@@ -22,10 +22,10 @@ from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
 try:
-    from unitscope.paper.paper_claims import answers
+    from unitscope.paper.paper_claims import paper_claims_table
 except ModuleNotFoundError:
     # Only a study of the paper asks its claims.
-    answers = None  # type: ignore[assignment]
+    paper_claims_table = None  # type: ignore[assignment]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,22 +61,22 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Answer one claim after the other."""
     files = zip(arguments.units, arguments.layers, arguments.records, arguments.datasets, strict=True)
-    found = [evidence(*paths) for paths in files]
+    experiments = [evidence(*paths) for paths in files]
     settings = arguments.settings
-    table = analysis_answers(analysis_results(arguments, found[0]))
+    table = analysis_claims_table(analysis_results(arguments, experiments[0]))
     if arguments.claims:
-        if answers is None:
+        if paper_claims_table is None:
             raise UserError("experiments.NAME.claims are those of the paper, and unitscope.paper is not here.")
-        of_the_paper = answers(
+        of_the_paper = paper_claims_table(
             arguments.claims,
-            {one.name: one for one in found},
+            {one.name: one for one in experiments},
             arguments.experiment,
             settings.resamples,
             settings.seed,
         )
         table = stacked([of_the_paper, table])
-    said = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)
-    for claim, score, verdict in dict.fromkeys(said):
+    verdicts = zip(*(table[name] for name in ("claim", "score", "verdict")), strict=True)
+    for claim, score, verdict in dict.fromkeys(verdicts):
         console.log.info("%s of %s: %s", claim, score, verdict)
     write_table(arguments.output, table, ClaimsTable)
 
@@ -90,7 +90,7 @@ def evidence(units: Path, layers: Path, record: Path, dataset: Path) -> Evidence
     return Evidence(str(table["experiment"][0]), table, read_table(layers, LayersTable), accuracy, images)
 
 
-def analysis_results(arguments: argparse.Namespace, own: Evidence) -> AnalysisResults:
+def analysis_results(arguments: argparse.Namespace, experiment: Evidence) -> AnalysisResults:
     """Return what the analyses of the experiment have written."""
     tables = {
         name: stacked([read_table(Path(path), EVIDENCE[name]) for path in paths])
@@ -99,9 +99,9 @@ def analysis_results(arguments: argparse.Namespace, own: Evidence) -> AnalysisRe
     }
     settings = arguments.settings
     return AnalysisResults(
-        own.name,
+        experiment.name,
         arguments.analyses,
-        {"units": own.units, "layers": own.layers, **tables},
+        {"units": experiment.units, "layers": experiment.layers, **tables},
         settings.resamples,
         settings.seed,
     )

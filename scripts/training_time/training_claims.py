@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from unitscope.claims.claims_columns import ClaimsTable
-from unitscope.claims.training_claim import training_answers
+from unitscope.claims.training_claim import training_claims_table
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.tables.training_columns import TrainingTable
 from unitscope.workflow import program
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> None:
     """Compare the first and the last epoch."""
     training = read_table(arguments.training, TrainingTable)
-    write_table(arguments.output, training_answers(training, arguments.methods), ClaimsTable)
+    write_table(arguments.output, training_claims_table(training, arguments.methods), ClaimsTable)
 
 
 if __name__ == "__main__":

@@ -147,8 +147,8 @@ def test_every_image_is_found_on_its_sheet(exact):
 
 def test_large_images_are_scaled_down_and_small_ones_shown_pixel_by_pixel():
     album = Album(pixels=20)
-    large = album.add([np.zeros((3, 40, 30, 1), dtype=np.uint8)], made=True)
-    small = album.add([np.zeros((3, 8, 8, 1), dtype=np.float32)], made=True)
+    large = album.add([np.zeros((3, 40, 30, 1), dtype=np.uint8)], generated=True)
+    small = album.add([np.zeros((3, 8, 8, 1), dtype=np.float32)], generated=True)
     assert (large["size"], large["enlarged"], large["sheet"]) == ((15, 20), False, 0)
     assert (small["size"], small["enlarged"], small["sheet"]) == ((8, 8), True, 1)
 

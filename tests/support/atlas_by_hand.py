@@ -36,7 +36,7 @@ def natural(records, album, side=6):
     # Grey images of one brightness each, which even lossy sheets keep.
     images = np.broadcast_to((4 * rows + 30).astype(np.uint8)[:, None, None, None], (len(rows), side, side, 1))
     blocks = [images[first : first + pictures.PER_SHEET] for first in range(0, len(images), pictures.PER_SHEET)]
-    return content.Natural(rows, rows % 10, album.add(blocks, made=False), found)
+    return content.Natural(rows, rows % 10, album.add(blocks, generated=False), found)
 
 
 def made(tap, album, targets=None, side=6, seeds=2):
@@ -44,8 +44,8 @@ def made(tap, album, targets=None, side=6, seeds=2):
     images = by_hand.images(tap, targets=targets, side=side, seeds=seeds, channels=3)
     flat = images.images.reshape(-1, *images.images.shape[2:])
     blocks = [flat[first : first + pictures.PER_SHEET] for first in range(0, len(flat), pictures.PER_SHEET)]
-    return content.Made(
-        images.units, len(images.units), range(seeds), album.add(blocks, made=True), lambda: images.responses
+    return content.GeneratedImages(
+        images.units, len(images.units), range(seeds), album.add(blocks, generated=True), lambda: images.responses
     ), images.images
 
 

@@ -14,7 +14,7 @@ from scripts.paper.reproduction import cell, environment
 from unitscope.config.registry import ANALYSES
 from unitscope.config.resolve import resolve
 from unitscope.figures.style import Style
-from unitscope.paper.claim_rows import DIVIDED, OTHER_SCORES, found_texts, verdict_rows
+from unitscope.paper.claim_rows import DIVIDED, OTHER_SCORES, effect_texts, verdict_rows
 from unitscope.paper.comparison import numbered, reductions, variants
 from unitscope.paper.page_columns import MemoryTable, SensitivityTable
 from unitscope.paper.page_figures import draw
@@ -217,9 +217,9 @@ def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
     folder = finished.folder / "results/small-seed0"
     tables = [read_result(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
     heights = []
-    for asked in ({"C8": ["hidden1", "hidden2"]}, {"C8": ["hidden1", "hidden2"], "C7": ["hidden2", "logits"]}):
-        own = Result("small-seed0", "small", *tables, {}, asked)
-        with Image.open(io.BytesIO(draw(Style(dpi=50), "fig3", own, [own], {}))) as picture:
+    for claim_layers in ({"C8": ["hidden1", "hidden2"]}, {"C8": ["hidden1", "hidden2"], "C7": ["hidden2", "logits"]}):
+        result = Result("small-seed0", "small", *tables, {}, claim_layers)
+        with Image.open(io.BytesIO(draw(Style(dpi=50), "fig3", result, [result], {}))) as picture:
             heights.append(picture.height)
     assert 0 < heights[0] < heights[1]
 
@@ -424,13 +424,13 @@ def test_a_range_says_what_it_is_over():
         return {"layer": layer, "method": method, "statistic": "s", "effect": 0.5, "holds": "yes"}
 
     layers = [f"conv{number}" for number in range(9)]
-    assert found_texts([part(layer, "iam") for layer in layers]) == ["9 layers: 0.50 to 0.50; yes in 9"]
+    assert effect_texts([part(layer, "iam") for layer in layers]) == ["9 layers: 0.50 to 0.50; yes in 9"]
     both = [part(layer, method) for layer in layers[:6] for method in ("am", "iam")]
-    assert found_texts(both) == ["6 layers, AM, IAM: 0.50 to 0.50; yes in 12"]
-    assert found_texts([part("", "") for _ in layers]) == ["9 comparisons: 0.50 to 0.50; yes in 9"]
+    assert effect_texts(both) == ["6 layers, AM, IAM: 0.50 to 0.50; yes in 12"]
+    assert effect_texts([part("", "") for _ in layers]) == ["9 comparisons: 0.50 to 0.50; yes in 9"]
     one = {**part("conv9", "iam"), "effect": np.nan, "holds": "open"}
     ten = [*(part(layer, "iam") for layer in layers), one]
-    assert found_texts(ten) == ["10 layers: 0.50 to 0.50 (defined in 9); yes in 9, open in 1"]
+    assert effect_texts(ten) == ["10 layers: 0.50 to 0.50 (defined in 9); yes in 9, open in 1"]
 
 
 def test_a_range_says_where_trainings_are_undefined():

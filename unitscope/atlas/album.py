@@ -26,12 +26,12 @@ class Album:
     pixels: int
     sheets: list[bytes] = field(default_factory=list)
 
-    def add(self, blocks: Iterable[np.ndarray], made: bool) -> dict[str, Any]:
+    def add(self, blocks: Iterable[np.ndarray], generated: bool) -> dict[str, Any]:
         """Add images of one size.
 
         Args:
             blocks: Images (n, height, width, channels), `PER_SHEET` in each block but the last.
-            made: Whether the images were made for units: those that are shown pixel by pixel are kept as they are,
+            generated: Whether the images were made for units: those that are shown pixel by pixel are kept as they are,
                 pixel by pixel too.
 
         Returns:
@@ -41,22 +41,22 @@ class Album:
         first = next(blocks)
         enlarged = max(first.shape[1:3]) <= min(ENLARGED, self.pixels)
         small = (reduced(rgb(block), self.pixels) for block in itertools.chain([first], blocks))
-        found = sheets(small, exact=made and enlarged)
+        new_sheets = sheets(small, exact=generated and enlarged)
         place = {
             "sheet": len(self.sheets),
-            "count": found.count,
+            "count": new_sheets.count,
             "perSheet": PER_SHEET,
             "columns": COLUMNS,
-            "size": found.size,
-            "cell": found.cell,
+            "size": new_sheets.size,
+            "cell": new_sheets.cell,
             "enlarged": enlarged,
         }
-        self.sheets += found.files
+        self.sheets += new_sheets.files
         return place
 
 
 def shown(exemplars: Iterable[Exemplars]) -> np.ndarray:
     """Return the rows of the data set that a page needs, each once, in the order in which units come upon them."""
     rows = np.concatenate([one.images.ravel() for one in exemplars] or [np.empty(0, dtype=np.int64)])
-    found, first = np.unique(rows, return_index=True)
-    return found[np.argsort(first)][found[np.argsort(first)] >= 0]
+    distinct_rows, first = np.unique(rows, return_index=True)
+    return distinct_rows[np.argsort(first)][distinct_rows[np.argsort(first)] >= 0]

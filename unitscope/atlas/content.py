@@ -24,7 +24,7 @@ DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Made:
+class GeneratedImages:
     """What was made for units of a layer by one method: its targets, and behind them substitutes that are none.
 
     Attributes:
@@ -65,7 +65,7 @@ def content(
     taps: Sequence[Mapping[str, Any]],
     classes: Sequence[str],
     activity: Mapping[str, Activity],
-    made: Mapping[tuple[str, str], Made],
+    generated: Mapping[tuple[str, str], GeneratedImages],
     natural: Natural | None,
     curves: Sequence[Table] = (),
 ) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def content(
         taps: A record a layer, with `layer`, `depth`, `kind`, `units` and `signed`.
         classes: Names of the classes; none where the images have no labels, or there are none.
         activity: What real images say, by layer; empty without a data set.
-        made: Images by layer and method.
+        generated: Images by layer and method.
         natural: The natural images, or None without a data set.
         curves: Tables of cumulative ablation, one a layer and one of all layers together.
     """
@@ -103,7 +103,7 @@ def content(
             "scores": {key: plain(column) for key, column in defined.items()},
         },
         "layers": [
-            _layer(units, records[name], activity.get(name), natural, {m: made.get((name, m)) for m in methods})
+            _layer(units, records[name], activity.get(name), natural, {m: generated.get((name, m)) for m in methods})
             for name in names
         ],
         "natural": _natural(natural),
@@ -128,19 +128,19 @@ def _layer(
     tap: Mapping[str, Any],
     activity: Activity | None,
     natural: Natural | None,
-    made: Mapping[str, Made | None],
+    generated: Mapping[str, GeneratedImages | None],
 ) -> dict[str, Any]:
-    own = rows_of(units, tap["layer"])
+    layer_units = rows_of(units, tap["layer"])
     return {
         "name": tap["layer"],
         "depth": int(tap["depth"]),
         "kind": tap["kind"],
         "units": int(tap["units"]),
         "signed": bool(tap["signed"]),
-        "dead": int(own["dead"].sum()),
+        "dead": int(layer_units["dead"].sum()),
         "classMeans": None if activity is None else _class_means(activity.class_means),
         "exemplars": None if natural is None else _exemplars(natural, tap["layer"]),
-        "methods": {method: _method(own, method, one) for method, one in made.items() if one is not None},
+        "methods": {method: _method(layer_units, method, one) for method, one in generated.items() if one is not None},
     }
 
 
@@ -151,17 +151,17 @@ def _class_means(means: np.ndarray | None) -> dict[str, Any] | None:
     if len(means) <= MOST_CLASSES:
         return {"classes": None, "means": [plain(column) for column in means.T]}
     strongest = np.argsort(-means, axis=0, kind="stable")[:MOST_CLASSES].T
-    found = np.take_along_axis(means.T, strongest, axis=1)
-    return {"classes": strongest.tolist(), "means": [plain(row) for row in found]}
+    strongest_means = np.take_along_axis(means.T, strongest, axis=1)
+    return {"classes": strongest.tolist(), "means": [plain(row) for row in strongest_means]}
 
 
 def _exemplars(natural: Natural, layer: str) -> dict[str, Any]:
     """Return for each unit the numbers of its natural images among those that the page holds, and its answers."""
     number = {row: place for place, row in enumerate(natural.rows.tolist())}
-    own = natural.exemplars[layer]
+    exemplars = natural.exemplars[layer]
     return {
-        "images": [[number[row] for row in rows if row >= 0] for rows in own.images.tolist()],
-        "activations": [plain(values[np.isfinite(values)]) for values in own.activations],
+        "images": [[number[row] for row in rows if row >= 0] for rows in exemplars.images.tolist()],
+        "activations": [plain(values[np.isfinite(values)]) for values in exemplars.activations],
     }
 
 
@@ -171,19 +171,19 @@ def _natural(natural: Natural | None) -> dict[str, Any] | None:
     return {"rows": natural.rows.tolist(), "labels": natural.labels.tolist(), "place": dict(natural.place)}
 
 
-def _method(own: Table, method: str, made: Made) -> dict[str, Any]:
-    units = made.units.tolist()
-    listed = [[int(j) for j in str(own[f"substitutes_{method}"][unit]).split()] for unit in units]
-    responses = made.responses()
+def _method(layer_units: Table, method: str, generated: GeneratedImages) -> dict[str, Any]:
+    units = generated.units.tolist()
+    listed = [[int(j) for j in str(layer_units[f"substitutes_{method}"][unit]).split()] for unit in units]
+    responses = generated.responses()
     pairs = (
         (responses[:, row, unit].astype(np.float64), responses[:, row, others])
         for row, (unit, others) in enumerate(zip(units, listed, strict=True))
     )
     return {
         "units": units,
-        "targets": made.targets,
-        "seeds": list(made.seeds),
-        "place": dict(made.place),
+        "targets": generated.targets,
+        "seeds": list(generated.seeds),
+        "place": dict(generated.place),
         "substitutes": listed,
         "strength": [plain(relative_strength(*pair)) for pair in pairs],
     }
@@ -222,22 +222,22 @@ def _cumulative(curves: Table, methods: Sequence[str]) -> list[dict[str, Any]]:
     """
     measured = np.isfinite(curves["fraction"])
     keys = zip(*(curves[name][measured].tolist() for name in ("clamp", "score", "direction")), strict=True)
-    found = []
+    records = []
     for clamp, score, direction in dict.fromkeys(keys):
-        own = measured & (curves["clamp"] == clamp) & (curves["score"] == score) & (curves["direction"] == direction)
-        draws = np.unique(curves["draw"][own])
-        accuracy = np.stack([curves["accuracy"][own & (curves["draw"] == draw)] for draw in draws])
-        found.append(
+        rows = measured & (curves["clamp"] == clamp) & (curves["score"] == score) & (curves["direction"] == direction)
+        draws = np.unique(curves["draw"][rows])
+        accuracy = np.stack([curves["accuracy"][rows & (curves["draw"] == draw)] for draw in draws])
+        records.append(
             {
                 # Empty where they are removed from all layers together.
-                "layer": str(curves["layer"][own][0]),
+                "layer": str(curves["layer"][rows][0]),
                 "clamp": clamp,
                 "score": score_name(score, methods),
                 "direction": direction,
-                "fraction": plain(curves["fraction"][own & (curves["draw"] == draws[0])]),
+                "fraction": plain(curves["fraction"][rows & (curves["draw"] == draws[0])]),
                 "accuracy": plain(accuracy.mean(0)),
                 "low": plain(accuracy.min(0)) if len(draws) > 1 else None,
                 "high": plain(accuracy.max(0)) if len(draws) > 1 else None,
             }
         )
-    return found
+    return records

@@ -17,29 +17,31 @@ SCRIPTS = ("data.js", "pictures.js", "charts.js", "table.js", "unit.js", "main.j
 """The page's own scripts, in the order in which they stand in it."""
 
 
-def page(told: Mapping[str, Any], album: Sequence[bytes], plotly: str, claims: Sequence[Mapping[str, Any]] = ()) -> str:
+def page(
+    content: Mapping[str, Any], album: Sequence[bytes], plotly: str, claims: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """Return the page.
 
     Args:
-        told: What `content` returns.
+        content: What `content` returns.
         album: The sheets.
         plotly: The source of Plotly's library.
         claims: Claims of the paper that the experiment answers to, as `claim_groups` returns them.
     """
     folder = resources.files("unitscope.atlas") / "web"
-    own = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    scripts = {name: script_text(source) for name, source in {"own": own, "plotly": plotly}.items()}
+    page_script = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts = {name: script_text(source) for name, source in {"page_script": page_script, "plotly": plotly}.items()}
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((folder / "page.html.jinja").read_text(encoding="utf-8"))
     return template.render(
-        told=told,
+        content=content,
         claims=claims,
         style=(folder / "atlas.css").read_text(encoding="utf-8"),
         **scripts,
         hashes=" ".join(f"'sha256-{_sha256(source)}'" for source in scripts.values()),
-        data=json_text(told),
+        data=json_text(content),
         sheets=[base64.b64encode(sheet).decode() for sheet in album],
     )
 

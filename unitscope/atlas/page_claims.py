@@ -20,14 +20,16 @@ def claim_groups(claims: Table, texts: Mapping[str, str]) -> list[dict[str, Any]
     """
     groups = []
     for name in sorted(set(claims["claim"].tolist()), key=place):
-        own = {column: values[claims["claim"] == name] for column, values in claims.items()}
-        rows = [{column: values[row] for column, values in own.items()} for row in range(len(own["claim"]))]
+        claim_table = {column: values[claims["claim"] == name] for column, values in claims.items()}
+        rows = [
+            {column: values[row] for column, values in claim_table.items()} for row in range(len(claim_table["claim"]))
+        ]
         groups.append(
             {
                 "name": name,
-                "source": str(own["source"][0]),
+                "source": str(claim_table["source"][0]),
                 "text": texts.get(name, ""),
-                "verdicts": verdicts_by_score(own),
+                "verdicts": verdicts_by_score(claim_table),
                 "rows": [
                     {
                         "layer": row["layer"],
@@ -47,18 +49,19 @@ def claim_groups(claims: Table, texts: Mapping[str, str]) -> list[dict[str, Any]
     return groups
 
 
-def verdicts_by_score(own: Table) -> list[dict[str, Any]]:
+def verdicts_by_score(claim_table: Table) -> list[dict[str, Any]]:
     """Return each verdict on a claim with the scores that it holds under, and the layer where layers differ."""
     of_score: dict[str, set[str]] = {}
-    for score, verdict in zip(own["score"].tolist(), own["verdict"].tolist(), strict=True):
+    for score, verdict in zip(claim_table["score"].tolist(), claim_table["verdict"].tolist(), strict=True):
         of_score.setdefault(score, set()).add(verdict)
-    found: dict[str, list[str]] = {}
-    for layer, score, verdict in zip(*(own[name].tolist() for name in ("layer", "score", "verdict")), strict=True):
+    by_verdict: dict[str, list[str]] = {}
+    columns = (claim_table[name].tolist() for name in ("layer", "score", "verdict"))
+    for layer, score, verdict in zip(*columns, strict=True):
         words = [METHOD_SCORES.get(score, score)] + ([layer] if len(of_score[score]) > 1 else [])
-        found.setdefault(verdict, []).append(" in ".join(word for word in words if word))
+        by_verdict.setdefault(verdict, []).append(" in ".join(word for word in words if word))
     return [
         {"verdict": verdict, "scores": [word for word in dict.fromkeys(scores) if word]}
-        for verdict, scores in found.items()
+        for verdict, scores in by_verdict.items()
     ]
 
 

@@ -20,10 +20,10 @@ import numpy as np
 
 from unitscope.claims.analysis_results import AnalysisResults, verdict
 from unitscope.claims.analysis_tests import (
-    foretells_loss,
     most_are_inhibited,
     order_of_removal,
     order_under_scales,
+    predicts_loss,
     reliable_and_above_nulls,
     same_on_natural_images,
     stands_in,
@@ -72,7 +72,7 @@ ANALYSIS_CLAIMS: Mapping[str, AnalysisClaim] = {
     "A2": AnalysisClaim(
         "importance",
         "Units with high RS matter less when ablated.",
-        foretells_loss,
+        predicts_loss,
         {"importance": ImportanceTable},
     ),
     "A3": AnalysisClaim(
@@ -120,7 +120,7 @@ TEXTS = {
 """What each claim says."""
 
 
-def analysis_answers(results: AnalysisResults) -> dict[str, np.ndarray]:
+def analysis_claims_table(results: AnalysisResults) -> dict[str, np.ndarray]:
     """Answer the claims of those analyses that an experiment has.
 
     Returns:

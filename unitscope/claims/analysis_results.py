@@ -30,17 +30,17 @@ class AnalysisResults:
     seed: int
 
 
-def records(table: Table, **wanted: Any) -> list[dict[str, Any]]:
+def records(table: Table, **criteria: Any) -> list[dict[str, Any]]:
     """Return the rows of a table in which columns have the wanted values, as records."""
-    own = np.ones(len(next(iter(table.values()))), dtype=bool)
-    for name, value in wanted.items():
-        own &= table[name] == value
-    return [{name: column[row].item() for name, column in table.items()} for row in np.flatnonzero(own)]
+    mask = np.ones(len(next(iter(table.values()))), dtype=bool)
+    for name, value in criteria.items():
+        mask &= table[name] == value
+    return [{name: column[row].item() for name, column in table.items()} for row in np.flatnonzero(mask)]
 
 
-def why_no_interval(row: Mapping[str, Any], found: Estimate) -> str:
+def why_no_interval(row: Mapping[str, Any], estimate: Estimate) -> str:
     """Return why an effect has no interval; a row's other reasons are not about it."""
-    return "" if np.isfinite(found.low) else str(row["reason"])
+    return "" if np.isfinite(estimate.low) else str(row["reason"])
 
 
 def verdict(parts: Sequence[Part]) -> str:

@@ -57,39 +57,39 @@ def order_under_scales(results: AnalysisResults, score: str) -> list[Part]:
             if not moves:
                 unchanged = np.array([row["mean_change"] == 0 for row in rows], dtype=bool)
                 agreement[np.isnan(agreement) & unchanged] = 1.0
-            found = effects.over_trainings(agreement)
+            estimate = effects.over_trainings(agreement)
             notes = [row["reason"] for row, value in zip(rows, agreement, strict=True) if np.isnan(value)]
             if notes:
                 # An order that is there in some draws only has no mean over all of them.
                 notes = [f"undefined in {len(notes)} of {len(rows)} draws: {notes[0]}"]
-                found = Estimate(found.value)
+                estimate = Estimate(estimate.value)
             elif len(rows) < 2:
                 notes = ["one draw of scales has no interval"]
             off = np.nanmax([[row["logits_change"], row["selectivity_change"]] for row in rows], initial=0.0)
-            holds = rule(found)
+            holds = rule(estimate)
             if off > SAME_FUNCTION:
                 holds, notes = "open", [*notes, f"the function has moved: by {off:.2g}"]
             n = len(rows) if any(row["units"] for row in rows) else 0
-            parts.append(Part(layer, method, text, found, n, holds, note="; ".join(notes)))
+            parts.append(Part(layer, method, text, estimate, n, holds, note="; ".join(notes)))
     return parts
 
 
-def foretells_loss(results: AnalysisResults, score: str) -> list[Part]:
+def predicts_loss(results: AnalysisResults, score: str) -> list[Part]:
     """A2: units of high RS cost less when ablated. The score asks no test image, the loss is of either half of them."""
     text = "Spearman of the score and the rise of the loss < 0"
     parts = []
     for row in records(results.tables["importance"], predictor=score):
         if row["method"] in results.methods["importance"]:
-            found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
+            estimate = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
             parts.append(
                 Part(
                     row["layer"],
                     row["method"],
                     text,
-                    found,
+                    estimate,
                     row["used"],
-                    below(found),
-                    note=why_no_interval(row, found),
+                    below(estimate),
+                    note=why_no_interval(row, estimate),
                 )
             )
     return parts
@@ -108,12 +108,12 @@ def stands_in(results: AnalysisResults, score: str) -> list[Part]:
     parts = []
     for row in records(results.tables["joint"]):
         if row["method"] in results.methods["joint"]:
-            found = Estimate.from_row(row, "effect", "ci_low", "ci_high")
+            estimate = Estimate.from_row(row, "effect", "ci_low", "ci_high")
             note = "; ".join(
                 filter(None, [f"median RS {row['border']:.2f}" * (row["high"] == "median"), row["reason"]])
             )
-            holds = above(found)
-            parts.append(Part(row["layer"], row["method"], texts[row["high"]], found, row["n"], holds, note=note))
+            holds = above(estimate)
+            parts.append(Part(row["layer"], row["method"], texts[row["high"]], estimate, row["n"], holds, note=note))
     return parts
 
 
@@ -135,12 +135,12 @@ def order_of_removal(results: AnalysisResults, score: str) -> list[Part]:
             where = "" if layer else ", all layers together"
             text = f"area under accuracy - that of random orders, {direction}, clamp {clamp}{where} {sign} 0"
             for row in records(areas_of, layer=layer, clamp=clamp, score=name, direction=direction):
-                found = difference(
+                estimate = difference(
                     Estimate.from_row(row, "accuracy_over", "accuracy_over_low", "accuracy_over_high"), chance
                 )
                 n = row["scored"] or _scored(results.tables["units"], layer, name)
                 note = row["reason"] or ("" if np.isfinite(chance.low) else "fewer than two random orders")
-                parts.append(Part(layer, method, text, found, n, rule(found), note=note))
+                parts.append(Part(layer, method, text, estimate, n, rule(estimate), note=note))
     return parts
 
 
@@ -154,23 +154,23 @@ def one_random_order(curves: Table, layer: str, clamp: str) -> Estimate:
         layer: Whose units are removed; empty where all layers lose units.
         clamp: What they are clamped to.
     """
-    own = (curves["layer"] == layer) & (curves["clamp"] == clamp) & (curves["score"] == RANDOM)
-    draws = np.unique(curves["draw"][own])
+    matches = (curves["layer"] == layer) & (curves["clamp"] == clamp) & (curves["score"] == RANDOM)
+    draws = np.unique(curves["draw"][matches])
     if len(draws) < 2:
         return Estimate(0.0)
-    found = []
+    area_by_draw = []
     for draw in draws:
-        rows = own & (curves["draw"] == draw)
+        rows = matches & (curves["draw"] == draw)
         order = np.argsort(curves["fraction"][rows])
-        found.append(areas(curves["fraction"][rows][order], curves["accuracy"][rows][order][:, None])[0])
-    half = scipy.stats.t.ppf(0.975, len(draws) - 1) * np.std(found, ddof=1) * np.sqrt(1 + 1 / len(draws))
+        area_by_draw.append(areas(curves["fraction"][rows][order], curves["accuracy"][rows][order][:, None])[0])
+    half = scipy.stats.t.ppf(0.975, len(draws) - 1) * np.std(area_by_draw, ddof=1) * np.sqrt(1 + 1 / len(draws))
     return Estimate(0.0, -float(half), float(half))
 
 
 def _scored(units: Table, layer: str, column: str) -> int:
     """Return how many units have a score that gives no order: those of a layer, or of all where none is named."""
-    own = rows_of(units, layer) if layer else units
-    return int(np.isfinite(own[column].astype(float)).sum())
+    selected_units = rows_of(units, layer) if layer else units
+    return int(np.isfinite(selected_units[column].astype(float)).sum())
 
 
 def reliable_and_above_nulls(results: AnalysisResults, score: str) -> list[Part]:
@@ -184,24 +184,30 @@ def reliable_and_above_nulls(results: AnalysisResults, score: str) -> list[Part]
     parts = []
     for row in records(results.tables["reliability"], score=score):
         if row["method"] in methods:
-            found = Estimate.from_row(row, "icc", "icc_low", "icc_high")
-            holds = at_least(found, RELIABLE)
-            note = why_no_interval(row, found)
-            parts.append(Part(row["layer"], row["method"], rated, found, row["used"], holds, note=note))
+            estimate = Estimate.from_row(row, "icc", "icc_low", "icc_high")
+            holds = at_least(estimate, RELIABLE)
+            note = why_no_interval(row, estimate)
+            parts.append(Part(row["layer"], row["method"], rated, estimate, row["used"], holds, note=note))
     nulls = records(results.tables["nulls"], score=score)
-    for own in nulls:
-        if own["method"] not in methods or own["null"] != REAL:
+    for reference in nulls:
+        if reference["method"] not in methods or reference["null"] != REAL:
             continue
         for row in nulls:
             flipped = row["null"] == MINIMIZED
-            if row["layer"] != own["layer"] or row["null"] == REAL or not (flipped or row["method"] == own["method"]):
+            if (
+                row["layer"] != reference["layer"]
+                or row["null"] == REAL
+                or not (flipped or row["method"] == reference["method"])
+            ):
                 continue
-            found = difference(*(Estimate.from_row(one, "spearman", "ci_low", "ci_high") for one in (own, row)))
+            estimate = difference(
+                *(Estimate.from_row(one, "spearman", "ci_low", "ci_high") for one in (reference, row))
+            )
             null = f"{row['null']}' ({row['method']})" if flipped else f"{row['null']}'"
             text = f"Spearman with selectivity, over that of the null '{null} > 0"
-            note = "; ".join(dict.fromkeys(filter(None, [own["reason"], row["reason"]])))
-            n = min(own["used"], row["used"])
-            parts.append(Part(own["layer"], own["method"], text, found, n, above(found), note=note))
+            note = "; ".join(dict.fromkeys(filter(None, [reference["reason"], row["reason"]])))
+            n = min(reference["used"], row["used"])
+            parts.append(Part(reference["layer"], reference["method"], text, estimate, n, above(estimate), note=note))
     return parts
 
 
@@ -211,11 +217,11 @@ def same_on_natural_images(results: AnalysisResults, score: str) -> list[Part]:
     parts = []
     for layer, method in product(layers_of(results.tables["units"]), results.methods["natural"]):
         row = correlation_of(results.tables["layers"], layer, method, f"{score}_natural", score)
-        found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
+        estimate = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
         note = row["reason"]
         if score == "rs" and not note:
             note = "both sides have the units' scales in common"
-        parts.append(Part(layer, method, text, found, row["used"], above(found, AGREES), note=note))
+        parts.append(Part(layer, method, text, estimate, row["used"], above(estimate, AGREES), note=note))
     return parts
 
 
@@ -229,9 +235,9 @@ def unequal_substitutes(results: AnalysisResults, score: str) -> list[Part]:
     for row in records(results.tables["graph"], score=score):
         if row["method"] in results.methods["graph"]:
             effect, low, high = (row["gini"] - row[f"gini_null{end}"] for end in ("", "_high", "_low"))
-            found = Estimate(effect, low, high)
+            estimate = Estimate(effect, low, high)
             note = row["reason"] or ("" if np.isfinite(low) else "too few draws for an interval")
-            parts.append(Part(row["layer"], row["method"], text, found, row["targets"], above(found), note=note))
+            parts.append(Part(row["layer"], row["method"], text, estimate, row["targets"], above(estimate), note=note))
     return parts
 
 
@@ -244,9 +250,9 @@ def most_are_inhibited(results: AnalysisResults, score: str) -> list[Part]:
         dead = rows_of(units, layer)["dead"]
         shares = np.where(dead, np.nan, by_unit(table, layer, method, len(dead)))
         seed = generator(results.seed, "claims", "A8", layer, method)
-        found = bootstrap(effects.median, shares, resamples=results.resamples, seed=seed)
+        estimate = bootstrap(effects.median, shares, resamples=results.resamples, seed=seed)
         n = int(np.isfinite(shares).sum())
         reasons = dict.fromkeys(row["reason"] for row in records(table, layer=layer, method=method) if row["reason"])
-        note = "" if np.isfinite(found.low) else "; ".join(reasons) if not n else f"no interval from {n} units"
-        parts.append(Part(layer, method, text, found, n, above(found, MOST), note=note))
+        note = "" if np.isfinite(estimate.low) else "; ".join(reasons) if not n else f"no interval from {n} units"
+        parts.append(Part(layer, method, text, estimate, n, above(estimate, MOST), note=note))
     return parts

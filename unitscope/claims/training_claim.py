@@ -17,7 +17,7 @@ TRAINING = "training time"
 """Source of A9. It is about several experiments, the checkpoints of one training, and stands beside their table."""
 
 
-def training_answers(training: Table, methods: Sequence[str]) -> dict[str, np.ndarray]:
+def training_claims_table(training: Table, methods: Sequence[str]) -> dict[str, np.ndarray]:
     """Answer A9 from the joined table of a training's checkpoints: one training by itself, units are the sample.
 
     The correlations of the first and of the last epoch are of the same units; their difference is taken as that of
@@ -33,21 +33,23 @@ def training_answers(training: Table, methods: Sequence[str]) -> dict[str, np.nd
     text = "Spearman with selectivity, last epoch - first > 0"
     rows = []
     for seed, score in product(dict.fromkeys(training["seed"].tolist()), RS_SCORES):
-        own = records(training, seed=seed, score=score)
-        epochs = [row["epoch"] for row in own]
+        score_rows = records(training, seed=seed, score=score)
+        epochs = [row["epoch"] for row in score_rows]
         first, last = (
-            {(row["layer"], row["method"]): row for row in own if row["epoch"] == end}
+            {(row["layer"], row["method"]): row for row in score_rows if row["epoch"] == end}
             for end in (min(epochs), max(epochs))
         )
         parts = []
         for (layer, method), row in last.items():
             if method in methods:
                 before = first[layer, method]
-                found = difference(*(Estimate.from_row(one, "spearman", "ci_low", "ci_high") for one in (row, before)))
+                estimate = difference(
+                    *(Estimate.from_row(one, "spearman", "ci_low", "ci_high") for one in (row, before))
+                )
                 whys = {f"epoch {one['epoch']}": one["reason"] for one in (before, row) if one["reason"]}
                 note = "; ".join(f"{when}: {why}" for when, why in whys.items())
                 n = min(row["used"], before["used"])
-                parts.append(Part(layer, method, text, found, n, above(found), note=note))
+                parts.append(Part(layer, method, text, estimate, n, above(estimate), note=note))
         name = next(iter(last.values()))["experiment"]
         rows += [record(name, "A9", TRAINING, score, part, verdict(parts)) for part in parts]
     return ClaimsTable.of_rows(rows)

@@ -38,8 +38,8 @@ def spread(style: Style, units: Table, *scores: str) -> Figure:
         for number, method in enumerate(methods):
             color, marker = style.look(number)
             for place, layer in enumerate(names):
-                own = rows_of(units, layer)
-                values = own[f"{score}_{method}"][~own["dead"]]
+                layer_units = rows_of(units, layer)
+                values = layer_units[f"{score}_{method}"][~layer_units["dead"]]
                 values = values[np.isfinite(values)]
                 if not len(values):
                     continue
@@ -102,10 +102,10 @@ def depth(style: Style, units: Table, layers: Table) -> Figure:
         for number, method in enumerate(methods):
             color, marker = style.look(number)
             for place, layer in enumerate(names):
-                found = correlation_of(layers, layer, method, "selectivity", score)
+                correlation = correlation_of(layers, layer, method, "selectivity", score)
                 x = place + (number - (len(methods) - 1) / 2) * step
-                _point(axes, x, found, color, marker)
-                count, angle = str(found["used"]), 90 if upright else 0
+                _point(axes, x, correlation, color, marker)
+                count, angle = str(correlation["used"]), 90 if upright else 0
                 where: dict[str, Any] = {
                     "va": "bottom",
                     "ha": "center",
@@ -142,8 +142,8 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
         score: np.array([[_value(table, layer, method, score) for layer in layers] for table in trainings])
         for score in RS_SCORES
     }
-    low = min(-0.6, *(float(np.nanmin(found, initial=0.0)) - 0.1 for found in values.values()))
-    high = max(0.6, *(float(np.nanmax(found, initial=0.0)) + 0.1 for found in values.values()))
+    low = min(-0.6, *(float(np.nanmin(correlations, initial=0.0)) - 0.1 for correlations in values.values()))
+    high = max(0.6, *(float(np.nanmax(correlations, initial=0.0)) + 0.1 for correlations in values.values()))
     tilted = max(map(len, layers)) * len(layers) > 36
     below = 0.62 + (0.85 * max(map(len, layers)) * 0.6 * style.small / 72 if tilted else 0)
     total = below + 1.6
@@ -152,8 +152,8 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
         axes = figure.add_axes((0.13 + number * 0.293, below / total, 0.27, 1.25 / total))
         color, _ = style.look(number)
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
-        for found in values[score]:
-            axes.plot(places, found, color=color, linewidth=0.8, alpha=0.5, marker=".", markersize=4)
+        for by_layer in values[score]:
+            axes.plot(places, by_layer, color=color, linewidth=0.8, alpha=0.5, marker=".", markersize=4)
         defined = np.isfinite(values[score]).any(axis=0)
         mean = np.full(len(layers), np.nan)
         mean[defined] = np.nanmean(values[score][:, defined], axis=0)
@@ -187,11 +187,15 @@ def _legend(style: Style, methods: Sequence[str]) -> dict[str, Any]:
     return {"handles": handles, "labels": labels, "ncols": columns, "borderaxespad": 0.1, "columnspacing": 1.2}
 
 
-def _point(axes: Axes, x: float, found: Mapping[str, Any], color: str, marker: str) -> None:
-    if math.isfinite(found["spearman"]):
-        axes.plot([x, x], [found["ci_low"], found["ci_high"]], color=color, linewidth=0.9, solid_capstyle="butt")
+def _point(axes: Axes, x: float, correlation: Mapping[str, Any], color: str, marker: str) -> None:
+    if math.isfinite(correlation["spearman"]):
+        axes.plot(
+            [x, x], [correlation["ci_low"], correlation["ci_high"]], color=color, linewidth=0.9, solid_capstyle="butt"
+        )
         # Hollow where there is no interval.
-        inside = color if math.isfinite(found["ci_low"]) else "white"
-        axes.plot(x, found["spearman"], marker=marker, color=color, markerfacecolor=inside, markersize=4.5, zorder=3)
+        inside = color if math.isfinite(correlation["ci_low"]) else "white"
+        axes.plot(
+            x, correlation["spearman"], marker=marker, color=color, markerfacecolor=inside, markersize=4.5, zorder=3
+        )
     else:
         axes.plot(x, -1.26, marker="x", color=color, markersize=4.5)

@@ -106,28 +106,28 @@ def stacked(style: Style, figures: Sequence[Figure]) -> bytes:
         pictures.append(Image.open(content).convert("RGB"))
     gap = round(0.15 * style.dpi)
     size = max(picture.width for picture in pictures), sum(picture.height + gap for picture in pictures) - gap
-    whole, top = Image.new("RGB", size, "white"), 0
+    canvas, top = Image.new("RGB", size, "white"), 0
     for picture in pictures:
-        whole.paste(picture, (0, top))
+        canvas.paste(picture, (0, top))
         top += picture.height + gap
     content = io.BytesIO()
-    whole.save(content, format="png", optimize=True)
+    canvas.save(content, format="png", optimize=True)
     return content.getvalue()
 
 
-def layer_title(layer: str, own: Table) -> str:
+def layer_title(layer: str, layer_units: Table) -> str:
     """Return the name of a layer with its numbers of units and of dead ones."""
-    dead = int(own["dead"].sum())
-    return f"{layer} ({len(own['unit'])} units{f', {dead} dead' if dead else ''})"
+    dead = int(layer_units["dead"].sum())
+    return f"{layer} ({len(layer_units['unit'])} units{f', {dead} dead' if dead else ''})"
 
 
 def correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> str:
     """Return a correlation with its interval and number of units, or why there is none; it breaks only at spaces."""
-    found = correlation_of(layers, layer, method, x, y)
-    if not math.isfinite(found["spearman"]):
-        return f"ρ undefined, {_readable(found['reason'], method)}"
-    ends = interval(found["ci_low"], found["ci_high"], "(no interval)").replace(", ", ",\u00a0")
-    return typeset(f"ρ\u00a0=\u00a0{number(found['spearman'])} {ends}") + f", n\u00a0=\u00a0{found['used']}"
+    correlation = correlation_of(layers, layer, method, x, y)
+    if not math.isfinite(correlation["spearman"]):
+        return f"ρ undefined, {_readable(correlation['reason'], method)}"
+    ends = interval(correlation["ci_low"], correlation["ci_high"], "(no interval)").replace(", ", ",\u00a0")
+    return typeset(f"ρ\u00a0=\u00a0{number(correlation['spearman'])} {ends}") + f", n\u00a0=\u00a0{correlation['used']}"
 
 
 def _readable(reason: str, method: str) -> str:
@@ -156,7 +156,7 @@ def tilt_names(axes: Axes) -> None:
         label.set(rotation=40, ha="right", rotation_mode="anchor")
 
 
-def ranks_by_selectivity(own: Table) -> np.ndarray:
+def ranks_by_selectivity(layer_units: Table) -> np.ndarray:
     """Return the place of each unit of a layer: most selective first, dead ones last."""
-    order = np.lexsort((own["unit"], -np.nan_to_num(own["selectivity"], nan=-1.0), own["dead"]))
+    order = np.lexsort((layer_units["unit"], -np.nan_to_num(layer_units["selectivity"], nan=-1.0), layer_units["dead"]))
     return np.argsort(order)

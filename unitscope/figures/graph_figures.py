@@ -60,21 +60,21 @@ def graph(
     for number, (layer, method) in enumerate(cells):
         row, column = divmod(number, abreast)
         low, left = total - 0.05 - row * (head + side + below) - head - side, column * wide + 0.08
-        own = rows_of(units, layer)
-        title = f"{layer_title(layer, own)}, {method_name(method)}"
+        layer_units = rows_of(units, layer)
+        title = f"{layer_title(layer, layer_units)}, {method_name(method)}"
         figure.text(left / style.width, (low + side + head) / total, title, weight="bold", size=style.small, va="top")
         circle = figure.add_axes(relative_box((left, low - 0.12, side + 0.1, side), style.width, total))
-        _circle(style, circle, own, edges[layer, method])
+        _circle(style, circle, layer_units, edges[layer, method])
         box = (left + side + 0.55, low, wide - side - 0.75, side - 0.05)
         curves = figure.add_axes(relative_box(box, style.width, total))
-        chosen = {
+        by_score = {
             score: [
                 {name: column[_rows(table, layer, method, score)] for name, column in table.items()}
                 for table in (measures, degrees)
             ]
             for score in RS_SCORES
         }
-        _curves(style, curves, chosen)
+        _curves(style, curves, by_score)
         if row == lines - 1 or number + abreast >= len(cells):
             curves.set_xlabel("share of units", labelpad=1)
     figure.text(0.5, 0.04 / total, notes, ha="center", va="bottom", size=style.small, color="#444444")
@@ -85,20 +85,20 @@ def _rows(table: Table, layer: str, method: str, score: str) -> np.ndarray:
     return (table["layer"] == layer) & (table["method"] == method) & (table["score"] == score)
 
 
-def _circle(style: Style, axes: Axes, own: Table, edges: Edges) -> None:
+def _circle(style: Style, axes: Axes, layer_units: Table, edges: Edges) -> None:
     """Draw the units of a layer on a circle, and the strongest edge of each."""
-    count = len(own["unit"])
-    angle = np.pi / 2 - 2 * np.pi * ranks_by_selectivity(own) / count
+    count = len(layer_units["unit"])
+    angle = np.pi / 2 - 2 * np.pi * ranks_by_selectivity(layer_units) / count
     places = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     strongest = {target: other for target, other, _ in reversed(edges)}
     received = np.bincount(list(strongest.values()), minlength=count)
     first = int(received.argmax())
     paths = {target: _bent(places[target], places[other]) for target, other in strongest.items()}
     thin = max(0.3, min(0.9, 30 / count))
-    for chosen, color, alpha in ((False, GREY, 0.55), (True, ACCENT, 0.8)):
-        lines = [path for target, path in paths.items() if (strongest[target] == first) == chosen]
-        axes.add_collection(LineCollection(lines, colors=color, linewidths=thin, alpha=alpha, zorder=1 + chosen))
-    shown = np.where(own["dead"], np.nan, own["selectivity"])
+    for highlighted, color, alpha in ((False, GREY, 0.55), (True, ACCENT, 0.8)):
+        lines = [path for target, path in paths.items() if (strongest[target] == first) == highlighted]
+        axes.add_collection(LineCollection(lines, colors=color, linewidths=thin, alpha=alpha, zorder=1 + highlighted))
+    shown = np.where(layer_units["dead"], np.nan, layer_units["selectivity"])
     colors = matplotlib.colormaps["viridis_r"].with_extremes(bad="white")(np.ma.masked_invalid(shown))
     size = 1400 / (count + 40) * (0.35 + received / max(received.max(), 1))
     border: dict[str, Any] = {"edgecolors": "#333333", "linewidths": min(0.5, 16 / count)}
@@ -122,10 +122,10 @@ def _bent(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return (1 - along) ** 2 * start + 2 * along * (1 - along) * middle + along**2 * end
 
 
-def _curves(style: Style, axes: Axes, chosen: Mapping[str, Sequence[Table]]) -> None:
+def _curves(style: Style, axes: Axes, by_score: Mapping[str, Sequence[Table]]) -> None:
     """Draw the in-degrees of a layer by rank, on each scale."""
     highest = 0.0
-    for number, (score, (measured, degrees)) in enumerate(chosen.items()):
+    for number, (score, (measured, degrees)) in enumerate(by_score.items()):
         color, _ = style.look(number)
         defined = len(degrees["unit"]) and np.isfinite(degrees["by_chance"]).all()
         value = f"{measured['gini'][0]:.2f} ({measured['gini_null'][0]:.2f})" if defined else "undefined"

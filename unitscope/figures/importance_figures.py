@@ -94,14 +94,14 @@ def _heat(
     values = np.full((len(rows), len(names)), np.nan)
     for place, (method, predictor) in enumerate(rows):
         for position, layer in enumerate(names):
-            own = (table["layer"] == layer) & (table["method"] == method) & (table["predictor"] == predictor)
-            if not own.any():
+            matches = (table["layer"] == layer) & (table["method"] == method) & (table["predictor"] == predictor)
+            if not matches.any():
                 continue
-            found = {key: table[key][own][0] for key in (column, "ci_low", "ci_high")}
-            value = values[place, position] = found[column]
+            estimate = {key: table[key][matches][0] for key in (column, "ci_low", "ci_high")}
+            value = values[place, position] = estimate[column]
             if not math.isfinite(value):
                 continue
-            sure = column == "spearman" and (found["ci_low"] > 0 or found["ci_high"] < 0)
+            sure = column == "spearman" and (estimate["ci_low"] > 0 or estimate["ci_high"] < 0)
             red, green, blue, _ = colormap(scale(value))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             words: dict[str, Any] = {"color": "white" if dark else "black", "ha": "center", "va": "center"}

@@ -22,12 +22,12 @@ def inhibition(style: Style, units: Table, inhibited: Table, correlations: Table
     """
     groups = {}
     for layer in layers_of(units):
-        own = rows_of(units, layer)
-        groups[layer_title(layer, own)] = [
+        layer_units = rows_of(units, layer)
+        groups[layer_title(layer, layer_units)] = [
             Panel(
                 f"{method_name(method)}: {correlation_text(correlations, layer, method, 'inhibited', 'selectivity')}",
-                own["selectivity"],
-                by_unit(inhibited, layer, method, len(own["unit"])),
+                layer_units["selectivity"],
+                by_unit(inhibited, layer, method, len(layer_units["unit"])),
                 number,
             )
             for number, method in enumerate(methods_of(units))

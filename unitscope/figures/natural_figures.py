@@ -23,12 +23,12 @@ def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Fig
     groups, x, name = {}, f"{score}_natural", RS_NAMES[score]
     on_test = f"{name} on test images"
     for layer in layers_of(units):
-        own = rows_of(units, layer)
-        y = np.where(own["dead"], np.nan, own[x])
-        groups[layer_title(layer, own)] = [
+        layer_units = rows_of(units, layer)
+        y = np.where(layer_units["dead"], np.nan, layer_units[x])
+        groups[layer_title(layer, layer_units)] = [
             Panel(
                 f"{method_name(method)}: {correlation_text(layers, layer, method, x, score)}".replace(x, on_test),
-                own[f"{score}_{method}"],
+                layer_units[f"{score}_{method}"],
                 y,
                 number,
             )

@@ -95,11 +95,11 @@ def nulls(style: Style, table: Table) -> Figure:
 def _null(axes: Axes, table: Table, key: tuple[str, str, str, str], y: float, look: tuple[str, str]) -> None:
     """Draw one row of nulls.csv at a height; a row that is not there is not drawn."""
     columns = zip(("layer", "method", "score", "null"), key, strict=True)
-    own = np.all([table[column] == value for column, value in columns], axis=0)
-    if not own.any():
+    matches = np.all([table[column] == value for column, value in columns], axis=0)
+    if not matches.any():
         return
     color, marker = look
-    value, low, high = (float(table[name][own][0]) for name in ("spearman", "ci_low", "ci_high"))
+    value, low, high = (float(table[name][matches][0]) for name in ("spearman", "ci_low", "ci_high"))
     if not math.isfinite(value):
         axes.plot(-1.215, y, marker="x", color=color, markersize=4, zorder=3)
         return

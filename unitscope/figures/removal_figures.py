@@ -84,9 +84,9 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
         style: How it looks.
         tables: The curves of each layer, as the rule `cumulative` writes them; an empty name is all together.
     """
-    found = list(dict.fromkeys(score for table in tables for score in table["score"].tolist()))
-    forms = [form for form in RS_SCORES if any(_form(score) == form for score in found)] or [""]
-    methods = list(dict.fromkeys(_method(score) for score in found if _form(score)))
+    score_names = list(dict.fromkeys(score for table in tables for score in table["score"].tolist()))
+    forms = [form for form in RS_SCORES if any(_form(score) == form for score in score_names)] or [""]
+    methods = list(dict.fromkeys(_method(score) for score in score_names if _form(score)))
     clamps = list(dict.fromkeys(clamp for table in tables for clamp in table["clamp"].tolist()))
     names = ["selectivity", *(f"RS, {method_name(method)}" for method in methods)]
     # A name has a line and some room beside it; as many stand side by side as the page is wide.
@@ -96,18 +96,22 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
     abreast = 4 if len(forms) == 2 else COLUMNS
     figure, panels = _panels(style, len(clamps) * len(tables) * len(forms), abreast, bottom=0.85 + more)
     for axes, (clamp, table, form) in zip(panels, itertools.product(clamps, tables, forms), strict=True):
-        own = {name: column[table["clamp"] == clamp] for name, column in table.items()}
+        clamp_rows = {name: column[table["clamp"] == clamp] for name, column in table.items()}
         where = (str(table["layer"][0]) or "all layers") + f", {CLAMPS[clamp]}" * (len(clamps) > 1)
         title = f"{where}: {RS_NAMES[form]}" if form else where
         axes.set_title(title, size=style.small, weight="bold", loc="left")
-        _band(axes, own)
+        _band(axes, clamp_rows)
         shown = {"selectivity": 0, **{f"{form}_{method}": number for number, method in enumerate(methods, 1)}}
         for score, number in shown.items():
             for direction, line in LINES.items():
-                rows = (own["score"] == score) & (own["direction"] == direction) & np.isfinite(own["fraction"])
+                rows = (
+                    (clamp_rows["score"] == score)
+                    & (clamp_rows["direction"] == direction)
+                    & np.isfinite(clamp_rows["fraction"])
+                )
                 axes.plot(
-                    own["fraction"][rows],
-                    own["accuracy"][rows],
+                    clamp_rows["fraction"][rows],
+                    clamp_rows["accuracy"][rows],
                     color=style.look(number)[0],
                     linestyle=line,
                     linewidth=1.1,

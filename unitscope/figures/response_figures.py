@@ -107,8 +107,8 @@ def joints(heights: np.ndarray) -> np.ndarray:
 
 def _named(distances: np.ndarray) -> list[int]:
     """Return the positions of the units that are farthest from all others; of close ones the farther."""
-    found: list[int] = []
+    positions: list[int] = []
     for place in np.argsort(-distances, kind="stable").tolist():
-        if len(found) < NAMED and all(abs(place - other) > ROOM * len(distances) for other in found):
-            found.append(place)
-    return found
+        if len(positions) < NAMED and all(abs(place - other) > ROOM * len(distances) for other in positions):
+            positions.append(place)
+    return positions

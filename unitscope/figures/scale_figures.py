@@ -46,37 +46,48 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
         figure.text(0.01, 0.06, notes, va="bottom", size=style.small)
         return figure
     names = [str(table["layer"][0]) for table in shown]
-    kept, made = (_methods(shown, condition) for condition in ("kept", "made"))
+    kept_methods, regenerated_methods = (_methods(shown, condition) for condition in ("kept", "made"))
     left, gap, head, legend = 0.62, 0.45, 1.25 * line + 0.1, 1.7 * line
-    abreast = max(1, len(made))
+    abreast = max(1, len(regenerated_methods))
     narrow = (style.width - left - 0.1 - (abreast - 1) * gap) / abreast
-    tilt, tilt_made = (_tilted(names, width / len(names), style) for width in (style.width - left - 0.1, narrow))
-    labels, labels_made = (
-        0.7 * 0.6 * style.small / 72 * max(map(len, names)) + 0.15 if tilted else 0.22 for tilted in (tilt, tilt_made)
+    tilt, tilt_regenerated = (_tilted(names, width / len(names), style) for width in (style.width - left - 0.1, narrow))
+    labels, labels_regenerated = (
+        0.7 * 0.6 * style.small / 72 * max(map(len, names)) + 0.15 if tilted else 0.22
+        for tilted in (tilt, tilt_regenerated)
     )
     # Of the room of a layer there: whether a share stands in it level.
     upright = narrow / len(names) < 4.2 * style.small / 72
     between, shares = 0.22, 4 * style.small / 72 if upright else 1.5 * line
-    total = legend + len(kept) * (head + PANEL) + labels + between + head + shares + PANEL + labels_made + note_height
+    total = (
+        legend
+        + len(kept_methods) * (head + PANEL)
+        + labels
+        + between
+        + head
+        + shares
+        + PANEL
+        + labels_regenerated
+        + note_height
+    )
     figure = Figure(figsize=(style.width, total))
     top = total - legend
-    for number, method in enumerate(kept):
+    for number, method in enumerate(kept_methods):
         low = top - head - PANEL
         axes = figure.add_axes(relative_box((left, low, style.width - left - 0.1, PANEL), style.width, total))
         _correlations(style, axes, shown, method)
-        _layers(axes, names if number == len(kept) - 1 else [], len(names), tilt)
+        _layers(axes, names if number == len(kept_methods) - 1 else [], len(names), tilt)
         title = f"{method_name(method)}, images as they are: correlation with selectivity"
         figure.text(left / style.width, (top - 0.1) / total, title, weight="bold", size=style.small, va="top")
         top = low
     top -= labels + between
     low = top - head - shares - PANEL
-    highest = max((float(np.nanmax(_made(table, "mean_change"), initial=0.0)) for table in shown), default=0.0)
-    for number, method in enumerate(made):
+    highest = max((float(np.nanmax(_regenerated(table, "mean_change"), initial=0.0)) for table in shown), default=0.0)
+    for number, method in enumerate(regenerated_methods):
         start = left + number * (narrow + gap)
         axes = figure.add_axes(relative_box((start, low, narrow, PANEL), style.width, total))
         _changes(style, axes, shown, method, max(highest, 0.05), upright)
         axes.tick_params(labelleft=number == 0)
-        _layers(axes, names, len(names), tilt_made)
+        _layers(axes, names, len(names), tilt_regenerated)
         title = f"{method_name(method)}, images made anew: change of the score"
         figure.text(start / style.width, (top - 0.1) / total, title, weight="bold", size=style.small, va="top")
         if number == 0:
@@ -96,8 +107,8 @@ def _correlations(style: Style, axes: Axes, tables: Sequence[Table], method: str
         for number, score in enumerate(RS_SCORES):
             color, marker = style.look(number)
             x = place + (number - 1) * STEP
-            own = _rows(table, "kept", method, score)
-            before, after = table["spearman_before"][own], table["spearman_after"][own]
+            rows = _rows(table, "kept", method, score)
+            before, after = table["spearman_before"][rows], table["spearman_after"][rows]
             defined = np.isfinite(after)
             if not defined.all():
                 axes.plot(x, -1.28, marker="x", color=color, markersize=4.5)
@@ -127,14 +138,14 @@ def _changes(style: Style, axes: Axes, tables: Sequence[Table], method: str, hig
     for place, table in enumerate(tables):
         for number, score in enumerate(RS_SCORES):
             color, marker = style.look(number)
-            own = _rows(table, "made", method, score)
-            if own.any():
+            rows = _rows(table, "made", method, score)
+            if rows.any():
                 x = place + (number - 1) * STEP
-                moved = table["mean_change"][own][0]
+                moved = table["mean_change"][rows][0]
                 axes.plot([x, x], [0, moved], color=color, linewidth=1.2, zorder=2)
                 axes.plot(x, moved, marker=marker, color=color, markersize=4.5, clip_on=False, zorder=3)
-        own = _rows(table, "made", method, "rs_z")
-        share = table["image_change"][own][0] if own.any() else math.nan
+        z_rows = _rows(table, "made", method, "rs_z")
+        share = table["image_change"][z_rows][0] if z_rows.any() else math.nan
         if math.isfinite(share):
             axes.text(
                 place,
@@ -193,8 +204,8 @@ def _footer(tables: Sequence[Table], shown: Sequence[Table]) -> str:
         if not table["condition"][0]:
             reasons.setdefault(str(table["reason"][0]), []).append(str(table["layer"][0]))
     if reasons:
-        told = "; ".join(f"{', '.join(layers)} ({reason})" for reason, layers in reasons.items())
-        texts.append(f"Not rescaled: {told}.")
+        skipped = "; ".join(f"{', '.join(layers)} ({reason})" for reason, layers in reasons.items())
+        texts.append(f"Not rescaled: {skipped}.")
     return " ".join(texts)
 
 
@@ -206,11 +217,11 @@ def _methods(tables: Sequence[Table], condition: str) -> list[str]:
     )
 
 
-def _made(table: Table, column: str) -> np.ndarray:
+def _regenerated(table: Table, column: str) -> np.ndarray:
     values: np.ndarray = table[column][table["condition"] == "made"]
     return values
 
 
 def _rows(table: Table, condition: str, method: str, score: str) -> np.ndarray:
-    found: np.ndarray = (table["condition"] == condition) & (table["method"] == method) & (table["score"] == score)
-    return found
+    mask: np.ndarray = (table["condition"] == condition) & (table["method"] == method) & (table["score"] == score)
+    return mask

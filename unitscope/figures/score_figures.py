@@ -36,14 +36,14 @@ def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> F
     columns = [(score, method, number) for score in scores for number, method in enumerate(methods_of(units))]
     groups = {}
     for layer in layers_of(units):
-        own = rows_of(units, layer)
-        groups[layer_title(layer, own)] = [
+        layer_units = rows_of(units, layer)
+        groups[layer_title(layer, layer_units)] = [
             Panel(
                 (f"{RS_NAMES[score]}, " if len(scores) > 1 else "")
                 + f"{method_name(method)}: {correlation_text(layers, layer, method, 'selectivity', score)}"
-                + _unscored_text(own, f"{score}_{method}"),
-                own["selectivity"],
-                own[f"{score}_{method}"],
+                + _unscored_text(layer_units, f"{score}_{method}"),
+                layer_units["selectivity"],
+                layer_units[f"{score}_{method}"],
                 number,
             )
             for score, method, number in columns
@@ -51,9 +51,9 @@ def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> F
     label = SCORE_MEANINGS[scores[0]] if len(scores) == 1 else "share of units that answer more strongly"
     figure, grid = scatter_grid(style, groups, "class selectivity", label, _selectivity_footer(units))
     for layer, row in zip(layers_of(units), grid, strict=True):
-        own = rows_of(units, layer)
-        chance = _living_mean(own, "selectivity_permuted")
-        top = share_scale([own[f"{score}_{method}"] for score, method, _ in columns])
+        layer_units = rows_of(units, layer)
+        chance = _living_mean(layer_units, "selectivity_permuted")
+        top = share_scale([layer_units[f"{score}_{method}"] for score, method, _ in columns])
         for axes in row:
             axes.set(xlim=(-0.04, 1.04), ylim=(-0.04 * top, 1.04 * top))
             axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
@@ -79,12 +79,12 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
     columns += [(f"{name}, {method_name(m)}", m, score, f"{score}_{m}", number) for number, m in enumerate(methods)]
     groups = {}
     for layer in layers_of(units):
-        own = rows_of(units, layer)
-        groups[layer_title(layer, own)] = [
+        layer_units = rows_of(units, layer)
+        groups[layer_title(layer, layer_units)] = [
             Panel(
                 f"{title}: {correlation_text(layers, layer, method, x, 'ablation_loss')}",
-                own[column],
-                own["ablation_loss"],
+                layer_units[column],
+                layer_units["ablation_loss"],
                 look,
             )
             for title, method, x, column, look in columns
@@ -109,9 +109,9 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
     return figure
 
 
-def _unscored_text(own: Table, column: str) -> str:
+def _unscored_text(layer_units: Table, column: str) -> str:
     """Tell how many living units are not in the panel."""
-    unscored = int((~np.isfinite(own[column] + own["selectivity"]) & ~own["dead"]).sum())
+    unscored = int((~np.isfinite(layer_units[column] + layer_units["selectivity"]) & ~layer_units["dead"]).sum())
     return f", {unscored}\u00a0unscored" if unscored else ""
 
 
@@ -123,8 +123,8 @@ def _selectivity_footer(units: Table) -> str:
     return " ".join(texts)
 
 
-def _living_mean(own: Table, column: str) -> float:
-    values = own[column][~own["dead"]]
+def _living_mean(layer_units: Table, column: str) -> float:
+    values = layer_units[column][~layer_units["dead"]]
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else math.nan
 

@@ -18,7 +18,7 @@ from unitscope.tables.table_access import Table, rows_of
 
 
 @styled
-def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages) -> Figure:
+def sheet(style: Style, units: Table, layer: str, method: str, unit_images: UnitImages) -> Figure:
     """Draw the images of all target units of a layer by one method, most selective first, dead units last.
 
     Args:
@@ -26,16 +26,16 @@ def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages)
         units: Table of units.
         layer: Layer of the images.
         method: Method of the images.
-        made: The images; the first seed's are shown.
+        unit_images: The images; the first seed's are shown.
     """
-    own = rows_of(units, layer)
-    rows = np.argsort(ranks_by_selectivity(own)[made.units], kind="stable")
+    layer_units = rows_of(units, layer)
+    rows = np.argsort(ranks_by_selectivity(layer_units)[unit_images.units], kind="stable")
     count = len(rows)
     columns = 8 if count <= 64 else 10 if count <= 200 else math.ceil(math.sqrt(1.4 * count))
     lines = math.ceil(count / columns)
-    labels = [_label(own, unit, method) for unit in made.units[rows].tolist()]
+    labels = [_label(layer_units, unit, method) for unit in unit_images.units[rows].tolist()]
     cell = (style.width - 0.2) / min(columns, 10)
-    pictures = reduced(rgb(made.images[0]), math.ceil(cell * style.dpi))[rows]
+    pictures = reduced(rgb(unit_images.images[0]), math.ceil(cell * style.dpi))[rows]
     # One picture for all, in whole pixels, with white room for the texts: thousands of axes would take minutes.
     high, wide = pictures.shape[1:3]
     pixel = cell / (wide + max(1, round(0.1 * wide)))
@@ -64,15 +64,15 @@ def sheet(style: Style, units: Table, layer: str, method: str, made: UnitImages)
         x = margin + (place % columns * step_right + wide / 2) * pixel
         y = head + (place // columns * step_down + high) * pixel + 0.02
         axes.text(x, y, label, ha="center", va="top", size=style.small, linespacing=1.1)
-    part = f"all {count}" if count == len(own["unit"]) else f"{count} of {len(own['unit'])}"
-    seeds = f", first of {len(made.responses)} seeds" if len(made.responses) > 1 else ""
+    part = f"all {count}" if count == len(layer_units["unit"]) else f"{count} of {len(layer_units['unit'])}"
+    seeds = f", first of {len(unit_images.responses)} seeds" if len(unit_images.responses) > 1 else ""
     title = f"{layer} · {method_name(method)}: {part} units, most selective (sel) first{seeds}"
     axes.text(margin, 0.08, title, va="top", weight="bold")
     return figure
 
 
 @styled
-def responses(style: Style, units: Table, layer: str, method: str, made: UnitImages) -> Figure:
+def responses(style: Style, units: Table, layer: str, method: str, unit_images: UnitImages) -> Figure:
     """Draw a layer's response matrix as a heat map, units in the order of their selectivity.
 
     Every row is relative to the unit that the image was made for, on a logarithmic scale, so that RS is the share of a
@@ -83,12 +83,12 @@ def responses(style: Style, units: Table, layer: str, method: str, made: UnitIma
         units: Table of units.
         layer: Layer of the responses.
         method: Method of the images.
-        made: The responses; the median over seeds is shown.
+        unit_images: The responses; the median over seeds is shown.
     """
-    own = rows_of(units, layer)
-    ranks = ranks_by_selectivity(own)
-    rows, columns = np.argsort(ranks[made.units], kind="stable"), np.argsort(ranks, kind="stable")
-    relative = made.relative_responses()[rows][:, columns]
+    layer_units = rows_of(units, layer)
+    ranks = ranks_by_selectivity(layer_units)
+    rows, columns = np.argsort(ranks[unit_images.units], kind="stable"), np.argsort(ranks, kind="stable")
+    relative = unit_images.relative_responses()[rows][:, columns]
     silent = int(np.isnan(relative).all(axis=1).sum())
     # Zero and negative responses are below every ratio.
     shown = np.log2(np.where(relative > 0, relative, np.where(np.isnan(relative), np.nan, 2.0**-3)))
@@ -102,7 +102,7 @@ def responses(style: Style, units: Table, layer: str, method: str, made: UnitIma
     axes.spines[:].set(visible=True)
     digits = len(str(len(columns)))
     for axis, size, room, numbers in (
-        (axes.yaxis, high, 1.3, made.units[rows]),
+        (axes.yaxis, high, 1.3, unit_images.units[rows]),
         (axes.xaxis, side, 0.65 * digits + 0.8, columns),
     ):
         every = math.ceil(room * style.small / 72 * len(numbers) / size)
@@ -116,22 +116,22 @@ def responses(style: Style, units: Table, layer: str, method: str, made: UnitIma
     bar.set_ticks(list(ticks), labels=[ratios[tick] for tick in ticks])
     bar.set_label("R[i, j] / R[i, i]" + (", log scale; 0 and below: ≤ 1/8" if high > 2 else ""))
     bar.outline.set_linewidth(0.6)
-    seeds = f", median over {len(made.responses)} seeds" if len(made.responses) > 1 else ""
+    seeds = f", median over {len(unit_images.responses)} seeds" if len(unit_images.responses) > 1 else ""
     quiet = f"; grey: {silent} silent" if silent else ""
     title = f"{layer} · {method_name(method)}: how the layer answers each unit's image{seeds}{quiet}"
     figure.text(0.1 / style.width, 1 - 0.09 / total, title, va="top", weight="bold")
     return figure
 
 
-def _label(own: Table, unit: int, method: str) -> str:
-    selectivity, rs = own["selectivity"][unit], own[f"rs_{method}"][unit]
-    if own["dead"][unit]:
+def _label(layer_units: Table, unit: int, method: str) -> str:
+    selectivity, rs = layer_units["selectivity"][unit], layer_units[f"rs_{method}"][unit]
+    if layer_units["dead"][unit]:
         return f"unit {unit}\ndead"
-    known = [f"sel {selectivity:.2f}"] if np.isfinite(selectivity) else []
+    selectivity_text = [f"sel {selectivity:.2f}"] if np.isfinite(selectivity) else []
     free = [
-        f"{score.removeprefix('rs_')}\u00a0{own[f'{score}_{method}'][unit]:.2f}"
+        f"{score.removeprefix('rs_')}\u00a0{layer_units[f'{score}_{method}'][unit]:.2f}"
         for score in RS_SCORES[1:]
-        if np.isfinite(own[f"{score}_{method}"][unit])
+        if np.isfinite(layer_units[f"{score}_{method}"][unit])
     ]
     scores = [rs_text(rs), " ".join(free)] if np.isfinite(rs) else ["silent"]
-    return "\n".join([f"unit {unit}", *known, *filter(None, scores)])
+    return "\n".join([f"unit {unit}", *selectivity_text, *filter(None, scores)])

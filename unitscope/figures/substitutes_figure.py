@@ -20,14 +20,14 @@ from unitscope.tables.table_access import Table, methods_of, rows_of
 def shown(units: Table, paths: Iterable[Path]) -> list[Path]:
     """Return the artifacts of images that `substitutes` needs, those of one layer and method: all may be too many."""
     files: dict[tuple[str, str], list[Path]] = {}
-    made: dict[tuple[str, str], np.ndarray] = {}
+    targets: dict[tuple[str, str], np.ndarray] = {}
     for path in paths:
         with open_hdf5(path) as handle:
             key = layer_and_method(handle)
             files.setdefault(key, []).append(path)
-            made[key] = np.concatenate([made.get(key, np.empty(0, int)), handle["units"][:]])
-    found = _chosen(units, made)
-    return files[found[:2]] if found else []
+            targets[key] = np.concatenate([targets.get(key, np.empty(0, int)), handle["units"][:]])
+    example = _example(units, targets)
+    return files[example[:2]] if example else []
 
 
 @styled
@@ -40,18 +40,18 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
         images: The images of each layer and method. The method "iam" is preferred, then the others in the order of the
             table; a figure without any such unit says so.
     """
-    found = _chosen(units, {key: made.units for key, made in images.items()})
-    if found is None:
+    example = _example(units, {key: drawn.units for key, drawn in images.items()})
+    if example is None:
         figure = Figure(figsize=(style.width, 0.8))
         figure.text(0.5, 0.5, "No unit of this experiment is exceeded by two others on its own image.", ha="center")
         return figure
-    layer, method, unit, others = found
-    own, made = rows_of(units, layer), images[layer, method]
-    relative = made.relative_responses()[np.flatnonzero(made.units == unit)[0]]
+    layer, method, unit, others = example
+    layer_units, unit_images = rows_of(units, layer), images[layer, method]
+    relative = unit_images.relative_responses()[np.flatnonzero(unit_images.units == unit)[0]]
     room = style.width / 3
     side, fit = min(1.9, room - 0.25), int((room - 0.1) * 72 / (0.56 * style.small))
-    above = [f"unit {unit} of {layer}\n{_scores_text(own, unit, method, fit)}"]
-    above += [f"substitute: unit {other}\n{_scores_text(own, other, method, fit)}" for other in others]
+    above = [f"unit {unit} of {layer}\n{_scores_text(layer_units, unit, method, fit)}"]
+    above += [f"substitute: unit {other}\n{_scores_text(layer_units, other, method, fit)}" for other in others]
     below = ["its own image"]
     below += [
         wrapped(f"answers unit {unit}'s image {relative[other]:.3g}×\u00a0as\u00a0strongly", fit) for other in others
@@ -68,7 +68,7 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
         axes = figure.add_axes(relative_box((middle - side / 2, bottom, side, side), style.width, total))
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(visible=True, linewidth=1.4 if place == 0 else 0.6)
-        picture = made.of(number)
+        picture = unit_images.of(number)
         if picture is None:
             axes.text(0.5, 0.5, "no image: not\na target unit", ha="center", va="center", transform=axes.transAxes)
         else:
@@ -79,7 +79,7 @@ def substitutes(style: Style, units: Table, images: Mapping[tuple[str, str], Uni
     return figure
 
 
-def _chosen(units: Table, targets: Mapping[tuple[str, str], np.ndarray]) -> tuple[str, str, int, list[int]] | None:
+def _example(units: Table, targets: Mapping[tuple[str, str], np.ndarray]) -> tuple[str, str, int, list[int]] | None:
     """Return layer, method, unit and two substitutes of the unit that `substitutes` draws.
 
     Args:
@@ -95,29 +95,33 @@ def _with_substitutes(
 ) -> tuple[str, str, int, list[int]] | None:
     """Return layer, method, unit and two substitutes of the most selective unit that has them."""
     several = np.array([len(text.split()) >= 2 for text in units[f"substitutes_{method}"]], dtype=bool)
-    made = np.array([(layer, method) in targets for layer in units["layer"].tolist()], dtype=bool)
-    rows = np.flatnonzero(several & made & ~units["dead"]).tolist()
+    has_images = np.array([(layer, method) in targets for layer in units["layer"].tolist()], dtype=bool)
+    rows = np.flatnonzero(several & has_images & ~units["dead"]).tolist()
     if not rows:
         return None
 
     def two(row: int) -> list[int]:
         """Return two substitutes, those with images first: of sampled targets not every substitute has one."""
-        found = [int(number) for number in units[f"substitutes_{method}"][row].split()]
-        return sorted(found, key=lambda number: number not in targets[units["layer"][row], method])[:2]
+        substitute_units = [int(number) for number in units[f"substitutes_{method}"][row].split()]
+        return sorted(substitute_units, key=lambda number: number not in targets[units["layer"][row], method])[:2]
 
-    seen = [row for row in rows if np.isin(two(row), targets[units["layer"][row], method]).all()]
-    row = max(seen or rows, key=lambda row: np.nan_to_num(units["selectivity"][row], nan=-1.0))
+    with_images = [row for row in rows if np.isin(two(row), targets[units["layer"][row], method]).all()]
+    row = max(with_images or rows, key=lambda row: np.nan_to_num(units["selectivity"][row], nan=-1.0))
     return str(units["layer"][row]), method, int(units["unit"][row]), two(row)
 
 
-def _scores_text(own: Table, unit: int, method: str, fit: int) -> str:
-    selectivity = own["selectivity"][unit]
-    top = f" (class {textwrap.shorten(own['top_class'][unit], 16, placeholder='…')})" if own["top_class"][unit] else ""
+def _scores_text(layer_units: Table, unit: int, method: str, fit: int) -> str:
+    selectivity = layer_units["selectivity"][unit]
+    top = (
+        f" (class {textwrap.shorten(layer_units['top_class'][unit], 16, placeholder='…')})"
+        if layer_units["top_class"][unit]
+        else ""
+    )
     first = f"selectivity {selectivity:.2f}{top}" if np.isfinite(selectivity) else "no selectivity"
     scores = [
-        rs_text(own[f"{score}_{method}"][unit], RS_NAMES[score])
+        rs_text(layer_units[f"{score}_{method}"][unit], RS_NAMES[score])
         for score in RS_SCORES
-        if np.isfinite(own[f"{score}_{method}"][unit])
+        if np.isfinite(layer_units[f"{score}_{method}"][unit])
     ]
     return wrapped(f"{first}, {', '.join(scores) or 'no RS'}", fit)
 

@@ -59,8 +59,10 @@ def training_time(style: Style, training: Table) -> Figure:
 
     def by_layer(axes: Axes, name: str, method: str, score: str, intervals: bool = False) -> None:
         for number, (layer, color) in enumerate(zip(layers, colors, strict=True)):
-            own = _rows(training, layer=layer, method=method, score=score)
-            _lines(axes, epochs, own, name, color, (number - (len(layers) - 1) / 2) * step, intervals and seeds == 1)
+            layer_rows = _rows(training, layer=layer, method=method, score=score)
+            _lines(
+                axes, epochs, layer_rows, name, color, (number - (len(layers) - 1) / 2) * step, intervals and seeds == 1
+            )
         if not np.isfinite(_rows(training, method=method, score=score)[name]).any():
             axes.set_yticks([])
             axes.text(0.5, 0.6, "undefined in all layers", ha="center", size=style.small, transform=axes.transAxes)
@@ -85,12 +87,12 @@ def training_time(style: Style, training: Table) -> Figure:
             if column == 0:
                 rho.set_ylabel("with selectivity")
     handles = [Line2D([], [], color=color, linewidth=1.4) for color in colors]
-    beside = (left + 2 * (width + gap)) / style.width, 1 - head / total
+    anchor = (left + 2 * (width + gap)) / style.width, 1 - head / total
     figure.legend(
         handles,
         layers,
         loc="upper left",
-        bbox_to_anchor=beside,
+        bbox_to_anchor=anchor,
         ncols=1 + (len(layers) > 8),
         frameon=False,
         fontsize=style.small,
@@ -103,26 +105,30 @@ def training_time(style: Style, training: Table) -> Figure:
     return figure
 
 
-def _rows(training: Table, **wanted: str) -> dict[str, np.ndarray]:
-    rows = np.all([training[name] == value for name, value in wanted.items()], axis=0)
+def _rows(training: Table, **criteria: str) -> dict[str, np.ndarray]:
+    rows = np.all([training[name] == value for name, value in criteria.items()], axis=0)
     return {name: column[rows] for name, column in training.items()}
 
 
 def _lines(
     axes: Axes,
     epochs: np.ndarray,
-    own: Table,
+    layer_rows: Table,
     name: str,
     color: str | Sequence[float],
     shift: float = 0.0,
     intervals: bool = False,
 ) -> None:
     """Draw a line a seed; epochs stand at equal distances, as early ones lie close together."""
-    seeds = np.unique(own["seed"])
+    seeds = np.unique(layer_rows["seed"])
     width = 1.4 if len(seeds) == 1 else 0.8
     for seed in seeds:
-        rows = own["seed"] == seed
-        x = np.searchsorted(epochs, own["epoch"][rows]) + shift
-        axes.plot(x, own[name][rows], color=color, linewidth=width, marker=".", markersize=3.5 * width, clip_on=False)
+        rows = layer_rows["seed"] == seed
+        x = np.searchsorted(epochs, layer_rows["epoch"][rows]) + shift
+        axes.plot(
+            x, layer_rows[name][rows], color=color, linewidth=width, marker=".", markersize=3.5 * width, clip_on=False
+        )
         if intervals:
-            axes.vlines(x, own["ci_low"][rows], own["ci_high"][rows], color=color, linewidth=0.7, alpha=0.6)
+            axes.vlines(
+                x, layer_rows["ci_low"][rows], layer_rows["ci_high"][rows], color=color, linewidth=0.7, alpha=0.6
+            )

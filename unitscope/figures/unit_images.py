@@ -50,21 +50,21 @@ def read_images(paths: Iterable[Path]) -> dict[tuple[str, str], UnitImages]:
     Raises:
         UserError: A file is missing, damaged, or holds something else.
     """
-    found: dict[tuple[str, str], list[UnitImages]] = {}
+    by_key: dict[tuple[str, str], list[UnitImages]] = {}
     for path in paths:
         with open_hdf5(path) as handle:
-            answers = compared_in(handle)
-            made = UnitImages(handle["units"][:], handle["images"][:1], answers)
-            found.setdefault(layer_and_method(handle), []).append(made)
+            responses = compared_in(handle)
+            unit_images = UnitImages(handle["units"][:], handle["images"][:1], responses)
+            by_key.setdefault(layer_and_method(handle), []).append(unit_images)
     return {
-        key: several[0]
-        if len(several) == 1
+        key: shards[0]
+        if len(shards) == 1
         else UnitImages(
-            np.concatenate([made.units for made in several]),
-            np.concatenate([made.images for made in several], axis=1),
-            np.concatenate([made.responses for made in several], axis=1),
+            np.concatenate([shard.units for shard in shards]),
+            np.concatenate([shard.images for shard in shards], axis=1),
+            np.concatenate([shard.responses for shard in shards], axis=1),
         )
-        for key, several in found.items()
+        for key, shards in by_key.items()
     }
 
 

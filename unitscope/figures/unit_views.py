@@ -61,10 +61,10 @@ def sheet(images: np.ndarray, size: int) -> bytes:
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     width, height = pictures[0].width + gap, pictures[0].height + gap
-    whole = Image.new("RGB", (columns * width - gap, rows * height - gap), "white")
+    canvas = Image.new("RGB", (columns * width - gap, rows * height - gap), "white")
     for number, picture in enumerate(pictures):
-        whole.paste(picture, (number % columns * width, number // columns * height))
-    return _png(whole)
+        canvas.paste(picture, (number % columns * width, number // columns * height))
+    return _png(canvas)
 
 
 def as_html(views: Sequence[UnitView], caption: str) -> str:

@@ -54,10 +54,10 @@ def order_by(score: np.ndarray, direction: str, shuffled: np.ndarray) -> np.ndar
         >>> order_by(np.array([0.5, np.nan, 0.1, 0.9]), "descending", np.arange(4))
         array([3, 0, 2, 1])
     """
-    given = score[shuffled]
-    scored = shuffled[np.isfinite(given)]
+    shuffled_scores = score[shuffled]
+    scored = shuffled[np.isfinite(shuffled_scores)]
     key = score[scored] if direction == "ascending" else -score[scored]
-    return np.concatenate([scored[np.argsort(key, kind="stable")], shuffled[~np.isfinite(given)]])
+    return np.concatenate([scored[np.argsort(key, kind="stable")], shuffled[~np.isfinite(shuffled_scores)]])
 
 
 def random_order(units: int, *name: str | int) -> np.ndarray:
@@ -79,23 +79,23 @@ def orders(
     Returns:
         For each order the units of each layer (units,); for each score and direction that has none the reason.
     """
-    found: dict[Key, dict[str, np.ndarray]] = {}
+    by_key: dict[Key, dict[str, np.ndarray]] = {}
     missing = {}
     ties = {layer: random_order(count, seed, layer, "ties") for layer, count in units.items()}
     for name, by_layer in scores.items():
         varied = any(len(np.unique(values[np.isfinite(values)])) > 1 for values in by_layer.values())
         for direction in DIRECTIONS:
             if varied:
-                found[Key(name, direction, -1)] = {
+                by_key[Key(name, direction, -1)] = {
                     layer: order_by(values, direction, ties[layer]) for layer, values in by_layer.items()
                 }
             else:
                 missing[name, direction] = "the score is constant, or no unit has it"
     for draw in range(draws):
-        found[Key(RANDOM, RANDOM, draw)] = {
+        by_key[Key(RANDOM, RANDOM, draw)] = {
             layer: random_order(count, seed, layer, draw) for layer, count in units.items()
         }
-    return found, missing
+    return by_key, missing
 
 
 def fractions(points: int) -> np.ndarray:
@@ -183,9 +183,9 @@ def area_rows(
     for (score, direction), numbers in groups.items():
         row: dict[str, Any] = {**part._asdict(), "score": score, "direction": direction, "scored": scored.get(score, 0)}
         for measure, each in by_image.items():
-            own = each[numbers].mean(0)
-            over = own - each[chance].mean(0) if chance else np.full(len(own), np.nan)
-            for kind, values in (("area", own), ("over", over)):
+            mean_area = each[numbers].mean(0)
+            over = mean_area - each[chance].mean(0) if chance else np.full(len(mean_area), np.nan)
+            for kind, values in (("area", mean_area), ("over", over)):
                 name = f"{measure}_{kind}"
                 row |= area(values, resamples).columns(name, f"{name}_low", f"{name}_high")
         yield {**row, "reason": ""}

@@ -44,12 +44,12 @@ def cumulative_removal(
             for count in counts:
                 if count not in ends:
                     start, done = hold(cut, layer.axis, passed.activation, start, order[done:count], values), count
-                    found = cut.suffix(start, *passed.live)
-                    ends |= {count: found} if count in (0, len(order)) else {}
-                yield ends.get(count, found)
+                    output = cut.suffix(start, *passed.live)
+                    ends |= {count: output} if count in (0, len(order)) else {}
+                yield ends.get(count, output)
 
-    found = joined(performances(layer.probe, f"{layer.name} removal", batches, logits, len(orders) * len(counts)))
-    return _by_order(found, len(orders), len(counts))
+    performance = joined(performances(layer.probe, f"{layer.name} removal", batches, logits, len(orders) * len(counts)))
+    return _by_order(performance, len(orders), len(counts))
 
 
 def joint_removal(
@@ -75,7 +75,9 @@ def joint_removal(
     run, device = probe.held(names), probe.device
     fixed = {layer: torch.from_numpy(np.asarray(values[layer], np.float32)).to(device) for layer in names}
 
-    def given(layer: str, order: Mapping[str, Sequence[int]], step: Mapping[str, int]) -> tuple[Tensor, Tensor]:
+    def mask_and_values(
+        layer: str, order: Mapping[str, Sequence[int]], step: Mapping[str, int]
+    ) -> tuple[Tensor, Tensor]:
         removed = torch.zeros(len(fixed[layer]), dtype=torch.bool)
         removed[list(order[layer][: step[layer]])] = True
         return removed.to(device), fixed[layer]
@@ -87,15 +89,15 @@ def joint_removal(
             for step in counts:
                 total = sum(step.values())
                 if total not in ends:
-                    found = run(images, *(value for layer in names for value in given(layer, order, step)))
-                    ends |= {total: found} if total in (0, sum(map(len, order.values()))) else {}
-                yield ends.get(total, found)
+                    output = run(images, *(value for layer in names for value in mask_and_values(layer, order, step)))
+                    ends |= {total: output} if total in (0, sum(map(len, order.values()))) else {}
+                yield ends.get(total, output)
 
-    found = joined(performances(probe, "all layers removal", batches, logits, len(orders) * len(counts)))
-    return _by_order(found, len(orders), len(counts))
+    performance = joined(performances(probe, "all layers removal", batches, logits, len(orders) * len(counts)))
+    return _by_order(performance, len(orders), len(counts))
 
 
-def _by_order(found: Performance, orders: int, counts: int) -> Performance:
+def _by_order(performance: Performance, orders: int, counts: int) -> Performance:
     """Return performances (orders x counts, images) as (orders, counts, images)."""
-    shape = (orders, counts, found.loss.shape[1])
-    return Performance(found.loss.reshape(shape), found.correct.reshape(shape), found.labels)
+    shape = (orders, counts, performance.loss.shape[1])
+    return Performance(performance.loss.reshape(shape), performance.correct.reshape(shape), performance.labels)

@@ -56,7 +56,7 @@ def interaction(unit: np.ndarray, others: np.ndarray, both: np.ndarray) -> np.nd
 
 
 def control_sets(
-    unit: int, chosen: list[int], exceeding: Collection[int], scales: np.ndarray, draws: list[np.random.Generator]
+    unit: int, substitutes: list[int], exceeding: Collection[int], scales: np.ndarray, draws: list[np.random.Generator]
 ) -> list[list[int]]:
     """Draw random sets that have the size and the activation scale of a unit's substitutes.
 
@@ -67,7 +67,7 @@ def control_sets(
 
     Args:
         unit: The target unit.
-        chosen: Its strongest substitutes, which are removed.
+        substitutes: Its strongest substitutes, which are removed.
         exceeding: All units that exceed it, of which there may be many more: a set of them would be no control.
         scales: (units,) activation scale on real images; a unit whose scale is not above 0 is in no control set.
         draws: A generator for each set.
@@ -76,9 +76,9 @@ def control_sets(
         The sets; none where the layer has fewer such units with a scale than a set needs, or where no set could differ
         from another.
     """
-    taken = {unit, *chosen, *exceeding}
-    others = [number for number in np.flatnonzero(scales > 0).tolist() if number not in taken]
-    if not chosen or len(others) <= len(chosen):
+    excluded = {unit, *substitutes, *exceeding}
+    others = [number for number in np.flatnonzero(scales > 0).tolist() if number not in excluded]
+    if not substitutes or len(others) <= len(substitutes):
         return []
     logs = np.full(len(scales), -np.inf)
     logs[scales > 0] = np.log(scales[scales > 0])
@@ -86,28 +86,28 @@ def control_sets(
     floor = logs[others].min()
     sets = []
     for draw in draws:
-        left, found = list(others), []
-        for member in chosen:
+        left, control_set = list(others), []
+        for member in substitutes:
             distance = np.abs(logs[left] - max(logs[member], floor))
             near = np.argsort(distance, kind="stable")[:NEAREST]
-            found.append(left.pop(int(draw.choice(near))))
-        sets.append(found)
+            control_set.append(left.pop(int(draw.choice(near))))
+        sets.append(control_set)
     return sets
 
 
-def scale_ratio(chosen: list[int], controls: list[list[int]], scales: np.ndarray) -> float:
+def scale_ratio(substitutes: list[int], controls: list[list[int]], scales: np.ndarray) -> float:
     """Return how the scale of control sets compares with that of a unit's substitutes: a ratio of geometric means.
 
     NaN where there are no controls, or a substitute's scale is not above 0.
 
     Args:
-        chosen: The substitutes.
+        substitutes: The substitutes.
         controls: The control sets.
         scales: (units,).
     """
-    if not controls or (scales[chosen] <= 0).any():
+    if not controls or (scales[substitutes] <= 0).any():
         return np.nan
-    return float(np.exp(np.log(scales[np.array(controls)]).mean() - np.log(scales[chosen]).mean()))
+    return float(np.exp(np.log(scales[np.array(controls)]).mean() - np.log(scales[substitutes]).mean()))
 
 
 def against_controls(value: float, controls: np.ndarray) -> Controls:
@@ -169,11 +169,11 @@ def plans(
         controls: Number of control sets of a unit.
         seed: Name that their draws belong to.
     """
-    found = []
-    for unit, chosen in substitutes.items():
+    target_plans = []
+    for unit, members in substitutes.items():
         draws = [generator("joint", *seed, unit, draw) for draw in range(controls)]
-        found.append(Plan(unit, chosen, control_sets(unit, chosen, exceeding[unit], scales, draws)))
-    return found
+        target_plans.append(Plan(unit, members, control_sets(unit, members, exceeding[unit], scales, draws)))
+    return target_plans
 
 
 def needed_sets(several: Sequence[Plan]) -> dict[tuple[int, ...], int]:
@@ -181,8 +181,8 @@ def needed_sets(several: Sequence[Plan]) -> dict[tuple[int, ...], int]:
     sets: dict[tuple[int, ...], int] = {(): 0}
     for unit, substitutes, controls in several:
         for members in ([], *([substitutes] if substitutes else []), *controls):
-            for wanted in (members, [unit, *members]):
-                sets.setdefault(tuple(sorted(wanted)), len(sets))
+            for removed in (members, [unit, *members]):
+                sets.setdefault(tuple(sorted(removed)), len(sets))
     return sets
 
 
@@ -201,14 +201,14 @@ def interaction_sums(
         substitutes, and without all of them; the interaction; then that with each control. NaN where there are no
         substitutes.
     """
-    found = []
+    sums = []
     for unit, substitutes, controls in several:
         alone, nothing = rise([unit]), np.full(len(half), np.nan)
         others, both = (rise(substitutes), rise([unit, *substitutes])) if substitutes else (nothing, nothing)
         random = [interaction(alone, rise(one), rise([unit, *one])) for one in controls]
         values = np.stack([alone, others, both, interaction(alone, others, both), *random])
-        found.append(np.stack([values[:, half == number].sum(1) for number in (0, 1)], axis=1))
-    return found
+        sums.append(np.stack([values[:, half == number].sum(1) for number in (0, 1)], axis=1))
+    return sums
 
 
 def interaction_rows(
@@ -229,12 +229,12 @@ def interaction_rows(
     """
     for (unit, substitutes, controls), measured in zip(several, sums, strict=True):
         with np.errstate(divide="ignore", invalid="ignore"):
-            alone, others, both, found, *random = (measured.sum(1) / images.sum()).tolist()
+            alone, others, both, effect, *random = (measured.sum(1) / images.sum()).tolist()
             by_half = (measured[3] / images).tolist()
-        compared = against_controls(found, np.array(random))
+        compared = against_controls(effect, np.array(random))
         ratio = scale_ratio(substitutes, controls, scales)
         yield {
-            **{"unit": unit, "loss_unit": alone, "loss_set": others, "loss_joint": both, "interaction": found},
+            **{"unit": unit, "loss_unit": alone, "loss_set": others, "loss_joint": both, "interaction": effect},
             **{f"interaction_half{number}": value for number, value in enumerate(by_half)},
             **{"controls": len(controls), "control_mean": compared.mean, "control_sd": compared.sd},
             **{"p_value": compared.p_value, "scale_ratio": ratio},

@@ -12,7 +12,9 @@ from unitscope.runtime.devices import pixels
 from unitscope.scores.selectivity import class_selectivity
 
 
-def answers(layer: Layer, images: np.ndarray | h5py.Dataset, readout: str = "mean", batch: int = 32) -> np.ndarray:
+def layer_responses(
+    layer: Layer, images: np.ndarray | h5py.Dataset, readout: str = "mean", batch: int = 32
+) -> np.ndarray:
     """Return how a layer answers images, (seeds, targets, units), by running the network on them.
 
     Args:
@@ -23,20 +25,22 @@ def answers(layer: Layer, images: np.ndarray | h5py.Dataset, readout: str = "mea
     """
     device, forward = layer.probe.device, layer.prefix(readout)
     seeds, targets = images.shape[:2]
-    found: np.ndarray | None = None
+    responses: np.ndarray | None = None
     with torch.no_grad():
         for seed in range(seeds):
             for first in range(0, targets, batch):
-                answer = forward(_seen(images[seed, first : first + batch], device))[1].float().cpu().numpy()
+                batch_responses = (
+                    forward(_as_tensor(images[seed, first : first + batch], device))[1].float().cpu().numpy()
+                )
                 # Nothing of a batch stays behind: small arrays between the large ones of a pass make memory grow.
-                if found is None:
-                    found = np.empty((seeds, targets, answer.shape[1]), np.float32)
-                found[seed, first : first + batch] = answer
-    assert found is not None, "there are no images"
-    return found
+                if responses is None:
+                    responses = np.empty((seeds, targets, batch_responses.shape[1]), np.float32)
+                responses[seed, first : first + batch] = batch_responses
+    assert responses is not None, "there are no images"
+    return responses
 
 
-def _seen(images: np.ndarray, device: torch.device) -> torch.Tensor:
+def _as_tensor(images: np.ndarray, device: torch.device) -> torch.Tensor:
     if images.dtype == np.uint8:
         return pixels(images, device)
     return torch.from_numpy(images).permute(0, 3, 1, 2).to(device)
@@ -80,9 +84,9 @@ def behaviour(
     logits, values = [], []
     with torch.no_grad():
         for first in range(0, len(images), batch):
-            seen = pixels(images[first : first + batch], probe.device)
-            logits.append(probe(seen).float().cpu().numpy())
-            values.append(read(seen)[0].float().cpu().numpy())
+            inputs = pixels(images[first : first + batch], probe.device)
+            logits.append(probe(inputs).float().cpu().numpy())
+            values.append(read(inputs)[0].float().cpu().numpy())
     activations = np.concatenate(values)
     if not len(labels):
         return Behaviour(np.concatenate(logits), np.full(activations.shape[1], np.nan))

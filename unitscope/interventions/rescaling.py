@@ -62,22 +62,24 @@ def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | Non
     maximizing = {name: recipe for name, recipe in recipes.items() if not recipe.get("minimize")}
     if not maximizing:
         return {}
-    chosen = {name: recipe for name, recipe in maximizing.items() if recipe["objective"] in ("iam", "iam_z")}
-    if all(recipe["objective"] != "iam_z" for recipe in chosen.values()):
-        model = recipes[min(chosen or maximizing)]
+    contrastive = {name: recipe for name, recipe in maximizing.items() if recipe["objective"] in ("iam", "iam_z")}
+    if all(recipe["objective"] != "iam_z" for recipe in contrastive.values()):
+        model = recipes[min(contrastive or maximizing)]
         # A name of the user's own for something else is not taken from him.
         name = "iam_z" if "iam_z" not in recipes else "iam_z-added"
-        chosen[name] = {**model, "objective": "iam_z"}
-    found = {name: Recipe(**{**recipe, "settled": 0.0}) for name, recipe in chosen.items()}
-    return {name: replace(recipe, steps=min(steps or recipe.steps, recipe.steps)) for name, recipe in found.items()}
+        contrastive[name] = {**model, "objective": "iam_z"}
+    full_length = {name: Recipe(**{**recipe, "settled": 0.0}) for name, recipe in contrastive.items()}
+    return {
+        name: replace(recipe, steps=min(steps or recipe.steps, recipe.steps)) for name, recipe in full_length.items()
+    }
 
 
 def obstacle(layer: Layer) -> str:
     """Return why the units of a layer cannot be rescaled without changing the function; empty where they can."""
     try:
         _places(layer)
-    except _Obstacle as found:
-        return str(found)
+    except _Obstacle as error:
+        return str(error)
     return ""
 
 
@@ -108,23 +110,23 @@ def rescaled(layer: Layer, factors: np.ndarray | Sequence[float]) -> Layer:
     """
     try:
         places = _places(layer)
-    except _Obstacle as found:
-        raise UserError(f"The layer {layer.name!r} cannot be rescaled: {found}. Choose another layer.") from None
+    except _Obstacle as error:
+        raise UserError(f"The layer {layer.name!r} cannot be rescaled: {error}. Choose another layer.") from None
     assert layer.probe.traced is not None
     scaled = layer.probe.traced.copied()
     tapped: Any = scaled.get_submodule(places.tap)
-    given = torch.as_tensor(np.asarray(factors, np.float64), dtype=tapped.weight.dtype, device=tapped.weight.device)
-    if given.shape != (len(tapped.weight),) or not bool(((given > 0) & given.isfinite()).all()):
+    scaling = torch.as_tensor(np.asarray(factors, np.float64), dtype=tapped.weight.dtype, device=tapped.weight.device)
+    if scaling.shape != (len(tapped.weight),) or not bool(((scaling > 0) & scaling.isfinite()).all()):
         raise UserError(
-            f"factors has the shape {tuple(given.shape)}; layer {layer.name!r} takes {len(tapped.weight)} numbers "
+            f"factors has the shape {tuple(scaling.shape)}; layer {layer.name!r} takes {len(tapped.weight)} numbers "
             "above 0."
         )
-    _multiply(tapped, "weight", given.view(-1, *[1] * (tapped.weight.dim() - 1)))
+    _multiply(tapped, "weight", scaling.view(-1, *[1] * (tapped.weight.dim() - 1)))
     if tapped.bias is not None:
-        _multiply(tapped, "bias", given)
+        _multiply(tapped, "bias", scaling)
     for reader in places.readers:
         reading: Any = scaled.get_submodule(reader.path)
-        _multiply(reading, "weight", 1 / _by_input(reading, given, reader.flat))
+        _multiply(reading, "weight", 1 / _by_input(reading, scaling, reader.flat))
     return replace(layer, probe=layer.probe.variant(scaled))
 
 
@@ -163,7 +165,7 @@ def _places(layer: Layer) -> _Places:
     if site.tap.op != "call_module":
         raise _Obstacle("its batch norm is a function, whose weights may be used elsewhere")
     tap = str(site.tap.target)
-    _check_own(traced, modules, tap)
+    _check_unshared(traced, modules, tap)
     units = len(modules[tap].weight)
     readers = _readers(traced, modules, site, units)
     return _Places(tap, readers)
@@ -182,7 +184,7 @@ def _readers(traced: fx.GraphModule, modules: dict[str, Any], site: Site, units:
         elif (kind in FLATTENINGS and flattens_units(node, modules)) or (maps and _averages_space(node, kind)):
             waiting += [(user, True) for user in node.users]
         elif kind in (nn.Conv2d, nn.Linear) and _fits(modules[str(node.target)], site.kind, flat, units):
-            _check_own(traced, modules, str(node.target))
+            _check_unshared(traced, modules, str(node.target))
             readers.append(_Reader(str(node.target), flat))
         elif node.op == "output":
             raise _Obstacle("its activation is an output of the network")
@@ -209,7 +211,7 @@ def _averages_space(node: fx.Node, kind: Any) -> bool:
     return kind in MEANS and not keeps and sorted(axis % 4 for axis in axes if isinstance(axis, int)) == [2, 3]
 
 
-def _check_own(traced: fx.GraphModule, modules: dict[str, Any], path: str) -> None:
+def _check_unshared(traced: fx.GraphModule, modules: dict[str, Any], path: str) -> None:
     """Make sure that a module's weights are plain parameters that serve one call alone."""
     module = modules[path]
     called = [node for node in traced.graph.nodes if node.op == "call_module" and node.target == path]

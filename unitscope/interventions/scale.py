@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from unitscope.interventions.network_behaviour import answers, behaviour
+from unitscope.interventions.network_behaviour import behaviour, layer_responses
 from unitscope.interventions.rescaling import rescaled
 from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.interventions.unit_scales import Scales
@@ -64,18 +64,18 @@ def comparison(
     for score in RS_SCORES:
         old, new = getattr(before, score), getattr(after, score)
         both = np.isfinite(old) & np.isfinite(new)
-        found = {
+        correlations = {
             "spearman_before": _rank_correlation(old, selectivity, (score, "selectivity")),
             "spearman_after": _rank_correlation(new, selectivity_after, (f"{score} after", "selectivity")),
             "agreement": _rank_correlation(old, new, (score, f"{score} after")),
         }
         changes = [float(values[both].mean()) if both.any() else np.nan for values in (np.abs(old - new), image_change)]
-        reasons = dict.fromkeys(why for _, why in found.values() if why)
+        reasons = dict.fromkeys(why for _, why in correlations.values() if why)
         rows.append(
             {
                 "score": score,
                 "units": int(both.sum()),
-                **{name: value for name, (value, _) in found.items()},
+                **{name: value for name, (value, _) in correlations.items()},
                 **dict(zip(("mean_change", "image_change"), changes, strict=True)),
                 "reason": "; ".join(reasons),
             }
@@ -85,8 +85,8 @@ def comparison(
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray, names: tuple[str, str]) -> tuple[float, str]:
     """Return Spearman's correlation, or NaN and why there is none; draws stand for the uncertainty here."""
-    found = spearman(x, y, permutations=1, resamples=1, names=names)
-    return found.value, found.reason if np.isnan(found.value) else ""
+    correlation = spearman(x, y, permutations=1, resamples=1, names=names)
+    return correlation.value, correlation.reason if np.isnan(correlation.value) else ""
 
 
 def kept(
@@ -115,28 +115,29 @@ def kept(
         A row a draw, method and score: as `comparison` says, with the changes of logits and selectivity.
     """
     before = {
-        method: scales.score(answers(layer, made.images, readout, batch), made.units) for method, made in stored.items()
+        method: scales.score(layer_responses(layer, unit_images.images, readout, batch), unit_images.units)
+        for method, unit_images in stored.items()
     }
     does = behaviour(layer, *sample, readout, batch)
     rows = []
     for draw, factors in draws:
         other, others = rescaled(layer, factors), scales.times(factors)
         logits, selectivity = does.change(behaviour(other, *sample, readout, batch))
-        for method, made in stored.items():
-            after = answers(other, made.images, readout, batch)
+        for method, unit_images in stored.items():
+            after = layer_responses(other, unit_images.images, readout, batch)
             for row in comparison(
                 before[method],
-                others.score(after, made.units),
-                scales.selectivity()[made.units],
-                others.selectivity()[made.units],
-                np.zeros(len(made.units)),
+                others.score(after, unit_images.units),
+                scales.selectivity()[unit_images.units],
+                others.selectivity()[unit_images.units],
+                np.zeros(len(unit_images.units)),
             ):
-                found = {**row, "logits_change": logits, "selectivity_change": selectivity}
-                rows.append({"condition": "kept", "method": method, "draw": draw, **found})
+                record = {**row, "logits_change": logits, "selectivity_change": selectivity}
+                rows.append({"condition": "kept", "method": method, "draw": draw, **record})
     return rows
 
 
-def made(
+def regenerated(
     layer: Layer,
     units: np.ndarray,
     recipes: Mapping[str, Recipe],
@@ -181,22 +182,25 @@ def made(
                 seeds=[seed],
                 readout=readout,
                 batch=min(batch, len(units)),
-                scale=(own.mean, own.std),
+                scale=(network_scales.mean, network_scales.std),
                 mean_image=mean_image,
             )
-            for one, own in pairs
+            for one, network_scales in pairs
         )
-        scored = [own.score(one.responses, units) for one, (_, own) in zip((old, new), pairs, strict=True)]
-        index = [own.selectivity()[units] for _, own in pairs]
+        scored = [
+            network_scales.score(one.responses, units)
+            for one, (_, network_scales) in zip((old, new), pairs, strict=True)
+        ]
+        index = [network_scales.selectivity()[units] for _, network_scales in pairs]
         moved = np.abs(_unit_interval(old) - _unit_interval(new)).mean((0, 2, 3, 4))
         for row in comparison(scored[0], scored[1], index[0], index[1], moved):
             rows.append({"condition": "made", "method": method, "draw": number, **row})
     return rows
 
 
-def _unit_interval(made: Generated) -> np.ndarray:
+def _unit_interval(generated: Generated) -> np.ndarray:
     """Return images with pixels from 0 to 1."""
-    return made.images / 255 if made.images.dtype == np.uint8 else made.images.astype(np.float64)
+    return generated.images / 255 if generated.images.dtype == np.uint8 else generated.images.astype(np.float64)
 
 
 def table(layer: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray]:

@@ -144,9 +144,9 @@ def hold(
         if cut.change is None:
             start.narrow(axis, unit, 1).fill_(float(values[unit]))
         else:
-            own = activation.narrow(axis, unit, 1)
-            own = own if rows is None else own[rows]
-            start = start + cut.change(unit, own, torch.full_like(own, float(values[unit])))
+            unit_activation = activation.narrow(axis, unit, 1)
+            unit_activation = unit_activation if rows is None else unit_activation[rows]
+            start = start + cut.change(unit, unit_activation, torch.full_like(unit_activation, float(values[unit])))
     return start
 
 
@@ -156,13 +156,13 @@ def _without(cut: Split, axis: int, passed: Passed, units: Sequence[int], values
         return passed.logits
     if len(units) == 1:
         # Nothing is copied: it may be one unit of thousands.
-        own = passed.activation.narrow(axis, units[0], 1)
+        activation = passed.activation.narrow(axis, units[0], 1)
     else:
-        own = passed.activation.index_select(axis, torch.tensor(list(units), device=passed.activation.device))
-    target = torch.from_numpy(np.asarray(values)[list(units)]).to(own)
-    shape = [1] * own.dim()
+        activation = passed.activation.index_select(axis, torch.tensor(list(units), device=passed.activation.device))
+    target = torch.from_numpy(np.asarray(values)[list(units)]).to(activation)
+    shape = [1] * activation.dim()
     shape[axis] = -1
-    changed = (own != target.reshape(shape)).flatten(1).any(1)
+    changed = (activation != target.reshape(shape)).flatten(1).any(1)
     if not changed.any():
         return passed.logits
     # Other values that the suffix needs may not have an axis of images.
@@ -199,8 +199,8 @@ def performances(
             correct = np.empty((sets, len(numbers)), dtype=bool)
             with torch.no_grad(), contextlib.ExitStack() as of_batch:
                 step = advance or of_batch.enter_context(progress(sets, f"{what}, batch {part}", "sets"))
-                for row, found in enumerate(logits(pixels(batch, probe.device))):
-                    values = found.cpu().double()
+                for row, set_logits in enumerate(logits(pixels(batch, probe.device))):
+                    values = set_logits.cpu().double()
                     loss[row] = F.cross_entropy(values, labels, reduction="none").numpy()
                     correct[row] = (values.argmax(1) == labels).numpy()
                     step(len(numbers) if advance else 1)
@@ -209,6 +209,8 @@ def performances(
 
 def joined(parts: Iterable[Performance]) -> Performance:
     """Return the images of all batches together."""
-    found = list(parts)
-    loss, correct = (np.concatenate([getattr(part, name) for part in found], 1) for name in ("loss", "correct"))
-    return Performance(loss, correct, np.concatenate([part.labels for part in found]))
+    batch_performances = list(parts)
+    loss, correct = (
+        np.concatenate([getattr(part, name) for part in batch_performances], 1) for name in ("loss", "correct")
+    )
+    return Performance(loss, correct, np.concatenate([part.labels for part in batch_performances]))

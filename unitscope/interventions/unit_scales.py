@@ -48,9 +48,9 @@ class Scales:
 
     def score(self, responses: np.ndarray, units: np.ndarray) -> Substitution:
         """Return RS, raw and scale-free, of responses (seeds, targets, units); NaN of dead targets."""
-        found = substitution(responses, units, self.mean, self.std, self.quantile)
-        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(found, score), np.nan) for score in RS_SCORES)
-        return replace(found, rs=rs, rs_z=rs_z, rs_q=rs_q)
+        scores = substitution(responses, units, self.mean, self.std, self.quantile)
+        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(scores, score), np.nan) for score in RS_SCORES)
+        return replace(scores, rs=rs, rs_z=rs_z, rs_q=rs_q)
 
 
 def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> np.ndarray:

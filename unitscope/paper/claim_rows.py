@@ -23,11 +23,11 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """
     rows = []
     for name, claim in CLAIMS.items():
-        for entry, group in by_entry([result for result in results if result.answers(name)]).items():
+        for entry, group in by_entry([result for result in results if result.has_claim(name)]).items():
             parts = group[0].rows(name, claim.scores[0])
             readings = dict.fromkeys(part["layer"] for part in parts) if claim.by_layer else [None]
             for layer in readings:
-                own = [part for part in parts if layer in (None, part["layer"])]
+                layer_parts = [part for part in parts if layer in (None, part["layer"])]
                 verdicts = {score: _verdicts(group, name, score, layer) for score in claim.scores}
                 rows.append(
                     {
@@ -36,8 +36,8 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
                         "text": claim.text + (f" ({layer})" if layer else ""),
                         "entry": entry,
                         "layer": layer or "",
-                        "statistic": list(dict.fromkeys(part["statistic"] for part in own)),
-                        "found": found_texts(own),
+                        "statistic": list(dict.fromkeys(part["statistic"] for part in layer_parts)),
+                        "found": effect_texts(layer_parts),
                         "verdict": verdicts[claim.scores[0]],
                         "others": {score: verdicts.get(score, "") for score in RS_SCORES[1:]},
                     }
@@ -47,12 +47,12 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 def _verdicts(group: Sequence[Result], claim: str, score: str, layer: str | None) -> str:
     """Return the verdict, or how many trainings came to which."""
-    found = Counter(
+    counts = Counter(
         next(row["verdict"] for row in result.rows(claim, score) if layer in (None, row["layer"])) for result in group
     )
-    if len(found) == 1:
-        return next(iter(found))
-    return ", ".join(f"{verdict} ({count} of {len(group)})" for verdict, count in found.most_common())
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{verdict} ({count} of {len(group)})" for verdict, count in counts.most_common())
 
 
 DIVIDED = "trainings differ"
@@ -70,13 +70,16 @@ def verdict_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         For each: verdict, and claims by score (`OTHER_SCORES` for the last).
     """
-    asked = Counter(row["claim"] for row in claims)
+    row_counts = Counter(row["claim"] for row in claims)
     rows: dict[str, dict[str, list[str]]] = {}
     for row in claims:
-        where = ", ".join(filter(None, [row["entry"], row["layer"]])) if asked[row["claim"]] > 1 else ""
+        where = ", ".join(filter(None, [row["entry"], row["layer"]])) if row_counts[row["claim"]] > 1 else ""
         name = f"{row['claim']} ({where})" if where else row["claim"]
-        own = CLAIMS[row["claim"]].scores[0]
-        for score, verdict in {own if own in RS_SCORES else OTHER_SCORES: row["verdict"], **row["others"]}.items():
+        main_score = CLAIMS[row["claim"]].scores[0]
+        for score, verdict in {
+            main_score if main_score in RS_SCORES else OTHER_SCORES: row["verdict"],
+            **row["others"],
+        }.items():
             if verdict:
                 verdict = verdict if verdict in VERDICTS else DIVIDED
                 rows.setdefault(verdict, {}).setdefault(score, []).append(name)
@@ -85,18 +88,18 @@ def verdict_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def range_text(values: Sequence[float]) -> str:
     """Return the lowest and the highest of those that are defined, and how many those are where some are not."""
-    known = [value for value in values if np.isfinite(value)]
-    if not known:
+    defined = [value for value in values if np.isfinite(value)]
+    if not defined:
         return "undefined"
-    text = f"{number(min(known))} to {number(max(known))}"
-    return text if len(known) == len(values) else f"{text} (defined in {len(known)})"
+    text = f"{number(min(defined))} to {number(max(defined))}"
+    return text if len(defined) == len(values) else f"{text} (defined in {len(defined)})"
 
 
 MOST_PARTS = 8
 """Parts of a claim that are listed one by one; of more, the range is given."""
 
 
-def found_texts(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+def effect_texts(parts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the parts of a claim found, in words: a text per part, or one per statistic of many parts."""
     by_statistic: dict[str, list[Mapping[str, Any]]] = {}
     for part in parts:

@@ -31,12 +31,12 @@ NOT_REDUCED = {
 
 def numbered(study: Study) -> dict[str, str]:
     """Return the figures that a study can show, each with the first experiment that answers to its claim."""
-    found = {}
+    experiment_by_figure = {}
     for figure, claim in FIGURES.items():
         experiment = next((name for name, settings in study.experiments.items() if claim in settings["claims"]), None)
         if experiment:
-            found[figure] = experiment
-    return found
+            experiment_by_figure[figure] = experiment
+    return experiment_by_figure
 
 
 def reductions(study: Study, full: Study) -> list[dict[str, Any]]:
@@ -44,17 +44,26 @@ def reductions(study: Study, full: Study) -> list[dict[str, Any]]:
 
     Experiments belong together where they answer to the same claim; of several trainings the first is compared.
     """
-    rows, seen = [], set()
+    rows, compared_claims = [], set()
     for name, settings in study.experiments.items():
         first = next(iter(settings["claims"]), None)
         other = next((one for one in full.experiments.values() if first and first in one["claims"]), None)
-        if other is None or first in seen:
+        if other is None or first in compared_claims:
             continue
-        seen.add(first)
-        here, there = (dict(_settings(one, place)) for one, place in ((settings, study), (other, full)))
-        for key in sorted(here.keys() | there.keys()):
-            if here.get(key) != there.get(key):
-                rows.append({"experiment": name, "setting": key, "here": here.get(key), "full": there.get(key)})
+        compared_claims.add(first)
+        study_settings, full_settings = (
+            dict(_settings(one, place)) for one, place in ((settings, study), (other, full))
+        )
+        for key in sorted(study_settings.keys() | full_settings.keys()):
+            if study_settings.get(key) != full_settings.get(key):
+                rows.append(
+                    {
+                        "experiment": name,
+                        "setting": key,
+                        "here": study_settings.get(key),
+                        "full": full_settings.get(key),
+                    }
+                )
     return rows
 
 
@@ -77,21 +86,23 @@ def variants(study: Study) -> list[dict[str, Any]]:
         for name in study.experiments
         if name.startswith(prefix)
     }
-    untouched = next((study.experiments[name] for name, own in names.items() if not own), None)
-    for name, own in names.items():
+    untouched = next((study.experiments[name] for name, network_variant in names.items() if not network_variant), None)
+    for name, network_variant in names.items():
         experiment = study.experiments[name]
         epochs = _epochs_alone(experiment, untouched, study) if untouched else None
         for method, recipe in experiment["methods"].items():
             objective, _, changed = method.partition("-")
             default = experiment["methods"].get(objective, {})
-            same = not own and all(recipe[key] == default.get(key) for key in recipe.keys() - {"steps", "points"})
+            same = not network_variant and all(
+                recipe[key] == default.get(key) for key in recipe.keys() - {"steps", "points"}
+            )
             rows.append(
                 {
                     "experiment": name,
                     "network": experiment["network"],
                     "method": method,
                     "objective": objective,
-                    "variant": " ".join(filter(None, [own, changed])) or "default",
+                    "variant": " ".join(filter(None, [network_variant, changed])) or "default",
                     "steps": recipe["steps"] if same else None,
                     "epochs": None if changed else epochs,
                 }
@@ -114,8 +125,10 @@ def _epochs_alone(experiment: Mapping[str, Any], other: Mapping[str, Any], study
 def _settings(experiment: Mapping[str, Any], study: Study) -> Iterator[tuple[str, Any]]:
     """Yield what an experiment is computed with, as pairs of a dotted key and a value."""
     network = study.networks[experiment["network"]]
-    own = {key: value for key, value in experiment.items() if key not in ("claims", "figures", "layers", "methods")}
-    yield from _flat("", own)
+    plain_settings = {
+        key: value for key, value in experiment.items() if key not in ("claims", "figures", "layers", "methods")
+    }
+    yield from _flat("", plain_settings)
     yield "methods", list(experiment["methods"])
     recipes = {
         name: dict(_flat("ascent", _without(recipe, "objective"))) for name, recipe in experiment["methods"].items()

@@ -35,10 +35,12 @@ def selectivity_correlation(question: Question, methods: Sequence[str]) -> list[
     """C1, C8: Spearman(RS, selectivity) is positive."""
     parts = []
     for layer, method in product(question.layers, methods):
-        row = correlation_of(question.own.layers, layer, method, "selectivity", question.score)
-        found = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
+        row = correlation_of(question.evidence.layers, layer, method, "selectivity", question.score)
+        estimate = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
         text = "Spearman with selectivity > 0"
-        part = Part(layer, method, text, found, row["used"], above(found), note=row["reason"], p_value=row["p_value"])
+        part = Part(
+            layer, method, text, estimate, row["used"], above(estimate), note=row["reason"], p_value=row["p_value"]
+        )
         parts.append(part)
     return parts
 
@@ -104,10 +106,12 @@ def exceeded_twice(question: Question) -> list[Part]:
         order = np.argsort(-np.where(scored, selectivity, -np.inf), kind="stable")
         top = order[: int(np.ceil(scored.sum() / 10))]
         hits = sum(len(substitutes[unit].split()) >= 2 for unit in top)
-        found = effects.proportion(hits, len(top))
+        estimate = effects.proportion(hits, len(top))
         holds = "yes" if hits else "no" if len(top) else "open"
         text = "share of the most selective tenth with two substitutes > 0"
-        parts.append(Part(layer, "iam", text, found, len(top), holds, note="existence: the interval decides nothing"))
+        parts.append(
+            Part(layer, "iam", text, estimate, len(top), holds, note="existence: the interval decides nothing")
+        )
     return parts
 
 
@@ -134,13 +138,13 @@ def falls_with_depth(question: Question) -> list[Part]:
         ]
         values = np.array([row["spearman"] for row in rows], dtype=float)
         slopes.append(slope_of_z(values) if np.isfinite(values).all() else np.nan)
-    found = effects.over_trainings(np.array(slopes))
+    estimate = effects.over_trainings(np.array(slopes))
     n = int(np.isfinite(slopes).sum())
     enough = n >= FEWEST_TRAININGS
     notes = [] if n == len(slopes) else [f"{len(slopes) - n} of {len(slopes)} trainings have an undefined layer"]
     notes += [] if enough else [f"{n} trainings; at least {FEWEST_TRAININGS} are needed"]
     text = "slope of Fisher's z on depth < 0"
-    return [Part("", "iam", text, found, n, below(found) if enough else "open", note="; ".join(notes))]
+    return [Part("", "iam", text, estimate, n, below(estimate) if enough else "open", note="; ".join(notes))]
 
 
 def small_without_diversity(question: Question) -> list[Part]:
@@ -163,14 +167,14 @@ def one_step(question: Question) -> list[Part]:
     def gain(medians: np.ndarray) -> float:
         return effects.step_over_line(medians)[0]
 
-    found = bootstrap_layers(gain, effects.median, scores, resamples=question.resamples, seed=seed)
+    estimate = bootstrap_layers(gain, effects.median, scores, resamples=question.resamples, seed=seed)
     holds, note = "open", "too few layers, or a layer without RS"
-    if np.isfinite(found.value):
-        holds = "yes" if found.value > 6 else "no" if found.value < -6 else "open"
+    if np.isfinite(estimate.value):
+        holds = "yes" if estimate.value > 6 else "no" if estimate.value < -6 else "open"
         medians = np.array([effects.median(*question.scored(layer, question.rs("iam"))) for layer in question.layers])
         step = question.layers[effects.step_over_line(medians)[1]]
         note = f"best step: before {step}; the estimate decides, not the interval"
-    return [Part("", "iam", text, found, len(question.layers), holds, note=note)]
+    return [Part("", "iam", text, estimate, len(question.layers), holds, note=note)]
 
 
 def same_in_each(question: Question) -> list[Part]:

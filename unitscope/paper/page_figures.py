@@ -16,41 +16,43 @@ WIDE = 9.5
 
 
 def draw(
-    style: Style, figure: str, own: Result, trainings: Sequence[Result], images: Mapping[tuple[str, str], UnitImages]
+    style: Style, figure: str, result: Result, trainings: Sequence[Result], images: Mapping[tuple[str, str], UnitImages]
 ) -> bytes:
     """Return a figure of the paper, drawn from an experiment, as PNG.
 
     Args:
         style: How it looks.
         figure: "fig1" to "fig6".
-        own: The experiment.
+        result: The experiment.
         trainings: It and the other trainings of its entry.
         images: Of layer and method, where the figure shows images.
     """
     wide = replace(style, width=WIDE)
 
     def scatter(methods: Sequence[str], *claims: str) -> list[Any]:
-        layers = own.layers_named(*claims)
+        layers = result.layers_named(*claims)
         if not layers:
             # A figure answers to several claims, and the experiment is asked for others of them.
             return []
-        table = subset(own.units, layers, methods)
-        return [score_figures.selectivity_rs(wide, table, own.layers, *RS_SCORES)]
+        table = subset(result.units, layers, methods)
+        return [score_figures.selectivity_rs(wide, table, result.layers, *RS_SCORES)]
 
     def by_depth(claim: str) -> Any:
-        layers = own.layers_named(claim)
+        layers = result.layers_named(claim)
         if len(trainings) > 1:
             return depth_figures.trend(wide, [one.layers for one in trainings], layers)
-        return depth_figures.depth(wide, subset(own.units, layers, methods_of(own.units)), own.layers)
+        return depth_figures.depth(wide, subset(result.units, layers, methods_of(result.units)), result.layers)
 
     if figure == "fig1":
         parts = scatter(("am", "iam"), "C1")
     elif figure == "fig2":
-        parts = [substitutes_figure.substitutes(style, subset(own.units, own.layers_named("C6"), ("iam",)), images)]
+        parts = [
+            substitutes_figure.substitutes(style, subset(result.units, result.layers_named("C6"), ("iam",)), images)
+        ]
     elif figure == "fig3":
         parts = [*scatter(("iam",), "C7"), by_depth("C8")]
     elif figure == "fig4":
-        spread = depth_figures.spread(wide, own.units, *RS_SCORES)
+        spread = depth_figures.spread(wide, result.units, *RS_SCORES)
         parts = [*scatter(("am", "iam"), "C10", "C11"), spread, by_depth("C12")]
     elif figure == "fig5":
         parts = scatter(("am", "iam"), "C13")
@@ -100,7 +102,7 @@ BY_TRAINING = ("fig3", "fig4", "fig6")
 
 
 def caption(
-    figure: str, own: Result, trainings: Sequence[Result], claims: Sequence[Mapping[str, Any]]
+    figure: str, result: Result, trainings: Sequence[Result], claims: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return what is said below a figure: number, name, shows, expected, experiment, claims with their verdicts.
 
@@ -113,7 +115,7 @@ def caption(
         "number": figure.removeprefix("fig"),
         "shows": shows,
         "expected": expected,
-        "experiment": own.name,
+        "experiment": result.name,
         "trainings": len(trainings) if figure in BY_TRAINING else 1,
         "claims": rows,
         "several": len({row["entry"] for row in rows}) > 1,

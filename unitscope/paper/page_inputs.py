@@ -18,20 +18,26 @@ def page_experiments(study: Study, benchmarked: Collection[str]) -> list[dict[st
     """
     return [
         {
-            **{"name": name, "entry": recipe_of(study, name), "dataset": study.networks[chosen["network"]]["dataset"]},
-            **{key: chosen[key] for key in ("network", "claims", "readout")},
-            **{key: list(chosen[key]) for key in ("layers", "methods")},
+            **{
+                "name": name,
+                "entry": recipe_of(study, name),
+                "dataset": study.networks[settings["network"]]["dataset"],
+            },
+            **{key: settings[key] for key in ("network", "claims", "readout")},
+            **{key: list(settings[key]) for key in ("layers", "methods")},
             "rules": _measured(study, name, benchmarked),
         }
-        for name, chosen in study.experiments.items()
-        if chosen["claims"]
+        for name, settings in study.experiments.items()
+        if settings["claims"]
     ]
 
 
 def _measured(study: Study, name: str, benchmarked: Collection[str]) -> list[str]:
     """Return the rules of an experiment; those of a block of units are among those of the images."""
-    chosen = study.analyses(name)
-    others = {rule for analysis, own in ANALYSES.items() if analysis not in chosen for rule in own.rules}
+    selected = study.analyses(name)
+    others = {
+        rule for analysis, definition in ANALYSES.items() if analysis not in selected for rule in definition.rules
+    }
     return [rule for rule in benchmarked if rule not in others | {"images_block"}]
 
 

@@ -79,12 +79,14 @@ def layer_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """
     rows = []
     for entry, group in by_entry(results).items():
-        own = group[0]
-        methods = methods_of(own.units)
-        for layer in layers_of(own.units):
-            units = rows_of(own.units, layer)
+        first_training = group[0]
+        methods = methods_of(first_training.units)
+        for layer in layers_of(first_training.units):
+            units = rows_of(first_training.units, layer)
             correlations = {
-                (method, score): float(correlation_of(own.layers, layer, method, "selectivity", score)["spearman"])
+                (method, score): float(
+                    correlation_of(first_training.layers, layer, method, "selectivity", score)["spearman"]
+                )
                 for method in methods
                 for score in RS_SCORES
             }

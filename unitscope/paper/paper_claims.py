@@ -146,19 +146,19 @@ CLAIMS: Mapping[str, Claim] = {
 }
 
 
-def answers(
-    asked: Mapping[str, Mapping[str, Sequence[str]]],
+def paper_claims_table(
+    claims: Mapping[str, Mapping[str, Sequence[str]]],
     experiments: Mapping[str, Evidence],
-    own: str,
+    experiment: str,
     resamples: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Answer claims from an experiment's tables.
 
     Args:
-        asked: For each claim, "layers" and "experiments": which ones it names.
+        claims: For each claim, "layers" and "experiments": which ones it names.
         experiments: All experiments that are named, and the own one.
-        own: Name of the own experiment.
+        experiment: Name of the own experiment.
         resamples: Of each bootstrap.
         seed: Of each bootstrap.
 
@@ -167,12 +167,12 @@ def answers(
     """
     rows: list[dict[str, Any]] = []
     families = []
-    for name in sorted(asked, key=place):
-        claim, where = CLAIMS[name], asked[name]
+    for name in sorted(claims, key=place):
+        claim, where = CLAIMS[name], claims[name]
         for score in claim.scores:
             question = Question(
-                experiments[own],
-                [layer for layer in layers_of(experiments[own].units) if layer in where["layers"]],
+                experiments[experiment],
+                [layer for layer in layers_of(experiments[experiment].units) if layer in where["layers"]],
                 [experiments[other] for other in where["experiments"]],
                 score,
                 resamples,
@@ -181,13 +181,13 @@ def answers(
             parts = [_explained(part) for part in claim.parts(question)]
             for part in parts:
                 reading = [other for other in parts if other.layer == part.layer] if claim.by_layer else parts
-                rows.append(record(own, name, claim.source, score, part, claim.verdict(reading)))
+                rows.append(record(experiment, name, claim.source, score, part, claim.verdict(reading)))
                 families.append((claim.family or claim.source, score))
     p_values = np.array([row["p_value"] for row in rows], dtype=float)
     adjusted = np.full(len(rows), np.nan)
     for family in dict.fromkeys(families):
-        own_rows = np.array([other == family for other in families])
-        adjusted[own_rows] = holm(p_values[own_rows])
+        in_family = np.array([other == family for other in families])
+        adjusted[in_family] = holm(p_values[in_family])
     for row, p in zip(rows, adjusted.tolist(), strict=True):
         row["p_holm"] = p
     return ClaimsTable.of_rows(rows)

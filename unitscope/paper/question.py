@@ -24,7 +24,7 @@ class Question:
     """A claim as it is put to an experiment.
 
     Attributes:
-        own: The experiment.
+        evidence: Of the experiment.
         layers: The layers that the claim names, in the order of the network.
         others: The experiments that it is compared with; for a claim about trainings, all trainings of the network.
         score: "rs", "rs_z" or "rs_q".
@@ -32,7 +32,7 @@ class Question:
         seed: Of each bootstrap.
     """
 
-    own: Evidence
+    evidence: Evidence
     layers: Sequence[str]
     others: Sequence[Evidence]
     score: str
@@ -45,7 +45,7 @@ class Question:
 
     def columns(self, layer: str, *names: str) -> list[np.ndarray]:
         """Return columns of a layer's living units, each (units,)."""
-        rows = rows_of(self.own.units, layer)
+        rows = rows_of(self.evidence.units, layer)
         return [rows[name][~rows["dead"]] for name in names]
 
     def scored(self, layer: str, *names: str) -> np.ndarray:
@@ -70,9 +70,9 @@ class Question:
         """Return an effect of columns of a layer's living units, and whether its interval lies as a rule predicts."""
         scores = self.columns(layer, *columns)
         seed = self.generator(statistic, layer, method)
-        found = bootstrap(effect, *scores, level=level, resamples=self.resamples, seed=seed)
+        estimate = bootstrap(effect, *scores, level=level, resamples=self.resamples, seed=seed)
         n = self.scored(layer, *columns).shape[1]
-        return Part(layer, method, statistic, found, n, rule(found), level=level)
+        return Part(layer, method, statistic, estimate, n, rule(estimate), level=level)
 
 
 def no_relation(estimate: Estimate) -> str:

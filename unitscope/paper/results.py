@@ -20,7 +20,7 @@ class Result:
         layers: Table of correlations.
         claims: Table of claims.
         record: The training record of its network.
-        asked: The layers that each claim names.
+        claim_layers: The layers that each claim names.
     """
 
     name: str
@@ -29,27 +29,27 @@ class Result:
     layers: Table
     claims: Table
     record: Mapping[str, Any]
-    asked: Mapping[str, Sequence[str]]
+    claim_layers: Mapping[str, Sequence[str]]
 
-    def answers(self, claim: str) -> bool:
+    def has_claim(self, claim: str) -> bool:
         """Return whether the experiment answers to a claim."""
-        return claim in self.asked
+        return claim in self.claim_layers
 
     def rows(self, claim: str, score: str) -> list[dict[str, Any]]:
         """Return the rows of a claim, asked of a score."""
         table = self.claims
-        own = np.flatnonzero((table["claim"] == claim) & (table["score"] == score))
-        return [{name: column[row].item() for name, column in table.items()} for row in own]
+        matches = np.flatnonzero((table["claim"] == claim) & (table["score"] == score))
+        return [{name: column[row].item() for name, column in table.items()} for row in matches]
 
     def layers_named(self, *claims: str) -> list[str]:
         """Return the layers that claims name, in the order of the network."""
-        named = {layer for claim in claims for layer in self.asked.get(claim, ())}
+        named = {layer for claim in claims for layer in self.claim_layers.get(claim, ())}
         return [layer for layer in layers_of(self.units) if layer in named]
 
 
 def by_entry(results: Sequence[Result]) -> dict[str, list[Result]]:
     """Return the trainings of each entry of the config."""
-    found: dict[str, list[Result]] = {}
+    trainings: dict[str, list[Result]] = {}
     for result in results:
-        found.setdefault(result.entry, []).append(result)
-    return found
+        trainings.setdefault(result.entry, []).append(result)
+    return trainings

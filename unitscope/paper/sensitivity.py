@@ -22,9 +22,9 @@ def sensitivity_rows(compared: Sequence[Mapping[str, str]], layers: Mapping[str,
         table = layers[one["experiment"]]
         for layer in layers_of(table):
             for score in RS_SCORES:
-                found = correlation_of(table, layer, one["method"], "selectivity", score)
+                correlation = correlation_of(table, layer, one["method"], "selectivity", score)
                 kept = ("spearman", "ci_low", "ci_high", "used", "reason")
-                rows.append({**one, "layer": layer, "score": score, **{key: found[key] for key in kept}})
+                rows.append({**one, "layer": layer, "score": score, **{key: correlation[key] for key in kept}})
     return rows
 
 
@@ -33,12 +33,12 @@ def sensitivity_ranges(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
 
     A variant whose correlation is undefined in a training has no mean: it is counted apart, and is neither extreme.
     """
-    found = []
+    ranges = []
     for place, every in _means_over_trainings(rows, "variant").items():
         means = {variant: mean for variant, mean in every.items() if np.isfinite(mean)}
         lowest, highest = (choose(means, key=means.__getitem__, default=None) for choose in (min, max))
         undefined = len(every) - len(means)
-        found.append(
+        ranges.append(
             {
                 **dict(zip(PLACE, place, strict=True)),
                 "default": number(means.get("default", np.nan)),
@@ -48,7 +48,7 @@ def sensitivity_ranges(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
                 + (f", {undefined} undefined" if undefined else ""),
             }
         )
-    return found
+    return ranges
 
 
 def by_length(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def by_length(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
         lengths: ascending; rows: a row a layer, objective and score, with its mean over the trainings at each
         length, as text.
     """
-    own = [row for row in rows if row[key] is not None]
-    lengths = sorted({row[key] for row in own})
+    rows_with_length = [row for row in rows if row[key] is not None]
+    lengths = sorted({row[key] for row in rows_with_length})
     return {
         "lengths": lengths,
         "rows": [
@@ -71,7 +71,7 @@ def by_length(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:
                 **dict(zip(PLACE, place, strict=True)),
                 "means": [number(means[length]) if length in means else "-" for length in lengths],
             }
-            for place, means in _means_over_trainings(own, key).items()
+            for place, means in _means_over_trainings(rows_with_length, key).items()
         ],
     }
 
@@ -84,10 +84,10 @@ def accuracies_by_epochs(compared: Sequence[Mapping[str, Any]], records: Mapping
         records: The training record of each network of which `epochs` is known.
     """
     networks = {one["network"]: one["epochs"] for one in compared if one["epochs"] is not None}
-    found: dict[int, list[str]] = {}
+    by_epochs: dict[int, list[str]] = {}
     for network, epochs in networks.items():
-        found.setdefault(epochs, []).append(f"{records[network]['test']['accuracy']:.1%}")
-    return found
+        by_epochs.setdefault(epochs, []).append(f"{records[network]['test']['accuracy']:.1%}")
+    return by_epochs
 
 
 PLACE = ("layer", "objective", "score")
@@ -100,4 +100,7 @@ def _means_over_trainings(rows: Sequence[Mapping[str, Any]], key: str) -> dict[t
     for row in rows:
         place = tuple(row[name] for name in PLACE)
         values.setdefault(place, {}).setdefault(row[key], []).append(float(row["spearman"]))
-    return {place: {name: float(np.mean(own)) for name, own in by_name.items()} for place, by_name in values.items()}
+    return {
+        place: {name: float(np.mean(correlations)) for name, correlations in by_name.items()}
+        for place, by_name in values.items()
+    }

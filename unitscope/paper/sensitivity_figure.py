@@ -37,12 +37,12 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes = figure.add_axes(relative_box(box, style.width, total))
             axes.axvline(0, color=GREY, linewidth=0.7, zorder=1)
             for number, (score, (color, marker)) in enumerate(looks.items()):
-                own = [
+                points = [
                     (one["spearman"], names.index(one["variant"]))
                     for one in rows
                     if (one["layer"], one["objective"], one["score"]) == (layer, objective, score)
                 ]
-                x, y = np.array(own, dtype=float).reshape(-1, 2).T
+                x, y = np.array(points, dtype=float).reshape(-1, 2).T
                 # Side by side, so that equal values are both seen.
                 y = y + 0.26 * (number - 1)
                 axes.plot(x, y, linestyle="none", marker=marker, color=color, markersize=3.2, alpha=0.75, clip_on=False)

@@ -22,17 +22,17 @@ def generalizes_worse(question: Question) -> list[Part]:
     """C16: the network's test accuracy lies below that of another; images are the sample, not trainings."""
     parts = []
     for other in question.others:
-        if other.name != question.own.name:
-            found = effects.difference(_accuracy(question.own), _accuracy(other))
+        if other.name != question.evidence.name:
+            estimate = effects.difference(_accuracy(question.evidence), _accuracy(other))
             text = f"accuracy - accuracy of {other.name} < 0"
-            parts.append(Part("", "", text, found, question.own.test_images, below(found)))
+            parts.append(Part("", "", text, estimate, question.evidence.test_images, below(estimate)))
     return parts
 
 
 def _accuracy(evidence: Evidence) -> Estimate:
-    known = np.isfinite(evidence.accuracy)
-    hits = round(evidence.accuracy * evidence.test_images) if known else 0
-    return effects.proportion(hits, evidence.test_images if known else 0)
+    defined = np.isfinite(evidence.accuracy)
+    hits = round(evidence.accuracy * evidence.test_images) if defined else 0
+    return effects.proportion(hits, evidence.test_images if defined else 0)
 
 
 HALVES = ("selectivity_half0", "selectivity_half1", "ablation_loss_half0", "ablation_loss_half1")
@@ -53,8 +53,8 @@ def not_critical(question: Question) -> list[Part]:
     """
     text = f"Spearman of selectivity and the rise of the loss within {NO_RELATION} or negative"
 
-    def negative(found: Estimate) -> str:
-        return "yes" if below(found) == "yes" else "no" if above(found, NO_RELATION) == "yes" else "open"
+    def negative(estimate: Estimate) -> str:
+        return "yes" if below(estimate) == "yes" else "no" if above(estimate, NO_RELATION) == "yes" else "open"
 
     parts = []
     for layer in question.layers:
@@ -70,11 +70,11 @@ def selective_trainings(question: Question) -> list[Part]:
     shares = []
     for training in question.others:
         values = np.concatenate([rows_of(training.units, layer)["selectivity"] for layer in question.layers])
-        known = values[np.isfinite(values)]
-        shares.append(float((known > SELECTIVE).mean()) if known.size else np.nan)
+        defined = values[np.isfinite(values)]
+        shares.append(float((defined > SELECTIVE).mean()) if defined.size else np.nan)
     accuracies = np.array([training.accuracy for training in question.others])
     text = f"Spearman of the share of units with selectivity > {SELECTIVE} and test accuracy < 0"
-    found = bootstrap(
+    estimate = bootstrap(
         effects.rank_correlation,
         np.array(shares),
         accuracies,
@@ -83,7 +83,7 @@ def selective_trainings(question: Question) -> list[Part]:
     )
     n = int((np.isfinite(shares) & np.isfinite(accuracies)).sum())
     note = f"{n} trainings of one recipe: too few for an interval" if n < FEWEST_FOR_INTERVAL else ""
-    return [Part("", "", text, found, n, below(found), note=note)]
+    return [Part("", "", text, estimate, n, below(estimate), note=note)]
 
 
 def fades_with_depth(question: Question) -> list[Part]:
@@ -98,7 +98,9 @@ def fades_with_depth(question: Question) -> list[Part]:
     turned = np.sign(shallow.estimate.value)
     text = "slope of Fisher's z on depth towards 0"
     scores = [list(question.scored(layer, *HALVES)) for layer in question.layers]
-    defined = sum(len(own[0]) > 0 and bool(np.isfinite(effects.across_halves(*own))) for own in scores)
+    defined = sum(
+        len(layer_scores[0]) > 0 and bool(np.isfinite(effects.across_halves(*layer_scores))) for layer_scores in scores
+    )
     slope = bootstrap_layers(
         lambda correlations: slope_of_z(turned * correlations),
         effects.across_halves,

@@ -36,10 +36,10 @@ def strongest(activations: np.ndarray, count: int = EXEMPLARS) -> Exemplars:
         count: How many images are kept.
     """
     order = np.argsort(-activations, axis=0, kind="stable")[:count].T
-    found = np.take_along_axis(activations.T, order, axis=1)
-    excites = found > 0
+    ranked = np.take_along_axis(activations.T, order, axis=1)
+    excites = ranked > 0
     images = np.full((activations.shape[1], count), -1, dtype=np.int64)
     values = np.full((activations.shape[1], count), np.nan, dtype=np.float32)
     images[:, : order.shape[1]] = np.where(excites, order, -1)
-    values[:, : order.shape[1]] = np.where(excites, found, np.nan)
+    values[:, : order.shape[1]] = np.where(excites, ranked, np.nan)
     return Exemplars(images, values)

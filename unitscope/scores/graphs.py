@@ -81,7 +81,7 @@ def substitution_graph(
     takes_part = np.isfinite(scale) & (True if dead is None else ~dead)
     speaks = responses[:, np.arange(len(units)), units] > 0
     # A seed at a time: all at once would be as large as the images' file.
-    compared = ((answers.astype(np.float64) - mean) / scale for answers in responses)
+    compared = ((seed_responses.astype(np.float64) - mean) / scale for seed_responses in responses)
     exceeded = exceeding(compared, units, speaks)
     kept = np.flatnonzero(speaks.any(0) & takes_part[units])
     kept = kept[np.argsort(units[kept], kind="stable")]
@@ -126,18 +126,18 @@ def drawn_in_degrees(graph: Graph, draws: int, random: np.random.Generator) -> n
     targets and a block of draws at once.
     """
     nodes, has = len(graph.nodes), graph.out_degrees > 0
-    places, wanted = graph.places[has], graph.out_degrees[has]
+    places, out_degrees = graph.places[has], graph.out_degrees[has]
     result = np.zeros((draws, nodes), np.int64)
     size = max(1, BLOCK // max(1, len(places)))
     for first in range(0, draws, size):
         block = result[first : first + size]
-        left = np.repeat(wanted[None], len(block), axis=0).astype(np.float64)
+        left = np.repeat(out_degrees[None], len(block), axis=0).astype(np.float64)
         others = np.full(len(places), nodes - 1.0)
         for node in range(nodes):
             itself = places == node
-            taken = (random.random(left.shape) * others < left) & ~itself
-            block[:, node] = taken.sum(1)
-            left -= taken
+            drawn = (random.random(left.shape) * others < left) & ~itself
+            block[:, node] = drawn.sum(1)
+            left -= drawn
             others -= ~itself
     return result
 
@@ -188,17 +188,17 @@ def measures(graph: Graph, permutations: int, random: np.random.Generator) -> tu
         order of the nodes.
     """
     nodes, targets, edges = len(graph.nodes), len(graph.targets), int(graph.edges.sum())
-    found: dict[str, Any] = {"units": nodes, "targets": targets, "edges": edges}
+    record: dict[str, Any] = {"units": nodes, "targets": targets, "edges": edges}
     by_chance = np.full(nodes, np.nan)
     ends = {"gini_null_low": np.nan, "gini_null_high": np.nan}
     if not targets or nodes < 2:
         gaps = ("density", "reciprocity", "gini", "gini_null", "p_value")
         reason = "no unit that takes part answers an image of its own" if nodes > 1 else f"{nodes} units take part"
-        found |= dict.fromkeys(gaps, np.nan) | {"isolated": nodes, "weak_components": nodes}
-        found |= {"largest_strong_component": min(nodes, 1), "substitutes_universal": ""}
-        return found | {"substitutes_universal_share": "", "reason": reason} | ends, by_chance
+        record |= dict.fromkeys(gaps, np.nan) | {"isolated": nodes, "weak_components": nodes}
+        record |= {"largest_strong_component": min(nodes, 1), "substitutes_universal": ""}
+        return record | {"substitutes_universal_share": "", "reason": reason} | ends, by_chance
     observed = float(gini(graph.in_degrees))
-    found |= {"density": edges / (targets * (nodes - 1)), "reciprocity": reciprocity(graph), "gini": observed}
+    record |= {"density": edges / (targets * (nodes - 1)), "reciprocity": reciprocity(graph), "gini": observed}
     if edges:
         drawn = drawn_in_degrees(graph, permutations, random)
         unequal = gini(drawn)
@@ -206,18 +206,18 @@ def measures(graph: Graph, permutations: int, random: np.random.Generator) -> tu
             ends = dict(zip(ends, np.quantile(unequal, [0.025, 0.975]).tolist(), strict=True))
         # Equal but for rounding is as unequal.
         as_unequal = int((unequal >= observed - 1e-12).sum())
-        found |= {"gini_null": float(unequal.mean()), "p_value": (as_unequal + 1) / (permutations + 1)}
+        record |= {"gini_null": float(unequal.mean()), "p_value": (as_unequal + 1) / (permutations + 1)}
         by_chance[np.argsort(-graph.in_degrees, kind="stable")] = np.sort(drawn, axis=1)[:, ::-1].mean(0)
     else:
-        found |= {"gini_null": np.nan, "p_value": np.nan}
-    found["isolated"], found["weak_components"], found["largest_strong_component"] = components(graph)
+        record |= {"gini_null": np.nan, "p_value": np.nan}
+    record["isolated"], record["weak_components"], record["largest_strong_component"] = components(graph)
     units, shares = universal_substitutes(graph)
-    found["substitutes_universal"] = " ".join(map(str, units))
-    found["substitutes_universal_share"] = " ".join(f"{share:.4g}" for share in shares)
+    record["substitutes_universal"] = " ".join(map(str, units))
+    record["substitutes_universal_share"] = " ".join(f"{share:.4g}" for share in shares)
     reason = "" if edges else "no unit is exceeded on its own image: there are no edges"
-    if edges and np.isnan(found["reciprocity"]):
+    if edges and np.isnan(record["reciprocity"]):
         reason = "no edge leads to another target"
-    return found | {"reason": reason} | ends, by_chance
+    return record | {"reason": reason} | ends, by_chance
 
 
 # --- for other programs ----------------------------------------------------------------------------------------------
@@ -239,12 +239,12 @@ def strongest_edges(
     row_of = {int(unit): row for row, unit in enumerate(units)}
     result = []
     for unit, edges in zip(graph.targets.tolist(), graph.edges, strict=True):
-        answers = responses[:, row_of[unit]].astype(np.float64)
-        answers = answers[answers[:, unit] > 0]
-        found = graph.nodes[edges]
-        weights = np.median(answers[:, found] / answers[:, [unit]], axis=0)
+        unit_responses = responses[:, row_of[unit]].astype(np.float64)
+        unit_responses = unit_responses[unit_responses[:, unit] > 0]
+        substitutes = graph.nodes[edges]
+        weights = np.median(unit_responses[:, substitutes] / unit_responses[:, [unit]], axis=0)
         order = np.argsort(-weights, kind="stable")[:most]
-        result += [(unit, int(found[place]), float(weights[place])) for place in order]
+        result += [(unit, int(substitutes[place]), float(weights[place])) for place in order]
     return result
 
 
@@ -262,8 +262,8 @@ def graphml(
     # Truth values as 0 and 1: networkx writes True, where XML says true.
     columns = [(column * 1 if column.dtype == bool else column).tolist() for column in nodes.values()]
     for unit, values in enumerate(zip(*columns, strict=True)):
-        known = {name: value for name, value in zip(nodes, values, strict=True) if value == value and value != ""}
-        graph.add_node(str(unit), **known)
+        defined = {name: value for name, value in zip(nodes, values, strict=True) if value == value and value != ""}
+        graph.add_node(str(unit), **defined)
     for unit, other, weight in edges:
         graph.add_edge(str(unit), str(other), weight=weight)
     content = io.BytesIO()

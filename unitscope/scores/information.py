@@ -52,11 +52,11 @@ def permuted_information(
         seed: Of the shuffles.
     """
     shuffled = [generator("class information", seed, draw).permutation(labels) for draw in range(draws)]
-    found = []
+    by_block = []
     for block in unit_blocks(np.asarray(activations)):
         places = binned(block, bins)
-        found.append(np.mean([_information(places, one, classes, bins) for one in shuffled], axis=0))
-    return np.concatenate(found)
+        by_block.append(np.mean([_information(places, one, classes, bins) for one in shuffled], axis=0))
+    return np.concatenate(by_block)
 
 
 def binned(activations: np.ndarray, bins: int) -> np.ndarray:

@@ -38,11 +38,11 @@ def natural_substitution(
     """
     units = activations.shape[1]
     blocks = np.split(np.arange(units), range(BLOCK, units, BLOCK))
-    found = []
+    by_block = []
     for block in blocks:
         images = strongest(activations[:, block], count).images.T
         responses = activations[images]
         # No image: the unit is silent there, as on an image that does not excite it.
         responses[images < 0] = 0
-        found.append(substitution(responses, block, mean, std, quantile))
-    return found
+        by_block.append(substitution(responses, block, mean, std, quantile))
+    return by_block

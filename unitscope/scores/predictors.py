@@ -75,8 +75,8 @@ def redundancy(values: np.ndarray, folds: int = FOLDS) -> np.ndarray:
         # What is the same on all images fitted on tells nothing there, and is told by its mean.
         spread = np.where(np.ptp(fitted, axis=0) > 0, fitted.std(0), np.inf)
         left = _residuals((fitted - middle) / spread, (held - middle) / spread)
-        known = np.isfinite(spread)
-        errors += (np.where(known, left * np.where(known, spread, 0.0), held - middle) ** 2).sum(0)
+        varied = np.isfinite(spread)
+        errors += (np.where(varied, left * np.where(varied, spread, 0.0), held - middle) ** 2).sum(0)
         distances += ((held - middle) ** 2).sum(0)
     result[scaled] = 1 - errors / distances
     return result
@@ -95,20 +95,20 @@ def _residuals(fitted: np.ndarray, held: np.ndarray) -> np.ndarray:
     images, units = fitted.shape
     values, vectors = np.linalg.eigh(fitted.T @ fitted / images)
     values, squares = np.maximum(values, 0.0), vectors**2
-    best, chosen = np.full(units, np.inf), np.full(units, PENALTIES[-1])
+    best, best_penalty = np.full(units, np.inf), np.full(units, PENALTIES[-1])
     for penalty in PENALTIES:
         inverse = 1 / (values + penalty)
         # P_jj, (P P)_jj and (P C P)_jj.
-        own, twice, across = squares @ inverse, squares @ inverse**2, squares @ (values * inverse**2)
+        diagonal, twice, across = squares @ inverse, squares @ inverse**2, squares @ (values * inverse**2)
         # The trace of the hat matrix of each regression, from that of the whole by the inverse of a block.
-        freedom = units - 1 - penalty * (inverse.sum() - twice / own)
-        score = across / own**2 / np.maximum(1 - (freedom + 1) / images, 1e-9) ** 2
+        freedom = units - 1 - penalty * (inverse.sum() - twice / diagonal)
+        score = across / diagonal**2 / np.maximum(1 - (freedom + 1) / images, 1e-9) ** 2
         better = score < best
-        best, chosen = np.where(better, score, best), np.where(better, penalty, chosen)
+        best, best_penalty = np.where(better, score, best), np.where(better, penalty, best_penalty)
     # Column j: P's with the penalty of unit j, in the eigenvectors.
-    columns = vectors.T / (values[:, None] + chosen)
-    own = np.einsum("jk,kj->j", vectors, columns)
-    return held @ vectors @ columns / own
+    columns = vectors.T / (values[:, None] + best_penalty)
+    best_diagonal = np.einsum("jk,kj->j", vectors, columns)
+    return held @ vectors @ columns / best_diagonal
 
 
 def weight_norms(layer: Layer) -> np.ndarray | None:
@@ -124,8 +124,8 @@ def weight_norms(layer: Layer) -> np.ndarray | None:
     if traced is None:
         return None
     site, modules = traced.sites[layer.name], traced.modules
-    own: Any = modules[str(site.call.target)]
-    norms = torch.linalg.vector_norm(own.weight.detach().cpu().double().flatten(1), dim=1).numpy()
+    module: Any = modules[str(site.call.target)]
+    norms = torch.linalg.vector_norm(module.weight.detach().cpu().double().flatten(1), dim=1).numpy()
     if site.tap is site.call:
         return norms
     # A batch norm that is a function is no module.

@@ -64,21 +64,21 @@ def neighbourhoods(responses: np.ndarray) -> Neighbourhoods:
     distances = ea_distances(responses.mean(0, dtype=np.float64))
     units = len(distances)
     defined = np.flatnonzero(np.isfinite(np.diag(distances)))
-    found = Neighbourhoods(*(np.full(units, np.nan) for _ in range(5)))
+    result = Neighbourhoods(*(np.full(units, np.nan) for _ in range(5)))
     if len(defined) < 2:
         # A dendrogram of one leaf, without distances.
-        found.position[defined] = 0
-        return found
+        result.position[defined] = 0
+        return result
     between = distances[np.ix_(defined, defined)]
-    found.mean_distance[defined] = between.sum(1) / (len(defined) - 1)
+    result.mean_distance[defined] = between.sum(1) / (len(defined) - 1)
     others = np.where(np.eye(len(defined), dtype=bool), np.inf, between)
-    found.nearest[defined] = defined[others.argmin(1)]
-    found.nearest_distance[defined] = others.min(1)
+    result.nearest[defined] = defined[others.argmin(1)]
+    result.nearest_distance[defined] = others.min(1)
     merges = linkage(squareform(between, checks=False), "average")
     leaves = leaves_list(merges)
-    found.position[defined[leaves]] = np.arange(len(defined))
-    found.join_height[defined[leaves[:-1]]] = _heights(merges, leaves)
-    return found
+    result.position[defined[leaves]] = np.arange(len(defined))
+    result.join_height[defined[leaves[:-1]]] = _heights(merges, leaves)
+    return result
 
 
 def _heights(merges: np.ndarray, leaves: np.ndarray) -> np.ndarray:

@@ -91,10 +91,10 @@ def selectivity_by_half(activations: np.ndarray, labels: np.ndarray, classes: in
     positive = np.maximum(activations, 0)
     result = np.full((2, activations.shape[1]), np.nan)
     for number in (0, 1):
-        own = half == number
-        sizes = np.bincount(labels[own], minlength=classes)
+        in_half = half == number
+        sizes = np.bincount(labels[in_half], minlength=classes)
         if sizes.all():
-            result[number] = class_selectivity(group_means(positive[own], labels[own], sizes))
+            result[number] = class_selectivity(group_means(positive[in_half], labels[in_half], sizes))
     return result
 
 

@@ -62,8 +62,8 @@ class Exceeding:
 
         Counts are added and divided once, so that units that are exceeded as often have the same RS to the last bit.
         """
-        known = np.isfinite(self.counts)
-        total, seeds = np.where(known, self.counts, 0).sum(0), known.sum(0)
+        defined = np.isfinite(self.counts)
+        total, seeds = np.where(defined, self.counts, 0).sum(0), defined.sum(0)
         return np.divide(total, seeds * self.competitors, out=np.full(len(seeds), np.nan), where=seeds > 0)
 
 
@@ -106,18 +106,18 @@ def substitution(
             activations are signed, `rs_q` is NaN.
     """
     exact = responses.astype(np.float64)
-    own = _own(exact, units)
-    found = by_seed(exact, units, mean, std, quantile)
-    speaks = own > 0
+    target_responses = _target_responses(exact, units)
+    by_score = by_seed(exact, units, mean, std, quantile)
+    speaks = target_responses > 0
     seeds = speaks.sum(0)
-    ties = np.where(speaks, (exact == own[..., None]).sum(-1) - 1, 0).sum(0)
+    ties = np.where(speaks, (exact == target_responses[..., None]).sum(-1) - 1, 0).sum(0)
     return Substitution(
-        **{score: exceeding.mean() for score, exceeding in found.items()},
+        **{score: exceeding.mean() for score, exceeding in by_score.items()},
         ties=np.divide(ties, seeds, out=np.full(len(units), np.nan), where=seeds > 0),
         seeds=seeds,
         substitutes=substitutes(exact, units),
-        left_out_z=responses.shape[-1] - found["rs_z"].competitors,
-        left_out_q=responses.shape[-1] - found["rs_q"].competitors,
+        left_out_z=responses.shape[-1] - by_score["rs_z"].competitors,
+        left_out_q=responses.shape[-1] - by_score["rs_q"].competitors,
     )
 
 
@@ -133,7 +133,7 @@ def by_seed(
     The arguments are those of `substitution`, which gives the means over the seeds.
     """
     exact = responses.astype(np.float64)
-    speaks = _own(exact, units) > 0
+    speaks = _target_responses(exact, units) > 0
     center, spread, top = _scales(responses.shape[-1], mean, std, quantile)
     on_scales = {
         "rs": (exact, np.ones(responses.shape[-1])),
@@ -168,30 +168,30 @@ def substitutes(responses: np.ndarray, units: np.ndarray, most: int = MAX_SUBSTI
         units: (targets,).
         most: How many are kept.
     """
-    own = _own(responses, units)
-    exceeded = exceeding(responses, units, own > 0)
+    target_responses = _target_responses(responses, units)
+    exceeded = exceeding(responses, units, target_responses > 0)
     result: list[list[int]] = []
     for row in range(len(units)):
         others = np.flatnonzero(exceeded[row])
         if len(others):
-            strength = relative_strength(own[:, row], responses[:, row, others])
+            strength = relative_strength(target_responses[:, row], responses[:, row, others])
             others = others[np.argsort(-strength, kind="stable")]
         result.append(others[:most].tolist())
     return result
 
 
-def exceeding(answers: Iterable[np.ndarray], units: np.ndarray, speaks: np.ndarray) -> np.ndarray:
+def exceeding(responses: Iterable[np.ndarray], units: np.ndarray, speaks: np.ndarray) -> np.ndarray:
     """Return which units exceed each target in more than half of the seeds used, (targets, units).
 
     Args:
-        answers: For each seed, what is compared (targets, units); a NaN exceeds nothing, and is not exceeded.
+        responses: For each seed, what is compared (targets, units); a NaN exceeds nothing, and is not exceeded.
         units: (targets,).
         speaks: (seeds, targets) whether a seed is used for a target: whether the unit is not silent on its image.
     """
     exceeded: np.ndarray | int = 0
-    for own, used in zip(answers, speaks, strict=True):
+    for seed_responses, used in zip(responses, speaks, strict=True):
         with np.errstate(invalid="ignore"):
-            exceeded = exceeded + ((own > _own(own, units)[:, None]) & used[:, None])
+            exceeded = exceeded + ((seed_responses > _target_responses(seed_responses, units)[:, None]) & used[:, None])
     return 2 * np.asarray(exceeded) > speaks.sum(0)[:, None]
 
 
@@ -209,11 +209,11 @@ def _scales(
 
 def _counts(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Return by how many units each target is exceeded, (..., targets); NaN where its own answer is."""
-    own = _own(responses, units)
+    target_responses = _target_responses(responses, units)
     with np.errstate(invalid="ignore"):
-        return np.where(np.isnan(own), np.nan, (responses > own[..., None]).sum(-1))
+        return np.where(np.isnan(target_responses), np.nan, (responses > target_responses[..., None]).sum(-1))
 
 
-def _own(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _target_responses(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Return R[i, i] of every target, (..., targets)."""
     return responses[..., np.arange(len(units)), units]

@@ -63,7 +63,7 @@ def spearman(
     value = float(x_ranks @ y_ranks / np.sqrt((x_ranks @ x_ranks) * (y_ranks @ y_ranks)))
     shuffles, draws = np.random.default_rng(seed).spawn(2)
     p_value = _permutation_p(x_ranks, y_ranks, permutations, shuffles)
-    found = bootstrap_interval(
+    estimate = bootstrap_interval(
         value,
         lambda drawn: _weighted(x_groups, y_groups, occurrences(drawn[0])),
         [used],
@@ -71,7 +71,7 @@ def spearman(
         draws,
         what="one score is constant",
     )
-    return Correlation(found.value, found.low, found.high, found.reason, p_value, used)
+    return Correlation(estimate.value, estimate.low, estimate.high, estimate.reason, p_value, used)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

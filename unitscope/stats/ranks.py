@@ -59,10 +59,12 @@ def partial_correlation(correlations: np.ndarray) -> np.ndarray:
     Returns:
         (resamples,); NaN where one of the two is constant, or is told by the others without a rest.
     """
-    known = np.nan_to_num(correlations)
-    across, given = known[:, :2, 2:], known[:, 2:, 2:]
-    rest = correlations[:, :2, :2] - across @ np.linalg.pinv(given, rcond=1e-9, hermitian=True) @ across.mT
-    own = np.einsum("rii->ri", rest)
+    defined = np.nan_to_num(correlations)
+    across, between_controls = defined[:, :2, 2:], defined[:, 2:, 2:]
+    residual = (
+        correlations[:, :2, :2] - across @ np.linalg.pinv(between_controls, rcond=1e-9, hermitian=True) @ across.mT
+    )
+    variances = np.einsum("rii->ri", residual)
     # What is left of a score that the others tell without a rest is rounding.
-    own = np.where(own > 1e-9, own, np.nan)
-    return np.clip(rest[:, 0, 1] / np.sqrt(own[:, 0] * own[:, 1]), -1, 1)
+    variances = np.where(variances > 1e-9, variances, np.nan)
+    return np.clip(residual[:, 0, 1] / np.sqrt(variances[:, 0] * variances[:, 1]), -1, 1)

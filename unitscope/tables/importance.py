@@ -24,7 +24,7 @@ from unitscope.tables.table_access import Table, methods_of, rows_of
 DATA_SIDE = ("selectivity", "mean", "std", "firing_rate", "redundancy")
 """Predictors that are measured on test images, and so on either half of them."""
 
-GIVEN = ("mean", "std", "firing_rate", "weight_norm")
+CONTROLS = ("mean", "std", "firing_rate", "weight_norm")
 """What the relation of RS and selectivity is asked given."""
 
 WITHOUT_RS, WITH_RS = "all_but_rs", "all"
@@ -57,14 +57,16 @@ def predictors_of(units: Table, measured: Table) -> list[Predictor]:
         measured: The rows of the layer in predictors.csv, in the same order.
     """
     alive = ~units["dead"]
-    found = []
+    predictors = []
     for name in DATA_SIDE:
         table = units if name == "selectivity" else measured
-        found.append(Predictor("", name, np.stack([table[f"{name}_half{half}"][alive] for half in (0, 1)])))
-    found.append(Predictor("", "weight_norm", np.stack([measured["weight_norm"][alive]] * 2)))
+        predictors.append(Predictor("", name, np.stack([table[f"{name}_half{half}"][alive] for half in (0, 1)])))
+    predictors.append(Predictor("", "weight_norm", np.stack([measured["weight_norm"][alive]] * 2)))
     for method in methods_of(units):
-        found += [Predictor(method, score, np.stack([units[f"{score}_{method}"][alive]] * 2)) for score in RS_SCORES]
-    return found
+        predictors += [
+            Predictor(method, score, np.stack([units[f"{score}_{method}"][alive]] * 2)) for score in RS_SCORES
+        ]
+    return predictors
 
 
 def cross_half_correlation(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -79,8 +81,8 @@ def cross_half_correlation(scores: np.ndarray, weights: np.ndarray) -> np.ndarra
     Returns:
         (resamples,)
     """
-    found = rank_correlations(scores, weights)
-    return (found[:, 0, 3] + found[:, 1, 2]) / 2
+    correlations = rank_correlations(scores, weights)
+    return (correlations[:, 0, 3] + correlations[:, 1, 2]) / 2
 
 
 def cross_validated_r2(
@@ -102,7 +104,7 @@ def cross_validated_r2(
         draws: What they are drawn from.
     """
     units = losses.shape[1]
-    found = []
+    r2_by_repeat = []
     for _ in range(repeats):
         part = draws.permutation(units) % folds
         for half in (0, 1):
@@ -114,8 +116,8 @@ def cross_validated_r2(
                 fit = np.linalg.lstsq(design[~held], target[~held], rcond=None)[0]
                 errors += float(((target[held] - design[held] @ fit) ** 2).sum())
                 distances += float(((target[held] - target[~held].mean()) ** 2).sum())
-            found.append(1 - errors / distances if distances else np.nan)
-    return float(np.mean(found))
+            r2_by_repeat.append(1 - errors / distances if distances else np.nan)
+    return float(np.mean(r2_by_repeat))
 
 
 def importance_table(
@@ -137,56 +139,56 @@ def importance_table(
     """
     rows = []
     for tap in taps:
-        own, known = rows_of(units, tap["layer"]), rows_of(measured, tap["layer"])
-        losses = np.stack([own[f"ablation_loss_half{half}"][~own["dead"]] for half in (0, 1)])
-        predictors = predictors_of(own, known)
-        named = {"experiment": own["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
-        found = [
+        layer_units, layer_measures = rows_of(units, tap["layer"]), rows_of(measured, tap["layer"])
+        losses = np.stack([layer_units[f"ablation_loss_half{half}"][~layer_units["dead"]] for half in (0, 1)])
+        predictors = predictors_of(layer_units, layer_measures)
+        named = {"experiment": layer_units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
+        layer_rows = [
             *_alone(predictors, losses, tap["layer"], settings, resamples),
             *_together(predictors, losses, tap["layer"], settings),
         ]
-        rows += [{**named, **row} for row in found]
+        rows += [{**named, **row} for row in layer_rows]
     return ImportanceTable.of_rows(rows)
 
 
 def _alone(
     predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: ImportanceSettings, resamples: int
 ) -> Iterator[dict[str, Any]]:
-    for one in predictors:
-        name = (settings.seed, "importance", layer, one.method, one.name)
-        kept = np.isfinite(np.concatenate([one.halves, losses])).all(0)
-        reason = _why_undefined(one.halves, losses, one.name)
-        found = undefined(reason)
+    for predictor in predictors:
+        name = (settings.seed, "importance", layer, predictor.method, predictor.name)
+        kept = np.isfinite(np.concatenate([predictor.halves, losses])).all(0)
+        reason = _why_undefined(predictor.halves, losses, predictor.name)
+        correlation = undefined(reason)
         r2, unfit = np.nan, ""
         if not reason:
-            scores = np.concatenate([one.halves, losses])
-            found = bootstrap_weighted(cross_half_correlation, scores, resamples, generator(*name, "bootstrap"))
-            r2, unfit = _fitted(one.halves[:, None, kept], losses[:, kept], settings, generator(*name, "folds"))
+            scores = np.concatenate([predictor.halves, losses])
+            correlation = bootstrap_weighted(cross_half_correlation, scores, resamples, generator(*name, "bootstrap"))
+            r2, unfit = _fitted(predictor.halves[:, None, kept], losses[:, kept], settings, generator(*name, "folds"))
         yield {
-            **{"method": one.method, "predictor": one.name, "used": int(kept.sum())},
-            **found.columns("spearman", "ci_low", "ci_high"),
-            **{"r2": r2, "reason": "; ".join(filter(None, [found.reason, unfit]))},
+            **{"method": predictor.method, "predictor": predictor.name, "used": int(kept.sum())},
+            **correlation.columns("spearman", "ci_low", "ci_high"),
+            **{"r2": r2, "reason": "; ".join(filter(None, [correlation.reason, unfit]))},
         }
 
 
 def _together(
     predictors: Sequence[Predictor], losses: np.ndarray, layer: str, settings: ImportanceSettings
 ) -> Iterator[dict[str, Any]]:
-    for method in dict.fromkeys(one.method for one in predictors if one.method):
-        chosen = [one for one in predictors if one.method in ("", method)]
-        left_out = {one.name: _why_undefined(one.halves, losses, one.name) for one in chosen}
+    for method in dict.fromkeys(predictor.method for predictor in predictors if predictor.method):
+        available = [predictor for predictor in predictors if predictor.method in ("", method)]
+        left_out = {predictor.name: _why_undefined(predictor.halves, losses, predictor.name) for predictor in available}
         reasons = [f"without {name}: {reason}" for name, reason in left_out.items() if reason]
-        chosen = [one for one in chosen if not left_out[one.name]]
+        available = [predictor for predictor in available if not left_out[predictor.name]]
         # The same units and partings for both, so that their difference is what RS adds.
-        kept = np.isfinite(np.concatenate([losses, *(one.halves for one in chosen)])).all(0)
+        kept = np.isfinite(np.concatenate([losses, *(predictor.halves for predictor in available)])).all(0)
         for name, subset in (
-            (WITHOUT_RS, [one for one in chosen if not one.method]),
-            (WITH_RS, chosen if any(one.method for one in chosen) else []),
+            (WITHOUT_RS, [predictor for predictor in available if not predictor.method]),
+            (WITH_RS, available if any(predictor.method for predictor in available) else []),
         ):
             r2, unfit = np.nan, "no R2: no predictor of the set is defined"
             if subset:
                 draws = generator(settings.seed, "importance", layer, "together")
-                stack = np.stack([one.halves[:, kept] for one in subset], axis=1)
+                stack = np.stack([predictor.halves[:, kept] for predictor in subset], axis=1)
                 r2, unfit = _fitted(stack, losses[:, kept], settings, draws)
             yield {
                 **{"method": method, "predictor": name, "used": int(kept.sum())},
@@ -223,7 +225,7 @@ def _why_undefined(predictor: np.ndarray, losses: np.ndarray, name: str) -> str:
 def partial_table(
     units: Table, measured: Table, taps: Sequence[Mapping[str, Any]], resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the rank correlation of RS and selectivity given `GIVEN`, beside the plain one, by layer and method.
+    """Return the rank correlation of RS and selectivity given `CONTROLS`, beside the plain one, by layer and method.
 
     Both are of the same units (those that have all of it) and, for their intervals, of the same resamples; formula and
     source in `ranks.partial_correlation`. What is the same for all units is given by itself and left out.
@@ -237,28 +239,30 @@ def partial_table(
     """
     rows = []
     for tap in taps:
-        own, known = rows_of(units, tap["layer"]), rows_of(measured, tap["layer"])
-        alive = ~own["dead"]
-        given = {name: known[name][alive] for name in GIVEN if np.isfinite(known[name][alive]).any()}
-        for method in methods_of(own):
+        layer_units, layer_measures = rows_of(units, tap["layer"]), rows_of(measured, tap["layer"])
+        alive = ~layer_units["dead"]
+        controls = {
+            name: layer_measures[name][alive] for name in CONTROLS if np.isfinite(layer_measures[name][alive]).any()
+        }
+        for method in methods_of(layer_units):
             for score in RS_SCORES:
-                pair = [own[f"{score}_{method}"][alive], own["selectivity"][alive]]
-                found = _given(
-                    pair, given, (f"{score}_{method}", "selectivity"), resamples, (seed, tap["layer"], method, score)
+                pair = [layer_units[f"{score}_{method}"][alive], layer_units["selectivity"][alive]]
+                partial_row = _partial_row(
+                    pair, controls, (f"{score}_{method}", "selectivity"), resamples, (seed, tap["layer"], method, score)
                 )
-                named = {"experiment": own["experiment"][0], **{k: tap[k] for k in ("layer", "depth", "units")}}
-                rows.append({**named, "method": method, "score": score, **found})
+                named = {"experiment": layer_units["experiment"][0], **{k: tap[k] for k in ("layer", "depth", "units")}}
+                rows.append({**named, "method": method, "score": score, **partial_row})
     return PartialTable.of_rows(rows)
 
 
-def _given(
+def _partial_row(
     pair: Sequence[np.ndarray],
-    given: Mapping[str, np.ndarray],
+    controls: Mapping[str, np.ndarray],
     names: tuple[str, str],
     resamples: int,
     seed: tuple[int | str, ...],
 ) -> dict[str, Any]:
-    scores = np.stack([*pair, *given.values()])
+    scores = np.stack([*pair, *controls.values()])
     scores = scores[:, np.isfinite(scores).all(0)]
     used = scores.shape[1]
     reason = ""
@@ -277,8 +281,8 @@ def _given(
             for statistic in (_plain, _partial)
         )
         # Residuals on k scores have n - 1 - k degrees of freedom, and a correlation needs two of them at least.
-        if used < len(given) + 4:
-            partial = undefined(f"{used} units are too few, given {len(given)} scores")
+        if used < len(controls) + 4:
+            partial = undefined(f"{used} units are too few, given {len(controls)} scores")
         elif not np.isfinite(partial.value):
             partial = undefined("the given scores tell one of the two without a rest")
     reasons = [plain.reason, f"partial: {partial.reason}" if partial.reason and not reason else ""]
@@ -286,7 +290,7 @@ def _given(
         "used": used,
         **plain.columns("spearman", "ci_low", "ci_high"),
         **partial.columns("partial", "partial_low", "partial_high"),
-        **{"given": " ".join(given), "reason": "; ".join(filter(None, reasons))},
+        **{"given": " ".join(controls), "reason": "; ".join(filter(None, reasons))},
     }
 
 

@@ -35,18 +35,17 @@ class Inhibition:
     seeds: np.ndarray
 
 
-def inhibition(preactivations: np.ndarray, answers: np.ndarray, units: np.ndarray) -> Inhibition:
+def inhibition(preactivations: np.ndarray, responses: np.ndarray, units: np.ndarray) -> Inhibition:
     """Return the share of inhibited units on each target's image, #{j != i : P[i, j] < 0} / (N - 1).
 
     Args:
         preactivations: (seeds, targets, units), P[i, j]: unit j before its nonlinearity, read out, on unit i's image.
-        answers: (seeds, targets, units), what RS compares (`unitscope.maximization.responses.compared`). A seed is used
-        for a
-            target where its own answer is above 0: where the image does what it was made for.
+        responses: (seeds, targets, units), what RS compares (`unitscope.maximization.responses.compared`). A seed is
+            used for a target where its own answer is above 0: where the image does what it was made for.
         units: (targets,) which unit each row was made for.
     """
     rows, count = np.arange(len(units)), preactivations.shape[-1]
-    used = answers[:, rows, units] > 0
+    used = responses[:, rows, units] > 0
     negative = preactivations < 0
     others = negative.sum(-1) - negative[:, rows, units]
     seeds = used.sum(0)
@@ -58,18 +57,22 @@ def inhibition(preactivations: np.ndarray, answers: np.ndarray, units: np.ndarra
 
 
 def inhibition_rows(
-    made: Mapping[tuple[str, str], tuple[np.ndarray, Inhibition]], taps: Sequence[Mapping[str, Any]], experiment: str
+    inhibitions: Mapping[tuple[str, str], tuple[np.ndarray, Inhibition]],
+    taps: Sequence[Mapping[str, Any]],
+    experiment: str,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a target unit and method: experiment, layer, method, unit, seeds, inhibited, reason.
 
     Args:
-        made: Target units and their inhibition, by layer and method.
+        inhibitions: Target units and their inhibition, by layer and method.
         taps: A record a layer, with `layer` and `signed`. In a signed layer nothing is silenced: NaN, with the reason.
         experiment: Name of the experiment.
     """
     signed = {tap["layer"]: tap["signed"] for tap in taps}
-    for (layer, method), (units, found) in made.items():
-        for unit, seeds, share in zip(units.tolist(), found.seeds.tolist(), found.inhibited.tolist(), strict=True):
+    for (layer, method), (units, layer_inhibition) in inhibitions.items():
+        for unit, seeds, share in zip(
+            units.tolist(), layer_inhibition.seeds.tolist(), layer_inhibition.inhibited.tolist(), strict=True
+        ):
             why = SIGNED if signed[layer] else "" if np.isfinite(share) else ALONE if seeds else FAILED
             yield {
                 **{"experiment": experiment, "layer": layer, "method": method, "unit": unit, "seeds": seeds},
@@ -95,23 +98,23 @@ def inhibition_correlations(
         out, as targets; among the units that are inhibited they are counted.
     """
     for tap in taps:
-        own = rows_of(units, tap["layer"])
+        layer_units = rows_of(units, tap["layer"])
         for method in dict.fromkeys(table["method"].tolist()):
-            inhibited = by_unit(table, tap["layer"], method, len(own["unit"]))
-            inhibited[own["dead"]] = np.nan
-            known = inhibited[np.isfinite(inhibited)]
+            inhibited = by_unit(table, tap["layer"], method, len(layer_units["unit"]))
+            inhibited[layer_units["dead"]] = np.nan
+            defined = inhibited[np.isfinite(inhibited)]
             for score in ("selectivity", *RS_SCORES):
-                column = own["selectivity" if score == "selectivity" else f"{score}_{method}"]
+                column = layer_units["selectivity" if score == "selectivity" else f"{score}_{method}"]
                 random = generator(seed, tap["layer"], method, "inhibited", score)
-                found = spearman(inhibited, column, permutations, resamples, random, ("inhibited", score))
+                correlation = spearman(inhibited, column, permutations, resamples, random, ("inhibited", score))
                 yield {
-                    "experiment": str(own["experiment"][0]),
+                    "experiment": str(layer_units["experiment"][0]),
                     **{key: tap[key] for key in ("layer", "depth", "kind")},
-                    **{"method": method, "x": "inhibited", "y": score, "units": len(own["unit"])},
-                    **{"median": float(np.median(known)) if len(known) else np.nan, "used": found.used},
-                    **found.columns("spearman", "ci_low", "ci_high"),
-                    "p_value": found.p_value,
-                    "reason": SIGNED if tap["signed"] else found.reason,
+                    **{"method": method, "x": "inhibited", "y": score, "units": len(layer_units["unit"])},
+                    **{"median": float(np.median(defined)) if len(defined) else np.nan, "used": correlation.used},
+                    **correlation.columns("spearman", "ci_low", "ci_high"),
+                    "p_value": correlation.p_value,
+                    "reason": SIGNED if tap["signed"] else correlation.reason,
                 }
 
 

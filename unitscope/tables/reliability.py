@@ -33,19 +33,19 @@ from unitscope.tables.table_access import Table, layers_of, rows_of
 
 
 @dataclass(frozen=True)
-class Answers:
+class ScoresBySeed:
     """RS of a layer's target units by one method, on the images made for them and on those that they were made from.
 
     Attributes:
         units: (targets,).
         minimized: Whether the images minimize.
-        made: Of the images, by score.
+        generated: Of the images, by score.
         start: The same of the start images.
     """
 
     units: np.ndarray
     minimized: bool
-    made: Mapping[str, Exceeding]
+    generated: Mapping[str, Exceeding]
     start: Mapping[str, Exceeding]
 
     @classmethod
@@ -56,7 +56,7 @@ class Answers:
         start_responses: np.ndarray,
         scales: Mapping[str, np.ndarray],
         preactivations: np.ndarray | None = None,
-    ) -> "Answers":
+    ) -> "ScoresBySeed":
         """Score responses (seeds, targets, units), given `mean`, `std` and `quantile` (units,) where there are any.
 
         Args:
@@ -68,10 +68,18 @@ class Answers:
                 no scales, and the start images are no null of them.
         """
         if preactivations is None:
-            made, start = (by_seed(found, units, **scales) for found in (responses, start_responses))
-            return cls(units, False, made, start)
-        made = by_seed(-preactivations, units)
-        return cls(units, True, made, {score: replace(one, counts=one.counts * np.nan) for score, one in made.items()})
+            generated, start = (by_seed(of_images, units, **scales) for of_images in (responses, start_responses))
+            return cls(units, False, generated, start)
+        of_preactivations = by_seed(-preactivations, units)
+        return cls(
+            units,
+            True,
+            of_preactivations,
+            {
+                score: replace(exceeding, counts=exceeding.counts * np.nan)
+                for score, exceeding in of_preactivations.items()
+            },
+        )
 
 
 # --- reliability -----------------------------------------------------------------------------------------------------
@@ -134,7 +142,7 @@ def disattenuated(correlation: np.ndarray, first: np.ndarray, second: np.ndarray
 def reliability_table(
     units: Table,
     taps: Sequence[Mapping[str, Any]],
-    answers: Mapping[tuple[str, str], Answers],
+    by_method: Mapping[tuple[str, str], ScoresBySeed],
     resamples: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
@@ -148,26 +156,33 @@ def reliability_table(
     Args:
         units: The units table of one experiment.
         taps: A record a layer, with `layer`, `depth` and `units`.
-        answers: By layer and method.
+        by_method: By layer and method.
         resamples: Of the bootstrap, which resamples units and computes all anew, the reliabilities too.
         seed: Of the bootstrap.
     """
     rows = []
-    for tap, (layer, method), found in _in_order(taps, answers):
-        own = {name: column[found.units] for name, column in rows_of(units, layer).items()}
+    for tap, (layer, method), scores in _in_order(taps, by_method):
+        target_units = {name: column[scores.units] for name, column in rows_of(units, layer).items()}
         for score in RS_SCORES:
             draws = (seed, "reliability", layer, method, score)
-            row = _reliability(own, found.made[score], f"{score}_{method}", resamples, draws)
+            row = _reliability(target_units, scores.generated[score], f"{score}_{method}", resamples, draws)
             named = {"experiment": units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
             rows.append({**named, "method": method, "score": score, **row})
     return ReliabilityTable.of_rows(rows)
 
 
-def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: tuple[int | str, ...]) -> dict[str, Any]:
-    seeds = len(made.counts)
+def _reliability(
+    target_units: Table, exceeding: Exceeding, name: str, resamples: int, seed: tuple[int | str, ...]
+) -> dict[str, Any]:
+    seeds = len(exceeding.counts)
     # Counts for RS, whose share they are: sums of them tie where RS does.
-    scores = np.concatenate([[own["selectivity_half0"], own["selectivity_half1"], own["selectivity"]], made.counts])
-    scores = scores[:, ~own["dead"] & np.isfinite(scores).all(0)]
+    scores = np.concatenate(
+        [
+            [target_units["selectivity_half0"], target_units["selectivity_half1"], target_units["selectivity"]],
+            exceeding.counts,
+        ]
+    )
+    scores = scores[:, ~target_units["dead"] & np.isfinite(scores).all(0)]
     used = scores.shape[1]
     reasons = []
     if used < 3:
@@ -175,7 +190,7 @@ def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: t
         scores = np.full((3 + seeds, 3), np.nan)
     single, icc = (float(value[0]) for value in intraclass(scores[3:]))
     half = float(rank_correlations(scores[:2])[0, 0, 1]) if used > 2 else np.nan
-    whole = float(spearman_brown(np.array(half)))
+    reliability = float(spearman_brown(np.array(half)))
     plain = corrected = rated = undefined()
     if used > 2:
         rated = bootstrap_weighted(_icc, scores[3:], resamples, generator(*seed))
@@ -183,7 +198,7 @@ def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: t
         corrected = bootstrap_weighted(_corrected, scores, resamples, generator(*seed))
         if not np.isfinite(plain.value):
             mean = scores[3:].mean(0)
-            which = (name, mean[0] / made.competitors) if np.ptp(mean) == 0 else ("selectivity", scores[2, 0])
+            which = (name, mean[0] / exceeding.competitors) if np.ptp(mean) == 0 else ("selectivity", scores[2, 0])
             plain = undefined(f"{which[0]} is {which[1]:.4g} for all {used} units")
         reasons.append(plain.reason)
         if seeds < 2:
@@ -192,13 +207,13 @@ def _reliability(own: Table, made: Exceeding, name: str, resamples: int, seed: t
             reasons.append(
                 "RS is the same for all units and seeds" if np.isnan(icc) else "reliability of RS not above 0"
             )
-        if not whole > 0:
+        if not reliability > 0:
             reasons.append("reliability of selectivity not above 0")
         if np.isfinite(corrected.value):
             reasons.append(corrected.reason)
     return {
         **{"used": used, "seeds": seeds, "icc_single": single, "icc": icc},
-        **{"split_half": half, "selectivity_reliability": whole},
+        **{"split_half": half, "selectivity_reliability": reliability},
         **plain.columns("spearman", "ci_low", "ci_high"),
         **corrected.columns("disattenuated", "disattenuated_low", "disattenuated_high"),
         "reason": "; ".join(dict.fromkeys(filter(None, reasons))),
@@ -236,7 +251,7 @@ def permuted_draws(values: np.ndarray, labels: np.ndarray, classes: int, draws: 
 def nulls_table(
     units: Table,
     taps: Sequence[Mapping[str, Any]],
-    answers: Mapping[tuple[str, str], Answers],
+    by_method: Mapping[tuple[str, str], ScoresBySeed],
     permuted: Mapping[str, np.ndarray],
     untrained: Table | None,
     resamples: int,
@@ -251,7 +266,7 @@ def nulls_table(
     Args:
         units: The units table of one experiment.
         taps: A record a layer, with `layer`, `depth` and `units`.
-        answers: By layer and method.
+        by_method: By layer and method.
         permuted: For each layer, selectivity under permuted labels (draws, units); no layer where there are no labels.
         untrained: The units table of the untrained network, if one is named.
         resamples: Of the bootstrap.
@@ -262,19 +277,19 @@ def nulls_table(
         its bootstrap interval over units; of permuted labels the mean over draws, and what 95 % of them lie between.
     """
     rows = []
-    for tap, (layer, method), found in _in_order(taps, answers):
-        own = rows_of(units, layer)
-        alive, selectivity = ~own["dead"], own["selectivity"]
+    for tap, (layer, method), scores in _in_order(taps, by_method):
+        layer_units = rows_of(units, layer)
+        alive, selectivity = ~layer_units["dead"], layer_units["selectivity"]
         for score in RS_SCORES:
             column, draws = f"{score}_{method}", (seed, "nulls", layer, method, score)
-            real = np.where(alive, own[column], np.nan)
+            real = np.where(alive, layer_units[column], np.nan)
             start = np.full(len(alive), np.nan)
-            start[found.units] = found.start[score].mean()
+            start[scores.units] = scores.start[score].mean()
             kinds = {
-                MINIMIZED if found.minimized else REAL: _relation(real, selectivity, column, resamples, draws),
+                MINIMIZED if scores.minimized else REAL: _relation(real, selectivity, column, resamples, draws),
                 PERMUTED: _under_permuted(real, permuted.get(layer), column),
             }
-            if not found.minimized:
+            if not scores.minimized:
                 name = f"{score} on start images"
                 kinds[START] = _relation(np.where(alive, start, np.nan), selectivity, name, resamples, draws)
             if untrained is not None:
@@ -288,13 +303,13 @@ def _relation(
     rs: np.ndarray, selectivity: np.ndarray, name: str, resamples: int, seed: tuple[int | str, ...]
 ) -> dict[str, Any]:
     kept = np.isfinite(rs) & np.isfinite(selectivity)
-    found = undefined(why_undefined(rs, selectivity, kept, (name, "selectivity")))
-    if not found.reason:
-        found = bootstrap_weighted(_correlation, np.stack([rs, selectivity]), resamples, generator(*seed))
+    correlation = undefined(why_undefined(rs, selectivity, kept, (name, "selectivity")))
+    if not correlation.reason:
+        correlation = bootstrap_weighted(_correlation, np.stack([rs, selectivity]), resamples, generator(*seed))
     return {
         **{"used": int(kept.sum()), "rs": float(rs[kept].mean()) if kept.any() else np.nan},
-        **found.columns("spearman", "ci_low", "ci_high"),
-        "reason": found.reason,
+        **correlation.columns("spearman", "ci_low", "ci_high"),
+        "reason": correlation.reason,
     }
 
 
@@ -309,9 +324,9 @@ def _under_permuted(rs: np.ndarray, permuted: np.ndarray | None, name: str) -> d
     kept = np.isfinite(rs) & np.isfinite(permuted).all(0)
     if reason := why_undefined(rs, permuted[0], kept, (name, "selectivity")):
         return {"used": int(kept.sum()), **nothing, "reason": reason}
-    found = rank_correlations(np.concatenate([[rs[kept]], permuted[:, kept]]))[0, 0, 1:]
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    mean = {"rs": float(rs[kept].mean()), "spearman": float(np.nanmean(found))}
+    correlations = rank_correlations(np.concatenate([[rs[kept]], permuted[:, kept]]))[0, 0, 1:]
+    low, high = np.nanquantile(correlations, [0.025, 0.975])
+    mean = {"rs": float(rs[kept].mean()), "spearman": float(np.nanmean(correlations))}
     return {"used": int(kept.sum()), **mean, "ci_low": float(low), "ci_high": float(high), "reason": ""}
 
 
@@ -322,15 +337,15 @@ def _untrained(
     name = table["experiment"][0]
     if layer not in layers_of(table):
         return {**nothing, "reason": f"experiment {name} has no layer {layer}"}
-    own = rows_of(table, layer)
-    if column not in own or len(own["unit"]) != units:
+    layer_units = rows_of(table, layer)
+    if column not in layer_units or len(layer_units["unit"]) != units:
         return {**nothing, "reason": f"experiment {name} has no {column} of {units} units"}
-    rs = np.where(own["dead"], np.nan, own[column])
-    return _relation(rs, own["selectivity"], column, resamples, (*seed, UNTRAINED))
+    rs = np.where(layer_units["dead"], np.nan, layer_units[column])
+    return _relation(rs, layer_units["selectivity"], column, resamples, (*seed, UNTRAINED))
 
 
 def _in_order(
-    taps: Sequence[Mapping[str, Any]], answers: Mapping[tuple[str, str], Answers]
-) -> list[tuple[Mapping[str, Any], tuple[str, str], Answers]]:
-    """Return taps, (layer, method) and answers by the layers' order, methods as they come."""
-    return [(tap, key, found) for tap in taps for key, found in answers.items() if key[0] == tap["layer"]]
+    taps: Sequence[Mapping[str, Any]], by_method: Mapping[tuple[str, str], ScoresBySeed]
+) -> list[tuple[Mapping[str, Any], tuple[str, str], ScoresBySeed]]:
+    """Return taps, (layer, method) and scores by the layers' order, methods as they come."""
+    return [(tap, key, scores) for tap in taps for key, scores in by_method.items() if key[0] == tap["layer"]]

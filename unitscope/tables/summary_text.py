@@ -24,16 +24,21 @@ def summary(units: Table, layers: Table) -> str:
     lines[0] += [f"Spearman {method_name(method)} [95 %]" for method in methods]
     reasons: dict[str, list[str]] = {}
     for layer in layers_of(units):
-        own = rows_of(units, layer)
-        named = [layer, str(len(own["unit"])), str(own["dead"].sum()), two_decimals(median_of(own, "selectivity"))]
+        layer_units = rows_of(units, layer)
+        named = [
+            layer,
+            str(len(layer_units["unit"])),
+            str(layer_units["dead"].sum()),
+            two_decimals(median_of(layer_units, "selectivity")),
+        ]
         for score, name in RS_NAMES.items():
             line = [*(named if score == "rs" else [""] * len(named)), name]
-            line += [two_decimals(median_of(own, f"{score}_{method}")) for method in methods]
+            line += [two_decimals(median_of(layer_units, f"{score}_{method}")) for method in methods]
             for method in methods:
-                found = correlation_of(layers, layer, method, "selectivity", score)
-                if found["reason"]:
-                    reasons.setdefault(layer, []).append(found["reason"])
-                line.append(_interval_text(found))
+                correlation = correlation_of(layers, layer, method, "selectivity", score)
+                if correlation["reason"]:
+                    reasons.setdefault(layer, []).append(correlation["reason"])
+                line.append(_interval_text(correlation))
             lines.append(["-" if cell == "nan" else cell for cell in line])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     first, *others = widths
@@ -51,7 +56,9 @@ def summary(units: Table, layers: Table) -> str:
     return "\n".join([*rows, "", *notes])
 
 
-def _interval_text(found: Mapping[str, Any]) -> str:
-    if not np.isfinite(found["spearman"]):
+def _interval_text(correlation: Mapping[str, Any]) -> str:
+    if not np.isfinite(correlation["spearman"]):
         return "undefined"
-    return f"{number(found['spearman'])} {interval(found['ci_low'], found['ci_high'], '[no interval]')}"
+    return (
+        f"{number(correlation['spearman'])} {interval(correlation['ci_low'], correlation['ci_high'], '[no interval]')}"
+    )

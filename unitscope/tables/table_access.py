@@ -29,8 +29,8 @@ def layers_of(units: Table) -> list[str]:
 
 def rows_of(units: Table, layer: str) -> dict[str, np.ndarray]:
     """Return the rows of one layer of a table."""
-    own = units["layer"] == layer
-    return {name: column[own] for name, column in units.items()}
+    in_layer = units["layer"] == layer
+    return {name: column[in_layer] for name, column in units.items()}
 
 
 def subset(units: Table, layers: Sequence[str], methods: Sequence[str]) -> dict[str, np.ndarray]:
@@ -43,26 +43,26 @@ def subset(units: Table, layers: Sequence[str], methods: Sequence[str]) -> dict[
 
 def correlation_by_depth(layers: Table) -> dict[str, np.ndarray]:
     """Return layer, method, score and Spearman of selectivity with each kind of RS, a row each, by depth."""
-    wanted = (layers["x"] == "selectivity") & np.isin(layers["y"], RS_SCORES) & (layers["method"] != "")
-    found = {name: layers[name][wanted] for name in ("layer", "method", "y", "spearman")}
-    found["score"] = found.pop("y")
-    return {name: found[name] for name in ("layer", "method", "score", "spearman")}
+    rows = (layers["x"] == "selectivity") & np.isin(layers["y"], RS_SCORES) & (layers["method"] != "")
+    columns = {name: layers[name][rows] for name in ("layer", "method", "y", "spearman")}
+    columns["score"] = columns.pop("y")
+    return {name: columns[name] for name in ("layer", "method", "score", "spearman")}
 
 
 def correlation_of(layers: Table, layer: str, method: str, x: str, y: str) -> dict[str, Any]:
     """Return one row of a layers table as a record."""
-    own = (layers["layer"] == layer) & (layers["method"] == method) & (layers["x"] == x) & (layers["y"] == y)
-    if not own.any():
+    matches = (layers["layer"] == layer) & (layers["method"] == method) & (layers["x"] == x) & (layers["y"] == y)
+    if not matches.any():
         raise UserError(
             f"The layers table has no correlation of {x} and {y} in layer {layer} with method {method!r}. It was made "
             "from another units table: make it again."
         )
-    row = int(np.flatnonzero(own)[0])
+    row = int(np.flatnonzero(matches)[0])
     return {name: column[row].item() for name, column in layers.items()}
 
 
-def median_of(own: Table, column: str) -> float:
+def median_of(layer_units: Table, column: str) -> float:
     """Return the median of a score over the living units of a layer that have it; NaN if none has."""
-    values = own[column][~own["dead"]]
+    values = layer_units[column][~layer_units["dead"]]
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else np.nan

@@ -29,18 +29,24 @@ def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Ite
     """
     settings, test = record["settings"], record["test"]
     for layer in layers_of(units):
-        own = rows_of(units, layer)
+        layer_units = rows_of(units, layer)
         for method in methods_of(units):
             for score in RS_SCORES:
-                found = correlation_of(layers, layer, method, "selectivity", score)
+                correlation = correlation_of(layers, layer, method, "selectivity", score)
                 yield {
-                    **{name: str(own[name][0]) for name in ("experiment", "network")},
+                    **{name: str(layer_units[name][0]) for name in ("experiment", "network")},
                     **{"seed": settings["seed"], "epoch": len(record["history"])},
                     **{"test_loss": test["loss"], "test_accuracy": test["accuracy"]},
-                    **{"layer": layer, "depth": int(own["depth"][0]), "method": method, "score": score},
-                    **{"units": len(own["unit"]), "dead": int(own["dead"].sum())},
-                    **{"selectivity": median_of(own, "selectivity"), "median": median_of(own, f"{score}_{method}")},
-                    **{name: found[name] for name in ("used", "spearman", "ci_low", "ci_high", "p_value", "reason")},
+                    **{"layer": layer, "depth": int(layer_units["depth"][0]), "method": method, "score": score},
+                    **{"units": len(layer_units["unit"]), "dead": int(layer_units["dead"].sum())},
+                    **{
+                        "selectivity": median_of(layer_units, "selectivity"),
+                        "median": median_of(layer_units, f"{score}_{method}"),
+                    },
+                    **{
+                        name: correlation[name]
+                        for name in ("used", "spearman", "ci_low", "ci_high", "p_value", "reason")
+                    },
                 }
 
 

@@ -63,10 +63,10 @@ def units_table(
     for substitution in substitutions:
         rows = join.rows(substitution)
         for method in dict.fromkeys(substitution["method"].tolist()):
-            own = substitution["method"] == method
+            of_method = substitution["method"] == method
             for column in UnitsTable.columns:
                 if column.is_per_method:
-                    table[column.of_method(method)][rows[own]] = substitution[column.declared.name][own]
+                    table[column.of_method(method)][rows[of_method]] = substitution[column.declared.name][of_method]
     return UnitsTable.typed(table)
 
 
@@ -93,11 +93,11 @@ class _Join:
                     f"{', '.join(self._places)}). Pass tables of this experiment only."
                 )
             start, units = self._places[layer]
-            own = table["layer"] == layer
-            if not ((table["unit"][own] >= 0) & (table["unit"][own] < units)).all():
+            in_layer = table["layer"] == layer
+            if not ((table["unit"][in_layer] >= 0) & (table["unit"][in_layer] < units)).all():
                 raise UserError(
-                    f"A table of scores names unit {table['unit'][own].max()} of layer {layer}, which has {units} "
+                    f"A table of scores names unit {table['unit'][in_layer].max()} of layer {layer}, which has {units} "
                     "units, numbered from 0. Pass tables of this experiment only."
                 )
-            rows[own] = start + table["unit"][own]
+            rows[in_layer] = start + table["unit"][in_layer]
         return rows

@@ -5,11 +5,11 @@ import pytest
 import scipy.stats
 import scores_by_hand as by_hand
 
-from unitscope.claims.analysis_claims import ANALYSIS_CLAIMS, TEXTS, analysis_answers
+from unitscope.claims.analysis_claims import ANALYSIS_CLAIMS, TEXTS, analysis_claims_table
 from unitscope.claims.analysis_results import AnalysisResults
 from unitscope.claims.analysis_tests import one_random_order
 from unitscope.claims.claims_columns import ClaimsTable
-from unitscope.claims.training_claim import training_answers
+from unitscope.claims.training_claim import training_claims_table
 from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import difference
@@ -26,12 +26,14 @@ def columns(rows):
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def answered(analysis, more=None, methods=None, **found):
+def answered(analysis, more=None, methods=None, **tables):
     """Return the claims table of an experiment with one analysis, which has written some tables."""
     _, units, layers = by_hand.experiment(LAYERS, on_natural=True)
-    asked = {analysis: (["iam"] if analysis in IAM else METHODS) if methods is None else methods}
-    results = AnalysisResults("small", asked, {"units": units, "layers": layers, **found, **(more or {})}, 200, 0)
-    table = analysis_answers(results)
+    methods_by_analysis = {analysis: (["iam"] if analysis in IAM else METHODS) if methods is None else methods}
+    results = AnalysisResults(
+        "small", methods_by_analysis, {"units": units, "layers": layers, **tables, **(more or {})}, 200, 0
+    )
+    table = analysis_claims_table(results)
     assert tuple(table) == ClaimsTable.names() and len({len(column) for column in table.values()}) == 1
     return {name: np.array(column) for name, column in table.items()}
 
@@ -41,10 +43,10 @@ def verdicts(table):
     return dict(sorted(set(zip(table["score"].tolist(), table["verdict"].tolist(), strict=True))))
 
 
-def where(table, **wanted):
+def where(table, **criteria):
     """Return the only row in which columns have the wanted values."""
-    own = np.all([table[name] == value for name, value in wanted.items()], axis=0)
-    (row,) = np.flatnonzero(own)
+    matches = np.all([table[name] == value for name, value in criteria.items()], axis=0)
+    (row,) = np.flatnonzero(matches)
     return {name: column[row].item() for name, column in table.items()}
 
 
@@ -179,7 +181,7 @@ def test_substitutes_stand_in(half, median, expected):
     assert len(table["claim"]) == 4
 
 
-def test_without_a_method_of_iam_there_is_a_row_that_says_so():
+def test_without_a_method_of_iam_the_claim_has_one_open_row():
     for analysis in IAM:
         table = answered(analysis, methods=[])
         assert (table["n"].tolist(), table["holds"].tolist()) == ([0], ["open"])
@@ -243,8 +245,10 @@ def test_a_score_that_gives_no_order_of_removal():
     table = answered("cumulative", tables_)
     # The units have the score, which is constant: open. Had none of them the score, the row would be about nothing.
     assert verdicts(table) == {"rs": "inconclusive"}
-    own = (table["layer"] == "one") & (table["method"] == "am")
-    assert set(table["n"][own]) == {28} and set(table["note"][own]) == {"the score is constant, or no unit has it"}
+    matches = (table["layer"] == "one") & (table["method"] == "am")
+    assert set(table["n"][matches]) == {28} and set(table["note"][matches]) == {
+        "the score is constant, or no unit has it"
+    }
 
 
 # --- A5: reliability -------------------------------------------------------------------------------------------------
@@ -305,13 +309,13 @@ def test_one_seed_leaves_reliability_open():
 
 
 def test_the_difference_of_independent_estimates():
-    found = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, -0.3, 0.5))
-    assert (found.value, found.low, found.high) == pytest.approx(
+    estimate = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, -0.3, 0.5))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
         (0.4, 0.4 - np.hypot(0.3, 0.4), 0.4 + np.hypot(0.2, 0.4))
     )
     # Held against what is known exactly, it is the interval itself.
-    found = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, 0.1, 0.1))
-    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.1, 0.6))
+    estimate = difference(Estimate(0.5, 0.2, 0.7), Estimate(0.1, 0.1, 0.1))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((0.4, 0.1, 0.6))
 
 
 # --- A6: natural images ----------------------------------------------------------------------------------------------
@@ -349,8 +353,8 @@ def test_natural_images_agree(relation, expected):
 
 
 def test_a_score_that_no_unit_has_is_about_nothing():
-    found = natural(lambda rs, draws: rs)
-    records, units = by_hand.taps(LAYERS), found["units"]
+    tables = natural(lambda rs, draws: rs)
+    records, units = by_hand.taps(LAYERS), tables["units"]
     units["rs_q_natural"][units["layer"] == "two"] = np.nan
     layers = layer_correlations(units, records, permutations=99, resamples=200, seed=0)
     table = answered("natural", {"units": units, "layers": {name: np.array(c) for name, c in layers.items()}})
@@ -380,8 +384,8 @@ def test_a_few_stand_in_for_many(gini, expected):
     table = answered("graph", graph=graph(gini))
     assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     if gini == 0.6:
-        found = [table[name][0] for name in ("effect", "ci_low", "ci_high")]
-        assert found == pytest.approx([0.25, 0.2, 0.3])
+        effect = [table[name][0] for name in ("effect", "ci_low", "ci_high")]
+        assert effect == pytest.approx([0.25, 0.2, 0.3])
     if np.isnan(gini):
         assert set(table["note"]) == {"there are no edges"}
 
@@ -451,7 +455,7 @@ def training(first, last, seeds=(0, 3)):
     ],
 )
 def test_what_comes_with_training(first, last, expected):
-    table = {name: np.array(column) for name, column in training_answers(training(first, last), METHODS).items()}
+    table = {name: np.array(column) for name, column in training_claims_table(training(first, last), METHODS).items()}
     assert tuple(table) == ClaimsTable.names()
     assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     assert set(table["experiment"]) == {"small-seed0-epoch12", "small-seed3-epoch12"}

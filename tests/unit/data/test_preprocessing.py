@@ -142,7 +142,7 @@ def test_the_job_of_the_checkpoint_matches_the_names_of_a_file_with_those_of_the
     settings["weights"] = {"file": "weights.pt", "sha256": sha256_of(tmp_path / "weights.pt")}
     monkeypatch.chdir(tmp_path)
     with open_dataset(tmp_path / "x.h5") as data:
-        module, description = script.given_network(settings, data)
+        module, description = script.pretrained_network(settings, data)
         images = torch.from_numpy(data.images("test").transpose(0, 3, 1, 2)) / 255
     plain = build(settings, [1, 6, 6], 3)
     plain.load_state_dict(state)

@@ -88,8 +88,8 @@ def test_scores_stand_side_by_side_on_one_scale():
     for axes, (score, method) in zip(drawn, expected, strict=True):
         np.testing.assert_array_equal(axes.lines[0].get_ydata(), units[f"{score}_{method}"])
     assert len({axes.get_ylim() for axes in drawn}) == 1
-    said = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs", "rs_q"))
-    assert "RS (q), IAM: ρ" in said.replace("\n", " ") and "RS, AM: ρ" in said.replace("\n", " ")
+    figure_text = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs", "rs_q"))
+    assert "RS (q), IAM: ρ" in figure_text.replace("\n", " ") and "RS, AM: ρ" in figure_text.replace("\n", " ")
     first, second = depth_figures.spread(STYLE, units, "rs", "rs_q").axes
     assert (first.get_ylabel(), second.get_ylabel()) == ("RS", "RS (q)")
     assert [[text.get_text() for text in axes.get_xticklabels()] for axes in (first, second)] == [[""], ["a"]]
@@ -121,11 +121,14 @@ def test_figures_below_one_another_are_one_picture():
     assert two == drawing.stacked(STYLE, [depth_figures.spread(STYLE, units, "rs")] * 2)
 
 
-def test_n_stands_beside_every_correlation_and_undefined_is_said():
+def test_every_correlation_shows_its_n_or_that_it_is_undefined():
     _, units, layers = by_hand.experiment(FEW, constant=("hidden",))
-    said = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs"))
-    assert said.count("n = 10") == 2 and said.replace("\n", " ").count("ρ undefined, RS is 0 for all 10 units") == 2
-    assert "1 dead" in said and "1 unscored" in said
+    figure_text = all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs"))
+    assert (
+        figure_text.count("n = 10") == 2
+        and figure_text.replace("\n", " ").count("ρ undefined, RS is 0 for all 10 units") == 2
+    )
+    assert "1 dead" in figure_text and "1 unscored" in figure_text
     depth = all_texts(depth_figures.depth(STYLE, units, layers)).splitlines()
     # Two layers, two methods; rs_q has no units at all. Each panel has a tick at 0.
     assert depth.count("10") == 8 and depth.count("0") == 4 + 3
@@ -161,9 +164,9 @@ def test_points_are_where_the_scores_are():
 def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
     _, units, layers = by_hand.experiment({"a": 12, "b": 12, "c": 12})
     for name, (am, iam) in {"a": (0.04, 0.004), "b": (0.6, 0.6), "c": (0.0, 0.0)}.items():
-        own = units["layer"] == name
-        units["rs_am"][own], units["rs_iam"][own] = 0.0, 0.0
-        units["rs_am"][np.flatnonzero(own)[3:]], units["rs_iam"][np.flatnonzero(own)[3:]] = am, iam
+        in_layer = units["layer"] == name
+        units["rs_am"][in_layer], units["rs_iam"][in_layer] = 0.0, 0.0
+        units["rs_am"][np.flatnonzero(in_layer)[3:]], units["rs_iam"][np.flatnonzero(in_layer)[3:]] = am, iam
     drawn = score_figures.selectivity_rs(STYLE, units, layers, "rs").axes
     assert [axes.get_yticks().tolist() for axes in drawn] == [[0, 0.05]] * 2 + [[0, 1]] * 4
     (axes,) = depth_figures.spread(STYLE, subset(units, ("a", "c"), ("am", "iam")), "rs").axes
@@ -180,19 +183,24 @@ def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
 def test_substitutes_shows_the_most_selective_unit_that_has_two():
     records, units, _ = by_hand.experiment(FEW)
     images = {(tap["layer"], method): by_hand.images(tap) for tap in records for method in by_hand.METHODS}
-    several = np.array([len(found.split()) > 1 for found in units["substitutes_iam"]])
+    several = np.array([len(text.split()) > 1 for text in units["substitutes_iam"]])
     best = np.flatnonzero(several)[np.nanargmax(units["selectivity"][several])]
     figure = substitutes_figure.substitutes(STYLE, units, images)
-    said = all_texts(figure)
+    figure_text = all_texts(figure)
     unit, layer = units["unit"][best], units["layer"][best]
-    assert f"unit {unit} of {layer}" in said and "unit 2" in said and "unit 1" in said and "under IAM" in said
+    assert (
+        f"unit {unit} of {layer}" in figure_text
+        and "unit 2" in figure_text
+        and "unit 1" in figure_text
+        and "under IAM" in figure_text
+    )
     shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     expected = [images[layer, "iam"].images[0, number, :, :, 0] for number in (unit, 2, 1)]
     for picture, grey in zip(shown, expected, strict=True):
         np.testing.assert_array_equal(picture[..., 1], grey)
     responses = images[layer, "iam"].responses[:, unit]
     ratio = np.median(responses[:, 2] / responses[:, unit])
-    assert f"{ratio:.3g}× as strongly" in said.replace("\n", " ")
+    assert f"{ratio:.3g}× as strongly" in figure_text.replace("\n", " ")
 
 
 def test_a_dead_unit_is_no_example_of_substitution():
@@ -201,12 +209,12 @@ def test_a_dead_unit_is_no_example_of_substitution():
         units[f"substitutes_{method}"][:-1] = ""
         units[f"substitutes_{method}"][-1] = "2 1"
     assert units["dead"][-1]
-    said = all_texts(
+    figure_text = all_texts(
         substitutes_figure.substitutes(
             STYLE, units, {("a", method): by_hand.images(records[0]) for method in by_hand.METHODS}
         )
     )
-    assert "No unit" in said
+    assert "No unit" in figure_text
 
 
 def test_substitutes_without_an_image_or_without_any():
@@ -226,29 +234,29 @@ def test_substitutes_without_an_image_or_without_any():
 def test_substitutes_falls_back_to_another_method():
     records, units, _ = by_hand.experiment({"a": 12})
     units["substitutes_iam"][:] = ""
-    said = all_texts(substitutes_figure.substitutes(STYLE, units, {("a", "am"): by_hand.images(records[0])}))
-    assert "under AM" in said
+    figure_text = all_texts(substitutes_figure.substitutes(STYLE, units, {("a", "am"): by_hand.images(records[0])}))
+    assert "under AM" in figure_text
 
 
 @pytest.mark.parametrize("count", [1, 5, 12, 70, 230])
 def test_sheets_and_responses_can_be_read(count):
     records, units, _ = by_hand.experiment({"features.10": count}, permutations=9, resamples=20)
-    made = by_hand.images(records[0], channels=3)
+    images = by_hand.images(records[0], channels=3)
     for draw in (sheet_figures.sheet, sheet_figures.responses):
-        assert_readable(draw(STYLE, units, "features.10", "am", made))
+        assert_readable(draw(STYLE, units, "features.10", "am", images))
 
 
 def test_sheet_is_sorted_by_selectivity_with_the_dead_last():
     records, units, _ = by_hand.experiment({"a": 12})
-    made = by_hand.images(records[0], targets=[11, 3, 0, 7])
-    figure = sheet_figures.sheet(STYLE, units, "a", "am", made)
+    images = by_hand.images(records[0], targets=[11, 3, 0, 7])
+    figure = sheet_figures.sheet(STYLE, units, "a", "am", images)
     labels = [text.get_text() for text in figure.axes[0].texts[:4]]
     living = sorted([3, 0, 7], key=lambda unit: -units["selectivity"][unit])
     assert [label.split("\n")[0] for label in labels] == [f"unit {unit}" for unit in [*living, 11]]
     assert labels[3] == "unit 11\ndead" and labels[living.index(0)].endswith("silent")
     assert f"sel {units['selectivity'][3]:.2f}" in labels[living.index(3)]
     canvas = np.asarray(figure.axes[0].images[0].get_array())
-    np.testing.assert_array_equal(canvas[:6, :6, 0], made.images[0, [11, 3, 0, 7].index(living[0]), :, :, 0])
+    np.testing.assert_array_equal(canvas[:6, :6, 0], images.images[0, [11, 3, 0, 7].index(living[0]), :, :, 0])
     assert "4 of 12 units" in all_texts(figure)
 
 
@@ -261,12 +269,12 @@ def test_large_images_are_reduced_and_free_pixels_are_shown():
     np.testing.assert_array_equal(free.of(1), large.of(1))
 
 
-def test_responses_are_relative_to_the_units_own():
+def test_responses_are_relative_to_the_target_units_response():
     _, units, _ = by_hand.experiment({"a": 4})
     units["selectivity"] = np.array([0.1, 0.2, 0.9, np.nan])
     responses = np.array([[[2, 4, 1, 0], [1, 1, 1, -5], [8, 8, 1, 0.5], [0, 1, 2, 0]]], dtype=np.float32)
-    made = unit_images.UnitImages(np.arange(4), np.zeros((1, 4, 6, 6, 1), np.uint8), responses)
-    figure = sheet_figures.responses(STYLE, units, "a", "am", made)
+    images = unit_images.UnitImages(np.arange(4), np.zeros((1, 4, 6, 6, 1), np.uint8), responses)
+    figure = sheet_figures.responses(STYLE, units, "a", "am", images)
     shown = np.ma.filled(figure.axes[0].images[0].get_array().astype(float), np.nan)
     # Order 2, 1, 0, 3; the dead unit is silent.
     by_eye = [[0, 3, 3, -1], [0, 0, 0, -3], [-1, 1, 0, -3], [np.nan] * 4]
@@ -276,8 +284,8 @@ def test_responses_are_relative_to_the_units_own():
 
 def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
     responses = np.array([[[1, 3]], [[0, 9]], [[2, 2]]], dtype=np.float32)
-    made = unit_images.UnitImages(np.array([0]), np.zeros((3, 1, 2, 2, 1), np.uint8), responses)
-    assert made.relative_responses().tolist() == [[1.0, 2.0]]
+    images = unit_images.UnitImages(np.array([0]), np.zeros((3, 1, 2, 2, 1), np.uint8), responses)
+    assert images.relative_responses().tolist() == [[1.0, 2.0]]
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -286,10 +294,10 @@ def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
 def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
     paths = write(tmp_path)
     units = read_table(tmp_path / "units.csv", UnitsTable)
-    chosen = substitutes_figure.shown(units, paths)
-    assert len(chosen) == 1
+    shown_paths = substitutes_figure.shown(units, paths)
+    assert len(shown_paths) == 1
     few, every = (
-        substitutes_figure.substitutes(STYLE, units, unit_images.read_images(some)) for some in (chosen, paths)
+        substitutes_figure.substitutes(STYLE, units, unit_images.read_images(some)) for some in (shown_paths, paths)
     )
     assert all_texts(few) == all_texts(every) and "No unit" not in all_texts(few)
     units["substitutes_am"][:] = units["substitutes_iam"][:] = ""
@@ -343,7 +351,7 @@ def test_scripts_write_png_and_pdf_the_same_bytes_twice(tmp_path):
         assert changed[f"{name}.png"] != once[f"{name}.png"] and changed[f"{name}.pdf"] != once[f"{name}.pdf"]
 
 
-def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
+def test_user_matplotlib_settings_change_nothing(tmp_path):
     import matplotlib
 
     _, units, layers = by_hand.experiment({"a": 12})
@@ -356,8 +364,8 @@ def test_the_callers_own_matplotlib_settings_change_nothing(tmp_path):
 
 def streams(path):
     """Return the fonts in a PDF, by the tables that they hold, and all other streams."""
-    found = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", path.read_bytes(), re.DOTALL)
-    plain = [zlib.decompress(stream) for stream in found]
+    raw_streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", path.read_bytes(), re.DOTALL)
+    plain = [zlib.decompress(stream) for stream in raw_streams]
     fonts = [TTFont(io.BytesIO(stream)) for stream in plain if stream.startswith(b"\0\1\0\0")]
     return fonts, [stream for stream in plain if not stream.startswith(b"\0\1\0\0")]
 
@@ -368,14 +376,16 @@ def test_fonts_in_a_pdf_hold_the_letters_and_no_rules_for_shaping_text(tmp_path,
     drawing.save(STYLE, figure, tmp_path / "figure")
     monkeypatch.setattr(drawing, "_fonts_of_outlines", contextlib.nullcontext)
     drawing.save(STYLE, figure, tmp_path / "whole")
-    (fonts, rest), (whole_fonts, whole_rest) = (streams(tmp_path / f"{name}.pdf") for name in ("figure", "whole"))
-    assert rest == whole_rest and len(fonts) == len(whole_fonts) > 0
-    for font, whole in zip(fonts, whole_fonts, strict=True):
-        assert not {"GDEF", "GPOS", "GSUB"} & set(font.keys()) and "GSUB" in whole
+    (fonts, other_streams), (whole_fonts, whole_other_streams) = (
+        streams(tmp_path / f"{name}.pdf") for name in ("figure", "whole")
+    )
+    assert other_streams == whole_other_streams and len(fonts) == len(whole_fonts) > 0
+    for font, whole_font in zip(fonts, whole_fonts, strict=True):
+        assert not {"GDEF", "GPOS", "GSUB"} & set(font.keys()) and "GSUB" in whole_font
         # Without the rules, what they would put in a letter's place is not there.
         for number, name in enumerate(font.getGlyphOrder()):
-            assert whole.getGlyphID(name) == number and font["hmtx"][name] == whole["hmtx"][name]
-            assert font["glyf"][name] == whole["glyf"][name]
+            assert whole_font.getGlyphID(name) == number and font["hmtx"][name] == whole_font["hmtx"][name]
+            assert font["glyf"][name] == whole_font["glyf"][name]
 
 
 def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):
@@ -388,7 +398,7 @@ def test_a_large_sheet_has_a_bounded_resolution(tmp_path, monkeypatch):
         assert picture.width * picture.height < 52_000
 
 
-def test_what_is_no_colour_is_said():
+def test_unknown_colour_is_an_error():
     with pytest.raises(UserError, match=r"figures\.colors.*bluue"):
         drawing.check(Style(colors=["bluue"]))
     with pytest.raises(UserError, match=r"figures\.colormap.*nothing"):

@@ -20,8 +20,8 @@ def table(layer, method, units, silent=0):
 
 def test_joints_are_those_of_scipy():
     responses = np.random.default_rng(0).gamma(1.0, 1.0, (1, 30, 17))
-    found = neighbourhoods(responses)
-    drawn = joints(found.join_height[np.argsort(found.position)][:-1])
+    neighbours = neighbourhoods(responses)
+    drawn = joints(neighbours.join_height[np.argsort(neighbours.position)][:-1])
     merges = linkage(squareform(ea_distances(responses[0]), checks=False), "average")
     expected = dendrogram(merges, no_plot=True)
     # SciPy's leaves are 10 apart, the first at 5.

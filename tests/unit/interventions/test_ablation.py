@@ -16,10 +16,10 @@ HALVES = np.array([0, 1, 1, 0, 0, 0, 1, 1, 0, 1, 0, 0])
 
 
 def ablated(module, layer, images=IMAGES, size=5, clamps=None):
-    found = opened(module, (3, *images.shape[1:3]))[layer]
-    clamps = clamps or {"": np.zeros(found.units)}
+    opened_layer = opened(module, (3, *images.shape[1:3]))[layer]
+    clamps = clamps or {"": np.zeros(opened_layer.units)}
     batches = [(images[first : first + size], LABELS[first : first + size]) for first in range(0, 12, size)]
-    return ablation(found, batches, clamps, HALVES)
+    return ablation(opened_layer, batches, clamps, HALVES)
 
 
 def by_hook(module, path, clamp, images):
@@ -59,7 +59,7 @@ def by_hook(module, path, clamp, images):
 def test_the_cut_network_equals_the_whole_one_with_a_hook(network, images, layer, tapped, after, value):
     module = quiet(network())
     units = opened(module, (3, *images.shape[1:3]))[layer].units
-    found = ablated(module, layer, images, clamps={"": np.full(units, value)})[""]
+    change = ablated(module, layer, images, clamps={"": np.full(units, value)})[""]
     loss, hits = by_hook(module, None, None, images)
     for unit in range(units):
 
@@ -70,18 +70,18 @@ def test_the_cut_network_equals_the_whole_one_with_a_hook(network, images, layer
             return output
 
         expected_loss, expected_hits = by_hook(module, tapped, clamp, images)
-        assert found.loss[unit] == pytest.approx(expected_loss - loss, abs=1e-5)
-        assert found.accuracy[unit] == pytest.approx((hits - expected_hits).sum() / 12)
-        assert found.worst_class[unit] == pytest.approx(((hits - expected_hits) / 3).max())
+        assert change.loss[unit] == pytest.approx(expected_loss - loss, abs=1e-5)
+        assert change.accuracy[unit] == pytest.approx((hits - expected_hits).sum() / 12)
+        assert change.worst_class[unit] == pytest.approx(((hits - expected_hits) / 3).max())
 
 
 @pytest.mark.parametrize("layer", ["stem", "conv1", "conv2", "fc"])
 def test_batch_size_changes_nothing(layer):
     module = quiet(Residual())
-    whole, single = ablated(module, layer, size=12)[""], ablated(module, layer, size=1)[""]
-    np.testing.assert_allclose(whole.loss, single.loss, atol=1e-6)
-    assert np.array_equal(whole.accuracy, single.accuracy)
-    assert np.array_equal(whole.worst_class, single.worst_class)
+    all_at_once, single = ablated(module, layer, size=12)[""], ablated(module, layer, size=1)[""]
+    np.testing.assert_allclose(all_at_once.loss, single.loss, atol=1e-6)
+    assert np.array_equal(all_at_once.accuracy, single.accuracy)
+    assert np.array_equal(all_at_once.worst_class, single.worst_class)
 
 
 def test_by_hand():
@@ -89,14 +89,14 @@ def test_by_hand():
     module = linear(10 * torch.eye(4))
     images = (255 * np.eye(4, dtype=np.uint8))[LABELS].reshape(12, 4, 1, 1)
     batches = [(images, LABELS)]
-    found = ablation(opened(module, (1, 4, 1))["units"], batches, {"": np.zeros(4)}, HALVES)[""]
+    change = ablation(opened(module, (1, 4, 1))["units"], batches, {"": np.zeros(4)}, HALVES)[""]
     right, wrong = np.log(np.exp(10) + 3) - 10, np.log(4)
-    np.testing.assert_allclose(found.loss, (3 * wrong + 0 * right) / 12 - 3 * right / 12, atol=1e-6)
+    np.testing.assert_allclose(change.loss, (3 * wrong + 0 * right) / 12 - 3 * right / 12, atol=1e-6)
     # With its unit silent, all logits of a class are equal, and the first class wins: class 0 loses nothing.
-    assert found.accuracy.tolist() == [0, 0.25, 0.25, 0.25]
-    assert found.worst_class.tolist() == [0, 1, 1, 1]
+    assert change.accuracy.tolist() == [0, 0.25, 0.25, 0.25]
+    assert change.worst_class.tolist() == [0, 1, 1, 1]
     # On a half, the rise follows from how many of its images are of the unit's class.
-    for half, risen in enumerate((found.loss_half0, found.loss_half1)):
+    for half, risen in enumerate((change.loss_half0, change.loss_half1)):
         share = np.bincount(LABELS[half == HALVES], minlength=4) / (half == HALVES).sum()
         np.testing.assert_allclose(risen, share * (wrong - right), atol=1e-6)
 
@@ -104,10 +104,10 @@ def test_by_hand():
 def test_a_dead_unit_costs_nothing():
     module = quiet(Residual())
     module.stem.weight.data[2], module.stem.bias.data[2] = 0.0, -1.0
-    found = ablated(module, "stem")[""]
-    assert found.loss[2] == 0.0
-    assert found.accuracy[2] == found.worst_class[2] == 0.0
-    assert (found.loss[[0, 1, 3, 4, 5]] != 0).all()
+    change = ablated(module, "stem")[""]
+    assert change.loss[2] == 0.0
+    assert change.accuracy[2] == change.worst_class[2] == 0.0
+    assert (change.loss[[0, 1, 3, 4, 5]] != 0).all()
 
 
 def test_halves_split_every_class_and_every_sample_evenly():
@@ -116,8 +116,8 @@ def test_halves_split_every_class_and_every_sample_evenly():
     assert np.bincount(half[labels == 0]).tolist() == [25, 25]
     assert sorted(np.bincount(half[labels == 1])) == [3, 4]
     assert np.array_equal(half, halves(labels))
-    own = balanced_sample(labels, 13)
-    assert np.bincount(half[own][labels[own] == 0]).tolist() == [3, 3]
+    sample = balanced_sample(labels, 13)
+    assert np.bincount(half[sample][labels[sample] == 0]).tolist() == [3, 3]
     # Random, not alternating in the order of the images.
     assert len(set(np.flatnonzero(half[labels == 0]) % 2)) == 2
 

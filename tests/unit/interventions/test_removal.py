@@ -87,20 +87,20 @@ def test_removing_more_and_more_equals_removing_each_set(images, layer):
 def test_several_layers_are_held_alike_by_the_graph_and_by_hooks(network, images):
     probe = opened(quiet(network()), (3, *images.shape[1:3]))
     names = [layer.name for layer in probe]
-    given = []
+    masks_and_values = []
     for layer in probe:
         removed = torch.zeros(layer.units, dtype=torch.bool)
         removed[:2] = True
-        given += [removed, torch.full((layer.units,), 0.3)]
-    plain = probe.traced.held(names)(pixels(images), *given)
-    torch.testing.assert_close(probe.hooked.held(names)(pixels(images), *given), plain)
+        masks_and_values += [removed, torch.full((layer.units,), 0.3)]
+    plain = probe.traced.held(names)(pixels(images), *masks_and_values)
+    torch.testing.assert_close(probe.hooked.held(names)(pixels(images), *masks_and_values), plain)
     assert not torch.allclose(plain, probe(pixels(images)))
     # One layer of it: the cut network.
     (first, *_), name = probe.layers, names[0]
     values, order = np.full(first.units, 0.3), {name: [0, 1]}
     mine = joint_removal([first], parts(images), {name: values}, [order], [{name: 0}, {name: 2}])
     expected = removal(first, parts(images), values, [[], [0, 1]])
-    alone = first.held()(pixels(images), *given[:2])
+    alone = first.held()(pixels(images), *masks_and_values[:2])
     losses = F.cross_entropy(alone, torch.from_numpy(LABELS), reduction="none")
     np.testing.assert_allclose(mine.loss[0, 1], losses, atol=1e-5)
     np.testing.assert_allclose(mine.loss[0], expected.loss, atol=1e-5)
@@ -126,8 +126,8 @@ def understudied():
 def test_the_interaction_of_a_duplicate_is_what_both_are_worth():
     images = np.array([[255, 0], [0, 255]], np.uint8).reshape(2, 2, 1, 1)
     sets = [[], [0], [1], [0, 1], [2], [0, 2], [3], [0, 3]]
-    found = removal(opened(understudied(), (1, 2, 1))["1"], [(images, np.array([0, 1]))], np.zeros(4), sets)
-    rise = dict(zip(map(tuple, sets), found.loss.mean(1) - found.loss[0].mean(), strict=True))
+    performance = removal(opened(understudied(), (1, 2, 1))["1"], [(images, np.array([0, 1]))], np.zeros(4), sets)
+    rise = dict(zip(map(tuple, sets), performance.loss.mean(1) - performance.loss[0].mean(), strict=True))
     worth = (np.log(2) - np.log1p(np.exp(-4))) / 2
     assert rise[0,] == rise[1,] == 0.0
     assert interaction(rise[0,], rise[1,], rise[0, 1]) == pytest.approx(worth, abs=1e-6)
@@ -145,11 +145,11 @@ def test_control_sets_have_the_size_and_the_scale_and_none_of_the_substitutes():
     scales = np.concatenate([np.full(30, 0.01), np.full(30, 1.0), [0.0]])
     sets = control_sets(0, [31, 32, 1], [1, 31, 32, 33], scales, draws(4))
     assert len(sets) == 4
-    for found in sets:
-        assert len(set(found)) == 3
-        assert not {0, 31, 32, 33, 1, 60} & set(found)
-        assert sorted(scales[found]) == [0.01, 1.0, 1.0]
-    assert len({tuple(found) for found in sets}) > 1
+    for control_set in sets:
+        assert len(set(control_set)) == 3
+        assert not {0, 31, 32, 33, 1, 60} & set(control_set)
+        assert sorted(scales[control_set]) == [0.01, 1.0, 1.0]
+    assert len({tuple(control_set) for control_set in sets}) > 1
     assert scale_ratio([31, 32, 1], sets, scales) == pytest.approx(1)
     assert scale_ratio([31, 32], [[2, 3], [4, 5]], scales) == pytest.approx(0.01)
     assert np.isnan(scale_ratio([60], [[1]], scales))
@@ -164,14 +164,14 @@ def test_a_layer_too_small_has_no_controls():
 def test_what_exceeds_a_unit_is_no_control_of_it_however_many_that_are():
     # Forty of fifty units exceed it, of which the five strongest are removed.
     sets = control_sets(0, [1, 2, 3, 4, 5], range(1, 41), np.ones(50), draws(20))
-    assert {member for found in sets for member in found} == set(range(41, 50))
+    assert {member for control_set in sets for member in control_set} == set(range(41, 50))
     assert control_sets(0, [1, 2, 3, 4, 5], range(1, 45), np.ones(50), draws(3)) == []
 
 
 def test_rank_of_an_interaction_among_its_controls():
-    found = against_controls(2.0, np.array([0.0, 1.0, 2.0, 3.0]))
-    assert (found.mean, found.p_value) == (1.5, 3 / 5)
-    assert found.sd == pytest.approx(np.std([0, 1, 2, 3], ddof=1))
+    comparison = against_controls(2.0, np.array([0.0, 1.0, 2.0, 3.0]))
+    assert (comparison.mean, comparison.p_value) == (1.5, 3 / 5)
+    assert comparison.sd == pytest.approx(np.std([0, 1, 2, 3], ddof=1))
     assert np.isnan(against_controls(2.0, np.empty(0)).p_value)
     assert np.isnan(against_controls(np.nan, np.ones(3)).mean)
 
@@ -186,13 +186,13 @@ def test_orders():
 
 def test_orders_of_several_scores():
     scores = {"rs": {"a": np.array([0.1, 0.3, 0.2]), "b": np.array([1.0, 1.0])}, "flat": {"a": np.zeros(3)}}
-    found, missing = orders(scores, {"a": 3, "b": 2}, draws=2, seed=0)
-    assert found[Key("rs", "ascending", -1)]["a"].tolist() == [0, 2, 1]
+    by_key, missing = orders(scores, {"a": 3, "b": 2}, draws=2, seed=0)
+    assert by_key[Key("rs", "ascending", -1)]["a"].tolist() == [0, 2, 1]
     # Equal scores are in the same random order either way.
-    assert np.array_equal(*(found[Key("rs", way, -1)]["b"] for way in DIRECTIONS))
+    assert np.array_equal(*(by_key[Key("rs", way, -1)]["b"] for way in DIRECTIONS))
     assert list(missing) == [("flat", way) for way in DIRECTIONS]
-    assert [key.draw for key in found] == [-1, -1, 0, 1]
-    assert all(sorted(order["a"].tolist()) == [0, 1, 2] for order in found.values())
+    assert [key.draw for key in by_key] == [-1, -1, 0, 1]
+    assert all(sorted(order["a"].tolist()) == [0, 1, 2] for order in by_key.values())
 
 
 def test_rows_by_hand():

@@ -93,20 +93,20 @@ def powers_of_two(units: int, spread: int = 6) -> np.ndarray:
 )
 def test_powers_of_two_change_the_units_and_not_one_bit_of_the_logits(kind, layer):
     module = quiet(kind())
-    found = opened(module)[layer]
-    units, factors = found.units, powers_of_two(found.units)
+    original = opened(module)[layer]
+    units, factors = original.units, powers_of_two(original.units)
     assert len(set(factors)) > 2
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    kept = {name: value.clone() for name, value in found.probe.module.state_dict().items()}
-    other = rescaled(found, factors)
-    assert obstacle(found) == "" and other == found
-    assert torch.equal(other.probe(IMAGES), found.probe(IMAGES))
-    activations = [one.prefix("mean")(IMAGES)[1] for one in (found, other)]
+    kept = {name: value.clone() for name, value in original.probe.module.state_dict().items()}
+    other = rescaled(original, factors)
+    assert obstacle(original) == "" and other == original
+    assert torch.equal(other.probe(IMAGES), original.probe(IMAGES))
+    activations = [one.prefix("mean")(IMAGES)[1] for one in (original, other)]
     assert (activations[0] > 0).any(0).sum() > units / 3
     assert torch.equal(activations[1], activations[0] * torch.tensor(factors, dtype=torch.float32))
     # The network that was given is as it was.
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
-    assert all(torch.equal(kept[name], value) for name, value in found.probe.module.state_dict().items())
+    assert all(torch.equal(kept[name], value) for name, value in original.probe.module.state_dict().items())
     assert all(not parameter.requires_grad for parameter in other.probe.module.parameters())
 
 
@@ -117,7 +117,7 @@ def test_other_factors_change_the_logits_by_rounding_alone():
     assert not torch.equal(other.probe.module.same.weight, layer.probe.module.same.weight)
 
 
-def test_behind_a_batch_norm_the_convolution_stays():
+def test_with_a_batch_norm_the_convolution_is_unchanged():
     module = quiet(Columns())
     other = rescaled(opened(module)["conv"], [2, 4, 8, 1, 0.5]).probe.module
     assert torch.equal(other.conv.weight, module.conv.weight)
@@ -143,10 +143,10 @@ def test_behind_a_batch_norm_the_convolution_stays():
     ],
 )
 def test_what_cannot_be_rescaled_is_refused_with_a_reason(kind, layer, why):
-    found = opened(quiet(kind()), (3, 2, 2) if kind is Shared else (3, 8, 8))[layer]
-    assert why in obstacle(found)
+    unscalable = opened(quiet(kind()), (3, 2, 2) if kind is Shared else (3, 8, 8))[layer]
+    assert why in obstacle(unscalable)
     with pytest.raises(UserError, match="cannot be rescaled") as error:
-        rescaled(found, np.ones(6))
+        rescaled(unscalable, np.ones(6))
     assert why in str(error.value)
 
 

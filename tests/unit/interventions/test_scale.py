@@ -27,9 +27,9 @@ LABELS = np.arange(60) % 3
 
 def measured(layer: Layer) -> unit_scales.Scales:
     """Return what a real pass over the images says about the units."""
-    (found,) = activations([layer], [REAL])
-    of_units = unit_statistics(found[layer.name])
-    means = class_means(found[layer.name], LABELS, ["a", "b", "c"])
+    (activations_by_layer,) = activations([layer], [REAL])
+    of_units = unit_statistics(activations_by_layer[layer.name])
+    means = class_means(activations_by_layer[layer.name], LABELS, ["a", "b", "c"])
     return unit_scales.Scales(means, of_units.max > 0, of_units.mean, of_units.std, of_units.positive_q99)
 
 
@@ -52,10 +52,10 @@ def test_factors_are_powers_of_two_that_belong_to_seed_layer_and_draw():
 def test_scales_of_a_rescaled_network_are_those_of_a_real_pass():
     layer = opened(quiet(InPlace()))["second"]
     factors = np.array([2.0, 0.125, 8.0, 1.0])
-    expected, found = measured(rescaled(layer, factors)), measured(layer).times(factors)
+    expected, scales = measured(rescaled(layer, factors)), measured(layer).times(factors)
     for name, values in vars(expected).items():
-        np.testing.assert_allclose(getattr(found, name), values, rtol=1e-6)
-    np.testing.assert_allclose(found.selectivity(), expected.selectivity(), rtol=1e-6)
+        np.testing.assert_allclose(getattr(scales, name), values, rtol=1e-6)
+    np.testing.assert_allclose(scales.selectivity(), expected.selectivity(), rtol=1e-6)
 
 
 def test_raw_rs_follows_a_scale_and_the_others_do_not():
@@ -68,8 +68,8 @@ def test_raw_rs_follows_a_scale_and_the_others_do_not():
     )
     draws = [(0, np.ones(4)), (1, np.array([1.0, 16.0, 1.0, 4.0]))]
     sample = np.array([[255, 0], [0, 255], [255, 255]], np.uint8).reshape(3, 1, 2, 1), np.array([0, 1, 1])
-    found = scale.kept(opened(two_units(), (1, 1, 2))["1"], stored, scales, draws, sample, batch=2)
-    row = {(one["draw"], one["score"]): one for one in found}
+    rows = scale.kept(opened(two_units(), (1, 1, 2))["1"], stored, scales, draws, sample, batch=2)
+    row = {(one["draw"], one["score"]): one for one in rows}
     # RS of units 0, 1, 2 is 0, 1/2, 0 (2 of 4 units are stronger than unit 1), and then 1/4, 0, 1/4.
     assert row[0, "rs"]["mean_change"] == 0
     assert row[1, "rs"]["mean_change"] == pytest.approx((0.25 + 0.5 + 0.25) / 3)
@@ -85,7 +85,7 @@ def test_raw_rs_follows_a_scale_and_the_others_do_not():
     # No unit has a quantile.
     assert row[1, "rs_q"]["units"] == 0
     assert "rs_q is undefined for all units" in row[1, "rs_q"]["reason"]
-    assert {one["logits_change"] for one in found} == {one["selectivity_change"] for one in found} == {0.0}
+    assert {one["logits_change"] for one in rows} == {one["selectivity_change"] for one in rows} == {0.0}
 
 
 class Read:
@@ -104,20 +104,20 @@ def test_stored_images_are_read_from_their_file_a_batch_at_a_time(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 1, 2, 1), dtype=np.uint8)
     with h5py.File(tmp_path / "images.h5", "w") as file:
         read = Read(file.create_dataset("images", data=images))
-        found = network_behaviour.answers(opened(two_units(), (1, 1, 2))["1"], read, batch=2)
+        responses = network_behaviour.layer_responses(opened(two_units(), (1, 1, 2))["1"], read, batch=2)
     assert read.at_once == [2, 1, 2, 1]
     first, second = images.reshape(2, 3, 2)[..., 0] / 255, images.reshape(2, 3, 2)[..., 1] / 255
-    np.testing.assert_allclose(found, np.stack([first, first / 2, second, 0 * first], -1), rtol=1e-6)
+    np.testing.assert_allclose(responses, np.stack([first, first / 2, second, 0 * first], -1), rtol=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("only_new_objects")
-def test_no_batch_that_is_answered_leaves_a_tensor_behind():
+def test_layer_responses_keep_no_tensor_of_a_batch():
     module = two_units()
     alive = tensors_alive(module[1])
     layer = opened(module, (1, 1, 2))["1"]
     alive.clear()
-    network_behaviour.answers(layer, np.zeros((2, 12, 1, 2, 1), np.uint8), batch=3)
+    network_behaviour.layer_responses(layer, np.zeros((2, 12, 1, 2, 1), np.uint8), batch=3)
     assert len(alive) == 8 and len(set(alive[1:])) == 1
 
 
@@ -136,14 +136,14 @@ def test_a_network_of_another_function_is_noticed():
     layers = [opened(network)["second"] for network in (module, other)]
     one, two = (network_behaviour.behaviour(layer, REAL, LABELS, batch=25) for layer in layers)
     logits, selectivity = one.change(two)
-    assert logits == pytest.approx(float((module(seen()) - other(seen())).abs().max()), rel=1e-5)
+    assert logits == pytest.approx(float((module(image_tensor()) - other(image_tensor())).abs().max()), rel=1e-5)
     assert selectivity > 0.01
     assert one.change(one) == (0.0, 0.0)
     unlabelled = network_behaviour.behaviour(layers[0], REAL, LABELS[:0], batch=25)
     assert np.isnan(unlabelled.change(unlabelled)[1])
 
 
-def seen() -> torch.Tensor:
+def image_tensor() -> torch.Tensor:
     return torch.from_numpy(REAL).permute(0, 3, 1, 2).float() / 255
 
 
@@ -152,8 +152,8 @@ def test_images_of_iam_z_stay_and_those_of_iam_do_not():
     recipes = {name: Recipe(objective=name, steps=40, points=2) for name in ("am", "iam", "iam_z")}
     draw = 0, np.array([8.0, 0.125, 1.0, 4.0])
     scales, units = measured(layer), np.arange(4)
-    found = scale.made(layer, units, recipes, scales, draw, batch=4)
-    row = {(one["method"], one["score"]): one for one in found}
+    rows = scale.regenerated(layer, units, recipes, scales, draw, batch=4)
+    row = {(one["method"], one["score"]): one for one in rows}
     assert row["iam_z", "rs_z"]["units"] >= 2
     # The objective is the same function of the pixels, and nothing is rounded otherwise.
     assert row["iam_z", "rs_z"]["image_change"] == row["iam_z", "rs_z"]["mean_change"] == 0
@@ -163,7 +163,7 @@ def test_images_of_iam_z_stay_and_those_of_iam_do_not():
     assert row["am", "rs_z"]["mean_change"] < 0.3
 
 
-def test_iam_z_is_made_where_no_method_asks_for_it():
+def test_iam_z_is_generated_even_if_no_method_uses_it():
     recipes = recipes_to_remake({"am": {"objective": "am"}, "iam": {"objective": "iam", "steps": 7, "settled": 4.0}})
     assert {name: (recipe.objective, recipe.steps) for name, recipe in recipes.items()} == {
         "iam": ("iam", 7),
@@ -183,8 +183,8 @@ def test_iam_z_is_made_where_no_method_asks_for_it():
 def test_responses_to_free_pixels_are_those_to_the_floats():
     layer = opened(quiet(InPlace()))["second"]
     images = REAL[:6].reshape(2, 3, 8, 8, 3)
-    rounded = network_behaviour.answers(layer, images, batch=4)
-    floats = network_behaviour.answers(layer, (images / 255).astype(np.float32), batch=4)
+    rounded = network_behaviour.layer_responses(layer, images, batch=4)
+    floats = network_behaviour.layer_responses(layer, (images / 255).astype(np.float32), batch=4)
     assert rounded.shape == (2, 3, 4)
     np.testing.assert_allclose(floats, rounded, rtol=1e-5, atol=1e-6)
 
@@ -234,7 +234,7 @@ def test_the_figure_can_be_read(layers):
 
 
 @pytest.mark.verify
-def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_another(project):
+def test_the_flow_scores_one_layer_at_random_scales_and_skips_another_with_a_reason(project):
     project.change("experiments.small.layers", ["hidden1", "logits"])
     project.change("experiments.small.analyses", ["scale"])
     # On images that minimize there is nothing to compare.
@@ -242,17 +242,17 @@ def test_the_flow_scores_a_layer_at_random_scales_and_says_why_it_does_not_anoth
     project.change("experiments.small.scale", {"draws": 2, "units": {"sample": 3}, "images": 50})
     project.snakemake()
     folder = project.folder / "results/small"
-    found = read_table(folder / "scale/hidden1.csv", ScaleTable)
-    kept = found["condition"] == "kept"
-    assert set(found["draw"][kept]) == {0, 1}
-    assert set(found["method"][kept]) == {"am", "iam"}
-    assert set(found["method"][~kept]) == {"iam", "iam_z"}
-    assert (found["logits_change"][kept] == 0).all()
-    assert (found["selectivity_change"][kept] == 0).all()
-    moved = found["mean_change"]
-    assert (moved[kept & (found["score"] == "rs")] > 0).all()
-    assert (moved[kept & (found["score"] != "rs")] == 0).all()
-    assert (moved[(found["method"] == "iam_z") & (found["score"] == "rs_z")] == 0).all()
+    table = read_table(folder / "scale/hidden1.csv", ScaleTable)
+    kept = table["condition"] == "kept"
+    assert set(table["draw"][kept]) == {0, 1}
+    assert set(table["method"][kept]) == {"am", "iam"}
+    assert set(table["method"][~kept]) == {"iam", "iam_z"}
+    assert (table["logits_change"][kept] == 0).all()
+    assert (table["selectivity_change"][kept] == 0).all()
+    moved = table["mean_change"]
+    assert (moved[kept & (table["score"] == "rs")] > 0).all()
+    assert (moved[kept & (table["score"] != "rs")] == 0).all()
+    assert (moved[(table["method"] == "iam_z") & (table["score"] == "rs_z")] == 0).all()
     left_out = read_table(folder / "scale/logits.csv", ScaleTable)
     assert left_out["reason"].tolist() == ["no nonlinearity follows it directly"]
     assert (folder / "figures/scale.png").stat().st_size > 10_000

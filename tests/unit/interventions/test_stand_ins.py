@@ -38,7 +38,7 @@ from unitscope.tables.correlations import layer_correlations
 from unitscope.tables.importance import importance_table, partial_table
 from unitscope.tables.importance_settings import ImportanceSettings
 from unitscope.tables.inhibition import FAILED, inhibition, inhibition_rows
-from unitscope.tables.reliability import Answers, nulls_table, permuted_draws, reliability_table
+from unitscope.tables.reliability import ScoresBySeed, nulls_table, permuted_draws, reliability_table
 from unitscope.tables.table_access import correlation_of
 from unitscope.tables.training_time import training_rows
 from unitscope.tables.unit_tables import units_table
@@ -48,7 +48,7 @@ CLASSES = ["left", "middle", "right"]
 LABELS = np.arange(150) % 3
 HALVES = halves(LABELS)
 SEEDS = (0, 1, 2)
-TOLD = 1 - 1e-6
+FULLY_PREDICTED = 1 - 1e-6
 """R2 of a unit that another tells wholly, but for the smallest ridge."""
 
 
@@ -64,14 +64,14 @@ IMAGES = real_images()
 
 
 @dataclass(frozen=True)
-class Known:
+class ScoredNetwork:
     """A network and what has been measured of its layer "units"."""
 
     layer: Layer
     values: np.ndarray
     dead: np.ndarray
     scales: dict[str, np.ndarray]
-    made: dict[str, Generated]
+    generated: dict[str, Generated]
     scores: dict[str, Substitution]
     table: dict[str, np.ndarray]
     layers: dict[str, np.ndarray]
@@ -82,17 +82,17 @@ class Known:
 
 
 @cache
-def known(kind: str) -> Known:
+def scored_network(kind: str) -> ScoredNetwork:
     """Run the flow on a network: activations, selectivity, images, substitution, ablation, tables."""
     layer = opened(with_stand_in("duplicate" if kind == "louder" else kind), (1, 1, 3))["units"]
     layer = rescaled(layer, [1, 1, 1, 2]) if kind == "louder" else layer
-    (found,) = activations([layer], [IMAGES])
-    values = found["units"]
+    (layer_activations,) = activations([layer], [IMAGES])
+    values = layer_activations["units"]
     units = np.arange(values.shape[1])
     summary = vars(unit_statistics(values))
     scales = scales_of(summary, signed=False)
     dead = dead_units(summary["max"], values)
-    made = {
+    generated = {
         method: maximize(layer, units, Recipe(steps=64, points=2, **recipe), seeds=SEEDS)
         for method, recipe in {
             "am": {},
@@ -104,7 +104,7 @@ def known(kind: str) -> Known:
         method: substitution(images.responses, units, **scales)
         if method != "am-minimum"
         else substitution(-images.preactivations, units)
-        for method, images in made.items()
+        for method, images in generated.items()
     }
     lost = ablation(layer, [(IMAGES, LABELS)], {"": np.zeros(len(units)), "_mean": summary["mean"]}, HALVES)
     named = {"layer": np.full(len(units), "units"), "unit": units}
@@ -126,17 +126,17 @@ def known(kind: str) -> Known:
             {
                 **named,
                 "method": np.full(len(units), method),
-                **{name: getattr(own, name) for name in ("rs", "rs_z", "rs_q", "ties", "seeds")},
-                "substitutes": np.array([" ".join(map(str, others)) for others in own.substitutes], dtype=object),
+                **{name: getattr(scored, name) for name in ("rs", "rs_z", "rs_q", "ties", "seeds")},
+                "substitutes": np.array([" ".join(map(str, others)) for others in scored.substitutes], dtype=object),
             }
-            for method, own in scores.items()
+            for method, scored in scores.items()
         ],
         [
             {
                 **named,
                 **{
-                    f"ablation_{effect}{clamp}": getattr(own, effect)
-                    for clamp, own in lost.items()
+                    f"ablation_{effect}{clamp}": getattr(change, effect)
+                    for clamp, change in lost.items()
                     for effect in ("loss", "accuracy", "worst_class")
                 },
                 **{f"ablation_loss_half{half}": getattr(lost[""], f"loss_half{half}") for half in (0, 1)},
@@ -153,8 +153,15 @@ def known(kind: str) -> Known:
         },
     )
     layers = layer_correlations(table, taps(len(units)), 99, 99, 0)
-    return Known(
-        layer, values, dead, scales, made, scores, table, {name: np.array(column) for name, column in layers.items()}
+    return ScoredNetwork(
+        layer,
+        values,
+        dead,
+        scales,
+        generated,
+        scores,
+        table,
+        {name: np.array(column) for name, column in layers.items()},
     )
 
 
@@ -162,10 +169,10 @@ def taps(units: int) -> list[dict[str, Any]]:
     return [{"layer": "units", "depth": 1, "kind": "linear", "units": units, "signed": False}]
 
 
-def rises(found: Known, sets: list[list[int]]) -> dict[tuple[int, ...], np.ndarray]:
+def rises(network: ScoredNetwork, sets: list[list[int]]) -> dict[tuple[int, ...], np.ndarray]:
     """Return the rise of the loss (images,) without each set of units."""
-    lost = removal(found.layer, [(IMAGES, LABELS)], np.zeros(len(found.units)), [[], *sets])
-    return {tuple(own): loss - lost.loss[0] for own, loss in zip(sets, lost.loss[1:], strict=True)}
+    lost = removal(network.layer, [(IMAGES, LABELS)], np.zeros(len(network.units)), [[], *sets])
+    return {tuple(members): loss - lost.loss[0] for members, loss in zip(sets, lost.loss[1:], strict=True)}
 
 
 # --- the scores themselves -------------------------------------------------------------------------------------------
@@ -173,10 +180,10 @@ def rises(found: Known, sets: list[list[int]]) -> dict[tuple[int, ...], np.ndarr
 
 @pytest.mark.parametrize("method", ["am", "iam"])
 def test_an_exact_duplicate_is_a_tie_and_a_louder_one_a_substitute(method):
-    alone, duplicate, louder, dead = (known(kind).scores[method] for kind in KINDS)
-    for found in (alone, duplicate):
-        assert not found.rs.any() and not found.rs_z.any() and not found.rs_q.any()
-        assert found.substitutes == [[]] * len(found.rs)
+    alone, duplicate, louder, dead = (scored_network(kind).scores[method] for kind in KINDS)
+    for scores in (alone, duplicate):
+        assert not scores.rs.any() and not scores.rs_z.any() and not scores.rs_q.any()
+        assert scores.substitutes == [[]] * len(scores.rs)
     assert alone.ties.tolist() == [0, 0, 0] and duplicate.ties.tolist() == [1, 0, 0, 1]
     assert louder.rs.tolist() == [1 / 4, 0, 0, 0] and louder.substitutes == [[3], [], [], []]
     assert not louder.rs_z.any() and not louder.rs_q.any()
@@ -189,15 +196,15 @@ def test_an_exact_duplicate_is_a_tie_and_a_louder_one_a_substitute(method):
 
 def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
     for kind in ("alone", "duplicate", "dead"):
-        found = known(kind)
-        stored = {"iam": scale.Stored(found.units, found.made["iam"].images)}
-        own = unit_scales.Scales(
-            class_means(found.values, LABELS, CLASSES),
-            ~found.dead,
-            *(np.asarray(found.scales[name]) for name in ("mean", "std", "quantile")),
+        network = scored_network(kind)
+        stored = {"iam": scale.Stored(network.units, network.generated["iam"].images)}
+        scales = unit_scales.Scales(
+            class_means(network.values, LABELS, CLASSES),
+            ~network.dead,
+            *(np.asarray(network.scales[name]) for name in ("mean", "std", "quantile")),
         )
-        factors = np.array([1.0, 1.0, 1.0, 2.0])[: len(found.units)]
-        rows = scale.kept(found.layer, stored, own, [(0, factors)], (IMAGES, LABELS), readout="mean", batch=150)
+        factors = np.array([1.0, 1.0, 1.0, 2.0])[: len(network.units)]
+        rows = scale.kept(network.layer, stored, scales, [(0, factors)], (IMAGES, LABELS), readout="mean", batch=150)
         change = {row["score"]: row["mean_change"] for row in rows}
         # Unit 0 of four goes from 0 to 1/4.
         assert change == {"rs": 1 / 16 if kind == "duplicate" else 0, "rs_z": 0, "rs_q": 0}
@@ -210,31 +217,31 @@ def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
 
 def test_a_duplicate_is_redundant_and_costs_nothing():
     for kind in KINDS:
-        found = known(kind)
-        told, loss = redundancy(found.values), found.table["ablation_loss"]
-        assert (loss[1:3] > 0.1).all() and (told[1:3] < 0.99).all()
+        network = scored_network(kind)
+        redundancies, loss = redundancy(network.values), network.table["ablation_loss"]
+        assert (loss[1:3] > 0.1).all() and (redundancies[1:3] < 0.99).all()
         if kind in ("duplicate", "louder"):
-            assert (told[[0, 3]] > TOLD).all() and loss[[0, 3]].tolist() == [0, 0]
+            assert (redundancies[[0, 3]] > FULLY_PREDICTED).all() and loss[[0, 3]].tolist() == [0, 0]
         else:
-            assert told[0] < 0.99 and loss[0] > 0.1
+            assert redundancies[0] < 0.99 and loss[0] > 0.1
         if kind == "dead":
-            assert np.isnan(told[3]) and loss[3] == 0
-            assert activity(found.values)["firing_rate"][3] == activity(found.values)["std"][3] == 0
+            assert np.isnan(redundancies[3]) and loss[3] == 0
+            assert activity(network.values)["firing_rate"][3] == activity(network.values)["std"][3] == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_too_few_units_foretell_is_undefined_and_said(kind):
-    found = known(kind)
-    measured = {"layer": found.table["layer"], "weight_norm": weight_norms(found.layer)}
-    parts = {"": found.values, **{f"_half{half}": found.values[half == HALVES] for half in (0, 1)}}
+def test_importance_of_too_few_units_is_undefined_with_a_reason(kind):
+    network = scored_network(kind)
+    measured = {"layer": network.table["layer"], "weight_norm": weight_norms(network.layer)}
+    parts = {"": network.values, **{f"_half{half}": network.values[half == HALVES] for half in (0, 1)}}
     for end, values in parts.items():
         measured |= {f"{name}{end}": column for name, column in activity(values).items()}
         measured[f"redundancy{end}"] = redundancy(values)
     settings = ImportanceSettings(folds=5, repeats=2, seed=0)
-    living = len(found.units) - (kind == "dead")
+    living = len(network.units) - (kind == "dead")
     for rows in (
-        importance_table(found.table, measured, taps(len(found.units)), settings, 50),
-        partial_table(found.table, measured, taps(len(found.units)), 50, 0),
+        importance_table(network.table, measured, taps(len(network.units)), settings, 50),
+        partial_table(network.table, measured, taps(len(network.units)), 50, 0),
     ):
         assert max(rows["used"]) == living and all(rows["reason"])
     partial = {key: rows["reason"][place] for place, key in enumerate(zip(rows["method"], rows["score"], strict=True))}
@@ -248,14 +255,14 @@ def test_what_too_few_units_foretell_is_undefined_and_said(kind):
 
 
 def test_a_unit_and_its_duplicate_cost_together_what_the_unit_costs_where_it_is_alone():
-    found = known("louder")
-    listed = dict(enumerate(found.scores["iam"].substitutes))
-    chosen = plans(listed, listed, found.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
-    sets = needed_sets(chosen)
-    lost = rises(found, [list(one) for one in sets])
-    sums = interaction_sums(chosen, lambda members: lost[tuple(sorted(members))], HALVES)
-    rows = list(interaction_rows(chosen, sums, np.bincount(HALVES), found.scales["mean"], lambda unit: ""))
-    (whole,) = rises(known("alone"), [[0]]).values()
+    network = scored_network("louder")
+    listed = dict(enumerate(network.scores["iam"].substitutes))
+    target_plans = plans(listed, listed, network.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
+    sets = needed_sets(target_plans)
+    lost = rises(network, [list(one) for one in sets])
+    sums = interaction_sums(target_plans, lambda members: lost[tuple(sorted(members))], HALVES)
+    rows = list(interaction_rows(target_plans, sums, np.bincount(HALVES), network.scales["mean"], lambda unit: ""))
+    (whole,) = rises(scored_network("alone"), [[0]]).values()
     assert rows[0]["interaction"] == pytest.approx(whole.mean(), abs=1e-6) and whole.mean() > 0.1
     # Its duplicate stands by while random units are removed: nothing interacts.
     assert rows[0]["controls"] == 6 and rows[0]["control_mean"] == 0 and rows[0]["p_value"] == 1 / 7
@@ -266,16 +273,16 @@ def test_a_unit_and_its_duplicate_cost_together_what_the_unit_costs_where_it_is_
 
 @pytest.mark.parametrize("kind", ["alone", "duplicate", "dead"])
 def test_without_substitutes_there_is_no_interaction(kind):
-    found = known(kind)
-    scales = found.values.mean(0).astype(np.float64)
-    listed = dict(enumerate(found.scores["iam"].substitutes))
-    chosen = plans(listed, listed, scales, 6, (0, "units", "iam"))
-    lost = rises(found, [list(one) for one in needed_sets(chosen)])
-    why = {unit: "dead" * bool(found.dead[unit]) for unit in found.units}
-    sums = interaction_sums(chosen, lambda members: lost[tuple(members)], HALVES)
-    rows = list(interaction_rows(chosen, sums, np.bincount(HALVES), scales, why.__getitem__))
+    network = scored_network(kind)
+    scales = network.values.mean(0).astype(np.float64)
+    listed = dict(enumerate(network.scores["iam"].substitutes))
+    target_plans = plans(listed, listed, scales, 6, (0, "units", "iam"))
+    lost = rises(network, [list(one) for one in needed_sets(target_plans)])
+    why = {unit: "dead" * bool(network.dead[unit]) for unit in network.units}
+    sums = interaction_sums(target_plans, lambda members: lost[tuple(members)], HALVES)
+    rows = list(interaction_rows(target_plans, sums, np.bincount(HALVES), scales, why.__getitem__))
     assert np.isnan([[row["interaction"], row["p_value"]] for row in rows]).all()
-    assert [row["reason"] for row in rows] == ["dead" if one else "no substitutes" for one in found.dead]
+    assert [row["reason"] for row in rows] == ["dead" if one else "no substitutes" for one in network.dead]
 
 
 # --- 4. cumulative ablation ------------------------------------------------------------------------------------------
@@ -283,7 +290,7 @@ def test_without_substitutes_there_is_no_interaction(kind):
 
 def test_a_duplicate_and_a_dead_unit_can_go_first():
     for kind, order in (("duplicate", [0, 2, 1, 3]), ("louder", [3, 2, 1, 0]), ("dead", [3, 2, 1, 0])):
-        layer, counts = known(kind).layer, range(5)
+        layer, counts = scored_network(kind).layer, range(5)
         real = [(IMAGES, LABELS)]
         lost = cumulative_removal(layer, real, np.zeros(4), [order], counts)
         alike = joint_removal(
@@ -299,16 +306,18 @@ def test_a_duplicate_and_a_dead_unit_can_go_first():
 # --- 5. reliability and nulls ----------------------------------------------------------------------------------------
 
 
-def answers(found: Known, method: str) -> Answers:
-    made, minimizes = found.made[method], method == "am-minimum"
-    before = made.preactivations if minimizes else None
-    return Answers.of(found.units, made.responses, made.start_responses, found.scales, before)
+def scores_by_seed(network: ScoredNetwork, method: str) -> ScoresBySeed:
+    images, minimizes = network.generated[method], method == "am-minimum"
+    before = images.preactivations if minimizes else None
+    return ScoresBySeed.of(network.units, images.responses, images.start_responses, network.scales, before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(kind):
-    found = known(kind)
-    table = reliability_table(found.table, taps(len(found.units)), {("units", "am"): answers(found, "am")}, 50, 0)
+    network = scored_network(kind)
+    table = reliability_table(
+        network.table, taps(len(network.units)), {("units", "am"): scores_by_seed(network, "am")}, 50, 0
+    )
     assert table["used"].tolist() == [3 if kind in ("alone", "dead") else 4] * 3
     assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] and table["seeds"].tolist() == [3] * 3
     rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in RS_SCORES]
@@ -320,18 +329,20 @@ def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nulls_leave_the_dead_out_and_tie_a_duplicate(kind):
-    found = known(kind)
-    made = {("units", method): answers(found, method) for method in ("am", "am-minimum")}
-    start = made["units", "am"].start["rs"].counts
+    network = scored_network(kind)
+    by_method = {("units", method): scores_by_seed(network, method) for method in ("am", "am-minimum")}
+    start = by_method["units", "am"].start["rs"].counts
     if kind == "dead":
         assert np.isnan(start[:, 3]).all()
     # On noise around grey any unit may exceed any other, but a duplicate never its original.
-    both = found.made["am"].start_responses[:, :, [0, -1]]
+    both = network.generated["am"].start_responses[:, :, [0, -1]]
     assert (both[..., 0] == both[..., 1]).all() == (kind == "duplicate")
-    permuted = permuted_draws(found.values, LABELS, 3, 20, 0)
-    assert np.isnan(permuted[:, found.dead]).all() and np.isfinite(permuted[:, ~found.dead]).all()
-    rows = nulls_table(found.table, taps(len(found.units)), made, {"units": permuted}, known("alone").table, 50, 0)
-    living = int((~found.dead).sum())
+    permuted = permuted_draws(network.values, LABELS, 3, 20, 0)
+    assert np.isnan(permuted[:, network.dead]).all() and np.isfinite(permuted[:, ~network.dead]).all()
+    rows = nulls_table(
+        network.table, taps(len(network.units)), by_method, {"units": permuted}, scored_network("alone").table, 50, 0
+    )
+    living = int((~network.dead).sum())
     kinds = zip(rows["method"], rows["null"], rows["score"], rows["used"], strict=True)
     used = {(method, null): count for method, null, score, count in kinds if score == "rs"}
     assert used == {
@@ -344,7 +355,7 @@ def test_nulls_leave_the_dead_out_and_tie_a_duplicate(kind):
 
 
 def test_class_information_of_a_duplicate_is_its_originals_and_of_the_dead_none():
-    information = {kind: known(kind).table["class_information"] for kind in KINDS}
+    information = {kind: scored_network(kind).table["class_information"] for kind in KINDS}
     assert information["duplicate"][0] == information["duplicate"][3] == information["louder"][3] > 0.5
     assert information["dead"][3] == 0
     np.testing.assert_array_equal(information["alone"], information["duplicate"][:3])
@@ -353,16 +364,16 @@ def test_class_information_of_a_duplicate_is_its_originals_and_of_the_dead_none(
 # --- 6. natural images -----------------------------------------------------------------------------------------------
 
 
-def test_on_natural_images_as_on_those_made():
+def test_rs_on_natural_images_equals_rs_on_synthetic_ones():
     for kind in KINDS:
-        table = known(kind).table
+        table = scored_network(kind).table
         for score in RS_SCORES:
             np.testing.assert_array_equal(table[f"{score}_natural"], table[f"{score}_am"])
-        found = correlation_of(known(kind).layers, "units", "am", "rs_natural", "rs")
+        correlation = correlation_of(scored_network(kind).layers, "units", "am", "rs_natural", "rs")
         if kind == "louder":
-            assert found["spearman"] == 1 and found["reason"] == "no interval below 10 units"
+            assert correlation["spearman"] == 1 and correlation["reason"] == "no interval below 10 units"
         else:
-            assert np.isnan(found["spearman"]) and "is 0 for all" in found["reason"]
+            assert np.isnan(correlation["spearman"]) and "is 0 for all" in correlation["reason"]
 
 
 # --- 7. the substitution graph ---------------------------------------------------------------------------------------
@@ -370,19 +381,25 @@ def test_on_natural_images_as_on_those_made():
 
 def test_a_louder_duplicate_is_the_only_edge():
     for kind in KINDS:
-        found = known(kind)
-        graph = graphs.substitution_graph(found.made["iam"].responses, found.units, found.dead)
-        told, _ = graphs.measures(graph, 99, np.random.default_rng(0))
-        assert told["units"] == told["targets"] == (3 if kind in ("alone", "dead") else 4)
+        network = scored_network(kind)
+        graph = graphs.substitution_graph(network.generated["iam"].responses, network.units, network.dead)
+        record, _ = graphs.measures(graph, 99, np.random.default_rng(0))
+        assert record["units"] == record["targets"] == (3 if kind in ("alone", "dead") else 4)
         if kind != "louder":
-            assert told["edges"] == 0 and told["reason"] == "no unit is exceeded on its own image: there are no edges"
+            assert (
+                record["edges"] == 0 and record["reason"] == "no unit is exceeded on its own image: there are no edges"
+            )
             continue
         assert np.argwhere(graph.edges).tolist() == [[0, 3]]
-        assert told["reciprocity"] == 0 and told["gini"] == 3 / 4 and told["substitutes_universal"] == "3"
+        assert record["reciprocity"] == 0 and record["gini"] == 3 / 4 and record["substitutes_universal"] == "3"
         # One edge is as unequal wherever it leads.
-        assert told["gini_null"] == 3 / 4 and told["p_value"] == 1
+        assert record["gini_null"] == 3 / 4 and record["p_value"] == 1
         standard = graphs.substitution_graph(
-            found.made["iam"].responses, found.units, found.dead, found.scales["mean"], found.scales["std"]
+            network.generated["iam"].responses,
+            network.units,
+            network.dead,
+            network.scales["mean"],
+            network.scales["std"],
         )
         assert not standard.edges.any()
 
@@ -393,10 +410,10 @@ def test_a_louder_duplicate_is_the_only_edge():
 def test_the_image_of_a_unit_silences_all_but_its_duplicate():
     expected = {"alone": [1, 1, 1], "duplicate": [2 / 3, 1, 1, 2 / 3], "louder": [2 / 3, 1, 1, 2 / 3]}
     for kind in KINDS:
-        found = known(kind)
-        made = found.made["iam"]
-        silenced = inhibition(made.preactivations, made.responses, found.units)
-        rows = list(inhibition_rows({("units", "iam"): (found.units, silenced)}, taps(len(found.units)), "known"))
+        network = scored_network(kind)
+        images = network.generated["iam"]
+        silenced = inhibition(images.preactivations, images.responses, network.units)
+        rows = list(inhibition_rows({("units", "iam"): (network.units, silenced)}, taps(len(network.units)), "known"))
         shares = [row["inhibited"] for row in rows]
         if kind == "dead":
             assert shares[:3] == [1, 1, 1] and np.isnan(shares[3]) and rows[3]["reason"] == FAILED
@@ -406,13 +423,13 @@ def test_the_image_of_a_unit_silences_all_but_its_duplicate():
 
 def test_rs_of_the_minimum():
     # A dark pixel takes unit 0 to -1/4: its duplicate as far, a louder one twice as far, the dead unit to -1 or below.
-    assert not known("alone").scores["am-minimum"].rs.any()
-    duplicate = known("duplicate").scores["am-minimum"]
+    assert not scored_network("alone").scores["am-minimum"].rs.any()
+    duplicate = scored_network("duplicate").scores["am-minimum"]
     assert not duplicate.rs.any() and duplicate.ties.tolist()[0] >= 1
-    assert known("louder").scores["am-minimum"].rs.tolist() == [1 / 4, 0, 0, 0]
+    assert scored_network("louder").scores["am-minimum"].rs.tolist() == [1 / 4, 0, 0, 0]
     # A dead unit can be inhibited further.
-    assert known("dead").scores["am-minimum"].rs.tolist() == [1 / 4, 1 / 4, 1 / 4, 0]
-    assert np.isnan(known("dead").scores["am-minimum"].rs_z).all()
+    assert scored_network("dead").scores["am-minimum"].rs.tolist() == [1 / 4, 1 / 4, 1 / 4, 0]
+    assert np.isnan(scored_network("dead").scores["am-minimum"].rs_z).all()
 
 
 # --- 9. training time ------------------------------------------------------------------------------------------------
@@ -422,7 +439,7 @@ def test_a_training_in_which_a_duplicate_grows_louder():
     rows = {}
     for epoch, kind in enumerate(("dead", "duplicate", "louder")):
         record = {"settings": {"seed": 0}, "history": [{}] * epoch, "test": {"loss": 0.0, "accuracy": 1.0}}
-        for row in training_rows(known(kind).table, known(kind).layers, record):
+        for row in training_rows(scored_network(kind).table, scored_network(kind).layers, record):
             rows[epoch, row["method"], row["score"]] = row
     assert [rows[epoch, "am", "rs"]["dead"] for epoch in range(3)] == [1, 0, 0]
     assert [rows[epoch, "am", "rs"]["reason"] for epoch in range(3)] == [
@@ -430,7 +447,7 @@ def test_a_training_in_which_a_duplicate_grows_louder():
         "rs_am is 0 for all 4 units",
         "no interval below 10 units",
     ]
-    last, own = rows[2, "am", "rs"], known("louder").table
-    assert last["spearman"] == correlation.spearman(own["selectivity"], own["rs_am"], 9, 9).value
-    assert last["selectivity"] == rows[1, "am", "rs"]["selectivity"] == np.median(own["selectivity"])
+    last, louder_table = rows[2, "am", "rs"], scored_network("louder").table
+    assert last["spearman"] == correlation.spearman(louder_table["selectivity"], louder_table["rs_am"], 9, 9).value
+    assert last["selectivity"] == rows[1, "am", "rs"]["selectivity"] == np.median(louder_table["selectivity"])
     assert rows[2, "am", "rs_z"]["reason"] == "rs_z_am is 0 for all 4 units"

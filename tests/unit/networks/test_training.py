@@ -533,5 +533,5 @@ def test_a_network_is_built_for_the_outputs_that_its_weights_have(network, weigh
     spec.loader.exec_module(program)
     settings = {**NETWORK, **network, "classes": named, "weights": {}}
     state = build({**settings, "seed": 1}, (1, 28, 28), weights).state_dict()
-    found, built_for = program.with_own_head(settings, (1, 28, 28), state, "x.pt", [], classes)
+    found, built_for = program.with_pretrained_head(settings, (1, 28, 28), state, "x.pt", [], classes)
     assert built_for == count and torch.equal(found.logits.weight, state["logits.weight"])

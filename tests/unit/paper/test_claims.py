@@ -9,7 +9,7 @@ import scores_by_hand as by_hand
 from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.evidence import Evidence
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
-from unitscope.paper.paper_claims import CLAIMS, answers
+from unitscope.paper.paper_claims import CLAIMS, paper_claims_table
 from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
 from unitscope.tables.correlations import layer_correlations
@@ -37,22 +37,22 @@ def evidence(columns=None, name="own", accuracy=0.8, seed=0, images=10_000):
         table[f"selectivity_half{half}"] = table["selectivity"] + draws.normal(0, 0.01, len(table["unit"]))
         table[f"ablation_loss_half{half}"] = draws.normal(size=len(table["unit"]))
     for tap in records:
-        own = table["layer"] == tap["layer"]
+        in_layer = table["layer"] == tap["layer"]
         for column, value in (columns or {}).items():
-            table[column][own] = value(table["selectivity"][own], tap["depth"], draws)
-    found = layer_correlations(table, records, permutations=99, resamples=200, seed=0)
-    return Evidence(name, table, {key: np.array(value) for key, value in found.items()}, accuracy, images)
+            table[column][in_layer] = value(table["selectivity"][in_layer], tap["depth"], draws)
+    correlations = layer_correlations(table, records, permutations=99, resamples=200, seed=0)
+    return Evidence(name, table, {key: np.array(value) for key, value in correlations.items()}, accuracy, images)
 
 
 def verdict(claim, *experiments, layers=tuple(THREE), score=None):
-    asked = {claim: {"layers": list(layers), "experiments": [one.name for one in experiments]}}
+    claims = {claim: {"layers": list(layers), "experiments": [one.name for one in experiments]}}
     named = {one.name: one for one in experiments}
-    table = answers(asked, named, experiments[0].name, resamples=200, seed=0)
+    table = paper_claims_table(claims, named, experiments[0].name, resamples=200, seed=0)
     assert tuple(table) == ClaimsTable.names() and len({len(column) for column in table.values()}) == 1
     score = score or CLAIMS[claim].scores[0]
-    found = {v for v, s in zip(table["verdict"], table["score"], strict=True) if s == score}
-    assert len(found) == 1
-    return found.pop()
+    verdicts = {v for v, s in zip(table["verdict"], table["score"], strict=True) if s == score}
+    assert len(verdicts) == 1
+    return verdicts.pop()
 
 
 def noisy(values, draws, share=0.3):
@@ -165,16 +165,18 @@ def test_noise_decides_nothing(claim):
     assert verdict(claim, evidence(seed=5), layers=("one", "two")) == "inconclusive"
 
 
-def test_the_last_hidden_layer_and_the_logits_are_readings_of_their_own():
+def test_the_last_hidden_layer_and_the_logits_are_separate_readings():
     columns = {
         "selectivity": lambda s, depth, draws: 0.6 + 0.4 * s if depth == 1 else 0.2 * s,
         "rs_iam": lambda s, depth, draws: np.where(s < 0.9, 0, 0.1),
     }
-    table = answers({"C7": {"layers": ["one", "two"], "experiments": []}}, {"own": evidence(columns)}, "own", 200, 0)
-    found = {
+    table = paper_claims_table(
+        {"C7": {"layers": ["one", "two"], "experiments": []}}, {"own": evidence(columns)}, "own", 200, 0
+    )
+    verdicts = {
         layer: v for layer, v, s in zip(table["layer"], table["verdict"], table["score"], strict=True) if s == "rs"
     }
-    assert found == {"one": "supported", "two": "contradicted"}
+    assert verdicts == {"one": "supported", "two": "contradicted"}
 
 
 def test_one_step_of_the_medians():
@@ -183,18 +185,18 @@ def test_one_step_of_the_medians():
 
 
 def test_layers_are_taken_in_the_order_of_the_network():
-    own = evidence({"rs_iam": step} | losses(fading))
+    experiment = evidence({"rs_iam": step} | losses(fading))
     for claim in ("C12", "C20"):
         tables = [
-            answers({claim: {"layers": layers, "experiments": []}}, {"own": own}, "own", 50, 0)
+            paper_claims_table({claim: {"layers": layers, "experiments": []}}, {"own": experiment}, "own", 50, 0)
             for layers in (list(LAYERS), list(reversed(LAYERS)))
         ]
         assert repr(tables[0]) == repr(tables[1])
     assert (
         "best step: before four; the estimate decides, not the interval"
-        in answers(
+        in paper_claims_table(
             {"C12": {"layers": ["six", "five", "four", "one", "two", "three"], "experiments": []}},
-            {"own": own},
+            {"own": experiment},
             "own",
             50,
             0,
@@ -203,12 +205,14 @@ def test_layers_are_taken_in_the_order_of_the_network():
 
 
 def test_a_layer_without_units_is_no_part_of_a_slope():
-    known = losses(lambda s, depth, draws: np.full(len(s), np.nan) if depth == 2 else fading(s, depth, draws))
-    assert verdict("C20", evidence(known), layers=("one", "two", "three", "four")) == "supported"
+    undefined_second = losses(
+        lambda s, depth, draws: np.full(len(s), np.nan) if depth == 2 else fading(s, depth, draws)
+    )
+    assert verdict("C20", evidence(undefined_second), layers=("one", "two", "three", "four")) == "supported"
     # Without the first one there is nothing to be turned by.
     absent = losses(lambda s, depth, draws: np.full(len(s), np.nan) if depth == 1 else fading(s, depth, draws))
     assert verdict("C20", evidence(absent)) == "inconclusive"
-    table = answers(
+    table = paper_claims_table(
         {"C3": {"layers": ["one"], "experiments": []}}, {"own": evidence({"rs_am": constant(np.nan)})}, "own", 50, 0
     )
     assert "undefined" in table["note"][0] and "nan" not in table["note"][0]
@@ -236,8 +240,8 @@ def test_accuracies():
 def test_the_difference_of_two_shares_is_newcombes():
     # Table II of Newcombe 1998 (Statistics in Medicine 17), method 10: 56/70 - 48/80 and 9/10 - 3/10.
     for hits, ends in (((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090))):
-        found = difference(proportion(*hits[:2]), proportion(*hits[2:]))
-        assert (round(found.low, 4), round(found.high, 4)) == ends
+        estimate = difference(proportion(*hits[:2]), proportion(*hits[2:]))
+        assert (round(estimate.low, 4), round(estimate.high, 4)) == ends
 
 
 def test_a_score_and_a_loss_from_the_same_images_do_not_count():
@@ -252,37 +256,37 @@ def test_a_score_and_a_loss_from_the_same_images_do_not_count():
 
 
 def test_a_relation_within_what_counts_as_none_does_not_contradict_that_there_is_none():
-    own = evidence(losses(lambda s, depth, draws: noisy(s, draws, 1.5)), seed=2)
-    table = answers({"C18": {"layers": ["one"], "experiments": []}}, {"own": own}, "own", 500, 0)
+    experiment = evidence(losses(lambda s, depth, draws: noisy(s, draws, 1.5)), seed=2)
+    table = paper_claims_table({"C18": {"layers": ["one"], "experiments": []}}, {"own": experiment}, "own", 500, 0)
     assert 0.1 < table["effect"][0] < 0.3 and table["ci_low"][0] > 0
     assert table["verdict"] == ["inconclusive"] and table["level"] == [0.9]
     # What decides is what is shown.
-    for known, level in ((falling, 0.95), (rising, 0.95)):
-        own = evidence(losses(known))
-        table = answers({"C18": {"layers": ["one"], "experiments": []}}, {"own": own}, "own", 200, 0)
+    for course, level in ((falling, 0.95), (rising, 0.95)):
+        experiment = evidence(losses(course))
+        table = paper_claims_table({"C18": {"layers": ["one"], "experiments": []}}, {"own": experiment}, "own", 200, 0)
         assert table["level"] == [level]
 
 
 def test_layers_without_a_correlation_are_not_counted():
     names, sparse = tuple(LAYERS), {"three", "four"}
 
-    def undefined(known):
-        return lambda s, depth, draws: np.zeros(len(s)) if names[depth - 1] in sparse else known(s, depth, draws)
+    def undefined(course):
+        return lambda s, depth, draws: np.zeros(len(s)) if names[depth - 1] in sparse else course(s, depth, draws)
 
-    asked = {claim: {"layers": list(names), "experiments": ["own"]} for claim in ("C15", "C20")}
-    own = evidence({"rs_iam": undefined(turning)} | losses(undefined(fading)))
-    table = answers(asked, {"own": own}, "own", 50, 0)
-    of_all = [row for row, layer in enumerate(table["layer"]) if not layer]
-    of_own = [row for row in of_all if table["score"][row] in ("rs", "selectivity")]
-    assert [table["claim"][row] for row in of_own] == ["C15", "C20"]
-    for row in of_own:
+    claims = {claim: {"layers": list(names), "experiments": ["own"]} for claim in ("C15", "C20")}
+    experiment = evidence({"rs_iam": undefined(turning)} | losses(undefined(fading)))
+    table = paper_claims_table(claims, {"own": experiment}, "own", 50, 0)
+    over_layers = [row for row, layer in enumerate(table["layer"]) if not layer]
+    main_rows = [row for row in over_layers if table["score"][row] in ("rs", "selectivity")]
+    assert [table["claim"][row] for row in main_rows] == ["C15", "C20"]
+    for row in main_rows:
         assert table["n"][row] == len(names) - 2
         assert f"defined in {len(names) - 2} of {len(names)} layers" in table["note"][row]
     # A slope over the layers that are left would be one of other layers.
     trainings = [evidence({"rs_iam": undefined(fading)}, f"t{seed}", seed=seed) for seed in range(6)]
     everything = {one.name: one for one in trainings}
-    asked = {"C9": {"layers": list(names), "experiments": list(everything)}}
-    table = answers(asked, everything, "t0", 50, 0)
+    claims = {"C9": {"layers": list(names), "experiments": list(everything)}}
+    table = paper_claims_table(claims, everything, "t0", 50, 0)
     assert table["n"][0] == 0 and table["verdict"][0] == "inconclusive"
     assert "6 of 6 trainings have an undefined layer" in table["note"][0]
 
@@ -292,7 +296,7 @@ def test_many_trainings_without_a_selective_unit_are_not_called_few():
         evidence({"selectivity": constant(0.1)}, f"t{seed}", accuracy=0.5 + seed / 100, seed=seed) for seed in range(12)
     ]
     everything = {one.name: one for one in trainings}
-    table = answers({"C19": {"layers": ["one"], "experiments": list(everything)}}, everything, "t0", 50, 0)
+    table = paper_claims_table({"C19": {"layers": ["one"], "experiments": list(everything)}}, everything, "t0", 50, 0)
     assert table["verdict"] == ["inconclusive"] and "few" not in table["note"][0] and "same" in table["note"][0]
 
 
@@ -317,9 +321,9 @@ def test_what_quadrants_hold_by_chance_is_what_they_hold_without_a_relation():
     assert quadrant_difference_by_chance(np.zeros(10), tied) == quadrant_difference(np.zeros(10), tied)
 
 
-def test_undefined_is_said_and_not_decided():
-    own = evidence({"rs_iam": constant(0.0), "rs_z_iam": rising})
-    table = answers({"C8": {"layers": ["one"], "experiments": []}}, {"own": own}, "own", 200, 0)
+def test_undefined_correlations_are_inconclusive_with_a_note():
+    experiment = evidence({"rs_iam": constant(0.0), "rs_z_iam": rising})
+    table = paper_claims_table({"C8": {"layers": ["one"], "experiments": []}}, {"own": experiment}, "own", 200, 0)
     assert table["verdict"][:2].tolist() == ["inconclusive", "supported"]
     assert "rs_iam is 0 for all 160 units" in table["note"][0]
     # rs_z is asked under the same claim, and corrected on its own.
@@ -327,9 +331,9 @@ def test_undefined_is_said_and_not_decided():
 
 
 def test_p_values_are_corrected_within_a_figure():
-    own = evidence(both(rising))
-    asked = {name: {"layers": ["one", "two"], "experiments": []} for name in ("C8", "C1")}
-    table = answers(asked, {"own": own}, "own", 200, 0)
+    experiment = evidence(both(rising))
+    claims = {name: {"layers": ["one", "two"], "experiments": []} for name in ("C8", "C1")}
+    table = paper_claims_table(claims, {"own": experiment}, "own", 200, 0)
     assert list(dict.fromkeys(table["claim"])) == ["C1", "C8"]
     first = [
         row for row, (c, s) in enumerate(zip(table["claim"], table["score"], strict=True)) if (c, s) == ("C1", "rs")
@@ -345,10 +349,12 @@ def test_p_values_are_corrected_within_a_figure():
 def test_every_claim_has_a_test_and_asks_for_the_methods_it_names():
     assert list(CLAIMS) == [f"C{number}" for number in range(1, 21)]
     assert set(COMPARING_CLAIMS) < set(CLAIMS) and set(CLAIM_METHODS) < set(CLAIMS)
-    own = evidence()
+    experiment = evidence()
     for name in CLAIMS:
         methods = CLAIM_METHODS.get(name, ())
         removed = [method for method in by_hand.METHODS if method not in methods]
-        table = {key: column for key, column in own.units.items() if not key.endswith(tuple(f"_{m}" for m in removed))}
-        asked = {name: {"layers": list(LAYERS), "experiments": ["own"]}}
-        answers(asked, {"own": Evidence("own", table, own.layers, 0.8, 100)}, "own", 20, 0)
+        table = {
+            key: column for key, column in experiment.units.items() if not key.endswith(tuple(f"_{m}" for m in removed))
+        }
+        claims = {name: {"layers": list(LAYERS), "experiments": ["own"]}}
+        paper_claims_table(claims, {"own": Evidence("own", table, experiment.layers, 0.8, 100)}, "own", 20, 0)

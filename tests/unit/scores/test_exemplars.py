@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_strongest_come_first_and_the_lower_row_of_equal_ones():
     values = np.array([[1, 5, 2], [3, 5, 0], [2, 7, 0], [3, 5, -1]], dtype=np.float32)
-    found = exemplars.strongest(values, 3)
-    assert found.images.tolist() == [[1, 3, 2], [2, 0, 1], [0, -1, -1]]
-    np.testing.assert_array_equal(found.activations, [[3, 3, 2], [7, 5, 5], [2, np.nan, np.nan]])
-    assert found.images.dtype == np.int64 and found.activations.dtype == np.float32
+    exemplar_set = exemplars.strongest(values, 3)
+    assert exemplar_set.images.tolist() == [[1, 3, 2], [2, 0, 1], [0, -1, -1]]
+    np.testing.assert_array_equal(exemplar_set.activations, [[3, 3, 2], [7, 5, 5], [2, np.nan, np.nan]])
+    assert exemplar_set.images.dtype == np.int64 and exemplar_set.activations.dtype == np.float32
 
 
 def test_of_many_equal_images_the_lowest_rows_are_kept():
@@ -28,15 +28,15 @@ def test_of_many_equal_images_the_lowest_rows_are_kept():
 
 
 def test_an_image_that_does_not_excite_the_unit_is_none():
-    found = exemplars.strongest(np.array([[0.0, -1.0], [0.0, -2.0]], dtype=np.float32), 2)
-    assert (found.images == -1).all()
-    assert np.isnan(found.activations).all()
+    exemplar_set = exemplars.strongest(np.array([[0.0, -1.0], [0.0, -2.0]], dtype=np.float32), 2)
+    assert (exemplar_set.images == -1).all()
+    assert np.isnan(exemplar_set.activations).all()
 
 
 def test_fewer_images_than_are_kept():
-    found = exemplars.strongest(np.array([[1.0], [2.0]], dtype=np.float32))
-    assert found.images.tolist() == [[1, 0] + [-1] * 7]
-    assert np.isnan(found.activations[0, 2:]).all()
+    exemplar_set = exemplars.strongest(np.array([[1.0], [2.0]], dtype=np.float32))
+    assert exemplar_set.images.tolist() == [[1, 0] + [-1] * 7]
+    assert np.isnan(exemplar_set.activations[0, 2:]).all()
 
 
 def test_blocks_of_units_change_nothing():

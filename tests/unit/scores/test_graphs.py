@@ -30,93 +30,93 @@ def graph(edges, units, **arguments):
     return substitution_graph(responses(edges, units), np.arange(units), **arguments)
 
 
-def measured(found, permutations=99):
+def measured(edge_graph, permutations=99):
     """Return what is measured of a graph."""
-    return graphs.measures(found, permutations, np.random.default_rng(0))[0]
+    return graphs.measures(edge_graph, permutations, np.random.default_rng(0))[0]
 
 
 # --- known answers ---------------------------------------------------------------------------------------------------
 
 
 def test_a_cycle():
-    found = measured(graph([(0, 1), (1, 2), (2, 3), (3, 0)], 4))
-    assert (found["edges"], found["reciprocity"], found["density"]) == (4, 0.0, 4 / 12)
+    record = measured(graph([(0, 1), (1, 2), (2, 3), (3, 0)], 4))
+    assert (record["edges"], record["reciprocity"], record["density"]) == (4, 0.0, 4 / 12)
     # Nobody is more universal than another, and chance can only be as equal.
-    assert (found["gini"], found["p_value"]) == (0.0, 1.0)
-    assert (found["isolated"], found["weak_components"], found["largest_strong_component"]) == (0, 1, 4)
-    assert found["substitutes_universal"] == "0 1 2 3"
-    assert found["substitutes_universal_share"] == " ".join(["0.3333"] * 4)
+    assert (record["gini"], record["p_value"]) == (0.0, 1.0)
+    assert (record["isolated"], record["weak_components"], record["largest_strong_component"]) == (0, 1, 4)
+    assert record["substitutes_universal"] == "0 1 2 3"
+    assert record["substitutes_universal_share"] == " ".join(["0.3333"] * 4)
 
 
 def test_a_star():
     units = 12
-    found = measured(graph([(unit, 5) for unit in range(units) if unit != 5], units), permutations=999)
-    assert found["gini"] == pytest.approx((units - 1) / units)
+    record = measured(graph([(unit, 5) for unit in range(units) if unit != 5], units), permutations=999)
+    assert record["gini"] == pytest.approx((units - 1) / units)
     # Eleven choices of eleven others: the chance that they agree again is 11^-10 at most times twelve.
-    assert found["p_value"] == 1 / 1000 and found["gini_null"] < 0.7
-    assert (found["reciprocity"], found["largest_strong_component"], found["weak_components"]) == (0.0, 1, 1)
-    assert (found["substitutes_universal"], found["substitutes_universal_share"]) == ("5", "1")
+    assert record["p_value"] == 1 / 1000 and record["gini_null"] < 0.7
+    assert (record["reciprocity"], record["largest_strong_component"], record["weak_components"]) == (0.0, 1, 1)
+    assert (record["substitutes_universal"], record["substitutes_universal_share"]) == ("5", "1")
 
 
 def test_an_order_in_which_each_is_exceeded_by_all_above():
     units = 6
-    found = measured(graph(itertools.combinations(range(units), 2), units))
-    assert found["edges"] == 15 and found["reciprocity"] == 0.0
+    record = measured(graph(itertools.combinations(range(units), 2), units))
+    assert record["edges"] == 15 and record["reciprocity"] == 0.0
     # In-degrees 0 to 5: sum over pairs of differences 70, over 2 n sum = 180.
-    assert found["gini"] == pytest.approx(70 / 180)
-    assert found["largest_strong_component"] == 1
-    assert found["substitutes_universal"] == "5 4 3 2 1"
-    assert found["substitutes_universal_share"] == "1 0.8 0.6 0.4 0.2"
+    assert record["gini"] == pytest.approx(70 / 180)
+    assert record["largest_strong_component"] == 1
+    assert record["substitutes_universal"] == "5 4 3 2 1"
+    assert record["substitutes_universal_share"] == "1 0.8 0.6 0.4 0.2"
 
 
 def test_pairs_that_stand_in_for_each_other():
-    found = measured(graph([(0, 1), (1, 0), (2, 3), (3, 2), (2, 0)], 5))
-    assert found["reciprocity"] == 4 / 5
-    assert (found["isolated"], found["weak_components"], found["largest_strong_component"]) == (1, 2, 2)
+    record = measured(graph([(0, 1), (1, 0), (2, 3), (3, 2), (2, 0)], 5))
+    assert record["reciprocity"] == 4 / 5
+    assert (record["isolated"], record["weak_components"], record["largest_strong_component"]) == (1, 2, 2)
 
 
 def test_a_dead_unit_takes_no_part():
     dead = np.array([False, False, False, True])
-    found = graph([(0, 1), (1, 0), (0, 3), (3, 0)], 4, dead=dead)
-    assert found.nodes.tolist() == found.targets.tolist() == [0, 1, 2]
-    assert (measured(found)["edges"], measured(found)["isolated"]) == (2, 1)
+    without_dead = graph([(0, 1), (1, 0), (0, 3), (3, 0)], 4, dead=dead)
+    assert without_dead.nodes.tolist() == without_dead.targets.tolist() == [0, 1, 2]
+    assert (measured(without_dead)["edges"], measured(without_dead)["isolated"]) == (2, 1)
 
 
 def test_a_silent_unit_is_a_node_and_no_target():
     values = responses([(0, 1), (2, 1)], 3)
     values[0, 1] = 0
-    found = substitution_graph(values, np.arange(3))
-    assert found.nodes.tolist() == [0, 1, 2] and found.targets.tolist() == [0, 2]
-    assert found.in_degrees.tolist() == [0, 2, 0]
-    assert measured(found)["substitutes_universal_share"] == "1"
+    with_silent = substitution_graph(values, np.arange(3))
+    assert with_silent.nodes.tolist() == [0, 1, 2] and with_silent.targets.tolist() == [0, 2]
+    assert with_silent.in_degrees.tolist() == [0, 2, 0]
+    assert measured(with_silent)["substitutes_universal_share"] == "1"
 
 
 def test_duplicates_are_ties_and_no_edges():
-    found = measured(substitution_graph(np.array([[[3, 3, 1], [3, 3, 1], [0, 0, 2]]], float), np.arange(3)))
-    assert found["edges"] == 0 and found["density"] == 0.0 and found["isolated"] == 3
-    assert np.isnan([found["gini"], found["gini_null"], found["p_value"], found["reciprocity"]]).all()
-    assert "there are no edges" in found["reason"]
+    record = measured(substitution_graph(np.array([[[3, 3, 1], [3, 3, 1], [0, 0, 2]]], float), np.arange(3)))
+    assert record["edges"] == 0 and record["density"] == 0.0 and record["isolated"] == 3
+    assert np.isnan([record["gini"], record["gini_null"], record["p_value"], record["reciprocity"]]).all()
+    assert "there are no edges" in record["reason"]
 
 
-def test_where_nobody_takes_part_nothing_is_measured():
+def test_without_participating_units_nothing_is_measured():
     none = measured(graph([(0, 1)], 2, scale=np.full(2, np.nan)))
     alone = measured(graph([], 1))
     silent = measured(substitution_graph(np.zeros((1, 3, 3)), np.arange(3)))
-    for found, nodes, reason in (
+    for record, nodes, reason in (
         (none, 0, "0 units"),
         (alone, 1, "1 units"),
         (silent, 3, "answers an image of its own"),
     ):
-        assert reason in found["reason"] and np.isnan(found["gini"]) and np.isnan(found["density"])
-        assert found["units"] == found["isolated"] == found["weak_components"] == nodes
+        assert reason in record["reason"] and np.isnan(record["gini"]) and np.isnan(record["density"])
+        assert record["units"] == record["isolated"] == record["weak_components"] == nodes
 
 
 def test_a_sample_of_targets_has_edges_from_these_alone():
     values = responses([(0, 1), (1, 0), (1, 4), (4, 1), (2, 3)], 5)
-    found = substitution_graph(values[:, [1, 4]], np.array([1, 4]))
-    assert found.targets.tolist() == [1, 4] and len(found.nodes) == 5
+    sampled = substitution_graph(values[:, [1, 4]], np.array([1, 4]))
+    assert sampled.targets.tolist() == [1, 4] and len(sampled.nodes) == 5
     # 1 -> 0 cannot be answered by a unit that is no target; 1 -> 4 is.
-    assert (measured(found)["edges"], measured(found)["reciprocity"]) == (3, 1.0)
+    assert (measured(sampled)["edges"], measured(sampled)["reciprocity"]) == (3, 1.0)
     outside = measured(substitution_graph(values[:, [2]], np.array([2])))
     assert np.isnan(outside["reciprocity"]) and outside["reason"] == "no edge leads to another target"
     assert outside["substitutes_universal_share"] == "1"
@@ -129,14 +129,14 @@ def test_a_sample_of_targets_has_edges_from_these_alone():
 def test_the_edges_are_those_of_the_list_of_substitutes(seed):
     values = np.random.default_rng(seed).normal(0.5, 1, (3, 7, 9)).astype(np.float32)
     units = np.array([8, 0, 3, 1, 6, 2, 5])
-    found = substitution_graph(values, units)
+    layer_graph = substitution_graph(values, units)
     expected = dict(zip(units.tolist(), substitutes(values, units, most=9), strict=True))
-    written = graphs.strongest_edges(values, units, found, None)
-    for unit, edges in zip(found.targets.tolist(), found.edges, strict=True):
-        assert found.nodes[edges].tolist() == sorted(expected[unit])
+    written = graphs.strongest_edges(values, units, layer_graph, None)
+    for unit, edges in zip(layer_graph.targets.tolist(), layer_graph.edges, strict=True):
+        assert layer_graph.nodes[edges].tolist() == sorted(expected[unit])
         assert [other for target, other, _ in written if target == unit] == expected[unit]
     assert written and all(weight > 1 for *_, weight in written)
-    kept = graphs.strongest_edges(values, units, found, 1)
+    kept = graphs.strongest_edges(values, units, layer_graph, 1)
     assert kept == [next(edge for edge in written if edge[0] == unit) for unit, _, _ in kept]
 
 
@@ -147,9 +147,9 @@ def test_a_common_scale_turns_a_star_into_nothing():
     assert graph([], 4).in_degrees.tolist() == [0, 0, 0, 0]
     assert substitution_graph(values, np.arange(4)).in_degrees.tolist() == [3, 0, 0, 0]
     scale = np.array([10.0, 1, 1, 0])
-    found = substitution_graph(values, np.arange(4), scale=scale)
+    scaled = substitution_graph(values, np.arange(4), scale=scale)
     # The unit without a scale takes no part.
-    assert found.nodes.tolist() == [0, 1, 2] and not found.edges.any()
+    assert scaled.nodes.tolist() == [0, 1, 2] and not scaled.edges.any()
     shifted = substitution_graph(values, np.arange(4), mean=np.array([0, 0, 5.0, 0]), scale=np.ones(4))
     assert shifted.nodes.tolist() == [0, 1, 2, 3] and shifted.out_degrees.tolist() == [0, 1, 3, 1]
 
@@ -159,28 +159,28 @@ def test_a_common_scale_turns_a_star_into_nothing():
 
 def test_chance_keeps_how_many_and_makes_every_choice_equally_likely():
     # Target 0 has two substitutes of three others, target 2 one: nine choices, by full enumeration.
-    found = Graph(np.arange(4), np.array([0, 2]), np.array([[0, 1, 1, 0], [0, 0, 0, 1]], bool))
+    two_targets = Graph(np.arange(4), np.array([0, 2]), np.array([[0, 1, 1, 0], [0, 0, 0, 1]], bool))
     every = [
         tuple(np.bincount([*first, second], minlength=4).tolist())
         for first in itertools.combinations((1, 2, 3), 2)
         for second in (0, 1, 3)
     ]
     draws = 20_000
-    drawn = graphs.drawn_in_degrees(found, draws, np.random.default_rng(0))
+    drawn = graphs.drawn_in_degrees(two_targets, draws, np.random.default_rng(0))
     assert (drawn.sum(1) == 3).all()
-    seen = dict.fromkeys(every, 0)
+    counts = dict.fromkeys(every, 0)
     for row in drawn.tolist():
-        seen[tuple(row)] += 1
-    for choice, count in seen.items():
+        counts[tuple(row)] += 1
+    for choice, count in counts.items():
         share = every.count(choice) / len(every)
         assert count / draws == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / draws))
 
 
 def test_draws_do_not_depend_on_blocks_being_filled(monkeypatch):
-    found = graph([(0, 1), (2, 1), (3, 0), (3, 1)], 4)
-    assert (graphs.drawn_in_degrees(found, 7, np.random.default_rng(0)).sum(1) == 4).all()
+    small_graph = graph([(0, 1), (2, 1), (3, 0), (3, 1)], 4)
+    assert (graphs.drawn_in_degrees(small_graph, 7, np.random.default_rng(0)).sum(1) == 4).all()
     monkeypatch.setattr(graphs, "BLOCK", 6)
-    drawn = graphs.drawn_in_degrees(found, 7, np.random.default_rng(0))
+    drawn = graphs.drawn_in_degrees(small_graph, 7, np.random.default_rng(0))
     assert drawn.shape == (7, 4) and (drawn.sum(1) == 4).all() and (drawn[:, 1] <= 3).all()
 
 
@@ -189,17 +189,17 @@ def test_numbers_agree_with_networkx(seed):
     random = np.random.default_rng(seed)
     edges = random.random((14, 14)) < 0.12
     np.fill_diagonal(edges, False)
-    found = measured(Graph(np.arange(14), np.arange(14), edges))
-    known = nx.from_numpy_array(edges.astype(int), create_using=nx.DiGraph)
-    assert found["edges"] == known.number_of_edges()
-    assert found["reciprocity"] == pytest.approx(nx.overall_reciprocity(known))
-    assert found["density"] == pytest.approx(nx.density(known))
-    assert found["isolated"] == nx.number_of_isolates(known)
-    assert found["weak_components"] == nx.number_weakly_connected_components(known)
-    assert found["largest_strong_component"] == max(map(len, nx.strongly_connected_components(known)))
-    degrees = np.array([degree for _, degree in known.in_degree()])
+    record = measured(Graph(np.arange(14), np.arange(14), edges))
+    reference = nx.from_numpy_array(edges.astype(int), create_using=nx.DiGraph)
+    assert record["edges"] == reference.number_of_edges()
+    assert record["reciprocity"] == pytest.approx(nx.overall_reciprocity(reference))
+    assert record["density"] == pytest.approx(nx.density(reference))
+    assert record["isolated"] == nx.number_of_isolates(reference)
+    assert record["weak_components"] == nx.number_weakly_connected_components(reference)
+    assert record["largest_strong_component"] == max(map(len, nx.strongly_connected_components(reference)))
+    degrees = np.array([degree for _, degree in reference.in_degree()])
     pairs = np.abs(degrees[:, None] - degrees).sum() / (2 * len(degrees) ** 2 * degrees.mean())
-    assert found["gini"] == pytest.approx(pairs)
+    assert record["gini"] == pytest.approx(pairs)
 
 
 # --- GraphML and the figure ------------------------------------------------------------------------------------------
@@ -215,12 +215,12 @@ def test_graphml_is_read_back_and_has_the_same_bytes_each_time():
     }
     content = graphs.graphml(edges, nodes, {"layer": "conv1", "edges": 7})
     assert content == graphs.graphml(edges, nodes, {"layer": "conv1", "edges": 7})
-    found = nx.read_graphml(io.BytesIO(content))
-    assert isinstance(found, nx.DiGraph) and found.graph["edges"] == 7 and found.graph["layer"] == "conv1"
-    assert list(found.edges(data="weight")) == [("0", "2", 3.5), ("0", "1", 1.25), ("2", "0", 2.0)]
+    parsed = nx.read_graphml(io.BytesIO(content))
+    assert isinstance(parsed, nx.DiGraph) and parsed.graph["edges"] == 7 and parsed.graph["layer"] == "conv1"
+    assert list(parsed.edges(data="weight")) == [("0", "2", 3.5), ("0", "1", 1.25), ("2", "0", 2.0)]
     # What is undefined is left out: nan is no number to other programs.
-    assert found.nodes["1"] == {"dead": 1, "in_degree": 1}
-    assert found.nodes["0"] == {"selectivity": 0.25, "top_class": "a <b>", "dead": 0, "in_degree": 1}
+    assert parsed.nodes["1"] == {"dead": 1, "in_degree": 1}
+    assert parsed.nodes["0"] == {"selectivity": 0.25, "top_class": "a <b>", "dead": 0, "in_degree": 1}
 
 
 def columns(rows):
@@ -236,18 +236,18 @@ def drawn(layers, strongest=None):
     records, units, _ = by_hand.experiment(layers)
     measures, degrees, edges = [], [], {}
     for tap in records:
-        own = by_hand.images(tap)
-        found = substitution_graph(own.responses, own.units)
-        record, chance = graphs.measures(found, 19, np.random.default_rng(0))
+        layer_images = by_hand.images(tap)
+        layer_graph = substitution_graph(layer_images.responses, layer_images.units)
+        record, chance = graphs.measures(layer_graph, 19, np.random.default_rng(0))
         for score in ("rs", "rs_z", "rs_q"):
             place = {"layer": tap["layer"], "method": "iam", "score": score}
             measures.append({**place, **record})
             degrees += [
-                {**place, "unit": unit, "in_degree": known, "by_chance": expected}
-                for unit, known, expected in zip(found.nodes, found.in_degrees, chance, strict=True)
+                {**place, "unit": unit, "in_degree": in_degree, "by_chance": expected}
+                for unit, in_degree, expected in zip(layer_graph.nodes, layer_graph.in_degrees, chance, strict=True)
                 if score != "rs_q"
             ]
-        edges[tap["layer"], "iam"] = graphs.strongest_edges(own.responses, own.units, found, 3)
+        edges[tap["layer"], "iam"] = graphs.strongest_edges(layer_images.responses, layer_images.units, layer_graph, 3)
         if strongest:
             edges[tap["layer"], "iam"] = strongest(rows_of(units, tap["layer"]))
     return graph_figures.graph(STYLE, units, columns(measures), columns(degrees), edges), columns(measures)
@@ -268,10 +268,10 @@ def test_the_figure_can_be_read(layers):
 
 
 def test_neighbours_that_receive_most_are_not_named_over_one_another():
-    def neighbours(own):
+    def neighbours(layer_units):
         # Three units next to one another on the circle are everybody's substitutes.
-        first, second, third = np.argsort(-np.nan_to_num(own["selectivity"]))[10:13].tolist()
-        others = [unit for unit in own["unit"].tolist() if unit not in (first, second, third)]
+        first, second, third = np.argsort(-np.nan_to_num(layer_units["selectivity"]))[10:13].tolist()
+        others = [unit for unit in layer_units["unit"].tolist() if unit not in (first, second, third)]
         return [(unit, (second, first, third)[min(place // 24, 2)], 2.0) for place, unit in enumerate(others)]
 
     figure, _ = drawn({"conv1": 64, "hidden": 64}, neighbours)

@@ -13,12 +13,12 @@ RANDOM = np.random.default_rng(0)
 def test_closed_forms():
     units = np.stack([LABELS, LABELS == 2, LABELS % 2, np.zeros(200), LABELS // 2], axis=1).astype(float)
     quarter = 0.25 * np.log2(4) + 0.75 * np.log2(4 / 3)
-    found = class_information(units, LABELS, 4, 10)
-    np.testing.assert_allclose(found, [2, quarter, 1, 0, 1], atol=1e-12)
-    assert (found >= 0).all()
+    information = class_information(units, LABELS, 4, 10)
+    np.testing.assert_allclose(information, [2, quarter, 1, 0, 1], atol=1e-12)
+    assert (information >= 0).all()
 
 
-def test_a_unit_that_answers_half_of_the_classes_is_unselective_and_tells_a_bit():
+def test_a_unit_that_responds_to_half_of_the_classes_is_unselective_and_has_one_bit():
     from unitscope.data.summaries import group_means
     from unitscope.scores.selectivity import class_selectivity
 
@@ -41,19 +41,19 @@ def test_bins_hold_equal_numbers_and_equal_activations_share_one():
 
 def test_increasing_maps_and_the_order_of_images_change_nothing():
     values, order = RANDOM.normal(size=(200, 5)), RANDOM.permutation(200)
-    found = class_information(values, LABELS, 4, 10)
-    assert class_information(np.exp(values) * 7, LABELS, 4, 10).tolist() == found.tolist()
-    np.testing.assert_allclose(class_information(values[order], LABELS[order], 4, 10), found, rtol=1e-12)
+    information = class_information(values, LABELS, 4, 10)
+    assert class_information(np.exp(values) * 7, LABELS, 4, 10).tolist() == information.tolist()
+    np.testing.assert_allclose(class_information(values[order], LABELS[order], 4, 10), information, rtol=1e-12)
 
 
 def test_labels_that_mean_nothing_leave_the_bias():
     values = np.stack([LABELS + RANDOM.normal(0, 0.1, 200), RANDOM.random(200)], axis=1)
-    found = class_information(values, LABELS, 4, 10)
+    information = class_information(values, LABELS, 4, 10)
     permuted = permuted_information(values, LABELS, 4, 10, 40, seed=0)
     # Two of ten bins hold two classes each.
-    assert found[0] == pytest.approx(2 - 0.2)
+    assert information[0] == pytest.approx(2 - 0.2)
     # (bins - 1) (classes - 1) / (2 images ln 2) to the first order (Miller 1955), as of a unit that tells nothing.
     np.testing.assert_allclose(permuted, 9 * 3 / (2 * 200 * np.log(2)), rtol=0.2)
-    assert found[1] < 3 * permuted[1]
+    assert information[1] < 3 * permuted[1]
     assert permuted.tolist() == permuted_information(values, LABELS, 4, 10, 40, seed=0).tolist()
     assert (permuted != permuted_information(values, LABELS, 4, 10, 40, seed=1)).all()

@@ -21,31 +21,33 @@ ACTIVATIONS = np.array(
 )
 
 
-def scores(found):
-    return {name: np.concatenate([getattr(block, name) for block in found]) for name in ("rs", "rs_z", "rs_q", "seeds")}
+def scores(blocks):
+    return {
+        name: np.concatenate([getattr(block, name) for block in blocks]) for name in ("rs", "rs_z", "rs_q", "seeds")
+    }
 
 
 def test_by_hand():
-    found = scores(natural_substitution(ACTIVATIONS, count=2))
+    by_name = scores(natural_substitution(ACTIVATIONS, count=2))
     # Unit 0: on images 0 and 1 it is exceeded by one and by two units of four. Unit 1: by none, then by one.
     # Unit 2: on image 1 by none; on image 3 by none.
-    assert found["rs"][:3].tolist() == [(1 / 4 + 2 / 4) / 2, (0 + 1 / 4) / 2, 0]
-    assert np.isnan(found["rs"][3]) and found["seeds"].tolist() == [2, 2, 2, 0]
-    assert np.isnan(found["rs_z"]).all()
+    assert by_name["rs"][:3].tolist() == [(1 / 4 + 2 / 4) / 2, (0 + 1 / 4) / 2, 0]
+    assert np.isnan(by_name["rs"][3]) and by_name["seeds"].tolist() == [2, 2, 2, 0]
+    assert np.isnan(by_name["rs_z"]).all()
 
 
 def test_a_duplicate_of_another_scale_exceeds_in_raw_rs_alone():
     std = ACTIVATIONS.std(0)
-    found = scores(natural_substitution(ACTIVATIONS, ACTIVATIONS.mean(0), std, np.array([3.0, 6.0, 5.0, np.nan]), 1))
-    assert found["rs"][:3].tolist() == [1 / 4, 0, 0]
+    by_name = scores(natural_substitution(ACTIVATIONS, ACTIVATIONS.mean(0), std, np.array([3.0, 6.0, 5.0, np.nan]), 1))
+    assert by_name["rs"][:3].tolist() == [1 / 4, 0, 0]
     # Unit 3 has no scale and does not compete; scaled, units 0 and 1 are one.
-    assert found["rs_z"][:3].tolist() == [0, 0, 0] and found["rs_q"][:3].tolist() == [0, 0, 0]
+    assert by_name["rs_z"][:3].tolist() == [0, 0, 0] and by_name["rs_q"][:3].tolist() == [0, 0, 0]
 
 
 def test_images_that_do_not_excite_the_unit_are_not_used():
-    found = scores(natural_substitution(ACTIVATIONS, count=9))
-    assert found["seeds"].tolist() == [3, 3, 2, 0]
-    assert found["rs"][0] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
+    by_name = scores(natural_substitution(ACTIVATIONS, count=9))
+    assert by_name["seeds"].tolist() == [3, 3, 2, 0]
+    assert by_name["rs"][0] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
 
 
 def test_blocks_and_the_order_of_images_change_nothing(monkeypatch):

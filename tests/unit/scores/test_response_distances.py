@@ -59,13 +59,13 @@ def test_distances_are_those_of_the_formula_whatever_the_scale_of_units():
 def test_nearest_units_and_mean_distances():
     responses = np.random.default_rng(1).gamma(1.0, 1.0, (2, 30, 8))
     responses[:, :, 5] = 0
-    found, expected = neighbourhoods(responses), by_hand(responses.mean(0))
+    neighbours, expected = neighbourhoods(responses), by_hand(responses.mean(0))
     for unit in (0, 1, 2, 3, 4, 6, 7):
         others = {other: expected[unit, other] for other in (0, 1, 2, 3, 4, 6, 7) if other != unit}
-        assert found.nearest[unit] == min(others, key=others.get)
-        assert found.nearest_distance[unit] == pytest.approx(min(others.values()))
-        assert found.mean_distance[unit] == pytest.approx(np.mean(list(others.values())))
-    assert all(np.isnan(getattr(found, name)[5]) for name in vars(found))
+        assert neighbours.nearest[unit] == min(others, key=others.get)
+        assert neighbours.nearest_distance[unit] == pytest.approx(min(others.values()))
+        assert neighbours.mean_distance[unit] == pytest.approx(np.mean(list(others.values())))
+    assert all(np.isnan(getattr(neighbours, name)[5]) for name in vars(neighbours))
 
 
 def test_seeds_are_averaged_before_distances_are_taken():
@@ -77,16 +77,16 @@ def test_seeds_are_averaged_before_distances_are_taken():
 
 def test_positions_and_heights_are_the_whole_dendrogram():
     responses = np.random.default_rng(3).gamma(1.0, 1.0, (1, 25, 12))
-    found = neighbourhoods(responses)
-    order = np.argsort(found.position)
-    assert sorted(found.position.tolist()) == list(range(12)) and np.isnan(found.join_height[order[-1]])
+    neighbours = neighbourhoods(responses)
+    order = np.argsort(neighbours.position)
+    assert sorted(neighbours.position.tolist()) == list(range(12)) and np.isnan(neighbours.join_height[order[-1]])
     joined = average_linkage(by_hand(responses[0]))
     for a, left in enumerate(order):
         for b in range(a + 1, 12):
             # Two units come together at the highest of the joints between them.
-            assert found.join_height[order[a:b]].max() == pytest.approx(joined[left, order[b]])
+            assert neighbours.join_height[order[a:b]].max() == pytest.approx(joined[left, order[b]])
     merges = linkage(squareform(by_hand(responses[0]), checks=False), "average")
-    assert cophenet(merges).max() == pytest.approx(np.nanmax(found.join_height))
+    assert cophenet(merges).max() == pytest.approx(np.nanmax(neighbours.join_height))
 
 
 def test_two_groups_of_units_stand_side_by_side():
@@ -94,16 +94,19 @@ def test_two_groups_of_units_stand_side_by_side():
     group = draws.permutation([0] * 5 + [1] * 7)
     patterns = np.eye(2).repeat(10, axis=0)
     responses = patterns[:, group] * draws.uniform(0.9, 1.1, (20, 12))
-    found = neighbourhoods(responses[None])
-    assert np.abs(np.diff(group[np.argsort(found.position)])).sum() == 1
-    assert np.nanmax(found.join_height) == pytest.approx(math.sqrt(1 / 2)) and np.median(found.nearest_distance) < 0.1
-    assert (group[found.nearest.astype(int)] == group).all()
+    neighbours = neighbourhoods(responses[None])
+    assert np.abs(np.diff(group[np.argsort(neighbours.position)])).sum() == 1
+    assert (
+        np.nanmax(neighbours.join_height) == pytest.approx(math.sqrt(1 / 2))
+        and np.median(neighbours.nearest_distance) < 0.1
+    )
+    assert (group[neighbours.nearest.astype(int)] == group).all()
 
 
 @pytest.mark.parametrize("responding", [0, 1])
 def test_fewer_than_two_units_that_respond_have_no_distances(responding):
     responses = np.zeros((1, 4, 3))
     responses[:, :, :responding] = 1
-    found = vars(neighbourhoods(responses))
-    assert np.isfinite(found.pop("position")).sum() == responding
-    assert all(np.isnan(values).all() for values in found.values())
+    neighbours = vars(neighbourhoods(responses))
+    assert np.isfinite(neighbours.pop("position")).sum() == responding
+    assert all(np.isnan(values).all() for values in neighbours.values())

@@ -138,11 +138,11 @@ def write(path, classes, labels=LABELS):
 def test_each_half_is_scored_as_if_there_were_no_other_image():
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [9, 4, 2]))
     values = np.random.default_rng(1).normal(size=(15, 6))
-    found = selectivity_by_half(values, labels, 3)
+    by_half = selectivity_by_half(values, labels, 3)
     for half in (0, 1):
-        own = halves(labels) == half
-        assert found[half].tolist() == index(values[own], labels[own]).tolist()
-    assert (found[0] != found[1]).all()
+        in_half = halves(labels) == half
+        assert by_half[half].tolist() == index(values[in_half], labels[in_half]).tolist()
+    assert (by_half[0] != by_half[1]).all()
 
 
 def run(path, output):
@@ -172,11 +172,11 @@ def test_script(tmp_path):
     assert np.isnan(table["selectivity"][1]) and np.isnan(table["selectivity_permuted"][1])
     # The one image of the last class lies in the first half.
     for half, expected in enumerate(selectivity_by_half(values, LABELS, 3)):
-        known = [expected[0], np.nan, expected[2]]
-        np.testing.assert_array_equal(table[f"selectivity_half{half}"][:3], known)
+        expected_column = [expected[0], np.nan, expected[2]]
+        np.testing.assert_array_equal(table[f"selectivity_half{half}"][:3], expected_column)
     assert np.isnan(table["selectivity_half1"]).all() and table["selectivity_half0"][0] > 0
-    told = class_information(values, LABELS, 3, 3)
-    assert table["class_information"][[0, 2]].tolist() == told[[0, 2]].tolist() and told[0] > 0
+    information = class_information(values, LABELS, 3, 3)
+    assert table["class_information"][[0, 2]].tolist() == information[[0, 2]].tolist() and information[0] > 0
     assert np.isnan(table["class_information"][1]) and np.isnan(table["class_information_permuted"][1])
     assert (table["class_information_permuted"][[0, 2]] > 0).all()
     names = [CLASSES[best] for best in top_class(class_means(values, LABELS, CLASSES))]
@@ -201,7 +201,7 @@ def test_script_names_the_empty_class(tmp_path):
     assert not (tmp_path / "selectivity.csv").exists()
 
 
-def test_one_image_per_class_leaves_void_columns_and_says_so(tmp_path):
+def test_one_image_per_class_leaves_void_columns_and_a_warning(tmp_path):
     write(tmp_path / "activations.h5", list("abcdefgh"), np.arange(8))
     done = run(tmp_path / "activations.h5", tmp_path / "selectivity.csv")
     assert "each class has a single image in the test split" in " ".join(done.stderr.split())

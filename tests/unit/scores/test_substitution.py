@@ -15,11 +15,11 @@ def score(responses, units=None, **scales):
 
 
 def test_by_hand():
-    found = score([[1, 2, 3, 0], [5, 5, 6, 5], [1, 2, 3, 2], [9, 8, 7, 6]])
-    assert found.rs.tolist() == [2 / 4, 1 / 4, 0, 3 / 4]
-    assert found.ties.tolist() == [0, 2, 0, 0]
-    assert found.seeds.tolist() == [1, 1, 1, 1]
-    assert found.substitutes == [[2, 1], [2], [], [0, 1, 2]]
+    scores = score([[1, 2, 3, 0], [5, 5, 6, 5], [1, 2, 3, 2], [9, 8, 7, 6]])
+    assert scores.rs.tolist() == [2 / 4, 1 / 4, 0, 3 / 4]
+    assert scores.ties.tolist() == [0, 2, 0, 0]
+    assert scores.seeds.tolist() == [1, 1, 1, 1]
+    assert scores.substitutes == [[2, 1], [2], [], [0, 1, 2]]
 
 
 def test_rs_reaches_its_bounds():
@@ -29,32 +29,32 @@ def test_rs_reaches_its_bounds():
 
 
 def test_exact_duplicates_are_ties_and_no_substitutes():
-    found = score([[3, 3, 1], [3, 3, 1], [0, 0, 2]])
-    assert found.rs.tolist() == [0, 0, 0]
-    assert found.ties.tolist() == [1, 1, 0]
-    assert found.substitutes == [[], [], []]
+    scores = score([[3, 3, 1], [3, 3, 1], [0, 0, 2]])
+    assert scores.rs.tolist() == [0, 0, 0]
+    assert scores.ties.tolist() == [1, 1, 0]
+    assert scores.substitutes == [[], [], []]
 
 
 def test_a_silent_unit_gets_no_score():
-    found = score([[0, 2], [1, 3]])
-    assert np.isnan(found.rs[0]) and found.rs[1] == 0
-    assert np.isnan(found.rs_z[0]) and np.isnan(found.ties[0])
-    assert found.seeds.tolist() == [0, 1]
-    assert found.substitutes == [[], []]
+    scores = score([[0, 2], [1, 3]])
+    assert np.isnan(scores.rs[0]) and scores.rs[1] == 0
+    assert np.isnan(scores.rs_z[0]) and np.isnan(scores.ties[0])
+    assert scores.seeds.tolist() == [0, 1]
+    assert scores.substitutes == [[], []]
 
 
 def test_seeds_in_which_the_unit_is_silent_are_left_out():
-    found = score([[[1, 2], [0, 1]], [[0, 2], [0, 1]], [[4, 2], [0, 1]]])
-    assert found.seeds.tolist() == [2, 3]
-    assert found.rs.tolist() == [0.25, 0.0]
-    assert found.substitutes[0] == []  # It exceeds in one of two seeds: not in more than half.
+    scores = score([[[1, 2], [0, 1]], [[0, 2], [0, 1]], [[4, 2], [0, 1]]])
+    assert scores.seeds.tolist() == [2, 3]
+    assert scores.rs.tolist() == [0.25, 0.0]
+    assert scores.substitutes[0] == []  # It exceeds in one of two seeds: not in more than half.
 
 
 def test_substitutes_are_ranked_by_the_median_over_seeds():
     responses = [[[1, 2, 3, 1.5]], [[1, 2, 9, 1.5]], [[1, 8, 1.5, 0.5]]]
-    found = score(responses, units=[0])
+    scores = score(responses, units=[0])
     # Medians of the ratios: unit 1: 2, unit 2: 3, unit 3: 1.5.
-    assert found.substitutes == [[2, 1, 3]]
+    assert scores.substitutes == [[2, 1, 3]]
 
 
 def test_at_most_five_substitutes():
@@ -63,27 +63,27 @@ def test_at_most_five_substitutes():
 
 def test_sampled_targets_compete_with_the_whole_layer():
     responses = np.random.default_rng(0).random((2, 6, 6))
-    whole = score(responses)
-    part = score(responses[:, [1, 4]], units=[1, 4])
-    assert part.rs.tolist() == whole.rs[[1, 4]].tolist()
-    assert part.substitutes == [whole.substitutes[1], whole.substitutes[4]]
+    of_all = score(responses)
+    of_sample = score(responses[:, [1, 4]], units=[1, 4])
+    assert of_sample.rs.tolist() == of_all.rs[[1, 4]].tolist()
+    assert of_sample.substitutes == [of_all.substitutes[1], of_all.substitutes[4]]
 
 
 def test_scale_free_scores_by_hand():
-    found = score(
+    scores = score(
         [[4, 6, 10]], units=[0], mean=[0, 4, 0], std=[2, 1, 10], quantile=[8, 24, 10]
     )  # z: 2, 2, 1; over q: 0.5, 0.25, 1.
-    assert found.rs.tolist() == [2 / 3]
-    assert found.rs_z.tolist() == [0.0]
-    assert found.rs_q.tolist() == [1 / 3]
+    assert scores.rs.tolist() == [2 / 3]
+    assert scores.rs_z.tolist() == [0.0]
+    assert scores.rs_q.tolist() == [1 / 3]
 
 
 def test_units_without_a_scale_leave_the_count_and_the_number():
-    found = score([[4, 6, 10], [1, 5, 6], [7, 8, 9]], mean=[0, 0, 0], std=[1, 0, 2], quantile=[np.nan, 10, 5])
+    scores = score([[4, 6, 10], [1, 5, 6], [7, 8, 9]], mean=[0, 0, 0], std=[1, 0, 2], quantile=[np.nan, 10, 5])
     # z: row 0 is 4, -, 5: one of two. Row 1 has no scale. Row 2 is 7, -, 4.5: one of two.
-    assert found.rs_z[0] == 0.5 and np.isnan(found.rs_z[1]) and found.rs_z[2] == 0.5
-    assert np.isnan(found.rs_q[0]) and found.rs_q[1] == 0.5 and found.rs_q[2] == 0
-    assert (found.left_out_z, found.left_out_q) == (1, 1)
+    assert scores.rs_z[0] == 0.5 and np.isnan(scores.rs_z[1]) and scores.rs_z[2] == 0.5
+    assert np.isnan(scores.rs_q[0]) and scores.rs_q[1] == 0.5 and scores.rs_q[2] == 0
+    assert (scores.left_out_z, scores.left_out_q) == (1, 1)
 
 
 def test_units_that_are_exceeded_as_often_tie_whatever_the_seeds():
@@ -98,10 +98,10 @@ def test_units_that_are_exceeded_as_often_tie_whatever_the_seeds():
 
 
 def test_without_real_images_raw_rs_stands_alone():
-    found = score([[1, 2], [1, 3]])
-    assert found.rs.tolist() == [0.5, 0]
-    assert np.isnan(found.rs_z).all() and np.isnan(found.rs_q).all()
-    assert (found.left_out_z, found.left_out_q) == (2, 2)
+    scores = score([[1, 2], [1, 3]])
+    assert scores.rs.tolist() == [0.5, 0]
+    assert np.isnan(scores.rs_z).all() and np.isnan(scores.rs_q).all()
+    assert (scores.left_out_z, scores.left_out_q) == (2, 2)
 
 
 def test_scaling_units_moves_raw_rs_and_leaves_the_scale_free_ones():
@@ -119,13 +119,13 @@ def test_scaling_units_moves_raw_rs_and_leaves_the_scale_free_ones():
 def test_at_a_minimum_units_compete_by_how_far_they_are_inhibited():
     # Unit 0's image inhibits unit 1 more than unit 0; unit 1's inhibits it most of all; unit 2 is never inhibited.
     below = np.array([[[-2.0, -3.0, 1.0], [-1.0, -4.0, 0.0], [-1.0, -2.0, 0.5]]])
-    made = {"responses": np.maximum(below, 0), "preactivations": below}
-    found = substitution(compared(made, minimize=True), np.arange(3))
-    assert found.rs[:2].tolist() == [1 / 3, 0] and np.isnan(found.rs[2])
-    assert found.seeds.tolist() == [1, 1, 0]
-    assert found.substitutes == [[1], [], []]
-    assert np.isnan(found.rs_z).all() and np.isnan(found.rs_q).all()
-    assert (compared(made, minimize=False) == made["responses"]).all()
+    arrays = {"responses": np.maximum(below, 0), "preactivations": below}
+    scores = substitution(compared(arrays, minimize=True), np.arange(3))
+    assert scores.rs[:2].tolist() == [1 / 3, 0] and np.isnan(scores.rs[2])
+    assert scores.seeds.tolist() == [1, 1, 0]
+    assert scores.substitutes == [[1], [], []]
+    assert np.isnan(scores.rs_z).all() and np.isnan(scores.rs_q).all()
+    assert (compared(arrays, minimize=False) == arrays["responses"]).all()
 
 
 @pytest.mark.parametrize("seed", range(5))

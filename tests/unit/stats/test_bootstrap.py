@@ -21,8 +21,8 @@ def test_over_layers_units_are_resampled_within_each():
     def mean(values: np.ndarray) -> float:
         return float(values.mean())
 
-    found = bootstrap_layers(lambda means: slope(means, np.arange(3)), mean, layers, resamples=300)
-    assert found.value == pytest.approx(1, abs=0.05) and 0.9 < found.low < found.value < found.high < 1.1
+    estimate = bootstrap_layers(lambda means: slope(means, np.arange(3)), mean, layers, resamples=300)
+    assert estimate.value == pytest.approx(1, abs=0.05) and 0.9 < estimate.low < estimate.value < estimate.high < 1.1
     # One layer is the plain case; one without units has no effect; few units have no interval.
     assert bootstrap_layers(lambda means: means[0], mean, layers[:1], seed=3) == bootstrap(mean, *layers[0], seed=3)
     gap = [layers[0], [np.full(50, np.nan)], layers[2]]
@@ -34,9 +34,9 @@ def test_bootstrap_covers_what_it_should():
     covered = []
     for seed in range(120):
         values = np.random.default_rng(seed).normal(1.0, 1.0, 40)
-        found = bootstrap(lambda x: float(x.mean()), values, level=0.9, resamples=300, seed=seed)
-        assert found.value == pytest.approx(values.mean())
-        covered.append(found.low <= 1.0 <= found.high)
+        estimate = bootstrap(lambda x: float(x.mean()), values, level=0.9, resamples=300, seed=seed)
+        assert estimate.value == pytest.approx(values.mean())
+        covered.append(estimate.low <= 1.0 <= estimate.high)
     assert 0.8 < np.mean(covered) < 0.97
 
 
@@ -59,8 +59,10 @@ def test_no_interval_of_few_units_or_of_what_is_mostly_constant():
     assert np.isfinite(few.value) and np.isnan(few.low) and "10 units" in few.reason
     rare = np.zeros((2, 40))
     rare[0, 0], rare[1] = 1, np.arange(40)
-    found = bootstrap_weighted(lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1], rare, 200, draws())
-    assert np.isfinite(found.value) and np.isnan(found.low) and "resamples" in found.reason
+    estimate = bootstrap_weighted(
+        lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1], rare, 200, draws()
+    )
+    assert np.isfinite(estimate.value) and np.isnan(estimate.low) and "resamples" in estimate.reason
 
 
 def test_blocks_of_resamples_change_nothing(monkeypatch):

@@ -47,10 +47,10 @@ def test_p_is_scipys_permutation_test(digits):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_perfect_relation(sign):
     x = np.arange(20.0)
-    found = spearman(x, sign * np.exp(x), permutations=999, resamples=100)
-    assert found.value == sign and found.p_value == 1 / 1000
-    assert (found.low, found.high) == pytest.approx((sign, sign))
-    assert found.used == 20 and found.reason == ""
+    correlation = spearman(x, sign * np.exp(x), permutations=999, resamples=100)
+    assert correlation.value == sign and correlation.p_value == 1 / 1000
+    assert (correlation.low, correlation.high) == pytest.approx((sign, sign))
+    assert correlation.used == 20 and correlation.reason == ""
 
 
 def test_without_a_relation_p_is_uniform():
@@ -65,18 +65,18 @@ def test_interval_is_the_percentile_bootstrap():
     generator = np.random.default_rng(0)
     draws = generator.integers(30, size=(1_000, 30))
     by_hand = [scipy.stats.spearmanr(x[rows], y[rows]).statistic for rows in draws]
-    found = spearman(x, y, permutations=1, resamples=4_000)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(by_hand, [0.025, 0.975])), abs=0.04)
+    correlation = spearman(x, y, permutations=1, resamples=4_000)
+    assert (correlation.low, correlation.high) == pytest.approx(tuple(np.quantile(by_hand, [0.025, 0.975])), abs=0.04)
 
 
-def test_interval_covers_about_as_often_as_it_says():
+def test_interval_has_about_its_nominal_coverage():
     # Of a bivariate normal: Spearman's rho = 6 / pi * asin(r / 2).
     r = 0.6
     truth, covered = 6 / np.pi * np.arcsin(r / 2), 0
     for seed in range(200):
         x, noise = np.random.default_rng(seed).normal(size=(2, 40))
-        found = spearman(x, r * x + np.sqrt(1 - r**2) * noise, permutations=1, resamples=300, seed=seed)
-        covered += found.low <= truth <= found.high
+        correlation = spearman(x, r * x + np.sqrt(1 - r**2) * noise, permutations=1, resamples=300, seed=seed)
+        covered += correlation.low <= truth <= correlation.high
     assert 0.87 <= covered / 200 <= 0.99
 
 
@@ -89,12 +89,12 @@ def test_a_resample_is_a_weight():
     assert ranks[1].tolist() == scipy.stats.rankdata(values).tolist()
 
 
-def test_constant_is_undefined_and_says_so():
+def test_correlation_with_a_constant_is_undefined_with_a_reason():
     x = np.arange(12.0)
     for a, b, name in ((x, np.zeros(12), "rs"), (np.zeros(12), x, "selectivity")):
-        found = spearman(a, b, names=("selectivity", "rs"), **FEW)
-        assert np.isnan([found.value, found.low, found.high, found.p_value]).all()
-        assert found.used == 12 and found.reason == f"{name} is 0 for all 12 units"
+        correlation = spearman(a, b, names=("selectivity", "rs"), **FEW)
+        assert np.isnan([correlation.value, correlation.low, correlation.high, correlation.p_value]).all()
+        assert correlation.used == 12 and correlation.reason == f"{name} is 0 for all 12 units"
 
 
 def test_pairs_with_nan_are_left_out():
@@ -107,23 +107,25 @@ def test_pairs_with_nan_are_left_out():
 
 def test_nothing_to_correlate():
     assert spearman(np.full(9, np.nan), np.arange(9.0)).reason == "x is undefined for all units"
-    found = spearman(np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, 2.0]))
-    assert np.isnan(found.value) and found.used == 2 and found.reason == "only 2 units have both x and y"
+    correlation = spearman(np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, 2.0]))
+    assert (
+        np.isnan(correlation.value) and correlation.used == 2 and correlation.reason == "only 2 units have both x and y"
+    )
     assert np.isnan(spearman(np.empty(0), np.empty(0)).value)
 
 
 def test_below_ten_units_there_is_no_interval():
-    found = spearman(*sample(9), **FEW)
-    assert np.isfinite(found.value) and np.isfinite(found.p_value)
-    assert np.isnan(found.low) and np.isnan(found.high) and "10 units" in found.reason
+    correlation = spearman(*sample(9), **FEW)
+    assert np.isfinite(correlation.value) and np.isfinite(correlation.p_value)
+    assert np.isnan(correlation.low) and np.isnan(correlation.high) and "10 units" in correlation.reason
     assert np.isfinite(spearman(*sample(10), **FEW).low)
 
 
 def test_mostly_constant_resamples_give_no_interval():
     rare = np.zeros(40)
     rare[0] = 1  # Not drawn in (1 - 1/40)^40 = 36 % of the resamples.
-    found = spearman(rare, np.arange(40.0), **FEW)
-    assert np.isfinite(found.value) and np.isnan(found.low) and "constant" in found.reason
+    correlation = spearman(rare, np.arange(40.0), **FEW)
+    assert np.isfinite(correlation.value) and np.isnan(correlation.low) and "constant" in correlation.reason
 
 
 def test_seed_and_independence_of_the_two_numbers():
@@ -136,9 +138,9 @@ def test_seed_and_independence_of_the_two_numbers():
 
 def test_monotone_maps_and_exchange_change_nothing():
     x, y = sample(30, strength=0.5)
-    found = spearman(x, y, **FEW)
-    assert spearman(np.exp(x), y**3, **FEW) == found
-    assert spearman(y, x, **FEW).value == found.value
+    correlation = spearman(x, y, **FEW)
+    assert spearman(np.exp(x), y**3, **FEW) == correlation
+    assert spearman(y, x, **FEW).value == correlation.value
 
 
 def test_blocks_hold_their_size(monkeypatch):

@@ -74,11 +74,13 @@ def test_cochrans_q_rejects_a_common_correlation_where_there_is_none():
     assert np.isnan(cochran_q(np.array([0.5, np.nan, np.nan]), units)).all()
 
 
-def test_cochrans_q_rejects_a_true_null_as_often_as_it_says():
+def test_cochrans_q_has_its_nominal_false_positive_rate():
     rejected = []
     for _ in range(400):
-        found = [scipy.stats.spearmanr(x, x + RANDOM.normal(size=50)).statistic for x in RANDOM.normal(size=(4, 50))]
-        rejected.append(cochran_q(np.array(found), np.full(4, 50))[1] < 0.05)
+        correlations = [
+            scipy.stats.spearmanr(x, x + RANDOM.normal(size=50)).statistic for x in RANDOM.normal(size=(4, 50))
+        ]
+        rejected.append(cochran_q(np.array(correlations), np.full(4, 50))[1] < 0.05)
     assert 0.02 < np.mean(rejected) < 0.1
 
 
@@ -99,6 +101,6 @@ def test_a_step_beats_a_line_and_a_line_a_step():
 def test_interval_over_trainings_is_students():
     values = RANDOM.random(5)
     expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    found = over_trainings(values)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    estimate = over_trainings(values)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
     assert np.isnan(over_trainings(values[:1]).low)

@@ -14,7 +14,7 @@ from unitscope.stats import effects
 from unitscope.stats.bootstrap import bootstrap, bootstrap_weighted
 from unitscope.stats.ranks import partial_correlation, rank_correlations, ranks
 from unitscope.tables.importance import (
-    GIVEN,
+    CONTROLS,
     cross_half_correlation,
     cross_validated_r2,
     importance_table,
@@ -33,32 +33,32 @@ def draws(seed=0):
 # --- predictors ------------------------------------------------------------------------------------------------------
 
 
-def test_a_duplicate_is_told_an_independent_unit_is_not_and_a_dead_one_has_no_redundancy():
+def test_a_duplicate_is_redundant_an_independent_unit_is_not_and_a_dead_one_is_undefined():
     values = np.maximum(draws().normal(0.2, 1, (500, 5)), 0)
     values[:, 1] = 1000 * values[:, 0]
     values[:, 3] = 0
     values[:, 4] = values[:, 0] - 0.5 * values[:, 2] + draws(1).normal(0, 0.1, 500)
-    found = redundancy(values)
-    assert found[0] > 0.999 and found[1] > 0.999
-    assert 0.9 < found[4] < 0.999
-    assert np.isnan(found[3])
+    redundancies = redundancy(values)
+    assert redundancies[0] > 0.999 and redundancies[1] > 0.999
+    assert 0.9 < redundancies[4] < 0.999
+    assert np.isnan(redundancies[3])
     assert -0.05 < redundancy(np.delete(values, 4, axis=1))[2] < 0.05
 
 
 def test_redundancy_does_not_depend_on_scales_or_the_order_of_units():
     values = np.maximum(draws().normal(0.2, 1, (200, 6)) @ draws(1).normal(size=(6, 6)), 0)
-    found, order = redundancy(values), [3, 1, 0, 5, 4, 2]
-    np.testing.assert_allclose(redundancy(values * 2.0 ** np.arange(-9, 9, 3)), found, rtol=1e-6)
-    np.testing.assert_allclose(redundancy(values[:, order]), found[order], rtol=1e-6)
+    redundancies, order = redundancy(values), [3, 1, 0, 5, 4, 2]
+    np.testing.assert_allclose(redundancy(values * 2.0 ** np.arange(-9, 9, 3)), redundancies, rtol=1e-6)
+    np.testing.assert_allclose(redundancy(values[:, order]), redundancies[order], rtol=1e-6)
 
 
-def test_a_unit_that_hardly_ever_answers_neither_tells_nor_is_told():
+def test_a_rarely_active_unit_neither_predicts_nor_is_predicted():
     values = draws().random((200, 3))
     rare = np.zeros((200, 1))
     rare[:19] = draws(1).random((19, 1))
-    found = redundancy(np.concatenate([values, rare], axis=1))
-    assert np.isnan(found[3])
-    assert found[:3].tolist() == redundancy(values).tolist()
+    redundancies = redundancy(np.concatenate([values, rare], axis=1))
+    assert np.isnan(redundancies[3])
+    assert redundancies[:3].tolist() == redundancy(values).tolist()
     assert np.isfinite(redundancy(np.concatenate([values, np.roll(rare, 1, axis=0) + rare], axis=1))[3])
 
 
@@ -70,24 +70,26 @@ def test_too_little_to_regress():
 def test_regressions_on_all_others_at_once_are_the_ridge_regressions_one_by_one():
     values = draws().normal(size=(80, 7)) @ draws(1).normal(size=(7, 7))
     fitted, held = (part / values.std(0) for part in (values[:60] - values[:60].mean(0), values[60:]))
-    found = _residuals(fitted, held)
+    residuals = _residuals(fitted, held)
     for unit in range(7):
-        others, own = np.delete(fitted, unit, axis=1), fitted[:, unit]
+        others, target = np.delete(fitted, unit, axis=1), fitted[:, unit]
         scores = {}
         for penalty in PENALTIES:
             inverse = np.linalg.inv(others.T @ others / 60 + penalty * np.eye(6))
             hat = others @ inverse @ others.T / 60
-            squares = ((own - hat @ own) ** 2).mean()
+            squares = ((target - hat @ target) ** 2).mean()
             # Of the images' degrees of freedom one goes to the mean.
-            scores[penalty] = squares / (1 - (np.trace(hat) + 1) / 60) ** 2, inverse @ others.T @ own / 60
+            scores[penalty] = squares / (1 - (np.trace(hat) + 1) / 60) ** 2, inverse @ others.T @ target / 60
         _, weights = min(scores.values(), key=lambda pair: pair[0])
-        np.testing.assert_allclose(found[:, unit], held[:, unit] - np.delete(held, unit, axis=1) @ weights, atol=1e-8)
+        np.testing.assert_allclose(
+            residuals[:, unit], held[:, unit] - np.delete(held, unit, axis=1) @ weights, atol=1e-8
+        )
 
 
 def test_activity_by_hand():
-    found = activity(np.array([[1.0, 0.0, 0.1], [3.0, 0.0, 0.1], [0.0, 0.0, 0.1], [-2.0, 0.0, 0.1]], np.float32))
-    assert found["mean"].tolist()[:2] == [0.5, 0] and found["std"].tolist() == [np.sqrt(3.25), 0, 0]
-    assert found["firing_rate"].tolist() == [0.5, 0, 1]
+    measures = activity(np.array([[1.0, 0.0, 0.1], [3.0, 0.0, 0.1], [0.0, 0.0, 0.1], [-2.0, 0.0, 0.1]], np.float32))
+    assert measures["mean"].tolist()[:2] == [0.5, 0] and measures["std"].tolist() == [np.sqrt(3.25), 0, 0]
+    assert measures["firing_rate"].tolist() == [0.5, 0, 1]
 
 
 def test_weight_norms_by_hand():
@@ -128,7 +130,7 @@ class Normed(nn.Module):
         return self.fc(torch.relu(x).mean((2, 3)))
 
 
-def test_weights_before_a_batch_norm_that_is_a_function_are_not_known():
+def test_weight_norms_are_undefined_before_a_functional_batch_norm():
     assert weight_norms(opened(quiet(Normed()))["conv"]) is None
 
 
@@ -139,22 +141,22 @@ def test_rank_correlations_are_scipys_and_a_weight_is_a_repetition():
     scores = np.round(draws().normal(size=(4, 30)), 1)
     np.testing.assert_allclose(rank_correlations(scores)[0], scipy.stats.spearmanr(scores.T).statistic, atol=1e-12)
     weights = draws(1).integers(0, 4, (3, 30)).astype(float)
-    for weight, found in zip(weights, rank_correlations(scores, weights), strict=True):
+    for weight, correlations in zip(weights, rank_correlations(scores, weights), strict=True):
         repeated = np.repeat(scores, weight.astype(int), axis=1)
-        np.testing.assert_allclose(found, scipy.stats.spearmanr(repeated.T).statistic, atol=1e-12)
+        np.testing.assert_allclose(correlations, scipy.stats.spearmanr(repeated.T).statistic, atol=1e-12)
     assert np.isnan(rank_correlations(np.stack([scores[0], np.ones(30)]))[0, 0, 1])
 
 
 def test_partial_correlation_is_that_of_residuals_of_ranks():
-    given = draws().normal(size=(2, 50))
-    scores = np.concatenate([given.sum(0) + draws(1).normal(size=(2, 50)), given])
+    controls = draws().normal(size=(2, 50))
+    scores = np.concatenate([controls.sum(0) + draws(1).normal(size=(2, 50)), controls])
     ranked = np.stack([ranks(score) for score in scores])
     design = np.stack([np.ones(50), *ranked[2:]], axis=1)
     left = [row - design @ np.linalg.lstsq(design, row, rcond=None)[0] for row in ranked[:2]]
     expected = np.corrcoef(left)[0, 1]
     assert partial_correlation(rank_correlations(scores))[0] == pytest.approx(expected, abs=1e-9)
     # A score that is given twice, or is the same for all, is given once, or not at all.
-    more = np.concatenate([scores, given[:1], np.ones((1, 50))])
+    more = np.concatenate([scores, controls[:1], np.ones((1, 50))])
     assert partial_correlation(rank_correlations(more))[0] == pytest.approx(expected, abs=1e-9)
     assert partial_correlation(rank_correlations(scores[:2]))[0] == pytest.approx(rank_correlations(scores)[0, 0, 1])
 
@@ -162,20 +164,20 @@ def test_partial_correlation_is_that_of_residuals_of_ranks():
 def test_what_a_third_score_explains_is_no_partial_correlation():
     third = draws().normal(size=400)
     noise = draws(1).normal(0, 0.3, (2, 400))
-    found = rank_correlations(np.stack([third + noise[0], third + noise[1], third]))
-    assert found[0, 0, 1] > 0.85 and abs(partial_correlation(found)[0]) < 0.12
-    told = rank_correlations(np.stack([third, third + noise[1], third]))
-    assert np.isnan(partial_correlation(told)[0])
+    confounded = rank_correlations(np.stack([third + noise[0], third + noise[1], third]))
+    assert confounded[0, 0, 1] > 0.85 and abs(partial_correlation(confounded)[0]) < 0.12
+    determined = rank_correlations(np.stack([third, third + noise[1], third]))
+    assert np.isnan(partial_correlation(determined)[0])
     assert np.isnan(partial_correlation(rank_correlations(np.stack([np.ones(400), noise[0], third])))[0])
 
 
 def test_cross_half_correlation_is_the_effect_of_the_claims():
     truth = draws().normal(size=40)
     scores = truth + draws(1).normal(0, 0.5, (4, 40))
-    found = bootstrap_weighted(cross_half_correlation, scores, 2000, draws(2))
+    estimate = bootstrap_weighted(cross_half_correlation, scores, 2000, draws(2))
     expected = bootstrap(effects.across_halves, *scores, resamples=2000, seed=3)
-    assert found.value == pytest.approx(expected.value)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
+    assert estimate.value == pytest.approx(expected.value)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=0.03)
 
 
 def test_noise_that_a_half_shares_is_no_relation():
@@ -186,7 +188,7 @@ def test_noise_that_a_half_shares_is_no_relation():
 # --- R2 --------------------------------------------------------------------------------------------------------------
 
 
-def test_what_tells_the_loss_has_an_r2_of_one_and_noise_none():
+def test_a_predictor_of_the_loss_has_an_r2_of_one_and_noise_none():
     truth = draws().random(60)
     losses = np.stack([np.exp(9 * truth), truth**3])
     perfect = np.stack([-truth, -truth])[:, None]
@@ -201,15 +203,15 @@ def test_what_tells_the_loss_has_an_r2_of_one_and_noise_none():
 def test_r2_of_one_parting_is_its_definition():
     predictor, losses = draws().random((2, 1, 20)), draws(1).random((2, 20))
     part = draws(2).permutation(20) % 4
-    found = []
+    r2_by_half = []
     for half in (0, 1):
         x, y = ranks(predictor[half, 0]), ranks(losses[1 - half])
-        told = np.array(
+        predictions = np.array(
             [np.polyval(np.polyfit(x[part != p], y[part != p], 1), one) for one, p in zip(x, part, strict=True)]
         )
         means = np.array([y[part != p].mean() for p in part])
-        found.append(1 - ((y - told) ** 2).sum() / ((y - means) ** 2).sum())
-    assert cross_validated_r2(predictor, losses, 4, 1, draws(2)) == pytest.approx(np.mean(found))
+        r2_by_half.append(1 - ((y - predictions) ** 2).sum() / ((y - means) ** 2).sum())
+    assert cross_validated_r2(predictor, losses, 4, 1, draws(2)) == pytest.approx(np.mean(r2_by_half))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -219,7 +221,7 @@ def study(units=60, seed=0):
     """Return a units table and predictors of which RS tells the loss exactly, and the rest nothing."""
     random = draws(seed)
     rs, noise = random.permutation(units) / units, random.random((12, units))
-    own = {
+    units_table = {
         "experiment": np.full(units, "small"),
         "layer": np.full(units, "3"),
         "unit": np.arange(units),
@@ -233,8 +235,8 @@ def study(units=60, seed=0):
         **{f"ablation_loss_half{half}": np.exp(-9 * rs) for half in (0, 1)},
     }
     measured = {
-        "layer": own["layer"],
-        "unit": own["unit"],
+        "layer": units_table["layer"],
+        "unit": units_table["unit"],
         "weight_norm": noise[2],
         **{"mean": noise[3], "std": noise[0] + 0.01 * noise[4], "firing_rate": np.ones(units)},
     }
@@ -245,7 +247,7 @@ def study(units=60, seed=0):
             f"firing_rate_half{half}": np.ones(units),
         }
         measured |= {f"redundancy_half{half}": np.where(np.arange(units) == 1, np.nan, noise[6])}
-    return own, measured
+    return units_table, measured
 
 
 def rows_by(table, *keys):
@@ -253,79 +255,81 @@ def rows_by(table, *keys):
     return {name: {key: column[row] for key, column in table.items()} for row, name in enumerate(names)}
 
 
-def test_every_predictor_has_a_row_and_rs_that_decides_is_found():
-    own, measured = study()
-    found = rows_by(importance_table(own, measured, TAPS, SETTINGS, 200), "method", "predictor")
+def test_every_predictor_has_a_row_and_decisive_rs_has_an_r2_of_one():
+    units, measured = study()
+    rows = rows_by(importance_table(units, measured, TAPS, SETTINGS, 200), "method", "predictor")
     alone = [("", name) for name in ("selectivity", "mean", "std", "firing_rate", "redundancy", "weight_norm")]
     of_am = [("am", name) for name in ("rs", "rs_z", "rs_q")]
-    assert list(found) == [*alone, *of_am, ("am", "all_but_rs"), ("am", "all")]
-    rs = found["am", "rs"]
+    assert list(rows) == [*alone, *of_am, ("am", "all_but_rs"), ("am", "all")]
+    rs = rows["am", "rs"]
     assert rs["spearman"] == pytest.approx(-1) and rs["ci_high"] == pytest.approx(-1) and rs["r2"] == pytest.approx(1)
     assert rs["units"] == 60 and rs["used"] == 59 and rs["reason"] == ""
-    assert found["", "redundancy"]["used"] == 58 and abs(found["", "redundancy"]["spearman"]) < 0.4
-    assert found["am", "all"]["r2"] == pytest.approx(1) and found["am", "all_but_rs"]["r2"] < 0.1
-    assert found["am", "all"]["used"] == found["am", "all_but_rs"]["used"] == 58
+    assert rows["", "redundancy"]["used"] == 58 and abs(rows["", "redundancy"]["spearman"]) < 0.4
+    assert rows["am", "all"]["r2"] == pytest.approx(1) and rows["am", "all_but_rs"]["r2"] < 0.1
+    assert rows["am", "all"]["used"] == rows["am", "all_but_rs"]["used"] == 58
     assert (
-        np.isnan(found["am", "rs_q"]["spearman"]) and found["am", "rs_q"]["reason"] == "rs_q is undefined for all units"
+        np.isnan(rows["am", "rs_q"]["spearman"]) and rows["am", "rs_q"]["reason"] == "rs_q is undefined for all units"
     )
-    assert found["", "firing_rate"]["reason"] == "firing_rate is 1 for all 59 units"
-    assert "without rs_q" in found["am", "all"]["reason"] and np.isnan(found["am", "all"]["spearman"])
+    assert rows["", "firing_rate"]["reason"] == "firing_rate is 1 for all 59 units"
+    assert "without rs_q" in rows["am", "all"]["reason"] and np.isnan(rows["am", "all"]["spearman"])
 
 
-def test_few_units_have_no_r2_and_it_is_said():
-    own, measured = study(units=16)
+def test_few_units_have_no_r2_but_a_reason():
+    units, measured = study(units=16)
     taps = [{**TAPS[0], "units": 16}]
-    found = rows_by(importance_table(own, measured, taps, SETTINGS, 200), "method", "predictor")
-    assert np.isfinite(found["am", "rs"]["r2"])
-    assert np.isnan(found["am", "all"]["r2"]) and "need 24 units" in found["am", "all"]["reason"]
+    rows = rows_by(importance_table(units, measured, taps, SETTINGS, 200), "method", "predictor")
+    assert np.isfinite(rows["am", "rs"]["r2"])
+    assert np.isnan(rows["am", "all"]["r2"]) and "need 24 units" in rows["am", "all"]["reason"]
 
 
-def test_without_labels_nothing_is_foretold_and_it_is_said():
-    own, measured = study()
+def test_without_labels_importance_is_undefined_with_a_reason():
+    units, measured = study()
     for half in (0, 1):
-        own[f"ablation_loss_half{half}"] = np.full(60, np.nan)
-    found = importance_table(own, measured, TAPS, SETTINGS, 50)
-    assert np.isnan(found["r2"]).all() and np.isnan(found["spearman"]).all()
-    assert all("ablation_loss is undefined for all units" in reason for reason in found["reason"])
+        units[f"ablation_loss_half{half}"] = np.full(60, np.nan)
+    table = importance_table(units, measured, TAPS, SETTINGS, 50)
+    assert np.isnan(table["r2"]).all() and np.isnan(table["spearman"]).all()
+    assert all("ablation_loss is undefined for all units" in reason for reason in table["reason"])
 
 
 def test_another_layer_changes_no_row():
-    own, measured = study()
+    units, measured = study()
     others = study(seed=1)
     both = [
         {name: np.concatenate([one[name], np.full(60, "b") if name == "layer" else two[name]]) for name in one}
-        for one, two in zip((own, measured), others, strict=True)
+        for one, two in zip((units, measured), others, strict=True)
     ]
     taps = [*TAPS, {"layer": "b", "depth": 2, "units": 60, "kind": "conv"}]
     for make in (
         lambda *tables: importance_table(*tables, SETTINGS, 99),
         lambda *tables: partial_table(*tables, 99, 0),
     ):
-        once, twice = make(own, measured, TAPS), make(*both, taps)
+        once, twice = make(units, measured, TAPS), make(*both, taps)
         for name, column in once.items():
             np.testing.assert_array_equal(twice[name][: len(column)], column)
 
 
-def test_partial_rows_stand_beside_plain_ones():
-    own, measured = study()
+def test_partial_correlations_are_next_to_plain_ones():
+    units, measured = study()
     # RS and selectivity have nothing in common but the mean activation.
     measured["mean"] = draws(4).normal(size=60)
-    own["rs_am"] = measured["mean"] + draws(5).normal(0, 0.4, 60)
-    own["selectivity"] = measured["mean"] + draws(6).normal(0, 0.4, 60)
-    found = rows_by(partial_table(own, measured, TAPS, 300, 0), "method", "score")
-    rs = found["am", "rs"]
+    units["rs_am"] = measured["mean"] + draws(5).normal(0, 0.4, 60)
+    units["selectivity"] = measured["mean"] + draws(6).normal(0, 0.4, 60)
+    rows = rows_by(partial_table(units, measured, TAPS, 300, 0), "method", "score")
+    rs = rows["am", "rs"]
     assert rs["spearman"] > 0.7 and abs(rs["partial"]) < 0.35 and rs["partial_low"] < 0 < rs["partial_high"]
-    assert rs["spearman"] == pytest.approx(scipy.stats.spearmanr(own["rs_am"][1:], own["selectivity"][1:]).statistic)
-    assert rs["given"].split() == list(GIVEN) and rs["used"] == 59 and rs["reason"] == ""
-    assert found["am", "rs_q"]["reason"] == "rs_q_am is undefined for all units"
+    assert rs["spearman"] == pytest.approx(
+        scipy.stats.spearmanr(units["rs_am"][1:], units["selectivity"][1:]).statistic
+    )
+    assert rs["given"].split() == list(CONTROLS) and rs["used"] == 59 and rs["reason"] == ""
+    assert rows["am", "rs_q"]["reason"] == "rs_q_am is undefined for all units"
     measured["weight_norm"] = np.full(60, np.nan)
-    found = rows_by(partial_table(own, measured, TAPS, 300, 0), "method", "score")
-    assert found["am", "rs"]["given"] == "mean std firing_rate" and np.isfinite(found["am", "rs"]["partial"])
+    rows = rows_by(partial_table(units, measured, TAPS, 300, 0), "method", "score")
+    assert rows["am", "rs"]["given"] == "mean std firing_rate" and np.isfinite(rows["am", "rs"]["partial"])
 
 
-def test_too_few_units_for_what_is_given():
-    own, measured = study()
-    few = {name: column[:8] for name, column in own.items()}, {name: column[:8] for name, column in measured.items()}
-    found = rows_by(partial_table(*few, [{**TAPS[0], "units": 8}], 50, 0), "method", "score")["am", "rs"]
-    assert np.isfinite(found["spearman"]) and np.isnan(found["partial"])
-    assert "7 units are too few" in found["reason"]
+def test_too_few_units_for_the_controls():
+    units, measured = study()
+    few = {name: column[:8] for name, column in units.items()}, {name: column[:8] for name, column in measured.items()}
+    row = rows_by(partial_table(*few, [{**TAPS[0], "units": 8}], 50, 0), "method", "score")["am", "rs"]
+    assert np.isfinite(row["spearman"]) and np.isnan(row["partial"])
+    assert "7 units are too few" in row["reason"]

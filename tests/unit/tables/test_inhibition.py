@@ -28,65 +28,67 @@ def columns(rows):
 def test_shares_are_those_of_the_others():
     # Unit 0 inhibits two of three others, unit 2 none; what is exactly 0 is not inhibited, nor is the unit itself.
     before = np.array([[[1.0, -1.0, -2.0, 0.5], [9, 9, 9, 9], [0.0, 0.0, 3.0, 1.0]]])[:, [0, 2]]
-    found = inhibition(before, np.maximum(before, 0), np.array([0, 2]))
-    assert found.inhibited.tolist() == [2 / 3, 0.0]
-    assert found.seeds.tolist() == [1, 1]
+    shares = inhibition(before, np.maximum(before, 0), np.array([0, 2]))
+    assert shares.inhibited.tolist() == [2 / 3, 0.0]
+    assert shares.seeds.tolist() == [1, 1]
 
 
 def test_seeds_in_which_the_unit_is_silent_are_left_out():
     before = np.array([[[1.0, -1, -1]], [[-1.0, -1, -1]], [[2.0, 1, -1]]])
-    found = inhibition(before, np.maximum(before, 0), np.array([0]))
-    assert (found.inhibited.tolist(), found.seeds.tolist()) == ([0.75], [2])
+    shares = inhibition(before, np.maximum(before, 0), np.array([0]))
+    assert (shares.inhibited.tolist(), shares.seeds.tolist()) == ([0.75], [2])
     silent = inhibition(before[[1]], np.maximum(before[[1]], 0), np.array([0]))
     assert np.isnan(silent.inhibited).all() and silent.seeds.tolist() == [0]
 
 
 def test_a_minimum_counts_where_the_unit_itself_is_inhibited():
     before = np.array([[[-1.0, -1, 2], [3, 1, 2], [-1, 1, 2]]])
-    found = inhibition(before, -before, np.arange(3))
+    shares = inhibition(before, -before, np.arange(3))
     # Unit 0's image inhibits unit 1 of two others; the images of units 1 and 2 have not inhibited them.
-    assert found.inhibited[0] == 0.5 and np.isnan(found.inhibited[1:]).all()
-    assert found.seeds.tolist() == [1, 0, 0]
+    assert shares.inhibited[0] == 0.5 and np.isnan(shares.inhibited[1:]).all()
+    assert shares.seeds.tolist() == [1, 0, 0]
 
 
-def test_what_is_undefined_says_why():
-    made = {
+def test_undefined_inhibition_has_a_reason():
+    inhibitions = {
         ("conv1", "am"): (np.array([0, 4]), Inhibition(np.array([0.5, np.nan]), np.array([2, 0]))),
         ("one", "am"): (np.array([0]), Inhibition(np.array([np.nan]), np.array([1]))),
         ("logits", "am"): (np.array([0]), Inhibition(np.array([0.5]), np.array([1]))),
     }
     taps = [{"layer": layer, "signed": layer == "logits"} for layer in ("conv1", "one", "logits")]
-    found = columns(inhibition_rows(made, taps, "small"))
-    assert found["reason"].tolist() == ["", FAILED, ALONE, SIGNED]
-    assert found["inhibited"][0] == 0.5 and np.isnan(found["inhibited"][1:]).all()
-    assert found["unit"].tolist() == [0, 4, 0, 0]
+    table = columns(inhibition_rows(inhibitions, taps, "small"))
+    assert table["reason"].tolist() == ["", FAILED, ALONE, SIGNED]
+    assert table["inhibited"][0] == 0.5 and np.isnan(table["inhibited"][1:]).all()
+    assert table["unit"].tolist() == [0, 4, 0, 0]
 
 
 def inhibited(signed=()):
     """Return an experiment in which inhibition falls with selectivity, its rows, and its correlations."""
     records, units, _ = by_hand.experiment(LAYERS)
     records = [{**tap, "signed": tap["layer"] in signed} for tap in records]
-    made = {}
+    inhibitions = {}
     for tap in records:
-        own = units["selectivity"][units["layer"] == tap["layer"]]
+        selectivity = units["selectivity"][units["layer"] == tap["layer"]]
         for method in by_hand.METHODS:
-            made[tap["layer"], method] = np.arange(12), Inhibition(1 - own, np.ones(12, int))
-    rows = columns(inhibition_rows(made, records, "small"))
+            inhibitions[tap["layer"], method] = np.arange(12), Inhibition(1 - selectivity, np.ones(12, int))
+    rows = columns(inhibition_rows(inhibitions, records, "small"))
     return units, rows, columns(inhibition_correlations(rows, units, records, 99, 99, 0))
 
 
 def test_correlations_within_layers_leave_out_dead_units():
-    units, _, found = inhibited(signed=["hidden"])
-    own = (found["layer"] == "conv1") & (found["y"] == "selectivity")
-    assert found["spearman"][own].tolist() == pytest.approx([-1, -1]) and found["used"][own].tolist() == [11, 11]
+    units, _, correlations = inhibited(signed=["hidden"])
+    of_selectivity = (correlations["layer"] == "conv1") & (correlations["y"] == "selectivity")
+    assert correlations["spearman"][of_selectivity].tolist() == pytest.approx([-1, -1]) and correlations["used"][
+        of_selectivity
+    ].tolist() == [11, 11]
     living = units["selectivity"][(units["layer"] == "conv1") & ~units["dead"]]
-    assert found["median"][own].tolist() == [1 - np.median(living)] * 2
-    signed = found["layer"] == "hidden"
-    assert set(found["reason"][signed]) == {SIGNED} and np.isnan(found["spearman"][signed]).all()
-    assert set(found["y"]) == {"selectivity", "rs", "rs_z", "rs_q"}
+    assert correlations["median"][of_selectivity].tolist() == [1 - np.median(living)] * 2
+    signed = correlations["layer"] == "hidden"
+    assert set(correlations["reason"][signed]) == {SIGNED} and np.isnan(correlations["spearman"][signed]).all()
+    assert set(correlations["y"]) == {"selectivity", "rs", "rs_z", "rs_q"}
     # rs_q has no value at all in this experiment.
-    missing = (found["layer"] == "conv1") & (found["y"] == "rs_q")
-    assert np.isnan(found["spearman"][missing]).all() and set(found["reason"][missing]) == {
+    missing = (correlations["layer"] == "conv1") & (correlations["y"] == "rs_q")
+    assert np.isnan(correlations["spearman"][missing]).all() and set(correlations["reason"][missing]) == {
         "rs_q is undefined for all units"
     }
 

@@ -66,14 +66,14 @@ def write(folder, layers=LAYERS, targets=None, labels=True):
     ]
 
 
-def made(folder, arguments):
+def run_units(folder, arguments):
     done = run("units", *arguments, "--output", folder / "units.csv")
     assert done.returncode == 0, done.stderr
     return read_table(folder / "units.csv", UnitsTable)
 
 
 def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
-    table = made(tmp_path, write(tmp_path))
+    table = run_units(tmp_path, write(tmp_path))
     assert list(table)[: len(DESIGN)] == DESIGN
     assert table["layer"].tolist() == ["conv1"] * 12 + ["3"] * 5 + ["features.10"] * 30
     assert table["unit"].tolist() == [*range(12), *range(5), *range(30)]
@@ -84,18 +84,18 @@ def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
 
 
 def test_scores_arrive_at_their_units(tmp_path):
-    table = made(tmp_path, write(tmp_path))
+    table = run_units(tmp_path, write(tmp_path))
     for tap in by_hand.taps(LAYERS):
-        own = rows_of(table, tap["layer"])
+        layer_units = rows_of(table, tap["layer"])
         expected = by_hand.substitution(tap, "iam")
-        np.testing.assert_array_equal(own["rs_iam"], expected["rs"])
-        assert own["substitutes_iam"].tolist() == expected["substitutes"].tolist()
-        np.testing.assert_array_equal(own["ablation_loss_mean"], by_hand.ablation(tap)["ablation_loss_mean"])
+        np.testing.assert_array_equal(layer_units["rs_iam"], expected["rs"])
+        assert layer_units["substitutes_iam"].tolist() == expected["substitutes"].tolist()
+        np.testing.assert_array_equal(layer_units["ablation_loss_mean"], by_hand.ablation(tap)["ablation_loss_mean"])
 
 
 def test_order_of_rows_and_files_changes_nothing(tmp_path):
     arguments = write(tmp_path)
-    made(tmp_path, arguments)
+    run_units(tmp_path, arguments)
     once = (tmp_path / "units.csv").read_bytes()
     generator = np.random.default_rng(0)
     schemas = {"s": SubstitutionTable, "a": AblationTable, "selectivity": SelectivityTable}
@@ -106,12 +106,12 @@ def test_order_of_rows_and_files_changes_nothing(tmp_path):
         write_table(path, {name: column[order] for name, column in table.items()}, schema)
     files = [path for path in arguments if str(path).startswith(str(tmp_path / "a"))]
     shuffled = [argument for argument in arguments if argument not in files] + files[::-1]
-    made(tmp_path, shuffled)
+    run_units(tmp_path, shuffled)
     assert (tmp_path / "units.csv").read_bytes() == once
 
 
 def test_units_that_were_no_targets(tmp_path):
-    table = rows_of(made(tmp_path, write(tmp_path, targets=[3, 1])), "conv1")
+    table = rows_of(run_units(tmp_path, write(tmp_path, targets=[3, 1])), "conv1")
     assert np.flatnonzero(np.isfinite(table["rs_am"])).tolist() == [1, 3]
     assert table["seeds_am"].tolist() == [0, 2, 0, 2] + [0] * 8
     assert table["substitutes_am"].tolist() == ["", "4", "", "2 1"] + [""] * 8
@@ -122,22 +122,22 @@ def test_units_that_were_no_targets(tmp_path):
 def test_without_images_raw_rs_stands_alone(tmp_path):
     arguments = write(tmp_path)
     without = [*arguments[:6], "--selectivity", "--substitution", *sorted(tmp_path.glob("s[0-9].csv")), "--ablation"]
-    table = made(tmp_path, without)
+    table = run_units(tmp_path, without)
     assert list(table)[: len(DESIGN)] == DESIGN
     assert np.isnan(table["selectivity"]).all() and np.isnan(table["ablation_loss"]).all()
     assert np.isfinite(table["rs_am"]).any() and not table["dead"].any()
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"), [("layer", "conv9", "conv9"), ("unit", 12, "12 units"), ("unit", -1, "conv1")]
+    ("column", "value", "message"), [("layer", "conv9", "conv9"), ("unit", 12, "12 units"), ("unit", -1, "conv1")]
 )
-def test_scores_of_something_else_are_refused(tmp_path, column, value, said):
+def test_scores_of_something_else_are_refused(tmp_path, column, value, message):
     arguments = write(tmp_path)
     table = read_table(tmp_path / "a1.csv", AblationTable)
     table[column] = np.array([value] * 12)
     write_table(tmp_path / "a1.csv", table, AblationTable)
     done = run("units", *arguments, "--output", tmp_path / "units.csv")
-    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "units.csv").exists()
 
 
@@ -149,7 +149,7 @@ def correlated(folder, settings=SETTINGS):
 
 
 def test_layers_has_the_documented_columns_and_pairs(tmp_path):
-    made(tmp_path, write(tmp_path))
+    run_units(tmp_path, write(tmp_path))
     table = correlated(tmp_path)
     assert list(table) == [
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
@@ -169,49 +169,55 @@ def test_layers_has_the_documented_columns_and_pairs(tmp_path):
     assert set(table["kind"].tolist()) == {"conv"}
 
 
-def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_made_ones(tmp_path):
+def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_synthetic_ones(tmp_path):
     arguments = write(tmp_path)
-    without = list(made(tmp_path, arguments))
+    without = list(run_units(tmp_path, arguments))
     natural = by_hand.natural(by_hand.taps(LAYERS))
     write_table(tmp_path / "natural.csv", natural, NaturalTable)
-    table = made(tmp_path, [*arguments, "--natural", tmp_path / "natural.csv"])
+    table = run_units(tmp_path, [*arguments, "--natural", tmp_path / "natural.csv"])
     assert list(table) == [*without, *NATURAL_SCORES]
     np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
     layers = correlated(tmp_path)
     assert len(layers["x"]) == 3 * (39 + 9)
-    own = rows_of(table, "features.10")
+    layer_units = rows_of(table, "features.10")
     for x, y in zip(NATURAL_SCORES, RS_SCORES, strict=True):
-        found = correlation_of(layers, "features.10", "iam", x, y)
-        assert found["spearman"] == pytest.approx(spearman(own[x], own[f"{y}_iam"], 1, 1).value, nan_ok=True)
+        correlation = correlation_of(layers, "features.10", "iam", x, y)
+        assert correlation["spearman"] == pytest.approx(
+            spearman(layer_units[x], layer_units[f"{y}_iam"], 1, 1).value, nan_ok=True
+        )
 
 
 def test_correlations_leave_out_dead_units_and_those_without_a_score(tmp_path):
-    units = made(tmp_path, write(tmp_path))
-    found = correlation_of(correlated(tmp_path), "features.10", "am", "selectivity", "rs")
-    own = rows_of(units, "features.10")
-    assert (found["units"], found["used"]) == (30, 28)
-    assert found["spearman"] == pytest.approx(spearman(own["selectivity"][1:-1], own["rs_am"][1:-1], 1, 1).value)
+    units = run_units(tmp_path, write(tmp_path))
+    correlation = correlation_of(correlated(tmp_path), "features.10", "am", "selectivity", "rs")
+    layer_units = rows_of(units, "features.10")
+    assert (correlation["units"], correlation["used"]) == (30, 28)
+    assert correlation["spearman"] == pytest.approx(
+        spearman(layer_units["selectivity"][1:-1], layer_units["rs_am"][1:-1], 1, 1).value
+    )
     # Dead units have an ablation loss, and it does not count.
     loss = correlation_of(correlated(tmp_path), "features.10", "", "selectivity", "ablation_loss")
     assert loss["used"] == 29
 
 
-def test_what_is_undefined_says_why(tmp_path):
-    made(tmp_path, write(tmp_path))
+def test_undefined_correlations_have_a_reason(tmp_path):
+    run_units(tmp_path, write(tmp_path))
     table = correlated(tmp_path)
-    found = correlation_of(table, "conv1", "iam", "selectivity", "rs_q")
+    correlation = correlation_of(table, "conv1", "iam", "selectivity", "rs_q")
     assert (
-        np.isnan(found["spearman"]) and found["reason"] == "rs_q_iam is undefined for all units" and not found["used"]
+        np.isnan(correlation["spearman"])
+        and correlation["reason"] == "rs_q_iam is undefined for all units"
+        and not correlation["used"]
     )
     assert "10 units" in correlation_of(table, "3", "am", "selectivity", "rs")["reason"]
-    whole = np.isfinite(table["ci_low"])
-    assert (table["reason"][whole] == "").all() and (table["reason"][~whole] != "").all()
+    with_interval = np.isfinite(table["ci_low"])
+    assert (table["reason"][with_interval] == "").all() and (table["reason"][~with_interval] != "").all()
 
 
 def test_constant_rs_is_no_correlation_of_zero():
     _, _, layers = by_hand.experiment({"a": 12, "b": 12}, constant=("b",))
-    found = correlation_of(layers, "b", "am", "selectivity", "rs")
-    assert np.isnan(found["spearman"]) and found["reason"] == "rs_am is 0 for all 10 units"
+    correlation = correlation_of(layers, "b", "am", "selectivity", "rs")
+    assert np.isnan(correlation["spearman"]) and correlation["reason"] == "rs_am is 0 for all 10 units"
     between = correlation_of(layers, "b", "am:iam", "rs", "rs")
     assert np.isnan(between["spearman"]) and np.isnan(between["p_value"])
 
@@ -233,7 +239,7 @@ def test_one_method_more_changes_no_other_row():
 
 
 def test_same_inputs_same_bytes(tmp_path):
-    made(tmp_path, write(tmp_path))
+    run_units(tmp_path, write(tmp_path))
     correlated(tmp_path)
     once = (tmp_path / "layers.csv").read_bytes()
     correlated(tmp_path)
@@ -242,7 +248,7 @@ def test_same_inputs_same_bytes(tmp_path):
     assert (tmp_path / "layers.csv").read_bytes() != once
 
 
-def test_summary_fits_a_terminal_and_says_what_is_undefined(tmp_path):
+def test_summary_fits_a_terminal_and_reports_undefined_correlations(tmp_path):
     _, units, layers = by_hand.experiment({"conv1": 12, "features.10": 30, "hidden": 12}, constant=("hidden",))
     folder = tmp_path / "digits"
     write_table(folder / "units.csv", units, UnitsTable)
