@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitscope.interventions.sets import Batches, Performance, hold, joined, passed_through, performances
+from unitscope.interventions.sets import Batches, ClampedSet, Performance, hold, joined, passed_through, performances
 from unitscope.probing.layer import Layer
 
 
@@ -43,7 +43,9 @@ def cumulative_removal(
             start, done = passed.start, 0
             for count in counts:
                 if count not in ends:
-                    start, done = hold(cut, layer.axis, passed.activation, start, order[done:count], values), count
+                    added = ClampedSet(order[done:count], values)
+                    target = added.activations(passed, layer.axis)
+                    start, done = hold(cut, layer.axis, passed.activation, start, added.units, target), count
                     output = cut.suffix(start, *passed.live)
                     ends |= {count: output} if count in (0, len(order)) else {}
                 yield ends.get(count, output)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unitscope.interventions.sets import Passed, hold, passed_through
+from unitscope.interventions.sets import ClampedSet, Passed, hold, passed_through
 from unitscope.probing.layer import Layer, Split
 from unitscope.randomness import generator
 from unitscope.runtime.console import progress
@@ -179,4 +179,5 @@ class _Game:
 
 
 def _removed(cut: Split, layer: Layer, passed: Passed, start: Tensor, units: Sequence[int]) -> Tensor:
-    return hold(cut, layer.axis, passed.activation, start, units, np.zeros(layer.units))
+    target = ClampedSet(units, np.zeros(layer.units)).activations(passed, layer.axis)
+    return hold(cut, layer.axis, passed.activation, start, units, target)
