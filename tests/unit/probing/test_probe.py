@@ -13,7 +13,7 @@ from unitscope.errors import UserError
 from unitscope.interventions.ablation import ablation
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.rescaling import rescaled
-from unitscope.interventions.scale import Stored, kept, made
+from unitscope.interventions.scale import Stored, kept, regenerated
 from unitscope.interventions.sets import removal
 from unitscope.interventions.unit_scales import Scales
 from unitscope.maximization.maximize import maximize
@@ -54,7 +54,7 @@ def whole_chain(probe: Probe, name: str) -> None:
         draw, sample = (0, 2.0 ** (units % 3)), (IMAGES, LABELS)
         rescaled(layer, draw[1]).cut()
         kept(layer, {"iam": Stored(units, images.images)}, scales, [draw], sample)
-        made(layer, units, {"iam_z": Recipe(objective="iam_z", steps=2, points=2)}, scales, draw)
+        regenerated(layer, units, {"iam_z": Recipe(objective="iam_z", steps=2, points=2)}, scales, draw)
 
 
 @pytest.mark.filterwarnings("ignore:.*RS is undefined")
