@@ -16,7 +16,7 @@ from unitscope.interventions.ablation import ablation
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.targets import target_unit, whole_layer
 from unitscope.networks.building import accept_pixels, freeze, normalized
 from unitscope.networks.closeness import close, same_logits
 from unitscope.networks.layouts import arrange
@@ -72,7 +72,7 @@ def test_random_networks_are_the_same_in_every_form(seed, step):
             )
             targets = torch.arange(len(images)) % layer.units
             target_values = [readout.gather(1, targets[:, None])[:, 0] for readout in (before, after)]
-            target_before, target_after = own_unit(form.tapped(layer.name), "mean")(images, targets)
+            target_before, target_after = target_unit(form.tapped(layer.name), "mean")(images, targets)
             assert close(target_before, target_values[0]) and close(target_after, target_values[1])
             target_before, all_after = whole_layer(form.tapped(layer.name), "mean")(images, targets)
             assert close(target_before, target_values[0]) and close(all_after, after)

@@ -12,7 +12,7 @@ from unitscope.interventions.ablation import ablation
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import share_of_multiplications
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.targets import target_unit, whole_layer
 from unitscope.probing.following import TRANSPARENT
 from unitscope.probing.hooked import Hooked
 from unitscope.probing.traced import Traced
@@ -53,7 +53,7 @@ def test_values_and_gradients(network, layer):
     targets = torch.tensor([0, 1, 2, 1, 0])
     plain, cut = traced.tapped(layer), hooked.tapped(layer)
     assert cut.kind == plain.kind
-    for read_targets in (own_unit, whole_layer):
+    for read_targets in (target_unit, whole_layer):
         torch.testing.assert_close(
             read_targets(cut, "max")(images, targets), read_targets(plain, "max")(images, targets)
         )
