@@ -50,7 +50,7 @@ def one_hidden_layer(shape: Sequence[int], classes: int, width: int = 7) -> nn.M
 @objectives.register("sparse")
 def sparse_activation(values: LayerValues) -> Tensor:
     """Maximize the unit's activation minus the layer's mean square."""
-    return values.own - values.activations.square().mean(1)
+    return values.target_value - values.activations.square().mean(1)
 ''',
     "unitscope/maximization/parametrization.py": '''
 

@@ -28,7 +28,7 @@ def _linked(file: h5py.File) -> dict[str, Any]:
     branch again and again would make more paths than can be counted.
     """
     first: dict[Any, tuple[Any, str]] = {_address(file): (None, "")}
-    found: dict[str, Any] = {}
+    addresses: dict[str, Any] = {}
     waiting: list[tuple[h5py.Group, str, tuple[Any, ...], bool]] = [(file, "", (_address(file),), False)]
     while waiting:
         group, prefix, above, is_aliased = waiting.pop()
@@ -36,13 +36,13 @@ def _linked(file: h5py.File) -> dict[str, Any]:
             # None where a soft link leads nowhere.
             item = group.get(name)
             if isinstance(item, h5py.Dataset):
-                found[f"{prefix}{name}"] = _address(item)
+                addresses[f"{prefix}{name}"] = _address(item)
             elif isinstance(item, h5py.Group) and (address := _address(item)) not in above:
                 link = above[-1], name
                 is_alias = first.setdefault(address, link) != link
                 if not (is_alias and is_aliased):
                     waiting.append((item, f"{prefix}{name}/", (*above, address), is_alias or is_aliased))
-    return {name: found[name] for name in sorted(found, key=lambda name: name.split("/"))}
+    return {name: addresses[name] for name in sorted(addresses, key=lambda name: name.split("/"))}
 
 
 def _address(item: Any) -> Any:
@@ -50,15 +50,15 @@ def _address(item: Any) -> Any:
     return info.fileno, info.addr
 
 
-def read_named(path: Path, wanted: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return arrays by what they are called in `wanted`."""
+def read_named(path: Path, names_by_key: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return arrays by what they are called in `names_by_key`."""
 
     def array(item: Any, name: str) -> np.ndarray:
         if isinstance(item, h5py.Dataset) and (problem := _problem_of_hdf5(item)):
             raise UserError(f"{path}: {name} {problem}")
         return np.asarray(item[()])
 
-    return dict(_opened(path, lambda file: {key: array(file[name], name) for key, name in wanted.items()}))
+    return dict(_opened(path, lambda file: {key: array(file[name], name) for key, name in names_by_key.items()}))
 
 
 def _problem_of_hdf5(item: h5py.Dataset) -> str:

@@ -43,24 +43,24 @@ def read_arrays(path: Path, settings: ArraysSettings) -> Arrays:
         UserError: An array is missing, or has no meaning, or several.
     """
     names = array_names(path)
-    wanted, parts = named_arrays(path, names, settings)
-    found = read_named(path, wanted)
+    names_by_key, parts = named_arrays(path, names, settings)
+    arrays = read_named(path, names_by_key)
     for part in parts.values():
-        size, rows = (len(found[part[kind]]) if found[part[kind]].ndim else 0 for kind in ("images", "labels"))
+        size, rows = (len(arrays[part[kind]]) if arrays[part[kind]].ndim else 0 for kind in ("images", "labels"))
         if "" not in parts and size != rows:
             raise UserError(
                 f"{path}: {part['labels']} has {rows} rows, and {part['images']} has {size}. Give each image one label."
             )
-    images = joined_images(path, {part["images"]: found[part["images"]] for part in parts.values()}, settings)
-    labels = joined(path, {part["labels"]: flat(found[part["labels"]]) for part in parts.values()})
+    images = joined_images(path, {part["images"]: arrays[part["images"]] for part in parts.values()}, settings)
+    labels = joined(path, {part["labels"]: flat(arrays[part["labels"]]) for part in parts.values()})
     where = f"{path}: {conjoined(part['labels'] for part in parts.values())}"
-    labels, classes = as_labels(labels, len(images), where, settings.classes, found.get("classes"))
+    labels, classes = as_labels(labels, len(images), where, settings.classes, arrays.get("classes"))
     if "" in parts:
-        split = split_numbers(path, found.get("split"), len(images), settings)
+        split = split_numbers(path, arrays.get("split"), len(images), settings)
         if split is not None and (split < 0).any():
             log.warning("%s: %d images of other splits are not read.", path, (split < 0).sum())
             images, labels, split = images[split >= 0], labels[split >= 0], split[split >= 0]
         return Arrays(images, labels, classes, None if split is None else split.astype(np.uint8))
-    sizes = [len(found[part["images"]]) for part in parts.values()]
+    sizes = [len(arrays[part["images"]]) for part in parts.values()]
     split = np.repeat(np.array([SPLITS[name] for name in parts], np.uint8), sizes) if "test" in parts else None
     return Arrays(images, labels, classes, split)

@@ -20,7 +20,7 @@ def as_labels(
     labels: np.ndarray,
     count: int,
     where: str,
-    chosen: Sequence[str | int] | None = None,
+    class_names: Sequence[str | int] | None = None,
     in_file: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """Return labels as int64 (images,), and the class names.
@@ -29,7 +29,7 @@ def as_labels(
         labels: (images,) or (images, 1): numbers from 0, bool, or names; or (images, classes) one-hot.
         count: Number of images.
         where: File and array, for messages.
-        chosen: The setting `classes`.
+        class_names: The setting `classes`.
         in_file: The file's array `classes`, the names by number.
 
     Raises:
@@ -48,13 +48,15 @@ def as_labels(
     in_file = None if in_file is None else _as_text(in_file.reshape(-1), f"{where}, classes")
     if labels.dtype.kind in "SUO":
         names = _as_text(labels, where)
-        return numbered(names.tolist(), chosen if chosen is not None or in_file is None else in_file.tolist(), where)
+        return numbered(
+            names.tolist(), class_names if class_names is not None or in_file is None else in_file.tolist(), where
+        )
     labels = _as_numbers(labels, count, where)
     numbers = [str(number) for number in range(max(width, labels.max() + 1))]
-    given = in_file.tolist() if chosen is None and in_file is not None else chosen
-    if given is None:
+    names_by_number = in_file.tolist() if class_names is None and in_file is not None else class_names
+    if names_by_number is None:
         return labels, numbers
-    titles = [composed(str(name)) for name in given]
+    titles = [composed(str(name)) for name in names_by_number]
     if titles != numbers and sorted(titles) == sorted(numbers):
         raise UserError(
             f"{where} holds the numbers 0 to {len(numbers) - 1}, and classes lists the same numbers in another order "
@@ -133,12 +135,12 @@ def split_numbers(path: Path, split: np.ndarray | None, count: int, settings: Ar
         split = split[:, 0]
     if split.shape == (count,) and split.dtype.kind in "SUO":
         names = one_spelling(_as_text(split, f"{path}: split").tolist())
-        chosen = roles(names, split_names(settings.split), f"{path}: split")
-        if set(names) == {chosen.get("train")}:
+        name_of_role = roles(names, split_names(settings.split), f"{path}: split")
+        if set(names) == {name_of_role.get("train")}:
             # Split here, as a folder train alone.
             return None
-        if "test" in chosen:
-            numbers = {name: SPLITS[role] for role, name in chosen.items()}
+        if "test" in name_of_role:
+            numbers = {name: SPLITS[role] for role, name in name_of_role.items()}
             return np.array([numbers.get(name, -1) for name in names])
     if split.shape != (count,) or not np.isin(split, list(SPLITS.values())).all():
         raise UserError(

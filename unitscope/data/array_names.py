@@ -26,41 +26,41 @@ def named_arrays(
 
     Images and labels are read by their own names, the others as "split" and "classes".
     """
-    whole: dict[str, str] = {}
-    apart: dict[str, dict[str, str]] = {}
+    unsplit: dict[str, str] = {}
+    by_split: dict[str, dict[str, str]] = {}
     for name in names:
-        own = name.lower().strip("/").replace("/", "_")
-        if own in WHOLE:
-            _enter(path, names, whole, WHOLE[own], name)
+        normalized = name.lower().strip("/").replace("/", "_")
+        if normalized in WHOLE:
+            _enter(path, names, unsplit, WHOLE[normalized], name)
             continue
-        for first, _, last in (own.partition("_"), own.rpartition("_")):
+        for first, _, last in (normalized.partition("_"), normalized.rpartition("_")):
             split, kind = (first, last) if last in KINDS else (last, first)
             if kind in KINDS and split:
-                _enter(path, names, apart.setdefault(split, {}), KINDS[kind], name)
+                _enter(path, names, by_split.setdefault(split, {}), KINDS[kind], name)
                 break
-    if "images" in whole or not apart:
+    if "images" in unsplit or not by_split:
         for kind in ("images", "labels"):
-            if kind not in whole:
+            if kind not in unsplit:
                 raise UserError(
                     f"{path} has no array {kind!r}; it has {', '.join(names) or 'none'}. Name the arrays images and "
                     "labels, or x_train, y_train, x_test and y_test."
                 )
-        _refuse_both(path, whole, apart, settings)
-        _warn_of_unread(path, names, whole.values())
-        return {name if kind in KINDS else kind: name for kind, name in whole.items()}, {"": whole}
-    chosen = roles(apart, split_names(settings.split), path)
-    if not chosen:
+        _refuse_both(path, unsplit, by_split, settings)
+        _warn_of_unread(path, names, unsplit.values())
+        return {name if kind in KINDS else kind: name for kind, name in unsplit.items()}, {"": unsplit}
+    name_of_role = roles(by_split, split_names(settings.split), path)
+    if not name_of_role:
         raise UserError(
             f"{path} has {', '.join(names)}, which are not named as train and test. Name the splits: "
             "datasets.NAME.split: {train: ..., test: ...}."
         )
-    parts = {split: apart[name] for split, name in chosen.items()}
+    parts = {split: by_split[name] for split, name in name_of_role.items()}
     for split, part in parts.items():
-        if lost := [kind for kind in ("images", "labels") if kind not in part]:
-            have = ", ".join(part.values())
-            raise UserError(f"{path} has {have}, but no {lost[0]} of the {split} split. Add the array.")
+        if missing := [kind for kind in ("images", "labels") if kind not in part]:
+            present = ", ".join(part.values())
+            raise UserError(f"{path} has {present}, but no {missing[0]} of the {split} split. Add the array.")
     reading = {name: name for part in parts.values() for name in part.values()}
-    reading |= {kind: whole[kind] for kind in ("classes",) if kind in whole}
+    reading |= {kind: unsplit[kind] for kind in ("classes",) if kind in unsplit}
     _warn_of_unread(path, names, reading.values())
     return reading, parts
 

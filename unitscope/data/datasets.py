@@ -64,25 +64,25 @@ class Collection:
 # --- the artifact ----------------------------------------------------------------------------------------------------
 
 
-def write_dataset(path: Path, found: Collection) -> None:
+def write_dataset(path: Path, collection: Collection) -> None:
     """Write a data set: the training split, then the test split; pixels a block at a time, or the index of a folder.
 
     Its attribute `settings` holds the settings as they were applied: without those that no image was subject to.
     """
-    order = np.argsort(found.split, kind="stable")
+    order = np.argsort(collection.split, kind="stable")
     count = len(order)
-    applied = found.settings()
-    with create_hdf5(path, {"settings": applied, **found.attributes}) as out:
-        out.attrs["classes"] = np.array(found.classes, dtype=h5py.string_dtype())
-        out["labels"], out["split"] = found.labels[order], found.split[order]
-        if found.index is not None:
-            for name, array in found.index().items():
+    applied = collection.settings()
+    with create_hdf5(path, {"settings": applied, **collection.attributes}) as out:
+        out.attrs["classes"] = np.array(collection.classes, dtype=h5py.string_dtype())
+        out["labels"], out["split"] = collection.labels[order], collection.split[order]
+        if collection.index is not None:
+            for name, array in collection.index().items():
                 out[name] = array[order]
-            _finish(out, found, applied)
+            _finish(out, collection, applied)
             return
         with progress(count, "data set", "images") as advance:
             for first in range(0, count, ROWS):
-                block = found.images(order[first : first + ROWS])
+                block = collection.images(order[first : first + ROWS])
                 if not first:
                     rows = min(count, max(1, CHUNK // block[0].size))
                     shape = block.shape[1:]
@@ -90,14 +90,14 @@ def write_dataset(path: Path, found: Collection) -> None:
                 images[first : first + len(block)] = block
                 out.check()
                 advance(len(block))
-        _finish(out, found, applied)
+        _finish(out, collection, applied)
 
 
-def _finish(out: h5py.File, found: Collection, applied: Mapping[str, Any]) -> None:
+def _finish(out: h5py.File, collection: Collection, applied: Mapping[str, Any]) -> None:
     """Rewrite the settings where reading the images has told more, and warn of what it has told."""
-    if (after := found.settings()) != applied:
-        out.attrs["settings"] = canonical_json(after)
-    found.warn()
+    if (updated := collection.settings()) != applied:
+        out.attrs["settings"] = canonical_json(updated)
+    collection.warn()
 
 
 class Dataset:
@@ -215,15 +215,15 @@ def _problem(file: h5py.File) -> str:
     """Return what keeps an HDF5 file from being a data set; empty where nothing does."""
     arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
     stored = "images" in arrays
-    wanted = {"labels": (1, "iu"), "split": (1, "iu"), **({"images": (4, "u")} if stored else {"paths": (1, "O")})}
+    expected = {"labels": (1, "iu"), "split": (1, "iu"), **({"images": (4, "u")} if stored else {"paths": (1, "O")})}
     if not stored:
-        wanted["sha256"] = (1, "O")
-    for name, (dimensions, kinds) in wanted.items():
+        expected["sha256"] = (1, "O")
+    for name, (dimensions, kinds) in expected.items():
         if name not in arrays:
             return f"it has no array {name!r}"
-        found = arrays[name]
-        if found.ndim != dimensions or found.dtype.kind not in kinds or len(found) != len(arrays["labels"]):
-            return f"{name} is {found.dtype} of shape {found.shape}"
+        array = arrays[name]
+        if array.ndim != dimensions or array.dtype.kind not in kinds or len(array) != len(arrays["labels"]):
+            return f"{name} is {array.dtype} of shape {array.shape}"
     if stored and (arrays["images"].dtype != np.uint8 or not arrays["images"].size):
         return f"images is {arrays['images'].dtype} of shape {arrays['images'].shape}"
     try:

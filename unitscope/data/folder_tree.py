@@ -32,12 +32,12 @@ def walked(root: Path, place: str, links: str) -> Tree:
 
     What is no regular file, such as a pipe, is not read.
     """
-    found = Tree(linked=os.path.islink(root / place))
+    tree = Tree(linked=os.path.islink(root / place))
     real_root = os.path.realpath(root)
     prefix = f"{place}/" if place else ""
 
     def enter(name: str, real: str) -> None:
-        found.linked = True
+        tree.linked = True
         if links != "anywhere" and not f"{real}/".startswith(f"{real_root.rstrip('/')}/"):
             raise UserError(leads_out(root, name))
 
@@ -47,16 +47,16 @@ def walked(root: Path, place: str, links: str) -> Tree:
         _check_name(root, f"{prefix}{below}")
         is_image = is_image_name(entry.name)
         if is_image and entry.is_symlink():
-            found.linked = True
+            tree.linked = True
             is_image = os.path.isfile(entry.path)
             if not os.path.exists(entry.path):
                 raise UserError(leads_nowhere(root, f"{prefix}{below}"))
         else:
             is_image = is_image and entry.is_file()
-        (found.images if is_image else found.skipped).append(f"{prefix}{below}")
-    for names in (found.images, found.skipped):
+        (tree.images if is_image else tree.skipped).append(f"{prefix}{below}")
+    for names in (tree.images, tree.skipped):
         names.sort(key=lambda name: name.split("/"))
-    return found
+    return tree
 
 
 def _check_name(root: Path, name: str) -> None:

@@ -63,16 +63,16 @@ def listed(root: Path, settings: ImageFolderSettings) -> Listing:
     Raises:
         UserError: Something is missing, or has several meanings; the message names it.
     """
-    chosen = settings.classes
+    class_names = settings.classes
     warn_of_hidden(root, "", settings)
     parts = split_folders(root, settings) or {"": ""}
     for place in filter(None, parts.values()):
         warn_of_hidden(root, place, settings)
-    others = [] if "" in parts else [name for name in entry_names(root) if name not in parts.values()]
+    other_names = [] if "" in parts else [name for name in entry_names(root) if name not in parts.values()]
     trees = {place: walked(root, place, settings.links) for place in parts.values()}
     table = None
     if settings.labels or any(loose_images(place, tree) for place, tree in trees.items()):
-        folders = [name for name in others if (root / name).is_dir()]
+        folders = [name for name in other_names if (root / name).is_dir()]
         unread = [name for folder in folders for name in walked(root, folder, "anywhere").images]
         table = read_label_table(root, settings, [*(name for tree in trees.values() for name in tree.images), *unread])
     files: list[str] = []
@@ -80,18 +80,18 @@ def listed(root: Path, settings: ImageFolderSettings) -> Listing:
     numbers: list[int] = []
     for split, place in parts.items():
         by_table = table is not None and is_labelled_by(place, trees[place], table, settings)
-        own = (
+        class_of_image = (
             classes_by_table(root, trees[place], table)
             if by_table and table
-            else _by_folder(root, place, trees[place], chosen)
+            else _by_folder(root, place, trees[place], class_names)
         )
-        files += own
-        names += own.values()
-        numbers += [SPLITS.get(split, -1)] * len(own)
-    skipped = [*others, *(name for tree in trees.values() for name in tree.skipped)]
+        files += class_of_image
+        names += class_of_image.values()
+        numbers += [SPLITS.get(split, -1)] * len(class_of_image)
+    skipped = [*other_names, *(name for tree in trees.values() for name in tree.skipped)]
     warn_of_skipped(root, [name for name in skipped if table is None or root / name != table.path])
     if table is None:
-        _refuse_unread_labels(root, names, skipped, is_split="test" in parts, chosen=chosen)
+        _refuse_unread_labels(root, names, skipped, is_split="test" in parts, class_names=class_names)
     if len({composed(name) for name in names if name}) < len({name for name in names if name}):
         log.warning("%s: names of classes that differ only in Unicode's form of accents (NFC, NFD) count as one.", root)
     names = [name and composed(name) for name in names]
@@ -105,13 +105,13 @@ def listed(root: Path, settings: ImageFolderSettings) -> Listing:
     if any(tree.linked for tree in trees.values()):
         real = [os.path.realpath(root / name) for name in files]
     if set(names) == {None}:
-        if chosen is not None:
+        if class_names is not None:
             raise UserError(
                 f"datasets.NAME.classes lists classes, but the images in {root} are in no class folder, and there is "
                 f"no {root / LABELS}. Remove classes, or name the labels."
             )
         return Listing(files, np.full(len(files), -1, np.int64), [], split_numbers, real)
-    labels, classes = numbered([str(name) for name in names], chosen, root)
+    labels, classes = numbered([str(name) for name in names], class_names, root)
     return Listing(files, labels, classes, split_numbers, real)
 
 
@@ -122,13 +122,13 @@ def split_folders(root: Path, settings: ImageFolderSettings) -> dict[str, str]:
         UserError: As in `labels.roles`.
     """
     folders = [name for name in entry_names(root) if (root / name).is_dir()]
-    chosen = split_names(settings.split)
-    if chosen and label_files(settings):
-        values = {name.lower() for name in chosen.values()}
+    configured_names = split_names(settings.split)
+    if configured_names and label_files(settings):
+        values = {name.lower() for name in configured_names.values()}
         if not values & {name.lower() for name in folders}:
             # Of the column.
             return {}
-    return roles(folders, chosen, root)
+    return roles(folders, configured_names, root)
 
 
 def class_count(root: Path, settings: ImageFolderSettings) -> int:
@@ -143,15 +143,15 @@ def class_count(root: Path, settings: ImageFolderSettings) -> int:
     return sum((train / name).is_dir() for name in entry_names(train))
 
 
-def _by_folder(root: Path, place: str, tree: Tree, chosen: Sequence[str | int] | None) -> dict[str, str | None]:
+def _by_folder(root: Path, place: str, tree: Tree, class_names: Sequence[str | int] | None) -> dict[str, str | None]:
     """Return the class of each image of a part, by class folders; None in a folder without classes."""
     folder = root / place
     depth = len(place) + 1 if place else 0
     subfolders = ordered(name for name in entry_names(folder) if (folder / name).is_dir())
-    beside = loose_images(place, tree)
-    if subfolders and beside:
+    loose = loose_images(place, tree)
+    if subfolders and loose:
         raise UserError(
-            f"{folder} holds images ({printable(Path(beside[0]).name)}) beside the folder {printable(subfolders[0])}. "
+            f"{folder} holds images ({printable(Path(loose[0]).name)}) beside the folder {printable(subfolders[0])}. "
             "Give every class a folder of its own, or, without classes, put all images into one folder."
         )
     allowed = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -159,7 +159,7 @@ def _by_folder(root: Path, place: str, tree: Tree, chosen: Sequence[str | int] |
         if not tree.images:
             raise UserError(f"{folder} holds no images ({allowed}). Add some, or remove the folder.")
         return dict.fromkeys(tree.images)
-    if len(subfolders) == 2 and chosen is None and (split := split_by_name(subfolders)):
+    if len(subfolders) == 2 and class_names is None and (split := split_by_name(subfolders)):
         log.warning(
             "%s: the folders %s and %s are read as classes. If they are splits, set datasets.NAME.split: {train: %s, "
             "test: %s}.",
@@ -171,20 +171,20 @@ def _by_folder(root: Path, place: str, tree: Tree, chosen: Sequence[str | int] |
     for name, images in members.items():
         if not images:
             raise UserError(f"{printable(folder / name)} holds no images ({allowed}). Add some, or remove the folder.")
-    _check_nested(folder, members, depth, chosen)
+    _check_nested(folder, members, depth, class_names)
     return {image: name for name, images in members.items() for image in images}
 
 
 def _check_nested(
-    folder: Path, members: Mapping[str, list[str]], depth: int, chosen: Sequence[str | int] | None
+    folder: Path, members: Mapping[str, list[str]], depth: int, class_names: Sequence[str | int] | None
 ) -> None:
     """Refuse class folders that hold only folders: the classes may be one level below."""
     nested = [name for name, images in members.items() if all(image[depth:].count("/") > 1 for image in images)]
-    if nested and chosen is not None and are_splits({image[depth:].split("/")[1] for image in members[nested[0]]}):
+    if nested and class_names is not None and are_splits({image[depth:].split("/")[1] for image in members[nested[0]]}):
         log.warning(
             "%s holds folders of splits, which are not read as splits below a class.", printable(folder / nested[0])
         )
-    if not nested or chosen is not None:
+    if not nested or class_names is not None:
         return
     first = nested[0]
     below = ordered({image[depth:].split("/")[1] for name in nested for image in members[name]})
@@ -216,7 +216,7 @@ def _check_nested(
 
 def _check_parts(root: Path, parts: Mapping[str, str], names: Sequence[str | None], numbers: Sequence[int]) -> None:
     """Raise a UserError if the folders of the splits have different classes."""
-    train, test = ({name for name, own in zip(names, numbers, strict=True) if own == n} for n in SPLITS.values())
+    train, test = ({name for name, number in zip(names, numbers, strict=True) if number == n} for n in SPLITS.values())
     if None in train ^ test:
         flat = parts["train"] if None in train else parts["test"]
         raise UserError(
@@ -231,7 +231,7 @@ def _check_parts(root: Path, parts: Mapping[str, str], names: Sequence[str | Non
 
 
 def _refuse_unread_labels(
-    root: Path, names: Sequence[str | None], skipped: Sequence[str], is_split: bool, chosen: object
+    root: Path, names: Sequence[str | None], skipped: Sequence[str], is_split: bool, class_names: object
 ) -> None:
     """Refuse one class folder, or folders of splits without classes, that have a CSV file of labels."""
     tables = [name for name in skipped if name.rpartition("/")[2].lower() == LABELS]
@@ -241,7 +241,7 @@ def _refuse_unread_labels(
             f"{root}: the images are in no class folder, and {' and '.join(map(printable, tables[:2]))} may hold their "
             f"labels. Join them into one file, {root / LABELS}, or move them elsewhere."
         )
-    if len(classes) == 1 and None not in classes and chosen is None and tables:
+    if len(classes) == 1 and None not in classes and class_names is None and tables:
         name = next(iter(classes))
         raise UserError(
             f"{root} has one class folder, {name!r}, and {printable(tables[0])}, which is not read. Set "

@@ -50,7 +50,7 @@ def read_label_table(root: Path, settings: ImageFolderSettings, images: Sequence
     if not paths:
         return None
     path = paths[0]
-    own = set(images)
+    image_paths = set(images)
     places: dict[str, list[str]] = {}
     for image in images:
         steps = image.split("/")
@@ -63,8 +63,10 @@ def read_label_table(root: Path, settings: ImageFolderSettings, images: Sequence
         if len(line) != len(header):
             raise UserError(f"{where} has {len(line)} fields; the header has {len(header)}. Quote names with commas.")
         row = dict(zip(header, line, strict=True))
-        usual = os.path.normpath(row["file"].strip().replace("\\", "/")) if row["file"].strip() else ""
-        forms = [[form] if form in own else places.get(composed(form), []) for form in (row["file"], usual)]
+        normalized = os.path.normpath(row["file"].strip().replace("\\", "/")) if row["file"].strip() else ""
+        forms = [
+            [form] if form in image_paths else places.get(composed(form), []) for form in (row["file"], normalized)
+        ]
         matches = next(filter(None, forms), [])
         if not matches:
             raise UserError(
@@ -162,18 +164,18 @@ def split_by_column(
     values = set(column) - {""}
     if not values:
         return files, names, split
-    chosen = roles(values, split_names(settings.split), f"{table.path}, column split,")
-    if set(column) == {chosen.get("train")} and "test" not in chosen:
+    name_of_role = roles(values, split_names(settings.split), f"{table.path}, column split,")
+    if set(column) == {name_of_role.get("train")} and "test" not in name_of_role:
         # Split here, as a folder train alone.
         return files, names, split
-    if "test" not in chosen:
+    if "test" not in name_of_role:
         raise UserError(
             f"{table.path}: the column split has {', '.join(ordered(values))}, which are not train and test. Use these "
             "names, or name the splits: datasets.NAME.split: {train: ..., test: ...}."
         )
-    numbers = {chosen[name]: number for name, number in SPLITS.items()}
-    for place, (name, value) in enumerate(zip(files, column, strict=True)):
-        by_folder = None if split is None else int(split[place])
+    numbers = {name_of_role[name]: number for name, number in SPLITS.items()}
+    for position, (name, value) in enumerate(zip(files, column, strict=True)):
+        by_folder = None if split is None else int(split[position])
         if by_folder is None and not value:
             raise UserError(f"{table.path}: {printable(name)} has no split. Fill in the column.")
         if by_folder is not None and value and numbers.get(value) != by_folder:
@@ -183,11 +185,11 @@ def split_by_column(
             )
     if split is not None:
         return files, names, split
-    kept = [place for place, value in enumerate(column) if value in numbers]
-    if len(kept) < len(files):
-        log.warning("%s: %d images of other splits are not read.", table.path, len(files) - len(kept))
+    positions = [position for position, value in enumerate(column) if value in numbers]
+    if len(positions) < len(files):
+        log.warning("%s: %d images of other splits are not read.", table.path, len(files) - len(positions))
     return (
-        [files[place] for place in kept],
-        [names[place] for place in kept],
-        np.array([numbers[column[place]] for place in kept]),
+        [files[position] for position in positions],
+        [names[position] for position in positions],
+        np.array([numbers[column[position]] for position in positions]),
     )

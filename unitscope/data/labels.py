@@ -40,10 +40,10 @@ def _whole(name: str) -> tuple[int, int, list[int]] | None:
 
     Not by int(), which refuses very long numbers.
     """
-    found = _WHOLE.fullmatch(name)
-    if found is None:
+    match = _WHOLE.fullmatch(name)
+    if match is None:
         return None
-    sign, digits = -1 if found[1] == "-" else 1, found[2].lstrip("0")
+    sign, digits = -1 if match[1] == "-" else 1, match[2].lstrip("0")
     return sign, sign * len(digits), [sign * int(digit) for digit in digits]
 
 
@@ -52,25 +52,27 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def numbered(names: Sequence[str], chosen: Sequence[str | int] | None, where: object) -> tuple[np.ndarray, list[str]]:
+def numbered(
+    names: Sequence[str], class_names: Sequence[str | int] | None, where: object
+) -> tuple[np.ndarray, list[str]]:
     """Return the label of each image and the class names.
 
     Args:
         names: (images,) class of each image.
-        chosen: The setting `classes`: all class names in the order of their labels; None for the usual order. Where
-            all names are numbers from 0, these are the labels, and `chosen` names them.
+        class_names: The setting `classes`: all class names in the order of their labels; None for the usual order.
+            Where all names are numbers from 0, these are the labels, and `class_names` names them.
         where: What has the names, for messages.
 
     Returns:
         (images,) int64, and the class names.
 
     Raises:
-        UserError: `chosen` and `names` differ, or a class has no name.
+        UserError: `class_names` and `names` differ, or a class has no name.
     """
     check_names(names, where)
     names = [composed(name) for name in names]
     present = ordered(names)
-    classes = present if chosen is None else [composed(str(name)) for name in chosen]
+    classes = present if class_names is None else [composed(str(name)) for name in class_names]
     titles = {str(label): title for label, title in enumerate(classes)}
     if set(present) <= set(titles) and not set(present) & set(classes):
         names = [titles[name] for name in names]
@@ -92,20 +94,20 @@ def check_names(names: Iterable[str], where: object) -> None:
             )
 
 
-def check_classes(chosen: Sequence[str], present: Sequence[str], where: object) -> None:
+def check_classes(class_names: Sequence[str], present: Sequence[str], where: object) -> None:
     """Raise a UserError that names what only one of the setting `classes` and the data has."""
-    lost = [name for name in chosen if name not in present]
-    unlisted = [name for name in present if name not in chosen]
-    if len(set(chosen)) < len(chosen):
-        twice = next(name for place, name in enumerate(chosen) if name in chosen[:place])
-        raise UserError(f"datasets.NAME.classes lists {twice!r} twice. List each class once.")
-    if not lost and not unlisted:
+    missing = [name for name in class_names if name not in present]
+    unlisted = [name for name in present if name not in class_names]
+    if len(set(class_names)) < len(class_names):
+        duplicate = next(name for position, name in enumerate(class_names) if name in class_names[:position])
+        raise UserError(f"datasets.NAME.classes lists {duplicate!r} twice. List each class once.")
+    if not missing and not unlisted:
         return
     wrong = []
-    if lost:
-        close = difflib.get_close_matches(lost[0], unlisted, 1)
+    if missing:
+        close = difflib.get_close_matches(missing[0], unlisted, 1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        wrong.append(f"it lists {some([*map(repr, lost)], 5)}, which {where} does not have{hint}")
+        wrong.append(f"it lists {some([*map(repr, missing)], 5)}, which {where} does not have{hint}")
     if unlisted:
         wrong.append(f"{where} has {some([*map(repr, unlisted)], 5)}, which it does not list")
     raise UserError(f"datasets.NAME.classes: {', and '.join(wrong)}. List each class of the data once.")
@@ -131,45 +133,45 @@ def split_by_name(names: Sequence[str]) -> dict[str, str]:
     return {"train": train[0], "test": test[0]} if train and test else {}
 
 
-def roles(names: Iterable[str], chosen: Mapping[str, str] | None, where: object) -> dict[str, str]:
+def roles(names: Iterable[str], configured_names: Mapping[str, str] | None, where: object) -> dict[str, str]:
     """Return which names are the splits, by "train" and "test"; empty if the names are not those of splits.
 
     Names count whatever their case. A training split alone, without any other name, is returned without a test split.
 
     Args:
         names: Of folders, of values in a column, or of groups of arrays.
-        chosen: The setting `split`, by "train" and "test"; it may name one split or both.
+        configured_names: The setting `split`, by "train" and "test"; it may name one split or both.
         where: What has these names, for messages.
 
     Raises:
         UserError: Several names could be a split, a chosen one is not there, or there is no training split.
     """
     names = ordered(names)
-    chosen = {split: str(name) for split, name in (chosen or {}).items() if name is not None}
-    result = {split: _chosen(split, name, names, where) for split, name in chosen.items()}
+    configured_names = {split: str(name) for split, name in (configured_names or {}).items() if name is not None}
+    result = {split: _chosen(split, name, names, where) for split, name in configured_names.items()}
     if len(set(result.values())) < len(result):
         raise UserError(f"datasets.NAME.split: train and test are both {result['test']!r}. Name two splits.")
-    usual = {
+    usual_names = {
         split: [name for name in names if name.lower() in USUAL_NAMES[split] and name not in result.values()]
         for split in SPLITS
         if split not in result
     }
-    if not chosen and not all(usual.values()):
+    if not configured_names and not all(usual_names.values()):
         # Names that may be classes, such as bus, car and train.
         if any(name.lower() not in (*USUAL_NAMES["train"], *USUAL_NAMES["test"]) for name in names):
             return {}
-        if not usual["train"] and names:
+        if not usual_names["train"] and names:
             cure = (
                 "name it: datasets.NAME.split: {train: ...}"
                 if len(names) > 1
                 else "rename this one to train: then test_fraction of it is held out"
             )
             raise UserError(f"{where} has {_listed(names)}, but no training split. Add one, or {cure}.")
-    for split, candidates in usual.items():
+    for split, candidates in usual_names.items():
         if len(candidates) > 1:
             choices = " or ".join(f"{{{split}: {name}}}" for name in candidates)
             raise UserError(f"{where} has {_listed(names)}. Set datasets.NAME.split to {choices}.")
-        if not candidates and chosen:
+        if not candidates and configured_names:
             raise UserError(
                 f"{where} has {_listed(names)}, none of which is known as the {split} split. Name it: "
                 f"datasets.NAME.split: {{{split}: ...}}."

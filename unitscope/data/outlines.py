@@ -48,11 +48,11 @@ def outline(settings: DatasetSettings) -> Outline:
         return Outline(50_000, 10_000, [3, 32, 32], CIFAR_CLASSES[settings.source])
     from unitscope.data.raw_data import collect
 
-    found = collect(settings)
-    first = found.images(np.arange(1))
+    collection = collect(settings)
+    first = collection.images(np.arange(1))
     height, width, channels = first.shape[1:]
-    test = int((found.split == 1).sum())
-    return Outline(len(found.labels) - test, test, [channels, height, width], len(found.classes))
+    test = int((collection.split == 1).sum())
+    return Outline(len(collection.labels) - test, test, [channels, height, width], len(collection.classes))
 
 
 def dataset_bytes(settings: DatasetSettings, data: Outline) -> int:
@@ -84,8 +84,8 @@ def outline_without_data(settings: DatasetSettings, stored: Path | None = None) 
     """
     if settings.source in ALWAYS:
         return ALWAYS[settings.source]
-    if stored is not None and stored.exists() and (found := outline_of_stored(stored, settings)) is not None:
-        return found
+    if stored is not None and stored.exists() and (stored_outline := outline_of_stored(stored, settings)) is not None:
+        return stored_outline
     if (
         isinstance(settings, ImageFolderSettings)
         and settings.crop
@@ -103,8 +103,8 @@ def outline_with_data(settings: DatasetSettings) -> tuple[list[int], int]:
     """
     if isinstance(settings, ImageFolderSettings) and settings.crop:
         return cropped(settings), class_count(Path(settings.path), settings) or 0
-    found = outline(settings)
-    return found.shape, found.classes
+    collected = outline(settings)
+    return collected.shape, collected.classes
 
 
 def outline_of_stored(stored: Path, dataset: DatasetSettings) -> tuple[list[int], int] | None:
@@ -114,8 +114,8 @@ def outline_of_stored(stored: Path, dataset: DatasetSettings) -> tuple[list[int]
     """
     from unitscope.data.datasets import open_dataset
 
-    with open_dataset(stored) as known:
-        return (known.shape, len(known.classes)) if _is_of(known.settings, dataset) else None
+    with open_dataset(stored) as stored_dataset:
+        return (stored_dataset.shape, len(stored_dataset.classes)) if _is_of(stored_dataset.settings, dataset) else None
 
 
 def _is_of(applied: Mapping[str, Any], dataset: DatasetSettings) -> bool:
@@ -124,5 +124,5 @@ def _is_of(applied: Mapping[str, Any], dataset: DatasetSettings) -> bool:
 
     settings = as_mapping(DatasetSettings, dataset)
     left_out = {name: settings[name] for name in MAY_BE_IDLE if name in settings and name not in applied}
-    chosen = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}
-    return {**applied, **left_out} == {**settings, **chosen}
+    resolved_mode = {"mode": applied.get("mode")} if settings.get("mode") == "auto" else {}
+    return {**applied, **left_out} == {**settings, **resolved_mode}

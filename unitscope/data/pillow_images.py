@@ -95,8 +95,10 @@ def has_more(image: Any) -> bool:
 def _has_more_channels(image: Any) -> bool:
     tags: Any = getattr(image, "tag_v2", {})
     # One may be opacity.
-    known = COLOUR_CHANNELS.get(tags.get(PHOTOMETRIC), 1) + any(kind in OPACITY for kind in tags.get(EXTRA, ()))
-    return bool(tags.get(CHANNELS, 1) > known)
+    expected_channels = COLOUR_CHANNELS.get(tags.get(PHOTOMETRIC), 1) + any(
+        kind in OPACITY for kind in tags.get(EXTRA, ())
+    )
+    return bool(tags.get(CHANNELS, 1) > expected_channels)
 
 
 def _has_more_pages(image: Any) -> bool:

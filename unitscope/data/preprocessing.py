@@ -21,15 +21,15 @@ def differences(dataset: Mapping[str, Any], transforms: Any) -> list[str]:
     """
     if dataset.get("source") != "image_folder":
         return []
-    wanted = of_timm(transforms) if isinstance(transforms, Mapping) else of_torchvision(transforms)
-    if dataset.get("resize") is None and wanted.get("resize") is None:
-        wanted.pop("interpolation", None)
-    own = {"interpolation": "bilinear", **dataset}
+    weight_settings = of_timm(transforms) if isinstance(transforms, Mapping) else of_torchvision(transforms)
+    if dataset.get("resize") is None and weight_settings.get("resize") is None:
+        weight_settings.pop("interpolation", None)
+    applied = {"interpolation": "bilinear", **dataset}
     sentences = [
-        f"datasets.NAME.{name} is {_written(own.get(name))}; the weights were evaluated with {name}: {value}. Set it, "
-        "unless the images are prepared otherwise."
-        for name, value in wanted.items()
-        if own.get(name) != value and (own.get(name), value) != ("auto", "RGB")
+        f"datasets.NAME.{name} is {_written(applied.get(name))}; the weights were evaluated with {name}: {value}. Set "
+        "it, unless the images are prepared otherwise."
+        for name, value in weight_settings.items()
+        if applied.get(name) != value and (applied.get(name), value) != ("auto", "RGB")
     ]
     if isinstance(transforms, Mapping) and (mode := transforms.get("crop_mode") or "center") != "center":
         sentences.append(
@@ -122,7 +122,11 @@ def mode_of_weights(weights: Sequence[int], network: Sequence[int]) -> str:
     if min(len(weights), len(network)) < 2 or (weights[0], *weights[2:]) != (network[0], *network[2:]):
         return ""
     ratio = {(1, 3): "L", (3, 1): "RGB"}
-    modes = [mode for (own, other), mode in ratio.items() if own * network[1] == other * weights[1]]
+    modes = [
+        mode
+        for (weight_channels, network_channels), mode in ratio.items()
+        if weight_channels * network[1] == network_channels * weights[1]
+    ]
     return f" If the weights take {MODE_NAMES[modes[0]]} images, set datasets.NAME.mode: {modes[0]}." if modes else ""
 
 

@@ -45,24 +45,24 @@ def collect(settings: DatasetSettings) -> Collection:
     Raises:
         UserError: Something is missing, damaged, or does not fit together; the message names the file.
     """
-    found = read_source(settings)
+    collection = read_source(settings)
     origin = getattr(settings, "path", settings.source)
     for name, number in SPLITS.items():
-        labels = found.labels[found.split == number]
+        labels = collection.labels[collection.split == number]
         if not len(labels):
             # Of a class with two images or more, each split has one, whatever test_fraction is.
             raise UserError(
                 f"{origin}: there is no image in the {name} split. Add images, so that each class has some in both."
             )
-        for label, title in enumerate(found.classes):
+        for label, title in enumerate(collection.classes):
             if not (labels == label).any():
                 raise UserError(
                     f"{origin}: the class {title!r} has no image in the {name} split. Add images of it, or take the "
                     "class away."
                 )
-    for warning in weaknesses(found.labels[found.split == SPLITS["test"]], found.classes):
+    for warning in weaknesses(collection.labels[collection.split == SPLITS["test"]], collection.classes):
         log.warning("%s: %s", origin, warning)
-    return found
+    return collection
 
 
 @singledispatch
@@ -128,12 +128,12 @@ def _cifar(settings: CifarSettings) -> Collection:
 
 @read_source.register
 def _arrays(settings: ArraysSettings) -> Collection:
-    found = read_arrays(Path(settings.path), settings)
-    split = found.split
+    arrays = read_arrays(Path(settings.path), settings)
+    split = arrays.split
     if split is None:
-        split = held_out(found.labels, settings.test_fraction, settings.seed)
+        split = held_out(arrays.labels, settings.test_fraction, settings.seed)
     return Collection(
-        found.labels, split, found.classes, found.images.__getitem__, partial(as_mapping, ArraysSettings, settings)
+        arrays.labels, split, arrays.classes, arrays.images.__getitem__, partial(as_mapping, ArraysSettings, settings)
     )
 
 
@@ -144,12 +144,12 @@ def _image_folder(settings: ImageFolderSettings) -> Collection:
         arrays = " Arrays are read by source: arrays." if root.suffix.lower() in (".npz", ".h5", ".hdf5") else ""
         cure = (arrays or " Unpack it, and name the folder.") if root.is_file() else home_hint(root)
         raise UserError(f"datasets.NAME.path is {root}, which is not a folder.{cure}")
-    found = listed(root, settings)
-    files, split = found.files, found.split
+    listing = listed(root, settings)
+    files, split = listing.files, listing.split
     if split is None:
-        split = held_out(found.labels, settings.test_fraction, settings.seed)
-    if found.real is not None:
-        _warn_of_copies(root, found.real, found.labels, split)
+        split = held_out(listing.labels, settings.test_fraction, settings.seed)
+    if listing.real is not None:
+        _warn_of_copies(root, listing.real, listing.labels, split)
     mode = settings.mode if settings.mode != "auto" else mode_of(root, files, settings.links)
     decode = Decoder.of(root, asdict(settings) | {"mode": mode})
 
@@ -161,8 +161,8 @@ def _image_folder(settings: ImageFolderSettings) -> Collection:
         """Return the settings with the mode that was chosen and without those that no image was subject to."""
         idle = (settings.resize is None, not decode.seen.transparent, settings.links == "inside")
         left_out = {name for name, is_idle in zip(MAY_BE_IDLE, idle, strict=True) if is_idle}
-        given = as_mapping(ImageFolderSettings, settings) | {"mode": mode}
-        return {name: value for name, value in given.items() if name not in left_out}
+        all_settings = as_mapping(ImageFolderSettings, settings) | {"mode": mode}
+        return {name: value for name, value in all_settings.items() if name not in left_out}
 
     def warn() -> None:
         if profiled := len(decode.seen.profiled):
@@ -184,17 +184,17 @@ def _image_folder(settings: ImageFolderSettings) -> Collection:
             )
 
     if settings.store == "images":
-        return Collection(found.labels, split, found.classes, read, applied, warn=warn)
+        return Collection(listing.labels, split, listing.classes, read, applied, warn=warn)
     attributes: dict[str, Any] = {"resize": settings.resize, "crop": settings.crop, "mode": mode, "root": str(root)}
     attributes["shape"] = read(np.arange(1)).shape[1:]
 
     def index() -> dict[str, np.ndarray]:
         columns = _index(root, files, read, decode.links)
-        if found.real is None:
-            _warn_of_copies(root, columns["sha256"].tolist(), found.labels, split)
+        if listing.real is None:
+            _warn_of_copies(root, columns["sha256"].tolist(), listing.labels, split)
         return columns
 
-    return Collection(found.labels, split, found.classes, read, applied, index, attributes, warn)
+    return Collection(listing.labels, split, listing.classes, read, applied, index, attributes, warn)
 
 
 def mode_of(root: Path, files: Sequence[str], links: str) -> str:
@@ -212,8 +212,8 @@ def _warn_of_copies(root: Path, images: Sequence[str], labels: np.ndarray, split
     """Warn of images, by real paths or checksums, that are in both splits or in several classes."""
     counts = {"both splits": in_several(images, split), "more than one class": in_several(images, labels)}
     if any(counts.values()):
-        told = " and ".join(f"{count} images are in {place}" for place, count in counts.items() if count)
-        log.warning("%s: %s, by links or copies. Remove them from one.", root, told)
+        message = " and ".join(f"{count} images are in {place}" for place, count in counts.items() if count)
+        log.warning("%s: %s, by links or copies. Remove them from one.", root, message)
 
 
 def _index(

@@ -14,27 +14,27 @@ from unitscope.randomness import generator
 from unitscope.settings import Sample
 
 
-def select_units(wanted: Any, units: int) -> np.ndarray:
+def select_units(selection: Any, units: int) -> np.ndarray:
     """Return the target units, ascending.
 
     Args:
-        wanted: "all", a list of unit numbers, or a sample.
+        selection: "all", a list of unit numbers, or a sample.
         units: Number of units of the layer.
 
     Raises:
         UserError: A unit that the layer does not have.
     """
-    if wanted == "all":
+    if selection == "all":
         return np.arange(units)
-    if isinstance(wanted, Mapping):
-        wanted = Sample(**wanted)
-    if isinstance(wanted, Sample):
-        count = min(wanted.sample, units)
-        return np.sort(generator("sample", wanted.seed).choice(units, count, replace=False))
-    chosen = np.unique(np.asarray(wanted, dtype=np.int64))
-    if len(chosen) == 0 or chosen[0] < 0 or chosen[-1] >= units:
-        raise UserError(f"units is {wanted}; this layer has the units 0 to {units - 1}.")
-    return chosen
+    if isinstance(selection, Mapping):
+        selection = Sample(**selection)
+    if isinstance(selection, Sample):
+        count = min(selection.sample, units)
+        return np.sort(generator("sample", selection.seed).choice(units, count, replace=False))
+    numbers = np.unique(np.asarray(selection, dtype=np.int64))
+    if len(numbers) == 0 or numbers[0] < 0 or numbers[-1] >= units:
+        raise UserError(f"units is {selection}; this layer has the units 0 to {units - 1}.")
+    return numbers
 
 
 def balanced_sample(labels: np.ndarray, images: int | None) -> np.ndarray:
@@ -46,8 +46,8 @@ def balanced_sample(labels: np.ndarray, images: int | None) -> np.ndarray:
     """
     if images is None or images >= len(labels):
         return np.arange(len(labels))
-    shuffled, places = _places_in_class(labels)
-    return np.sort(shuffled[np.argsort(places, kind="stable")[:images]])
+    shuffled, ranks = _ranks_in_class(labels)
+    return np.sort(shuffled[np.argsort(ranks, kind="stable")[:images]])
 
 
 def halves(labels: np.ndarray) -> np.ndarray:
@@ -58,17 +58,17 @@ def halves(labels: np.ndarray) -> np.ndarray:
     Args:
         labels: (images,) class numbers of the whole split.
     """
-    shuffled, places = _places_in_class(labels)
+    shuffled, ranks = _ranks_in_class(labels)
     result = np.empty(len(labels), np.int64)
-    result[shuffled] = places % 2
+    result[shuffled] = ranks % 2
     return result
 
 
-def _places_in_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _ranks_in_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a random order of the images, and the place of each one in it among those of its class."""
     shuffled = generator("ablation", "images").permutation(len(labels))
-    places = np.empty(len(labels), np.int64)
+    ranks = np.empty(len(labels), np.int64)
     for number in np.unique(labels):
-        own = np.flatnonzero(labels[shuffled] == number)
-        places[own] = np.arange(len(own))
-    return shuffled, places
+        positions = np.flatnonzero(labels[shuffled] == number)
+        ranks[positions] = np.arange(len(positions))
+    return shuffled, ranks

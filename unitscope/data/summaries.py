@@ -80,14 +80,14 @@ def mean_and_std(batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]
     count = 0
     mean = squares = low = high = np.zeros(0)
     for batch in batches:
-        own, size = batch.mean(0, dtype=np.float64), len(batch)
-        spread = ((batch - own) ** 2).sum(0, dtype=np.float64)
+        batch_mean, size = batch.mean(0, dtype=np.float64), len(batch)
+        spread = ((batch - batch_mean) ** 2).sum(0, dtype=np.float64)
         if not count:
-            count, mean, squares, low, high = size, own, spread, batch.min(0), batch.max(0)
+            count, mean, squares, low, high = size, batch_mean, spread, batch.min(0), batch.max(0)
             continue
-        away = own - mean
-        mean = mean + away * size / (count + size)
-        squares = squares + spread + away**2 * count * size / (count + size)
+        shift = batch_mean - mean
+        mean = mean + shift * size / (count + size)
+        squares = squares + spread + shift**2 * count * size / (count + size)
         low, high, count = np.minimum(low, batch.min(0)), np.maximum(high, batch.max(0)), count + size
     # A constant unit has standard deviation 0, not the rounding error of its mean.
     return mean, np.where(low == high, 0.0, np.sqrt(squares / max(count, 1)))
@@ -103,14 +103,14 @@ def moments_of(moments: Mapping[str, np.ndarray], layer: str) -> tuple[np.ndarra
     Raises:
         UserError: The table has no unit of that layer.
     """
-    own = moments["layer"] == layer
-    if not own.any():
-        known = ", ".join(dict.fromkeys(moments["layer"].tolist()))
+    in_layer = moments["layer"] == layer
+    if not in_layer.any():
+        layer_names = ", ".join(dict.fromkeys(moments["layer"].tolist()))
         raise UserError(
-            f"The table of moments has no layer {layer!r}; it has {known}. It belongs to another network: run the "
-            "workflow, or name the table of this one."
+            f"The table of moments has no layer {layer!r}; it has {layer_names}. It belongs to another network: run "
+            "the workflow, or name the table of this one."
         )
-    return moments["mean"][own].astype(np.float64), moments["std"][own].astype(np.float64)
+    return moments["mean"][in_layer].astype(np.float64), moments["std"][in_layer].astype(np.float64)
 
 
 def class_means(activations: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -23,7 +23,7 @@ def ascend(
     batch: int,
     until: int | None = None,
     jitter: Callable[[int, int], np.ndarray] | None = None,
-    answers: Callable[[Tensor], Tensor] | None = None,
+    layer_responses: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Climb]:
     """Climb on, `batch` images at once; one that has got there makes room for the next.
 
@@ -37,14 +37,14 @@ def ascend(
         batch: How many climb at once.
         until: The step to which is climbed; None is the recipe's last.
         jitter: Gives the shift (2,) of a row's image in one of its steps.
-        answers: Gives the activations (images, units) of the whole layer, where rows may end early.
+        layer_responses: Gives the activations (images, units) of the whole layer, where rows may end early.
 
     Yields:
         Each climb, in the order in which they get there.
     """
     recipe = space.recipe
     slots = Slots(space, climbs, targets, batch, recipe.steps if until is None else until)
-    race = Race(recipe, batch) if recipe.settled and answers is not None else None
+    race = Race(recipe, batch) if recipe.settled and layer_responses is not None else None
     yield from slots.handed_on()
     while slots.busy():
         images = space.images(slots.values)
@@ -52,15 +52,15 @@ def ascend(
         due = slots.due()
         if due:
             slots.record(due, value)
-        if due and race is not None and answers is not None:
+        if due and race is not None and layer_responses is not None:
             with torch.no_grad():
-                given = answers(images).float().cpu().numpy()
-            done = [slot for slot in due if race.settled(slot, given[slot], *slots.place(slot))]
-            if done:
-                for slot in done:
+                responses = layer_responses(images).float().cpu().numpy()
+            settled_slots = [slot for slot in due if race.settled(slot, responses[slot], *slots.place(slot))]
+            if settled_slots:
+                for slot in settled_slots:
                     slots.keep_to_the_end(slot, due[slot])
-                race.forget(done)
-                yield from slots.leave(done, settled=True)
+                race.forget(settled_slots)
+                yield from slots.leave(settled_slots, settled=True)
                 # Again, with those that have come: all then reach their recorded points together, and the whole layer
                 # is asked only there.
                 continue

@@ -87,7 +87,7 @@ def maximize(
         )
 
     if not work:
-        return _nothing(shape, layer.units, recipe, len(seeds))
+        return _no_images(shape, layer.units, recipe, len(seeds))
     climbed = _Climbed(scratch or Scratch(None, None), len(work), shape, len(recipe.recorded_steps()))
     left = np.flatnonzero(~climbed.done).tolist()
     space = parametrize(recipe, shape[1:], device)
@@ -122,17 +122,17 @@ def maximize(
     return Generated(units=np.asarray(units, np.int64), steps=recipe.recorded_steps(), **arrays)
 
 
-def _nothing(shape: Sequence[int], units: int, recipe: Recipe, seeds: int) -> Generated:
+def _no_images(shape: Sequence[int], units: int, recipe: Recipe, seeds: int) -> Generated:
     """Return the images of no unit at all."""
     channels, height, width = shape
-    answers = np.zeros((seeds, 0, units), np.float32)
+    responses = np.zeros((seeds, 0, units), np.float32)
     steps = recipe.recorded_steps()
     return Generated(
         units=np.zeros(0, np.int64),
         images=np.zeros((seeds, 0, height, width, channels), np.uint8 if recipe.clamp else np.float32),
-        responses=answers,
-        start_responses=answers,
-        preactivations=answers,
+        responses=responses,
+        start_responses=responses,
+        preactivations=responses,
         objective=np.zeros((seeds, 0, len(steps)), np.float32),
         steps=steps,
         rounding=np.zeros((seeds, 0), np.float32),
@@ -203,8 +203,8 @@ def _scored(
 
 def _ahead(recipe: Recipe, before: Tensor, after: Tensor, targets: Tensor) -> Tensor:
     """Return the share of units that answer more strongly than the target (Eq. 4), or lie lower at a minimum."""
-    answers = -before if recipe.minimize else after
-    return (answers > answers.gather(1, targets[:, None])).float().mean(1)
+    responses = -before if recipe.minimize else after
+    return (responses > responses.gather(1, targets[:, None])).float().mean(1)
 
 
 def stored_and_seen(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ class LayerValues(NamedTuple):
     """Values of a layer on a batch of images, read out, of which an objective is a function.
 
     Attributes:
-        own: (images,) value of each image's target, as `own_value` returns it.
+        target_value: (images,) value of each image's target, as `target_value` returns it.
         after: (images,) activation of each image's target.
         activations: (images, units) of the whole layer; (images, 1), of the targets alone, for an objective that is
             registered with `target_alone=True`.
@@ -26,7 +26,7 @@ class LayerValues(NamedTuple):
             is registered with `standardized=True`.
     """
 
-    own: Tensor
+    target_value: Tensor
     after: Tensor
     activations: Tensor
     targets: Tensor
@@ -40,13 +40,13 @@ objectives: Registry[Callable[[LayerValues], Tensor]] = Registry("objective")
 @objectives.register("am", target_alone=True)
 def activation(values: LayerValues) -> Tensor:
     """Maximize the unit's activation (Eq. 2)."""
-    return values.own
+    return values.target_value
 
 
 @objectives.register("iam")
 def independent_activation(values: LayerValues) -> Tensor:
     """Maximize the unit's activation minus the mean of the others (Eq. 3)."""
-    return values.own - (values.activations.sum(1) - values.after) / max(values.activations.shape[1] - 1, 1)
+    return values.target_value - (values.activations.sum(1) - values.after) / max(values.activations.shape[1] - 1, 1)
 
 
 @objectives.register("iam_z", standardized=True)
@@ -64,9 +64,9 @@ def standardized_activation(values: LayerValues) -> Tensor:
     varies = std > 0
     safe = torch.where(varies, std, 1.0)
     standardized = torch.where(varies, (values.activations - mean) / safe, 0.0)
-    others = varies.sum() - varies[targets].to(standardized.dtype)
-    rest = standardized.sum(1) - standardized.gather(1, targets[:, None])[:, 0]
-    return (values.own - mean[targets]) / safe[targets] - rest / others.clamp(min=1)
+    competitors = varies.sum() - varies[targets].to(standardized.dtype)
+    competitor_sum = standardized.sum(1) - standardized.gather(1, targets[:, None])[:, 0]
+    return (values.target_value - mean[targets]) / safe[targets] - competitor_sum / competitors.clamp(min=1)
 
 
 def objective(
@@ -88,10 +88,10 @@ def objective(
         target: "activation", or "preactivation" to maximize the target's value before the nonlinearity.
     """
     before, after = (values.gather(1, targets[:, None])[:, 0] for values in (preactivations, activations))
-    return objectives[name](LayerValues(own_value(before, after, target), after, activations, targets, scale))
+    return objectives[name](LayerValues(target_value(before, after, target), after, activations, targets, scale))
 
 
-def own_value(before: Tensor, after: Tensor, target: str) -> Tensor:
+def target_value(before: Tensor, after: Tensor, target: str) -> Tensor:
     """Return what stands for each target itself, (images,), from its pre-activation and its activation."""
     # A silent unit has no gradient: its pre-activation leads it out.
     return before if target == "preactivation" else torch.where(after > 0, after, before)

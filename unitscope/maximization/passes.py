@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from unitscope.errors import UserError
-from unitscope.maximization.objectives import LayerValues, objectives, own_value
+from unitscope.maximization.objectives import LayerValues, objectives, target_value
 from unitscope.maximization.recipe import OBJECTIVES, Recipe
-from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.targets import target_unit, whole_layer
 from unitscope.maximization.winograd import lightened
 from unitscope.probing.layer import Layer
 from unitscope.runtime.devices import compiled
@@ -42,21 +42,23 @@ def passes(
     cut = replace(cut, inputs=inputs, outputs=outputs)
     maximized = objectives[recipe.objective]
     if "target_alone" in OBJECTIVES[recipe.objective].flags:
-        own_alone = own_unit(cut, readout)
+        compute_target = target_unit(cut, readout)
 
-        def alone(images: Tensor, targets: Tensor) -> Tensor:
-            before, after = (values.float() for values in own_alone(images.to(dtype), targets))
-            own, itself = own_value(before, after, recipe.target), torch.zeros_like(targets)
-            return _followed(maximized(LayerValues(own, after, after[:, None], itself, None)), images, layer.name)
+        def target_alone(images: Tensor, targets: Tensor) -> Tensor:
+            before, after = (values.float() for values in compute_target(images.to(dtype), targets))
+            value, first_column = target_value(before, after, recipe.target), torch.zeros_like(targets)
+            return _followed(
+                maximized(LayerValues(value, after, after[:, None], first_column, None)), images, layer.name
+            )
 
-        return alone
-    answers = whole_layer(cut, readout)
+        return target_alone
+    compute_layer = whole_layer(cut, readout)
 
     def against_others(images: Tensor, targets: Tensor) -> Tensor:
-        before, activations = (values.float() for values in answers(images.to(dtype), targets))
+        before, activations = (values.float() for values in compute_layer(images.to(dtype), targets))
         after = activations.gather(1, targets[:, None])[:, 0]
-        own = own_value(before, after, recipe.target)
-        return _followed(maximized(LayerValues(own, after, activations, targets, scale)), images, layer.name)
+        value = target_value(before, after, recipe.target)
+        return _followed(maximized(LayerValues(value, after, activations, targets, scale)), images, layer.name)
 
     return against_others
 

@@ -38,15 +38,15 @@ class Generated:
     rounding: np.ndarray
 
 
-def compared(made: Mapping[str, Any], minimize: bool) -> np.ndarray:
+def compared(arrays: Mapping[str, Any], minimize: bool) -> np.ndarray:
     """Return the answers that RS compares, (seeds, targets, units), float32; a unit competes by those above others.
 
     Args:
-        made: `responses` and `preactivations`, both (seeds, targets, units), such as a file of images.
+        arrays: `responses` and `preactivations`, both (seeds, targets, units), such as a file of images.
         minimize: Whether the images minimize. Then a unit answers by how far its pre-activation lies below 0: -P[i, j]
             stands for R[i, j], and a unit is silent where the image does not inhibit it, P[i, i] >= 0.
     """
-    return -np.asarray(made["preactivations"]) if minimize else np.asarray(made["responses"])
+    return -np.asarray(arrays["preactivations"]) if minimize else np.asarray(arrays["responses"])
 
 
 def compared_in(file: h5py.File) -> np.ndarray:

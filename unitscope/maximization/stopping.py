@@ -19,20 +19,20 @@ class Race:
         for slot in slots:
             self._before[slot] = None
 
-    def settled(self, slot: int, answers: np.ndarray, target: int, step: int) -> bool:
+    def settled(self, slot: int, responses: np.ndarray, target: int, step: int) -> bool:
         """Take note of what the layer answers (units,) before a step; return whether too few to matter change places.
 
         How far another unit lies ahead is measured as a share of the target's answer. Where the target is silent,
         nothing is settled.
         """
         before = self._before[slot]
-        if answers[target] <= 0:
+        if responses[target] <= 0:
             self._before[slot] = None
             return False
-        ahead = np.delete(answers, target) / answers[target] - 1
+        ahead = np.delete(responses, target) / responses[target] - 1
         self._before[slot] = step, ahead
         if before is None:
             return False
-        left = (self._recipe.steps - step) / (step - before[0])
-        undecided = np.abs(ahead) < self._recipe.settled * left * np.abs(ahead - before[1])
+        intervals_left = (self._recipe.steps - step) / (step - before[0])
+        undecided = np.abs(ahead) < self._recipe.settled * intervals_left * np.abs(ahead - before[1])
         return bool(undecided.sum() <= self._recipe.unsettled * (ahead > 0).sum())

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from unitscope.probing.layer import Tapped, read_out, unit_axis
 
 
-def own_unit(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def target_unit(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return a function that computes each image's target and, where that is possible, no other unit of the layer.
 
     Args:
@@ -27,19 +27,19 @@ def own_unit(tapped: Tapped, readout: str) -> Callable[[Tensor, Tensor], tuple[T
         and activations, both (images,).
     """
     axis = unit_axis(tapped.kind)
-    alone = None
+    compute_target = None
     if isinstance(tapped.filters, nn.Linear):
-        alone = _linear(tapped, tapped.filters)
+        compute_target = _linear(tapped, tapped.filters)
     elif isinstance(tapped.filters, nn.Conv2d):
-        alone = _convolution(tapped, tapped.filters)
+        compute_target = _convolution(tapped, tapped.filters)
 
     def run(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        if alone:
-            before = alone(images, targets)
+        if compute_target:
+            before = compute_target(images, targets)
             after = tapped.nonlinearity(before)
         else:
-            whole = tapped.outputs(images)
-            before, after = (_of_targets(values, axis, targets) for values in (whole, tapped.nonlinearity(whole)))
+            outputs = tapped.outputs(images)
+            before, after = (_of_targets(values, axis, targets) for values in (outputs, tapped.nonlinearity(outputs)))
         return read_out(before, axis, readout)[:, 0], read_out(after, axis, readout)[:, 0]
 
     return run
@@ -117,8 +117,8 @@ def _linear(tapped: Tapped, module: nn.Linear) -> Callable[[Tensor, Tensor], Ten
         inputs = tapped.inputs(images)
         # (images, ..., features) by one row of weights an image.
         rows = inputs.flatten(1, -2) if inputs.dim() > 2 else inputs[:, None]
-        found = torch.bmm(rows, module.weight[targets][..., None])
-        return _biased(found, module, targets).view(*inputs.shape[:-1], 1)
+        products = torch.bmm(rows, module.weight[targets][..., None])
+        return _biased(products, module, targets).view(*inputs.shape[:-1], 1)
 
     return run
 

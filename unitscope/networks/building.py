@@ -145,9 +145,9 @@ def _headed(model: str, module: nn.Module, shape: Sequence[int], classes: int) -
 def _with_outputs(module: nn.Module, shape: Sequence[int], classes: int) -> nn.Module:
     """Give a network as many outputs as there are classes, and a bias to fit, if it has not."""
     path = classifier(module, shape)
-    own = module.get_submodule(path)
-    if own.out_features != classes or own.bias is None:
-        module.set_submodule(path, nn.Linear(int(own.in_features), classes))  # type: ignore[arg-type]
+    last_layer = module.get_submodule(path)
+    if last_layer.out_features != classes or last_layer.bias is None:
+        module.set_submodule(path, nn.Linear(int(last_layer.in_features), classes))  # type: ignore[arg-type]
     return module
 
 
@@ -172,13 +172,13 @@ def classifier(module: nn.Module, shape: Sequence[int]) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    found = [path for path, output in last if output is logits]
-    if not found or not isinstance(logits, Tensor) or logits.dim() != 2:
+    paths = [path for path, output in last if output is logits]
+    if not paths or not isinstance(logits, Tensor) or logits.dim() != 2:
         raise UserError(
             f"head: {{fit: linear}} replaces the linear layer that gives the logits, and {type(module).__name__} ends "
             "with none. Give a network that does, or head: {fit: linear, replaces: classifier} for one with `features`."
         )
-    return found[-1]
+    return paths[-1]
 
 
 def output_count(

@@ -43,14 +43,14 @@ def save_checkpoint(path: Path, module: nn.Module, description: Mapping[str, Any
     arrays = {key: value for key, value in description.items() if isinstance(value, Tensor)}
     # Cloned into one layout of memory, and the description read anew: pickle also writes down strides, and which of
     # equal texts are the same object.
-    own = checked_state(module)
+    module_state = checked_state(module)
     values = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         if isinstance(value, Tensor)
         else json.loads(json.dumps(value))
-        for key, value in own.items()
+        for key, value in module_state.items()
     }
-    state: Any = with_versions(values, own)
+    state: Any = with_versions(values, module_state)
     state._metadata = json.loads(json.dumps(state._metadata))
     described = {key: value for key, value in description.items() if key not in arrays}
     # After the state was copied: a forward pass may change it.
@@ -205,22 +205,22 @@ def read_checkpoint(path: Path, python: str = "") -> tuple[OnPixels, dict[str, A
 def _problem(description: Mapping[str, Any]) -> str:
     """Return what keeps a checkpoint's description from being one of a network; empty where nothing does."""
 
-    def numbers(key: str) -> bool:
-        found = description[key]
-        return isinstance(found, list) and all(isinstance(one, float | int) and abs(one) < 1e30 for one in found)
+    def are_numbers(key: str) -> bool:
+        values = description[key]
+        return isinstance(values, list) and all(isinstance(one, float | int) and abs(one) < 1e30 for one in values)
 
     shape, program = description["input"], description.get("program")
-    known = {
+    checks = {
         "source": description["source"] in ("built_in", "torchvision", "timm", "python", "exported"),
         "model": isinstance(description["model"], str | None),
         "options": isinstance(description["options"], dict)
         and all(isinstance(key, str) for key in description["options"]),
         "head": isinstance(description["head"], dict | None),
-        "input": numbers("input")
+        "input": are_numbers("input")
         and len(shape) == 3
         and all(isinstance(side, int) and 0 < side < 2**16 for side in shape),
-        "mean": numbers("mean"),
-        "std": numbers("std") and all(description["std"]),
+        "mean": are_numbers("mean"),
+        "std": are_numbers("std") and all(description["std"]),
         "classes": isinstance(description["classes"], list)
         and all(isinstance(one, str) for one in description["classes"]),
         "built_for": isinstance(description.get("built_for", 0), int),
@@ -233,7 +233,7 @@ def _problem(description: Mapping[str, Any]) -> str:
         or (isinstance(program, Tensor) and program.dtype is torch.uint8 and program.dim() == 1),
         "state_dict": is_state_dict(description["state_dict"]),
     }
-    wrong = [key for key, fine in known.items() if not fine]
+    wrong = [key for key, valid in checks.items() if not valid]
     if not wrong and not {len(description["mean"]), len(description["std"])} <= {1, shape[0]}:
         wrong = ["mean"]
     if not wrong and description["source"] == "exported" and program is None:
@@ -267,8 +267,8 @@ def _rebuilt(description: Mapping[str, Any]) -> nn.Module:
             # On the meta device nothing is drawn or computed for weights that are replaced at once.
             with torch.device("meta"):
                 module = build(description, shape, classes)
-            kept = module.state_dict()
-            if all(name in kept for name, _ in module.named_buffers()):
+            state_dict = module.state_dict()
+            if all(name in state_dict for name, _ in module.named_buffers()):
                 return module
         except UserError:
             # Some models compute with tensors while they are built (torchvision's RegNets).

@@ -85,8 +85,8 @@ def _images_of(exported: Any) -> Tensor:
 def _check_rebuilt(module: nn.Module, exported: Any, images: Tensor) -> None:
     """Refuse a program that computes something else once it is modules again."""
     names, tensors = tensor_paths(exported), {**exported.state_dict, **exported.constants}
-    given = [node for node in exported.graph.nodes if node.op == "placeholder"]
-    inputs = [tensors[names[node.name]] if node.name in names else images for node in given]
+    placeholders = [node for node in exported.graph.nodes if node.op == "placeholder"]
+    inputs = [tensors[names[node.name]] if node.name in names else images for node in placeholders]
     results = []
     for run in (lambda: exported.graph_module(*inputs), lambda: module(images)):
         with torch.no_grad(), torch.random.fork_rng(devices=[]):

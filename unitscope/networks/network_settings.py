@@ -96,9 +96,9 @@ class TimmWeights(Weights):
 def weights_kind(value: Any) -> str | None:
     """Return which of the three kinds of weights a mapping is; None where it is none or several of them."""
     keys = value if isinstance(value, dict) else vars(value)
-    named = {"file": "<file>", "sha256": "<file>", "torchvision": "<torchvision>", "timm": "<timm>"}
-    found = {named[key] for key in keys if key in named}
-    return found.pop() if len(found) == 1 else None
+    kind_of_key = {"file": "<file>", "sha256": "<file>", "torchvision": "<torchvision>", "timm": "<timm>"}
+    kinds = {kind_of_key[key] for key in keys if key in kind_of_key}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 AnyWeights = Annotated[

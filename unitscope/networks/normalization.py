@@ -42,24 +42,24 @@ class OnPixels(nn.Module):
     ) -> None:
         super().__init__()
         refuse_scripts(network)
-        own = vars(self)
-        own[_BORROWED] = borrowed
-        own[_NETWORK], own[_OUTPUTS] = network, outputs
+        attributes = vars(self)
+        attributes[_BORROWED] = borrowed
+        attributes[_NETWORK], attributes[_OUTPUTS] = network, outputs
         self._modules, self._parameters, self._buffers = network._modules, network._parameters, network._buffers
         device = next((tensor.device for tensor in (*network.parameters(), *network.buffers())), None)
         for name, values in ((_MEAN, mean), (_STD, std)):
-            own[name] = torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
-        own[_LAYOUT] = torch.channels_last
+            attributes[name] = torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
+        attributes[_LAYOUT] = torch.channels_last
         self.training = network.training
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits (images, classes) of pixels (images, channels, height, width) in [0, 1]."""
-        own = vars(self)
-        if own[_LAYOUT] is torch.contiguous_format:
+        attributes = vars(self)
+        if attributes[_LAYOUT] is torch.contiguous_format:
             # Images come channels last, as they are stored.
-            pixels = in_layout(pixels, own[_LAYOUT])
-        with unchanged(own[_NETWORK]) if own[_BORROWED] else nullcontext():
-            logits: Tensor = own[_OUTPUTS](own[_NETWORK]((pixels - own[_MEAN]) / own[_STD]))
+            pixels = in_layout(pixels, attributes[_LAYOUT])
+        with unchanged(attributes[_NETWORK]) if attributes[_BORROWED] else nullcontext():
+            logits: Tensor = attributes[_OUTPUTS](attributes[_NETWORK]((pixels - attributes[_MEAN]) / attributes[_STD]))
         return logits
 
     def train(self, mode: bool = True) -> "OnPixels":
@@ -89,9 +89,9 @@ class OnPixels(nn.Module):
         return network_of(self).load_state_dict(*args, **kwargs)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        own = vars(self)
-        own[_NETWORK]._apply(fn, *([] if recurse else [False]))
-        own.update({name: fn(own[name]) for name in (_MEAN, _STD)})
+        attributes = vars(self)
+        attributes[_NETWORK]._apply(fn, *([] if recurse else [False]))
+        attributes.update({name: fn(attributes[name]) for name in (_MEAN, _STD)})
         return self
 
 

@@ -127,7 +127,7 @@ def find_outputs(returned: Any, images: int, classes: Sequence[str], settings: M
     Raises:
         UserError: No tensor, or several, may be the logits; or their number is not that of the classes.
     """
-    path = _place(candidates(returned, images), returned, classes, settings, name)
+    path = _logits_path(candidates(returned, images), returned, classes, settings, name)
     logits = tensors_in(returned)[path]
     count, flat = logits.shape[1], logits.dim() > 2
     named, kind = settings.get("classes"), settings.get("outputs") or "logits"
@@ -165,76 +165,76 @@ def named_outputs(names: Sequence[str], classes: Sequence[str], origin: str) -> 
     if classes and set(classes) <= {name for name in names if list(names).count(name) == 1}:
         return list(names)
     if len(names) == len(classes) and list(names) != list(classes):
-        place = next(place for place, name in enumerate(names) if name != classes[place])
+        position = next(position for position, name in enumerate(names) if name != classes[position])
         log.warning(
             "%s name their outputs otherwise than the data set its classes: output %d is %r, class %d is %r. They are "
             "matched by place. If that is wrong, write the data set's names into networks.NAME.classes, in the order "
             "of the outputs.",
             origin,
-            place,
-            names[place],
-            place,
-            classes[place],
+            position,
+            names[position],
+            position,
+            classes[position],
         )
     return None
 
 
-def _place(
-    found: Mapping[tuple[Key, ...], int],
+def _logits_path(
+    counts: Mapping[tuple[Key, ...], int],
     returned: Any,
     classes: Sequence[str],
     settings: Mapping[str, Any],
     name: str,
 ) -> tuple[Key, ...]:
     """Return the path of the logits."""
-    wanted = settings.get("output")
-    if wanted is not None:
-        found = {path: count for path, count in found.items() if wanted == _told(path) or path == (wanted,)}
-        if not found:
+    output = settings.get("output")
+    if output is not None:
+        counts = {path: count for path, count in counts.items() if output == _dotted(path) or path == (output,)}
+        if not counts:
             raise UserError(
-                f"{name}.output is {wanted!r}, where the network gives no logits (images, classes). It gives "
+                f"{name}.output is {output!r}, where the network gives no logits (images, classes). It gives "
                 f"{_shapes(returned)}."
             )
-    if not found:
+    if not counts:
         raise UserError(
             f"{name}: the network gives {_shapes(returned)}, none of which is (images, classes). unitscope analyzes "
             "classifiers: return one row of logits per image."
         )
-    if len(found) > 1:
+    if len(counts) > 1:
         # Auxiliary features have another number of columns than there are classes.
         expected = {len(settings.get("classes") or classes)} - {0}
-        fitting = {path: count for path, count in found.items() if count in expected}
-        found = fitting if len(fitting) == 1 else found
-    if len(found) > 1:
+        fitting = {path: count for path, count in counts.items() if count in expected}
+        counts = fitting if len(fitting) == 1 else counts
+    if len(counts) > 1:
         raise UserError(
             f"{name}: the network gives {_shapes(returned)}, several of which may be its logits. Name one: output: "
-            f"{_told(next(iter(found)))}."
+            f"{_dotted(next(iter(counts)))}."
         )
-    return next(iter(found))
+    return next(iter(counts))
 
 
 def _mismatch(name: str, outputs: int, classes: int) -> str:
-    told = f"{name}: the network has {outputs} output{'s' * (outputs != 1)}, and the data set {classes} classes."
+    message = f"{name}: the network has {outputs} output{'s' * (outputs != 1)}, and the data set {classes} classes."
     if outputs == 1 and classes == 2:
-        return f"{told} If it is the logit of one of them, name both, that one last: classes: [the other, that one]."
+        return f"{message} If it is the logit of one of them, name both, that one last: classes: [the other, that one]."
     if outputs == classes + 1:
         return (
-            f"{told} If one output is a background, name all of them in their order: classes: [background, ...]. "
+            f"{message} If one output is a background, name all of them in their order: classes: [background, ...]. "
             "Those that the data set lacks are left out."
         )
     return (
-        f"{told} If it was made for other classes, name its outputs in their order: classes: [...], the data set's "
+        f"{message} If it was made for other classes, name its outputs in their order: classes: [...], the data set's "
         "names among them; those that the data set lacks are left out. Or fit a new head: head: {fit: linear}."
     )
 
 
-def _told(path: Sequence[Key]) -> str:
+def _dotted(path: Sequence[Key]) -> str:
     return ".".join(map(str, path))
 
 
 def _shapes(returned: Any) -> str:
-    found = {_told(path) or "one tensor": tuple(tensor.shape) for path, tensor in tensors_in(returned).items()}
-    return ", ".join(f"{name} {shape}" for name, shape in found.items()) or type(returned).__name__
+    shapes = {_dotted(path) or "one tensor": tuple(tensor.shape) for path, tensor in tensors_in(returned).items()}
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or type(returned).__name__
 
 
 def are_probabilities(outputs: Tensor) -> bool:

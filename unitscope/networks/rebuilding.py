@@ -37,13 +37,13 @@ def tensor_paths(exported: Any) -> dict[str, str]:
     }
 
 
-def _beside(function: Any) -> Any:
+def _on_device_of_images(function: Any) -> Any:
     """Return a function whose result lies where the images do: a program names the device that it was exported on."""
 
-    def made(images: Tensor, *arguments: Any, **named: Any) -> Any:
-        return function(*arguments, **named, device=images.device)
+    def wrapped(images: Tensor, *arguments: Any, **options: Any) -> Any:
+        return function(*arguments, **options, device=images.device)
 
-    return made
+    return wrapped
 
 
 def _inline(module: Any, flat: fx.Graph, values: dict[fx.Node, Any]) -> Any:
@@ -71,8 +71,8 @@ def _inline(module: Any, flat: fx.Graph, values: dict[fx.Node, Any]) -> Any:
             body, *operands = node.args[4 if block == "wrap_with_autocast" else 1 :]
             inner = getattr(module, body.target)
             inputs = [each for each in inner.graph.nodes if each.op == "placeholder"]
-            given = fx.node.map_arg(operands, values.__getitem__)
-            values[node] = _inline(inner, flat, dict(zip(inputs, given, strict=True)))
+            operand_values = fx.node.map_arg(operands, values.__getitem__)
+            values[node] = _inline(inner, flat, dict(zip(inputs, operand_values, strict=True)))
         elif node.target is getitem and isinstance(values.get(node.args[0]), list | tuple):
             values[node] = values[node.args[0]][node.args[1]]
         elif node not in values and node.op != "get_attr":
@@ -139,8 +139,8 @@ class Rebuilt:
                 )
             if build is None and "batch_norm" in operator:
                 raise refusal(f"it holds {operator}, which is no batch norm in eval mode; call module.eval() first")
-            made = build(self, node, overload) if build else None
-            self.values[node] = made or self._function(node, operator, overload)
+            call = build(self, node, overload) if build else None
+            self.values[node] = call or self._function(node, operator, overload)
 
     def _value(self, node: fx.Node) -> fx.Node:
         """Return what stands for a value of the flat graph; weights that no layer has taken are fetched by name."""
@@ -157,26 +157,26 @@ class Rebuilt:
             return self._value(source)
         called = function_called(node)
         if (called, operator) in COMPOSED:
-            function, *given = COMPOSED[called, operator](node)
-            return self.graph.call_function(function, tuple(fx.node.map_arg(given, self._value)))
+            function, *operands = COMPOSED[called, operator](node)
+            return self.graph.call_function(function, tuple(fx.node.map_arg(operands, self._value)))
         args, kwargs = fx.node.map_arg((node.args, node.kwargs), self._value)
-        rest = {name: value for name, value in kwargs.items() if name != "device"}
+        without_device = {name: value for name, value in kwargs.items() if name != "device"}
         if source in self.of_images:
             # What is made from the images lies where they do.
             if operator == "to":
-                kinds = [value for value in (*args[1:], *rest.values()) if isinstance(value, torch.dtype)]
+                kinds = [value for value in (*args[1:], *without_device.values()) if isinstance(value, torch.dtype)]
                 return self.graph.call_method("to", (args[0], *kinds)) if kinds else args[0]  # type: ignore[return-value]
-            kwargs = rest
+            kwargs = without_device
         if "device" in kwargs:
-            return self.graph.call_function(_beside(node.target), (self.images, *args), rest)
-        plain = operator.rstrip("_")
-        function, most = FUNCTIONS.get(plain, (None, 0))
-        if plain == "hardtanh" and args[1:] == (0.0, 6.0):
-            made = self.graph.call_function(F.relu6, args[:1])
-        elif function and len(args) <= most:
-            made = self.graph.call_function(function, args, kwargs)
+            return self.graph.call_function(_on_device_of_images(node.target), (self.images, *args), without_device)
+        name = operator.rstrip("_")
+        function, max_arguments = FUNCTIONS.get(name, (None, 0))
+        if name == "hardtanh" and args[1:] == (0.0, 6.0):
+            call = self.graph.call_function(F.relu6, args[:1])
+        elif function and len(args) <= max_arguments:
+            call = self.graph.call_function(function, args, kwargs)
         elif operator.endswith("_"):
-            made = self.graph.call_function(getattr(getattr(torch.ops.aten, plain), overload), args, kwargs)
+            call = self.graph.call_function(getattr(getattr(torch.ops.aten, name), overload), args, kwargs)
         else:
             return self.graph.call_function(node.target, args, kwargs)  # type: ignore[arg-type]
         if operator.endswith("_") and source is not None:
@@ -187,19 +187,23 @@ class Rebuilt:
             if any(user > node for other in aliases(source) - {source} for user in other.users):
                 raise refusal(f"it works in place on views ({operator})", DECOMPOSED)
             # Who reads the old value from here on reads the new one.
-            self.values[source] = made
-        return made
+            self.values[source] = call
+        return call
 
-    def layer(self, node: fx.Node, module: nn.Module, operands: Sequence[Any], own: Sequence[str]) -> fx.Node | None:
-        """Return a call of a module that holds the tensors `operands` under the names `own`; None where it cannot."""
+    def layer(self, node: fx.Node, module: nn.Module, operands: Sequence[Any], names: Sequence[str]) -> fx.Node | None:
+        """Return a call of a module that holds the tensors `operands` under the names `names`; None where it cannot."""
         paths = [self.names.get(getattr(operand, "name", "")) for operand in operands]
-        found = [(path, name) for path, name in zip(paths, own, strict=True) if path]
+        path_names = [(path, name) for path, name in zip(paths, names, strict=True) if path]
         stack = list((node.meta.get("nn_module_stack") or {}).values())
-        home = stack[-1][0] if stack else ""
+        module_path = stack[-1][0] if stack else ""
         # Not where another module has borrowed the weights, as attention does.
-        if not home or not found or not all(self._same(path, f"{home}.{name}") for path, name in found):
+        if (
+            not module_path
+            or not path_names
+            or not all(self._same(path, f"{module_path}.{name}") for path, name in path_names)
+        ):
             return None
-        for path, name in found:
+        for path, name in path_names:
             tensor = self.tensors[path]
             setattr(module, name, nn.Parameter(tensor, False) if name in module._parameters else tensor)
         end = node if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) else _end(node)
@@ -207,15 +211,15 @@ class Rebuilt:
             # A class made from torch's own, which computes more: its layer is what the whole gives.
             if end is None:
                 log.warning(
-                    "%s is no layer of the exported program: no single operation gives its units' values.", home
+                    "%s is no layer of the exported program: no single operation gives its units' values.", module_path
                 )
                 return None
             module.__class__ = _WHOLES[type(module)]
-            self.ends[end] = home
-            self._put(home, module)
+            self.ends[end] = module_path
+            self._put(module_path, module)
             return None
-        self._put(home, module)
-        return self.graph.call_module(home, (self._value(node.args[0]),))  # type: ignore[arg-type]
+        self._put(module_path, module)
+        return self.graph.call_module(module_path, (self._value(node.args[0]),))  # type: ignore[arg-type]
 
     def _same(self, path: str, other: str) -> bool:
         """Return whether two paths lead to the same numbers, as where a module has two names: programs use one."""
@@ -225,23 +229,23 @@ class Rebuilt:
     def _put(self, path: str, value: Any) -> None:
         """Put a module or tensor to its path, if nothing is there."""
         *parents, name = path.split(".")
-        place = self.root
+        owner = self.root
         for parent in parents:
-            if not hasattr(place, parent):
-                place.add_module(parent, nn.Module())
-            place = getattr(place, parent)
-        before = getattr(place, name, None)
+            if not hasattr(owner, parent):
+                owner.add_module(parent, nn.Module())
+            owner = getattr(owner, parent)
+        before = getattr(owner, name, None)
         if type(before) is nn.Module and isinstance(value, nn.Module):
             # It holds what has been put into the module so far.
             for inner, held in {**before._modules, **before._parameters, **before._buffers}.items():
                 if getattr(value, inner, None) is None:
                     setattr(value, inner, held)
-        elif hasattr(place, name):
+        elif hasattr(owner, name):
             return
         if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-            place.register_buffer(name, value)
+            owner.register_buffer(name, value)
         else:
-            setattr(place, name, value)
+            setattr(owner, name, value)
 
 
 class _WholeConvolution(nn.Conv2d):
@@ -286,9 +290,9 @@ def _convolution(rebuilt: Rebuilt, node: fx.Node, overload: str) -> fx.Node | No
     weight = rebuilt.tensors.get(rebuilt.names.get(getattr(operands[0], "name", ""), ""))
     if overload not in ("default", "padding") or weight is None:
         return None
-    given: list[Any] = list(node.args[3:])
-    usual: list[Any] = [(1, 1), (0, 0), (1, 1), 1]
-    stride, padding, dilation, groups = given + usual[len(given) :]
+    arguments: list[Any] = list(node.args[3:])
+    defaults: list[Any] = [(1, 1), (0, 0), (1, 1), 1]
+    stride, padding, dilation, groups = arguments + defaults[len(arguments) :]
     module = nn.Conv2d(
         weight.shape[1] * groups,
         weight.shape[0],
@@ -329,17 +333,17 @@ def _normalized(
         raise refusal("its batch norms are in training mode; call module.eval() before the export")
     source: Any = node.args[0]
     running = rebuilt.tensors.get(rebuilt.names.get(getattr(mean, "name", ""), ""))
-    made = None
+    call = None
     if running is not None:
         kind = nn.BatchNorm2d if source.meta["val"].dim() == 4 else nn.BatchNorm1d
         module = kind(len(running), eps, momentum, affine=weight is not None, device="meta")
         module.num_batches_tracked = torch.tensor(0)
         operands = (weight, bias, mean, variance)
-        made = rebuilt.layer(node, module, operands, ("weight", "bias", "running_mean", "running_var"))
-    if made is not None:
-        return made
-    given = fx.node.map_arg((source, mean, variance, weight, bias), rebuilt._value)
-    return rebuilt.graph.call_function(F.batch_norm, (*given, False, momentum, eps))
+        call = rebuilt.layer(node, module, operands, ("weight", "bias", "running_mean", "running_var"))
+    if call is not None:
+        return call
+    inputs = fx.node.map_arg((source, mean, variance, weight, bias), rebuilt._value)
+    return rebuilt.graph.call_function(F.batch_norm, (*inputs, False, momentum, eps))
 
 
 _LAYERS = {

@@ -48,10 +48,10 @@ def make(settings: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.
         from unitscope.networks.exported import read_exported
 
         return read_exported(settings["program"], shape)
-    makers = {"built_in": _built_in, "torchvision": _torchvision, "timm": _timm, "python": _python}
+    builders = {"built_in": _built_in, "torchvision": _torchvision, "timm": _timm, "python": _python}
     # Code of a module file may switch gradients off for all; the mode of the caller stays.
     with torch.set_grad_enabled(torch.is_grad_enabled()):
-        return makers[source](model, options, shape, classes)
+        return builders[source](model, options, shape, classes)
 
 
 def _built_in(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
@@ -60,15 +60,15 @@ def _built_in(model: str, options: Mapping[str, Any], shape: Sequence[int], clas
             f"The model {model!r} is not built in.{nearest(model, architectures)} Allowed are "
             f"{', '.join(architectures)}. For a model of torchvision or timm, set source: torchvision or source: timm."
         )
-    return _made(model, architectures[model], architectures[model], options, shape=shape, classes=classes)
+    return _created(model, architectures[model], architectures[model], options, shape=shape, classes=classes)
 
 
 def _torchvision(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
     from torchvision import models
 
-    known = models.list_models(module=models)
-    if model not in known:
-        raise UserError(f"torchvision has no classification model {model!r}; it has {', '.join(known)}.")
+    model_names = models.list_models(module=models)
+    if model not in model_names:
+        raise UserError(f"torchvision has no classification model {model!r}; it has {', '.join(model_names)}.")
     if shape[0] != 3:
         raise UserError(
             f"torchvision's {model} takes images of 3 channels, not {shape[0]}. Set "
@@ -76,7 +76,7 @@ def _torchvision(model: str, options: Mapping[str, Any], shape: Sequence[int], c
         )
     builder = models.get_model_builder(model)
     # Builders hand their options on to the class that they return.
-    return _made(model, builder, inspect.signature(builder).return_annotation, options, num_classes=classes)
+    return _created(model, builder, inspect.signature(builder).return_annotation, options, num_classes=classes)
 
 
 def _timm(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
@@ -90,7 +90,7 @@ def _timm(model: str, options: Mapping[str, Any], shape: Sequence[int], classes:
     if refused := [name for name in options if name in TIMM_REFUSED]:
         raise UserError(f"The model {model}: options.{refused[0]} is not taken here; name weights under weights.")
     # timm drops what a model does not take into a message of its class.
-    return _made(
+    return _created(
         model, timm.create_model, timm.create_model, options, model_name=model, num_classes=classes, in_chans=shape[0]
     )
 
@@ -106,12 +106,14 @@ def _imported_timm() -> ModuleType:
 
 def _python(model: str, options: Mapping[str, Any], shape: Sequence[int], classes: int) -> nn.Module:
     function = _function(model)
-    own = {"shape": list(shape), "classes": classes}
+    arguments = {"shape": list(shape), "classes": classes}
     try:
-        asked = inspect.signature(function).parameters
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError) as error:
         raise UserError(f"model: {model} is nothing that can be called ({error}).") from error
-    module = _made(model, function, function, options, **{name: own[name] for name in own if name in asked})
+    module = _created(
+        model, function, function, options, **{name: arguments[name] for name in arguments if name in parameters}
+    )
     if not isinstance(module, nn.Module):
         raise UserError(f"model: {model} returned {type(module).__name__}; it has to return a torch.nn.Module.")
     return unwrapped(module)
@@ -124,7 +126,7 @@ def _function(model: str) -> Callable[..., Any]:
     except Exception as error:
         # Whatever it is: the module is the user's own.
         raise UserError(
-            f"model: {model} cannot be imported ({_told(error)}). Name it package.module:function; the module lies in "
+            f"model: {model} cannot be imported ({_cause(error)}). Name it package.module:function; the module lies in "
             "the project's folder, or is installed."
         ) from error
     if not hasattr(module, name):
@@ -132,24 +134,24 @@ def _function(model: str) -> Callable[..., Any]:
     return getattr(module, name)
 
 
-def _made(
+def _created(
     model: str,
     function: Callable[..., nn.Module],
     described: Callable[..., Any],
     options: Mapping[str, Any],
-    **own: Any,
+    **arguments: Any,
 ) -> nn.Module:
     """Return a network; where it does not take its options, tell those that it is described by."""
     try:
-        return function(**own, **options)
+        return function(**arguments, **options)
     except UserError:
         raise
     except Exception as error:
         # A function of the user's own may raise anything.
         parameters = inspect.signature(described).parameters.values()
-        allowed = [each.name for each in parameters if each.default is not each.empty and each.name not in own]
+        allowed = [each.name for each in parameters if each.default is not each.empty and each.name not in arguments]
         raise UserError(
-            f"The model {model} does not take the options {dict(options)} ({_told(error)}). It has the options "
+            f"The model {model} does not take the options {dict(options)} ({_cause(error)}). It has the options "
             f"{', '.join(allowed)}."
         ) from error
 
@@ -161,7 +163,7 @@ def options_of(settings: Mapping[str, Any]) -> list[str]:
         settings: `source` and `model`.
     """
     source, model = settings["source"], settings["model"]
-    own = {"num_classes", "in_chans", "shape", "classes", "weights", "progress", "pretrained", "kwargs"}
+    excluded = {"num_classes", "in_chans", "shape", "classes", "weights", "progress", "pretrained", "kwargs"}
     described: Any
     if source == "built_in":
         described = architectures[model]
@@ -174,12 +176,12 @@ def options_of(settings: Mapping[str, Any]) -> list[str]:
     else:
         return []
     try:
-        return [name for name in inspect.signature(described).parameters if name not in own]
+        return [name for name in inspect.signature(described).parameters if name not in excluded]
     except (TypeError, ValueError):
         return []
 
 
-def _told(error: Exception) -> str:
+def _cause(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
@@ -194,12 +196,12 @@ def torchvision_weights(model: str, name: str) -> Pretrained:
     from torchvision import models
 
     try:
-        known = {weights.name: weights for weights in models.get_model_weights(model)}
+        available = {weights.name: weights for weights in models.get_model_weights(model)}
     except ValueError as error:
         raise UserError(f"torchvision has no weights for a model {model!r}: {error}.") from error
-    if name not in known:
-        raise UserError(f"torchvision has no weights {name!r} for {model}; it has {', '.join(known)}.")
-    weights = known[name]
+    if name not in available:
+        raise UserError(f"torchvision has no weights {name!r} for {model}; it has {', '.join(available)}.")
+    weights = available[name]
     transforms = weights.transforms()
     target = _hub_file(weights.url)
     # torchvision checks what it downloads, and not what is there already.
@@ -227,9 +229,9 @@ def torchvision_weights(model: str, name: str) -> Pretrained:
 def timm_weights(model: str, tag: str, options: Mapping[str, Any]) -> Pretrained:
     """Return timm's weights of that tag, with normalization and, for ImageNet's 1,000 classes, their names."""
     timm = _imported_timm()
-    known = [name.partition(".")[2] for name in timm.list_pretrained(f"{model}.*")]
-    if tag not in known:
-        raise UserError(f"timm has no weights {tag!r} for {model}; it has {', '.join(known) or 'none'}.")
+    tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{model}.*")]
+    if tag not in tags:
+        raise UserError(f"timm has no weights {tag!r} for {model}; it has {', '.join(tags) or 'none'}.")
     weights = timm.get_pretrained_cfg(f"{model}.{tag}")
     _check_timm_files(weights, f"{tag} of {model}")
     try:
@@ -237,7 +239,7 @@ def timm_weights(model: str, tag: str, options: Mapping[str, Any]) -> Pretrained
     # Whatever the hub's client raises without a network.
     except Exception as error:
         # Unless it is the options, which are told as such.
-        _made(model, timm.create_model, timm.create_model, options, model_name=model)
+        _created(model, timm.create_model, timm.create_model, options, model_name=model)
         raise UserError(
             f"timm could not fetch the weights {tag} of {model} ({_first_line(error)}). Without a network, bring the "
             "file and name it: weights: {file: model.safetensors, sha256: ...}, with normalization."

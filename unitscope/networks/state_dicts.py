@@ -40,7 +40,7 @@ def with_versions(values: Mapping[str, Any], state: Mapping[str, Any], prefix: s
 
 def aligned(
     state: Mapping[str, Tensor],
-    own: Sequence[str],
+    network_names: Sequence[str],
     origin: str,
     strip_prefix: str | None = None,
     shared: Mapping[str, Sequence[str]] = MappingProxyType({}),
@@ -49,7 +49,7 @@ def aligned(
 
     Args:
         state: As a file holds it.
-        own: Names in the network's state dict that it should have.
+        network_names: Names in the network's state dict that it should have.
         origin: Where the weights come from, for messages.
         strip_prefix: What is taken off names that begin with it, others being left out; None where it is to be found,
             such as "module." of DataParallel, "_orig_mod." of torch.compile, or "model." of a training library.
@@ -65,33 +65,33 @@ def aligned(
                 "Correct it."
             )
         return _without_prefix(state, strip_prefix, origin)
-    wanted = [name for name in own if not name.endswith((".num_batches_tracked", EXTRA_STATE))]
-    names = [(name, *shared.get(name, ())) for name in wanted]
+    required_names = [name for name in network_names if not name.endswith((".num_batches_tracked", EXTRA_STATE))]
+    names = [(name, *shared.get(name, ())) for name in required_names]
 
-    def is_whole(prefix: str) -> bool:
-        return all(any(prefix + name in state for name in alike) for alike in names)
+    def is_complete(prefix: str) -> bool:
+        return all(any(prefix + name in state for name in aliases) for aliases in names)
 
-    if is_whole(""):
+    if is_complete(""):
         return with_versions(state, state)
     prefixes = [key.removesuffix(last) for last in names[-1] for key in state if key.endswith(f".{last}")]
-    whole = [prefix for prefix in dict.fromkeys(prefixes) if is_whole(prefix)]
-    if len(whole) > 1:
+    complete = [prefix for prefix in dict.fromkeys(prefixes) if is_complete(prefix)]
+    if len(complete) > 1:
         raise UserError(
-            f"{origin} holds the network's weights under several prefixes: {', '.join(whole)}. Name one: weights: "
-            f"{{strip_prefix: {whole[0]}, ...}}."
+            f"{origin} holds the network's weights under several prefixes: {', '.join(complete)}. Name one: weights: "
+            f"{{strip_prefix: {complete[0]}, ...}}."
         )
-    if not whole:
+    if not complete:
         return with_versions(state, state)
-    return _without_prefix(state, whole[0], origin)
+    return _without_prefix(state, complete[0], origin)
 
 
 def _without_prefix(state: Mapping[str, Tensor], prefix: str, origin: str) -> dict[str, Tensor]:
-    others = [name for name in state if not name.startswith(prefix)]
+    other_names = [name for name in state if not name.startswith(prefix)]
     log.info(
         "%s: the prefix %r is taken off its keys%s",
         origin,
         prefix,
-        f"; {some(others)} are left out" if others else "",
+        f"; {some(other_names)} are left out" if other_names else "",
     )
     values = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     return with_versions(values, state, prefix)

@@ -46,30 +46,30 @@ def read_weights(path: Path, sha256: str, key: str = "") -> tuple[dict[str, Tens
             raise UserError(f"{path} is not a whole safetensors file ({error}). Fetch it again.") from error
     else:
         held = load_plain(content, path)
-    found = _state_dicts(held)
+    states = _state_dicts(held)
     if key:
-        if key not in found:
+        if key not in states:
             raise UserError(
-                f"{path}: weights.key is {key!r}, which is no state dict there. {_contents(held, found)} Correct it."
+                f"{path}: weights.key is {key!r}, which is no state dict there. {_contents(held, states)} Correct it."
             )
-    elif len(found) > 1:
+    elif len(states) > 1:
         raise UserError(
-            f"{path} holds several state dicts: {', '.join(found)}. Name one: weights: {{key: {next(iter(found))}, "
+            f"{path} holds several state dicts: {', '.join(states)}. Name one: weights: {{key: {next(iter(states))}, "
             "...}."
         )
-    elif not found:
+    elif not states:
         raise UserError(
-            f"{path} is not a state dict: a mapping from names to tensors. {_contents(held, found)} Save "
+            f"{path} is not a state dict: a mapping from names to tensors. {_contents(held, states)} Save "
             "model.state_dict() there."
         )
-    (place,) = [key] if key else found
-    if place and not key:
-        log.info("%s: the state dict is taken from its key %r", path, place)
+    (state_key,) = [key] if key else states
+    if state_key and not key:
+        log.info("%s: the state dict is taken from its key %r", path, state_key)
     values = {
         name: value.float() if isinstance(value, Tensor) and value.is_floating_point() and value.itemsize < 4 else value
-        for name, value in found[place].items()
+        for name, value in states[state_key].items()
     }
-    return with_versions(values, found[place]), class_names(held)
+    return with_versions(values, states[state_key]), class_names(held)
 
 
 def class_names(held: Any) -> list[str]:
@@ -92,22 +92,22 @@ def class_names(held: Any) -> list[str]:
     return []
 
 
-def _state_dicts(held: Any, place: str = "") -> dict[str, dict[str, Tensor]]:
+def _state_dicts(held: Any, path: str = "") -> dict[str, dict[str, Tensor]]:
     """Return the state dicts in nested mappings, by the keys that lead to them with dots between."""
     if not isinstance(held, dict):
         return {}
     if held and is_state_dict(held):
-        return {place: held}
+        return {path: held}
     # An optimizer's moments are kept by number, not by name.
     inner = [
-        _state_dicts(value, f"{place}.{key}" if place else key) for key, value in held.items() if isinstance(key, str)
+        _state_dicts(value, f"{path}.{key}" if path else key) for key, value in held.items() if isinstance(key, str)
     ]
-    return {key: state for found in inner for key, state in found.items()}
+    return {key: state for nested in inner for key, state in nested.items()}
 
 
-def _contents(held: Any, found: Mapping[str, Any]) -> str:
-    if found:
-        return f"It holds these state dicts: {', '.join(place or 'the file itself' for place in found)}."
+def _contents(held: Any, state_dicts: Mapping[str, Any]) -> str:
+    if state_dicts:
+        return f"It holds these state dicts: {', '.join(state_key or 'the file itself' for state_key in state_dicts)}."
     if isinstance(held, dict):
         return f"Its keys are {some([str(key) for key in held], 8) or 'none'}."
     return f"It holds a {type(held).__name__}."
@@ -120,10 +120,10 @@ def checked_content(path: Path, sha256: str) -> bytes:
         UserError: The file is missing or has another checksum.
     """
     content = content_of(path)
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != sha256:
         raise UserError(
-            f"weights.sha256 of {path} is {sha256}, but the file has {found}. If the file is the one that you mean, "
+            f"weights.sha256 of {path} is {sha256}, but the file has {checksum}. If the file is the one that you mean, "
             "write its checksum into the config; otherwise fetch it again."
         )
     return content
@@ -160,9 +160,11 @@ def load_plain(content: bytes, path: Path) -> Any:
             ) from error
         if kind := _other_kind(content):
             raise UserError(f"{path} cannot be read as weights: {kind}.") from error
-        told = re.sub(r"\x1b\[[0-9;]*m", "", str(error) or type(error).__name__)
+        message = re.sub(r"\x1b\[[0-9;]*m", "", str(error) or type(error).__name__)
         # PyTorch's own first lines advise to run the code in the file.
-        reason = next(iter(told.rpartition("WeightsUnpickler error: ")[2].strip().splitlines()), type(error).__name__)
+        reason = next(
+            iter(message.rpartition("WeightsUnpickler error: ")[2].strip().splitlines()), type(error).__name__
+        )
         raise UserError(
             f"{path} cannot be read as weights: it is cut off, damaged, or holds more than tensors and plain values, "
             f"and nothing here runs code from a file ({reason}). Save it again: torch.save(model.state_dict(), path)."
@@ -190,19 +192,19 @@ def _other_kind(content: bytes) -> str:
     return ""
 
 
-def _entry(content: bytes, found: str) -> str:
+def _entry(content: bytes, type_name: str) -> str:
     """Return the key of the entry of a file of `torch.save` that holds an object of some type; "" if it is not found.
 
     Args:
         content: The file.
-        found: Name of the type, with its module.
+        type_name: Name of the type, with its module.
     """
     last = ""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             pickled = archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
         for operation, value, _ in pickletools.genops(pickled):
-            if operation.name == "GLOBAL" and str(value).replace(" ", ".") == found:
+            if operation.name == "GLOBAL" and str(value).replace(" ", ".") == type_name:
                 return last
             # Keys are written before their values.
             last = str(value) if operation.name == "BINUNICODE" else last

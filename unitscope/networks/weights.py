@@ -30,20 +30,20 @@ def load_weights(
     Raises:
         UserError: They belong to another architecture, or are not all finite.
     """
-    own, original = module.state_dict(), state
+    module_state, original = module.state_dict(), state
     # A file may hold tensors alone. What a module keeps beside them goes by no shape.
-    plain = {key: state.get(key, value) for key, value in own.items() if key.endswith(EXTRA_STATE)}
+    plain = {key: state.get(key, value) for key, value in module_state.items() if key.endswith(EXTRA_STATE)}
     state = {key: value for key, value in state.items() if key not in plain}
-    own = {key: value for key, value in own.items() if key not in plain}
-    _check_values(state, own, origin)
+    module_state = {key: value for key, value in module_state.items() if key not in plain}
+    _check_values(state, module_state, origin)
     # Counts of batches came with later versions of PyTorch; nothing is computed with them here.
-    state = {**{key: torch.tensor(0) for key in own if key.endswith(".num_batches_tracked")}, **state}
+    state = {**{key: torch.tensor(0) for key in module_state if key.endswith(".num_batches_tracked")}, **state}
     tied = _tied(state, shared_names(module), origin)
-    state.update({key: value for key, value in tied.items() if key in own})
+    state.update({key: value for key, value in tied.items() if key in module_state})
     entries = with_versions({**plain, **state}, original)
-    lacking = [key for key in own if key not in state and not (missing and key.startswith(missing))]
-    extra = [key for key in state if key not in own]
-    shapes = _other_shapes(state, own)
+    lacking = [key for key in module_state if key not in state and not (missing and key.startswith(missing))]
+    extra = [key for key in state if key not in module_state]
+    shapes = _other_shapes(state, module_state)
     if (lacking or extra or shapes) and (converted := _as_torch_loads(module, entries, missing)) is not None:
         state = {key: value for key, value in converted.items() if key not in plain}
         lacking, extra, shapes = [], [], []
@@ -68,11 +68,13 @@ def load_weights(
             f"{origin} belongs to another network than {type(module).__name__}: {'; '.join(problems)}. Give the model "
             f"and options that the weights were made for{_options(options)}, and a data set of as many classes or "
             f"head: {{fit: linear}}. If its keys have a prefix, set weights.strip_prefix: {some(list(state))}."
-            + "".join(mode_of_weights(state[key].shape, own[key].shape) for key in own if key in state)
+            + "".join(
+                mode_of_weights(state[key].shape, module_state[key].shape) for key in module_state if key in state
+            )
         )
     for key, value in state.items():
         # In the network's precision: the file has fixed none.
-        value = value.to(own[key].dtype)
+        value = value.to(module_state[key].dtype)
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise UserError(
                 f"{origin}: {key} holds values that are not finite (NaN or infinite). Its training has probably "
@@ -89,12 +91,12 @@ def load_weights(
         ) from error
 
 
-def _check_values(state: Mapping[str, Any], own: Mapping[str, Tensor], origin: str) -> None:
+def _check_values(state: Mapping[str, Any], module_state: Mapping[str, Tensor], origin: str) -> None:
     """Refuse tensors that hold no numbers of a network, one each; warn of integers in the place of weights.
 
     Args:
         state: Tensors of a file.
-        own: Those of the network.
+        module_state: Those of the network.
         origin: Where the weights come from, for messages.
     """
     for key, value in state.items():
@@ -108,7 +110,7 @@ def _check_values(state: Mapping[str, Any], own: Mapping[str, Tensor], origin: s
         if value.layout is not torch.strided or value.is_quantized:
             kind, cure = ("quantized", "dequantize") if value.is_quantized else ("sparse", "to_dense")
             raise UserError(f"{origin}: {key} is {kind} ({value.layout}). Save it dense: state[{key!r}].{cure}().")
-        if key not in own or not own[key].is_floating_point():
+        if key not in module_state or not module_state[key].is_floating_point():
             continue
         if value.is_complex():
             raise UserError(
@@ -133,29 +135,29 @@ def _tied(state: Mapping[str, Tensor], shared: Mapping[str, Sequence[str]], orig
         origin: Where the weights come from, for a warning where they differ.
     """
     values: dict[str, Tensor] = {}
-    for key, others in shared.items():
-        held = [name for name in (key, *others) if name in state]
-        if not others or not held or key in values:
+    for key, other_names in shared.items():
+        present_names = [name for name in (key, *other_names) if name in state]
+        if not other_names or not present_names or key in values:
             continue
-        last = state[held[-1]]
-        values.update(dict.fromkeys((key, *others), last))
-        if not all(torch.equal(state[name].to(last.dtype), last) for name in held):
+        last = state[present_names[-1]]
+        values.update(dict.fromkeys((key, *other_names), last))
+        if not all(torch.equal(state[name].to(last.dtype), last) for name in present_names):
             log.warning(
                 "%s holds different values for %s, which are one tensor of the network: those of %s are taken, as "
                 "PyTorch does. If the weights were made without sharing, build the network without it.",
                 origin,
-                " and ".join(held),
-                held[-1],
+                " and ".join(present_names),
+                present_names[-1],
             )
     return values
 
 
-def _other_shapes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+def _other_shapes(state: Mapping[str, Tensor], module_state: Mapping[str, Tensor]) -> list[str]:
     """Describe the tensors of a state dict whose shapes are not those of the network's."""
     return [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
+        f"{key} is {tuple(state[key].shape)}, not {tuple(module_state[key].shape)}"
+        for key in module_state
+        if key in state and state[key].shape != module_state[key].shape
     ]
 
 
@@ -168,9 +170,11 @@ def _load(module: nn.Module, state: Mapping[str, Any]) -> Any:
     tensors = [*module.parameters(), *module.buffers()]
     if not any(tensor.is_meta or 0 in tensor.stride() for tensor in tensors if tensor.numel() > 1):
         return module.load_state_dict(state, strict=False)
-    own = module.state_dict()
+    module_state = module.state_dict()
     values = {
-        key: value.to(own[key].dtype if key in own else value.dtype, copy=True) if isinstance(value, Tensor) else value
+        key: value.to(module_state[key].dtype if key in module_state else value.dtype, copy=True)
+        if isinstance(value, Tensor)
+        else value
         for key, value in state.items()
     }
     return module.load_state_dict(with_versions(values, state), strict=False, assign=True)
@@ -186,19 +190,19 @@ def _as_torch_loads(module: nn.Module, state: Mapping[str, Any], missing: str) -
     """
     try:
         trial = copy.deepcopy(module)
-        left, extra = _load(trial, with_versions(state, state))
+        missing_keys, extra = _load(trial, with_versions(state, state))
     except Exception:
         # Shapes that differ, parameters that cannot be copied, or methods of the user's own.
         return None
-    if extra or any(not (missing and key.startswith(missing)) for key in left):
+    if extra or any(not (missing and key.startswith(missing)) for key in missing_keys):
         return None
-    return {key: value for key, value in trial.state_dict().items() if key not in left}
+    return {key: value for key, value in trial.state_dict().items() if key not in missing_keys}
 
 
 def fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
     """Return whether the tensors of a state dict have the shapes of the network's."""
-    own = {key: value for key, value in module.state_dict().items() if not key.endswith(EXTRA_STATE)}
-    return all(state[key].shape == value.shape for key, value in own.items() if key in state)
+    module_state = {key: value for key, value in module.state_dict().items() if not key.endswith(EXTRA_STATE)}
+    return all(state[key].shape == value.shape for key, value in module_state.items() if key in state)
 
 
 def _options(names: Sequence[str]) -> str:

@@ -38,9 +38,11 @@ def version_of(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def call_name(name: str, known: Mapping[str, Any]) -> str:
+def call_name(name: str, previous_calls: Mapping[str, Any]) -> str:
     """Return the name of a call of a module, which may be a further one."""
-    calls = sum(other == name or re.fullmatch(rf"{re.escape(name)}-call\d+", other) is not None for other in known)
+    calls = sum(
+        other == name or re.fullmatch(rf"{re.escape(name)}-call\d+", other) is not None for other in previous_calls
+    )
     return f"{name}-call{calls + 1}" if calls else name
 
 
@@ -80,18 +82,18 @@ def may_be_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 def _through_backward_hooks(watch: Follower) -> Iterator[None]:
     """Let a watch follow tensors through the function in which torch wraps them for backward hooks, unseen by modes."""
 
-    def passing(wrap: Callable[[BackwardHook, Any], Any]) -> Callable[[BackwardHook, Any], Any]:
-        def wrapped(hook: BackwardHook, given: Any) -> Any:
-            passed = wrap(hook, given)
-            for one, other in zip(tensors_of(given), tensors_of(passed), strict=True):
+    def followed(wrap: Callable[[BackwardHook, Any], Any]) -> Callable[[BackwardHook, Any], Any]:
+        def wrapped(hook: BackwardHook, values: Any) -> Any:
+            wrapped_values = wrap(hook, values)
+            for one, other in zip(tensors_of(values), tensors_of(wrapped_values), strict=True):
                 watch.same(one, other)
-            return passed
+            return wrapped_values
 
         return wrapped
 
     with (
-        patch.object(BackwardHook, "setup_input_hook", passing(BackwardHook.setup_input_hook)),
-        patch.object(BackwardHook, "setup_output_hook", passing(BackwardHook.setup_output_hook)),
+        patch.object(BackwardHook, "setup_input_hook", followed(BackwardHook.setup_input_hook)),
+        patch.object(BackwardHook, "setup_output_hook", followed(BackwardHook.setup_output_hook)),
     ):
         yield
 

@@ -46,10 +46,10 @@ def tap_and_activation(
         bends: Tells a nonlinearity.
     """
 
-    def follow(value: Value, wanted: Callable[[Value], bool]) -> Value | None:
+    def follow(value: Value, matches: Callable[[Value], bool]) -> Value | None:
         while len(following := readers(value)) == 1:
             (value,) = following
-            if wanted(value):
+            if matches(value):
                 return value
             if not passes(value):
                 return None
@@ -89,10 +89,10 @@ def unrecognized(
 
 
 @cache
-def say_unrecognized(network: str, found: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
+def say_unrecognized(network: str, operations_by_layer: tuple[tuple[str, tuple[str, ...]], ...]) -> None:
     """Say once at which layers of a network the activation is taken before operations that `unrecognized` gives."""
     layers_of: dict[tuple[str, ...], list[str]] = {}
-    for layer, operations in found:
+    for layer, operations in operations_by_layer:
         if operations:
             layers_of.setdefault(operations, []).append(layer)
     for operations, names in layers_of.items():

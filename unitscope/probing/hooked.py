@@ -29,13 +29,13 @@ class Hooked:
     def __init__(self, module: nn.Module, examples: Tensor | None = None) -> None:
         self.module = module
         self._examples = examples
-        self._known: dict[str, Plan] | None = None
+        self._plans: dict[str, Plan] | None = None
 
     def plans(self, images: Tensor) -> dict[str, Plan]:
         """Return what follows each layer that a pass shows, recorded once: on the examples, or on the first image."""
-        if self._known is None:
-            self._known = survey(self.module, images[:1] if self._examples is None else self._examples)
-        return self._known
+        if self._plans is None:
+            self._plans = survey(self.module, images[:1] if self._examples is None else self._examples)
+        return self._plans
 
     def changing_plans(self, images: Tensor) -> dict[str, str]:
         """Return the layers whose activation is computed otherwise for one image than for another, with the reason."""
@@ -69,8 +69,8 @@ class Hooked:
             size, kind = tuple(values.activation.shape), values.kind
             if size[0] != 1:
                 continue
-            units, rest = (size[1], size[2:]) if kind == "conv" else (size[-1], size[1:-1])
-            descriptions.append(LayerDescription(layer, depth, kind, units, rest, not values.plan.positive))
+            units, map_shape = (size[1], size[2:]) if kind == "conv" else (size[-1], size[1:-1])
+            descriptions.append(LayerDescription(layer, depth, kind, units, map_shape, not values.plan.positive))
         return descriptions
 
     def logits(self, images: Tensor) -> Tensor:
@@ -92,8 +92,8 @@ class Hooked:
         """Return the activations of several layers in one pass: `layer.Reader.readouts`."""
 
         def run(images: Tensor) -> tuple[Tensor, ...]:
-            seen = self._values(images, layers)
-            return tuple(read_out(values.activation, unit_axis(values.kind), readout) for values in seen)
+            layer_passes = self._values(images, layers)
+            return tuple(read_out(values.activation, unit_axis(values.kind), readout) for values in layer_passes)
 
         return run
 
@@ -122,25 +122,25 @@ class Hooked:
     def cut(self, layer: str) -> Split:
         """Return the network "cut" at the activation of a layer: both sides are full passes."""
 
-        def before(images: Tensor) -> tuple[Tensor, ...]:
+        def prefix(images: Tensor) -> tuple[Tensor, ...]:
             (values,) = self._values(images, [layer])
             return values.activation, values.activation, images
 
-        def behind(activation: Tensor, images: Tensor) -> Tensor:
+        def suffix(activation: Tensor, images: Tensor) -> Tensor:
             watch = Watch(self.plans(images), {layer: activation})
             output: Tensor = run_watched(self.module, images, watch)
             return output
 
-        return Split(before, behind, None)
+        return Split(prefix, suffix, None)
 
     def held(self, layers: Sequence[str]) -> Callable[..., Tensor]:
         """Return the network with the activations of several layers held: `layer.Reader.held`."""
 
         def run(images: Tensor, *clamps: Tensor) -> Tensor:
-            seen = self._values(images[:1], layers)
+            layer_passes = self._values(images[:1], layers)
             holds = {
                 layer: (unit_axis(values.kind), removed, clamp)
-                for layer, values, removed, clamp in zip(layers, seen, clamps[::2], clamps[1::2], strict=True)
+                for layer, values, removed, clamp in zip(layers, layer_passes, clamps[::2], clamps[1::2], strict=True)
             }
             output: Tensor = run_watched(self.module, images, Holding(self.plans(images), holds))
             return output

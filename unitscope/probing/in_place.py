@@ -87,20 +87,20 @@ def into_new_tensors(traced: fx.GraphModule) -> set[fx.Node]:
 
 def later_readers_see(traced: fx.GraphModule, changing: set[fx.Node]) -> bool:
     """Let who reads a tensor after a change in place read what the change gave; False where that cannot be told."""
-    place = {node: number for number, node in enumerate(traced.graph.nodes)}
+    position = {node: number for number, node in enumerate(traced.graph.nodes)}
     sharing: dict[fx.Node, set[fx.Node]] = {}
     for node in traced.graph.nodes:
-        given = next(iter(node.all_input_nodes), None)
+        source = next(iter(node.all_input_nodes), None)
         sharing[node] = {node}
-        if node in changing and given is not None:
-            for other in sharing[given]:
-                late = [user for user in other.users if place[user] > place[node]]
-                if late and other is not given:
+        if node in changing and source is not None:
+            for alias in sharing[source]:
+                later_users = [user for user in alias.users if position[user] > position[node]]
+                if later_users and alias is not source:
                     return False
-                for user in late:
-                    user.replace_input_with(other, node)
-        if given is not None and (node in changing or _shares(node, traced)):
-            sharing[node] = sharing[given]
+                for user in later_users:
+                    user.replace_input_with(alias, node)
+        if source is not None and (node in changing or _shares(node, traced)):
+            sharing[node] = sharing[source]
             sharing[node].add(node)
     return True
 
@@ -128,9 +128,9 @@ def _without_flag(node: fx.Node, function: Any) -> tuple[bool, tuple[Any, ...], 
     kwargs = {name: value for name, value in node.kwargs.items() if name != "inplace"}
     flag = node.kwargs.get("inplace", False)
     try:
-        place = list(inspect.signature(function).parameters).index("inplace")
+        position = list(inspect.signature(function).parameters).index("inplace")
     except (TypeError, ValueError):
         return flag is not False, node.args, kwargs
-    if len(node.args) <= place:
+    if len(node.args) <= position:
         return flag is not False, node.args, kwargs
-    return node.args[place] is not False, (*node.args[:place], False, *node.args[place + 1 :]), kwargs
+    return node.args[position] is not False, (*node.args[:position], False, *node.args[position + 1 :]), kwargs

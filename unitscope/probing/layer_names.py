@@ -7,13 +7,17 @@ from unitscope.errors import UserError
 
 
 def refuse_unknown_layers(
-    layers: Iterable[str], known: Collection[str], model: str, where: str, left_out: Mapping[str, str] | None = None
+    layers: Iterable[str],
+    layer_names: Collection[str],
+    model: str,
+    where: str,
+    left_out: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse layers that a network does not have.
 
     Args:
         layers: Names in the config.
-        known: Names of the network's layers.
+        layer_names: Names of the network's layers.
         model: Name of the architecture.
         where: Key of the config that names them.
         left_out: Why other layers cannot be tapped, by name.
@@ -22,16 +26,16 @@ def refuse_unknown_layers(
         UserError: A name is not among the layers.
     """
     for layer in layers:
-        if layer in known:
+        if layer in layer_names:
             continue
         if left_out and layer in left_out:
             raise UserError(
                 f"{where} names {layer!r}, which cannot be analyzed in the network {model}: {left_out[layer]}. Its "
-                f"layers are: {', '.join(known)}."
+                f"layers are: {', '.join(layer_names)}."
             )
-        close = difflib.get_close_matches(layer, known, 1)
+        close = difflib.get_close_matches(layer, layer_names, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UserError(
             f"{where} names {layer!r}, which the network {model} does not have.{hint} Its layers are: "
-            f"{', '.join(known)}."
+            f"{', '.join(layer_names)}."
         )

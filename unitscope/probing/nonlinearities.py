@@ -58,8 +58,8 @@ def names_of(operations: Iterable[str]) -> dict[Any, str]:
 def _by_operation() -> dict[Any, str]:
     """Return the name of every nonlinearity by its module class, its functions, its method and its operators."""
     named = {**_POSITIVE, **_SIGNED, **_BOUNDED}
-    others = {torch.special.expit: "sigmoid"}
-    return {kind: name for name, kind in named.items()} | others | names_of((*named, *_CLAMPS))
+    aliases = {torch.special.expit: "sigmoid"}
+    return {kind: name for name, kind in named.items()} | aliases | names_of((*named, *_CLAMPS))
 
 
 _NAMES = _by_operation()
@@ -150,8 +150,8 @@ def elementwise(operation: Any, operands: int) -> str | None:
     if name in _UNNAMED or name in _COPIES:
         return ""
     # Of two tensors, the larger of each pair; of one, the largest of all.
-    known = name in _ELEMENTWISE or name in _NAMES or (name in ("max", "min") and operands == 2)
-    return name if known else None
+    is_elementwise = name in _ELEMENTWISE or name in _NAMES or (name in ("max", "min") and operands == 2)
+    return name if is_elementwise else None
 
 
 def _not_negative(bound: Any) -> bool:

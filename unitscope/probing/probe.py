@@ -144,7 +144,9 @@ class Probe:
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in the order of computation."""
         return tuple(
-            Layer(**vars(each), probe=self) for each in self.form.describe(self.shape) if each.name not in self.refused
+            Layer(**vars(description), probe=self)
+            for description in self.form.describe(self.shape)
+            if description.name not in self.refused
         )
 
     @cached_property
@@ -250,17 +252,17 @@ class Probe:
         Raises:
             UserError: There is no such layer.
         """
-        names, known = list(names), [layer.name for layer in self.layers]
+        names, layer_names = list(names), [layer.name for layer in self.layers]
         for name in names:
-            if name in known:
+            if name in layer_names:
                 continue
             if reason := self.refused.get(name):
                 raise UserError(f"The layer {name!r} has no activation for each image: {reason}. Choose another layer.")
             reason = self.left_out.get(name, "")
-            hint = "" if reason else nearest(name, known)
+            hint = "" if reason else nearest(name, layer_names)
             raise UserError(
                 f"There is no layer {name!r} in this network{f': {reason}' if reason else ''}.{hint} Its layers are: "
-                f"{', '.join(known)}."
+                f"{', '.join(layer_names)}."
             )
         return names
 

@@ -38,12 +38,12 @@ def ends_of(returned: Any) -> Values:
 
 @contextmanager
 def _recording(module: nn.Module, kinds: Any, values: Values) -> Iterator[None]:
-    def keep(place: str, passed: Any) -> None:
-        for tensor in tensors_in(passed).values():
+    def record_tensors(path: str, value: Any) -> None:
+        for tensor in tensors_in(value).values():
             # Of layers the first image alone: all of them, on all images, would be more than memory holds.
-            kept = tensor if kinds is nn.Module or not tensor.dim() else tensor[:1]
+            recorded = tensor if kinds is nn.Module or not tensor.dim() else tensor[:1]
             # Copies: the network may go on with them in place.
-            values.append((place, kept.detach().clone()))
+            values.append((path, recorded.detach().clone()))
 
     parts = {
         path: part
@@ -51,12 +51,12 @@ def _recording(module: nn.Module, kinds: Any, values: Values) -> Iterator[None]:
         if path and isinstance(part, kinds) and not isinstance(part, torch.jit.ScriptModule)
     }
     handles = [
-        part.register_forward_hook(lambda _, __, returned, path=path: keep(path, returned))
+        part.register_forward_hook(lambda _, __, returned, path=path: record_tensors(path, returned))
         for path, part in parts.items()
     ]
     if kinds is nn.Module:
         handles += [
-            part.register_forward_pre_hook(lambda _, given, path=path: keep(f"{INPUT}{path}", given))
+            part.register_forward_pre_hook(lambda _, inputs, path=path: record_tensors(f"{INPUT}{path}", inputs))
             for path, part in parts.items()
         ]
     try:

@@ -77,9 +77,9 @@ def _of_first_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Valu
     """Return what parts give for the first image among others, and alone; only of parts whose rows are images."""
     together, alone = record(module, images, kinds), record(module, images[:1], kinds)
     pairs = [
-        ((path, value[:1]), (path, own[:1]))
-        for (path, value), (_, own) in zip(together, alone, strict=False)
-        if value.dim() and own.dim() and value[:1].shape == own[:1].shape
+        ((path, batch_value[:1]), (path, single_value[:1]))
+        for (path, batch_value), (_, single_value) in zip(together, alone, strict=False)
+        if batch_value.dim() and single_value.dim() and batch_value[:1].shape == single_value[:1].shape
     ]
     return [first for first, _ in pairs], [second for _, second in pairs]
 
@@ -88,8 +88,8 @@ def _of_last_image(module: nn.Module, images: Tensor, kinds: Any) -> tuple[Value
     """Return the same for the last image, whose row is not the first; kinds are none, or those of all modules."""
     together, alone = record(module, images, kinds), record(module, images[-1:], kinds)
     pairs = [
-        ((path, value[-1:]), (path, own))
-        for (path, value), (_, own) in zip(together, alone, strict=False)
-        if value.dim() and len(value) == len(images) and value[-1:].shape == own.shape
+        ((path, batch_value[-1:]), (path, single_value))
+        for (path, batch_value), (_, single_value) in zip(together, alone, strict=False)
+        if batch_value.dim() and len(batch_value) == len(images) and batch_value[-1:].shape == single_value.shape
     ]
-    return [last for last, _ in pairs], [own for _, own in pairs]
+    return [batch_value for batch_value, _ in pairs], [single_value for _, single_value in pairs]

@@ -44,26 +44,28 @@ def without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
     Raises:
         UserError: The network does not take one image alone.
     """
-    name, many = type(network_of(module)).__name__, images[torch.arange(TOGETHER) % len(images)]
-    together, ends = _calls(module, many)
+    name, batch = type(network_of(module)).__name__, images[torch.arange(TOGETHER) % len(images)]
+    together, outputs = _calls(module, batch)
     same, alone = True, []
-    for place, image in enumerate(many[: len(images)].split(1)):
+    for index, image in enumerate(batch[: len(images)].split(1)):
         fault = ""
         try:
-            calls, own = _calls(module, image)
+            calls, singles = _calls(module, image)
         # Whatever a network's own code comes upon where an axis is missing.
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
         else:
-            for end, own_end in zip(ends, own, strict=False):
-                if end.dim() and len(end) == len(many) and own_end.shape != (1, *end.shape[1:]):
-                    fault = f"its output has the shape {tuple(own_end.shape)} instead of {(1, *end.shape[1:])}"
+            for output, single in zip(outputs, singles, strict=False):
+                if output.dim() and len(output) == len(batch) and single.shape != (1, *output.shape[1:]):
+                    fault = f"its output has the shape {tuple(single.shape)} instead of {(1, *output.shape[1:])}"
                 same = same and (
-                    not end.dim() or own_end.shape != end[:1].shape or same_logits(end[place : place + 1], own_end)
+                    not output.dim()
+                    or single.shape != output[:1].shape
+                    or same_logits(output[index : index + 1], single)
                 )
         if fault:
             raise UserError(
-                f"{name} takes {len(many)} images, but not one image alone ({fault}). x.squeeze() without an axis "
+                f"{name} takes {len(batch)} images, but not one image alone ({fault}). x.squeeze() without an axis "
                 "removes the axis of the images too, if there is one image: write x.flatten(1), or x.squeeze(-1)."
             )
         alone.append(calls)
@@ -78,11 +80,11 @@ def without_rows(module: nn.Module, images: Tensor) -> dict[str, str]:
             reasons[layer] = "its values are complex numbers; layers that read their real part or size can be tapped"
         elif call.rows is None or len(rows) < len(alone):
             reasons[layer] = (
-                f"its output has the shape {call.shape} for {len(many)} images, and {calls_alone[0].shape} for one: "
+                f"its output has the shape {call.shape} for {len(batch)} images, and {calls_alone[0].shape} for one: "
                 "the first axis is not the images"
             )
         # Of a network that depends on the batch no layer gives the same.
-        elif same and not all(close(call.rows[place], row[0]) for place, row in enumerate(rows)):
+        elif same and not all(close(call.rows[index], row[0]) for index, row in enumerate(rows)):
             reasons[layer] = "its output for an image among others is not the one for that image alone"
     return reasons
 

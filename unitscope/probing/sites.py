@@ -52,7 +52,7 @@ def sites_of(traced: fx.GraphModule) -> dict[str, Site]:
     calls: dict[str, int] = {}
     sites = {}
 
-    def readers_behind(layer: fx.Node, value: fx.Node) -> list[fx.Node]:
+    def relevant_readers(layer: fx.Node, value: fx.Node) -> list[fx.Node]:
         # Of a layer that does not lead to the output, as that of another head, all readers count.
         return [user for user in value.users if (user in leading or layer not in leading) and reads_values(user)]
 
@@ -71,7 +71,7 @@ def sites_of(traced: fx.GraphModule) -> dict[str, Site]:
             continue
         calls[node.target] = calls.get(node.target, 0) + 1
         name = node.target if calls[node.target] == 1 else f"{node.target}-call{calls[node.target]}"
-        readers = partial(readers_behind, node)
+        readers = partial(relevant_readers, node)
         tap, activation = tap_and_activation(
             node,
             readers,
@@ -81,8 +81,8 @@ def sites_of(traced: fx.GraphModule) -> dict[str, Site]:
         )
         signed = activation is None or not positive(activation)
         kind = "conv" if isinstance(target, nn.Conv2d) else "linear"
-        others = () if activation else unrecognized(tap, readers, operands, operation)
-        sites[name] = Site(node, kind, tap, activation or tap, signed, others)
+        unrecognized_names = () if activation else unrecognized(tap, readers, operands, operation)
+        sites[name] = Site(node, kind, tap, activation or tap, signed, unrecognized_names)
     return sites
 
 
@@ -98,7 +98,7 @@ def arguments_of(node: fx.Node, modules: dict[str, Any]) -> Callable[[int, str],
     if node.op == "call_module":
         # As torch.nn's own modules keep the bounds that they were given.
         return lambda _, name: getattr(modules[str(node.target)], name, None)
-    return lambda place, name: node.args[place] if len(node.args) > place else node.kwargs.get(name)
+    return lambda position, name: node.args[position] if len(node.args) > position else node.kwargs.get(name)
 
 
 def reader_of(site: Site, modules: dict[str, Any]) -> fx.Node | None:

@@ -44,14 +44,14 @@ class Operation:
         arguments: Gives an argument by its position or its name.
         sources: The operations whose results it reads.
         readers: The operations that read its result.
-        whole: Path of the module whose hooks change what it gives, if this is one; else "".
+        module_path: Path of the module whose hooks change what it gives, if this is one; else "".
     """
 
     function: Any = None
     arguments: Callable[[int, str], Any] = lambda _, __: None
     sources: list["Operation"] = field(default_factory=list)
     readers: list["Operation"] = field(default_factory=list)
-    whole: str = ""
+    module_path: str = ""
 
 
 @dataclass
@@ -59,13 +59,13 @@ class _Call:
     """A call, not yet over, of a module with hooks.
 
     Attributes:
-        whole: The operation that the call is, if its hooks change something.
+        operation: The operation that the call is, if its hooks change something.
         start: Number of operations before it that the pass has recorded.
         values: The tensors that it was given last, or gave, with their versions.
         changed: Whether a hook has put others in their place, or changed them.
     """
 
-    whole: Operation
+    operation: Operation
     start: int
     values: list[tuple[Tensor, int]]
     changed: bool = False
@@ -84,7 +84,7 @@ class Survey(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.layers: dict[str, Operation] = {}
-        self._made: list[Operation] = []
+        self._operations: list[Operation] = []
         self._calls: list[_Call] = []
         # By identity; the tensors are kept, so that no identity is given again.
         self._source: dict[int, Operation] = {}
@@ -99,36 +99,38 @@ class Survey(TorchFunctionMode):
                 ),
                 part.register_forward_hook(lambda _, __, output: self._leave(name, output)),
             ]
-        if not _may_be_whole(part):
+        if not _may_be_one_operation(part):
             return []
         return [
             part.register_forward_pre_hook(
-                lambda _, *given: self._enter(Operation(type(part), _settings_of(part)), given),
+                lambda _, *inputs: self._enter(Operation(type(part), _settings_of(part)), inputs),
                 prepend=True,
                 with_kwargs=True,
             ),
-            part.register_forward_pre_hook(lambda _, *given: self._calls[-1].compare(states(given)), with_kwargs=True),
+            part.register_forward_pre_hook(
+                lambda _, *inputs: self._calls[-1].compare(states(inputs)), with_kwargs=True
+            ),
             part.register_forward_hook(lambda _, __, output: self._give_back(output), prepend=True),
             part.register_forward_hook(lambda _, __, output: self._leave(name, output)),
         ]
 
     def _layer(self, name: str, output: Tensor) -> Operation:
         """Return the operation of a layer's module, before the network's own hooks take its output."""
-        made = Operation(sources=[self.source(output)])
+        operation = Operation(sources=[self.source(output)])
         if is_transformed(output):
-            return made
-        made.sources[0].readers.append(made)
-        self.layers[call_name(name, self.layers)] = made
-        self._made.append(made)
-        self._give(output, made)
-        return made
+            return operation
+        operation.sources[0].readers.append(operation)
+        self.layers[call_name(name, self.layers)] = operation
+        self._operations.append(operation)
+        self._set_source(output, operation)
+        return operation
 
     def same(self, one: Tensor, other: Tensor) -> None:
         """Take note that a tensor is another one, for the sake of gradients."""
-        self._give(other, self.source(one))
+        self._set_source(other, self.source(one))
 
-    def _enter(self, whole: Operation, values: Any) -> None:
-        self._calls.append(_Call(whole, len(self._made), states(values)))
+    def _enter(self, operation: Operation, values: Any) -> None:
+        self._calls.append(_Call(operation, len(self._operations), states(values)))
 
     def _give_back(self, output: Any) -> None:
         self._calls[-1].values = states(output)
@@ -139,46 +141,48 @@ class Survey(TorchFunctionMode):
         call.compare(states(output))
         if not call.changed:
             return
-        whole, inner = call.whole, set(self._made[call.start :])
-        whole.whole = name
-        read = [source for made in self._made[call.start :] for source in made.sources]
-        whole.sources = [made for made in dict.fromkeys([*whole.sources, *read]) if made not in inner | {whole}]
-        whole.readers = [reader for reader in whole.readers if reader not in inner]
-        for source in whole.sources:
-            source.readers = list(dict.fromkeys(whole if reader in inner else reader for reader in source.readers))
-        self._source |= {key: whole for key, made in self._source.items() if made in inner}
-        self._made[call.start :] = [] if whole in self._made else [whole]
+        merged, inner = call.operation, set(self._operations[call.start :])
+        merged.module_path = name
+        sources = [source for operation in self._operations[call.start :] for source in operation.sources]
+        merged.sources = [
+            operation for operation in dict.fromkeys([*merged.sources, *sources]) if operation not in inner | {merged}
+        ]
+        merged.readers = [reader for reader in merged.readers if reader not in inner]
+        for source in merged.sources:
+            source.readers = list(dict.fromkeys(merged if reader in inner else reader for reader in source.readers))
+        self._source |= {key: merged for key, operation in self._source.items() if operation in inner}
+        self._operations[call.start :] = [] if merged in self._operations else [merged]
         for tensor in tensors_of(output):
-            self._give(tensor, whole)
+            self._set_source(tensor, merged)
 
     def source(self, tensor: Tensor) -> Operation:
         """Return the operation that gave a tensor."""
         if id(tensor) not in self._source:
-            self._give(tensor, Operation())
+            self._set_source(tensor, Operation())
         return self._source[id(tensor)]
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        read = tensors_of((args, kwargs))
-        made = Operation(out_of_place(func), arguments_of_call(args, kwargs))
-        self._made.append(made)
+        inputs = tensors_of((args, kwargs))
+        operation = Operation(out_of_place(func), arguments_of_call(args, kwargs))
+        self._operations.append(operation)
         if name_of(func) not in METADATA:
-            made.sources = list(dict.fromkeys(self.source(tensor) for tensor in read))
-            for source in made.sources:
-                source.readers.append(made)
-        before = states(read)
+            operation.sources = list(dict.fromkeys(self.source(tensor) for tensor in inputs))
+            for source in operation.sources:
+                source.readers.append(operation)
+        before = states(inputs)
         result = func(*args, **kwargs)
         changed = [tensor for tensor, version in before if version_of(tensor) != version]
         if may_be_in_place(func, args, kwargs):
-            changed += [tensor for tensor in read[:1] if tensor.is_inference()]
+            changed += [tensor for tensor in inputs[:1] if tensor.is_inference()]
         for tensor in (*tensors_of(result), *changed):
-            self._give(tensor, made)
+            self._set_source(tensor, operation)
         return result
 
-    def _give(self, tensor: Tensor, made: Operation) -> None:
-        self._source[id(tensor)] = made
+    def _set_source(self, tensor: Tensor, operation: Operation) -> None:
+        self._source[id(tensor)] = operation
         self._kept.append(tensor)
 
 
@@ -191,14 +195,14 @@ class Plan:
         bent: Whether its activation is the output of a nonlinearity.
         positive: Whether that nonlinearity is never negative.
         unrecognized: As `following.unrecognized` returns it.
-        wholes: Paths of the layer's module, its batch norm and its nonlinearity, where hooks change what they give.
+        hooked_paths: Paths of the layer's module, batch norm and nonlinearity, where hooks change what they give.
     """
 
     normed: bool
     bent: bool
     positive: bool
     unrecognized: tuple[str, ...] = ()
-    wholes: frozenset[str] = frozenset()
+    hooked_paths: frozenset[str] = frozenset()
 
     @property
     def stage(self) -> str:
@@ -212,47 +216,53 @@ def survey(module: nn.Module, images: Tensor) -> dict[str, Plan]:
     # Tensors of the inference mode do not count their versions.
     with torch.inference_mode(False), torch.no_grad():
         # A copy: the network may change its input in place.
-        given = in_layout(images.detach(), layout_of(module)).clone()
-        images_read = [recorder.source(given)]
+        inputs = in_layout(images.detach(), layout_of(module)).clone()
+        input_operations = [recorder.source(inputs)]
         with watched(module, recorder):
-            output = module(given)
+            output = module(inputs)
     ends = [Operation(sources=[recorder.source(tensor)]) for tensor in tensors_of(output)]
     for end in ends:
         end.sources[0].readers.append(end)
-    leading = reachable(ends, lambda made: made.sources)
-    of_images = reachable(images_read, lambda made: made.readers)
-    return {name: _plan(made, leading, of_images) for name, made in recorder.layers.items()}
+    leading = reachable(ends, lambda operation: operation.sources)
+    of_images = reachable(input_operations, lambda operation: operation.readers)
+    return {name: _plan(operation, leading, of_images) for name, operation in recorder.layers.items()}
 
 
 def _plan(layer: Operation, leading: set[Operation], of_images: set[Operation]) -> Plan:
-    def readers(made: Operation) -> list[Operation]:
-        return [reader for reader in made.readers if reader in leading or layer not in leading]
+    def readers(operation: Operation) -> list[Operation]:
+        return [reader for reader in operation.readers if reader in leading or layer not in leading]
 
     # Of a layer that is not seen to lead to the output, as where compiled code lies between, all readers count.
     tap, activation = tap_and_activation(
         layer,
         readers,
-        lambda made: passes_on(made.function, made.arguments),
-        lambda made: made.function in (*NORMS, F.batch_norm),
-        lambda made: is_positive(made.function, made.arguments) is not None,
+        lambda operation: passes_on(operation.function, operation.arguments),
+        lambda operation: operation.function in (*NORMS, F.batch_norm),
+        lambda operation: is_positive(operation.function, operation.arguments) is not None,
     )
     # What a hook makes of a nonlinearity's values can have any sign.
     positive = (
-        activation is not None and not activation.whole and bool(is_positive(activation.function, activation.arguments))
+        activation is not None
+        and not activation.module_path
+        and bool(is_positive(activation.function, activation.arguments))
     )
-    wholes = frozenset(made.whole for made in (layer, tap, activation) if made is not None and made.whole)
-    others: tuple[str, ...] = ()
+    hooked_paths = frozenset(
+        operation.module_path
+        for operation in (layer, tap, activation)
+        if operation is not None and operation.module_path
+    )
+    unrecognized_names: tuple[str, ...] = ()
     if activation is None:
-        others = unrecognized(
+        unrecognized_names = unrecognized(
             tap,
             readers,
-            lambda made: of_images.intersection(made.sources),
-            lambda made: elementwise(made.function, len(made.sources)),
+            lambda operation: of_images.intersection(operation.sources),
+            lambda operation: elementwise(operation.function, len(operation.sources)),
         )
-    return Plan(tap is not layer, activation is not None, positive, others, wholes)
+    return Plan(tap is not layer, activation is not None, positive, unrecognized_names, hooked_paths)
 
 
-def _may_be_whole(part: nn.Module) -> bool:
+def _may_be_one_operation(part: nn.Module) -> bool:
     """Return whether a module with hooks is torch's own batch norm or nonlinearity, called as its class says."""
     if not (part._forward_hooks or part._forward_pre_hooks) or "forward" in vars(part):
         return False

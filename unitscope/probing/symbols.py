@@ -50,15 +50,15 @@ def symbols_pass_for_tensors() -> Iterator[None]:
 
     C code asks Python's API instead. It would take a symbol whose class is that of tensors for one, and crash.
     """
-    plain = builtins.isinstance
+    original_isinstance = builtins.isinstance
 
-    def passes(thing: Any, kinds: Any) -> bool:
-        if type(thing) is not _TensorProxy:
-            return plain(thing, kinds)
-        return plain(thing, kinds) or any(kind is Tensor for kind in _flat(kinds))
+    def passes(value: Any, kinds: Any) -> bool:
+        if type(value) is not _TensorProxy:
+            return original_isinstance(value, kinds)
+        return original_isinstance(value, kinds) or any(kind is Tensor for kind in _flat(kinds))
 
     def _flat(kinds: Any) -> Iterator[Any]:
-        parts = kinds if plain(kinds, tuple) else getattr(kinds, "__args__", None)
+        parts = kinds if original_isinstance(kinds, tuple) else getattr(kinds, "__args__", None)
         yield from (kind for part in parts for kind in _flat(part)) if parts is not None else (kinds,)
 
     with patch.object(builtins, "isinstance", passes):
@@ -66,14 +66,14 @@ def symbols_pass_for_tensors() -> Iterator[None]:
 
 
 @contextmanager
-def own_gradients_refused() -> Iterator[None]:
+def custom_gradients_refused() -> Iterator[None]:
     """Let no function with a gradient of its own be traced: the graph would hold its forward pass alone."""
-    plain = inspect.getattr_static(torch.autograd.Function, "apply")
+    original_apply = inspect.getattr_static(torch.autograd.Function, "apply")
 
     def apply(function: Any, *args: Any, **kwargs: Any) -> Any:
         if any(issubclass(type(value), fx.Proxy) for value in (*args, *kwargs.values())):
             raise TypeError(f"it calls {function.__name__}, which has a gradient of its own")
-        return plain.__get__(None, function)(*args, **kwargs)
+        return original_apply.__get__(None, function)(*args, **kwargs)
 
     with patch.object(torch.autograd.Function, "apply", classmethod(apply)):
         yield

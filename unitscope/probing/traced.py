@@ -85,8 +85,8 @@ class Traced:
             size = shapes[site.activation]
             if size[0] != 1:
                 continue
-            units, rest = (size[1], size[2:]) if site.kind == "conv" else (size[-1], size[1:-1])
-            descriptions.append(LayerDescription(name, depth, site.kind, units, tuple(rest), site.signed))
+            units, map_shape = (size[1], size[2:]) if site.kind == "conv" else (size[-1], size[1:-1])
+            descriptions.append(LayerDescription(name, depth, site.kind, units, tuple(map_shape), site.signed))
         return descriptions
 
     def prefix(self, layer: str, readout: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -142,30 +142,30 @@ class Traced:
             OtherLogits: The pieces compute other logits than the network.
         """
         site = self.sites[layer]
-        plain = self._cut_at(site, None)
+        at_activation = self._cut_at(site, None)
         examples = self._examples
-        if examples is not None and examples.logits is not None and not _same_logits(plain, examples):
+        if examples is not None and examples.logits is not None and not _same_logits(at_activation, examples):
             raise OtherLogits(layer)
         reader = reader_of(site, self.modules)
         if reader is None:
-            return plain
-        behind = self._cut_at(site, reader)
-        if examples is not None and not _same_changes(plain, behind, unit_axis(site.kind), examples.images):
+            return at_activation
+        at_reader = self._cut_at(site, reader)
+        if examples is not None and not _same_changes(at_activation, at_reader, unit_axis(site.kind), examples.images):
             log.warning("The effect of a unit of %s on %s is computed by the whole layer.", layer, reader.target)
-            return plain
-        return behind
+            return at_activation
+        return at_reader
 
     def _cut_at(self, site: Site, reader: fx.Node | None) -> Split:
         """Return the network cut at a layer's activation, or after the layer that alone reads it."""
         start = reader or site.activation
-        behind = reachable([start], lambda node: (user for user in node.users if user.op != "output")) - {start}
+        downstream = reachable([start], lambda node: (user for user in node.users if user.op != "output")) - {start}
         (output,) = (node for node in self.graph.graph.nodes if node.op == "output")
         # The output's too: a layer may not lead to it, as that of another head.
         needed = {
             operand
-            for node in (*behind, output)
+            for node in (*downstream, output)
             for operand in node.all_input_nodes
-            if operand not in behind and operand is not start and operand.op != "get_attr"
+            if operand not in downstream and operand is not start and operand.op != "get_attr"
         }
         live = [start, *(node for node in self.graph.graph.nodes if node in needed)]
         carry = reader and part_of(self.graph, [site.activation], reader.all_input_nodes[0])
@@ -216,17 +216,17 @@ def _same_logits(cut: Split, examples: Examples) -> bool:
         return same_logits(cut.suffix(*live), examples.logits)
 
 
-def _same_changes(plain: Split, behind: Split, axis: int, images: Tensor) -> bool:
+def _same_changes(at_activation: Split, at_reader: Split, axis: int, images: Tensor) -> bool:
     """Return whether a unit clamped to 0 has the same effect, followed from the activation and from its reader."""
-    assert behind.change is not None
+    assert at_reader.change is not None
     with torch.no_grad():
-        activation, start, *live = plain.prefix(images)
+        activation, start, *live = at_activation.prefix(images)
         values = activation.narrow(axis, 0, 1)
         clamped = start.clone()
         clamped.narrow(axis, 0, 1).zero_()
-        _, later, *others = behind.prefix(images)
-        changed = later + behind.change(0, values, torch.zeros_like(values))
-        return same_logits(behind.suffix(changed, *others), plain.suffix(clamped, *live))
+        _, later, *reader_live = at_reader.prefix(images)
+        changed = later + at_reader.change(0, values, torch.zeros_like(values))
+        return same_logits(at_reader.suffix(changed, *reader_live), at_activation.suffix(clamped, *live))
 
 
 def _change(reader: nn.Conv2d | nn.Linear, carry: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:

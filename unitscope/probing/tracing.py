@@ -15,7 +15,7 @@ from unitscope.networks.normalization import network_of
 from unitscope.probing.additions import forward_addition
 from unitscope.probing.in_place import NoSuchOperation, into_new_tensors, later_readers_see
 from unitscope.probing.norms import open_norms
-from unitscope.probing.symbols import Tracer, own_gradients_refused, symbols_pass_for_tensors
+from unitscope.probing.symbols import Tracer, custom_gradients_refused, symbols_pass_for_tensors
 from unitscope.runtime import console
 
 
@@ -44,7 +44,7 @@ def trace(module: nn.Module) -> fx.GraphModule | None:
             raise TypeError("a hook is registered for all modules, which a graph does not show")
         # The network's code may keep symbols: in a copy, so that the module is as it was.
         copied = _sharing_tensors(module)
-        with symbols_pass_for_tensors(), own_gradients_refused():
+        with symbols_pass_for_tensors(), custom_gradients_refused():
             graph = Tracer().trace(copied)
         traced = fx.GraphModule(copied, graph)
     # Whatever the network's own code raises when it is run on symbols.

@@ -61,7 +61,7 @@ class Watch(TorchFunctionMode):
         self.plans = plans
         self.sites: dict[str, LayerPass] = {}
         self.replaced = replaced or {}
-        self.wholes = frozenset[str]().union(*(plan.wholes for plan in plans.values()))
+        self.hooked_paths = frozenset[str]().union(*(plan.hooked_paths for plan in plans.values()))
         # For each call under way of a module that is followed as a whole: the layer, its stage, and what was given.
         self._calls: list[tuple[str, str, Any]] = []
         # By identity; the tensors are kept, so that no identity is given again.
@@ -74,14 +74,14 @@ class Watch(TorchFunctionMode):
             # Hooks of the network's own that only read the output are to read what takes its place.
             return [
                 part.register_forward_hook(
-                    lambda part, _, output: self.layer(name, part, output), prepend=name not in self.wholes
+                    lambda part, _, output: self.layer(name, part, output), prepend=name not in self.hooked_paths
                 )
             ]
-        if name not in self.wholes:
+        if name not in self.hooked_paths:
             return []
         return [
             part.register_forward_pre_hook(
-                lambda part, *given: self._enter(part, tensors_of(given)), prepend=True, with_kwargs=True
+                lambda part, *inputs: self._enter(part, tensors_of(inputs)), prepend=True, with_kwargs=True
             ),
             part.register_forward_hook(lambda part, _, output: self._leave(part, output)),
         ]
@@ -93,7 +93,7 @@ class Watch(TorchFunctionMode):
         name = call_name(name, self.sites)
         # On these images the network may do what it has not done in the first pass.
         plan = self.plans.get(name, Plan(normed=False, bent=False, positive=False))
-        output = self._instead(name, "module", plan, output)
+        output = self._replacement_for(name, "module", plan, output)
         self.sites[name] = LayerPass(module, plan, output, output)
         self._follow(output, name, "module", plan)
         return output
@@ -122,16 +122,16 @@ class Watch(TorchFunctionMode):
             before = source.clone()
         result = func(*args, **kwargs)
         if norms:
-            result = self._instead(name, "norm", site.plan, result)
+            result = self._replacement_for(name, "norm", site.plan, result)
             site.tap = site.activation = result
             self._follow(result, name, "norm", site.plan)
         elif bends:
-            rest = {key: value for key, value in kwargs.items() if key not in ("input", "inplace")}
+            options = {key: value for key, value in kwargs.items() if key not in ("input", "inplace")}
             site.tap = before
-            site.function = lambda values: func(values.clone(), *args[1:], **rest)
-            put = self._instead(name, "nonlinearity", site.plan, result)
+            site.function = lambda values: func(values.clone(), *args[1:], **options)
+            replacement = self._replacement_for(name, "nonlinearity", site.plan, result)
             # What was done in place has to be there for all who hold the tensor.
-            result = result.copy_(put) if put is not result and result is source else put
+            result = result.copy_(replacement) if replacement is not result and result is source else replacement
             site.activation = result
             self._follow(result, name, "nonlinearity", site.plan)
         elif passes_on(plain, arguments):
@@ -140,9 +140,9 @@ class Watch(TorchFunctionMode):
             del self._place[id(source)]
         return result
 
-    def _enter(self, part: nn.Module, given: Sequence[Tensor]) -> None:
+    def _enter(self, part: nn.Module, inputs: Sequence[Tensor]) -> None:
         """Take note of a call of a module that is followed as a whole."""
-        source = next((tensor for tensor in given if id(tensor) in self._place), None)
+        source = next((tensor for tensor in inputs if id(tensor) in self._place), None)
         name, stage = self._place.get(id(source), ("", ""))
         if name:
             plan = self.sites[name].plan
@@ -157,8 +157,8 @@ class Watch(TorchFunctionMode):
         if not name or not isinstance(output, Tensor):
             return output
         site, stage = self.sites[name], "norm" if type(part) in NORMS else "nonlinearity"
-        put = self._instead(name, stage, site.plan, output)
-        output = output.copy_(put) if put is not output and output is source else put
+        replacement = self._replacement_for(name, stage, site.plan, output)
+        output = output.copy_(replacement) if replacement is not output and output is source else replacement
         site.tap = site.activation = output
         if stage == "nonlinearity":
             # What precedes it is no pre-activation: the hooks may turn its sign.
@@ -184,7 +184,7 @@ class Watch(TorchFunctionMode):
                 if getattr(site, role).untyped_storage().data_ptr() in changed:
                     setattr(site, role, getattr(site, role).clone())
 
-    def _instead(self, name: str, stage: str, plan: Plan, value: Tensor) -> Tensor:
+    def _replacement_for(self, name: str, stage: str, plan: Plan, value: Tensor) -> Tensor:
         # A copy: the network may go on with it in place.
         return self.replaced[name].clone() if stage == plan.stage and name in self.replaced else value
 
@@ -205,21 +205,21 @@ class Holding(Watch):
         super().__init__(plans)
         self.holds = holds
 
-    def _instead(self, name: str, stage: str, plan: Plan, value: Tensor) -> Tensor:
+    def _replacement_for(self, name: str, stage: str, plan: Plan, value: Tensor) -> Tensor:
         return hold(value, *self.holds[name]) if stage == plan.stage and name in self.holds else value
 
 
 class Until(Watch):
     """Ends the pass when the activations of some layers have been seen."""
 
-    def __init__(self, plans: Mapping[str, Plan], wanted: Sequence[str]) -> None:
+    def __init__(self, plans: Mapping[str, Plan], layers: Sequence[str]) -> None:
         super().__init__(plans)
-        self.wanted = set(wanted)
+        self.pending = set(layers)
 
     def seen(self, name: str) -> None:
         """Take note that a layer's activation is there; after the last of them the pass ends."""
-        self.wanted.discard(name)
-        if not self.wanted:
+        self.pending.discard(name)
+        if not self.pending:
             raise AllSeen
 
 

@@ -31,8 +31,8 @@ def write(path, **arrays):
     return path
 
 
-def all_of(found):
-    return found.images(np.arange(len(found.labels)))
+def all_of(collection):
+    return collection.images(np.arange(len(collection.labels)))
 
 
 @pytest.fixture(params=[".npz", ".h5"])
@@ -52,9 +52,9 @@ def test_links_within_a_file_are_names_as_well(tmp_path, caplog):
         file["labels"] = file["y"] = file["store/numbers"]
         file["store/top"] = file
         file["lost"] = h5py.SoftLink("/nowhere")
-    found = read(path)
-    np.testing.assert_array_equal(all_of(found), PIXELS)
-    assert found.labels.tolist() == LABELS.tolist()
+    collection = read(path)
+    np.testing.assert_array_equal(all_of(collection), PIXELS)
+    assert collection.labels.tolist() == LABELS.tolist()
     assert not caplog.messages
 
 
@@ -64,9 +64,9 @@ def test_splits_may_be_links_to_one_another(tmp_path, whole):
     with h5py.File(path, "a") as file:
         for name in [""] if whole else ["/images", "/labels"]:
             file[f"test{name}"] = file[f"train{name}"]
-    found = read(path)
-    assert found.split.tolist() == [0] * 12 + [1] * 12
-    np.testing.assert_array_equal(all_of(found), np.concatenate([PIXELS, PIXELS]))
+    collection = read(path)
+    assert collection.split.tolist() == [0] * 12 + [1] * 12
+    np.testing.assert_array_equal(all_of(collection), np.concatenate([PIXELS, PIXELS]))
 
 
 def test_links_that_branch_again_and_again_are_followed_to_an_end(tmp_path):
@@ -91,19 +91,19 @@ def test_links_that_branch_again_and_again_are_followed_to_an_end(tmp_path):
 )
 def test_names_of_keras_and_medmnist(file, names):
     arrays = dict(zip(names, (PIXELS[:9], LABELS[:9, None], PIXELS[9:], LABELS[9:, None]), strict=True))
-    found = read(write(file, **arrays))
-    np.testing.assert_array_equal(all_of(found), PIXELS)
-    assert found.labels.tolist() == LABELS.tolist() and found.split.tolist() == [0] * 9 + [1] * 3
+    collection = read(write(file, **arrays))
+    np.testing.assert_array_equal(all_of(collection), PIXELS)
+    assert collection.labels.tolist() == LABELS.tolist() and collection.split.tolist() == [0] * 9 + [1] * 3
 
 
-def test_three_splits_are_asked_for(file, caplog):
+def test_three_splits_need_the_setting_split(file, caplog):
     arrays = {}
     for number, name in enumerate(("train", "val", "test")):
         arrays |= {f"{name}_images": PIXELS[4 * number :][:4], f"{name}_labels": np.array([0, 0, 1, 1])[:, None]}
     with pytest.raises(UserError, match=r"Set datasets\.NAME\.split to \{test: test\} or \{test: val\}"):
         read(write(file, **arrays))
-    found = read(file, split={"test": "val"})
-    np.testing.assert_array_equal(all_of(found), PIXELS[:8])
+    collection = read(file, split={"test": "val"})
+    np.testing.assert_array_equal(all_of(collection), PIXELS[:8])
     assert "test_images, test_labels are not read" in caplog.text
 
 
@@ -157,8 +157,8 @@ def test_arrays_that_are_not_read_are_named(file, caplog):
 
 
 def test_labels_of_splits_may_differ_in_a_last_axis_of_one(file):
-    found = read(write(file, x_train=PIXELS, y_train=LABELS[:, None], x_test=PIXELS, y_test=LABELS))
-    assert found.labels.tolist() == LABELS.tolist() * 2
+    collection = read(write(file, x_train=PIXELS, y_train=LABELS[:, None], x_test=PIXELS, y_test=LABELS))
+    assert collection.labels.tolist() == LABELS.tolist() * 2
 
 
 # --- pixels ----------------------------------------------------------------------------------------------------------
@@ -184,10 +184,10 @@ def test_labels_of_splits_may_differ_in_a_last_axis_of_one(file):
     ],
 )
 def test_pixels_with_one_meaning_are_read(file, images, expected):
-    found = all_of(read(write(file, images=images, labels=LABELS)))
-    assert found.dtype == np.uint8 and found.flags.c_contiguous
+    pixels = all_of(read(write(file, images=images, labels=LABELS)))
+    assert pixels.dtype == np.uint8 and pixels.flags.c_contiguous
     # Half precision holds a number of 255 to within one.
-    np.testing.assert_allclose(found.astype(int), expected, atol=int(images.dtype == np.float16))
+    np.testing.assert_allclose(pixels.astype(int), expected, atol=int(images.dtype == np.float16))
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def test_pixels_without_one_meaning_are_refused_with_a_cure(tmp_path, images, me
 
 @pytest.mark.parametrize("train", [PIXELS > 99, (PIXELS > 99) / 1, (PIXELS > 99) * np.uint8(255)])
 @pytest.mark.parametrize("test", [PIXELS > 99, PIXELS > 199, (PIXELS > 99) * np.int64(255), PIXELS / 255, PIXELS])
-def test_each_split_has_a_range_of_its_own(tmp_path, train, test):
+def test_the_pixel_range_is_determined_per_split(tmp_path, train, test):
     write(tmp_path / "x.npz", x_train=train, y_train=LABELS, x_test=test, y_test=LABELS)
-    found = all_of(read(tmp_path / "x.npz"))
-    np.testing.assert_array_equal(found[:12], (PIXELS > 99) * 255)
-    np.testing.assert_array_equal(found[12:], np.rint(test * (255 / test.max())))
+    pixels = all_of(read(tmp_path / "x.npz"))
+    np.testing.assert_array_equal(pixels[:12], (PIXELS > 99) * 255)
+    np.testing.assert_array_equal(pixels[12:], np.rint(test * (255 / test.max())))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_the_place_of_the_channels_may_be_set(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, ">u2"])
-def test_black_images_are_told(tmp_path, caplog, dtype):
+def test_black_images_are_warned_of(tmp_path, caplog, dtype):
     read(write(tmp_path / "x.npz", images=(PIXELS > 99).astype(dtype), labels=LABELS))
     assert "the largest pixel is 1 of 255" in caplog.text
     caplog.clear()
@@ -271,9 +271,9 @@ def test_black_images_are_told(tmp_path, caplog, dtype):
     ],
 )
 def test_labels_with_one_meaning_are_read(file, labels, numbers, classes):
-    found = read(write(file, images=PIXELS, labels=labels))
-    assert found.labels.dtype == np.int64 and found.labels.tolist() == numbers.tolist()
-    assert found.classes == list(classes)
+    collection = read(write(file, images=PIXELS, labels=labels))
+    assert collection.labels.dtype == np.int64 and collection.labels.tolist() == numbers.tolist()
+    assert collection.classes == list(classes)
 
 
 def test_names_of_classes_from_the_file_or_the_setting(file):
@@ -281,12 +281,12 @@ def test_names_of_classes_from_the_file_or_the_setting(file):
     assert read(file).classes == ["ash", "beech", "oak"]
     assert read(file, classes=["x", "y", 7]).classes == ["x", "y", "7"]
     write(file, images=PIXELS, labels=np.array(["ash", "beech", "oak"])[LABELS])
-    found = read(file, classes=["oak", "ash", "beech"])
-    assert found.classes == ["oak", "ash", "beech"] and found.labels[:3].tolist() == [1, 2, 0]
+    collection = read(file, classes=["oak", "ash", "beech"])
+    assert collection.classes == ["oak", "ash", "beech"] and collection.labels[:3].tolist() == [1, 2, 0]
     assert read(write(file, images=PIXELS, labels=LABELS, classes=np.array([" a", "b ", "c"]))).classes == [*"abc"]
 
 
-def test_one_image_per_class_is_told_with_a_cure_that_helps(file):
+def test_one_image_per_class_is_refused_with_a_fix_that_helps(file):
     for labels in (np.arange(12), np.eye(12)):
         with pytest.raises(UserError, match=r"no image in the train split\. Add images, so that each class") as error:
             read(write(file, images=PIXELS, labels=labels))

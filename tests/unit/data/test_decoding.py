@@ -153,7 +153,7 @@ def test_a_transparent_colour_of_16_bits(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "auto"])
-def test_reasons_of_pillow_are_told_readably(tmp_path, mode):
+def test_errors_of_pillow_are_reported_readably(tmp_path, mode):
     for name, content in (("empty", b""), ("html", b"<html>404</html>")):
         (tmp_path / name / "a").mkdir(parents=True)
         for each in "xy":
@@ -284,16 +284,16 @@ def test_grey_with_an_alpha_channel_is_grey_at_any_depth(tmp_path, bits, alpha):
     (tmp_path / "a").mkdir()
     for name in ("x.png", "y.png"):
         png(tmp_path / "a" / name, [(pixels if bits == 16 else (pixels >> 8).astype(np.uint8)).tobytes()] * 4, bits, 4)
-    found = collected({**FOLDER, "path": str(tmp_path), "store": "images", "mode": "auto"}).images(np.arange(2))
-    assert found.shape == (2, 4, 4, 1)
-    np.testing.assert_array_equal(found[0, 0, :, 0], [0, 255, 1, 0] if alpha else [255] * 4)
+    grey_images = collected({**FOLDER, "path": str(tmp_path), "store": "images", "mode": "auto"}).images(np.arange(2))
+    assert grey_images.shape == (2, 4, 4, 1)
+    np.testing.assert_array_equal(grey_images[0, 0, :, 0], [0, 255, 1, 0] if alpha else [255] * 4)
 
 
 # --- what the artifact says ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("store", ["images", "index"])
-def test_the_artifact_says_what_was_applied(tmp_path, store):
+def test_the_artifact_records_the_applied_settings(tmp_path, store):
     new = {"interpolation": "bicubic", "background": "black", "links": "inside", "store": store}
     opaque = [(Image.new("RGB", (9, 6), (n, 0, 0)), ".png") for n in range(4)]
     settings = folder(tmp_path / "opaque", *opaque, **new)
@@ -334,7 +334,7 @@ def test_colour_profiles_are_counted_and_not_applied(tmp_path, caplog):
 
 @pytest.mark.parametrize("store", ["images", "index"])
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".tif", ".webp"])
-def test_pages_and_frames_that_are_not_read_are_told(tmp_path, caplog, suffix, store):
+def test_pages_and_frames_that_are_not_read_are_warned_of(tmp_path, caplog, suffix, store):
     frames = [Image.fromarray(np.full((4, 6, 3), shade, np.uint8)) for shade in (200, 90, 30)]
     settings = folder(tmp_path / "x", *[(frames[0], ".png")] * 3) | {"store": store}
     saved(tmp_path / f"x/x/many{suffix}", frames[0], save_all=True, append_images=frames[1:])
@@ -359,16 +359,16 @@ def channels(path, count, *extra, kind=1):
     return path
 
 
-@pytest.mark.parametrize(("count", "extra", "told"), [(3, (), False), (4, (0,), True), (5, (0, 0), True)])
-def test_channels_that_are_not_read_are_told(tmp_path, caplog, count, extra, told):
+@pytest.mark.parametrize(("count", "extra", "warns"), [(3, (), False), (4, (0,), True), (5, (0, 0), True)])
+def test_channels_that_are_not_read_are_warned_of(tmp_path, caplog, count, extra, warns):
     settings = folder(tmp_path / "x", *[(Image.new("RGB", (6, 4), (100, 100, 100)), ".png")] * 3)
     path = channels(tmp_path / "x/x/many.tif", count, *extra)
     np.testing.assert_array_equal(decoded(path), np.full((4, 6, 3), 100))
     write_dataset(tmp_path / "x.h5", collected(settings))
-    assert ("1 images, such as x/many.tif, have more than one page or frame, or channels" in caplog.text) is told
+    assert ("1 images, such as x/many.tif, have more than one page or frame, or channels" in caplog.text) is warns
 
 
-def test_opacity_and_previews_of_a_tiff_are_not_told(tmp_path, caplog):
+def test_opacity_and_previews_of_a_tiff_are_not_warned_of(tmp_path, caplog):
     image = Image.new("RGBA", (6, 4), (9, 9, 99, 128))
     settings = folder(tmp_path / "x", *[(image, ".tif")] * 3)
     preview = image.resize((3, 2))
@@ -380,7 +380,7 @@ def test_opacity_and_previews_of_a_tiff_are_not_told(tmp_path, caplog):
     assert "more than one page" not in caplog.text
 
 
-def test_a_channel_that_may_be_opacity_or_not_is_asked_for(tmp_path):
+def test_an_ambiguous_fourth_channel_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"x\.tif has a fourth channel, and no tag .*source: arrays"):
         decoded(channels(tmp_path / "x.tif", 4))
 
@@ -393,7 +393,7 @@ def test_pixels_with_a_sign_are_refused(tmp_path, bits):
 
 @pytest.mark.parametrize("store", ["images", "index"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_black_images_are_told(tmp_path, caplog, dtype, store):
+def test_black_images_are_warned_of(tmp_path, caplog, dtype, store):
     # Masks of 0 and 1, or 12 bits kept in 16.
     dark = (CORNERS > 99).astype(dtype) if dtype is np.uint8 else CORNERS.astype(dtype) * 17
     settings = folder(tmp_path / "x", *[(Image.fromarray(dark), ".png")] * 4) | {"store": store}
@@ -427,8 +427,10 @@ def test_resize_and_crop_give_the_pixels_of_torchvision(tmp_path, mode, interpol
             steps += [transforms.CenterCrop(crop)] if crop else []
             with Image.open(path) as image:
                 expected = np.asarray(transforms.Compose(steps)(image.convert(mode)))
-            found = decoded(path, mode, resize=resize, crop=crop, interpolation=interpolation)
-            np.testing.assert_array_equal(found.squeeze() if mode == "L" else found, expected.squeeze())
+            decoded_pixels = decoded(path, mode, resize=resize, crop=crop, interpolation=interpolation)
+            np.testing.assert_array_equal(
+                decoded_pixels.squeeze() if mode == "L" else decoded_pixels, expected.squeeze()
+            )
 
 
 @pytest.mark.slow

@@ -36,9 +36,9 @@ def read(root, **changes):
     return collected({**FOLDER, "path": str(root), "store": "images", **changes})
 
 
-def pixels(found, number):
+def pixels(collection, number):
     """Return the greys of the images of a split."""
-    return found.images(np.flatnonzero(found.split == number))[:, 0, 0, 0].tolist()
+    return collection.images(np.flatnonzero(collection.split == number))[:, 0, 0, 0].tolist()
 
 
 def csv(root, text, name="labels.csv"):
@@ -63,13 +63,15 @@ def test_classes_are_in_the_order_of_the_setting_and_in_the_artifact(tmp_path, s
     for part in ("train", "test") if split else ("",):
         classes(tmp_path / "x" / part, "ash", "beech", "3")
     settings = {**FOLDER, "path": str(tmp_path / "x"), "store": "images", "classes": ["beech", 3, "ash"]}
-    found = collected(settings)
-    assert found.classes == ["beech", "3", "ash"]
-    write_dataset(tmp_path / "x.h5", found)
+    collection = collected(settings)
+    assert collection.classes == ["beech", "3", "ash"]
+    write_dataset(tmp_path / "x.h5", collection)
     usual = read(tmp_path / "x")
-    assert [usual.classes[label] for label in usual.labels] == [found.classes[label] for label in found.labels]
+    assert [usual.classes[label] for label in usual.labels] == [
+        collection.classes[label] for label in collection.labels
+    ]
     with open_dataset(tmp_path / "x.h5") as dataset:
-        assert dataset.classes == found.classes and dataset.settings["classes"] == ["beech", 3, "ash"]
+        assert dataset.classes == collection.classes and dataset.settings["classes"] == ["beech", 3, "ash"]
 
 
 @pytest.mark.parametrize(
@@ -99,13 +101,13 @@ def test_class_folders_that_hold_only_folders_are_refused(tmp_path):
         read(tmp_path / "y")
 
 
-def test_one_class_folder_of_folders_among_others_is_told(tmp_path, caplog):
+def test_one_nested_class_folder_among_others_is_warned_of(tmp_path, caplog):
     classes(tmp_path, "cat", "dog/brown", "dog/black")
     assert read(tmp_path).classes == ["cat", "dog"]
     assert "dog holds only folders (black, brown)" in caplog.text
 
 
-def test_what_a_test_split_cannot_support_is_told(tmp_path, caplog):
+def test_a_test_split_too_small_for_a_score_is_warned_of(tmp_path, caplog):
     read(classes(tmp_path / "one", "cat"))
     assert "there is one class, 'cat'" in caplog.text and "void" in caplog.text
     caplog.clear()
@@ -125,11 +127,15 @@ def test_usual_names_of_splits_whatever_their_case(tmp_path, train, test):
     for place, part in enumerate((train, test)):
         for name in ("0", "1"):
             images(tmp_path / part / name, 2, 10 * place)
-    found = read(tmp_path)
-    assert found.classes == ["0", "1"] and pixels(found, 0) == [0, 1] * 2 and pixels(found, 1) == [10, 11] * 2
+    collection = read(tmp_path)
+    assert (
+        collection.classes == ["0", "1"]
+        and pixels(collection, 0) == [0, 1] * 2
+        and pixels(collection, 1) == [10, 11] * 2
+    )
 
 
-def test_three_splits_are_asked_for_in_one_sentence(tmp_path):
+def test_three_split_folders_need_the_setting_split(tmp_path):
     for place, part in enumerate(("train", "valid", "test")):
         images(tmp_path / part / "a", 2, 10 * place)
     with pytest.raises(UserError, match=r"Set datasets\.NAME\.split to \{test: test\} or \{test: valid\}"):
@@ -147,8 +153,8 @@ def test_names_of_splits_among_classes_are_classes(tmp_path):
 
 
 def test_a_training_split_alone_is_split_here(tmp_path):
-    found = read(classes(tmp_path, "train/a", "train/b", count=8))
-    assert found.classes == ["a", "b"] and np.bincount(found.split).tolist() == [12, 4]
+    collection = read(classes(tmp_path, "train/a", "train/b", count=8))
+    assert collection.classes == ["a", "b"] and np.bincount(collection.split).tolist() == [12, 4]
 
 
 # --- labels in a CSV file --------------------------------------------------------------------------------------------
@@ -157,11 +163,11 @@ def test_a_training_split_alone_is_split_here(tmp_path):
 def test_a_flat_folder_with_labels(tmp_path):
     images(tmp_path, 4)
     csv(tmp_path, "label;file;note\n10;0.png;x\n9;1.png;x\n9;2.png;x\n10;3.png;x\n")
-    found = read(tmp_path)
-    assert found.classes == ["9", "10"] and found.labels.tolist() == [1, 0, 0, 1]
+    collection = read(tmp_path)
+    assert collection.classes == ["9", "10"] and collection.labels.tolist() == [1, 0, 0, 1]
     csv(tmp_path, "file,label,split\n0.png,a,train\n1.png,a,Test\n2.png,b,train\n3.png,b,Test\n")
-    found = read(tmp_path, classes=["b", "a"])
-    assert found.labels.tolist() == [1, 1, 0, 0] and found.split.tolist() == [0, 1, 0, 1]
+    collection = read(tmp_path, classes=["b", "a"])
+    assert collection.labels.tolist() == [1, 1, 0, 0] and collection.split.tolist() == [0, 1, 0, 1]
 
 
 def test_a_flat_val_as_imagenet_unpacks(tmp_path):
@@ -171,13 +177,13 @@ def test_a_flat_val_as_imagenet_unpacks(tmp_path):
     with pytest.raises(UserError, match=r"val holds images in no class folder\..*columns file and label"):
         read(tmp_path)
     csv(tmp_path, "file,label\n10.png,n2\n11.png,n1\n", "val.csv")
-    found = read(tmp_path, labels="val.csv")
-    assert found.classes == ["n1", "n2"] and found.labels[found.split == 1].tolist() == [1, 0]
+    collection = read(tmp_path, labels="val.csv")
+    assert collection.classes == ["n1", "n2"] and collection.labels[collection.split == 1].tolist() == [1, 0]
     (tmp_path / "val.csv").rename(tmp_path / "labels.csv")
-    assert read(tmp_path).labels.tolist() == found.labels.tolist()
+    assert read(tmp_path).labels.tolist() == collection.labels.tolist()
 
 
-def test_columns_that_are_not_read_are_told(tmp_path, caplog):
+def test_columns_that_are_not_read_are_warned_of(tmp_path, caplog):
     images(tmp_path, 4)
     csv(tmp_path, ",file,label,is_test\n" + "".join(f"{n},{n}.png,{'ab'[n % 2]},{n > 1}\n" for n in range(4)))
     read(tmp_path)
@@ -193,8 +199,8 @@ def test_a_column_with_three_splits(tmp_path, caplog):
     csv(tmp_path, "file,label,split\n0.png,a,train\n1.png,a,val\n2.png,a,test\n3.png,a,train\n")
     with pytest.raises(UserError, match=r"column split.*\{test: test\} or \{test: val\}"):
         read(tmp_path)
-    found = read(tmp_path, split={"test": "val"})
-    assert pixels(found, 0) == [0, 3] and pixels(found, 1) == [1]
+    collection = read(tmp_path, split={"test": "val"})
+    assert pixels(collection, 0) == [0, 3] and pixels(collection, 1) == [1]
     assert "1 images of other splits are not read" in caplog.text
 
 
@@ -244,13 +250,18 @@ def test_a_csv_file_as_programs_write_it(tmp_path, text):
     images(tmp_path, 4)
     for name in (" 4.png", "a\\b.png") if " 4.png" in text else ():
         Image.new("RGB", (4, 4)).save(tmp_path / name)
-    found = read(csv(tmp_path, text), classes=["dog", "cat"] if ",0\n" not in text else ["cat", "dog"])
-    assert [found.classes[label] for label in found.labels][-4:] == ["cat", "dog", "cat", "dog"] or " 4.png" in text
-    assert found.split.sum() == 2
+    collection = read(csv(tmp_path, text), classes=["dog", "cat"] if ",0\n" not in text else ["cat", "dog"])
+    assert [collection.classes[label] for label in collection.labels][-4:] == [
+        "cat",
+        "dog",
+        "cat",
+        "dog",
+    ] or " 4.png" in text
+    assert collection.split.sum() == 2
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "Labels.CSV"])
-def test_labels_that_are_not_read_are_asked_for(tmp_path, name):
+def test_unread_label_tables_need_the_setting_labels(tmp_path, name):
     images(tmp_path / "x/images", 4)
     text = "file,label\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n"
     csv(tmp_path / "x", text, name)
@@ -286,8 +297,8 @@ def test_two_forms_of_an_accent_are_one_name(tmp_path, caplog):
     composed, apart = "caf\u00e9", "cafe\u0301"
     classes(tmp_path / "x/train", composed, "b")
     classes(tmp_path / "x/test", apart, "b")
-    found = read(tmp_path / "x", classes=[apart, "b"])
-    assert found.classes == [composed, "b"] and len(found.labels) == 12
+    collection = read(tmp_path / "x", classes=[apart, "b"])
+    assert collection.classes == [composed, "b"] and len(collection.labels) == 12
     assert "(NFC, NFD) count as one" in caplog.text
     images(tmp_path / "y", 2)
     Image.new("RGB", (4, 4)).save(tmp_path / f"y/{composed}.png")
@@ -296,7 +307,7 @@ def test_two_forms_of_an_accent_are_one_name(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("names", [("train", "dev"), ("Train_set", "Test_set"), ("train-images", "val-images")])
-def test_folders_that_look_like_splits_are_asked_for(tmp_path, names):
+def test_folders_that_look_like_splits_need_the_setting_split(tmp_path, names):
     for part in names:
         classes(tmp_path / part, "a", "b")
     with pytest.raises(UserError, match=rf"split: {{train: {names[0]}, test: {names[1]}}}"):
@@ -304,7 +315,7 @@ def test_folders_that_look_like_splits_are_asked_for(tmp_path, names):
     assert read(tmp_path, split={"test": names[1], "train": names[0]}).classes == ["a", "b"]
 
 
-def test_two_folders_of_images_that_look_like_splits_are_told(tmp_path, caplog):
+def test_two_image_folders_that_look_like_splits_are_warned_of(tmp_path, caplog):
     assert read(classes(tmp_path, "dev", "train")).classes == ["dev", "train"]
     assert (
         "train and dev are read as classes. If they are splits, set datasets.NAME.split: {train: train, test: dev}"
@@ -379,11 +390,11 @@ def test_hidden_folders_that_may_be_classes_or_splits_are_named(tmp_path, caplog
     (tmp_path / ".empty").mkdir()
     (tmp_path / ".notes").mkdir()
     (tmp_path / ".notes/a.txt").touch()
-    found = read(tmp_path)
-    assert len(found.labels) == 3 * len(visible)
+    collection = read(tmp_path)
+    assert len(collection.labels) == 3 * len(visible)
     name = hidden[0][len(where) :].split("/")[0]
-    said = [text for text in caplog.messages if "hidden folders" in text]
-    assert said == [
+    warnings = [text for text in caplog.messages if "hidden folders" in text]
+    assert warnings == [
         f"{tmp_path}{where}: hidden folders with images are not read: {name}. Where they are classes or splits, rename "
         "them without the dot."
     ]
@@ -396,7 +407,7 @@ def test_only_hidden_folders_are_named_before_the_folder_is_refused(tmp_path, ca
     assert "are not read: .a, .b." in caplog.text
 
 
-def test_folders_of_programs_beside_images_are_not_worth_a_word(tmp_path, caplog):
+def test_hidden_folders_of_programs_are_not_warned_of(tmp_path, caplog):
     images(tmp_path)
     classes(tmp_path, ".thumbnails")
     (tmp_path / ".link").symlink_to(tmp_path / ".thumbnails")
@@ -415,7 +426,7 @@ def test_files_that_are_not_read_are_counted_and_named_in_one_line(tmp_path, cap
 
 
 @pytest.mark.parametrize("place", ["a", "caf\udce9"])
-def test_a_name_that_is_not_utf_8_is_told_readably(tmp_path, place):
+def test_a_name_that_is_not_utf_8_is_reported_readably(tmp_path, place):
     classes(tmp_path, "a", "b")
     images(tmp_path / place, 1)
     os.rename(tmp_path / place / "0.png", os.fsencode(tmp_path / place) + b"/caf\xe9.png")
@@ -453,8 +464,8 @@ def test_links_in_a_circle_end(tmp_path, caplog):
     os.symlink(tmp_path / "x/b", tmp_path / "x/b/self")
     os.symlink(tmp_path, tmp_path / "x/a/out")
     os.symlink("/", tmp_path / "x/b/root")
-    found = read(tmp_path / "x", links="anywhere")
-    assert len(found.labels) == 6 and found.classes == ["a", "b"]
+    collection = read(tmp_path / "x", links="anywhere")
+    assert len(collection.labels) == 6 and collection.classes == ["a", "b"]
     assert "a/up" in caplog.text
     os.symlink("loop.png", tmp_path / "x/b/loop.png")
     # Snakemake asks for it first.
@@ -486,8 +497,8 @@ def test_images_that_are_in_both_splits_or_two_classes_are_counted(tmp_path, cap
 
 def test_folders_of_a_disk_station_and_of_archives_hold_no_data(tmp_path, caplog):
     classes(tmp_path / "x", "a", "b", "a/@eaDir/0.png", "@eaDir", "__MACOSX")
-    found = read(tmp_path / "x")
-    assert found.classes == ["a", "b"] and len(found.labels) == 6
+    collection = read(tmp_path / "x")
+    assert collection.classes == ["a", "b"] and len(collection.labels) == 6
     assert "not read: 3 (3 no suffix): @eaDir, __MACOSX, a/@eaDir" in caplog.text
 
 
@@ -495,8 +506,8 @@ def test_only_regular_files_are_opened(tmp_path, caplog):
     classes(tmp_path, "a", "b", count=8)
     os.mkfifo(tmp_path / "a/pipe.png")
     os.symlink("pipe.png", tmp_path / "a/link.png")
-    found = read(tmp_path)
-    assert found.images(np.arange(16)).shape[0] == 16
+    collection = read(tmp_path)
+    assert collection.images(np.arange(16)).shape[0] == 16
     assert "not read: 2 (2 .png): a/link.png, a/pipe.png" in caplog.text
     with pytest.raises(UserError, match=r"pipe\.png is no regular file"):
         Decoder.of(tmp_path, {"resize": None, "crop": None, "mode": "L"})(["a/pipe.png"])

@@ -44,11 +44,11 @@ def test_a_data_set_that_is_prepared_like_the_weights_differs_in_nothing():
 )
 def test_each_difference_is_a_sentence_with_both_values(changes, transforms, settings):
     dataset = {**MATCHING, **changes}
-    found = differences(dataset, transforms)
-    for line, setting in zip(found, settings or ["resize: 144", "crop: 128"], strict=True):
+    sentences = differences(dataset, transforms)
+    for line, setting in zip(sentences, settings or ["resize: 144", "crop: 128"], strict=True):
         name = setting.partition(":")[0]
-        own = "null" if dataset[name] is None else dataset[name]
-        assert line.startswith(f"datasets.NAME.{name} is {own}; the weights were evaluated with {setting}.")
+        dataset_value = "null" if dataset[name] is None else dataset[name]
+        assert line.startswith(f"datasets.NAME.{name} is {dataset_value}; the weights were evaluated with {setting}.")
 
 
 @pytest.mark.parametrize("weights", ["ResNet50_Weights", "EfficientNet_B3_Weights", "ViT_B_16_Weights"])
@@ -56,11 +56,11 @@ def test_the_settings_of_a_preset_give_its_pixels(tmp_path, weights):
     pixels = np.random.default_rng(0).integers(0, 256, (211, 317, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
     preset = getattr(models, weights).IMAGENET1K_V1.transforms()
-    found = Decoder.of(tmp_path, of_torchvision(preset))(["x.png"])[0]
+    decoded = Decoder.of(tmp_path, of_torchvision(preset))(["x.png"])[0]
     preset.mean, preset.std = [0] * 3, [1] * 3
     with Image.open(tmp_path / "x.png") as image:
         expected = preset(image)
-    assert torch.equal(torch.round(expected * 255).to(torch.uint8), pil_to_tensor(Image.fromarray(found)))
+    assert torch.equal(torch.round(expected * 255).to(torch.uint8), pil_to_tensor(Image.fromarray(decoded)))
 
 
 @pytest.mark.parametrize("name", ["resnet18.a1_in1k", "vit_base_patch16_224.augreg_in21k", "convnext_tiny.in12k"])
@@ -71,14 +71,14 @@ def test_the_settings_of_timms_configs_give_the_pixels_of_its_transforms(tmp_pat
     cfg = timm.get_pretrained_cfg(name).to_dict()
     pixels = np.random.default_rng(0).integers(0, 256, (211, 317, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    found = Decoder.of(tmp_path, of_timm(cfg))(["x.png"])[0]
+    decoded = Decoder.of(tmp_path, of_timm(cfg))(["x.png"])[0]
     transform = create_transform(**resolve_data_config(pretrained_cfg=cfg), normalize=False)
     with Image.open(tmp_path / "x.png") as image:
-        assert torch.equal(transform(image), pil_to_tensor(Image.fromarray(found)))
+        assert torch.equal(transform(image), pil_to_tensor(Image.fromarray(decoded)))
     assert differences({**MATCHING, **of_timm(cfg)}, cfg) == []
 
 
-def test_what_no_setting_gives_is_told():
+def test_transforms_without_a_setting_are_reported():
     cfg = {"input_size": (3, 224, 224), "crop_pct": 0.9, "crop_mode": "squash", "interpolation": "bilinear"}
     (line,) = differences(MATCHING, cfg)
     assert "crop_mode 'squash', which no setting" in line
@@ -98,7 +98,7 @@ def test_weights_by_name_bring_their_transforms():
     assert transforms_of({"model": "mlp", "weights": None}) == {}
 
 
-def test_the_job_of_the_checkpoint_tells_the_differences(tmp_path, monkeypatch, caplog):
+def test_the_checkpoint_job_warns_of_the_differences(tmp_path, monkeypatch, caplog):
     for number in range(4):
         Image.new("RGB", (70, 64), (number,) * 3).save(tmp_path / f"{number}.png")
     dataset = {**FOLDER, "path": str(tmp_path), "store": "images", "resize": 64, "crop": 64, "interpolation": "bicubic"}
@@ -136,9 +136,11 @@ def test_the_job_of_the_checkpoint_matches_the_names_of_a_file_with_those_of_the
     settings = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "training": None}
     settings |= {"normalization": {"mean": [0.5], "std": [0.5]}, "seed": 0, "files": [], "allow": []}
     settings |= {"classes": None, "output": None, "outputs": None}
-    beside = {"classes": {"classes": [*"bca"]}, "class_to_idx": {"class_to_idx": {"b": 0, "c": 1, "a": 2}}}.get(key, {})
+    class_entries = {"classes": {"classes": [*"bca"]}, "class_to_idx": {"class_to_idx": {"b": 0, "c": 1, "a": 2}}}.get(
+        key, {}
+    )
     state = build(settings, [1, 6, 6], 3).state_dict()
-    torch.save({"state_dict": state, **beside}, tmp_path / "weights.pt")
+    torch.save({"state_dict": state, **class_entries}, tmp_path / "weights.pt")
     settings["weights"] = {"file": "weights.pt", "sha256": sha256_of(tmp_path / "weights.pt")}
     monkeypatch.chdir(tmp_path)
     with open_dataset(tmp_path / "x.h5") as data:

@@ -24,7 +24,7 @@ SHAPE = (3, 8, 8)
 FEW = Recipe(steps=12, points=4)
 
 
-def made(recipe=FEW, units=(0, 1, 2, 3), layer="conv1", module=None, **arguments):
+def generate(recipe=FEW, units=(0, 1, 2, 3), layer="conv1", module=None, **arguments):
     return maximize(opened(module or quiet(Residual()))[layer], np.array(units), recipe, **arguments)
 
 
@@ -38,30 +38,30 @@ def same(first, second):
 def test_am_on_a_linear_layer_ends_in_the_corner_that_its_weights_point_to():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 3.0)
-    found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe())
+    generated = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe())
     for unit in range(4):
         corner = (weight[unit] > 0).float().view(3, 2, 2)
-        image = torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255
+        image = torch.from_numpy(generated.images[0, unit]).permute(2, 0, 1) / 255
         assert torch.equal(image, corner)
         best = weight[unit].clamp(min=0).sum() + bias[unit]
-        assert found.responses[0, unit, unit] == pytest.approx(best.item(), rel=1e-6)
+        assert generated.responses[0, unit, unit] == pytest.approx(best.item(), rel=1e-6)
 
 
 def test_iam_on_a_linear_layer_ends_in_the_corner_of_the_difference():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 30.0)  # Far from the ReLU's kink: the objective is linear.
-    found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe(objective="iam"))
+    generated = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe(objective="iam"))
     for unit in range(4):
         others = torch.cat([weight[:unit], weight[unit + 1 :]]).mean(0)
         corner = (weight[unit] > others).float().view(3, 2, 2)
-        assert torch.equal(torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255, corner)
+        assert torch.equal(torch.from_numpy(generated.images[0, unit]).permute(2, 0, 1) / 255, corner)
 
 
 def test_identity_of_iam():
     values = torch.rand(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     targets = torch.tensor([0, 3, 6, 2, 2])
-    own = values[torch.arange(5), targets]
-    expected = 7 / 6 * (own - values.mean(1))
+    target_values = values[torch.arange(5), targets]
+    expected = 7 / 6 * (target_values - values.mean(1))
     torch.testing.assert_close(objective("iam", values, values, targets), expected)
 
 
@@ -69,8 +69,8 @@ def test_iam_z_standardizes_and_leaves_out_units_that_never_vary():
     values = torch.tensor([[4.0, 1.0, 9.0, 5.0]])
     mean, std = torch.tensor([2.0, 0.0, 3.0, 5.0]), torch.tensor([2.0, 1.0, 3.0, 0.0])
     # Unit 0: (4 - 2) / 2 = 1; competitors 1 and 2: 1 and 2; unit 3 has no scale.
-    found = objective("iam_z", values, values, torch.tensor([0]), (mean, std))
-    torch.testing.assert_close(found, torch.tensor([1.0 - 1.5]))
+    value = objective("iam_z", values, values, torch.tensor([0]), (mean, std))
+    torch.testing.assert_close(value, torch.tensor([1.0 - 1.5]))
 
 
 def test_a_silent_unit_is_led_by_its_preactivation_and_others_are_not():
@@ -80,15 +80,15 @@ def test_a_silent_unit_is_led_by_its_preactivation_and_others_are_not():
 
 def test_a_unit_that_starts_silent_wakes_up():
     # 12 pixels at about 0.5 give -3 + 2.9: only the pre-activation has a gradient there.
-    found = maximize(opened(linear([[0.5] * 12], [-3.2]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
-    assert found.start_responses[0, 0, 0] == 0
-    assert found.responses[0, 0, 0] == pytest.approx(2.8, rel=1e-5)
+    generated = maximize(opened(linear([[0.5] * 12], [-3.2]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
+    assert generated.start_responses[0, 0, 0] == 0
+    assert generated.responses[0, 0, 0] == pytest.approx(2.8, rel=1e-5)
 
 
 def test_a_unit_that_no_image_wakes_stays_silent_and_keeps_its_preactivation():
-    found = maximize(opened(linear([[0.5] * 12], [-9.0]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
-    assert found.responses[0, 0, 0] == 0
-    assert found.preactivations[0, 0, 0] == pytest.approx(-3.0, rel=1e-5)
+    generated = maximize(opened(linear([[0.5] * 12], [-9.0]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
+    assert generated.responses[0, 0, 0] == 0
+    assert generated.preactivations[0, 0, 0] == pytest.approx(-3.0, rel=1e-5)
 
 
 def test_the_minimum_of_a_linear_layer_lies_in_the_opposite_corner():
@@ -96,37 +96,37 @@ def test_the_minimum_of_a_linear_layer_lies_in_the_opposite_corner():
     bias = torch.full((4,), 0.5)
     for target in ("preactivation", "activation"):
         recipe = Recipe(target=target, minimize=True)
-        found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), recipe)
+        generated = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), recipe)
         for unit in range(4):
             corner = (weight[unit] < 0).float().view(3, 2, 2)
-            assert torch.equal(torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255, corner)
+            assert torch.equal(torch.from_numpy(generated.images[0, unit]).permute(2, 0, 1) / 255, corner)
             least = weight[unit].clamp(max=0).sum() + bias[unit]
-            assert found.preactivations[0, unit, unit] == pytest.approx(least.item(), rel=1e-6)
+            assert generated.preactivations[0, unit, unit] == pytest.approx(least.item(), rel=1e-6)
             # Silent on its way down, where the ReLU has no gradient; what is recorded falls all the way.
-            assert found.responses[0, unit, unit] == 0
-            assert found.objective[0, unit, -1] == pytest.approx(least.item(), rel=1e-6)
-            assert (np.diff(found.objective[0, unit]) <= 1e-6).all()
+            assert generated.responses[0, unit, unit] == 0
+            assert generated.objective[0, unit, -1] == pytest.approx(least.item(), rel=1e-6)
+            assert (np.diff(generated.objective[0, unit]) <= 1e-6).all()
 
 
 def test_the_minimum_of_iam_keeps_the_others_up():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 30.0)
     recipe = Recipe(objective="iam", minimize=True)
-    found = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), recipe)
+    generated = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), recipe)
     for unit in range(4):
         others = torch.cat([weight[:unit], weight[unit + 1 :]]).mean(0)
         corner = (weight[unit] < others).float().view(3, 2, 2)
-        assert torch.equal(torch.from_numpy(found.images[0, unit]).permute(2, 0, 1) / 255, corner)
+        assert torch.equal(torch.from_numpy(generated.images[0, unit]).permute(2, 0, 1) / 255, corner)
 
 
-def test_what_rounding_does_to_a_minimum_is_told_by_pre_activations():
+def test_rounding_of_a_minimum_is_measured_on_preactivations():
     # Unit 1 lies below unit 0 where the pixel is above 0.4995. The way ends at 0.4999, which is stored as 127 / 255.
     module = linear([[1.0], [-1.0]], [-2.0, -1.001])
     recipe = Recipe(minimize=True, start="grey", steps=1, learning_rate=1e-4, points=2)
-    found = maximize(opened(module, (1, 1, 1))["units"], np.array([0]), recipe)
-    assert found.images.ravel().tolist() == [127]
-    assert found.rounding.tolist() == [[-0.5]]
-    assert (found.responses == 0).all()
+    generated = maximize(opened(module, (1, 1, 1))["units"], np.array([0]), recipe)
+    assert generated.images.ravel().tolist() == [127]
+    assert generated.rounding.tolist() == [[-0.5]]
+    assert (generated.responses == 0).all()
 
 
 def test_a_way_down_does_not_end_early():
@@ -139,29 +139,29 @@ def test_a_way_down_does_not_end_early():
 
 def test_responses_can_be_computed_again_from_the_stored_images():
     module = quiet(Residual())
-    found = made(module=module, seeds=(0, 5))
-    pixels = torch.from_numpy(found.images.reshape(-1, 8, 8, 3)).permute(0, 3, 1, 2).float() / 255
+    generated = generate(module=module, seeds=(0, 5))
+    pixels = torch.from_numpy(generated.images.reshape(-1, 8, 8, 3)).permute(0, 3, 1, 2).float() / 255
     before, after = opened(module)["conv1"].prefix("mean")(pixels)
-    np.testing.assert_allclose(found.responses.reshape(-1, 6), after.numpy(), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.preactivations.reshape(-1, 6), before.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(generated.responses.reshape(-1, 6), after.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(generated.preactivations.reshape(-1, 6), before.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_layout():
-    found = made(seeds=(0, 5))
-    assert found.images.shape == (2, 4, 8, 8, 3)
-    assert found.images.dtype == np.uint8
-    assert found.responses.shape == found.start_responses.shape == found.preactivations.shape == (2, 4, 6)
-    assert found.responses.dtype == np.float32
-    assert found.steps.tolist() == [0, 4, 8, 12]
-    assert found.objective.shape == (2, 4, 4)
-    assert found.objective[..., 0].mean() < found.objective[..., -1].mean()
+    generated = generate(seeds=(0, 5))
+    assert generated.images.shape == (2, 4, 8, 8, 3)
+    assert generated.images.dtype == np.uint8
+    assert generated.responses.shape == generated.start_responses.shape == generated.preactivations.shape == (2, 4, 6)
+    assert generated.responses.dtype == np.float32
+    assert generated.steps.tolist() == [0, 4, 8, 12]
+    assert generated.objective.shape == (2, 4, 4)
+    assert generated.objective[..., 0].mean() < generated.objective[..., -1].mean()
 
 
 def test_free_pixels_are_kept_as_they_are():
-    found = made(replace(FEW, clamp=False, learning_rate=0.5))
-    assert found.images.dtype == np.float32
-    assert found.images.max() > 1.0
-    assert (found.rounding == 0).all()
+    generated = generate(replace(FEW, clamp=False, learning_rate=0.5))
+    assert generated.images.dtype == np.float32
+    assert generated.images.max() > 1.0
+    assert (generated.rounding == 0).all()
 
 
 def test_am_and_iam_start_from_the_same_image_and_seeds_and_units_from_others():
@@ -177,21 +177,21 @@ def test_am_and_iam_start_from_the_same_image_and_seeds_and_units_from_others():
 
 
 def test_order_and_choice_of_units_change_nothing():
-    whole = made(units=(0, 1, 2, 3), batch=2)
-    part = made(units=(2, 3), batch=2)
+    whole = generate(units=(0, 1, 2, 3), batch=2)
+    part = generate(units=(2, 3), batch=2)
     assert np.array_equal(whole.images[:, 2:], part.images)
     assert np.array_equal(whole.responses[:, 2:], part.responses)
 
 
 def test_a_short_last_batch_changes_nothing():
-    whole = made(units=(0, 1, 2, 3, 4, 5), batch=4)
-    assert np.array_equal(whole.images[:, 4:], made(units=(4, 5), batch=4).images)
+    whole = generate(units=(0, 1, 2, 3, 4, 5), batch=4)
+    assert np.array_equal(whole.images[:, 4:], generate(units=(4, 5), batch=4).images)
 
 
 @pytest.mark.parametrize("name", ["am", "iam"])
 def test_batch_size_changes_nothing_beyond_rounding(name):
     recipe = replace(FEW, objective=name)
-    one, many = made(recipe, batch=1), made(recipe, batch=4)
+    one, many = generate(recipe, batch=1), generate(recipe, batch=4)
     np.testing.assert_allclose(one.responses, many.responses, rtol=1e-3, atol=1e-4)
     assert np.abs(one.images.astype(int) - many.images.astype(int)).max() <= 2
 
@@ -208,7 +208,7 @@ class Interrupted(Scratch):
 def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkeypatch):
     from unitscope.maximization import maximize
 
-    expected = made(units=range(6), batch=2)
+    expected = generate(units=range(6), batch=2)
     real, climbed = maximize.ascend, []
 
     def watched(forward, space, climbs, *arguments):
@@ -218,8 +218,8 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
 
     monkeypatch.setattr(maximize, "ascend", watched)
     with pytest.raises(KeyboardInterrupt):
-        made(units=range(6), batch=2, scratch=Interrupted(tmp_path / "scratch", "key"))
-    resumed = made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key"))
+        generate(units=range(6), batch=2, scratch=Interrupted(tmp_path / "scratch", "key"))
+    resumed = generate(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key"))
     assert same(resumed, expected)
     # A damaged piece, and what was kept after it, is made again.
     for name in ("000001.npz", "000000.npz"):
@@ -227,10 +227,10 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
-        assert same(made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key")), expected)
+        assert same(generate(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "key")), expected)
     assert climbed.pop() == [0, 1, 2, 3, 4, 5] and climbed.pop() == [2, 3, 4, 5]
     # Another setting never takes what was made for the first.
-    made(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "other key"))
+    generate(units=range(6), batch=2, scratch=Scratch(tmp_path / "scratch", "other key"))
     assert climbed == [[0, 1, 2, 3, 4, 5], [4, 5], [0, 1, 2, 3, 4, 5]]
 
 
@@ -241,18 +241,18 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
 @pytest.mark.parametrize("objective", ["am", "iam"])
 def test_ascents_whose_rs_is_settled_make_room_and_change_no_other(objective):
     recipe = replace(FEW, objective=objective, steps=400, points=41)
-    whole = made(recipe, units=range(6), batch=2)
-    early = made(replace(recipe, settled=4), units=range(6), batch=2)
-    alone = made(replace(recipe, settled=4), units=[5], batch=2)
+    whole = generate(recipe, units=range(6), batch=2)
+    early = generate(replace(recipe, settled=4), units=range(6), batch=2)
+    alone = generate(replace(recipe, settled=4), units=[5], batch=2)
     assert np.array_equal(early.images[:, 5:], alone.images)
     # The course of one that ended early is flat from there on, and RS is what all steps give.
     assert (np.diff(early.objective[0, :, :-1]) == 0).any()
-    expected, found = (representative_substitution(each.responses[0], each.units) for each in (whole, early))
-    assert np.ptp(expected) > 0
-    np.testing.assert_array_equal(found, expected)
+    full_rs, early_rs = (representative_substitution(each.responses[0], each.units) for each in (whole, early))
+    assert np.ptp(full_rs) > 0
+    np.testing.assert_array_equal(early_rs, full_rs)
 
 
-def test_a_race_is_settled_where_nobody_can_change_places():
+def test_a_race_is_settled_once_no_unit_can_change_rank():
     recipe = replace(FEW, steps=100, points=11, settled=2)
     race = Race(recipe, 2)
     # The other unit lies 50 % ahead and loses 1 % in ten steps, of which nine are left: 18 % at twice the pace.
@@ -289,20 +289,20 @@ def test_a_race_is_settled_where_few_of_those_ahead_can_change_places():
 
 def test_bfloat16_begins_in_float32_and_is_scored_in_float32():
     recipe = replace(FEW, steps=60)
-    whole, half = made(recipe), made(replace(recipe, precision="bfloat16", float32_steps=20))
-    rough = made(replace(recipe, precision="bfloat16", float32_steps=0))
+    whole, half = generate(recipe), generate(replace(recipe, precision="bfloat16", float32_steps=20))
+    rough = generate(replace(recipe, precision="bfloat16", float32_steps=0))
     assert not same(half, whole) and not same(half, rough)
-    assert same(made(replace(recipe, precision="bfloat16", float32_steps=60)), whole)
-    assert same(made(replace(recipe, float32_steps=20)), whole)
+    assert same(generate(replace(recipe, precision="bfloat16", float32_steps=60)), whole)
+    assert same(generate(replace(recipe, float32_steps=20)), whole)
     first = whole.steps <= 20
     assert first.sum() > 1 and (~first).any()
     np.testing.assert_array_equal(half.objective[..., first][..., :-1], whole.objective[..., first][..., :-1])
     assert not np.allclose(rough.objective[..., first], whole.objective[..., first], rtol=1e-4)
-    for found in (half, rough):
-        np.testing.assert_allclose(found.objective[..., -1], whole.objective[..., -1], rtol=0.05)
-        pixels = torch.from_numpy(found.images[0]).permute(0, 3, 1, 2).float() / 255
+    for generated in (half, rough):
+        np.testing.assert_allclose(generated.objective[..., -1], whole.objective[..., -1], rtol=0.05)
+        pixels = torch.from_numpy(generated.images[0]).permute(0, 3, 1, 2).float() / 255
         after = opened(quiet(Residual()))["conv1"].prefix("mean")(pixels)[1]
-        np.testing.assert_allclose(found.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(generated.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_light_layers_stay_in_float32():
@@ -319,16 +319,16 @@ def test_light_layers_stay_in_float32():
     exact = replace(half, precision="float32")
     for layer, expected in {"stem": [(exact, 12)], "conv1": [(exact, 5), (half, 12)]}.items():
         assert stages(probe[layer], half) == expected
-    assert same(made(replace(half, float32_share=0.9)), made(FEW))
-    assert not same(made(half), made(FEW))
+    assert same(generate(replace(half, float32_share=0.9)), generate(FEW))
+    assert not same(generate(half), generate(FEW))
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "normalized_gradient"}, {"parametrization": "fourier"}])
 def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypatch):
     recipe = replace(FEW, **changes)
-    whole = made(recipe, units=range(6), batch=2)
+    whole = generate(recipe, units=range(6), batch=2)
     monkeypatch.setattr("unitscope.maximization.passes.stages", lambda *_: [(recipe, 5), (recipe, recipe.steps)])
-    assert same(made(recipe, units=range(6), batch=2), whole)
+    assert same(generate(recipe, units=range(6), batch=2), whole)
 
 
 @pytest.mark.slow
@@ -336,7 +336,7 @@ def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypat
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_compiled_ascent_climbs_alike():
     for name in ("am", "iam"):
-        plain, compiled = (made(replace(FEW, objective=name), compile=wanted) for wanted in (False, True))
+        plain, compiled = (generate(replace(FEW, objective=name), compile=is_compiled) for is_compiled in (False, True))
         np.testing.assert_allclose(compiled.objective, plain.objective, rtol=1e-3, atol=1e-4)
 
 
@@ -357,24 +357,26 @@ def test_a_compiled_ascent_climbs_alike():
 )
 def test_every_option_climbs_and_repeats(change):
     recipe = replace(FEW, steps=30, **change)
-    first = made(recipe)
-    assert same(first, made(recipe))
+    first = generate(recipe)
+    assert same(first, generate(recipe))
     up = -1 if recipe.minimize else 1
     assert (up * first.objective[..., -1] > up * first.objective[..., 0]).mean() >= 0.75
-    assert not np.array_equal(first.images, made(replace(FEW, steps=30)).images)
+    assert not np.array_equal(first.images, generate(replace(FEW, steps=30)).images)
 
 
 def test_fourier_starts_from_the_same_image():
-    found = made(replace(FEW, steps=1, learning_rate=1e-6, parametrization="fourier"))
-    plain = made(replace(FEW, steps=1, learning_rate=1e-6))
-    assert np.abs(found.images.astype(int) - plain.images.astype(int)).max() <= 1
+    generated = generate(replace(FEW, steps=1, learning_rate=1e-6, parametrization="fourier"))
+    plain = generate(replace(FEW, steps=1, learning_rate=1e-6))
+    assert np.abs(generated.images.astype(int) - plain.images.astype(int)).max() <= 1
 
 
 def test_total_variation_smooths():
-    def roughness(found):
-        return np.abs(np.diff(found.images.astype(int), axis=2)).mean()
+    def roughness(generated):
+        return np.abs(np.diff(generated.images.astype(int), axis=2)).mean()
 
-    assert roughness(made(replace(FEW, steps=60, total_variation=20.0))) < roughness(made(replace(FEW, steps=60)))
+    assert roughness(generate(replace(FEW, steps=60, total_variation=20.0))) < roughness(
+        generate(replace(FEW, steps=60))
+    )
 
 
 # --- which units -----------------------------------------------------------------------------------------------------
@@ -390,11 +392,11 @@ def test_target_units():
 
 
 def test_images_of_no_unit():
-    some, none = made(units=[1]), made(units=np.zeros(0, np.int64))
+    some, none = generate(units=[1]), generate(units=np.zeros(0, np.int64))
     assert len(none.units) == 0 and np.array_equal(none.steps, some.steps)
     for name in vars(none).keys() - {"units", "steps"}:
-        expected, found = getattr(some, name), getattr(none, name)
-        assert (found.shape, found.dtype) == ((1, 0, *expected.shape[2:]), expected.dtype), name
+        regular, empty = getattr(some, name), getattr(none, name)
+        assert (empty.shape, empty.dtype) == ((1, 0, *regular.shape[2:]), regular.dtype), name
 
 
 def test_a_unit_that_is_not_there_is_an_error():
@@ -404,12 +406,12 @@ def test_a_unit_that_is_not_there_is_an_error():
 
 def test_the_start_mean_needs_a_data_set():
     with pytest.raises(UserError, match="'mean' needs a data set"):
-        made(replace(FEW, start="mean"))
+        generate(replace(FEW, start="mean"))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("only_new_objects")
-def test_no_batch_that_is_scored_leaves_a_tensor_behind():
+def test_no_scored_batch_leaks_a_tensor():
     # Small ones between a batch's large ones cost VGG16 at 224 pixels 2 GiB in 320 images.
     module = nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.ReLU()).eval().requires_grad_(False)
     alive = tensors_alive(module[1])
@@ -423,10 +425,10 @@ def test_no_batch_that_is_scored_leaves_a_tensor_behind():
     assert all(len(set(scored[number::3][1:])) == 1 for number in range(3))
 
 
-def test_images_are_made_though_gradients_are_switched_off():
-    expected = made()
+def test_images_are_generated_with_gradients_switched_off():
+    expected = generate()
     with torch.no_grad():
-        assert same(made(), expected)
+        assert same(generate(), expected)
 
 
 class HalfInside(nn.Module):
@@ -446,8 +448,10 @@ class HalfInside(nn.Module):
 def test_a_layer_in_bfloat16_gets_its_images(objective):
     scale = (np.ones(4, np.float32), np.ones(4, np.float32)) if objective == "iam_z" else None
     module = quiet(HalfInside())
-    found = made(replace(FEW, objective=objective), layer="conv", module=module, scale=scale)
-    values = vars(found)
+    generated = generate(replace(FEW, objective=objective), layer="conv", module=module, scale=scale)
+    values = vars(generated)
     assert {values[name].dtype.name for name in ("responses", "preactivations", "objective")} == {"float32"}
-    pixels = torch.from_numpy(found.images[0]).permute(0, 3, 1, 2).float() / 255
-    np.testing.assert_array_equal(found.responses[0], opened(module)["conv"].prefix("mean")(pixels)[1].float().numpy())
+    pixels = torch.from_numpy(generated.images[0]).permute(0, 3, 1, 2).float() / 255
+    np.testing.assert_array_equal(
+        generated.responses[0], opened(module)["conv"].prefix("mean")(pixels)[1].float().numpy()
+    )

@@ -8,7 +8,7 @@ from torch import nn
 from unitscope.maximization.objectives import objective
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.targets import target_unit, whole_layer
 
 NETWORKS = {
     "residual": (Residual, 8),
@@ -26,9 +26,13 @@ LAYERS = [
 
 def case(name, layer, images=7):
     network, size = NETWORKS[name]
-    found = opened(quiet(network()), (3, size, size))[layer]
+    probed_layer = opened(quiet(network()), (3, size, size))[layer]
     pixels = torch.rand(images, 3, size, size, generator=torch.Generator().manual_seed(2))
-    return found, pixels.contiguous(memory_format=torch.channels_last), torch.arange(images) * 3 % found.units
+    return (
+        probed_layer,
+        pixels.contiguous(memory_format=torch.channels_last),
+        torch.arange(images) * 3 % probed_layer.units,
+    )
 
 
 def gradient(value, pixels):
@@ -43,17 +47,19 @@ def test_a_unit_alone_and_a_whole_layer_equal_the_plain_way(name, layer, readout
     rows = torch.arange(len(targets))
     pixels.requires_grad_(True)
     before, after = layer.prefix(readout)(pixels)
-    for mine, theirs in zip(own_unit(layer.tapped(), readout)(pixels, targets), (before, after), strict=True):
-        torch.testing.assert_close(mine, theirs[rows, targets])
-        expected = gradient(layer.prefix(readout)(pixels)[0 if theirs is before else 1][rows, targets], pixels)
-        mine = own_unit(layer.tapped(), readout)(pixels, targets)[0 if theirs is before else 1]
-        torch.testing.assert_close(gradient(mine, pixels), expected)
-    own, activations = whole_layer(layer.tapped(), readout)(pixels, targets)
-    torch.testing.assert_close(own, before[rows, targets])
+    for target_values, layer_values in zip(
+        target_unit(layer.tapped(), readout)(pixels, targets), (before, after), strict=True
+    ):
+        torch.testing.assert_close(target_values, layer_values[rows, targets])
+        expected = gradient(layer.prefix(readout)(pixels)[0 if layer_values is before else 1][rows, targets], pixels)
+        target_values = target_unit(layer.tapped(), readout)(pixels, targets)[0 if layer_values is before else 1]
+        torch.testing.assert_close(gradient(target_values, pixels), expected)
+    target_preactivations, activations = whole_layer(layer.tapped(), readout)(pixels, targets)
+    torch.testing.assert_close(target_preactivations, before[rows, targets])
     torch.testing.assert_close(activations, after)
     weights = torch.rand(after.shape, generator=torch.Generator().manual_seed(3)) - 0.5
     expected = gradient((after * weights).sum(1) + 2 * before[rows, targets], pixels)
-    torch.testing.assert_close(gradient((activations * weights).sum(1) + 2 * own, pixels), expected)
+    torch.testing.assert_close(gradient((activations * weights).sum(1) + 2 * target_preactivations, pixels), expected)
 
 
 @pytest.mark.parametrize("method", ["am", "iam", "iam_z"])
@@ -66,9 +72,9 @@ def test_the_passes_of_an_ascent_equal_its_objective(name, layer, method):
     generator = torch.Generator().manual_seed(4)
     scale = torch.randn(after.shape[1], generator=generator), torch.rand(after.shape[1], generator=generator) + 0.5
     expected = objective(method, before, after, targets, scale, target)
-    found = passes(layer, Recipe(objective=method, target=target), "mean", scale)(pixels, targets)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(gradient(found, pixels), gradient(expected, pixels))
+    values = passes(layer, Recipe(objective=method, target=target), "mean", scale)(pixels, targets)
+    torch.testing.assert_close(values, expected)
+    torch.testing.assert_close(gradient(values, pixels), gradient(expected, pixels))
 
 
 def test_the_short_way_is_taken_where_it_may_be_and_nowhere_else():
@@ -93,12 +99,12 @@ class Standardized(nn.Conv2d):
 def test_a_convolution_of_another_class_takes_the_plain_way():
     module = quiet(nn.Sequential(Standardized(3, 4, 3), nn.ReLU()))
     pixels = torch.rand(2, 3, 8, 8)
-    found = own_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([1, 3]))[1]
-    torch.testing.assert_close(found, module(pixels).mean((2, 3))[[0, 1], [1, 3]])
+    responses = target_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([1, 3]))[1]
+    torch.testing.assert_close(responses, module(pixels).mean((2, 3))[[0, 1], [1, 3]])
 
 
 def test_a_batch_norm_without_running_statistics_takes_the_plain_way():
     module = quiet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()))
     pixels = torch.rand(5, 3, 8, 8)
-    found = own_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([0, 1, 2, 3, 0]))[1]
-    torch.testing.assert_close(found, module(pixels).mean((2, 3))[range(5), [0, 1, 2, 3, 0]])
+    responses = target_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([0, 1, 2, 3, 0]))[1]
+    torch.testing.assert_close(responses, module(pixels).mean((2, 3))[range(5), [0, 1, 2, 3, 0]])

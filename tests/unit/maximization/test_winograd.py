@@ -32,9 +32,11 @@ def test_equals_the_direct_convolution_forward_and_backward(height, width, bias,
     # Each dtype has its way to the products.
     packed = dtype is torch.float32 and torch.backends.mkldnn.is_available()
     assert {type(each.matrices) for each in light.filters} == {list if packed else torch.Tensor}
-    found, expected = light(images), module(images)
-    torch.testing.assert_close(found, expected, rtol=near, atol=near)
-    (gradient,), (plain,) = (torch.autograd.grad(maps, images, ahead, retain_graph=True) for maps in (found, expected))
+    winograd_maps, expected = light(images), module(images)
+    torch.testing.assert_close(winograd_maps, expected, rtol=near, atol=near)
+    (gradient,), (plain,) = (
+        torch.autograd.grad(output, images, ahead, retain_graph=True) for output in (winograd_maps, expected)
+    )
     torch.testing.assert_close(gradient, plain, rtol=near, atol=near)
     # Whatever lies how in memory.
     last = LightConv2d(module)(images.contiguous(memory_format=torch.channels_last))
@@ -50,8 +52,8 @@ def test_rounding_is_that_of_float32():
     # In bfloat16, whose numbers are rounded before anything is computed, some twice that of the direct convolution.
     images, weight = images.bfloat16(), weight.bfloat16()
     light, direct = (
-        (found - exact).abs().mean() / exact.std()
-        for found in (convolved(images, Filters(weight), None), F.conv2d(images, weight, padding=1))
+        (maps - exact).abs().mean() / exact.std()
+        for maps in (convolved(images, Filters(weight), None), F.conv2d(images, weight, padding=1))
     )
     assert 0 < light < 3 * direct < 0.02
 
@@ -61,7 +63,7 @@ def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
         module = nn.Conv2d(channels, filters, size, **{"padding": 1, **options})
         return module.to(memory_format=torch.channels_last)
 
-    class Own(nn.Conv2d):
+    class Subclass(nn.Conv2d):
         pass
 
     assert suits(conv()) and suits(conv(256, 256)) and suits(conv(512, 128, bias=False))
@@ -77,7 +79,7 @@ def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
         conv(groups=2),
         conv(padding_mode="reflect"),
         conv().double(),
-        Own(512, 512, 3, padding=1),
+        Subclass(512, 512, 3, padding=1),
         nn.Linear(512, 512),
     ]
     assert not any(map(suits, others))
@@ -105,21 +107,21 @@ def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
     module = quiet(Deep())
     layer = opened(module, (3, 5, 5))["last"]
     images, targets = torch.rand(4, 3, 5, 5), torch.arange(4)
-    made = {}
+    results = {}
     for name in ("light", "plain"):
         if name == "plain":
             monkeypatch.setattr("unitscope.maximization.passes.lightened", lambda part: part)
         for objective in ("am", "iam"):
-            held = images.clone().requires_grad_(True)
-            value = passes(layer, Recipe(objective=objective))(held, targets)
-            made[name, objective] = value.detach(), *torch.autograd.grad(value.sum(), held)
-        made[name] = maximize(layer, np.arange(6), Recipe(objective="iam", steps=8))
+            leaf_images = images.clone().requires_grad_(True)
+            value = passes(layer, Recipe(objective=objective))(leaf_images, targets)
+            results[name, objective] = value.detach(), *torch.autograd.grad(value.sum(), leaf_images)
+        results[name] = maximize(layer, np.arange(6), Recipe(objective="iam", steps=8))
     for objective in ("am", "iam"):
-        for found, expected in zip(made["light", objective], made["plain", objective], strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()) + 1e-7)
+        for tensor, expected in zip(results["light", objective], results["plain", objective], strict=True):
+            torch.testing.assert_close(tensor, expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()) + 1e-7)
     # Adam moves a pixel by as much where the gradient is rounding alone: few may differ, by whatever they like.
-    assert np.mean(np.abs(made["light"].images.astype(int) - made["plain"].images) > 1) < 0.1
-    np.testing.assert_allclose(made["light"].objective, made["plain"].objective, rtol=1e-2)
+    assert np.mean(np.abs(results["light"].images.astype(int) - results["plain"].images) > 1) < 0.1
+    np.testing.assert_allclose(results["light"].objective, results["plain"].objective, rtol=1e-2)
     assert not any(isinstance(part, LightConv2d) for part in (*module.modules(), *layer.probe.module.modules()))
     assert not any(isinstance(part, LightConv2d) for part in layer.probe.traced.graph.modules())
 
@@ -131,25 +133,27 @@ def test_in_bfloat16_the_objective_is_as_near_as_the_direct_convolution_brings_i
     images, targets = torch.rand(4, 3, 5, 5), torch.arange(4)
 
     def climbed(**changes):
-        held = images.clone().requires_grad_(True)
-        value = passes(layer, Recipe(objective=objective, **changes))(held, targets)
-        (gradient,) = torch.autograd.grad(value.sum(), held)
+        leaf_images = images.clone().requires_grad_(True)
+        value = passes(layer, Recipe(objective=objective, **changes))(leaf_images, targets)
+        (gradient,) = torch.autograd.grad(value.sum(), leaf_images)
         return value.detach(), gradient
 
     exact, light = climbed(), climbed(precision="bfloat16")
     monkeypatch.setattr("unitscope.maximization.passes.lightened", lambda part: part)
     direct = climbed(precision="bfloat16")
     for number in (0, 1):
-        off, allowed = ((found[number] - exact[number]).norm() / exact[number].norm() for found in (light, direct))
-        assert 0 < off < 1.5 * allowed < 0.2
+        light_error, direct_error = (
+            (pair[number] - exact[number]).norm() / exact[number].norm() for pair in (light, direct)
+        )
+        assert 0 < light_error < 1.5 * direct_error < 0.2
 
 
 def test_most_of_vgg16s_convolutions_are_replaced():
     module = freeze(build({"source": "built_in", "model": "vgg16", "options": {}, "seed": 0}, (3, 32, 32), 10))
     part = lightened(fx.symbolic_trace(module))
-    replaced = [name for name, found in part.named_modules() if isinstance(found, LightConv2d)]
+    replaced = [name for name, submodule in part.named_modules() if isinstance(submodule, LightConv2d)]
     assert len(replaced) == 8
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(part(images), module(images), rtol=1e-4, atol=1e-4)
     # What is no traced part stays what it is.
-    assert lightened(module) is module and not any(isinstance(found, LightConv2d) for found in module.modules())
+    assert lightened(module) is module and not any(isinstance(submodule, LightConv2d) for submodule in module.modules())

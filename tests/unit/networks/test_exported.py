@@ -89,15 +89,15 @@ def vision_transformer():
 def test_an_exported_network_is_the_network(network, shape):
     module = quiet(network())
     images = torch.rand(5, *shape)
-    found = read_exported(program(exported(module, shape)), shape)
-    torch.testing.assert_close(found(images), module(images))
-    assert found.state_dict().keys() == module.state_dict().keys()
-    probe, given = opened(found, shape), opened(module, shape)
-    assert probe.layers == given.layers and probe.traced and given.traced
+    rebuilt = read_exported(program(exported(module, shape)), shape)
+    torch.testing.assert_close(rebuilt(images), module(images))
+    assert rebuilt.state_dict().keys() == module.state_dict().keys()
+    probe, module_probe = opened(rebuilt, shape), opened(module, shape)
+    assert probe.layers == module_probe.layers and probe.traced and module_probe.traced
     for layer in probe:
         cut = layer.cut()
         torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), module(images))
-        assert (cut.change is None) == (given[layer.name].cut().change is None)
+        assert (cut.change is None) == (module_probe[layer.name].cut().change is None)
 
 
 @pytest.mark.parametrize("function", [nn.functional.relu6, nn.functional.relu, nn.functional.hardtanh])
@@ -160,13 +160,13 @@ class Placed(nn.Module):
         return self.last((maps * places * ones).mean((2, 3)))
 
 
-def test_tensors_of_a_program_are_made_where_its_weights_are():
+def test_tensors_of_a_program_are_created_on_the_device_of_its_weights():
     module = quiet(Placed())
-    found, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
-    torch.testing.assert_close(found(images), module(images))
-    elsewhere = accept_pixels(found, [0.0] * 3, [1.0] * 3).to("meta")
-    assert elsewhere(images.to("meta")).device.type == "meta"
-    traced = Traced(trace(elsewhere))
+    rebuilt, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
+    torch.testing.assert_close(rebuilt(images), module(images))
+    on_meta = accept_pixels(rebuilt, [0.0] * 3, [1.0] * 3).to("meta")
+    assert on_meta(images.to("meta")).device.type == "meta"
+    traced = Traced(trace(on_meta))
     (first, *_) = traced.describe(SIZE)
     cut = traced.cut(first.name)
     assert cut.suffix(*cut.prefix(images.to("meta"))[1:]).device.type == "meta"
@@ -232,7 +232,7 @@ class Activated(nn.Conv2d):
         (partial(Activated, nn.Identity()), partial(nn.Linear, 12, 6)),
     ],
 )
-def test_a_layer_of_a_class_made_from_torchs_own_gives_what_the_whole_gives(conv, linear, decomposed):
+def test_a_layer_of_a_torch_subclass_has_the_output_of_its_module(conv, linear, decomposed):
     parts = [conv(), nn.ReLU(), nn.MaxPool2d(3), nn.Flatten(), linear(), nn.ReLU(), nn.Linear(6, 3)]
     module = quiet(nn.Sequential(*parts))
     read = freeze(read_exported(program(exported(module, decomposed=decomposed)), SIZE))
@@ -262,7 +262,7 @@ class Summed(nn.Module):
 
 
 @pytest.mark.parametrize("bend", [lambda x: (torch.tanh(x), torch.cos(x)), lambda x: x.flatten(2)[None]])
-def test_a_layer_without_one_output_is_left_out_and_said(bend, caplog):
+def test_a_layer_without_one_output_is_left_out_with_a_warning(bend, caplog):
     module = quiet(Summed(bend))
     read = freeze(read_exported(program(exported(module)), SIZE))
     assert [layer.name for layer in opened(read)] == ["fc"]
@@ -484,8 +484,8 @@ class Bending(nn.Module):
 )
 def test_a_nonlinearity_that_others_read_past_is_traced_alike(bend):
     module = quiet(Bending(bend))
-    found, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
-    probe = opened(found)
+    rebuilt, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
+    probe = opened(rebuilt)
     assert probe.traced and close(probe(images), module(images))
     assert [layer.name for layer in probe] == ["conv", "inner", "last"]
     cut = probe["conv"].cut()
@@ -503,22 +503,22 @@ class Several(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("returned", "place"),
+    ("returned", "key"),
     [
         (lambda logits, features: (logits, features), 0),
         (lambda logits, features: [features, logits], 1),
         (lambda logits, features: {"features": features, "logits": logits}, "logits"),
     ],
 )
-def test_a_program_returns_what_the_network_returns(returned, place):
+def test_a_program_returns_what_the_network_returns(returned, key):
     module = quiet(Several(returned))
-    found, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
-    assert close(found(images)[place], module(images)[place]) and type(found(images)) is type(module(images))
-    wrapped = normalized(found, SIZE, ([0.0] * 3, [1.0] * 3), {}, ["a", "b", "c"])
-    assert close(wrapped(images), module(images)[place])
+    rebuilt, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
+    assert close(rebuilt(images)[key], module(images)[key]) and type(rebuilt(images)) is type(module(images))
+    wrapped = normalized(rebuilt, SIZE, ([0.0] * 3, [1.0] * 3), {}, ["a", "b", "c"])
+    assert close(wrapped(images), module(images)[key])
 
 
-def test_a_program_with_dropout_on_is_told_before_the_work():
+def test_a_program_with_active_dropout_is_refused_before_the_work():
     class On(nn.Module):
         def __init__(self):
             super().__init__()
@@ -527,9 +527,9 @@ def test_a_program_with_dropout_on_is_told_before_the_work():
         def forward(self, images):
             return self.last(F.dropout(images.flatten(1), 0.5, True))
 
-    found = read_exported(program(exported(quiet(On()))), SIZE)
+    rebuilt = read_exported(program(exported(quiet(On()))), SIZE)
     with pytest.raises(UserError, match=r"draws random numbers.*allow: \[randomness\]"):
-        check_repeats(found, torch.rand(3, *SIZE))
+        check_repeats(rebuilt, torch.rand(3, *SIZE))
 
 
 def test_a_program_that_changes_a_buffer_is_refused():
@@ -570,7 +570,7 @@ def python_forms(name):
     """Return every form in which a nonlinearity is known from Python, as functions and modules."""
     forms = []
     values = ARGUMENTS.get(name, ())
-    for operation in [key for key, known in nonlinearities._NAMES.items() if known == name]:
+    for operation in [key for key, canonical_name in nonlinearities._NAMES.items() if canonical_name == name]:
         if isinstance(operation, type):
             forms.append(operation(*values))
             if "inplace" in inspect.signature(operation).parameters:
@@ -604,24 +604,25 @@ class Bends(nn.Module):
         return self.last(x.mean((2, 3)))
 
 
-def analysed_alike(module, **how):
+def analysed_alike(module, **options):
     """Hold an exported network, traced and followed by hooks, against the module: taps, activations, ablation."""
     images = torch.randn(4, *SIZE)
-    given = form_of(module)
-    known = given.describe(SIZE)
-    found = read_exported(program(exported(module, **how)), SIZE)
-    for form in (Traced(trace(found), name="Exported"), Hooked(found)):
-        assert form.describe(SIZE) == known
-        for layer in known[:-1]:
+    module_form = form_of(module)
+    descriptions = module_form.describe(SIZE)
+    rebuilt = read_exported(program(exported(module, **options)), SIZE)
+    for form in (Traced(trace(rebuilt), name="Exported"), Hooked(rebuilt)):
+        assert form.describe(SIZE) == descriptions
+        for layer in descriptions[:-1]:
             for one, other in zip(
-                form.prefix(layer.name, "mean")(images), given.prefix(layer.name, "mean")(images), strict=True
+                form.prefix(layer.name, "mean")(images), module_form.prefix(layer.name, "mean")(images), strict=True
             ):
                 torch.testing.assert_close(one, other, check_dtype=False)
             removed, values = torch.arange(layer.units) == 0, torch.zeros(layer.units)
             torch.testing.assert_close(
-                form.held([layer.name])(images, removed, values), given.held([layer.name])(images, removed, values)
+                form.held([layer.name])(images, removed, values),
+                module_form.held([layer.name])(images, removed, values),
             )
-    return known
+    return descriptions
 
 
 def form_of(module):
@@ -633,12 +634,12 @@ def form_of(module):
 @pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("name", sorted(set(nonlinearities._NAMES.values())))
-def test_a_nonlinearity_known_from_python_is_known_in_a_program(name, decomposed):
+def test_a_nonlinearity_recognized_in_python_is_recognized_in_a_program(name, decomposed):
     module = quiet(Bends(python_forms(name)))
-    known = analysed_alike(module, decomposed=decomposed)
+    descriptions = analysed_alike(module, decomposed=decomposed)
     positive = {*nonlinearities._POSITIVE, *ARGUMENTS} - {"clamp_max"}
-    assert [layer.signed for layer in known[:-1]] == [name not in positive] * len(module.convs)
-    pre, activation = form_of(module).prefix(known[0].name, "mean")(torch.randn(2, *SIZE))
+    assert [layer.signed for layer in descriptions[:-1]] == [name not in positive] * len(module.convs)
+    pre, activation = form_of(module).prefix(descriptions[0].name, "mean")(torch.randn(2, *SIZE))
     assert not torch.equal(pre, activation)
 
 
@@ -675,10 +676,10 @@ def test_a_batch_norm_that_is_a_function_belongs_to_the_tap(decomposed):
 @pytest.mark.parametrize("decomposed", [False, True])
 def test_batch_norms_of_a_decomposed_program_belong_to_the_tap(decomposed):
     module = quiet(Normed())
-    known = analysed_alike(module, decomposed=decomposed)
-    assert [layer.signed for layer in known] == [False, False, False, True]
-    found = read_exported(program(exported(module, decomposed=decomposed)), SIZE)
-    assert found.state_dict().keys() == module.state_dict().keys()
+    descriptions = analysed_alike(module, decomposed=decomposed)
+    assert [layer.signed for layer in descriptions] == [False, False, False, True]
+    rebuilt = read_exported(program(exported(module, decomposed=decomposed)), SIZE)
+    assert rebuilt.state_dict().keys() == module.state_dict().keys()
 
 
 class Blocks(nn.Module):
@@ -702,8 +703,8 @@ class Blocks(nn.Module):
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("context", [torch.no_grad, partial(torch.autocast, "cpu", torch.bfloat16, enabled=False)])
 def test_a_block_without_gradients_or_autocast_is_followed(context, strict):
-    known = analysed_alike(quiet(Blocks(context)).requires_grad_(), strict=strict)
-    assert [layer.name for layer in known] == ["first", "second", "last"]
+    descriptions = analysed_alike(quiet(Blocks(context)).requires_grad_(), strict=strict)
+    assert [layer.name for layer in descriptions] == ["first", "second", "last"]
 
 
 @pytest.mark.parametrize("decomposed", [False, True])
@@ -730,14 +731,14 @@ class Checkpointed(Blocks):
 def test_an_exported_network_with_checkpoints(decomposed):
     module = quiet(Checkpointed(None))
     analysed_alike(module, decomposed=decomposed)
-    found = freeze(read_exported(program(exported(module, decomposed=decomposed)), SIZE))
+    rebuilt = freeze(read_exported(program(exported(module, decomposed=decomposed)), SIZE))
     images = torch.rand(2, *SIZE, requires_grad=True)
-    gradients = [torch.autograd.grad(network(images).square().sum(), images)[0] for network in (found, module)]
+    gradients = [torch.autograd.grad(network(images).square().sum(), images)[0] for network in (rebuilt, module)]
     torch.testing.assert_close(*gradients)
     for layer in ("first", "second"):
         gradients = [
             torch.autograd.grad(form_of(network).prefix(layer, "mean")(images)[1].square().sum(), images)[0]
-            for network in (found, module)
+            for network in (rebuilt, module)
         ]
         torch.testing.assert_close(*gradients)
 
@@ -776,9 +777,9 @@ PASSED_ON = {
 @pytest.mark.parametrize("between", PASSED_ON)
 def test_what_passes_its_input_on_does_so_in_a_program(between, decomposed, caplog):
     module = quiet(Between(PASSED_ON[between]))
-    known = analysed_alike(module, decomposed=decomposed)
-    assert [layer.signed for layer in known] == [False, False, True] and "is taken before" not in caplog.text
-    assert Hooked(module).describe(SIZE) == known
+    descriptions = analysed_alike(module, decomposed=decomposed)
+    assert [layer.signed for layer in descriptions] == [False, False, True] and "is taken before" not in caplog.text
+    assert Hooked(module).describe(SIZE) == descriptions
 
 
 FROZEN = torchvision.ops.FrozenBatchNorm2d(4)
@@ -813,9 +814,9 @@ def test_operations_that_the_activation_is_taken_before_are_named(between, form,
         module = read_exported(program(exported(module)), SIZE)
     (first, *_) = (Hooked(module) if "hooks" in form else form_of(module)).describe(SIZE)
     assert first.signed
-    said = re.findall(r"the activation of first is taken before ([\w, ]+):", caplog.text)
-    assert [set(each.split(", ")) for each in said] == ([names] if names else [])
-    assert caplog.text.count("is taken before") == len(said)
+    operation_lists = re.findall(r"the activation of first is taken before ([\w, ]+):", caplog.text)
+    assert [set(each.split(", ")) for each in operation_lists] == ([names] if names else [])
+    assert caplog.text.count("is taken before") == len(operation_lists)
 
 
 def test_what_reads_other_values_too_belongs_to_no_layer_alone(caplog):

@@ -84,8 +84,8 @@ def test_the_perceptron_of_the_paper():
 
 
 def test_the_shallow_convnet_of_the_paper():
-    found = opened(build(settings("shallow_convnet"), COLOUR, 10), COLOUR)
-    assert [(layer.name, layer.kind, layer.units, layer.map) for layer in found] == [
+    probe = opened(build(settings("shallow_convnet"), COLOUR, 10), COLOUR)
+    assert [(layer.name, layer.kind, layer.units, layer.map) for layer in probe] == [
         ("conv1", "conv", 64, (32, 32)),
         ("conv2", "conv", 64, (32, 32)),
         ("conv3", "conv", 128, (16, 16)),
@@ -97,8 +97,8 @@ def test_the_shallow_convnet_of_the_paper():
 
 def test_the_shallow_convnets_options():
     module = build(settings("shallow_convnet", channels=[4, 5, 6], pool=[1, 3], batch_norm=True, hidden=7), GREY, 3)
-    found = opened(module, GREY)
-    assert [found[f"conv{n}"].map for n in (1, 2, 3)] == [(28, 28), (14, 14), (14, 14)]
+    probe = opened(module, GREY)
+    assert [probe[f"conv{n}"].map for n in (1, 2, 3)] == [(28, 28), (14, 14), (14, 14)]
     assert module.hidden.in_features == 6 * 7 * 7 and isinstance(module.bn2, nn.BatchNorm2d)
     assert module(torch.zeros(2, *GREY)).shape == (2, 3)
 
@@ -114,12 +114,12 @@ def test_vgg16_counts_its_convolutions_as_the_paper_does():
 def test_vgg16_is_named_as_torchvisions(batch_norm):
     from torchvision import models
 
-    own = build(settings("vgg16", batch_norm=batch_norm), COLOUR, 10).state_dict()
+    state = build(settings("vgg16", batch_norm=batch_norm), COLOUR, 10).state_dict()
     with torch.device("meta"):
-        other = (models.vgg16_bn if batch_norm else models.vgg16)().state_dict()
-    features = {key: value.shape for key, value in other.items() if key.startswith("features")}
-    assert features == {key: value.shape for key, value in own.items() if key.startswith("features")}
-    assert own.keys() == other.keys()
+        torchvision_state = (models.vgg16_bn if batch_norm else models.vgg16)().state_dict()
+    features = {key: value.shape for key, value in torchvision_state.items() if key.startswith("features")}
+    assert features == {key: value.shape for key, value in state.items() if key.startswith("features")}
+    assert state.keys() == torchvision_state.keys()
 
 
 def test_a_network_of_torchvision():
@@ -188,17 +188,17 @@ def test_pixels_lie_between_0_and_1_channels_last():
 def test_a_network_that_accepts_pixels_normalizes_them_itself():
     plain = quiet(Residual())
     mean, std = [0.1, 0.2, 0.3], [0.5, 1.0, 2.0]
-    own = accept_pixels(plain, mean, std)
+    on_pixels = accept_pixels(plain, mean, std)
     images = torch.rand(2, 3, 8, 8)
     normalized = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
-    assert torch.equal(own(images), plain(normalized))
-    assert torch.equal(trace(own)(images), own(images))
-    assert own.state_dict().keys() == plain.state_dict().keys()
-    assert [layer.name for layer in Probe.owning(own.eval(), images)] == layers(plain, (3, 8, 8))
+    assert torch.equal(on_pixels(images), plain(normalized))
+    assert torch.equal(trace(on_pixels)(images), on_pixels(images))
+    assert on_pixels.state_dict().keys() == plain.state_dict().keys()
+    assert [layer.name for layer in Probe.owning(on_pixels.eval(), images)] == layers(plain, (3, 8, 8))
     assert type(plain) is Residual
 
 
-class OwnModes(nn.Module):
+class CustomModes(nn.Module):
     """Trains its dropout always and its batch norm never, and moves a tensor that is no buffer."""
 
     def __init__(self):
@@ -230,7 +230,7 @@ class OwnModes(nn.Module):
 
 
 def test_what_a_network_overrides_wins():
-    network = OwnModes()
+    network = CustomModes()
     module = accept_pixels(network, [0.5] * 3, [0.5] * 3)
     for mode in (True, False):
         assert module.train(mode) is module
@@ -659,14 +659,14 @@ def written(path: Path, state) -> str:
 def test_state_dicts_in_half_precision_with_a_prefix(tmp_path, name):
     state = build(SMALL, GREY, 4).state_dict()
     checksum = written(tmp_path / name, {f"module.{key}": value.half() for key, value in state.items()})
-    found = aligned(read_weights(tmp_path / name, checksum)[0], list(state), name)
-    assert aligned(read_weights(tmp_path / name, checksum)[0], [], name, "module.").keys() == found.keys()
-    assert found.keys() == state.keys()
-    for key, value in found.items():
+    aligned_state = aligned(read_weights(tmp_path / name, checksum)[0], list(state), name)
+    assert aligned(read_weights(tmp_path / name, checksum)[0], [], name, "module.").keys() == aligned_state.keys()
+    assert aligned_state.keys() == state.keys()
+    for key, value in aligned_state.items():
         assert value.dtype == torch.float32 and torch.equal(value, state[key].half().float())
     module = build({**SMALL, "seed": 1}, GREY, 4)
-    load_weights(module, found, name)
-    assert all(torch.equal(value, found[key]) for key, value in module.state_dict().items())
+    load_weights(module, aligned_state, name)
+    assert all(torch.equal(value, aligned_state[key]) for key, value in module.state_dict().items())
 
 
 def test_state_dicts_wrapped_and_without_counts_of_batches(tmp_path):
@@ -737,7 +737,7 @@ def test_features_with_a_head_are_averaged_and_classified():
     torch.testing.assert_close(module(images), expected)
 
 
-def test_a_new_last_layer_takes_the_place_of_the_networks_own():
+def test_a_new_last_layer_replaces_that_of_the_network():
     head = {"fit": "linear", "replaces": "last_layer"}
     plain = build(settings("mlp", widths=[6]), GREY, 4)
     assert classifier(plain, GREY) == "logits" and output_count(plain, GREY, {}) == 4
@@ -750,7 +750,7 @@ def test_a_new_last_layer_takes_the_place_of_the_networks_own():
         assert classifier(module, shape) == path and module(torch.rand(2, *shape)).shape == (2, 7)
 
 
-def test_a_last_layer_without_bias_is_given_one():
+def test_a_last_layer_without_bias_gets_a_bias():
     # As many outputs as there are classes: it would be kept otherwise, and the fitted mean has to go somewhere.
     module = _with_outputs(nn.Sequential(nn.Flatten(), nn.Linear(784, 4, bias=False)), GREY, 4)
     assert module[1].bias is not None and module(torch.rand(2, *GREY)).shape == (2, 4)

@@ -24,8 +24,8 @@ class ModelOutput:
     loss: torch.Tensor | None = None
 
 
-def find(returned, wanted=CLASSES, /, **settings):
-    return find_outputs(returned, 2, wanted, settings, "networks.own")
+def find(returned, classes=CLASSES, /, **settings):
+    return find_outputs(returned, 2, classes, settings, "networks.own")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def find(returned, wanted=CLASSES, /, **settings):
         ({"out": {"logits": LOGITS}, "count": 3, "of": torch.arange(2)}, ("out", "logits")),
     ],
 )
-def test_logits_are_found_where_one_tensor_may_be_them(returned, path):
+def test_the_only_candidate_tensor_is_taken_as_logits(returned, path):
     outputs = find(returned)
     assert outputs.path == path and torch.equal(outputs(returned), LOGITS)
     assert outputs_from(outputs.described()) == outputs
@@ -77,7 +77,7 @@ def test_what_is_no_classifier_is_refused(returned):
         (2, CLASSES, r"has 2 outputs, and the data set 3 classes.*head: \{fit: linear\}"),
     ],
 )
-def test_a_number_of_outputs_that_is_not_the_classes_is_told_with_what_mends_it(count, classes, message):
+def test_a_mismatch_of_outputs_and_classes_is_refused_with_a_fix(count, classes, message):
     with pytest.raises(UserError, match=message):
         find(torch.rand(2, count), classes)
 
@@ -123,7 +123,7 @@ def test_outputs_that_look_like_probabilities_are_warned_of(caplog):
         assert ("outputs: probabilities" in caplog.text) == warned
 
 
-def test_an_image_size_that_a_model_does_not_take_is_told_with_its_option():
+def test_an_unsupported_image_size_is_refused_with_the_models_option():
     from unitscope.networks.building import build
 
     settings = {"source": "torchvision", "model": "vit_b_16", "options": {}, "head": None}
@@ -143,5 +143,5 @@ def test_names_that_weights_carry_are_compared_with_those_of_the_data_set(caplog
     assert "output 1 is 'bee', class 1 is 'wasp'" in caplog.text and "networks.NAME.classes" in caplog.text
 
 
-def test_outputs_of_a_network_in_training_may_have_auxiliary_logits_beside():
+def test_outputs_in_training_may_include_auxiliary_logits():
     assert Outputs()(Named(LOGITS, FEATURES)) is LOGITS

@@ -66,21 +66,23 @@ def test_timms_batch_norms_that_are_nonlinearities_too_are_tapped_between_both(m
     # Statistics that differ from unit to unit.
     module.train()(images)
     module.eval()
-    answers = {}
-    whole = next(found for name, found in module.named_modules() if name.endswith(norm))
-    note = whole.register_forward_hook(lambda _, inputs, output: answers.update(conv=inputs[0], activation=output))
+    recorded = {}
+    batch_norm = next(part for name, part in module.named_modules() if name.endswith(norm))
+    handle = batch_norm.register_forward_hook(
+        lambda _, inputs, output: recorded.update(conv=inputs[0], activation=output)
+    )
     expected = module(images)
-    note.remove()
+    handle.remove()
     shape = (1, -1, 1, 1)
-    spread = (whole.running_var + whole.eps).sqrt().view(shape)
-    normed = (answers["conv"] - whole.running_mean.view(shape)) / spread * whole.weight.view(shape)
-    normed = normed + whole.bias.view(shape)
-    found = opened(module, COLOUR)[layer]
-    preactivations, activations = found.prefix("mean")(images)
+    spread = (batch_norm.running_var + batch_norm.eps).sqrt().view(shape)
+    normed = (recorded["conv"] - batch_norm.running_mean.view(shape)) / spread * batch_norm.weight.view(shape)
+    normed = normed + batch_norm.bias.view(shape)
+    probed_layer = opened(module, COLOUR)[layer]
+    preactivations, activations = probed_layer.prefix("mean")(images)
     torch.testing.assert_close(preactivations, normed.mean((2, 3)), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(activations, answers["activation"].mean((2, 3)), atol=1e-5, rtol=1e-4)
-    assert found.signed is signed
-    cut = found.cut()
+    torch.testing.assert_close(activations, recorded["activation"].mean((2, 3)), atol=1e-5, rtol=1e-4)
+    assert probed_layer.signed is signed
+    cut = probed_layer.cut()
     torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), expected)
 
 
@@ -99,7 +101,7 @@ def test_timm_takes_grey_images():
         (settings("timm", "resnet10t", colour=True), "does not take the options"),
     ],
 )
-def test_what_timm_is_not_asked_for(network, message):
+def test_timm_models_and_options_that_are_refused(network, message):
     with pytest.raises(UserError, match=message):
         build(network, COLOUR, 5)
 
@@ -171,8 +173,8 @@ def test_weights_that_the_hub_has_stored_are_held_against_their_checksum(tmp_pat
     content = save(state)
     right = hashlib.sha256(content).hexdigest()
     path = hub_file(tmp_path, "model.safetensors", content, right)
-    found = timm_weights("resnet10t", "c3_in1k", {})[0]
-    assert all(torch.equal(found[key], state[key]) for key in state)
+    weights = timm_weights("resnet10t", "c3_in1k", {})[0]
+    assert all(torch.equal(weights[key], state[key]) for key in state)
     for stored in ((content + b" ", right), (b"cut off", right), (content, None), (content, "0" * 40)):
         path.unlink()
         hub_file(tmp_path, "model.safetensors", *stored)
@@ -202,7 +204,7 @@ def test_timm_that_is_not_installed(monkeypatch):
 # --- a function of one's own -----------------------------------------------------------------------------------------
 
 
-def test_a_function_is_given_what_it_asks_for():
+def test_a_function_gets_the_arguments_of_its_signature():
     module = build(settings("python", "configs.own_network:network", channels=6, blocks=1), (1, 28, 28), 3)
     assert module(torch.rand(2, 1, 28, 28)).shape == (2, 3) and module[0].out_channels == 6
     # One that asks for nothing is called with its options alone.
@@ -229,7 +231,7 @@ def test_functions_that_do_not_fit(model, options, message):
         build(settings("python", model, **options), (1, 28, 28), 3)
 
 
-OWN = """
+USER_MODULE = """
 import torch
 from networks_by_hand import opened
 from torch import nn
@@ -245,14 +247,14 @@ class Broken(nn.Module):
 @pytest.mark.parametrize(
     ("source", "function", "message"),
     [
-        (OWN, "misspelt", "AttributeError: .*Lineer"),
-        (OWN, "undefined", "NameError: .*clases"),
-        (OWN + "misspelled = nn.Lineer", "Broken", "cannot be imported.*AttributeError: .*Lineer"),
-        (OWN + "1 / 0", "Broken", "cannot be imported.*ZeroDivisionError"),
+        (USER_MODULE, "misspelt", "AttributeError: .*Lineer"),
+        (USER_MODULE, "undefined", "NameError: .*clases"),
+        (USER_MODULE + "misspelled = nn.Lineer", "Broken", "cannot be imported.*AttributeError: .*Lineer"),
+        (USER_MODULE + "1 / 0", "Broken", "cannot be imported.*ZeroDivisionError"),
         ("def f(: pass", "f", "cannot be imported.*SyntaxError"),
     ],
 )
-def test_mistakes_in_a_file_of_ones_own_are_told_as_such(tmp_path, monkeypatch, source, function, message):
+def test_errors_in_a_user_module_are_reported_with_their_type(tmp_path, monkeypatch, source, function, message):
     name = f"own_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
@@ -260,13 +262,13 @@ def test_mistakes_in_a_file_of_ones_own_are_told_as_such(tmp_path, monkeypatch, 
         build(settings("python", f"{name}:{function}"), (1, 28, 28), 3)
 
 
-def test_a_network_that_raises_on_an_image_is_told_as_such(tmp_path, monkeypatch):
-    (tmp_path / "own_broken.py").write_text(OWN)
+def test_a_network_that_raises_on_an_image_is_reported(tmp_path, monkeypatch):
+    (tmp_path / "own_broken.py").write_text(USER_MODULE)
     monkeypatch.syspath_prepend(tmp_path)
-    chosen = settings("python", "own_broken:Broken")
-    network = build(chosen, (1, 28, 28), 3)
+    python_settings = settings("python", "own_broken:Broken")
+    network = build(python_settings, (1, 28, 28), 3)
     with pytest.raises(UserError, match=r"Broken does not accept .* images of 28x28.*KeyError: 'logits'"):
-        normalized(network, (1, 28, 28), ([0.0], [1.0]), chosen, ["a", "b", "c"])
+        normalized(network, (1, 28, 28), ([0.0], [1.0]), python_settings, ["a", "b", "c"])
 
 
 def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):

@@ -163,7 +163,7 @@ class Failing(Dataset):
 
 
 @pytest.mark.parametrize("after", [1, 3])
-def test_cut_off_behind_an_epoch_and_resumed_is_as_never_cut_off(tmp_path, few_digits, after):
+def test_training_interrupted_after_an_epoch_resumes_identically(tmp_path, few_digits, after):
     with pytest.raises(KeyboardInterrupt):
         trained(few_digits, Cut(tmp_path / "kept", "key", after))
     kept = Scratch(tmp_path / "kept", "key")
@@ -236,7 +236,7 @@ def test_images_decoded_on_the_way_train_the_same_network(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("only_new_objects")
-def test_no_step_leaves_a_tensor_behind(few_digits):
+def test_no_training_step_leaks_a_tensor(few_digits):
     # Small ones between a step's large ones cost the training of a wide network 2 GiB an epoch.
     module, alive = network(), []
 
@@ -253,7 +253,7 @@ def test_no_step_leaves_a_tensor_behind(few_digits):
     assert len(alive) == 10 and max(alive[1:9]) - min(alive[1:9]) <= 1
 
 
-def test_a_training_that_diverges_says_what_to_do(few_digits):
+def test_a_training_that_diverges_is_reported_with_a_fix(few_digits):
     with pytest.raises(UserError, match=r"diverged in epoch 1.*learning_rate"):
         trained(few_digits, learning_rate=1e30)
 
@@ -265,11 +265,11 @@ def test_augmented_images_are_shifted_and_mirrored_ones():
     random = np.random.default_rng(0)
     batch = random.integers(1, 256, (64, 5, 4, 3), dtype=np.uint8)
     assert augmented(batch, 0, False, random) is batch
-    found = augmented(batch, 1, True, random)
-    assert found.shape == batch.shape and found.dtype == np.uint8
+    images = augmented(batch, 1, True, random)
+    assert images.shape == batch.shape and images.dtype == np.uint8
     padded = np.pad(batch, ((0, 0), (1, 1), (1, 1), (0, 0)))
     seen = set()
-    for number, image in enumerate(found):
+    for number, image in enumerate(images):
         candidates = {
             (top, left, mirrored): padded[number, top : top + 5, left : left + 4][:, :: -1 if mirrored else 1]
             for top in range(3)
@@ -292,14 +292,14 @@ def test_channel_statistics_are_those_of_the_training_pixels(few_digits):
     np.testing.assert_allclose(std, pixels.std(0), atol=1e-6)
 
 
-def test_a_network_that_knows_nothing(few_digits):
+def test_an_all_zero_network_is_at_chance(few_digits):
     module = quiet(nn.Sequential(nn.Flatten(), nn.Linear(784, 3)))
     for parameter in module.parameters():
         parameter.data.zero_()
     with open_dataset(few_digits) as dataset:
-        found = evaluate(module, dataset, "test", CPU)
-    assert found["loss"] == pytest.approx(math.log(3))
-    assert found["accuracy"] == pytest.approx(1 / 3) and found["class_accuracy"] == [1.0, 0.0, 0.0]
+        scores = evaluate(module, dataset, "test", CPU)
+    assert scores["loss"] == pytest.approx(math.log(3))
+    assert scores["accuracy"] == pytest.approx(1 / 3) and scores["class_accuracy"] == [1.0, 0.0, 0.0]
 
 
 def test_large_images_are_evaluated_fewer_at_a_time(tmp_path):
@@ -310,7 +310,7 @@ def test_large_images_are_evaluated_fewer_at_a_time(tmp_path):
     module, sizes = quiet(nn.Sequential(nn.AdaptiveAvgPool2d(14), nn.Flatten(), nn.Linear(196, 3))), []
     module.register_forward_hook(lambda _, arguments, __: sizes.append(arguments[0].shape))
     with open_dataset(tmp_path / "large.h5") as dataset:
-        found = evaluate(module, dataset, "test", CPU)
+        scores = evaluate(module, dataset, "test", CPU)
         total, read = 0, sizes.copy()
         for count, _, height, width in read:
             assert count * height * width <= 2**20
@@ -319,8 +319,8 @@ def test_large_images_are_evaluated_fewer_at_a_time(tmp_path):
         with torch.no_grad():
             logits = module(pixels(dataset.images("test"), CPU)).double()
         target = torch.from_numpy(dataset.labels("test"))
-    assert found["loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, target)))
-    assert found["accuracy"] == float((logits.argmax(1) == target).double().mean())
+    assert scores["loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, target)))
+    assert scores["accuracy"] == float((logits.argmax(1) == target).double().mean())
 
 
 # --- linear heads ----------------------------------------------------------------------------------------------------
@@ -374,25 +374,25 @@ def test_no_hook_is_left_on_a_head(few_digits):
 
 
 @pytest.mark.slow
-def test_vgg16s_imagenet_features_tell_photographs_apart(tmp_path):
+def test_vgg16s_imagenet_features_classify_photographs(tmp_path):
     weights, archive = shared("vgg16_imagenet_features_fp16.safetensors"), shared("imagenet20.tar")
-    classes, wanted = ("n01440764", "n02979186", "n03417042", "n03888257"), {"train": 30, "val": 15}
+    classes, split_counts = ("n01440764", "n02979186", "n03417042", "n03888257"), {"train": 30, "val": 15}
     with tarfile.open(archive) as photographs:
         members = [member for member in photographs if member.isfile() and member.name.count("/") == 2]
-        for split, count in wanted.items():
+        for split, count in split_counts.items():
             for name in classes:
-                own = sorted(m.name for m in members if m.name.startswith(f"{split}/{name}/"))[:count]
-                photographs.extractall(tmp_path / "tree", own, filter="data")
+                photograph_members = sorted(m.name for m in members if m.name.startswith(f"{split}/{name}/"))[:count]
+                photographs.extractall(tmp_path / "tree", photograph_members, filter="data")
     settings = {**FOLDER, "path": str(tmp_path / "tree"), "resize": 128, "crop": 112, "store": "index"}
     write_dataset(tmp_path / "x.h5", collected(settings))
-    given = {
+    network_settings = {
         "source": "torchvision",
         "model": "vgg16",
         "options": {},
         "head": {"fit": "linear", "replaces": "classifier"},
     }
     with open_dataset(tmp_path / "x.h5") as dataset:
-        module = build(given, dataset.shape, len(classes))
+        module = build(network_settings, dataset.shape, len(classes))
         load_weights(module, read_weights(weights, sha256_of(weights))[0], weights.name, missing="head.")
         module = accept_pixels(module, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         fit_linear_head(module, "head", dataset, 1e-3, CPU)
@@ -446,13 +446,16 @@ def test_the_script_goes_on_from_nothing_that_other_files_were_read_for(tmp_path
 
 
 @pytest.mark.slow
-def test_the_script_brings_given_weights_into_a_checkpoint(tmp_path, few_digits):
+def test_the_script_stores_configured_weights_in_a_checkpoint(tmp_path, few_digits):
     state = build(NETWORK, (1, 28, 28), 3).state_dict()
     torch.save(state, tmp_path / "w.pt")
     weights = {"file": str(tmp_path / "w.pt"), "sha256": sha256_of(tmp_path / "w.pt"), "key": None}
     scale = {"mean": [0.1], "std": [0.3]}
-    given = {**NETWORK, "weights": weights, "normalization": scale, "training": None}
-    for name, dataset, settings in (("with", few_digits, given), ("without", None, {**given, "input": [1, 28, 28]})):
+    network_settings = {**NETWORK, "weights": weights, "normalization": scale, "training": None}
+    for name, dataset, settings in (
+        ("with", few_digits, network_settings),
+        ("without", None, {**network_settings, "input": [1, 28, 28]}),
+    ):
         done = script(settings, tmp_path / f"{name}.pt", dataset)
         assert done.returncode == 0, done.stderr
         probe, description = open_checkpoint(tmp_path / f"{name}.pt")
@@ -487,16 +490,16 @@ def test_no_batch_has_one_image_alone(count, sizes):
 
 @pytest.mark.parametrize(("labels", "share"), [([0, 1] * 50, 0.5), ([0] * 90 + [1] * 10, 0.9)])
 def test_chance_is_the_commonest_class(labels, share):
-    found, margin = chance(np.array(labels))
-    assert found == share and margin == pytest.approx(2 * np.sqrt(share * (1 - share) / 100))
+    chance_accuracy, margin = chance(np.array(labels))
+    assert chance_accuracy == share and margin == pytest.approx(2 * np.sqrt(share * (1 - share) / 100))
 
 
 def test_an_accuracy_no_better_than_chance_is_warned_of(tmp_path, few_digits):
     state = build(NETWORK, (1, 28, 28), 3).state_dict()
     torch.save(state, tmp_path / "w.pt")
     weights = {"file": str(tmp_path / "w.pt"), "sha256": sha256_of(tmp_path / "w.pt"), "key": None}
-    given = {**NETWORK, "weights": weights, "normalization": {"mean": [0.1], "std": [0.3]}, "training": None}
-    done = script(given, tmp_path / "x.pt", few_digits)
+    network_settings = {**NETWORK, "weights": weights, "normalization": {"mean": [0.1], "std": [0.3]}, "training": None}
+    done = script(network_settings, tmp_path / "x.pt", few_digits)
     accuracy = read_json(tmp_path / "x.json")["test"]["accuracy"]
     with open_dataset(few_digits) as dataset:
         assert accuracy <= sum(chance(dataset.labels("test")))
@@ -533,5 +536,5 @@ def test_a_network_is_built_for_the_outputs_that_its_weights_have(network, weigh
     spec.loader.exec_module(program)
     settings = {**NETWORK, **network, "classes": named, "weights": {}}
     state = build({**settings, "seed": 1}, (1, 28, 28), weights).state_dict()
-    found, built_for = program.with_pretrained_head(settings, (1, 28, 28), state, "x.pt", [], classes)
-    assert built_for == count and torch.equal(found.logits.weight, state["logits.weight"])
+    module, built_for = program.with_pretrained_head(settings, (1, 28, 28), state, "x.pt", [], classes)
+    assert built_for == count and torch.equal(module.logits.weight, state["logits.weight"])

@@ -38,13 +38,13 @@ def prefixed(state, prefix):
 @pytest.mark.parametrize(
     "key", ["net", "model", "model_state_dict", "state_dict_ema", "state_dict", "my weights", "ema.module"]
 )
-def test_a_state_dict_is_found_under_any_key_and_said(tmp_path, key, caplog):
+def test_a_state_dict_is_read_from_any_key_and_logged(tmp_path, key, caplog):
     caplog.set_level(logging.INFO)
-    held = STATE
-    for part in reversed(key.split(".")):
-        held = {part: held}
-    found = read_weights(*saved(tmp_path / "x.pt", {**held, "epoch": 3, "optimizer": OPTIMIZER, "best": 0.9}))[0]
-    assert all(torch.equal(found[name], value) for name, value in STATE.items())
+    content = STATE
+    for key_part in reversed(key.split(".")):
+        content = {key_part: content}
+    weights = read_weights(*saved(tmp_path / "x.pt", {**content, "epoch": 3, "optimizer": OPTIMIZER, "best": 0.9}))[0]
+    assert all(torch.equal(weights[name], value) for name, value in STATE.items())
     assert f"from its key {key!r}" in caplog.text
 
 
@@ -58,7 +58,7 @@ def test_of_several_state_dicts_one_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("beside", "names"),
+    ("extra_entries", "names"),
     [
         ({"classes": ["b", "a"]}, ["b", "a"]),
         ({"class_names": ("b", "a")}, ["b", "a"]),
@@ -71,18 +71,18 @@ def test_of_several_state_dicts_one_is_named(tmp_path):
         ({}, []),
     ],
 )
-def test_names_of_classes_beside_a_state_dict(tmp_path, beside, names):
-    state, found = read_weights(*saved(tmp_path / "x.pt", {"model": STATE, **beside}))
-    assert found == names and state.keys() == STATE.keys()
+def test_class_names_next_to_a_state_dict(tmp_path, extra_entries, names):
+    state, class_names = read_weights(*saved(tmp_path / "x.pt", {"model": STATE, **extra_entries}))
+    assert class_names == names and state.keys() == STATE.keys()
 
 
-def test_a_file_without_a_state_dict_is_told_with_its_keys(tmp_path):
+def test_a_file_without_a_state_dict_is_refused_with_its_keys(tmp_path):
     with pytest.raises(UserError, match=r"is not a state dict.*Its keys are epoch, optimizer"):
         read_weights(*saved(tmp_path / "x.pt", {"epoch": 3, "optimizer": OPTIMIZER}))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "net.module.", "encoder.q."])
-def test_a_prefix_under_which_all_weights_are_is_taken_off_and_said(prefix, caplog):
+def test_a_prefix_of_all_weights_is_removed_and_logged(prefix, caplog):
     caplog.set_level(logging.INFO)
     state = {**prefixed(STATE, prefix), "loss.weight": torch.ones(3)}
     module = Residual()
@@ -93,11 +93,13 @@ def test_a_prefix_under_which_all_weights_are_is_taken_off_and_said(prefix, capl
 
 def test_weights_under_several_prefixes_are_to_be_named():
     state = {**prefixed(STATE, "student."), **prefixed(OTHER, "teacher.")}
-    own = list(STATE)
+    network_names = list(STATE)
     with pytest.raises(UserError, match=r"several prefixes: student., teacher..*strip_prefix: student\."):
-        aligned(state, own, "x.pt")
-    named = {name: value for name, value in aligned(state, own, "x.pt", "teacher.").items() if name in STATE}
-    assert torch.equal(named["fc.bias"], OTHER["fc.bias"])
+        aligned(state, network_names, "x.pt")
+    teacher_state = {
+        name: value for name, value in aligned(state, network_names, "x.pt", "teacher.").items() if name in STATE
+    }
+    assert torch.equal(teacher_state["fc.bias"], OTHER["fc.bias"])
 
 
 def test_weights_of_another_network_are_refused_with_keys_settings_and_options():
@@ -109,7 +111,7 @@ def test_weights_of_another_network_are_refused_with_keys_settings_and_options()
         load_weights(module, aligned(STATE, list(module.state_dict()), "x.pt"), "x.pt", "", options_of(settings))
 
 
-def test_options_of_an_architecture_are_known():
+def test_options_of_an_architecture_are_listed():
     assert {"channels", "hidden"} <= set(options_of({"source": "built_in", "model": "shallow_convnet"}))
     assert "image_size" in options_of({"source": "torchvision", "model": "vit_b_16"})
     assert options_of({"source": "exported", "model": "x"}) == []
@@ -132,10 +134,10 @@ def test_a_tensor_with_two_names_may_be_there_once(tmp_path, dropped, prefix):
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.torch.save(prefixed(state, prefix)))
     module = Tied()
-    found = read_weights(path, hashlib.sha256(path.read_bytes()).hexdigest())[0]
-    load_weights(module, aligned(found, list(module.state_dict()), "x", shared=shared_names(module)), "x")
-    kept = state.get("conv1.weight", state.get("conv3.weight"))
-    assert torch.equal(module.conv1.weight, kept) and torch.equal(module.conv3.weight, kept)
+    weights = read_weights(path, hashlib.sha256(path.read_bytes()).hexdigest())[0]
+    load_weights(module, aligned(weights, list(module.state_dict()), "x", shared=shared_names(module)), "x")
+    shared_weight = state.get("conv1.weight", state.get("conv3.weight"))
+    assert torch.equal(module.conv1.weight, shared_weight) and torch.equal(module.conv3.weight, shared_weight)
     lacking = {name: value for name, value in state.items() if name not in ("conv1.weight", "conv3.weight")}
     with pytest.raises(UserError, match=r"lacks conv1\.weight, conv3\.weight"):
         load_weights(Tied(), lacking, "x")
@@ -236,8 +238,8 @@ def versioned(renamed=False):
 
 def stored(tmp_path, state, module, prefix=None):
     """Put a state dict into a network by way of a file."""
-    found = aligned(read_weights(*saved(tmp_path / "x.pt", state))[0], list(module.state_dict()), "x.pt", prefix)
-    load_weights(module, without(found, [], "x.pt"), "x.pt")
+    weights = aligned(read_weights(*saved(tmp_path / "x.pt", state))[0], list(module.state_dict()), "x.pt", prefix)
+    load_weights(module, without(weights, [], "x.pt"), "x.pt")
     return module
 
 
@@ -253,12 +255,12 @@ def test_modules_read_a_file_by_its_versions(tmp_path, prefix, renamed, version)
         state[f"{place}.{'log_scale' if renamed else 'scale'}"] = state.pop(f"{place}.scale").log()
         source[2].older = True
     images = torch.rand(2, 3, 2, 2)
-    found = stored(tmp_path, state, versioned(renamed), prefix)
-    torch.testing.assert_close(found(images), source(images))
+    loaded = stored(tmp_path, state, versioned(renamed), prefix)
+    torch.testing.assert_close(loaded(images), source(images))
     if not prefix:
         plain = versioned(renamed)
         plain.load_state_dict(torch.load(tmp_path / "x.pt", weights_only=True))
-        assert torch.equal(plain(images), found(images))
+        assert torch.equal(plain(images), loaded(images))
 
 
 def test_a_file_without_versions_is_read_as_torch_does(tmp_path):
@@ -307,7 +309,7 @@ def exported(path):
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.")
 @pytest.mark.parametrize(
-    ("name", "write", "told"),
+    ("name", "write", "message"),
     [
         ("x.json", lambda path: path.write_text('{"metadata": {}, "weight_map": {}}'), "index of weights in several"),
         ("x.pt.gz", lambda path: path.write_bytes(gzip.compress(b"weights")), "compressed. Unpack it first"),
@@ -316,28 +318,28 @@ def exported(path):
         ("x.pt2", exported, "an exported program. Set source: exported"),
     ],
 )
-def test_a_file_of_another_kind_is_not_told_as_damaged(tmp_path, name, write, told):
+def test_a_file_of_another_kind_is_not_reported_as_damaged(tmp_path, name, write, message):
     write(tmp_path / name)
     checksum = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_weights(tmp_path / name, checksum)
     assert "damaged" not in str(caught.value)
 
 
-def test_what_is_damaged_is_told_without_advice_to_run_it(tmp_path):
+def test_a_damaged_file_is_reported_without_advice_to_run_it(tmp_path):
     (tmp_path / "x.pt").write_bytes(b"weights")
     with pytest.raises(UserError, match="damaged") as caught:
         read_weights(tmp_path / "x.pt", hashlib.sha256(b"weights").hexdigest())
     assert "weights_only" not in str(caught.value)
 
 
-def test_one_of_several_files_is_told_as_that():
+def test_one_of_several_files_is_reported_as_such():
     part = {key: value for key, value in STATE.items() if not key.startswith("fc")}
     with pytest.raises(UserError, match=r"number 2 of 3: it lacks fc.weight, fc.bias. Join the state dicts"):
         load_weights(Residual(), part, "model-00002-of-00003.safetensors")
 
 
-def test_integers_in_the_place_of_weights_are_said(caplog):
+def test_integers_in_place_of_weights_are_warned_of(caplog):
     load_weights(Residual(), {**STATE, "fc.weight": (STATE["fc.weight"] * 400).to(torch.int8)}, "x.pt")
     assert "x.pt: fc.weight holds numbers of the type torch.int8" in caplog.text
     caplog.clear()
@@ -349,16 +351,16 @@ def test_integers_in_the_place_of_weights_are_said(caplog):
 def test_one_tensor_under_two_names_stays_one(device, caplog):
     with torch.device(device):
         module = Tied()
-    own = Tied()
-    state = {**own.state_dict(), "conv3.weight": own.conv3.weight + 1}
+    reference = Tied()
+    state = {**reference.state_dict(), "conv3.weight": reference.conv3.weight + 1}
     load_weights(module, state, "x.pt")
     assert "x.pt holds different values for conv1.weight and conv3.weight" in caplog.text
-    own.load_state_dict(state)
+    reference.load_state_dict(state)
     for path in ("conv1", "conv3"):
-        assert torch.equal(module.get_submodule(path).weight, own.get_submodule(path).weight)
+        assert torch.equal(module.get_submodule(path).weight, reference.get_submodule(path).weight)
     assert module.conv1.weight is module.conv3.weight or device == "meta"
     caplog.clear()
-    load_weights(module, own.state_dict(), "x.pt")
+    load_weights(module, reference.state_dict(), "x.pt")
     assert not caplog.text
 
 
@@ -369,7 +371,7 @@ def test_a_buffer_that_is_expanded_takes_its_values():
     assert torch.equal(module.mask, torch.arange(3.0))
 
 
-def test_an_archive_whose_names_are_damaged_is_told_as_damaged(tmp_path):
+def test_an_archive_with_damaged_names_is_reported_as_damaged(tmp_path):
     path = tmp_path / "weights.pt"
     torch.save({"a": torch.zeros(2)}, path)
     content = path.read_bytes()

@@ -15,8 +15,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8
 
 def collected(probe, layers, size, readout="mean"):
     batches = [IMAGES[first : first + size] for first in range(0, len(IMAGES), size)]
-    found = list(activations([probe[layer] for layer in layers], batches, readout))
-    return {layer: np.concatenate([batch[layer] for batch in found]) for layer in layers}
+    results = list(activations([probe[layer] for layer in layers], batches, readout))
+    return {layer: np.concatenate([batch[layer] for batch in results]) for layer in layers}
 
 
 def test_all_layers_in_one_pass_equal_each_alone():
@@ -49,13 +49,13 @@ def test_statistics_by_hand():
     values[:, 0] = np.arange(100)
     values[:19, 1] = 1.0
     values[:, 2] = 0.1
-    found = unit_statistics(values)
-    assert found.mean == pytest.approx([49.5, 0.19, 0.1])
-    assert found.std[0] == pytest.approx(np.sqrt((100**2 - 1) / 12))
-    assert found.max == pytest.approx([99, 1, 0.1])
-    assert found.firing_rate == pytest.approx([0.99, 0.19, 1.0])
+    statistics = unit_statistics(values)
+    assert statistics.mean == pytest.approx([49.5, 0.19, 0.1])
+    assert statistics.std[0] == pytest.approx(np.sqrt((100**2 - 1) / 12))
+    assert statistics.max == pytest.approx([99, 1, 0.1])
+    assert statistics.firing_rate == pytest.approx([0.99, 0.19, 1.0])
     # Zero is not positive: the quantile is that of 1 to 99.
-    assert found.positive_q99[0] == pytest.approx(np.quantile(np.arange(1, 100), 0.99))
+    assert statistics.positive_q99[0] == pytest.approx(np.quantile(np.arange(1, 100), 0.99))
 
 
 def test_below_twenty_positive_activations_there_is_no_quantile():
@@ -99,12 +99,12 @@ def test_blocks_of_units_cover_a_layer_and_bound_what_is_read(tmp_path, block):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         stored = file.create_dataset("x", data=values, chunks=(10, 3))
         for source in (values, stored):
-            found = list(unit_blocks(source, block))
-            assert max(part.size for part in found) <= max(block, 100 if source is values else 300)
-            assert np.array_equal(np.concatenate(found, 1), values)
+            blocks = list(unit_blocks(source, block))
+            assert max(unit_block.size for unit_block in blocks) <= max(block, 100 if source is values else 300)
+            assert np.array_equal(np.concatenate(blocks, 1), values)
     # Whole chunks: one that is read in parts is read several times.
     chunks = [3] * 4 + [1]
-    assert [part.shape[1] for part in found] == {1: chunks, 100: chunks, 350: chunks, 10_000: [13]}[block]
+    assert [unit_block.shape[1] for unit_block in blocks] == {1: chunks, 100: chunks, 350: chunks, 10_000: [13]}[block]
 
 
 def test_activations_that_are_not_finite_are_refused_with_layer_and_image():

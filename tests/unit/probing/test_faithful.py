@@ -16,7 +16,7 @@ from unitscope.interventions.ablation import ablation
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.targets import target_unit, whole_layer
 from unitscope.networks.building import accept_pixels, freeze, normalized
 from unitscope.networks.closeness import close, same_logits
 from unitscope.networks.layouts import arrange
@@ -53,9 +53,9 @@ def test_random_networks_are_the_same_in_every_form(seed, step):
     module = random_network(seed, step)
     probe = opened(module)
     assert close(probe(IMAGES), expected)
-    ways = [probe.traced, probe.hooked] if probe.traced else [probe.hooked]
-    listed = [layer.described() for layer in probe]
-    assert all([each.described() for each in way.describe(SIZE)] == listed for way in ways)
+    forms = [probe.traced, probe.hooked] if probe.traced else [probe.hooked]
+    descriptions = [layer.described() for layer in probe]
+    assert all([layer.described() for layer in form.describe(SIZE)] == descriptions for form in forms)
     assert [layer.name.partition("-call")[0] for layer in probe] == [name for name, _ in outputs]
     images = IMAGES.clone().contiguous(memory_format=layout_of(probe.module)).requires_grad_()
     for layer, (_, output) in zip(probe, outputs, strict=True):
@@ -64,19 +64,19 @@ def test_random_networks_are_the_same_in_every_form(seed, step):
         if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
             assert close(before, read_out(output, axis, "mean"))
         clamped = clamp(layer.cut(), images.detach(), axis)
-        for way in ways:
-            found = way.prefix(layer.name, "mean")(images)
-            assert close(found[0], before) and close(found[1], after)
-            assert gradient_of(found[1], images) is None or close(
-                gradient_of(found[1], images), gradient_of(after, images)
+        for form in forms:
+            prefix_values = form.prefix(layer.name, "mean")(images)
+            assert close(prefix_values[0], before) and close(prefix_values[1], after)
+            assert gradient_of(prefix_values[1], images) is None or close(
+                gradient_of(prefix_values[1], images), gradient_of(after, images)
             )
             targets = torch.arange(len(images)) % layer.units
-            chosen = [values.gather(1, targets[:, None])[:, 0] for values in (before, after)]
-            own_before, own_after = own_unit(way.tapped(layer.name), "mean")(images, targets)
-            assert close(own_before, chosen[0]) and close(own_after, chosen[1])
-            own_before, whole = whole_layer(way.tapped(layer.name), "mean")(images, targets)
-            assert close(own_before, chosen[0]) and close(whole, after)
-            cut = way.cut(layer.name)
+            target_values = [readout.gather(1, targets[:, None])[:, 0] for readout in (before, after)]
+            target_before, target_after = target_unit(form.tapped(layer.name), "mean")(images, targets)
+            assert close(target_before, target_values[0]) and close(target_after, target_values[1])
+            target_before, all_after = whole_layer(form.tapped(layer.name), "mean")(images, targets)
+            assert close(target_before, target_values[0]) and close(all_after, after)
+            cut = form.cut(layer.name)
             activation, start, *live = cut.prefix(images.detach())
             assert close(cut.suffix(start, *live), expected)
             assert close(clamp(cut, images.detach(), axis), clamped)
@@ -86,12 +86,12 @@ def test_random_networks_are_the_same_in_every_form(seed, step):
 def clamp(cut, images, axis):
     """Return the logits with unit 1 at 0.7."""
     activation, start, *live = cut.prefix(images)
-    own = activation.narrow(axis, 1, 1)
-    held = torch.full_like(own, 0.7)
+    unit_values = activation.narrow(axis, 1, 1)
+    clamped_values = torch.full_like(unit_values, 0.7)
     if cut.change is not None:
-        return cut.suffix(start + cut.change(1, own, held), *live)
+        return cut.suffix(start + cut.change(1, unit_values, clamped_values), *live)
     start = start.clone()
-    start.narrow(axis, 1, 1).copy_(held)
+    start.narrow(axis, 1, 1).copy_(clamped_values)
     return cut.suffix(start, *live)
 
 
@@ -205,11 +205,11 @@ def test_a_view_after_a_convolution_runs_in_the_contiguous_layout(caplog):
     assert probe.traced and layout_of(probe.module) is torch.contiguous_format
     assert "runs in the contiguous one" in caplog.text
     assert close(probe.held([])(images), expected)
-    made = maximize(probe["second"], np.arange(2), Recipe(steps=2, points=2))
-    seen = torch.from_numpy(made.images[0]).permute(0, 3, 1, 2).float() / 255
-    values = torch.relu(module.second(torch.relu(module.conv(seen)))).mean((2, 3))
+    generated = maximize(probe["second"], np.arange(2), Recipe(steps=2, points=2))
+    stored_images = torch.from_numpy(generated.images[0]).permute(0, 3, 1, 2).float() / 255
+    values = torch.relu(module.second(torch.relu(module.conv(stored_images)))).mean((2, 3))
     assert module.conv.weight.is_contiguous(memory_format=torch.channels_last)
-    assert np.allclose(made.responses[0], values.numpy(), rtol=1e-4, atol=1e-6)
+    assert np.allclose(generated.responses[0], values.numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_one_channel_is_brought_into_a_layout_too():
@@ -313,7 +313,7 @@ def test_a_network_that_does_not_repeat_itself_is_refused_by_name(part, reason):
     check_repeats(module, IMAGES, [reason])
 
 
-def test_a_module_that_stays_in_training_mode_is_found():
+def test_a_module_that_stays_in_training_mode_is_detected():
     class Sampling(Residual):
         def __init__(self):
             super().__init__()
@@ -368,7 +368,7 @@ def test_values_that_are_not_finite_are_refused_with_their_layer(value):
         opened(module)
 
 
-def test_what_overflows_is_told_as_that_and_not_as_what_differs():
+def test_overflow_is_reported_as_overflow_and_not_as_a_difference():
     # Beyond float32, a convolution of one image may be infinite where that of several is undefined.
     module = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 64, 3))
     module = module.eval().requires_grad_(False)
@@ -385,16 +385,16 @@ def test_what_overflows_is_told_as_that_and_not_as_what_differs():
 def test_functions_of_the_package_check_a_network_first():
     module, batch = freeze(quiet(Counting())), np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     probe = opened(module)
-    (found,) = activations([probe["conv"]], [batch])
+    (batch_activations,) = activations([probe["conv"]], [batch])
     images = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255
-    assert np.allclose(found["conv"], torch.relu(module.conv(images * 2)).mean((2, 3)).numpy(), rtol=1e-4)
+    assert np.allclose(batch_activations["conv"], torch.relu(module.conv(images * 2)).mean((2, 3)).numpy(), rtol=1e-4)
     assert [layer.name for layer in probe] == ["conv", "last"] and probe.traced is None
 
 
 # --- names of one's own ----------------------------------------------------------------------------------------------
 
 
-class OwnNames(nn.Module):
+class CollidingNames(nn.Module):
     """Has attributes of every name that a network in front of it might use."""
 
     def __init__(self):
@@ -408,8 +408,8 @@ class OwnNames(nn.Module):
         return self.outputs(torch.relu(self.wrapped(torch.relu(self.network(x)))).mean((2, 3)))
 
 
-def test_names_of_a_networks_own_clash_with_none():
-    plain = OwnNames().eval().requires_grad_(False)
+def test_attribute_names_of_a_network_never_collide_with_the_wrapper():
+    plain = CollidingNames().eval().requires_grad_(False)
     mean, std = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
     scale = [torch.tensor(values).view(3, 1, 1) for values in (mean, std)]
     expected = plain((IMAGES - scale[0]) / scale[1])
@@ -429,9 +429,9 @@ def test_a_forward_pass_that_is_set_on_the_object_is_run():
     expected = plain.forward((IMAGES - 0.5) / 2)
     owned = Probe.owning(accept_pixels(plain, [0.5] * 3, [2.0] * 3), IMAGES)
     # A copy would run the forward pass of the network that it is a copy of.
-    given = Probe(plain, SIZE, mean=0.5, std=2)
-    assert is_borrowed(given.module) and not is_borrowed(owned.module)
-    for probe in (owned, given):
+    borrowed = Probe(plain, SIZE, mean=0.5, std=2)
+    assert is_borrowed(borrowed.module) and not is_borrowed(owned.module)
+    for probe in (owned, borrowed):
         assert close(probe(IMAGES), expected)
         cut = probe["stem"].cut()
         assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
@@ -465,11 +465,11 @@ def test_convolutions_with_weights_that_are_computed(change):
             targets = torch.arange(4)
             value = passes(layer, Recipe(objective=objective))(images, targets)
             _, after = layer.prefix("mean")(images)
-            own = after.gather(1, targets[:, None])[:, 0]
+            expected_values = after.gather(1, targets[:, None])[:, 0]
             if objective == "iam":
-                own = own - (after.sum(1) - own) / (after.shape[1] - 1)
+                expected_values = expected_values - (after.sum(1) - expected_values) / (after.shape[1] - 1)
             silent = after.gather(1, targets[:, None])[:, 0] <= 0
-            assert close(value[~silent], own[~silent])
+            assert close(value[~silent], expected_values[~silent])
             assert torch.autograd.grad(value.sum(), images)[0].isfinite().all()
 
 
@@ -489,15 +489,15 @@ def test_a_network_may_take_gradients_within_its_forward_pass():
     assert close(probe(IMAGES), module(IMAGES))
     image_bytes, labels = (255 * IMAGES).byte().permute(0, 2, 3, 1).numpy(), np.arange(4)
     logits = module(pixels(image_bytes, torch.device("cpu"))).detach()
-    (found,) = activations([probe["fc"]], [image_bytes])
-    assert close(torch.from_numpy(found["fc"]), logits)
-    lost = ablation(probe["fc"], [(image_bytes, labels)], {"": np.zeros(4)}, labels % 2)[""].loss
+    (batch_activations,) = activations([probe["fc"]], [image_bytes])
+    assert close(torch.from_numpy(batch_activations["fc"]), logits)
+    effects = ablation(probe["fc"], [(image_bytes, labels)], {"": np.zeros(4)}, labels % 2)[""].loss
     for unit in range(4):
-        clamped, whole = (
+        clamped, unclamped = (
             F.cross_entropy(values, torch.from_numpy(labels))
             for values in (logits.index_fill(1, torch.tensor(unit), 0.0), logits)
         )
-        assert abs(float(clamped - whole) - lost[unit]) < 1e-5
+        assert abs(float(clamped - unclamped) - effects[unit]) < 1e-5
 
 
 class Volumes(nn.Module):
@@ -542,8 +542,8 @@ def test_a_layer_that_gradients_do_not_reach_is_named(network):
 
 
 def test_a_backbone_without_gradients_is_followed_with_them():
-    made = maximize(opened(quiet(WithoutGradients()))["conv1"], np.arange(2), Recipe(steps=8, points=2))
-    assert (made.objective[..., -1] > made.objective[..., 0]).all()
+    generated = maximize(opened(quiet(WithoutGradients()))["conv1"], np.arange(2), Recipe(steps=8, points=2))
+    assert (generated.objective[..., -1] > generated.objective[..., 0]).all()
 
 
 class Permuted(nn.Module):
@@ -561,10 +561,10 @@ class Permuted(nn.Module):
 def test_a_rectified_linear_layer_on_a_permuted_image(objective):
     layer, targets = opened(quiet(Permuted()))["inner"], torch.arange(4)
     _, after = layer.prefix("mean")(IMAGES)
-    own = after.gather(1, targets[:, None])[:, 0]
-    expected = own if objective == "am" else own - (after.sum(1) - own) / 4
+    target_responses = after.gather(1, targets[:, None])[:, 0]
+    expected = target_responses if objective == "am" else target_responses - (after.sum(1) - target_responses) / 4
     value = passes(layer, Recipe(objective=objective))(IMAGES, targets)
-    assert bool((own > 0).any()) and close(value[own > 0], expected[own > 0])
+    assert bool((target_responses > 0).any()) and close(value[target_responses > 0], expected[target_responses > 0])
 
 
 def test_the_check_of_repeats_keeps_no_more_than_one_image_of_each_layer():
@@ -617,8 +617,8 @@ class SequenceFirst(Rows):
         self.memory = nn.LSTM(6, 6)
 
     def forward(self, x):
-        found, _ = self.memory(self.features(x)[None])
-        return self.last(torch.relu(self.mid(found))[0])
+        states, _ = self.memory(self.features(x)[None])
+        return self.last(torch.relu(self.mid(states))[0])
 
 
 class LearnedQuery(Rows):
@@ -720,10 +720,10 @@ def test_layers_without_one_row_for_each_image_are_left_out_with_a_reason(networ
     torch.manual_seed(0)
     probe = Probe.owning(accept_pixels(quiet(network()), [0.0] * 3, [1.0] * 3), BRIGHT_FIRST)
     assert [layer.name for layer in probe] == expected
-    left = {path: told for path, told in probe.left_out.items() if path in ("a", "b", "mid", "last")}
-    assert set(left) == {"a", "b", "mid", "last"} - set(expected)
-    for layer, told in left.items():
-        assert re.search(reason, told)
+    messages = {path: message for path, message in probe.left_out.items() if path in ("a", "b", "mid", "last")}
+    assert set(messages) == {"a", "b", "mid", "last"} - set(expected)
+    for layer, message in messages.items():
+        assert re.search(reason, message)
         uses = [
             lambda layer=layer: probe.readouts([layer], "mean"),
             lambda layer=layer: probe.prefix(layer, "mean"),
@@ -766,8 +766,8 @@ def test_a_network_with_layers_in_the_inference_mode_is_followed():
     expected, outputs = plain_run(module, IMAGES)
     probe = opened(module)
     assert probe.traced is None
-    found = {layer.name: layer.signed for layer in probe}
-    assert found == {"a": True, "b": False, "mid": False, "last": True}
+    signed_layers = {layer.name: layer.signed for layer in probe}
+    assert signed_layers == {"a": True, "b": False, "mid": False, "last": True}
     for layer in ("b", "mid"):
         (read,) = probe.readouts([layer], "max")(IMAGES)
         assert close(read, read_out(torch.relu(dict(outputs)[layer]), 1, "max"))
@@ -858,7 +858,7 @@ def test_infinite_masks_are_refused_as_masks():
         opened(quiet(Masked(-torch.inf, False)))
 
 
-def test_small_logits_beside_large_ones_may_round():
+def test_small_logits_next_to_large_ones_may_round():
     large = torch.tensor([[10.0, 1e-3], [20.0, 2e-3]])
     rounded = large + torch.tensor([1e-5, 1e-6])
     assert same_logits(large, rounded) and same_logits(large, large)
@@ -893,7 +893,7 @@ class CountedOutside(Rows):
     ("network", "cause"),
     [(Counted, "Its buffer 'passes' changes in eval mode"), (CountedOutside, "the same random numbers of torch, too")],
 )
-def test_what_differs_from_pass_to_pass_is_told_by_what_was_seen(network, cause):
+def test_differences_between_passes_are_reported_with_their_cause(network, cause):
     with pytest.raises(UserError, match=f"when it runs again.*{cause}") as caught:
         check_repeats(quiet(network()), IMAGES)
     assert "It draws" not in str(caught.value)

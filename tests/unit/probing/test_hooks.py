@@ -12,7 +12,7 @@ from unitscope.interventions.ablation import ablation
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import share_of_multiplications
 from unitscope.maximization.recipe import Recipe
-from unitscope.maximization.targets import own_unit, whole_layer
+from unitscope.maximization.targets import target_unit, whole_layer
 from unitscope.probing.following import TRANSPARENT
 from unitscope.probing.hooked import Hooked
 from unitscope.probing.traced import Traced
@@ -42,18 +42,21 @@ def test_values_and_gradients(network, layer):
     module, images = quiet(network()), images_for(network).requires_grad_(True)
     traced, hooked = Traced(trace(module)), Hooked(module)
     expected = traced.prefix(layer, "mean")(images)
-    found = hooked.prefix(layer, "mean")(images)
-    torch.testing.assert_close(found, expected)
-    for mine, theirs in zip(found, expected, strict=True):
+    hooked_values = hooked.prefix(layer, "mean")(images)
+    torch.testing.assert_close(hooked_values, expected)
+    for hooked_value, expected_value in zip(hooked_values, expected, strict=True):
         gradients = [
-            torch.autograd.grad(value.square().sum(), images, retain_graph=True)[0] for value in (mine, theirs)
+            torch.autograd.grad(value.square().sum(), images, retain_graph=True)[0]
+            for value in (hooked_value, expected_value)
         ]
         torch.testing.assert_close(*gradients)
     targets = torch.tensor([0, 1, 2, 1, 0])
     plain, cut = traced.tapped(layer), hooked.tapped(layer)
     assert cut.kind == plain.kind
-    for short in (own_unit, whole_layer):
-        torch.testing.assert_close(short(cut, "max")(images, targets), short(plain, "max")(images, targets))
+    for read_targets in (target_unit, whole_layer):
+        torch.testing.assert_close(
+            read_targets(cut, "max")(images, targets), read_targets(plain, "max")(images, targets)
+        )
 
 
 @pytest.mark.parametrize(("network", "layer"), LAYERS)
@@ -61,19 +64,19 @@ def test_a_replaced_activation_changes_the_output_alike(network, layer):
     module, images = quiet(network()), images_for(network)
     traced = Traced(trace(module))
     (axis,) = (each.axis for each in traced.describe(images.shape[1:]) if each.name == layer)
-    plain, seen = traced.cut(layer), Hooked(module).cut(layer)
-    activation, start, *live = seen.prefix(images)
+    plain, hooked_cut = traced.cut(layer), Hooked(module).cut(layer)
+    activation, start, *live = hooked_cut.prefix(images)
     torch.testing.assert_close(activation, plain.prefix(images)[0])
-    torch.testing.assert_close(seen.suffix(start, *live), module(images))
-    held = start.clone()
-    held.select(axis, 1)[:] = 0.7
-    before, first, *rest = plain.prefix(images)
+    torch.testing.assert_close(hooked_cut.suffix(start, *live), module(images))
+    clamped = start.clone()
+    clamped.select(axis, 1)[:] = 0.7
+    before, first, *live_values = plain.prefix(images)
     if plain.change is None:
-        expected = plain.suffix(held, *rest)
+        expected = plain.suffix(clamped, *live_values)
     else:
-        own = before.narrow(axis, 1, 1)
-        expected = plain.suffix(first + plain.change(1, own, torch.full_like(own, 0.7)), *rest)
-    torch.testing.assert_close(seen.suffix(held, *live), expected)
+        unit_values = before.narrow(axis, 1, 1)
+        expected = plain.suffix(first + plain.change(1, unit_values, torch.full_like(unit_values, 0.7)), *live_values)
+    torch.testing.assert_close(hooked_cut.suffix(clamped, *live), expected)
 
 
 class Functional(nn.Module):
@@ -121,7 +124,7 @@ def test_several_layers_in_one_pass_and_a_layer_that_is_not_there():
         Hooked(module).readouts(["conv9"], "max")(images)
 
 
-def test_a_pass_ends_at_the_last_layer_that_is_wanted():
+def test_a_pass_ends_at_the_last_requested_layer():
     class Short(Residual):
         passes = 0
 
@@ -163,7 +166,7 @@ def test_what_passes_its_input_on_does_so_whichever_way_a_network_is_read(drop):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_no_hook_is_left_behind(fails):
+def test_all_hooks_are_removed(fails):
     module = quiet(Discarding())
     if fails:
         with pytest.raises(UserError, match="There is no layer"):
@@ -206,17 +209,17 @@ def test_a_network_that_cannot_be_traced_is_analysed_all_the_same(caplog):
     labels = np.arange(12) % 4
     for layer, units in (("first", 6), ("second", 6), ("last", 4)):
         clamps = {"": np.zeros(units), "_mean": np.full(units, 0.4)}
-        found, expected = (
+        effects, expected = (
             ablation(probe[layer], [(images, labels)], clamps, np.arange(12) % 2) for probe in (branching, straight)
         )
         for name in clamps:
-            np.testing.assert_allclose(found[name].loss, expected[name].loss, atol=1e-6)
-            assert found[name].loss.any()
-            np.testing.assert_array_equal(found[name].accuracy, expected[name].accuracy)
-        made, same = (
+            np.testing.assert_allclose(effects[name].loss, expected[name].loss, atol=1e-6)
+            assert effects[name].loss.any()
+            np.testing.assert_array_equal(effects[name].accuracy, expected[name].accuracy)
+        generated, expected_generated = (
             maximize(probe[layer], np.arange(units), Recipe(objective="iam", steps=8))
             for probe in (branching, straight)
         )
-        np.testing.assert_allclose(made.responses, same.responses, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(generated.responses, expected_generated.responses, rtol=1e-3, atol=1e-3)
         shares = [share_of_multiplications(probe[layer]) for probe in (branching, straight)]
         assert 0 < shares[0] == shares[1] <= 1

@@ -47,16 +47,16 @@ def hooked(module: nn.Module, path: str, call: int, images: torch.Tensor) -> tor
 
 
 def test_taps_of_a_residual_network():
-    found = {layer.name: layer for layer in opened(quiet(Residual()))}
-    assert list(found) == ["stem", "conv1", "conv2", "fc"]
-    assert [found[name].depth for name in found] == [1, 2, 3, 4]
+    layers = {layer.name: layer for layer in opened(quiet(Residual()))}
+    assert list(layers) == ["stem", "conv1", "conv2", "fc"]
+    assert [layers[name].depth for name in layers] == [1, 2, 3, 4]
     # An addition lies between conv2 and its ReLU; nothing follows fc.
-    assert [found[name].signed for name in found] == [False, False, True, True]
-    assert (found["conv1"].kind, found["conv1"].units, found["conv1"].map) == ("conv", 6, (8, 8))
-    assert (found["fc"].kind, found["fc"].units, found["fc"].map) == ("linear", 4, ())
+    assert [layers[name].signed for name in layers] == [False, False, True, True]
+    assert (layers["conv1"].kind, layers["conv1"].units, layers["conv1"].map) == ("conv", 6, (8, 8))
+    assert (layers["fc"].kind, layers["fc"].units, layers["fc"].map) == ("linear", 4, ())
 
 
-def test_a_batch_norm_of_a_class_made_from_torchs_belongs_to_the_tap():
+def test_a_subclass_of_torchs_batch_norm_belongs_to_the_tap():
     class Norm(nn.BatchNorm2d):
         """Like its parent."""
 
@@ -72,10 +72,10 @@ def test_a_batch_norm_of_a_class_made_from_torchs_belongs_to_the_tap():
 
 
 def test_taps_of_a_module_that_is_called_twice():
-    found = {layer.name: layer for layer in opened(quiet(Shared()), (3, 2, 2))}
-    assert list(found) == ["first", "shared", "shared-call2", "last"]
+    layers = {layer.name: layer for layer in opened(quiet(Shared()), (3, 2, 2))}
+    assert list(layers) == ["first", "shared", "shared-call2", "last"]
     # Dropout does nothing here and does not separate a layer from its ReLU; GELU can be negative.
-    assert [found[name].signed for name in found] == [False, True, False, True]
+    assert [layers[name].signed for name in layers] == [False, True, False, True]
 
 
 def test_a_layer_whose_rows_are_not_images_has_no_activation_for_an_image():
@@ -115,25 +115,25 @@ def of(name: str) -> Callable[[], nn.Module]:
         (vision_transformer, 16, 6, "encoder.layers.encoder_layer_0.mlp.0", "linear", 12, True),
     ],
 )
-def test_layers_of_well_known_architectures(network, size, count, layer, kind, units, signed):
+def test_layers_of_common_architectures(network, size, count, layer, kind, units, signed):
     torch.manual_seed(0)
     module = network().eval().requires_grad_(False)
     images = torch.rand(3, 3, size, size)
     probe = opened(module, images.shape[1:])
-    found = probe[layer]
-    assert (len(probe), found.kind, found.units, found.signed) == (count, kind, units, signed)
-    assert found.prefix("mean")(images)[1].shape == (3, units)
-    cut = found.cut()
+    probed_layer = probe[layer]
+    assert (len(probe), probed_layer.kind, probed_layer.units, probed_layer.signed) == (count, kind, units, signed)
+    assert probed_layer.prefix("mean")(images)[1].shape == (3, units)
+    cut = probed_layer.cut()
     activation, *middle = cut.prefix(images)
     torch.testing.assert_close(cut.suffix(*middle), module(images))
     # A clamped unit changes the answer as it does in the whole network, followed by hooks.
-    own = activation.narrow(unit_axis(kind), 1, 1)
-    held = activation.clone()
-    held.narrow(unit_axis(kind), 1, 1).fill_(0.7)
-    whole = probe.hooked.cut(layer)
-    expected = whole.suffix(held, *whole.prefix(images)[2:])
+    unit_values = activation.narrow(unit_axis(kind), 1, 1)
+    clamped = activation.clone()
+    clamped.narrow(unit_axis(kind), 1, 1).fill_(0.7)
+    full_pass = probe.hooked.cut(layer)
+    expected = full_pass.suffix(clamped, *full_pass.prefix(images)[2:])
     start, *live = middle
-    changed = held if cut.change is None else start + cut.change(1, own, torch.full_like(own, 0.7))
+    changed = clamped if cut.change is None else start + cut.change(1, unit_values, torch.full_like(unit_values, 0.7))
     torch.testing.assert_close(cut.suffix(changed, *live), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -219,16 +219,30 @@ def test_a_layer_that_the_logits_do_not_depend_on_changes_nothing_when_clamped(t
     assert lost.loss.any()
 
 
-def test_the_suffix_starts_behind_the_layer_that_alone_reads_the_units():
-    def starts_behind(network, layer):
+def test_the_suffix_starts_after_the_layer_that_alone_reads_the_units():
+    def starts_after_reader(network, layer):
         return opened(quiet(network()))[layer].cut().change is not None
 
     varied = ["strided", "dilated", "grouped", "depthwise", "reflected", "same", "hidden", "last"]
     # Grouped or reflecting readers, and what an average pooling separates from its ReLU, take the plain way.
-    assert [starts_behind(Varied, layer) for layer in varied] == [True, False, False, False, True, True, True, False]
+    assert [starts_after_reader(Varied, layer) for layer in varied] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
     # Two readers; a residual addition; tokens that are mixed.
-    assert [starts_behind(Residual, layer) for layer in ("stem", "conv1", "conv2")] == [False, False, False]
-    assert [starts_behind(Tokens, layer) for layer in ("patches", "up", "down", "mixed")] == [False, True, False, True]
+    assert [starts_after_reader(Residual, layer) for layer in ("stem", "conv1", "conv2")] == [False, False, False]
+    assert [starts_after_reader(Tokens, layer) for layer in ("patches", "up", "down", "mixed")] == [
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -305,17 +319,17 @@ class Mixed(nn.Module):
         self.line, self.up = nn.Conv1d(4, 4, 1), nn.ConvTranspose2d(4, 4, 2)
         self.attention, self.memory = nn.MultiheadAttention(4, 2, batch_first=True), nn.LSTM(4, 4, batch_first=True)
         self.spare, self.last = nn.Linear(4, 4), nn.Linear(4, 3)
-        self.own = nn.Parameter(torch.eye(4))
+        self.mixing = nn.Parameter(torch.eye(4))
 
     def forward(self, x):
         x = self.up(torch.relu(self.norm(self.conv(x))))
         x = self.line(x.flatten(2)).transpose(1, 2)
         x = self.attention(x, x, x, need_weights=False)[0]
-        x = self.memory(x)[0] @ self.own
+        x = self.memory(x)[0] @ self.mixing
         return self.last(x.mean(1))
 
 
-def test_what_is_left_out_is_told_with_its_reason():
+def test_modules_left_out_are_reported_with_the_reason():
     probe = opened(quiet(Mixed()))
     assert [layer.name for layer in probe] == ["conv", "last"]
     reasons = probe.left_out

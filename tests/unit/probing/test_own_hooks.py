@@ -84,11 +84,11 @@ THIRD = torch.tensor([1.0, 1, 1, 0, 1, 1])[:, None, None]
     ids=["slice", "one", "gains"],
 )
 @pytest.mark.parametrize("path", ["pool", "drop"])
-def test_a_hook_behind_a_layer_counts_when_its_units_are_clamped(path, change, factors, caplog):
+def test_a_hook_after_a_layer_counts_when_its_units_are_clamped(path, change, factors, caplog):
     module, written = hooked(path, change), alike(**{path: lambda output: output * factors})
     for clamps in (np.zeros(6), np.full(6, 0.4)):
-        found, expected = losses(module, "c1", clamps), losses(written, "c1", clamps)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        hooked_losses, expected = losses(module, "c1", clamps), losses(written, "c1", clamps)
+        np.testing.assert_allclose(hooked_losses, expected, atol=1e-6)
         assert expected.any()
     assert f"its module '{path}' has a forward hook" in caplog.text and "followed by hooks" in caplog.text
 
@@ -108,13 +108,13 @@ class Written(nn.Module):
         self.fc, self.paths = nn.Linear(14, 4), paths
 
     def forward(self, x):
-        found = {}
+        outputs = {}
         for path in ("c1", "r1", "c2", "r2"):
-            x = found[path] = self.get_submodule(path)(x)
-        return self.read([found[path] for path in self.paths])
+            x = outputs[path] = self.get_submodule(path)(x)
+        return self.read([outputs[path] for path in self.paths])
 
-    def read(self, found):
-        return self.fc(torch.cat([F.relu(values).mean((2, 3)) for values in found], 1))
+    def read(self, features):
+        return self.fc(torch.cat([F.relu(values).mean((2, 3)) for values in features], 1))
 
 
 class Collected(Written):
@@ -139,15 +139,15 @@ class CollectedByMethod(Collected):
 
     def __init__(self, paths):
         Written.__init__(self, paths)
-        self.found = {}
+        self.outputs = {}
         for path in paths:
             self.get_submodule(path).register_forward_hook(self.keep)
 
     def keep(self, part, inputs, output):
-        self.found[part] = output
+        self.outputs[part] = output
 
     def features(self):
-        return {path: self.found[self.get_submodule(path)] for path in self.paths}
+        return {path: self.outputs[self.get_submodule(path)] for path in self.paths}
 
 
 class GatedByHooks(Written):
@@ -175,8 +175,8 @@ def test_features_that_hooks_collect_are_those_of_each_pass(kind, paths):
     module, written = quiet(kind(paths)), quiet(Written(paths))
     assert {layer.name for layer in opened(module)} == {"c1", "c2", "fc"}
     for layer, units in (("c1", 6), ("c2", 8), ("fc", 4)):
-        (found,), (expected,) = (activations([opened(each)[layer]], [IMAGES]) for each in (module, written))
-        np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-4, atol=1e-5)
+        (collected,), (expected,) = (activations([opened(each)[layer]], [IMAGES]) for each in (module, written))
+        np.testing.assert_allclose(collected[layer], expected[layer], rtol=1e-4, atol=1e-5)
         for clamps in (np.zeros(units), np.full(units, 0.4)):
             np.testing.assert_allclose(losses(module, layer, clamps), losses(written, layer, clamps), atol=1e-6)
 
@@ -208,10 +208,10 @@ class ReadingKept(Written):
 def test_a_graph_that_holds_values_of_the_last_pass_is_not_taken_for_the_network():
     module, written = quiet(ReadingKept(("c1", "r2"))), quiet(Written(("c1", "r2")))
     assert opened(module).traced is None
-    found, expected = (next(activations(opened(each).layers, [IMAGES])) for each in (module, written))
+    kept_values, expected = (next(activations(opened(each).layers, [IMAGES])) for each in (module, written))
     assert set(expected) == {"c1", "c2", "fc"}
     for layer in expected:
-        np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(kept_values[layer], expected[layer], rtol=1e-4, atol=1e-5)
 
 
 def output_of(module, path, images):
@@ -241,28 +241,28 @@ def test_a_hook_that_changes_a_modules_output_belongs_to_the_module(kind, path, 
     module = hooked(path, change, kind)
     expected = output_of(module, activation, PIXELS)
     probe = opened(module)
-    (found,) = activations([probe[layer]], [IMAGES])
-    np.testing.assert_allclose(found[layer], expected, rtol=1e-4, atol=1e-5)
+    (layer_activations,) = activations([probe[layer]], [IMAGES])
+    np.testing.assert_allclose(layer_activations[layer], expected, rtol=1e-4, atol=1e-5)
     assert probe[layer].signed is signed
     units = np.arange(expected.shape[1])
     for objective in ("am", "iam"):
-        made = maximize(probe[layer], units, Recipe(objective=objective, steps=6, points=2))
-        stored = torch.from_numpy(made.images[0]).permute(0, 3, 1, 2).float() / 255
-        np.testing.assert_allclose(made.responses[0], output_of(module, activation, stored), rtol=1e-4, atol=1e-5)
+        generated = maximize(probe[layer], units, Recipe(objective=objective, steps=6, points=2))
+        stored = torch.from_numpy(generated.images[0]).permute(0, 3, 1, 2).float() / 255
+        np.testing.assert_allclose(generated.responses[0], output_of(module, activation, stored), rtol=1e-4, atol=1e-5)
         if signed:
             # The objective is that of the responses, whichever sign the hook gives them.
-            own = np.diagonal(made.responses[0])
-            rest = (made.responses[0].sum(1) - own) / (len(units) - 1)
-            value = own if objective == "am" else own - rest
-            np.testing.assert_allclose(made.objective[0][:, -1], value, atol=1e-5)
-            assert (made.objective[0][:, -1] >= made.objective[0][:, 0] - 1e-3).all()
+            target_responses = np.diagonal(generated.responses[0])
+            mean_of_others = (generated.responses[0].sum(1) - target_responses) / (len(units) - 1)
+            expected_objective = target_responses if objective == "am" else target_responses - mean_of_others
+            np.testing.assert_allclose(generated.objective[0][:, -1], expected_objective, atol=1e-5)
+            assert (generated.objective[0][:, -1] >= generated.objective[0][:, 0] - 1e-3).all()
 
 
 @pytest.mark.parametrize("path", ["c1", "n1", "r1", "drop", "c2", "r2", "fc"])
 @pytest.mark.parametrize("kind", [Plain, Branching])
 def test_backward_hooks_run_and_nothing_is_done_in_place_around_them(kind, path):
     plain, module, gradients = alike(kind), alike(kind), []
-    module.get_submodule(path).register_full_backward_hook(lambda _, __, given: gradients.append(given[0]))
+    module.get_submodule(path).register_full_backward_hook(lambda _, __, gradient: gradients.append(gradient[0]))
     probes = opened(plain), opened(module)
     assert bool(probes[1].traced) is (kind is Plain)
     for layer in ("c1", "c2"):
@@ -280,12 +280,12 @@ def test_backward_hooks_run_and_nothing_is_done_in_place_around_them(kind, path)
 def test_a_hook_that_turns_gradients_turns_them_in_an_ascent():
     plain, module = alike(), alike()
     module.r1.register_full_backward_hook(lambda _, gradients, __: (-gradients[0],))
-    found = []
+    gradients = []
     for each in (plain, module):
         images = PIXELS[:4].clone().requires_grad_()
         value = passes(opened(each)["c2"], Recipe(objective="iam"))(images, torch.arange(4))
-        found.append(torch.autograd.grad(value.sum(), images)[0])
-    torch.testing.assert_close(found[0], -found[1], atol=1e-5, rtol=1e-3)
+        gradients.append(torch.autograd.grad(value.sum(), images)[0])
+    torch.testing.assert_close(gradients[0], -gradients[1], atol=1e-5, rtol=1e-3)
 
 
 class Bent(nn.Conv2d):
@@ -295,22 +295,24 @@ class Bent(nn.Conv2d):
         return torch.tanh(super().forward(x))
 
 
-def test_the_output_of_a_class_of_ones_own_is_not_changed_in_place():
+def test_the_output_of_a_subclassed_layer_is_not_changed_in_place():
     module = alike()
     module.c2 = Bent(6, 8, 3, padding=1).eval().requires_grad_(False)
     layer = opened(module)["c2"]
     images = PIXELS[:4].clone().requires_grad_()
     value = passes(layer, Recipe(objective="iam"))(images, torch.arange(4))
     before, after = layer.prefix("mean")(images)
-    own = after.diagonal()
-    expected = torch.where(own > 0, own, before.diagonal()) - (after.sum(1) - own) / 7
+    target_responses = after.diagonal()
+    expected = (
+        torch.where(target_responses > 0, target_responses, before.diagonal()) - (after.sum(1) - target_responses) / 7
+    )
     torch.testing.assert_close(value, expected)
     gradients = [torch.autograd.grad(each.sum(), images)[0] for each in (value, expected)]
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
-def test_hooks_of_torchs_own_that_compute_weights_keep_a_network_traced():
+def test_torchs_weight_computing_hooks_keep_a_network_traced():
     module = alike()
     nn.utils.weight_norm(module.c1)
     prune.l1_unstructured(module.fc, "weight", 0.5)
@@ -320,7 +322,7 @@ def test_hooks_of_torchs_own_that_compute_weights_keep_a_network_traced():
 
 
 def pre_hook(module):
-    module.c2.register_forward_pre_hook(lambda _, given: (2 * given[0],))
+    module.c2.register_forward_pre_hook(lambda _, inputs: (2 * inputs[0],))
 
 
 def method(module):
@@ -331,14 +333,14 @@ def whole(module):
     module.register_forward_hook(lambda _, __, output: 2 * output)
 
 
-@pytest.mark.parametrize(("add", "told"), [(pre_hook, "forward pre-hook"), (method, "method _conv_forward")])
-def test_other_code_of_ones_own_is_not_traced(add, told, caplog):
+@pytest.mark.parametrize(("add", "addition"), [(pre_hook, "forward pre-hook"), (method, "method _conv_forward")])
+def test_other_user_code_is_not_traced(add, addition, caplog):
     module = alike()
     add(module)
     expected = module(PIXELS)
     cut = opened(module)["c1"].cut()
     torch.testing.assert_close(cut.suffix(*cut.prefix(PIXELS)[1:]), expected)
-    assert trace(module) is None and f"its module 'c2' has a {told}" in caplog.text
+    assert trace(module) is None and f"its module 'c2' has a {addition}" in caplog.text
 
 
 def test_a_hook_on_the_network_itself_counts(caplog):
@@ -365,7 +367,7 @@ def test_a_hook_for_all_modules_is_not_traced():
     assert trace(module) is not None
 
 
-def test_no_hook_of_ours_is_left_behind_beside_those_of_the_network():
+def test_only_the_networks_hooks_remain():
     module = hooked("r1", lambda output: output * GAINS)
     losses(module, "c1", np.zeros(6))
     counts = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]

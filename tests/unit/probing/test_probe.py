@@ -49,8 +49,8 @@ def whole_chain(probe: Probe, name: str) -> None:
     joint_removal([layer], [(IMAGES, LABELS)], {name: values}, [{name: units.tolist()}], [{name: 0}, {name: 2}])
     weight_norms(layer)
     if probe.traced is not None and name == "conv1":
-        own = batch[name]
-        scales = Scales(np.zeros((4, 6)), own.max(0) > 0, own.mean(0), own.std(0), own.max(0))
+        responses = batch[name]
+        scales = Scales(np.zeros((4, 6)), responses.max(0) > 0, responses.mean(0), responses.std(0), responses.max(0))
         draw, sample = (0, 2.0 ** (units % 3)), (IMAGES, LABELS)
         rescaled(layer, draw[1]).cut()
         kept(layer, {"iam": Stored(units, images.images)}, scales, [draw], sample)
@@ -64,7 +64,9 @@ def test_a_whole_chain_traces_once(monkeypatch, layer):
     monkeypatch.setattr(faithful, "trace", lambda module: traced.append(module) or plain(module))
     symbolic = torch.fx.Tracer.trace
     runs = []
-    monkeypatch.setattr(torch.fx.Tracer, "trace", lambda *given, **named: runs.append(1) or symbolic(*given, **named))
+    monkeypatch.setattr(
+        torch.fx.Tracer, "trace", lambda *arguments, **options: runs.append(1) or symbolic(*arguments, **options)
+    )
     whole_chain(opened(quiet(Residual())), layer)
     assert len(traced) == len(runs) == 1
 
@@ -208,9 +210,9 @@ def test_images_go_in_as_pixels(mean, std):
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(changes, message):
-    given = {"model": quiet(Residual()), "shape": SHAPE, "mean": 0, "std": 1} | changes
+    arguments = {"model": quiet(Residual()), "shape": SHAPE, "mean": 0, "std": 1} | changes
     with pytest.raises(UserError, match=message):
-        Probe(**given)
+        Probe(**arguments)
 
 
 def test_real_images_can_take_the_place_of_noise():
@@ -296,5 +298,5 @@ def test_a_copy_in_another_precision_has_the_same_layers():
     half = layer.converted(torch.bfloat16)
     assert half == layer and [each.name for each in half.probe] == ["stem", "conv1", "conv2", "fc"]
     assert all(each.probe is half.probe for each in half.probe)
-    found = half.tapped().outputs(PIXELS.bfloat16())
-    assert found.dtype is torch.bfloat16 and layer.tapped().outputs(PIXELS).dtype is torch.float32
+    tapped_values = half.tapped().outputs(PIXELS.bfloat16())
+    assert tapped_values.dtype is torch.bfloat16 and layer.tapped().outputs(PIXELS).dtype is torch.float32

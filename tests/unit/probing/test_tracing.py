@@ -125,7 +125,7 @@ def test_no_symbol_is_left_in_a_network(wrapped):
     assert close(cut.suffix(*cut.prefix(IMAGES)[1:]), expected)
 
 
-def test_a_network_that_cannot_be_copied_says_so(caplog):
+def test_a_network_that_cannot_be_copied_is_reported(caplog):
     module = quiet(Residual())
     module.images_seen = (image for image in IMAGES)
     with caplog.at_level(logging.WARNING):
@@ -141,8 +141,8 @@ class Sequence(nn.Module):
 
     def forward(self, x):
         steps = torch.relu(self.conv(x)).flatten(2).transpose(1, 2)
-        found, (hidden, _) = self.memory(steps)
-        return self.last(found)[:, -1] if self.index else self.last.weight.new_ones(1) * self.last(hidden[-1])
+        states, (hidden, _) = self.memory(steps)
+        return self.last(states)[:, -1] if self.index else self.last.weight.new_ones(1) * self.last(hidden[-1])
 
 
 @pytest.mark.parametrize("index", [False, True])
@@ -168,7 +168,7 @@ class StraightThrough(Residual):
         return super().forward(Rounded.apply(4 * x))
 
 
-def test_a_gradient_of_its_own_stays_that_of_a_function():
+def test_a_custom_gradient_of_a_function_is_kept():
     module = quiet(StraightThrough())
     gradients = []
     for run in (module, lambda images: opened(module)["stem"].prefix("mean")(images)[0]):
