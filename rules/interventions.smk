@@ -8,9 +8,11 @@ rule ablation:
         checkpoint=FILES.checkpoint,
         dataset=FILES.dataset,
         moments="results/{experiment}/moments/mean.csv",
+        activations="results/{experiment}/activations.h5",
         files=FILES.own,
     output:
-        "results/{experiment}/ablation/{layer}.csv",
+        table="results/{experiment}/ablation/{layer}.csv",
+        damage="results/{experiment}/ablation/{layer}.h5",
     log:
         "logs/{experiment}/ablation/{layer}.log",
     benchmark:
@@ -28,8 +30,9 @@ rule ablation:
     shell:
         program("ablation")
         + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --moments {input.moments:q} --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
-        " --output {output:q} --code {params.code:q} --log {log:q}"
+        " --moments {input.moments:q} --activations {input.activations:q} --layer {wildcards.layer:q}"
+        " --settings {params.settings:q} --device {params.device:q} --output {output.table:q} --damage {output.damage:q}"
+        " --code {params.code:q} --log {log:q}"
 
 
 # --- several units: a unit and its substitutes, or ever more units of a layer -----------------------------------------

@@ -1,29 +1,30 @@
-"""Clamp each unit of a layer, to 0 and to its mean, and measure what the network loses on the test split."""
+"""Replace the activation of each unit of a layer, and measure the damage on the test split, by class."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from unitscope.data.datasets import open_dataset
+from unitscope.data.datasets import Dataset, open_dataset
 from unitscope.data.moments_columns import MomentsTable
 from unitscope.data.sampling import balanced_sample, halves, select_units
 from unitscope.data.summaries import moments_of
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import Clamp, Damage, ablation, clamp_to, resample
 from unitscope.interventions.ablation_settings import AblationJob
+from unitscope.interventions.donors import donor_rows
+from unitscope.interventions.optimal_clamp import FITTED_IMAGES, optimal_constants
+from unitscope.probing.layer import Layer
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
+from unitscope.scores.selectivity import preferred_by_half
 from unitscope.storage.csv_tables import read_table, write_table
+from unitscope.storage.hdf5 import create_hdf5, open_hdf5
+from unitscope.storage.records import sha256_of
 from unitscope.tables.ablation_columns import AblationTable
+from unitscope.tables.ablation_table import ablation_columns
 from unitscope.workflow import program
-
-SCORES = ("loss", "accuracy", "worst_class")
-CLAMPS = ("", "_mean")
-"""Clamped to 0, and to the mean; as the columns' names end."""
-COLUMNS = {(score, clamp): f"ablation_{score}{clamp}" for clamp in CLAMPS for score in SCORES} | {
-    (score, ""): f"ablation_{score}" for score in ("loss_half0", "loss_half1")
-}
-"""Names of the columns by score and clamp."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,36 +32,76 @@ def parser() -> argparse.ArgumentParser:
     result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--moments", type=Path, required=True, help="mean of each unit's map (.csv)")
+    result.add_argument("--activations", type=Path, required=True, help="activations on real images (.h5)")
     result.add_argument("--layer", required=True, help="name of the layer")
     program.add_settings(result, AblationJob)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    result.add_argument("--output", type=Path, required=True, help="where the losses go (.csv)")
+    result.add_argument("--output", type=Path, required=True, help="table of scores to write (.csv)")
+    result.add_argument("--damage", type=Path, required=True, help="damage by clamp, unit and class to write (.h5)")
     return result
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Ablate every unit in both ways."""
+    """Ablate every unit with each clamp."""
     probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
-    layer = probe[arguments.layer]
-    batch = arguments.settings.batch
-    units = select_units(arguments.settings.units, layer.units)
-    named = {"layer": [layer.name] * len(units), "unit": units}
+    layer, settings = probe[arguments.layer], arguments.settings
+    units = select_units(settings.units, layer.units)
+    constants: np.ndarray | None = None
     with open_dataset(arguments.dataset) as dataset:
-        if not dataset.classes:
+        damage: dict[str, Damage] = {}
+        preferred = np.full((2, len(units)), -1)
+        if dataset.classes:
+            mean, std = moments_of(read_table(arguments.moments, MomentsTable), layer.name)
+            clamps: dict[str, Clamp] = {"zero": clamp_to(np.zeros(layer.units)), "mean": clamp_to(mean)}
+            if "optimal" in settings.clamps:
+                fitted = balanced_sample(dataset.labels("train"), FITTED_IMAGES)
+                training = list(dataset.labelled("train", fitted, settings.batch))
+                optimal = optimal_constants(layer, training, units.tolist(), mean, std)
+                clamps["optimal"], constants = clamp_to(optimal), optimal[units]
+            clamps["resample"] = resample()
+            damage = measured(layer, dataset, {name: clamps[name] for name in settings.clamps}, settings, units)
+            with open_hdf5(arguments.activations) as activations:
+                values = activations[f"layers/{layer.name}/activations"][:, units]
+                preferred = preferred_by_half(values, activations["labels"][:], len(dataset.classes))
+        else:
             console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
-            missing = np.full(len(units), np.nan)
-            write_table(arguments.output, {**named, **dict.fromkeys(COLUMNS.values(), missing)}, AblationTable)
-            return
-        labels = dataset.labels("test")
-        rows = balanced_sample(labels, arguments.settings.images)
-        images = dataset.labelled("test", rows, batch)
-        means, _ = moments_of(read_table(arguments.moments, MomentsTable), layer.name)
-        values = [np.zeros(layer.units), means]
-        clamps = dict(zip(CLAMPS, values, strict=True))
-        half = halves(labels)[rows]
-        lost = ablation(layer, images, clamps, half, units.tolist())
-    scores = {column: getattr(lost[clamp], score) for (score, clamp), column in COLUMNS.items()}
-    write_table(arguments.output, {**named, **scores}, AblationTable)
+        classes = dataset.classes
+    provenance = {
+        "layer": layer.name,
+        "clamps": list(damage),
+        "settings": asdict(settings),
+        "checkpoint_sha256": sha256_of(arguments.checkpoint),
+        "dataset_sha256": sha256_of(arguments.dataset),
+    }
+    with create_hdf5(arguments.damage, provenance) as out:
+        out.attrs["classes"] = np.array(classes, dtype=h5py.string_dtype())
+        out["units"] = units
+        if damage:
+            write_damage(out, list(damage.values()))
+    write_table(arguments.output, ablation_columns(layer.name, units, damage, preferred, constants), AblationTable)
+
+
+def measured(
+    layer: Layer, dataset: Dataset, clamps: dict[str, Clamp], settings: AblationJob, units: np.ndarray
+) -> dict[str, Damage]:
+    """Return the damage of the units by clamp, on the images of the test split that the settings choose."""
+    labels = dataset.labels("test")
+    rows = balanced_sample(labels, settings.images)
+    images = dataset.labelled("test", rows, settings.batch)
+    donors = donor_rows(dataset.count("train"), len(labels))[rows]
+    parts = np.split(donors, range(settings.batch, len(rows), settings.batch)) if "resample" in clamps else []
+    donated = (dataset.take("train", part) for part in parts)
+    return ablation(layer, images, clamps, halves(labels)[rows], units.tolist(), donated)
+
+
+def write_damage(out: h5py.File, damage: list[Damage]) -> None:
+    """Write the damage of all clamps, (clamps, units, classes), as sums over all images and over either half."""
+    by_half = {name: np.stack([getattr(each, name) for each in damage], axis=1) for name in ("loss", "hits")}
+    for name, values in by_half.items():
+        out.create_dataset(name, data=values.sum(0), compression="gzip", shuffle=True)
+        out.create_dataset(f"{name}_by_half", data=values, compression="gzip", shuffle=True)
+    for name in ("images", "intact_loss", "intact_hits"):
+        out[name] = getattr(damage[0], name)
 
 
 if __name__ == "__main__":

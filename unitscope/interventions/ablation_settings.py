@@ -1,16 +1,22 @@
 """Settings of the ablation of single units."""
 
+from dataclasses import field
 from typing import Literal
 
-from unitscope.settings import Batch, Count, Units, section
+from unitscope.settings import Batch, Count, Distinct, Units, section
+
+ClampName = Literal["zero", "mean", "resample", "optimal"]
 
 
 @section
 class AblationSettings:
-    """Clamping of single units."""
+    """Replacement of the activations of single units."""
 
     units: Literal["all", "targets"] = "all"
-    """Which units are clamped: all of a layer, or the targets that get an image."""
+    """Which units are replaced: all of a layer, or the targets that get an image."""
+    clamps: Distinct[ClampName] = field(default_factory=lambda: ["zero", "mean"])
+    """What replaces a unit's activation: zero, its mean, its map on another training image (resample), or the constant
+    with the least loss on 500 training images (optimal)."""
     images: Count | None = None
     """How many images of the test split, as many of each class as may be; null takes all."""
     batch: Batch = 250
@@ -21,10 +27,12 @@ class AblationSettings:
 
 @section
 class AblationJob:
-    """What the ablation of one layer is told: nothing is left to be looked up."""
+    """The ablation of one layer, with all settings resolved."""
 
     units: Units
-    """The units that are clamped."""
+    """The units that are replaced."""
+    clamps: Distinct[ClampName]
+    """What replaces a unit's activation."""
     images: Count | None
     """How many images of the test split; null takes all."""
     batch: Count

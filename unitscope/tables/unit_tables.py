@@ -41,9 +41,12 @@ def units_table(
     Raises:
         UserError: A table names a layer or unit that the taps do not have.
     """
-    join, substitutions = _Join(taps), list(substitutions)
+    join, substitutions, ablations = _Join(taps), list(substitutions), list(ablations)
     methods = dict.fromkeys(method for table in substitutions for method in table["method"].tolist())
-    columns = UnitsTable.header(methods, _shared_with(NaturalTable) if natural is None else ())
+    sources = [(SelectivityTable, selectivity), *((AblationTable, each) for each in ablations), (NaturalTable, natural)]
+    available = {name for _, source in sources if source is not None for name in source}
+    left_out = [column.name for column in UnitsTable.columns if not column.required and column.name not in available]
+    columns = UnitsTable.header(methods, left_out)
     # Texts of any length.
     table = {
         name: np.full(join.total, column.missing, dtype=object if column.kind == "text" else None)
@@ -54,12 +57,12 @@ def units_table(
         table[name][:] = np.repeat(values, units) if join.total else []
     table["experiment"][:], table["network"][:] = experiment, network
     table["unit"][:] = np.concatenate([np.empty(0, np.int64), *(np.arange(count) for count in units)])
-    sources = [(SelectivityTable, selectivity), *((AblationTable, each) for each in ablations), (NaturalTable, natural)]
     for schema, source in sources:
         if source is not None:
             rows = join.rows(source)
             for name in _shared_with(schema):
-                table[name][rows] = source[name]
+                if name in source:
+                    table[name][rows] = source[name]
     for substitution in substitutions:
         rows = join.rows(substitution)
         for method in dict.fromkeys(substitution["method"].tolist()):
