@@ -8,7 +8,7 @@ rule ablation:
         checkpoint=FILES.checkpoint,
         dataset=FILES.dataset,
         moments="results/{experiment}/moments/mean.csv",
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/ablation/{layer}.csv",
     log:
@@ -23,7 +23,7 @@ rule ablation:
     params:
         settings=SETTINGS.ablation,
         code=code_and_network("ablation"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("ablation")
@@ -42,7 +42,7 @@ rule joint:
         activations="results/{experiment}/activations.h5",
         images="results/{experiment}/images/{layer}.{method}.h5",
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/joint/{layer}.{method}.csv",
     log:
@@ -57,7 +57,7 @@ rule joint:
     params:
         settings=SETTINGS.joint,
         code=code_and_network("joint"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("joint") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
@@ -118,7 +118,7 @@ rule cumulative:
         moments=FILES.means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=FILES.across_methods("results/{experiment}/substitution/{layer}.{method}.csv"),
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         curves="results/{experiment}/cumulative/{layer}.csv",
         areas="results/{experiment}/cumulative_areas/{layer}.csv",
@@ -134,7 +134,7 @@ rule cumulative:
     params:
         settings=SETTINGS.cumulative,
         code=code_and_network("cumulative"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
@@ -152,7 +152,7 @@ rule cumulative_together:
         moments=FILES.means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=FILES.across("results/{experiment}/substitution/{layer}.{method}.csv"),
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         curves="results/{experiment}/cumulative_of_all.csv",
         areas="results/{experiment}/cumulative_areas_of_all.csv",
@@ -169,7 +169,7 @@ rule cumulative_together:
         settings=SETTINGS.cumulative,
         layers=SETTINGS.layers,
         code=code_and_network("cumulative"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
@@ -226,7 +226,7 @@ rule scale:
         dataset=FILES.dataset,
         activations="results/{experiment}/activations.h5",
         images=FILES.across_methods("results/{experiment}/images/{layer}.{method}.h5"),
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/scale/{layer}.csv",
     log:
@@ -242,7 +242,7 @@ rule scale:
         recipes=SETTINGS.section("methods"),
         settings=SETTINGS.scale,
         code=code_and_network("scale"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("scale") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"

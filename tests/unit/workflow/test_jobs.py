@@ -19,7 +19,7 @@ from unitscope.workflow.jobs.job_resources import gpus_per_job
 from unitscope.workflow.jobs.job_settings import JobSettings
 from unitscope.workflow.jobs.wildcard_values import alternatives, constraints, values_of
 from unitscope.workflow.project_folder import job_environment, refuse_wrong_folder
-from unitscope.workflow.provenance import code_digest, own_code_digest
+from unitscope.workflow.provenance import code_digest, user_code_digest
 
 CHANGES = {
     "experiments__first__layers": {"hidden1": {"units": {"sample": 8}}, "logits": {}},
@@ -56,7 +56,7 @@ def test_a_job_finds_its_network_by_itself_or_by_its_experiment(files):
     assert files.dataset(of_network) == files.dataset(wildcards()) == "data/datasets/digits.h5"
     assert files.checkpoint(wildcards()) == "data/checkpoints/small.pt"
     assert files.record(wildcards()) == "data/checkpoints/small.json"
-    assert files.own(wildcards()) == [] and files.given_checkpoint(wildcards()) == []
+    assert files.user_files(wildcards()) == [] and files.pretrained_checkpoint(wildcards()) == []
 
 
 def test_files_per_layer_and_method_are_in_the_order_of_the_config(files):
@@ -156,7 +156,7 @@ def test_settings_reach_a_job_as_text_with_the_batch_of_its_layer(settings):
     assert settings.block(wildcards(block="1")) == ["--block", "1", 5]
     assert json.loads(settings.scale(wildcards(layer="logits")))["batch"] == 4
     assert json.loads(settings.recipe(wildcards(method="z")))["objective"] == "iam_z"
-    assert settings.own(wildcards()) == "" and settings.layers(wildcards()) == ["hidden1", "logits"]
+    assert settings.user_function(wildcards()) == "" and settings.layers(wildcards()) == ["hidden1", "logits"]
 
 
 def test_a_cumulative_ablation_takes_the_images_of_the_ablation_unless_it_has_its_own():
@@ -214,7 +214,7 @@ def test_the_code_of_a_job_is_that_of_its_program_and_of_the_users_network():
     code = JobCode(ROOT, own.__getitem__)
     plain = code_digest(ROOT / "scripts/data/taps.py", ROOT)
     assert code.digest("taps") == code.with_network("taps")("a") == plain
-    assert code.with_network("taps")("b") == plain + own_code_digest(own["b"], ROOT)
+    assert code.with_network("taps")("b") == plain + user_code_digest(own["b"], ROOT)
 
 
 # --- the machine -----------------------------------------------------------------------------------------------------

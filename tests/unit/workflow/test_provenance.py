@@ -20,9 +20,9 @@ from unitscope.workflow.provenance import (
     RunningCode,
     code_digest,
     modules_digest,
-    own_code_digest,
     rules_digest,
     source_digest,
+    user_code_digest,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -135,10 +135,10 @@ def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
         (tmp_path / f"mine/{name}.py").write_text(f"{name} = 1\n")
     code = (
         "from pathlib import Path\n"
-        "from unitscope.workflow.provenance import code_digest, own_code_digest\n"
+        "from unitscope.workflow.provenance import code_digest, user_code_digest\n"
         f"root = Path({str(ROOT)!r})\n"
         "print([code_digest(path, root) for path in sorted((root / 'scripts').rglob('*.py'))])\n"
-        "print(own_code_digest('mine.nets:network', Path('.').resolve()))\n"
+        "print(user_code_digest('mine.nets:network', Path('.').resolve()))\n"
     )
     said = set()
     for seed in ("0", "1", "2"):
@@ -372,7 +372,7 @@ def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatc
 
     def digest():
         forget()
-        return own_code_digest("mine.nets:network", tmp_path)
+        return user_code_digest("mine.nets:network", tmp_path)
 
     before = digest()
     for name, text, other in (
@@ -390,7 +390,7 @@ def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatc
 
 def test_own_code_that_is_not_there(tmp_path):
     with pytest.raises(UserError, match=r"there is no module nowhere\.nets"):
-        own_code_digest("nowhere.nets:network", tmp_path)
+        user_code_digest("nowhere.nets:network", tmp_path)
 
 
 # --- the code that runs ----------------------------------------------------------------------------------------------
@@ -431,7 +431,7 @@ def test_a_comment_that_is_written_while_a_program_runs_does_not_matter(project)
 def test_the_code_of_a_program_is_that_of_the_users_network_too(project):
     (project / "mine.py").write_text("width = 3\n")
     script = project / "scripts/images/images.py"
-    asked = code_digest(script, project) + own_code_digest("mine:network", project)
+    asked = code_digest(script, project) + user_code_digest("mine:network", project)
     code = RunningCode(script, "mine:network", asked)
     code.check()
     (project / "mine.py").write_text("width = 12\n")

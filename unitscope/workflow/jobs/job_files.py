@@ -34,7 +34,7 @@ class JobFiles:
 
     # --- data sets and networks --------------------------------------------------------------------------------------
 
-    def own(self, wildcards: Any) -> list[str]:
+    def user_files(self, wildcards: Any) -> list[str]:
         """Return the files that the user's own function for a network reads."""
         return self._network(wildcards)["files"]
 
@@ -46,7 +46,7 @@ class JobFiles:
         """Return the record of the training of an experiment's network."""
         return f"data/checkpoints/{self._experiment(wildcards)['network']}.json"
 
-    def given_checkpoint(self, wildcards: Any) -> str | list[str]:
+    def pretrained_checkpoint(self, wildcards: Any) -> str | list[str]:
         """Return the checkpoint of a network whose weights are given, so that it is there without a training."""
         return self.checkpoint(wildcards) if self._network(wildcards)["weights"] else []
 
@@ -120,9 +120,9 @@ class JobFiles:
         layers: Iterable[str] | None = None,
         methods: Iterable[str] | None = None,
     ) -> list[str]:
-        chosen = self._experiment(wildcards)
-        layers = chosen["layers"] if layers is None else layers
-        methods = chosen["methods"] if methods is None else methods
+        experiment = self._experiment(wildcards)
+        layers = experiment["layers"] if layers is None else layers
+        methods = experiment["methods"] if methods is None else methods
         return _paths(pattern, wildcards.experiment, layers, methods)
 
     def blocks(self, wildcards: Any, taps: str) -> list[str]:
@@ -132,21 +132,23 @@ class JobFiles:
             wildcards: Of the job.
             taps: File with the layers of the network.
         """
-        chosen = self._experiment(wildcards)
+        experiment = self._experiment(wildcards)
         units = {tap["layer"]: tap["units"] for tap in read_json(Path(taps))}[wildcards.layer]
-        number = -(-len(select_units(chosen["layers"][wildcards.layer], units)) // chosen["images"]["block"])
+        number = -(-len(select_units(experiment["layers"][wildcards.layer], units)) // experiment["images"]["block"])
         start = f"results/{wildcards.experiment}/blocks/{wildcards.layer}.{wildcards.method}"
         return [f"{start}.{block}.h5" for block in range(number)]
 
     def images(self, wildcards: Any) -> list[str]:
         """Return all images of an experiment: those of its targets, then those of substitutes that are no targets."""
-        chosen = self._experiment(wildcards)
-        return self.images_of(wildcards.experiment, list(chosen["layers"]), list(chosen["methods"]))
+        experiment = self._experiment(wildcards)
+        return self.images_of(wildcards.experiment, list(experiment["layers"]), list(experiment["methods"]))
 
     def images_of(self, name: str, layers: Sequence[str], methods: Sequence[str]) -> list[str]:
         """Return the same of some layers and methods."""
-        chosen, folder = self._study.experiments[name], "results/{experiment}/images"
-        partly = [layer for layer in layers if chosen["images"]["substitutes"] and chosen["layers"][layer] != "all"]
+        experiment, folder = self._study.experiments[name], "results/{experiment}/images"
+        partly = [
+            layer for layer in layers if experiment["images"]["substitutes"] and experiment["layers"][layer] != "all"
+        ]
         return [
             *_paths(f"{folder}/{{layer}}.{{method}}.h5", name, layers, methods),
             *_paths(f"{folder}/{{layer}}.{{method}}.substitutes.h5", name, partly, methods),
@@ -182,8 +184,8 @@ class JobFiles:
 
     def evidence(self, wildcards: Any) -> dict[str, list[str]]:
         """Return the tables that the claims of an experiment's analyses read, by name."""
-        chosen, folder = self._experiment(wildcards), f"results/{wildcards.experiment}"
-        tables = evidence(chosen, self._study.analyses(wildcards.experiment))
+        experiment, folder = self._experiment(wildcards), f"results/{wildcards.experiment}"
+        tables = evidence(experiment, self._study.analyses(wildcards.experiment))
         return {name: [f"{folder}/{file}" for file in files] for name, files in tables.items()}
 
     def compared(self, pattern: str) -> Callable[[Any], list[str]]:
@@ -191,9 +193,11 @@ class JobFiles:
         return lambda wildcards: self._compared(wildcards, pattern)
 
     def _compared(self, wildcards: Any, pattern: str) -> list[str]:
-        others = [name for claim in self._experiment(wildcards)["claims"].values() for name in claim["experiments"]]
+        compared_names = [
+            name for claim in self._experiment(wildcards)["claims"].values() for name in claim["experiments"]
+        ]
         files = []
-        for name in dict.fromkeys([wildcards.experiment, *others]):
+        for name in dict.fromkeys([wildcards.experiment, *compared_names]):
             network = self._study.experiments[name]["network"]
             dataset = self._study.networks[network]["dataset"]
             files.append(pattern.format(experiment=name, network=network, dataset=dataset))
