@@ -181,7 +181,7 @@ rule cumulative_together:
 
 rule cumulative_areas:
     input:
-        FILES.parts("cumulative_areas"),
+        FILES.cumulative_files("cumulative_areas"),
     output:
         table("cumulative_areas"),
     log:
@@ -198,7 +198,7 @@ rule cumulative_areas:
 
 rule cumulative_figure:
     input:
-        curves=FILES.parts("cumulative"),
+        curves=FILES.cumulative_files("cumulative"),
     output:
         figure("cumulative", "Ablation", figure="more and more units"),
         pdf="results/{experiment}/figures/cumulative.pdf",

@@ -283,12 +283,12 @@ CELLS = {
 
 def undeclared(folder: Path) -> set[tuple[str, str]]:
     """Return the tables below a folder of results that are not as their schema declares them, and how they differ."""
-    from unitscope.config.table_schemas import schemas, stands_for
+    from unitscope.config.table_schemas import matches_pattern, schemas
 
     found = set()
     for path in folder.rglob("*.csv"):
         place = f"results/{path.relative_to(folder)}"
-        own = [schema for schema in schemas() if any(stands_for(file, place) for file in schema.files)]
+        own = [schema for schema in schemas() if any(matches_pattern(file, place) for file in schema.files)]
         with open(path, newline="") as file:
             header, *rows = csv.reader(file)
         if len(own) != 1:

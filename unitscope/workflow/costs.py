@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unitscope.config.resolve import Study, one_training, trained_epochs, with_batch
+from unitscope.config.resolve import Study, networks_of_training, trained_epochs, with_batch
 from unitscope.data.dataset_settings import ImageFolderSettings
 from unitscope.data.outlines import Outline, cropped, dataset_bytes, outline
 from unitscope.errors import UserError
@@ -144,7 +144,7 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
         if f"data/checkpoints/{name}.pt" in pending:
             seconds = 0.0
             if network["training"]:
-                names = one_training(study, name)
+                names = networks_of_training(study, name)
                 before = [trained_epochs(study.networks[earlier]) for earlier in names[: names.index(name)]]
                 epochs = trained_epochs(network) - max(before, default=0)
                 seconds = calibration.training(network["training"], epochs)

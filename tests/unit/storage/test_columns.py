@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from projects import ROOT, undeclared
 
-from unitscope.config.table_schemas import schema_of, schemas, stands_for
+from unitscope.config.table_schemas import matches_pattern, schema_of, schemas
 from unitscope.errors import UserError
 from unitscope.storage.columns import Schema, flag, integer, number, text
 from unitscope.storage.common_columns import Common
@@ -154,9 +154,9 @@ def test_every_table_that_a_rule_writes_is_declared_and_no_other():
     # Whatever the wildcards are called there; the last is what `table` returns for any name.
     paths = {re.sub(r"\{+[^{}]*\}+", "x", path) for path in named} - {"results/x/x.csv"}
     files = [file for schema in schemas() for file in schema.files]
-    assert [path for path in paths if not any(stands_for(file, path) for file in files)] == []
+    assert [path for path in paths if not any(matches_pattern(file, path) for file in files)] == []
     # In one `expand` with its figure, where variants are compared.
-    others = [file for file in files if not any(stands_for(file, path) for path in paths)]
+    others = [file for file in files if not any(matches_pattern(file, path) for path in paths)]
     assert others == ["{folder}/sensitivity.csv"]
 
 

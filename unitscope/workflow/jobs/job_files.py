@@ -5,8 +5,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from unitscope.config.registry import ANALYSES, evidence, iam_methods, maximizing_methods, of_parts
-from unitscope.config.resolve import Study, one_training, over_epochs
+from unitscope.config.registry import ANALYSES, cumulative_files, evidence, iam_methods, maximizing_methods
+from unitscope.config.resolve import Study, networks_of_training, over_epochs
 from unitscope.data.sampling import select_units
 from unitscope.maximization.recipe import OBJECTIVES, STARTS
 from unitscope.storage.records import read_json
@@ -52,12 +52,12 @@ class JobFiles:
 
     def earlier(self, wildcards: Any) -> list[str]:
         """Return the checkpoint of the same training from which a later one's training goes on."""
-        names = one_training(self._study, wildcards.network)
+        names = networks_of_training(self._study, wildcards.network)
         return [f"data/checkpoints/{name}.pt" for name in names[: names.index(wildcards.network)][-1:]]
 
     def last(self, wildcards: Any) -> str:
         """Return the last checkpoint of a job's training, which is done with what the earlier ones have kept."""
-        return one_training(self._study, wildcards.network)[-1]
+        return networks_of_training(self._study, wildcards.network)[-1]
 
     def dataset(self, wildcards: Any) -> str | list[str]:
         """Return the data set that a network is trained and tested on; a network may have none."""
@@ -171,16 +171,16 @@ class JobFiles:
         name = self._experiment(wildcards)["reliability"]["untrained"]
         return [f"results/{name}/units.csv"] if name else []
 
-    def parts(self, kind: str) -> Callable[[Any], list[str]]:
+    def cumulative_files(self, kind: str) -> Callable[[Any], list[str]]:
         """Return a function that gives the files of one kind of cumulative ablation."""
         return lambda wildcards: [
-            f"results/{wildcards.experiment}/{file}" for file in of_parts(kind)(self._experiment(wildcards))
+            f"results/{wildcards.experiment}/{file}" for file in cumulative_files(kind)(self._experiment(wildcards))
         ]
 
     def cumulative(self, wildcards: Any) -> list[str]:
         """Return the curves of cumulative ablation, where the experiment has that analysis."""
         is_run = "cumulative" in self._study.analyses(wildcards.experiment)
-        return self.parts("cumulative")(wildcards) if is_run else []
+        return self.cumulative_files("cumulative")(wildcards) if is_run else []
 
     def evidence(self, wildcards: Any) -> dict[str, list[str]]:
         """Return the tables that the claims of an experiment's analyses read, by name."""
