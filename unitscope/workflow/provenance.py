@@ -285,14 +285,14 @@ def _module(path: Path, package: str, root: Path) -> Module:
         root: Folder that holds the library.
     """
     stamp, key = _stamp(path), (str(path.resolve()), package)
-    known = _remembered(root).get(key)
-    if known is None or known[0] != stamp:
-        known = stamp, _read(path, package, root, stamp)
+    cached = _remembered(root).get(key)
+    if cached is None or cached[0] != stamp:
+        cached = stamp, _read(path, package, root, stamp)
         if _stamp(path) == stamp and settled(stamp[1]):
-            _remembered(root)[key] = known
+            _remembered(root)[key] = cached
             with contextlib.suppress(OSError):
-                append_lines(MODULES, [[_algorithm(root), *key, *known]])
-    return known[1]
+                append_lines(MODULES, [[_algorithm(root), *key, *cached]])
+    return cached[1]
 
 
 @cache
