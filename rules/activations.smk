@@ -6,7 +6,7 @@ rule activations:
         checkpoint=FILES.checkpoint,
         dataset=FILES.dataset,
         taps="results/{experiment}/taps.json",
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/activations.h5",
     log:
@@ -21,7 +21,7 @@ rule activations:
     params:
         settings=SETTINGS.activations,
         code=code_and_network("activations"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("activations")
@@ -35,7 +35,7 @@ rule moments:
     input:
         checkpoint=FILES.checkpoint,
         dataset=FILES.dataset,
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/moments/{readout}.csv",
     log:
@@ -50,7 +50,7 @@ rule moments:
     params:
         settings=SETTINGS.section("activations"),
         code=code_and_network("moments"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("moments")

@@ -52,7 +52,7 @@ rule predictors:
     input:
         checkpoint=FILES.checkpoint,
         activations="results/{experiment}/activations.h5",
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/predictors.csv",
     log:
@@ -63,7 +63,7 @@ rule predictors:
         "../envs/unitscope.yaml"
     params:
         code=code_and_network("predictors"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
     shell:
         program("predictors") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
         " --activations {input.activations:q} --output {output:q} --code {params.code:q} --log {log:q}"

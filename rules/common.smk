@@ -64,7 +64,7 @@ if workflow.local_exec and workflow.global_resources["_cores"].value is not None
 GPU = gpus_per_job(STUDY, on_cluster=workflow.global_resources["_nodes"].value is not None)
 
 
-def tell(text):
+def notify(text):
     """Show a line, once for all processes of a run."""
     if workflow.is_main_process:
         logger.info(text)
@@ -73,8 +73,8 @@ def tell(text):
 # What jobs read, what they are told, what is said of single ones, and the programs that they run.
 FILES = JobFiles(STUDY)
 SETTINGS = JobSettings(STUDY)
-CHECKS = JobChecks(STUDY, ROOT, tell, Error)
-CODE = JobCode(ROOT, SETTINGS.own)
+CHECKS = JobChecks(STUDY, ROOT, notify, Error)
+CODE = JobCode(ROOT, SETTINGS.user_function)
 program, code, code_and_network = CODE.program, CODE.digest, CODE.with_network
 
 # Those whose layers are shared by several jobs.

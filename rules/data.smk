@@ -24,7 +24,7 @@ rule checkpoint:
         dataset=FILES.dataset,
         # Made again, it is the same to the byte, and nothing behind it is old.
         earlier=lambda wildcards: ancient(FILES.earlier(wildcards)),
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         checkpoint="data/checkpoints/{network}.pt",
         record="data/checkpoints/{network}.json",
@@ -40,7 +40,7 @@ rule checkpoint:
     params:
         settings=SETTINGS.network,
         code=code_and_network("checkpoint"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         # The last checkpoint of a training is done with what the earlier ones have kept.
         scratch=lambda wildcards: f".resume/checkpoints/{FILES.last(wildcards)}",
         keep=lambda wildcards: ["--keep"] * (wildcards.network != FILES.last(wildcards)),
@@ -58,8 +58,8 @@ rule checkpoint:
 rule taps:
     input:
         dataset=FILES.dataset_for_layers,
-        checkpoint=FILES.given_checkpoint,
-        files=FILES.own,
+        checkpoint=FILES.pretrained_checkpoint,
+        files=FILES.user_files,
     output:
         "results/{experiment}/taps.json",
     log:
@@ -75,7 +75,7 @@ rule taps:
         layers=SETTINGS.layers,
         where=SETTINGS.where_layers_are_named,
         code=code_and_network("taps"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
     shell:
         program("taps") + " --dataset {input.dataset:q} --checkpoint {input.checkpoint:q} --python {params.python:q}"
         " --network {params.network:q} --network-entry {params.network_entry:q} --layers {params.layers:q} --where {params.where:q} --output {output:q}"

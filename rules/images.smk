@@ -6,7 +6,7 @@ MAKING = {
     "recipe": SETTINGS.recipe,
     "settings": SETTINGS.images,
     "code": code_and_network("images"),
-    "python": SETTINGS.own,
+    "python": SETTINGS.user_function,
     "device": STUDY.device,
 }
 
@@ -16,7 +16,7 @@ rule images:
         checkpoint=FILES.checkpoint,
         dataset=FILES.dataset_to_start_from,
         moments=FILES.moments_to_standardize,
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/images/{layer}.{method}.h5",
     log:
@@ -118,7 +118,7 @@ use rule images as substitute_images with:
         dataset=FILES.dataset_to_start_from,
         moments=FILES.moments_to_standardize,
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/images/{layer}.{method}.substitutes.h5",
     log:

@@ -9,7 +9,7 @@ rule ablation:
         dataset=FILES.dataset,
         moments="results/{experiment}/moments/mean.csv",
         activations="results/{experiment}/activations.h5",
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         table="results/{experiment}/ablation/{layer}.csv",
         damage="results/{experiment}/ablation/{layer}.h5",
@@ -25,7 +25,7 @@ rule ablation:
     params:
         settings=SETTINGS.ablation,
         code=code_and_network("ablation"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("ablation")
@@ -45,7 +45,7 @@ rule joint:
         activations="results/{experiment}/activations.h5",
         images="results/{experiment}/images/{layer}.{method}.h5",
         substitution="results/{experiment}/substitution/{layer}.{method}.csv",
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/joint/{layer}.{method}.csv",
     log:
@@ -60,7 +60,7 @@ rule joint:
     params:
         settings=SETTINGS.joint,
         code=code_and_network("joint"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("joint") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
@@ -121,7 +121,7 @@ rule cumulative:
         moments=FILES.means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=FILES.across_methods("results/{experiment}/substitution/{layer}.{method}.csv"),
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         curves="results/{experiment}/cumulative/{layer}.csv",
         areas="results/{experiment}/cumulative_areas/{layer}.csv",
@@ -137,7 +137,7 @@ rule cumulative:
     params:
         settings=SETTINGS.cumulative,
         code=code_and_network("cumulative"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
@@ -155,7 +155,7 @@ rule cumulative_together:
         moments=FILES.means_to_clamp_to,
         selectivity="results/{experiment}/selectivity.csv",
         substitution=FILES.across("results/{experiment}/substitution/{layer}.{method}.csv"),
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         curves="results/{experiment}/cumulative_of_all.csv",
         areas="results/{experiment}/cumulative_areas_of_all.csv",
@@ -172,7 +172,7 @@ rule cumulative_together:
         settings=SETTINGS.cumulative,
         layers=SETTINGS.layers,
         code=code_and_network("cumulative"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("cumulative") + " --checkpoint {input.checkpoint:q} --python {params.python:q}"
@@ -184,7 +184,7 @@ rule cumulative_together:
 
 rule cumulative_areas:
     input:
-        FILES.parts("cumulative_areas"),
+        FILES.cumulative_files("cumulative_areas"),
     output:
         table("cumulative_areas"),
     log:
@@ -201,7 +201,7 @@ rule cumulative_areas:
 
 rule cumulative_figure:
     input:
-        curves=FILES.parts("cumulative"),
+        curves=FILES.cumulative_files("cumulative"),
     output:
         figure("cumulative", "Ablation", figure="more and more units"),
         pdf="results/{experiment}/figures/cumulative.pdf",
@@ -229,7 +229,7 @@ rule scale:
         dataset=FILES.dataset,
         activations="results/{experiment}/activations.h5",
         images=FILES.across_methods("results/{experiment}/images/{layer}.{method}.h5"),
-        files=FILES.own,
+        files=FILES.user_files,
     output:
         "results/{experiment}/scale/{layer}.csv",
     log:
@@ -245,7 +245,7 @@ rule scale:
         recipes=SETTINGS.section("methods"),
         settings=SETTINGS.scale,
         code=code_and_network("scale"),
-        python=SETTINGS.own,
+        python=SETTINGS.user_function,
         device=STUDY.device,
     shell:
         program("scale") + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"

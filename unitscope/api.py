@@ -21,7 +21,7 @@ import torch
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import UnitStatistics, unit_statistics
 from unitscope.errors import UserError
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation, clamp_to, scores
 from unitscope.maximization import maximize as maximization
 from unitscope.maximization.recipe import Recipe, computed_from_real_images
 from unitscope.maximization.responses import compared
@@ -173,9 +173,9 @@ def ablate(
         (pixels[first : first + batch], classes[first : first + batch].astype(np.int64))
         for first in range(0, len(pixels), batch)
     ]
-    values = _clamped_to(clamp, layer, pixels)
-    change = ablation(layer, batches, {"": values}, halves(classes), targets.tolist())[""]
-    return AblationResult(layer.name, targets, change)
+    clamps = {"": clamp_to(_clamped_to(clamp, layer, pixels))}
+    damage = ablation(layer, batches, clamps, halves(classes), targets.tolist())[""]
+    return AblationResult(layer.name, targets, scores(damage), damage)
 
 
 def load(folder: str | Path) -> Results:
@@ -234,24 +234,24 @@ def bytes_of(images: Images, shape: Sequence[int], name: str) -> np.ndarray:
         UserError: They have another shape, or values that are no pixels.
     """
     if isinstance(images, torch.Tensor):
-        found = images.detach().cpu().movedim(1, -1).numpy() if images.dim() == 4 else images.detach().cpu().numpy()
+        array = images.detach().cpu().movedim(1, -1).numpy() if images.dim() == 4 else images.detach().cpu().numpy()
     else:
-        found = np.asarray(images)
+        array = np.asarray(images)
     channels, height, width = shape
-    if found.shape[1:] != (height, width, channels):
-        wanted = (channels, height, width) if isinstance(images, torch.Tensor) else (height, width, channels)
+    if array.shape[1:] != (height, width, channels):
+        expected = (channels, height, width) if isinstance(images, torch.Tensor) else (height, width, channels)
         raise UserError(
-            f"{name} has the shape {tuple(images.shape)}; give (images, {', '.join(map(str, wanted))}), for which the "
-            "Probe was opened."
+            f"{name} has the shape {tuple(images.shape)}; give (images, {', '.join(map(str, expected))}), for which "
+            "the Probe was opened."
         )
-    if found.dtype == np.uint8:
-        return np.ascontiguousarray(found)
-    if found.dtype.kind != "f" or not len(found) or not (found.min() >= 0 and found.max() <= 1):
-        spread = f" from {found.min():.3g} to {found.max():.3g}" if found.size else ""
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype.kind != "f" or not len(array) or not (array.min() >= 0 and array.max() <= 1):
+        spread = f" from {array.min():.3g} to {array.max():.3g}" if array.size else ""
         raise UserError(
-            f"{name} is {found.dtype}{spread}; give pixels, uint8 or float in [0, 1]. The Probe normalizes them itself."
+            f"{name} is {array.dtype}{spread}; give pixels, uint8 or float in [0, 1]. The Probe normalizes them itself."
         )
-    return np.round(np.asarray(found, np.float64) * 255).astype(np.uint8)
+    return np.round(np.asarray(array, np.float64) * 255).astype(np.uint8)
 
 
 def _activations(layer: Layer, pixels: np.ndarray, readout: str) -> np.ndarray:

@@ -20,7 +20,8 @@ class UserError(Exception):
 def printable(name: object) -> str:
     """Return a name of a file for a message: control characters, which a terminal would obey, as escapes."""
     return "".join(
-        each.encode("unicode_escape").decode() if unicodedata.category(each) == "Cc" else each for each in str(name)
+        character.encode("unicode_escape").decode() if unicodedata.category(character) == "Cc" else character
+        for character in str(name)
     )
 
 

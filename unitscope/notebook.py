@@ -12,7 +12,7 @@ from unitscope.config.table_schemas import schema_of
 from unitscope.errors import UserError, nearest, some
 from unitscope.figures.style import Style
 from unitscope.figures.unit_views import MOST, UnitView, as_html, as_png, image_html, sheet
-from unitscope.interventions.ablation import Ablation
+from unitscope.interventions.ablation import Ablation, Damage
 from unitscope.maximization.responses import Generated
 from unitscope.probing.opening import open_checkpoint
 from unitscope.probing.probe import Probe
@@ -77,13 +77,13 @@ class Maximization:
         Raises:
             UserError: It is not among the units.
         """
-        places = np.flatnonzero(self.units == unit)
-        if not len(places):
+        indices = np.flatnonzero(self.units == unit)
+        if not len(indices):
             raise UserError(f"There is no image for unit {unit} of {self.layer}, but for {_listed(self.units)}.")
         by_unit = {
-            name: values[:, places] for name, values in vars(self.generated).items() if name not in ("units", "steps")
+            name: values[:, indices] for name, values in vars(self.generated).items() if name not in ("units", "steps")
         }
-        return replace(self, generated=replace(self.generated, units=self.units[places], **by_unit))
+        return replace(self, generated=replace(self.generated, units=self.units[indices], **by_unit))
 
     def __len__(self) -> int:
         return len(self.units)
@@ -105,8 +105,8 @@ class Maximization:
 
     def _views(self) -> list[UnitView]:
         return [
-            UnitView(f"unit {unit}", self.images[0, place], self.steps, self.objective[0, place])
-            for place, unit in enumerate(self.units.tolist())
+            UnitView(f"unit {unit}", self.images[0, index], self.steps, self.objective[0, index])
+            for index, unit in enumerate(self.units.tolist())
         ]
 
     def __repr__(self) -> str:
@@ -155,9 +155,9 @@ class SubstitutionResult:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{unit}</td><td>{image_html(self.maximization.images[0, place], 64)}</td>"
-            f"<td>{self.rs[place]:.3f}</td><td>{', '.join(map(str, others)) or 'none'}</td></tr>"
-            for place, (unit, others) in enumerate(list(self.substitutes.items())[:MOST])
+            f"<tr><td>{unit}</td><td>{image_html(self.maximization.images[0, index], 64)}</td>"
+            f"<td>{self.rs[index]:.3f}</td><td>{', '.join(map(str, substitutes)) or 'none'}</td></tr>"
+            for index, (unit, substitutes) in enumerate(list(self.substitutes.items())[:MOST])
         )
         head = "<tr><th>unit</th><th>image</th><th>RS</th><th>substitutes</th></tr>"
         return f"<div><p>{html.escape(repr(self))}</p><table>{head}{rows}</table>{_more(self.maximization.units)}</div>"
@@ -171,11 +171,13 @@ class AblationResult:
         layer: Name of the layer.
         units: (units,) the clamped units.
         change: Loss increase (nats), accuracy drop and largest drop within one class, each (units,).
+        damage: Loss increase and lost hits of each unit by class, as sums over either half of the images.
     """
 
     layer: str
     units: np.ndarray
     change: Ablation
+    damage: Damage
 
     @property
     def loss(self) -> np.ndarray:
@@ -256,9 +258,9 @@ class Results:
         """
         path = self.folder / f"images/{layer}.{method}.h5"
         if not path.is_file():
-            known = [f"{one} by {other}" for one, other in self.names]
-            hint = nearest(f"{layer} by {method}", known)
-            raise UserError(f"{self.folder} has no images of {layer} by {method}.{hint} It has {some(known, 8)}.")
+            available = [f"{other_layer} by {other_method}" for other_layer, other_method in self.names]
+            hint = nearest(f"{layer} by {method}", available)
+            raise UserError(f"{self.folder} has no images of {layer} by {method}.{hint} It has {some(available, 8)}.")
         with open_hdf5(path) as file:
             arrays = {name: file[name][:] for name in Generated.__dataclass_fields__}
             attributes = dict(file.attrs)
@@ -272,10 +274,11 @@ class Results:
             UserError: The experiment has no such layer.
         """
         with open_hdf5(self.folder / "activations.h5") as file:
-            known = list(file["layers"])
-            if layer not in known:
+            layers = list(file["layers"])
+            if layer not in layers:
                 raise UserError(
-                    f"{self.folder} has no layer {layer!r}.{nearest(layer, known)} Its layers are: {', '.join(known)}."
+                    f"{self.folder} has no layer {layer!r}.{nearest(layer, layers)} Its layers are: "
+                    f"{', '.join(layers)}."
                 )
             values: np.ndarray = file[f"layers/{layer}/activations"][:]
         return values

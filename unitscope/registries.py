@@ -25,7 +25,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._found: dict[str, T] = {}
+        self._implementations: dict[str, T] = {}
 
     def register(self, name: str, **flags: Literal[True]) -> Callable[[Decorated], Decorated]:
         """Return a decorator that registers a function or class.
@@ -37,11 +37,11 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             ValueError: The name is taken.
         """
-        if name in self._found:
+        if name in self._implementations:
             raise ValueError(f"there are two of the {self.kind} {name}")
 
         def decorate(implementation: Any) -> Any:
-            self._found[name] = implementation
+            self._implementations[name] = implementation
             return implementation
 
         return decorate
@@ -52,20 +52,20 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             UserError: There is none.
         """
-        if name not in self._found:
+        if name not in self._implementations:
             raise UserError(
                 f"The {self.kind} {name!r} is not known.{nearest(name, self)} Allowed are {', '.join(self)}."
             )
-        return self._found[name]
+        return self._implementations[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._found
+        return name in self._implementations
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self._implementations)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._implementations)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def declared(path: Path, registry: str) -> Mapping[str, Declaration]:
         path: File of the module.
         registry: Name of the registry there.
     """
-    found = {}
+    declarations = {}
     for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
@@ -98,10 +98,13 @@ def declared(path: Path, registry: str) -> Mapping[str, Declaration]:
                 case ast.Call(ast.Attribute(ast.Name(id=called), "register"), [ast.Constant(value=str(name))], flags):
                     if called == registry:
                         summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                        found[name] = Declaration(summary, frozenset(flag.arg for flag in flags if flag.arg))
-    return found
+                        declarations[name] = Declaration(summary, frozenset(flag.arg for flag in flags if flag.arg))
+    return declarations
 
 
 def described(declarations: Mapping[str, Declaration]) -> str:
     """Return the description of a setting whose values are implementations: the summary of each."""
-    return " ".join(f"{name}: {each.summary[:1].lower()}{each.summary[1:]}" for name, each in declarations.items())
+    return " ".join(
+        f"{name}: {declaration.summary[:1].lower()}{declaration.summary[1:]}"
+        for name, declaration in declarations.items()
+    )

@@ -27,19 +27,19 @@ def activity(tap, classes=10):
 def natural(records, album, side=6):
     """Return natural images, and which of them excite whom."""
     generator = np.random.default_rng(9)
-    found = {}
+    exemplars = {}
     for tap in records:
-        answers = generator.random((TEST_IMAGES, tap["units"]))
-        answers[:, -1] = 0
-        found[tap["layer"]] = strongest(answers)
-    rows = shown(found.values())
+        responses = generator.random((TEST_IMAGES, tap["units"]))
+        responses[:, -1] = 0
+        exemplars[tap["layer"]] = strongest(responses)
+    rows = shown(exemplars.values())
     # Grey images of one brightness each, which even lossy sheets keep.
     images = np.broadcast_to((4 * rows + 30).astype(np.uint8)[:, None, None, None], (len(rows), side, side, 1))
     blocks = [images[first : first + pictures.PER_SHEET] for first in range(0, len(images), pictures.PER_SHEET)]
-    return content.Natural(rows, rows % 10, album.add(blocks, generated=False), found)
+    return content.Natural(rows, rows % 10, album.add(blocks, generated=False), exemplars)
 
 
-def made(tap, album, targets=None, side=6, seeds=2):
+def layer_images(tap, album, targets=None, side=6, seeds=2):
     """Return what was made for a layer's units by one method, and the images themselves."""
     images = by_hand.images(tap, targets=targets, side=side, seeds=seeds, channels=3)
     flat = images.images.reshape(-1, *images.images.shape[2:])
@@ -78,21 +78,21 @@ def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hi
     if not (classes and data):
         units.update({name: np.full(len(units["unit"]), np.nan) for name in units if name.startswith("ablation")})
     album = Album(pixels=96)
-    found, images = {}, {}
+    generated, images = {}, {}
     for tap in records:
         for method in methods_of(units):
-            found[tap["layer"], method], images[tap["layer"], method] = made(tap, album, targets)
-    told = content.content(
+            generated[tap["layer"], method], images[tap["layer"], method] = layer_images(tap, album, targets)
+    page_content = content.content(
         units,
         correlations,
         records,
         classes if data else [],
         {tap["layer"]: activity(tap, len(classes)) for tap in records} if data else {},
-        found,
+        generated,
         natural(records, album) if data else None,
         [curves(layer) for layer in ("", *layers)] if data and classes else [],
     )
-    return told, album.sheets, images
+    return page_content, album.sheets, images
 
 
 CLAIMS = [

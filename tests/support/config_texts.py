@@ -63,14 +63,14 @@ def check_text(folder: Path, text: str) -> None:
     path = folder / "study.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        found = read(path)
-        resolve(found, "study.yaml")
+        config = read(path)
+        resolve(config, "study.yaml")
     except UserError:
         return
-    assert with_numbers(yaml.load(path.read_text(), Loader=yaml.FullLoader), found) == found
+    assert with_numbers(yaml.load(path.read_text(), Loader=yaml.FullLoader), config) == config
     by_dvc = YAML(typ="safe").load(path.read_text())
     for section in ("datasets", "networks", "experiments"):
-        assert list(by_dvc.get(section, {})) == list(found.get(section, {}))
+        assert list(by_dvc.get(section, {})) == list(config.get(section, {}))
     for section, key in (("networks", "dataset"), ("experiments", "network")):
-        for name, settings_ in found[section].items():
+        for name, settings_ in config[section].items():
             assert by_dvc[section][name].get(key) == settings_.get(key)

@@ -16,8 +16,8 @@ def study(**changes):
     config = copy.deepcopy(STUDY)
     for path, value in changes.items():
         *parents, last = path.split("__")
-        place = config
+        section = config
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
+            section = section.setdefault(parent, {})
+        section[last] = value
     return resolve(config, "study.yaml")

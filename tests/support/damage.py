@@ -28,49 +28,49 @@ values = st.recursive(
 @st.composite
 def damaged(draw: Callable[[Any], Any], content: bytes) -> bytes:
     """Draw the content of a file with some of its bytes changed, left out, doubled, or cut off."""
-    found = bytearray(content)
+    buffer = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
-        first = draw(st.integers(0, len(found)))
+        first = draw(st.integers(0, len(buffer)))
         length = draw(st.integers(1, 16))
         kind = draw(st.sampled_from(["change", "flip", "leave out", "insert", "double", "cut off"]))
         if kind == "change":
-            found[first : first + length] = draw(st.binary(min_size=length, max_size=length))
-        elif kind == "flip" and first < len(found):
-            found[first] ^= 1 << draw(st.integers(0, 7))
+            buffer[first : first + length] = draw(st.binary(min_size=length, max_size=length))
+        elif kind == "flip" and first < len(buffer):
+            buffer[first] ^= 1 << draw(st.integers(0, 7))
         elif kind == "leave out":
-            del found[first : first + length]
+            del buffer[first : first + length]
         elif kind == "insert":
-            found[first:first] = draw(st.binary(max_size=length))
+            buffer[first:first] = draw(st.binary(max_size=length))
         elif kind == "double":
-            found[first:first] = found[first : first + length]
+            buffer[first:first] = buffer[first : first + length]
         elif kind == "cut off":
-            del found[first:]
-    return bytes(found)
+            del buffer[first:]
+    return bytes(buffer)
 
 
 @st.composite
 def changed(draw: Callable[[Any], Any], tree: Any, keys: st.SearchStrategy[str] = names) -> Any:
     """Draw nested mappings and lists with one to three places replaced, left out, or added."""
-    found = tree
+    mutated = tree
     for _ in range(draw(st.integers(1, 3))):
-        found = _changed(draw, found, keys)
-    return found
+        mutated = _changed(draw, mutated, keys)
+    return mutated
 
 
 def _changed(draw: Callable[[Any], Any], tree: Any, keys: st.SearchStrategy[str]) -> Any:
-    places = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
+    positions = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
     # Deep places are reached as often as those at the top.
-    if not places or draw(st.integers(0, 4)) == 0:
+    if not positions or draw(st.integers(0, 4)) == 0:
         return draw(values)
-    place = draw(st.sampled_from(places))
-    found = dict(tree) if isinstance(tree, dict) else list(tree)
-    what = draw(st.sampled_from(["inside", "inside", "inside", "leave out", "add"]))
-    if what == "inside":
-        found[place] = _changed(draw, found[place], keys)
-    elif what == "leave out":
-        del found[place]
-    elif isinstance(found, dict):
-        found[draw(keys)] = draw(values)
+    position = draw(st.sampled_from(positions))
+    mutated = dict(tree) if isinstance(tree, dict) else list(tree)
+    change = draw(st.sampled_from(["inside", "inside", "inside", "leave out", "add"]))
+    if change == "inside":
+        mutated[position] = _changed(draw, mutated[position], keys)
+    elif change == "leave out":
+        del mutated[position]
+    elif isinstance(mutated, dict):
+        mutated[draw(keys)] = draw(values)
     else:
-        found.append(draw(values))
-    return found
+        mutated.append(draw(values))
+    return mutated

@@ -16,7 +16,7 @@ def texts(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
-    found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    visible = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     # Tick labels outside of the axes' limits, or switched off, are objects too, but nothing that is drawn.
     ticks = {
         label
@@ -36,24 +36,24 @@ def texts(figure):
     hidden = {
         text for axes in figure.axes if not axes.axison for text in axes.xaxis.findobj(Text) + axes.yaxis.findobj(Text)
     }
-    return [(t, t.get_window_extent(renderer)) for t in found if t not in hidden and (t not in ticks or t in shown)]
+    return [(t, t.get_window_extent(renderer)) for t in visible if t not in hidden and (t not in ticks or t in shown)]
 
 
 def assert_readable(figure):
     """Assert that no text is smaller than 7 points, cut off by the page, or over another."""
     page = figure.bbox
-    found = texts(figure)
-    assert found
-    for text, box in found:
+    text_boxes = texts(figure)
+    assert text_boxes
+    for text, box in text_boxes:
         assert text.get_fontsize() >= 7
         inside = box.x0 >= page.x0 - 1 and box.y0 >= page.y0 - 1 and box.x1 <= page.x1 + 1 and box.y1 <= page.y1 + 1
         assert inside, f"cut off: {text.get_text()!r}"
     # The boxes of tilted texts overlap where the texts do not.
-    level = [(text, box) for text, box in found if text.get_rotation() % 90 == 0]
-    for (one, first), (other, second) in itertools.combinations(level, 2):
+    level = [(text, box) for text, box in text_boxes if text.get_rotation() % 90 == 0]
+    for (text, first), (other, second) in itertools.combinations(level, 2):
         wide = min(first.x1, second.x1) - max(first.x0, second.x0)
         high = min(first.y1, second.y1) - max(first.y0, second.y0)
-        assert min(wide, high) <= 1, f"{one.get_text()!r} over {other.get_text()!r}"
+        assert min(wide, high) <= 1, f"{text.get_text()!r} over {other.get_text()!r}"
 
 
 def all_texts(figure):

@@ -85,19 +85,19 @@ def move_module(root: Path, module: str, package: str) -> None:
     (folder / "__init__.py").touch()
     path.rename(folder / path.name)
 
-    def parted(found: re.Match[str]) -> str:
-        names = [name.strip() for name in found[2].strip("()").split(",") if name.strip()]
+    def split_import(match: re.Match[str]) -> str:
+        names = [name.strip() for name in match[2].strip("()").split(",") if name.strip()]
         if module not in names:
-            return found[0]
+            return match[0]
         names.remove(module)
-        rest = f"{found[1]}from {old} import {', '.join(names)}\n" if names else ""
-        return f"{rest}{found[1]}from {new} import {module}"
+        remaining = f"{match[1]}from {old} import {', '.join(names)}\n" if names else ""
+        return f"{remaining}{match[1]}from {new} import {module}"
 
     for top in ("unitscope", "scripts", "rules"):
         for path in (path for path in (root / top).rglob("*") if path.suffix in (".py", ".smk")):
             text = path.read_text()
             moved = re.sub(rf"\b{re.escape(old)}\.{module}\b", f"{new}.{module}", text)
-            moved = re.sub(rf"(?m)^( *)from {re.escape(old)} import (\([^)]*\)|[^(\n]+)$", parted, moved)
+            moved = re.sub(rf"(?m)^( *)from {re.escape(old)} import (\([^)]*\)|[^(\n]+)$", split_import, moved)
             if moved != text:
                 path.write_text(moved)
     command = ["ruff", "check", "--quiet", "--fix", "--select", "I", "--config", str(ROOT / "pyproject.toml")]
@@ -161,10 +161,10 @@ class Project:
         """Set a value at a dotted path of the config."""
         config = self.config()
         *parents, last = path.split(".")
-        place = config
+        section = config
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
+            section = section.setdefault(parent, {})
+        section[last] = value
         self.write_config(config)
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -283,26 +283,26 @@ CELLS = {
 
 def undeclared(folder: Path) -> set[tuple[str, str]]:
     """Return the tables below a folder of results that are not as their schema declares them, and how they differ."""
-    from unitscope.config.table_schemas import schemas, stands_for
+    from unitscope.config.table_schemas import matches_pattern, schemas
 
-    found = set()
+    differences = set()
     for path in folder.rglob("*.csv"):
-        place = f"results/{path.relative_to(folder)}"
-        own = [schema for schema in schemas() if any(stands_for(file, place) for file in schema.files)]
+        table = f"results/{path.relative_to(folder)}"
+        matching = [schema for schema in schemas() if any(matches_pattern(file, table) for file in schema.files)]
         with open(path, newline="") as file:
             header, *rows = csv.reader(file)
-        if len(own) != 1:
-            found.add((place, f"{len(own)} schemas"))
+        if len(matching) != 1:
+            differences.add((table, f"{len(matching)} schemas"))
             continue
         methods = [name.removeprefix("seeds_") for name in header if name.startswith("seeds_")]
-        absent = {column.name for column in own[0].columns if not column.required} - set(header)
-        columns = own[0].header(methods, absent)
+        absent = {column.name for column in matching[0].columns if not column.required} - set(header)
+        columns = matching[0].header(methods, absent)
         if list(columns) != header:
-            found.add((place, f"{set(columns) ^ set(header)}"))
+            differences.add((table, f"{set(columns) ^ set(header)}"))
         for name, *cells in zip(header, *rows, strict=True):
             if name in columns and not all(CELLS[columns[name].kind].fullmatch(cell) for cell in cells):
-                found.add((place, name))
-    return found
+                differences.add((table, name))
+    return differences
 
 
 def read_result(path: Path) -> dict[str, np.ndarray]:

@@ -168,8 +168,8 @@ class RandomNetwork(nn.Module):
         self.stem = nn.Conv2d(3, CHANNELS, 3, padding=1)
         self.steps = nn.ModuleList(Step(random) for _ in range(3))
         if step is not None:
-            for own, kind in zip(self.steps, ("module", step, "module"), strict=True):
-                own.kind = f"step_{kind}"
+            for module, kind in zip(self.steps, ("module", step, "module"), strict=True):
+                module.kind = f"step_{kind}"
         self.last = nn.Linear(CHANNELS, 4)
 
     def forward(self, x: Tensor) -> Tensor:

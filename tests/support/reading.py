@@ -39,21 +39,21 @@ def config(path: Path) -> None:
 def hdf5(path: Path) -> None:
     """Read all that an artifact holds."""
     with open_hdf5(path) as file:
-        found: list[h5py.Dataset] = []
-        file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
-        for item in [file, *found]:
+        datasets: list[h5py.Dataset] = []
+        file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
+        for item in [file, *datasets]:
             dict(item.attrs)
-        for item in found:
+        for item in datasets:
             item[()]
 
 
 def dataset(path: Path) -> None:
     """Read all images and labels of a data set."""
-    with open_dataset(path) as found:
+    with open_dataset(path) as opened:
         for split in ("train", "test"):
-            assert len(found.labels(split)) == found.count(split)
-            for batch in found.batches(split, 7):
-                assert batch.shape[3:] + batch.shape[1:3] == tuple(found.shape)
+            assert len(opened.labels(split)) == opened.count(split)
+            for batch in opened.batches(split, 7):
+                assert batch.shape[3:] + batch.shape[1:3] == tuple(opened.shape)
 
 
 def arrays(path: Path) -> None:
@@ -64,11 +64,11 @@ def arrays(path: Path) -> None:
 def folder(path: Path) -> None:
     """Read a folder of images."""
     fitted = {"resize": 4, "crop": 4, "mode": "RGB"}
-    found = collected(
+    images = collected(
         {"source": "image_folder", "path": str(path), "store": "index", "test_fraction": 0.5, "seed": 0, **fitted}
     )
-    assert found.index
-    found.index()
+    assert images.index
+    images.index()
 
 
 def image(path: Path) -> None:
@@ -79,8 +79,8 @@ def image(path: Path) -> None:
 def name(path: Path) -> None:
     """Look for a file below a folder by a name, which stands in a file."""
     root = path.parent / "below"
-    found = inside(root, json.loads(path.read_text()))
-    assert found.resolve().is_relative_to(root.resolve())
+    target = inside(root, json.loads(path.read_text()))
+    assert target.resolve().is_relative_to(root.resolve())
 
 
 def table(path: Path) -> None:
@@ -136,10 +136,10 @@ def main() -> None:
     """Answer each line by one line of JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     # What libraries print is no answer.
-    answers, sys.stdout = sys.stdout, sys.stderr
+    protocol, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:
         reader, path = json.loads(line)
-        print(json.dumps(outcome(reader, Path(path))), file=answers, flush=True)
+        print(json.dumps(outcome(reader, Path(path))), file=protocol, flush=True)
 
 
 if __name__ == "__main__":

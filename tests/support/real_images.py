@@ -56,7 +56,7 @@ def write_images(folder: Path, number: int, count: int, first: int = 0) -> list[
     """Write images of one digit, in colours that tell the channels apart."""
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = digits()
-    paths = [folder / f"{place:03d}.png" for place in range(first, first + count)]
+    paths = [folder / f"{index:03d}.png" for index in range(first, first + count)]
     for path, image in zip(paths, images[labels == number][first : first + count], strict=True):
         Image.fromarray(np.concatenate([image, image // 2, 255 - image], 2)).save(path)
     return paths

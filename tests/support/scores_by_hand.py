@@ -56,7 +56,7 @@ def substitution(tap, method, targets=None, constant=False, seed=0):
     units = np.arange(tap["units"]) if targets is None else np.asarray(targets)
     quiet = (units == 0) | (units == tap["units"] - 1)
     share = np.zeros(len(units)) if constant else generator.integers(0, tap["units"], len(units)) / tap["units"]
-    found = np.where(units > 2, "2 1", "4")
+    substitutes = np.where(units > 2, "2 1", "4")
     return {
         "layer": np.full(len(units), tap["layer"]),
         "method": np.full(len(units), method),
@@ -66,7 +66,7 @@ def substitution(tap, method, targets=None, constant=False, seed=0):
         "rs_q": np.full(len(units), np.nan),
         "ties": np.where(quiet, np.nan, 0.0),
         "seeds": np.where(quiet, 0, 2),
-        "substitutes": np.where(quiet | constant, "", found),
+        "substitutes": np.where(quiet | constant, "", substitutes),
         "left_out_z": np.zeros(len(units), dtype=int),
         "left_out_q": np.full(len(units), tap["units"]),
     }

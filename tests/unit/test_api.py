@@ -84,8 +84,8 @@ WITH_EXAMPLES = sorted(
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples(name):
-    found = doctest.testmod(importlib.import_module(name))
-    assert found.attempted and not found.failed
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted and not results.failed
 
 
 def test_what_is_offered_has_an_example():
@@ -123,11 +123,11 @@ def test_a_former_name_is_refused_with_its_new_one(old, new):
     [(2, [2]), (np.int64(2), [2]), ([3, 1], [3, 1]), (np.array([0, 5]), [0, 5]), ([1, 1], [1]), (None, range(6))],
 )
 def test_a_number_is_a_unit_a_list_is_units_and_none_is_all(unit, units):
-    made = us.maximize(layer(), unit, recipe=FEW)
-    assert made.units.tolist() == list(units) and len(made) == len(list(units))
-    assert made.images.shape == (1, len(made), 8, 8, 3) and made.images.dtype == np.uint8
-    assert made.responses.shape == (1, len(made), 6) and made.activations.shape == (1, len(made))
-    assert made.objective.shape == (1, len(made), 3) and made.steps.tolist() == [0, 3, 6]
+    result = us.maximize(layer(), unit, recipe=FEW)
+    assert result.units.tolist() == list(units) and len(result) == len(list(units))
+    assert result.images.shape == (1, len(result), 8, 8, 3) and result.images.dtype == np.uint8
+    assert result.responses.shape == (1, len(result), 6) and result.activations.shape == (1, len(result))
+    assert result.objective.shape == (1, len(result), 3) and result.steps.tolist() == [0, 3, 6]
 
 
 @pytest.mark.parametrize("call", ["maximize", "substitution", "ablate"])
@@ -154,9 +154,9 @@ def test_a_unit_that_is_not_there_names_the_range(call, unit, message):
 
 def test_an_image_depends_on_seed_layer_and_unit_alone():
     together = us.maximize(layer(), [4, 0, 2], recipe=FEW, seeds=(0, 7), batch=6)
-    for place, unit in enumerate([4, 0, 2]):
+    for index, unit in enumerate([4, 0, 2]):
         alone = us.maximize(layer(), unit, recipe=FEW, seeds=(0, 7), batch=6)
-        assert np.array_equal(alone.images[:, 0], together.images[:, place])
+        assert np.array_equal(alone.images[:, 0], together.images[:, index])
         assert np.array_equal(together[unit].images, alone.images) and together[unit].units.tolist() == [unit]
     assert not np.array_equal(*together.images)
     assert not np.array_equal(us.maximize(layer("conv2"), 2, recipe=FEW).images, together[2].images[:1])
@@ -167,11 +167,11 @@ def test_an_image_depends_on_seed_layer_and_unit_alone():
 def test_objectives_and_recipes():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     probe = us.Probe(linear(weight, torch.full((4,), 30.0)), shape=(3, 2, 2), mean=0, std=1)
-    for objective, others in (("am", 0), ("iam", 1)):
-        made = us.maximize(probe["units"], 3, objective=objective)
-        corner = (weight[3] > others * weight[:3].mean(0)).float().view(3, 2, 2)
-        assert torch.equal(torch.from_numpy(made.images[0, 0]).permute(2, 0, 1) / 255, corner)
-        assert repr(made) == f"Maximization of {objective} in layer units: unit 3"
+    for objective, weight_of_others in (("am", 0), ("iam", 1)):
+        maximization = us.maximize(probe["units"], 3, objective=objective)
+        corner = (weight[3] > weight_of_others * weight[:3].mean(0)).float().view(3, 2, 2)
+        assert torch.equal(torch.from_numpy(maximization.images[0, 0]).permute(2, 0, 1) / 255, corner)
+        assert repr(maximization) == f"Maximization of {objective} in layer units: unit 3"
     down = us.maximize(probe["units"], [0, 1], recipe=us.Recipe(minimize=True), objective="iam")
     assert repr(down) == "Maximization of minimum of iam in layer units: units 0, 1" and down.minimized
     with pytest.raises(us.UserError, match=r"iamz.*iam_z"):
@@ -188,16 +188,16 @@ def test_what_needs_real_images_asks_for_them(monkeypatch):
     with pytest.raises(us.UserError, match="the objective own needs real images"):
         us.maximize(layer(), 0, objective="own")
     start = us.Recipe(start="mean", steps=1, points=2, learning_rate=1e-6)
-    made = us.maximize(layer(), 0, recipe=start, real_images=IMAGES)
-    np.testing.assert_allclose(made.images[0, 0], IMAGES.mean(0).round(), atol=1)
+    maximization = us.maximize(layer(), 0, recipe=start, real_images=IMAGES)
+    np.testing.assert_allclose(maximization.images[0, 0], IMAGES.mean(0).round(), atol=1)
     assert us.maximize(layer(), [0, 1], objective="iam_z", recipe=FEW, real_images=PIXELS).images.shape[1] == 2
 
 
 @pytest.mark.parametrize(
-    "given", [IMAGES, PIXELS, (255 * PIXELS).byte(), IMAGES / 255, (IMAGES / 255).astype(np.float32)]
+    "images", [IMAGES, PIXELS, (255 * PIXELS).byte(), IMAGES / 255, (IMAGES / 255).astype(np.float32)]
 )
-def test_images_as_people_have_them_are_the_same(given):
-    lost = us.ablate(layer("stem"), given, LABELS, [1])
+def test_images_as_people_have_them_are_the_same(images):
+    lost = us.ablate(layer("stem"), images, LABELS, [1])
     assert lost.loss == us.ablate(layer("stem"), IMAGES, LABELS, [1]).loss
 
 
@@ -219,7 +219,7 @@ def test_images_that_are_no_pixels_are_refused(images, message):
 # --- substitution and ablation ---------------------------------------------------------------------------------------
 
 
-def test_substitution_of_a_network_whose_answer_is_known():
+def test_substitution_in_a_network_with_a_duplicate_unit():
     model = with_stand_in("duplicate")
     with torch.no_grad():
         # Read half as much: the duplicate of unit 0 responds twice as strongly to every image.
@@ -228,31 +228,31 @@ def test_substitution_of_a_network_whose_answer_is_known():
         model.read.weight[:, 3] /= 2
     probe = us.Probe(model, shape=(1, 1, 3), mean=0, std=1)
     real = np.random.default_rng(0).integers(0, 256, (100, 1, 3, 1), dtype=np.uint8)
-    for found in (us.substitution(probe["units"], objective="iam", recipe=us.Recipe(steps=64, points=2)),):
-        assert found.rs.tolist() == [1 / 4, 0, 0, 0] and found.substitutes == {0: [3], 1: [], 2: [], 3: []}
-        assert np.isnan(found.scores.rs_z).all() and np.isnan(found.scores.rs_q).all()
+    for result in (us.substitution(probe["units"], objective="iam", recipe=us.Recipe(steps=64, points=2)),):
+        assert result.rs.tolist() == [1 / 4, 0, 0, 0] and result.substitutes == {0: [3], 1: [], 2: [], 3: []}
+        assert np.isnan(result.scores.rs_z).all() and np.isnan(result.scores.rs_q).all()
     scaled = us.substitution(probe["units"], [0, 3], recipe=us.Recipe(steps=64, points=2), real_images=real)
     assert scaled.rs.tolist() == [1 / 4, 0]
     assert not scaled.scores.rs_z.any() and not scaled.scores.rs_q.any()
-    frame = found.to_frame()
+    frame = result.to_frame()
     assert frame.columns.tolist() == ["unit", "rs", "rs_z", "rs_q", "ties", "seeds", "substitutes"]
-    assert frame["rs"].tolist() == found.rs.tolist() and frame["substitutes"].tolist() == [[3], [], [], []]
-    shown = found._repr_html_()
-    assert shown.count("<img ") == 4 and "<td>0.250</td><td>3</td>" in shown and repr(found) in shown
+    assert frame["rs"].tolist() == result.rs.tolist() and frame["substitutes"].tolist() == [[3], [], [], []]
+    shown = result._repr_html_()
+    assert shown.count("<img ") == 4 and "<td>0.250</td><td>3</td>" in shown and repr(result) in shown
 
 
 @pytest.mark.parametrize("clamp", ["zero", "mean", 0.3, np.linspace(0, 1, 6)])
 def test_ablation_is_that_of_the_whole_network_with_a_hook(clamp):
     module = quiet(Residual())
-    found = us.ablate(opened(module)["stem"], PIXELS, torch.from_numpy(LABELS), [5, 2], clamp=clamp, batch=7)
+    result = us.ablate(opened(module)["stem"], PIXELS, torch.from_numpy(LABELS), [5, 2], clamp=clamp, batch=7)
     activation = torch.relu(module.stem(PIXELS))
     values = (
         {"zero": torch.zeros(6), "mean": activation.mean((0, 2, 3))}.get(clamp) if isinstance(clamp, str) else clamp
     )
     values = torch.as_tensor(np.broadcast_to(values, 6).copy())
     labels = torch.from_numpy(LABELS)
-    whole = module(PIXELS)
-    for place, unit in enumerate([5, 2]):
+    logits = module(PIXELS)
+    for index, unit in enumerate([5, 2]):
 
         def clamped(_, __, output, unit=unit):
             output = torch.relu(output)
@@ -260,15 +260,15 @@ def test_ablation_is_that_of_the_whole_network_with_a_hook(clamp):
             return output
 
         handle = module.stem.register_forward_hook(clamped)
-        logits = module(PIXELS)
+        clamped_logits = module(PIXELS)
         handle.remove()
-        rise = F.cross_entropy(logits, labels) - F.cross_entropy(whole, labels)
-        assert found.loss[place] == pytest.approx(rise.item(), abs=1e-5)
-        drop = (whole.argmax(1) == labels).float().mean() - (logits.argmax(1) == labels).float().mean()
-        assert found.accuracy[place] == pytest.approx(drop.item())
-    frame = found.to_frame()
+        rise = F.cross_entropy(clamped_logits, labels) - F.cross_entropy(logits, labels)
+        assert result.loss[index] == pytest.approx(rise.item(), abs=1e-5)
+        drop = (logits.argmax(1) == labels).float().mean() - (clamped_logits.argmax(1) == labels).float().mean()
+        assert result.accuracy[index] == pytest.approx(drop.item())
+    frame = result.to_frame()
     assert frame["unit"].tolist() == [5, 2] and frame.columns.tolist() == ["unit", "loss", "accuracy", "worst_class"]
-    assert "<table" in found._repr_html_() and repr(found) == "Ablation in layer stem: units 5, 2"
+    assert "<table" in result._repr_html_() and repr(result) == "Ablation in layer stem: units 5, 2"
 
 
 @pytest.mark.parametrize(
@@ -301,23 +301,23 @@ def read(path: Path) -> Image.Image:
 
 
 def test_a_notebook_shows_each_image_and_the_course_of_its_objective():
-    made = us.maximize(layer(), [0, 3], recipe=FEW)
-    shown = made._repr_html_()
+    maximization = us.maximize(layer(), [0, 3], recipe=FEW)
+    shown = maximization._repr_html_()
     assert shown.count('<img style="display:block') == shown.count("<polyline ") == 2
-    assert "unit 0" in shown and "unit 3" in shown and repr(made) in shown
-    first, last = made.objective[0, 1, [0, -1]]
+    assert "unit 0" in shown and "unit 3" in shown and repr(maximization) in shown
+    first, last = maximization.objective[0, 1, [0, -1]]
     assert f"{first:.3g} → {last:.3g}" in shown
     content = re.search(r"base64,([^\"]+)", shown)[1]
     pixels = np.asarray(picture(base64.b64decode(content)))
-    assert pixels.shape == (128, 128, 3) and np.array_equal(pixels[::16, ::16], made.images[0, 0])
-    plotted = picture(made._repr_png_())
+    assert pixels.shape == (128, 128, 3) and np.array_equal(pixels[::16, ::16], maximization.images[0, 0])
+    plotted = picture(maximization._repr_png_())
     assert plotted.format == "PNG" and plotted.width > plotted.height / 2
     assert len(np.unique(np.asarray(plotted.convert("L")))) > 10
 
 
 def test_names_of_layers_are_no_markup():
-    made = us.maximize(layer(), 0, recipe=FEW)
-    evil = Maximization("<script>x</script>", "am", False, made.generated)
+    maximization = us.maximize(layer(), 0, recipe=FEW)
+    evil = Maximization("<script>x</script>", "am", False, maximization.generated)
     assert "<script>" not in evil._repr_html_() and "&lt;script&gt;" in evil._repr_html_()
 
 
@@ -327,22 +327,22 @@ def test_more_units_than_a_page_takes_are_counted(monkeypatch):
     assert shown.count("<img ") == 2 and "and 4 more units" in shown
 
 
-def test_an_image_is_saved_in_the_size_asked_for(tmp_path):
-    made = us.maximize(layer(), 2, recipe=FEW, seeds=(0, 1))
-    made.save(tmp_path / "unit.png", size=448)
+def test_an_image_is_saved_in_the_requested_size(tmp_path):
+    maximization = us.maximize(layer(), 2, recipe=FEW, seeds=(0, 1))
+    maximization.save(tmp_path / "unit.png", size=448)
     saved = read(tmp_path / "unit.png")
     assert saved.size == (448, 448) and saved.mode == "RGB"
-    assert np.array_equal(np.asarray(saved)[28::56, 28::56], made.images[0, 0])
-    made.save(str(tmp_path / "other.png"), size=8, seed=1)
-    assert np.array_equal(np.asarray(read(tmp_path / "other.png")), made.images[1, 0])
+    assert np.array_equal(np.asarray(saved)[28::56, 28::56], maximization.images[0, 0])
+    maximization.save(str(tmp_path / "other.png"), size=8, seed=1)
+    assert np.array_equal(np.asarray(read(tmp_path / "other.png")), maximization.images[1, 0])
     with pytest.raises(us.UserError, match=r"unit\.jpg does not end in \.png"):
-        made.save(tmp_path / "unit.jpg")
+        maximization.save(tmp_path / "unit.jpg")
 
 
 def test_several_images_are_saved_as_a_sheet(tmp_path):
     probe = us.Probe(nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU()), shape=(1, 8, 4), mean=0, std=1)
-    made = us.maximize(probe["0"], recipe=FEW)
-    made.save(tmp_path / "units.png", size=64)
+    maximization = us.maximize(probe["0"], recipe=FEW)
+    maximization.save(tmp_path / "units.png", size=64)
     # Three in a row, each twice as high as wide, with a gap between.
     assert read(tmp_path / "units.png").size == (3 * 32 + 2 * 2, 2 * 64 + 2)
 
@@ -357,14 +357,16 @@ def test_a_finished_experiment_is_loaded(finished):
     assert len(results.units) == 12 and results.units["layer"].unique().tolist() == ["hidden1"]
     assert {"am", "iam"} <= set(results.layers["method"])
     assert results.names == [("hidden1", "am"), ("hidden1", "iam")]
-    made = results.images("hidden1", "iam")
-    assert made.images.shape[1] == 12 and made.objective_name == "iam" and "<img" in made._repr_html_()
+    generated = results.images("hidden1", "iam")
+    assert generated.images.shape[1] == 12 and generated.objective_name == "iam" and "<img" in generated._repr_html_()
     values = results.activations("hidden1")
     assert values.shape[1] == 12 and len(values) == 500
     # The network of the checkpoint responds to the stored images as is recorded.
     probe = results.probe()
-    seen = torch.from_numpy(made.images[0]).permute(0, 3, 1, 2).float() / 255
-    np.testing.assert_allclose(probe["hidden1"].prefix()(seen)[1].numpy(), made.responses[0], rtol=1e-4, atol=1e-5)
+    images = torch.from_numpy(generated.images[0]).permute(0, 3, 1, 2).float() / 255
+    np.testing.assert_allclose(
+        probe["hidden1"].prefix()(images)[1].numpy(), generated.responses[0], rtol=1e-4, atol=1e-5
+    )
     assert "<table" in results._repr_html_()
     with pytest.raises(us.UserError, match=r"no images of hidden1 by iamz\. Did you mean 'hidden1 by iam'\?"):
         results.images("hidden1", "iamz")

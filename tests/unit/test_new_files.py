@@ -147,9 +147,13 @@ def test_nothing_is_appended_to_what_a_link_leads_to(tmp_path):
 def test_a_log_is_not_written_through_a_link(tmp_path, planted):
     (tmp_path / "victim").write_bytes(SECRET)
     (tmp_path / planted).symlink_to("victim")
-    given = ["--layers", "none.csv", *(word for name in ("record", "metrics", "plot") for word in (f"--{name}", name))]
+    arguments = [
+        "--layers",
+        "none.csv",
+        *(word for name in ("record", "metrics", "plot") for word in (f"--{name}", name)),
+    ]
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts/tables/metrics.py", *given, "--log", tmp_path / "dataset.log"],
+        [sys.executable, ROOT / "scripts/tables/metrics.py", *arguments, "--log", tmp_path / "dataset.log"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -47,12 +47,12 @@ def pentagon():
 
 def test_names_properties_and_summaries_are_read_from_the_source(tmp_path):
     (tmp_path / "shapes.py").write_text(SOURCE)
-    found = declared(tmp_path / "shapes.py", "shapes")
-    assert found == {
+    declarations = declared(tmp_path / "shapes.py", "shapes")
+    assert declarations == {
         "circle": Declaration("Draw a circle.", frozenset({"smooth"})),
         "square": Declaration("Draw a square.", frozenset()),
     }
-    assert described(found) == "circle: draw a circle. square: draw a square."
+    assert described(declarations) == "circle: draw a circle. square: draw a square."
 
 
 def test_a_registry_finds_by_name_and_asks_after_the_nearest():

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from projects import KILL_AT, SMALL, Project, write_two_classes
 
-from unitscope.workflow.failures import KILLED, Failure, reason, told
+from unitscope.workflow.failures import KILLED, Failure, failure_report, reason
 
 WIDE = """from torch import nn
 
@@ -90,13 +90,13 @@ def test_what_to_lower_is_said_where_memory_ran_out_alone(tmp_path):
     diverged.write_text("Error: The training diverged.\n\n")
     full.write_text("Error: There was not enough memory.\n\n")
     failures = [Failure(job, log, "Lower it.") for job, log in (("a", diverged), ("b", full), ("c", None))]
-    said = told(failures, 3).splitlines()
+    said = failure_report(failures, 3).splitlines()
     assert said[0] == "3 jobs failed, 3 that depend on that were not started. Everything else is done and kept."
     assert said[1].startswith("- a: The training diverged. The log is")
     text = " ".join(" ".join(said).split())
     assert text.count("Lower it.") == 2 and f"- c: {KILLED} Lower it." in text
-    assert told(failures[:1], 0).startswith("1 job failed. Everything else is done and kept.")
-    assert told(failures[:1], 9, went_on=False).startswith(
+    assert failure_report(failures[:1], 0).startswith("1 job failed. Everything else is done and kept.")
+    assert failure_report(failures[:1], 9, went_on=False).startswith(
         "1 job failed, 9 were not started. What was finished is kept."
     )
 
@@ -150,12 +150,12 @@ def test_artifacts_on_another_disk(project, tmp_path, link):
     shutil.move(place, disk / link)
     place.symlink_to(disk / link)
     assert "Nothing to be done" in project.run("snakemake", "-n")
-    told = f"{link} is a link to {disk / link}, outside of this folder"
+    warning = f"{link} is a link to {disk / link}, outside of this folder"
     way = ""
     for dpi, times in ((60, 1), (70, 0)):
         project.change("experiments.small.figures", {"dpi": dpi})
         said = " ".join(project.snakemake().split())
-        assert said.count(told) == times and "has not recorded them" not in said
+        assert said.count(warning) == times and "has not recorded them" not in said
         way = way or said.partition("dvc cache dir --local ")[2].split()[0]
         assert place.is_symlink() and "Nothing to be done" in project.run("snakemake", "-n")
     rows = (project.folder / "made.lock").read_text()

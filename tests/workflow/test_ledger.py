@@ -95,13 +95,13 @@ def test_names_of_any_bytes_are_kept(tmp_path):
     known = Contents(tmp_path / "contents")
     known.sha256(name)
     known.save()
-    assert Counting(tmp_path / "contents")._known[name][1] == known.sha256(name)
+    assert Counting(tmp_path / "contents")._checksums[name][1] == known.sha256(name)
 
 
 def test_the_file_of_checksums_does_not_grow_for_ever(tmp_path):
     file = tmp_path / "contents"
     append_lines(file, (["a", [number, 1, 1, 1], ONE] for number in range(5000)))
-    assert Contents(file)._known == {"a": ((4999, 1, 1, 1), ONE)}
+    assert Contents(file)._checksums == {"a": ((4999, 1, 1, 1), ONE)}
     assert len(list(read_lines(file))) == 1
 
 

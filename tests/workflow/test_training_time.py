@@ -11,7 +11,7 @@ from configs_by_hand import study
 from figure_texts import MANY, STYLE, all_texts, assert_readable
 from projects import SMALL, Project, read_result
 
-from unitscope.config.resolve import one_training, over_epochs
+from unitscope.config.resolve import networks_of_training, over_epochs
 from unitscope.errors import UserError
 from unitscope.figures import training_figures
 from unitscope.storage.records import read_json
@@ -41,8 +41,8 @@ def test_their_folder_is_no_experiments():
 
 def test_the_checkpoints_of_one_training():
     networks = study(networks__small__seeds=[0, 7], networks__small__epochs=[5, 1])
-    assert one_training(networks, "small-seed7-epoch5") == ["small-seed7-epoch1", "small-seed7-epoch5"]
-    assert one_training(study(networks__small__seeds=[0, 7]), "small-seed7") == ["small-seed7"]
+    assert networks_of_training(networks, "small-seed7-epoch5") == ["small-seed7-epoch1", "small-seed7-epoch5"]
+    assert networks_of_training(study(networks__small__seeds=[0, 7]), "small-seed7") == ["small-seed7"]
 
 
 def checkpoint(epoch, seed, constant=(), layers=LAYERS):

@@ -165,10 +165,10 @@ def _text(path: Path) -> str:
 
 def _check_characters(source: Path | str, text: str) -> None:
     """Refuse what only some of the parsers take for white space or for the end of a line."""
-    if found := re.search("[\x85\u2028\u2029]", text):
-        line = len(re.findall("\r\n|\r|\n", text[: found.start()])) + 1
+    if match := re.search("[\x85\u2028\u2029]", text):
+        line = len(re.findall("\r\n|\r|\n", text[: match.start()])) + 1
         raise UserError(
-            f"{source}, line {line}: it holds the character U+{ord(found[0]):04X}, at which a line ends for some "
+            f"{source}, line {line}: it holds the character U+{ord(match[0]):04X}, at which a line ends for some "
             "programs and not for others. Remove it."
         )
     if "\t" in text:
@@ -258,21 +258,21 @@ class ConfigError(UserError):
 
 def _line_of(path: Path, place: Place, value: Any) -> int:
     """Return the line of a value in a config that has been read, counted from 1; 0 where it is not there."""
-    found = read(path)
+    current = read(path)
     node = yaml.compose(_text(path), Loader=_Loader)
     line = 0
     for key in place:
-        if isinstance(node, yaml.MappingNode) and isinstance(found, Mapping) and key in found:
+        if isinstance(node, yaml.MappingNode) and isinstance(current, Mapping) and key in current:
             pairs = [pair for pair in node.value if pair[0].value == key]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(found, list) and isinstance(key, int):
+        elif isinstance(node, yaml.SequenceNode) and isinstance(current, list) and isinstance(key, int):
             pairs = [(item, item) for item in node.value[key : key + 1]]
         else:
             pairs = []
         if not pairs:
             # From a merge key, or of another file.
             return 0
-        line, node, found = pairs[0][0].start_mark.line + 1, pairs[0][1], found[key]
-    return line if found == value else 0
+        line, node, current = pairs[0][0].start_mark.line + 1, pairs[0][1], current[key]
+    return line if current == value else 0
 
 
 class _Reader:
@@ -413,10 +413,10 @@ def check_values(config: Any, name: str) -> None:
         UserError: A key is not text; a value is of a kind that JSON does not have, is not finite, is beyond 64 bits,
             contains control characters, or is nested too deeply.
     """
-    left: list[tuple[Place, Any]] = [((), config)]
+    pending: list[tuple[Place, Any]] = [((), config)]
     values = 0
-    while left:
-        place, value = left.pop()
+    while pending:
+        place, value = pending.pop()
         values += 1
         if problem := _problem(place, value) or ("more values than any config has." if values > MOST_VALUES else ""):
             raise ConfigError(name, place, value, f"{_where(place)}{problem}")
@@ -424,9 +424,9 @@ def check_values(config: Any, name: str) -> None:
             for key, inner in value.items():
                 if problem := _problem_of_key(key):
                     raise ConfigError(name, place, value, f"{_where(place)}{problem}")
-                left.append(((*place, key), inner))
+                pending.append(((*place, key), inner))
         elif isinstance(value, list):
-            left += [((*place, number), inner) for number, inner in enumerate(value)]
+            pending += [((*place, number), inner) for number, inner in enumerate(value)]
 
 
 def _problem(place: Place, value: Any) -> str:
@@ -453,7 +453,10 @@ def _problem_of_key(key: Any) -> str:
 
 
 def _problem_of_text(text: str, free: str = "") -> str:
-    odd = next((one for one in text if unicodedata.category(one) in ("Cc", "Cs") and one not in free), None)
+    odd = next(
+        (character for character in text if unicodedata.category(character) in ("Cc", "Cs") and character not in free),
+        None,
+    )
     return f"contains the control character U+{ord(odd):04X}. Remove it." if odd else ""
 
 

@@ -33,9 +33,9 @@ def mistake(error: ValidationError, config: Any, name: str) -> ConfigError:
         config: The config.
         name: Its name for messages.
     """
-    found = error.errors(include_url=False)
+    errors = error.errors(include_url=False)
     # A key in other letters is often also one that is missing.
-    first = min(found, key=lambda one: one["type"] not in UNKNOWN)
+    first = min(errors, key=lambda details: details["type"] not in UNKNOWN)
     kind, context = first["type"], first.get("ctx", {})
     place, is_key = _place(first["loc"], config)
     if kind == "missing":
@@ -52,8 +52,8 @@ def mistake(error: ValidationError, config: Any, name: str) -> ConfigError:
     where = shown(place[:-1] if is_key or in_list else place) or "the config"
     nodes = [] if is_key else list(_nodes(place, config))
     described = next((f" {node['description']}" for node in nodes if "description" in node), "")
-    found_there = f"{where} {'holds' if in_list else 'is'} {_short(value)}"
-    problem = _problem(kind, context, where, found_there, value, nodes, described)
+    observed = f"{where} {'holds' if in_list else 'is'} {_short(value)}"
+    problem = _problem(kind, context, where, observed, value, nodes, described)
     # The line of a key is that of its value.
     return ConfigError(name, place, _value(config, place), problem or f"{where}: {first['msg']}.")
 
@@ -62,7 +62,7 @@ def _problem(
     kind: str,
     context: Mapping[str, Any],
     where: str,
-    found: str,
+    observed: str,
     value: Any,
     nodes: Sequence[Mapping[str, Any]],
     described: str,
@@ -72,25 +72,25 @@ def _problem(
     if words and kind in ("literal_error", "union_tag_invalid", "union_tag_not_found"):
         if "array" in types and isinstance(value, str | int) and not isinstance(value, bool):
             hint = nearest(value, words) or f" {IN_LIST.format(value)}"
-            return f"{found}.{hint} What is allowed:{described}"
+            return f"{observed}.{hint} What is allowed:{described}"
         allowed = ", ".join(map(repr, [*words, *([None] if "null" in types else [])]))
-        return f"{found}; allowed are {allowed}.{nearest(value, words)}{described}"
+        return f"{observed}; allowed are {allowed}.{nearest(value, words)}{described}"
     if kind == "union_tag_not_found" and isinstance(value, Mapping):
-        return f"{found}. What is allowed:{described}"
+        return f"{observed}. What is allowed:{described}"
     if kind.endswith("_type") or kind.startswith("union_tag"):
         keys = sorted({key for node in nodes if "object" in types for key in node.get("properties", {})})
         hint = _rewritten(value, types) or (f" Its keys are: {', '.join(keys)}." if keys else "")
-        return f"{found}; it has to be of type {' or '.join(types)}.{hint}"
+        return f"{observed}; it has to be of type {' or '.join(types)}.{hint}"
     if kind == "string_pattern_mismatch":
         return f"{where}: {_short(value)} is not allowed; it has to match {context['pattern']}.{described}"
     if kind == "string_too_long":
         return f"{where}: {_short(value)} has {len(value)} characters; at most {context['max_length']} are allowed."
     if kind in ("too_short", "too_long", "string_too_short"):
         bound, count = ("at least", "min_length") if "min_length" in context else ("at most", "max_length")
-        one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
-        return f"{found}; it has to have {bound} {context[count]} {one if context[count] == 1 else many}."
+        singular, plural = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
+        return f"{observed}; it has to have {bound} {context[count]} {singular if context[count] == 1 else plural}."
     if kind in BOUNDS:
-        return f"{found}; it has to be {BOUNDS[kind].format(**context)}."
+        return f"{observed}; it has to be {BOUNDS[kind].format(**context)}."
     if kind == "distinct":
         return f"{where} holds {context['value']} twice. Remove one of them."
     return ""
@@ -117,13 +117,13 @@ def _place(loc: Sequence[str | int], config: Any) -> tuple[Place, bool]:
     """Return the keys that lead to a value, without the tags of alternatives, and whether a key itself is meant."""
     place: list[str | int] = []
     is_key = bool(loc) and loc[-1] == "[key]"
-    for number, step in enumerate(loc[:-1] if is_key else loc):
-        known = step in config if isinstance(config, Mapping) else isinstance(config, list) and isinstance(step, int)
-        if known:
+    for index, step in enumerate(loc[:-1] if is_key else loc):
+        exists = step in config if isinstance(config, Mapping) else isinstance(config, list) and isinstance(step, int)
+        if exists:
             config = config[step]
             place.append(step)
         # A key that is not there.
-        elif isinstance(config, Mapping) and number == len(loc) - 1 and not str(step).startswith("<"):
+        elif isinstance(config, Mapping) and index == len(loc) - 1 and not str(step).startswith("<"):
             place.append(step)
     return tuple(place), is_key
 
@@ -150,16 +150,18 @@ def _nodes(place: Place, config: Any) -> Iterator[Mapping[str, Any]]:
     """Yield all that the schema says of a place."""
     nodes: list[Mapping[str, Any]] = list(_branches(schema()))
     for step in place:
-        found: list[Mapping[str, Any]] = []
+        branches: list[Mapping[str, Any]] = []
         for node in nodes:
             if isinstance(step, int):
-                below = [node["items"]] if "items" in node else []
+                candidates = [node["items"]] if "items" in node else []
             elif step in node.get("properties", {}):
-                below = [node["properties"][step]]
+                candidates = [node["properties"][step]]
             else:
-                below = [*node.get("patternProperties", {}).values(), node.get("additionalProperties", False)]
-            found += [branch for one in below if isinstance(one, Mapping) for branch in _branches(one)]
-        nodes = found
+                candidates = [*node.get("patternProperties", {}).values(), node.get("additionalProperties", False)]
+            branches += [
+                branch for candidate in candidates if isinstance(candidate, Mapping) for branch in _branches(candidate)
+            ]
+        nodes = branches
     yield from nodes
 
 

@@ -210,8 +210,8 @@ class _Schema(GenerateJsonSchema):
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON schema of a config."""
-    found = adapter(StudyConfig).json_schema(schema_generator=_Schema)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **_in_one_line(found), "title": "A unitscope study"}
+    json_schema = adapter(StudyConfig).json_schema(schema_generator=_Schema)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **_in_one_line(json_schema), "title": "A unitscope study"}
 
 
 def _in_one_line(node: Any) -> Any:
@@ -222,8 +222,8 @@ def _in_one_line(node: Any) -> Any:
         return node
     text = {"description": " ".join(node["description"].split())} if isinstance(node.get("description"), str) else {}
     # What a section's keys are by default is said of each of them.
-    kept = {key: value for key, value in node.items() if key != "default" or "$ref" not in node}
-    return {key: _in_one_line(value) for key, value in kept.items()} | text
+    entries = {key: value for key, value in node.items() if key != "default" or "$ref" not in node}
+    return {key: _in_one_line(value) for key, value in entries.items()} | text
 
 
 def schema_text() -> str:

@@ -39,7 +39,7 @@ def _of_layers(pattern: str) -> Names:
     return lambda experiment: [pattern.format(layer=layer) for layer in experiment["layers"]]
 
 
-def of_parts(kind: str) -> Names:
+def cumulative_files(kind: str) -> Names:
     """Return the files of one kind of cumulative ablation: of each layer, and of all together if that is asked for."""
 
     def names(experiment: Experiment) -> list[str]:
@@ -113,7 +113,7 @@ ANALYSES: dict[str, Analysis] = {
         rules=("cumulative", "cumulative_together", "cumulative_areas", "cumulative_figure"),
         tables=_named("cumulative_areas.csv"),
         figures=_named("cumulative"),
-        evidence={"areas": _named("cumulative_areas.csv"), "curves": of_parts("cumulative")},
+        evidence={"areas": _named("cumulative_areas.csv"), "curves": cumulative_files("cumulative")},
     ),
     "reliability": Analysis(
         rules=("reliability", "nulls_figures"),
@@ -163,8 +163,8 @@ BY_LAYER = ("sheet", "responses")
 def evidence(experiment: Experiment, analyses: list[str]) -> dict[str, list[str]]:
     """Return the tables that the claims of analyses read, by name; none where there is no method to ask."""
     return {
-        name: files(experiment) if asked in analyses and analysis.methods(experiment) else []
-        for asked, analysis in ANALYSES.items()
+        name: files(experiment) if analysis_name in analyses and analysis.methods(experiment) else []
+        for analysis_name, analysis in ANALYSES.items()
         for name, files in analysis.evidence.items()
     }
 

@@ -74,8 +74,8 @@ class Study:
 
     def analyses(self, experiment: str) -> list[str]:
         """Return the analyses of an experiment: those that it names, where its network has real images."""
-        chosen = self.experiments[experiment]
-        return chosen["analyses"] if self.networks[chosen["network"]]["dataset"] else []
+        settings = self.experiments[experiment]
+        return settings["analyses"] if self.networks[settings["network"]]["dataset"] else []
 
     def claiming_analyses(self, experiment: str) -> list[str]:
         """Return the analyses of an experiment that make a claim."""
@@ -86,7 +86,7 @@ class Study:
         return bool(self.experiments[experiment]["claims"] or self.claiming_analyses(experiment))
 
 
-def one_training(study: Study, network: str) -> list[str]:
+def networks_of_training(study: Study, network: str) -> list[str]:
     """Return the networks that are checkpoints of one training with this one, itself among them, by their epochs."""
 
     def shared(name: str) -> dict[str, Any]:
@@ -137,30 +137,34 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
         UserError: An unknown key, a value that is not allowed, or a reference to something that is not there.
     """
     check_values(config, name)
-    whole = _completed(StudyConfig, config, config, name)
+    completed_config = _completed(StudyConfig, config, config, name)
     defaults = config.get("defaults", {})
     members = {
         entry: _networks(entry, merged({"training": defaults.get("training", {})}, settings), name)
         for entry, settings in config["networks"].items()
     }
-    datasets = {entry: adapter(DatasetSettings).validate_python(value) for entry, value in whole["datasets"].items()}
+    datasets = {
+        entry: adapter(DatasetSettings).validate_python(value) for entry, value in completed_config["datasets"].items()
+    }
     networks: dict[str, dict[str, Any]] = {}
     for entry, group in members.items():
         _add(networks, group, name, f"networks.{entry}")
     for network, settings in networks.items():
         if settings["dataset"] is not None:
-            _known(name, f"networks.{network}.dataset", settings["dataset"], datasets, "data sets")
+            _refuse_unknown(name, f"networks.{network}.dataset", settings["dataset"], datasets, "data sets")
     experiments: dict[str, dict[str, Any]] = {}
     entries: dict[str, list[str]] = {}
     for experiment, settings in config["experiments"].items():
         where = f"experiments.{experiment}.network"
-        _known(name, where, settings["network"], [*members, *networks], "networks")
+        _refuse_unknown(name, where, settings["network"], [*members, *networks], "networks")
         for network in members.get(settings["network"], [settings["network"]]):
             suffix = network.removeprefix(settings["network"])
             complete = _experiment(settings | {"network": network}, defaults, f"{name}: experiments.{experiment}")
             if any(_is_pattern(layer) for layer in complete["layers"]) and layers_of is not None:
-                known = layers_of(networks[network], datasets.get(networks[network]["dataset"]))
-                complete["layers"] = _matched(complete["layers"], known, f"{name}: experiments.{experiment}.layers")
+                layer_names = layers_of(networks[network], datasets.get(networks[network]["dataset"]))
+                complete["layers"] = _matched(
+                    complete["layers"], layer_names, f"{name}: experiments.{experiment}.layers"
+                )
             for section, usual in (("images", ImagesSettings().batch), ("ablation", AblationSettings().batch)):
                 where = f"{name}: experiments.{experiment}.{section}.batch"
                 if layers_of is not None:
@@ -176,7 +180,7 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
             settings["reliability"]["untrained"] = _untrained(
                 settings, experiment.removeprefix(entry), experiment, experiments, f"{name}: experiments.{entry}"
             )
-    beginning = (whole["reproduction"] or {}).get("sensitivity")
+    beginning = (completed_config["reproduction"] or {}).get("sensitivity")
     if beginning and not any(experiment.startswith(beginning) for experiment in experiments):
         raise UserError(
             f"{name}: reproduction.sensitivity is {beginning!r}, but no experiment's name begins so. There are: "
@@ -184,7 +188,15 @@ def resolve(config: Mapping[str, Any], name: str, layers_of: LayersOf | None = N
         )
     entry_of = {experiment: entry for entry, group in entries.items() for experiment in group}
     entry_of_network = {network: entry for entry, group in members.items() for network in group}
-    study = Study(whole["device"], datasets, networks, experiments, whole["reproduction"], entry_of, entry_of_network)
+    study = Study(
+        completed_config["device"],
+        datasets,
+        networks,
+        experiments,
+        completed_config["reproduction"],
+        entry_of,
+        entry_of_network,
+    )
     for entry in over_epochs(study):
         # Where the checkpoints are compared: results/{entry}.training.
         _add(dict(experiments), {f"{entry}.training": {}}, name, f"experiments.{entry}")
@@ -208,23 +220,23 @@ def _completed(section: Any, value: Any, config: Any, name: str) -> Any:
         raise UserError(f"{name}: {error}") from None
 
 
-def _known(name: str, where: str, wanted: str, known: Iterable[str], what: str) -> None:
-    known = list(dict.fromkeys(known))
-    if wanted not in known:
+def _refuse_unknown(name: str, where: str, value: str, allowed: Iterable[str], kind: str) -> None:
+    allowed = list(dict.fromkeys(allowed))
+    if value not in allowed:
         raise UserError(
-            f"{name}: {where} is {wanted!r}, which is not among the {what}.{nearest(wanted, known)} "
-            f"There are: {', '.join(known) or 'none'}."
+            f"{name}: {where} is {value!r}, which is not among the {kind}.{nearest(value, allowed)} "
+            f"There are: {', '.join(allowed) or 'none'}."
         )
 
 
-def _add(found: dict[str, dict[str, Any]], more: Mapping[str, dict[str, Any]], name: str, where: str) -> None:
+def _add(members: dict[str, dict[str, Any]], additions: Mapping[str, dict[str, Any]], name: str, where: str) -> None:
     """Add the members that an entry stands for; two entries may not stand for members of the same name."""
-    for member, settings in more.items():
-        if member in found:
+    for member, settings in additions.items():
+        if member in members:
             raise UserError(
                 f"{name}: {where} stands for {member!r}, a name that another entry has already. Rename one."
             )
-        found[member] = settings
+        members[member] = settings
 
 
 def _check_methods(experiment: Mapping[str, Any], network: Mapping[str, Any], where: str) -> None:
@@ -269,61 +281,64 @@ def by_name(name: str) -> tuple[list[str | int], str]:
 
 def _networks(entry: str, settings: Mapping[str, Any], name: str) -> dict[str, dict[str, Any]]:
     """Return the networks that one entry stands for: one for each seed and each epoch that it lists."""
-    whole = completed(NetworkSettings, settings)
+    network = completed(NetworkSettings, settings)
     where = f"{name}: networks.{entry}"
-    seeds, epochs = whole.pop("seeds", None), whole.pop("epochs", None)
-    if whole["dataset"] is None and whole["input"] is None:
+    seeds, epochs = network.pop("seeds", None), network.pop("epochs", None)
+    if network["dataset"] is None and network["input"] is None:
         raise UserError(f"{where} names neither a dataset nor an input. Give one: input is [channels, height, width].")
-    if whole["dataset"] is not None and whole["input"] is not None:
+    if network["dataset"] is not None and network["input"] is not None:
         raise UserError(f"{where} has an input beside a dataset, which has a shape of its own. Leave one of them out.")
-    if whole["source"] == "exported":
-        if not (whole["weights"] or {}).get("file"):
+    if network["source"] == "exported":
+        if not (network["weights"] or {}).get("file"):
             raise UserError(f"{where} is exported, so it needs weights: {{file: network.pt2, sha256: ...}}.")
-        whole["model"] = whole["model"] or Path(whole["weights"]["file"]).name
-    elif not whole["model"]:
+        network["model"] = network["model"] or Path(network["weights"]["file"]).name
+    elif not network["model"]:
         raise UserError(f"{where} lacks the key 'model': the name of its architecture.")
-    if whole["source"] == "python" and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", whole["model"]):
-        raise UserError(f"{where}.model is {whole['model']!r}; a python source is named package.module:function.")
-    if whole["files"] and whole["source"] != "python":
+    if network["source"] == "python" and not re.fullmatch(
+        r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", network["model"]
+    ):
+        raise UserError(f"{where}.model is {network['model']!r}; a python source is named package.module:function.")
+    if network["files"] and network["source"] != "python":
         raise UserError(
-            f"{where}.files are read by a function of yours, but the source is {whole['source']!r}. Set source: "
+            f"{where}.files are read by a function of yours, but the source is {network['source']!r}. Set source: "
             "python, or leave files out."
         )
     for source in ("torchvision", "timm"):
-        if source in (whole["weights"] or {}) and whole["source"] != source:
+        if source in (network["weights"] or {}) and network["source"] != source:
             raise UserError(
-                f"{where}.weights are {source}'s, but its source is {whole['source']!r}. Set source: {source}."
+                f"{where}.weights are {source}'s, but its source is {network['source']!r}. Set source: {source}."
             )
-    if whole["source"] == "built_in" and whole["model"] not in BUILT_IN:
+    if network["source"] == "built_in" and network["model"] not in BUILT_IN:
         raise UserError(
-            f"{where}.model is {whole['model']!r}, which is not built in.{nearest(whole['model'], BUILT_IN)} Allowed "
-            f"are {', '.join(BUILT_IN)}. For a model of torchvision or timm, set source: torchvision or source: timm."
+            f"{where}.model is {network['model']!r}, which is not built in.{nearest(network['model'], BUILT_IN)} "
+            f"Allowed are {', '.join(BUILT_IN)}. For a model of torchvision or timm, set source: torchvision or "
+            "source: timm."
         )
-    if (whole["weights"] or {}).get("file") and whole["normalization"] is None:
+    if (network["weights"] or {}).get("file") and network["normalization"] is None:
         raise UserError(
             f"{where} has weights from a file, which does not tell the normalization that they were trained with. Give "
             "normalization: {mean: [...], std: [...]}, of pixels in 0 to 1."
         )
     # Weights whose pixels go to 255 are given mean / 255; a mean of theirs has let whole studies run at chance.
-    if above := [value for value in (whole["normalization"] or {"mean": []})["mean"] if not -1 <= value <= 1]:
+    if above := [value for value in (network["normalization"] or {"mean": []})["mean"] if not -1 <= value <= 1]:
         raise UserError(
             f"{where}.normalization.mean holds {above[0]}, but pixels are from 0 to 1 here. Where the weights were "
             "trained on pixels from 0 to 255, divide mean and std by 255."
         )
-    if whole["head"] is not None and whole["weights"] is None:
+    if network["head"] is not None and network["weights"] is None:
         raise UserError(f"{where} has a head, which is fitted on given features, but no weights. Give it weights.")
-    if whole["weights"] is not None or whole["dataset"] is None:
+    if network["weights"] is not None or network["dataset"] is None:
         if seeds or epochs:
             raise UserError(f"{where} lists seeds or epochs, but is not trained here: it has weights, or no dataset.")
-        whole["training"] = None
-    elif epochs and max(epochs) > whole["training"]["epochs"]:
-        raise UserError(f"{where}.epochs lists {max(epochs)}, but training.epochs is {whole['training']['epochs']}.")
-    if whole["weights"] is None and whole["dataset"] is None:
+        network["training"] = None
+    elif epochs and max(epochs) > network["training"]["epochs"]:
+        raise UserError(f"{where}.epochs lists {max(epochs)}, but training.epochs is {network['training']['epochs']}.")
+    if network["weights"] is None and network["dataset"] is None:
         raise UserError(f"{where} has neither weights nor a dataset to be trained on. Give one of them.")
     members = {}
     for seed in seeds or [None]:
         for epoch in epochs or [None]:
-            member = copy.deepcopy(whole)
+            member = copy.deepcopy(network)
             suffix = ""
             if seed is not None:
                 member["seed"], suffix = seed, f"-seed{seed}"
@@ -337,69 +352,72 @@ def _networks(entry: str, settings: Mapping[str, Any], name: str) -> dict[str, d
 
 def _experiment(settings: Mapping[str, Any], defaults: Mapping[str, Any], where: str) -> dict[str, Any]:
     shared = {key: value for key, value in defaults.items() if key in STEPS}
-    whole = completed(Experiment, merged(shared, settings))
+    experiment = completed(Experiment, merged(shared, settings))
     layers = ["*"] if settings["layers"] == "auto" else settings["layers"]
     layers = layers if isinstance(layers, Mapping) else {layer: {} for layer in layers}
-    whole["layers"] = {layer: completed(Units, own.get("units", whole["units"])) for layer, own in layers.items()}
+    experiment["layers"] = {
+        layer: completed(Units, layer_settings.get("units", experiment["units"]))
+        for layer, layer_settings in layers.items()
+    }
     if not any(map(_is_pattern, layers)):
         # Of two patterns that match a layer the later one counts: their order stays.
-        whole["layers"] = {layer: whole["layers"][layer] for layer in sorted(layers, key=by_name)}
-    methods = whole["methods"]
+        experiment["layers"] = {layer: experiment["layers"][layer] for layer in sorted(layers, key=by_name)}
+    methods = experiment["methods"]
     methods = methods if isinstance(methods, Mapping) else {method: {} for method in methods}
-    asked = settings.get("methods", {})
-    whole["methods"] = {
+    method_settings = settings.get("methods", {})
+    experiment["methods"] = {
         method: _recipe(
             method,
             [
                 defaults.get("ascent", {}),
                 defaults.get("methods", {}).get(method, {}),
                 settings.get("ascent", {}),
-                asked.get(method, {}) if isinstance(asked, Mapping) else {},
+                method_settings.get(method, {}) if isinstance(method_settings, Mapping) else {},
             ],
             where,
         )
         for method in sorted(methods, key=by_name)
     }
-    whole["analyses"] = sorted(whole["analyses"])
-    whole["claims"] = {claim: whole["claims"][claim] for claim in sorted(whole["claims"], key=by_name)}
-    del whole["units"], whole["ascent"]
-    return whole
+    experiment["analyses"] = sorted(experiment["analyses"])
+    experiment["claims"] = {claim: experiment["claims"][claim] for claim in sorted(experiment["claims"], key=by_name)}
+    del experiment["units"], experiment["ascent"]
+    return experiment
 
 
 def _is_pattern(layer: str) -> bool:
     return bool(set("*?[") & set(layer))
 
 
-def _matched(wanted: Mapping[str, Any], known: Sequence[str], where: str) -> dict[str, Any]:
+def _matched(patterns: Mapping[str, Any], layer_names: Sequence[str], where: str) -> dict[str, Any]:
     """Return the layers that names and patterns stand for, in the network's order; the last that matches one counts."""
-    found: dict[str, Any] = {layer: units for layer, units in wanted.items() if not _is_pattern(layer)}
-    for pattern, units in wanted.items():
+    matched: dict[str, Any] = {layer: units for layer, units in patterns.items() if not _is_pattern(layer)}
+    for pattern, units in patterns.items():
         if _is_pattern(pattern):
-            matches = fnmatch.filter(known, pattern)
+            matches = fnmatch.filter(layer_names, pattern)
             if not matches:
-                raise UserError(f"{where}: no layer matches {pattern!r}. The layers are: {', '.join(known)}.")
-            found |= {layer: units for layer in matches if layer not in wanted}
-    odd = [layer for layer in found if not NAME.fullmatch(layer)]
+                raise UserError(f"{where}: no layer matches {pattern!r}. The layers are: {', '.join(layer_names)}.")
+            matched |= {layer: units for layer in matches if layer not in patterns}
+    odd = [layer for layer in matched if not NAME.fullmatch(layer)]
     if odd:
         raise UserError(
             f"{where}: the layer {odd[0]!r} cannot stand in the name of a file; allowed are letters, digits, '.', '_' "
             "and '-'. Rename the module, or name other layers."
         )
-    places = {layer: place for place, layer in enumerate(known)}
-    return dict(sorted(found.items(), key=lambda item: (places.get(item[0], len(places)), by_name(item[0]))))
+    order = {layer: index for index, layer in enumerate(layer_names)}
+    return dict(sorted(matched.items(), key=lambda item: (order.get(item[0], len(order)), by_name(item[0]))))
 
 
 def _batches(batch: Any, layers: Iterable[str], usual: Any, where: str) -> Any:
     """Return how many images are computed at once: a number for all layers, or one for each."""
     if not isinstance(batch, Mapping):
         return batch
-    found: dict[str, int] = {}
+    batch_sizes: dict[str, int] = {}
     for pattern, count in sorted(batch.items(), key=lambda item: not _is_pattern(item[0])):
         matches = fnmatch.filter(layers, pattern) if _is_pattern(pattern) else [pattern] if pattern in layers else []
         if not matches:
             raise UserError(f"{where}: no layer is {pattern!r}. The experiment's layers are: {', '.join(layers)}.")
-        found |= dict.fromkeys(matches, count)
-    return {layer: found.get(layer, usual) for layer in layers}
+        batch_sizes |= dict.fromkeys(matches, count)
+    return {layer: batch_sizes.get(layer, usual) for layer in layers}
 
 
 def with_batch(section: Mapping[str, Any], layer: str | None = None) -> dict[str, Any]:
@@ -425,23 +443,27 @@ def _claims(
 ) -> dict[str, dict[str, list[str]]]:
     """Return the claims of an experiment, each with its layers and the experiments it compares, by their own names."""
     where, claims = f"{config}: experiments.{entry}", {}
-    for claim, asked in experiments[name]["claims"].items():
-        layers = asked.get("layers", list(experiments[name]["layers"]))
+    for claim, claim_settings in experiments[name]["claims"].items():
+        layers = claim_settings.get("layers", list(experiments[name]["layers"]))
         for layer in layers:
-            _known(where, f"claims.{claim}.layers", layer, experiments[name]["layers"], "layers of the experiment")
-        if "experiments" in asked and claim not in COMPARING_CLAIMS:
+            _refuse_unknown(
+                where, f"claims.{claim}.layers", layer, experiments[name]["layers"], "layers of the experiment"
+            )
+        if "experiments" in claim_settings and claim not in COMPARING_CLAIMS:
             raise UserError(
                 f"{where}.claims: {claim} is about one experiment; only {', '.join(COMPARING_CLAIMS)} compare several."
             )
         # What is said of trainings is asked of the own network's, unless others are named.
-        others = asked.get("experiments", [entry] if claim in TRAININGS_CLAIMS else [])
-        for other in others:
-            _known(where, f"claims.{claim}.experiments", other, [*entries, *experiments], "experiments")
-        own = networks[experiments[name]["network"]]
+        compared = claim_settings.get("experiments", [entry] if claim in TRAININGS_CLAIMS else [])
+        for compared_name in compared:
+            _refuse_unknown(
+                where, f"claims.{claim}.experiments", compared_name, [*entries, *experiments], "experiments"
+            )
+        network = networks[experiments[name]["network"]]
         members = [
             member
-            for other in others
-            for member in _one_a_training(entries.get(other, [other]), own, experiments, networks)
+            for compared_name in compared
+            for member in _with_same_epochs(entries.get(compared_name, [compared_name]), network, experiments, networks)
         ]
         if claim == "C16" and set(members) <= set(entries[entry]):
             raise UserError(
@@ -449,14 +471,14 @@ def _claims(
                 "C16: {experiments: [NAME]}."
             )
         for member in dict.fromkeys([name, *members]):
-            _check_answers(claim, layers, member, experiments[member], networks, where)
+            _check_claim_inputs(claim, layers, member, experiments[member], networks, where)
         claims[claim] = {"layers": layers, "experiments": list(dict.fromkeys(members))}
     return claims
 
 
-def _one_a_training(
+def _with_same_epochs(
     group: list[str],
-    own: Mapping[str, Any],
+    reference: Mapping[str, Any],
     experiments: Mapping[str, Mapping[str, Any]],
     networks: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
@@ -468,12 +490,12 @@ def _one_a_training(
         name: trained_epochs(network) if (network := networks[experiments[name]["network"]])["training"] else 0
         for name in group
     }
-    wanted = trained_epochs(own) if own["training"] else 0
-    wanted = wanted if wanted in epochs.values() else max(epochs.values())
-    return [name for name in group if epochs[name] == wanted]
+    target_epochs = trained_epochs(reference) if reference["training"] else 0
+    target_epochs = target_epochs if target_epochs in epochs.values() else max(epochs.values())
+    return [name for name in group if epochs[name] == target_epochs]
 
 
-def _check_answers(
+def _check_claim_inputs(
     claim: str,
     layers: Sequence[str],
     name: str,
@@ -501,18 +523,18 @@ def _untrained(
     settings: Mapping[str, Any], suffix: str, experiment: str, experiments: Iterable[str], where: str
 ) -> str | None:
     """Return the experiment that stands for the untrained network; of several trainings the one of the same seed."""
-    wanted: str | None = settings["reliability"]["untrained"]
-    if wanted is None:
+    untrained: str | None = settings["reliability"]["untrained"]
+    if untrained is None:
         return None
     experiments = list(experiments)
-    wanted = wanted + suffix if wanted + suffix in experiments else wanted
-    _known(where, "reliability.untrained", wanted, experiments, "experiments")
-    if wanted == experiment:
+    untrained = untrained + suffix if untrained + suffix in experiments else untrained
+    _refuse_unknown(where, "reliability.untrained", untrained, experiments, "experiments")
+    if untrained == experiment:
         raise UserError(
             f"{where}.reliability.untrained names the experiment itself. Name one on a network with training: "
             "{epochs: 0}."
         )
-    return wanted
+    return untrained
 
 
 def _recipe(method: str, settings: Iterable[Mapping[str, Any]], where: str) -> dict[str, Any]:

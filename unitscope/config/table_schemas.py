@@ -21,13 +21,13 @@ def declarations() -> list[ModuleType]:
 
 def schemas() -> list[type[Schema]]:
     """Return the schemas of all tables, by the path of their first file."""
-    found = {
+    classes = {
         value
         for module in declarations()
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Schema) and value is not Schema
     }
-    return sorted(found, key=lambda schema: schema.files)
+    return sorted(classes, key=lambda schema: schema.files)
 
 
 def schema_of(path: str) -> type[Schema]:
@@ -37,12 +37,12 @@ def schema_of(path: str) -> type[Schema]:
         UserError: No table of a study has such a path.
     """
     for schema in schemas():
-        if any(stands_for(file, path) for file in schema.files):
+        if any(matches_pattern(file, path) for file in schema.files):
             return schema
     raise UserError(f"{path} is not a table of a study. docs/tables.md lists the tables.")
 
 
-def stands_for(pattern: str, path: str) -> bool:
+def matches_pattern(pattern: str, path: str) -> bool:
     """Return whether a path matches a pattern with wildcards in braces."""
-    parts = re.split(r"\{\w+\}", pattern)
-    return re.fullmatch("[^/]+".join(map(re.escape, parts)), path) is not None
+    literals = re.split(r"\{\w+\}", pattern)
+    return re.fullmatch("[^/]+".join(map(re.escape, literals)), path) is not None

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from unitscope.errors import UserError
-from unitscope.storage.hdf5 import ReadFile, lies_elsewhere
+from unitscope.storage.hdf5 import ReadFile, external_item
 from unitscope.storage.walking import home_hint
 
 
@@ -106,7 +106,7 @@ def _opened(path: Path, function: Any) -> Any:
                 with np.load(raw, allow_pickle=False) as file:
                     return function(file)
         with ReadFile(path) as read, h5py.File(read, "r") as file:
-            if elsewhere := lies_elsewhere(file):
+            if elsewhere := external_item(file):
                 raise UserError(f"{path}: {elsewhere} lies in another file. Copy it into this one.")
             return function(file)
     except UserError:

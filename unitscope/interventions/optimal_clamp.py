@@ -21,6 +21,9 @@ FINE = 3
 """Constants that are tried around the best one, then."""
 
 
+TRIED_CONSTANTS = 2 + len(COARSE) + FINE
+
+
 def optimal_constants(
     layer: Layer,
     batches: Sequence[tuple[np.ndarray, np.ndarray]],

@@ -43,8 +43,10 @@ def progress(total: int, label: str, unit: str, done: int = 0) -> Iterator[Calla
             if now - last >= SECONDS_BETWEEN_LINES or finished == total:
                 last = now
                 rate = (finished - done) / max(now - started, 1e-9)
-                left = (total - finished) / rate if rate else float("inf")
-                log.info("%s: %d of %d %s, %.3g a second, %.0f s left", label, finished, total, unit, rate, left)
+                seconds_left = (total - finished) / rate if rate else float("inf")
+                log.info(
+                    "%s: %d of %d %s, %.3g a second, %.0f s left", label, finished, total, unit, rate, seconds_left
+                )
 
         yield advance
 

@@ -26,12 +26,14 @@ def pick(name: str) -> torch.device:
     Raises:
         UserError: The device is not there.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(kind for kind, present in there.items() if present)
-    if not there.get(name, False):
-        found = ", ".join(kind for kind, present in there.items() if present)
-        raise UserError(f"device is {name!r}, which PyTorch does not find on this machine. Found: {found}. Use auto.")
+        name = next(kind for kind, present in available.items() if present)
+    if not available.get(name, False):
+        available_names = ", ".join(kind for kind, present in available.items() if present)
+        raise UserError(
+            f"device is {name!r}, which PyTorch does not find on this machine. Found: {available_names}. Use auto."
+        )
     torch.set_num_threads(min(int(os.environ.get("OMP_NUM_THREADS") or processors()), processors()))
     # TensorFloat-32 would round responses to 10 bits, and make RS depend on the card.
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -62,7 +64,7 @@ def lease(names: Sequence[str], folder: Path) -> int:
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         # Everybody may write into the folder for temporary files.
         raise UserError(f"{folder} is a link or belongs to another user. Delete it, or set TMPDIR to another folder.")
-    told = False
+    has_warned = False
     while True:
         for number, name in enumerate(names):
             # A bare descriptor, which stays open as long as the process.
@@ -76,9 +78,9 @@ def lease(names: Sequence[str], folder: Path) -> int:
                 os.close(lock)
             else:
                 return number
-        if not told:
+        if not has_warned:
             log.warning("All %d GPUs are in use by other jobs. Waiting for one.", len(names))
-            told = True
+            has_warned = True
         time.sleep(0.2)
 
 
@@ -144,6 +146,6 @@ def _seconds_of_convolution(device: torch.device, dtype: torch.dtype) -> float:
     return min(seconds)
 
 
-def compiled(function: Callable[..., Any], wanted: bool) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], enabled: bool) -> Callable[..., Any]:
     """Return a function as torch.compile makes it, where that is wanted: it takes minutes first, and gains on a GPU."""
-    return torch.compile(function) if wanted else function
+    return torch.compile(function) if enabled else function

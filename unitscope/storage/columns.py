@@ -56,6 +56,9 @@ class Column:
 
     def optional(self) -> "Column":
         """Return this column, for a schema whose files may lack it."""
+        if not self.name:
+            # Declared as such: there is no other column that it is derived from.
+            return Column(self.kind, self.unit, required=False)
         return Column(self.kind, self.unit, self.name, False, self.is_per_method, self.declared)
 
     def per_method(self) -> "Column":
@@ -169,7 +172,7 @@ class Schema:
         names: dict[str, Column] = {}
         for column in cls.columns:
             if column.is_per_method:
-                names |= {each.of_method(method): each for method in methods for each in per_method}
+                names |= {declared.of_method(method): declared for method in methods for declared in per_method}
             else:
                 names[column.name] = column
         left_out = set(left_out)
@@ -190,7 +193,7 @@ class Schema:
             for column in per_method
             if name not in exact and name.startswith(column.of_method(""))
         )
-        methods = [each for each in endings if {column.of_method(each) for column in per_method} <= present]
+        methods = [method for method in endings if {column.of_method(method) for column in per_method} <= present]
         absent = [column.name for column in cls.columns if not column.required and column.name not in present]
         expected = cls.header(methods, absent)
         if list(expected) != list(names):

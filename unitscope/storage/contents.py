@@ -37,16 +37,16 @@ class Contents:
 
     def __init__(self, file: Path | None, trust: bool = True) -> None:
         self._file = file
-        self._known: dict[str, tuple[Signature, str]] = {}
+        self._checksums: dict[str, tuple[Signature, str]] = {}
         self._new: dict[str, tuple[Signature, str]] = {}
         lines = 0
         for row in read_lines(file) if file and trust else ():
             # What is no such row was damaged, or is of another edition.
             with contextlib.suppress(ValueError, TypeError):
                 path, (size, modified, changed, inode), sha256 = row
-                self._known[path] = (size, modified, changed, inode), sha256
+                self._checksums[path] = (size, modified, changed, inode), sha256
                 lines += 1
-        if file and lines > 2 * len(self._known) + 1000:
+        if file and lines > 2 * len(self._checksums) + 1000:
             self._compact(file)
 
     def sha256(self, path: str, stat: os.stat_result | None = None) -> str:
@@ -64,9 +64,11 @@ class Contents:
             if not S_ISREG(status.st_mode):
                 # A pipe or a device would be read for ever.
                 return ""
-            seen = signature(status)
-            known = self._known.get(path)
-            return known[1] if known is not None and known[0] == seen else self._read(path, seen, hashlib.sha256())
+            current = signature(status)
+            entry = self._checksums.get(path)
+            return (
+                entry[1] if entry is not None and entry[0] == current else self._read(path, current, hashlib.sha256())
+            )
         except OSError as error:
             return _absent(path, error)
 
@@ -78,17 +80,17 @@ class Contents:
         except OSError as error:
             return _absent(path, error), ""
 
-    def _read(self, path: str, seen: Signature, sha256: Any, *others: Any) -> str:
+    def _read(self, path: str, before: Signature, sha256: Any, *more_digests: Any) -> str:
         # Only if no later change can carry the same times.
-        may_remember = settled(seen[2])
+        may_remember = settled(before[2])
         with open(path, "rb", buffering=0) as file:
             buffer = bytearray(2**18)
             while count := file.readinto(buffer):
-                for digest in (sha256, *others):
+                for digest in (sha256, *more_digests):
                     digest.update(memoryview(buffer)[:count])
             after = signature(os.fstat(file.fileno()))
-        if after == seen and may_remember:
-            self._known[path] = self._new[path] = seen, sha256.hexdigest()
+        if after == before and may_remember:
+            self._checksums[path] = self._new[path] = before, sha256.hexdigest()
         return str(sha256.hexdigest())
 
     def save(self) -> None:
@@ -103,7 +105,7 @@ class Contents:
         with contextlib.suppress(OSError):
             with new_file(temporary, "xb", 0):
                 pass
-            append_lines(temporary, ([path, *entry] for path, entry in self._known.items()))
+            append_lines(temporary, ([path, *entry] for path, entry in self._checksums.items()))
             os.replace(temporary, file)
 
 
@@ -158,6 +160,6 @@ def append_lines(path: Path, rows: Iterable[Any]) -> None:
             os.fchmod(file.fileno(), 0o664)
         end = file.seek(0, os.SEEK_END)
         cut_off = end and os.pread(file.fileno(), 1, end - 1) != b"\n"
-        left = memoryview(b"\n" * bool(cut_off) + text.encode())
-        while left:
-            left = left[file.write(left) :]
+        remaining = memoryview(b"\n" * bool(cut_off) + text.encode())
+        while remaining:
+            remaining = remaining[file.write(remaining) :]

@@ -19,17 +19,17 @@ from unitscope.storage.records import FORMAT_VERSION, canonical_json
 
 
 @contextlib.contextmanager
-def create_hdf5(path: Path, made_from: Mapping[str, Any]) -> Iterator["WrittenHDF5"]:
+def create_hdf5(path: Path, attributes: Mapping[str, Any]) -> Iterator["WrittenHDF5"]:
     """Yield a new HDF5 file that appears at `path` once the block ends without an error.
 
     Args:
         path: Where the file shall appear.
-        made_from: Settings and checksums of the inputs, kept as attributes of the file: text and numbers as they are,
+        attributes: Settings and checksums of the inputs, kept as attributes of the file: text and numbers as they are,
             everything else as JSON.
     """
     with replacing(path) as temporary, new_hdf5(temporary) as handle:
         handle.attrs["format_version"] = FORMAT_VERSION
-        for key, value in sorted(made_from.items()):
+        for key, value in sorted(attributes.items()):
             handle.attrs[key] = value if isinstance(value, str | int | float) else canonical_json(value)
         yield handle
 
@@ -73,8 +73,8 @@ class _HeldFile:
         if self._error is not None:
             raise self._error
 
-    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(place, whence)
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
@@ -88,22 +88,22 @@ class _HeldFile:
         done = 0
         while count := self._file.readinto(view[done:]):
             done += count
-        for place, content in self._held:
-            low, high = max(place, first), min(place + len(content), first + len(view))
+        for offset, content in self._held:
+            low, high = max(offset, first), min(offset + len(content), first + len(view))
             if low < high:
-                view[low - first : high - first] = content[low - place : high - place]
+                view[low - first : high - first] = content[low - offset : high - offset]
                 done = max(done, high - first)
         return done
 
     def write(self, content: memoryview) -> int:
-        place, left = self._file.tell(), memoryview(content).cast("B")
+        offset, remaining = self._file.tell(), memoryview(content).cast("B")
         try:
-            while left and self._error is None:
-                left = left[self._file.write(left) :]
+            while remaining and self._error is None:
+                remaining = remaining[self._file.write(remaining) :]
         except OSError as error:
             self._error = error
-        if left:
-            self._held.append((place + len(content) - len(left), bytes(left)))
+        if remaining:
+            self._held.append((offset + len(content) - len(remaining), bytes(remaining)))
         return len(content)
 
     def truncate(self, size: int) -> int:
@@ -140,24 +140,24 @@ class ReadFile(FileIO):
 
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer from the present place; return the number of bytes."""
-        place, size = self.tell(), memoryview(buffer).nbytes
+        offset, size = self.tell(), memoryview(buffer).nbytes
         if size <= self._MOST:
             margin = len(self._START) - 1
-            start = max(0, place - margin)
-            around = os.pread(self.fileno(), place - start + size + margin, start)
-            for found in re.finditer(self._START, around):
-                self._check_heap(start + found.start())
+            start = max(0, offset - margin)
+            around = os.pread(self.fileno(), offset - start + size + margin, start)
+            for match in re.finditer(self._START, around):
+                self._check_heap(start + match.start())
         return super().readinto(buffer)
 
-    def _check_heap(self, place: int) -> None:
+    def _check_heap(self, offset: int) -> None:
         """Go through a heap as HDF5 does ("Global Heap" in its file format specification)."""
-        size = int.from_bytes(os.pread(self.fileno(), 8, place + len(self._START)), "little")
-        heap = os.pread(self.fileno(), min(size, os.fstat(self.fileno()).st_size - place), place)
+        size = int.from_bytes(os.pread(self.fileno(), 8, offset + len(self._START)), "little")
+        heap = os.pread(self.fileno(), min(size, os.fstat(self.fileno()).st_size - offset), offset)
         at = self._HEADER
         while at + self._HEADER <= len(heap):
             number, length = (int.from_bytes(heap[at + low : at + high], "little") for low, high in ((0, 2), (8, 16)))
             if number == length == 0:
-                raise DamagedHeapError(f"the texts at byte {place} are damaged")
+                raise DamagedHeapError(f"the texts at byte {offset} are damaged")
             # Free space counts its own header; other contents are filled up to whole eights.
             at += self._HEADER + -(-length // 8) * 8 if number else length
 
@@ -182,8 +182,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
                 f"{path} cannot be read as HDF5, it may be cut off or damaged ({error}). {remedy}"
             ) from error
         try:
-            if elsewhere := lies_elsewhere(handle):
-                raise UserError(f"{path}: {elsewhere} lies in another file, where nothing is read. {remedy}")
+            if external := external_item(handle):
+                raise UserError(f"{path}: {external} lies in another file, where nothing is read. {remedy}")
             version = handle.attrs.get("format_version")
             if not np.array_equal(version, FORMAT_VERSION):
                 raise UserError(
@@ -209,17 +209,17 @@ def _is_of_hdf5(error: Exception) -> bool:
     return "h5py" in Path(frames[-1]).parts
 
 
-def lies_elsewhere(file: h5py.File) -> str:
+def external_item(file: h5py.File) -> str:
     """Return the name of what HDF5 would read from another file than this one; empty where there is nothing."""
-    found = ""
+    external = ""
 
     def look(name: str, link: Any) -> str | None:
-        nonlocal found
+        nonlocal external
         item = file.get(name) if isinstance(link, h5py.HardLink) else None
         outside = isinstance(item, h5py.Dataset) and (item.is_virtual or item.external)
         if isinstance(link, h5py.ExternalLink) or outside:
-            found = name
-        return found or None
+            external = name
+        return external or None
 
     file.visititems_links(look)
-    return found
+    return external

@@ -25,8 +25,8 @@ def entries_below(
     start = os.path.realpath(folder)
     waiting = [(folder, "", start, frozenset({start}))]
     while waiting:
-        place, prefix, real, above = waiting.pop()
-        with os.scandir(place) as entries:
+        directory, prefix, real, above = waiting.pop()
+        with os.scandir(directory) as entries:
             for entry in entries:
                 name = f"{prefix}{entry.name}"
                 if entry.name.startswith("."):
@@ -38,14 +38,14 @@ def entries_below(
                 if entry.name in OF_SYSTEMS:
                     yield name, entry
                     continue
-                own = f"{real.rstrip('/')}/{entry.name}"
+                real_path = f"{real.rstrip('/')}/{entry.name}"
                 if entry.is_symlink():
-                    own = os.path.realpath(entry.path)
-                    if own in above or f"{real}/".startswith(f"{own.rstrip('/')}/"):
+                    real_path = os.path.realpath(entry.path)
+                    if real_path in above or f"{real}/".startswith(f"{real_path.rstrip('/')}/"):
                         yield name, entry
                         continue
-                    enter(name, own)
-                waiting.append((entry.path, f"{name}/", own, above | {own}))
+                    enter(name, real_path)
+                waiting.append((entry.path, f"{name}/", real_path, above | {real_path}))
 
 
 def home_hint(path: Path) -> str:

@@ -21,18 +21,18 @@ def refuse_collisions(written: Iterable[tuple[str, str]]) -> None:
         other, first = files.setdefault(path.casefold(), (path, words))
         if first != words:
             where = path if path == other else f"{other} and {path}, which are one file on macOS and Windows,"
-            raise UserError(_told(where, first, words))
+            raise UserError(_message(where, first, words))
     folders: dict[str, tuple[str, str]] = {}
-    for place, (path, words) in files.items():
-        while (place := place.rpartition("/")[0]) and place not in folders:
-            folders[place] = path, words
-    for place in sorted(folders.keys() & files.keys()):
-        path, words = files[place]
-        inside, others = folders[place]
-        raise UserError(_told(f"{path}, the folder of {inside},", words, others))
+    for folder, (path, words) in files.items():
+        while (folder := folder.rpartition("/")[0]) and folder not in folders:
+            folders[folder] = path, words
+    for folder in sorted(folders.keys() & files.keys()):
+        path, words = files[folder]
+        file_inside, folder_words = folders[folder]
+        raise UserError(_message(f"{path}, the folder of {file_inside},", words, folder_words))
 
 
-def _told(where: str, first: str, second: str) -> str:
+def _message(where: str, first: str, second: str) -> str:
     return (
         f"{where} would be written by both {first} and {second}. Rename one of the two in the config, or leave it out."
     )

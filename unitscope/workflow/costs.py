@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unitscope.config.resolve import Study, one_training, trained_epochs, with_batch
+from unitscope.config.resolve import Study, networks_of_training, trained_epochs, with_batch
 from unitscope.data.dataset_settings import ImageFolderSettings
 from unitscope.data.outlines import Outline, cropped, dataset_bytes, outline
 from unitscope.errors import UserError
 from unitscope.probing.layer_names import refuse_unknown_layers
 from unitscope.runtime import console, devices
 from unitscope.storage.records import canonical_json
-from unitscope.workflow.leftovers import told
+from unitscope.workflow.leftovers import stdout_of
 from unitscope.workflow.planning import Calibration, seconds_of_start
 from unitscope.workflow.study import load_study
 
@@ -80,8 +80,8 @@ def to_be_done(configs: Sequence[Path]) -> tuple[dict[str, int], set[str]]:
     """Return the number of jobs of each rule, in the order of the flow, and the files that are to be made."""
     study = ["snakemake", "--configfile", *map(str, configs)]
     # A summary is also given of what a run would refuse.
-    stats = told(*study, "-n", "--quiet", "rules")
-    header, *rows = told(*study, "--summary").splitlines()
+    stats = stdout_of(*study, "-n", "--quiet", "rules")
+    header, *rows = stdout_of(*study, "--summary").splitlines()
     names = header.split("\t")
     files = [dict(zip(names, row.split("\t"), strict=False)) for row in rows]
     jobs = {
@@ -95,15 +95,15 @@ def to_be_done(configs: Sequence[Path]) -> tuple[dict[str, int], set[str]]:
 
 def outlines(study: Study, images: Mapping[str, tuple[int, int, int]]) -> dict[str, Outline]:
     """Return the outlines of data sets that are not here."""
-    found = {}
+    image_outlines = {}
     for name, (train, test, classes) in images.items():
         settings = study.datasets.get(name)
         if settings is None:
             raise UserError(f"--images names {name!r}; the data sets of the config are: {', '.join(study.datasets)}.")
         if not isinstance(settings, ImageFolderSettings) or not settings.crop:
             raise UserError(f"datasets.{name} has no crop, so that the size of its images is not known without them.")
-        found[name] = Outline(train, test, cropped(settings), classes)
-    return found
+        image_outlines[name] = Outline(train, test, cropped(settings), classes)
+    return image_outlines
 
 
 def estimate(study: Study, pending: set[str], budget: float, promised: dict[str, Outline]) -> dict[str, Cost]:
@@ -144,15 +144,15 @@ def estimate(study: Study, pending: set[str], budget: float, promised: dict[str,
         if f"data/checkpoints/{name}.pt" in pending:
             seconds = 0.0
             if network["training"]:
-                names = one_training(study, name)
+                names = networks_of_training(study, name)
                 before = [trained_epochs(study.networks[earlier]) for earlier in names[: names.index(name)]]
                 epochs = trained_epochs(network) - max(before, default=0)
                 seconds = calibration.training(network["training"], epochs)
             add(costs, "checkpoint", seconds, calibration.checkpoint_bytes())
         for experiment in working[name]:
-            chosen, where = study.experiments[experiment]["layers"], f"experiments.{study.entries[experiment]}.layers"
+            layers, where = study.experiments[experiment]["layers"], f"experiments.{study.entries[experiment]}.layers"
             reasons = calibration.probe.left_out
-            refuse_unknown_layers(chosen, calibration.layers, network["model"], where, reasons)
+            refuse_unknown_layers(layers, calibration.layers, network["model"], where, reasons)
             of_experiment(costs, calibration, experiment, study.experiments[experiment], pending)
     for source, settings in study.datasets.items():
         if source in data and f"data/datasets/{source}.h5" in pending:
@@ -177,28 +177,29 @@ def of_experiment(
         clamped = with_batch(settings["ablation"], layer or None)
         return calibration.cumulative(layer, len(settings["methods"]), settings["cumulative"], clamped)
 
-    for layer, wanted in settings["layers"].items():
+    for layer, selection in settings["layers"].items():
         images = {key: settings[key] for key in ("seeds", "readout")} | with_batch(settings["images"], layer)
         ablation = with_batch(settings["ablation"], layer)
         for method, recipe in settings["methods"].items():
             if f"results/{name}/images/{layer}.{method}.h5" in pending:
-                seconds = calibration.ascent(layer, recipe, wanted, images)
-                size = calibration.images_bytes(layer, recipe, wanted, images)
+                seconds = calibration.ascent(layer, recipe, selection, images)
+                size = calibration.images_bytes(layer, recipe, selection, images)
                 if block := images["block"]:
-                    add(costs, "images_block", seconds, 0, jobs=-(-calibration.targets(layer, wanted) // block))
+                    add(costs, "images_block", seconds, 0, jobs=-(-calibration.targets(layer, selection) // block))
                     add(costs, "images_joined", 0.0, size)
                 else:
                     add(costs, "images", seconds, size)
             if f"results/{name}/images/{layer}.{method}.substitutes.h5" in pending:
-                most = calibration.substitutes(layer, wanted)
+                most = calibration.substitutes(layer, selection)
                 seconds = calibration.ascent(layer, recipe, most, images) if most["sample"] else 0.0
                 add(costs, "substitute_images", seconds, calibration.images_bytes(layer, recipe, most, images))
             if f"results/{name}/joint/{layer}.{method}.csv" in pending:
-                add(costs, "joint", calibration.joint(layer, wanted, settings["joint"], ablation), 0)
+                add(costs, "joint", calibration.joint(layer, selection, settings["joint"], ablation), 0)
         if f"results/{name}/ablation/{layer}.csv" in pending:
-            add(costs, "ablation", calibration.ablation(layer, wanted, ablation), 0)
+            seconds = calibration.ablation(layer, selection, ablation)
+            add(costs, "ablation", seconds, calibration.damage_bytes(layer, selection, ablation))
         if f"results/{name}/scale/{layer}.csv" in pending:
-            seconds = calibration.scale(layer, settings["methods"], wanted, settings["scale"], images)
+            seconds = calibration.scale(layer, settings["methods"], selection, settings["scale"], images)
             add(costs, "scale", seconds, 0)
         if f"results/{name}/cumulative/{layer}.csv" in pending:
             add(costs, "cumulative", removed(layer), 0)

@@ -127,9 +127,9 @@ def option_of(error: OSError, arguments: Mapping[str, Any]) -> str:
     """Return the argument whose path an error is about; an empty text if it is about another path."""
     if error.errno not in _PATH_ERRORS or error.filename is None:
         return ""
-    found = Path(os.fsdecode(error.filename))
+    failing_path = Path(os.fsdecode(error.filename))
     for name, paths in _paths(arguments).items():
-        if any(found == path or found in path.parents for path in paths):
+        if any(failing_path == path or failing_path in path.parents for path in paths):
             return name
     return ""
 

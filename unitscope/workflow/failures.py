@@ -36,7 +36,7 @@ def reason(log: Path | None) -> str:
     return " ".join(message.partition("\n\n")[0].split()) or KILLED
 
 
-def told(failures: Sequence[Failure], waiting: int, went_on: bool = True) -> str:
+def failure_report(failures: Sequence[Failure], waiting: int, went_on: bool = True) -> str:
     """Return the last lines of a call in which jobs failed.
 
     Args:
@@ -45,9 +45,9 @@ def told(failures: Sequence[Failure], waiting: int, went_on: bool = True) -> str
         went_on: Whether everything that does not depend on them was done.
     """
     count = "1 job failed" if len(failures) == 1 else f"{len(failures)} jobs failed"
-    behind = (", {} that depend on that were not started" if went_on else ", {} were not started").format(waiting)
-    rest = "Everything else is done and kept." if went_on else "What was finished is kept."
-    lines = [f"{count}{behind if waiting else ''}. {rest}"]
+    not_started = (", {} that depend on that were not started" if went_on else ", {} were not started").format(waiting)
+    outcome = "Everything else is done and kept." if went_on else "What was finished is kept."
+    lines = [f"{count}{not_started if waiting else ''}. {outcome}"]
     for failure in failures:
         why = reason(failure.log)
         memory = why == KILLED or NO_MEMORY in why
@@ -57,10 +57,10 @@ def told(failures: Sequence[Failure], waiting: int, went_on: bool = True) -> str
     return "\n".join([*lines, "Then give the same command again: it does what is left."])
 
 
-def error_of(said: str) -> str:
+def error_of(output: str) -> str:
     """Return the message of the error with which a call of Snakemake ended, without its places in rules."""
-    lines = [line for line in said.splitlines() if line.strip()]
-    starts = [place for place, line in enumerate(lines) if re.match(r"\s*(\w+\.)*\w*(Error|Exception)\b", line)]
+    lines = [line for line in output.splitlines() if line.strip()]
+    starts = [index for index, line in enumerate(lines) if re.match(r"\s*(\w+\.)*\w*(Error|Exception)\b", line)]
     body = [line.strip() for line in (lines[starts[-1] :] if starts else lines[-1:]) if not line.startswith("  File ")]
     # The kind of the error stands in a line of its own, or before the message.
     first = re.sub(r"^(\w*Error|\w*Exception)( in file .*)?:\s*", "", body[0]) if body else ""

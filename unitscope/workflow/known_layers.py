@@ -19,7 +19,7 @@ from unitscope.settings import as_mapping
 from unitscope.storage.contents import Contents, append_lines, read_lines, settled, signature
 from unitscope.storage.records import canonical_json
 from unitscope.workflow.ledger import versions
-from unitscope.workflow.provenance import code_digest, own_code_digest
+from unitscope.workflow.provenance import code_digest, user_code_digest
 
 REMEMBERED = Path(".snakemake/unitscope/layers")
 """File, below the folder that the workflow runs in, that keeps the lists."""
@@ -43,7 +43,7 @@ class Layers:
     left_out: dict[str, str]
 
 
-def known_layers(
+def network_layers(
     root: Path, network: Mapping[str, Any], dataset: DatasetSettings | None, with_data: bool = True
 ) -> Layers | None:
     """Return the layers that a network of the config will have.
@@ -76,9 +76,9 @@ def known_layers(
     from unitscope.workflow.planning import probe_before_training
 
     probe = probe_before_training(network, dataset, stored)
-    found = Layers({layer.name: layer.units for layer in probe.layers}, probe.left_out)
-    append_lines(REMEMBERED, [[key, found.units, found.left_out]])
-    return found
+    layers = Layers({layer.name: layer.units for layer in probe.layers}, probe.left_out)
+    append_lines(REMEMBERED, [[key, layers.units, layers.left_out]])
+    return layers
 
 
 def _outline(dataset: DatasetSettings, stored: Path) -> tuple[list[int], int] | None:
@@ -89,44 +89,45 @@ def _outline(dataset: DatasetSettings, stored: Path) -> tuple[list[int], int] | 
     key = [str(stored), list(signature(stat)), canonical_json(as_mapping(DatasetSettings, dataset))]
     for row in read_lines(OUTLINES):
         if len(row) == 2 and row[0] == key:
-            found = (row[1][0], row[1][1]) if row[1] else None
+            outline = (row[1][0], row[1][1]) if row[1] else None
             break
     else:
-        found = outline_of_stored(stored, dataset)
+        outline = outline_of_stored(stored, dataset)
         if settled(stat.st_ctime_ns):
-            append_lines(OUTLINES, [[key, found]])
-    return found or outline_without_data(dataset)
+            append_lines(OUTLINES, [[key, outline]])
+    return outline or outline_without_data(dataset)
 
 
-def refuse_wrong_targets(layers: Mapping[str, Any], known: Layers, model: str, where: str) -> None:
+def refuse_wrong_targets(layers: Mapping[str, Any], available: Layers, model: str, where: str) -> None:
     """Refuse layers and units that a network does not have.
 
     Args:
         layers: Target units by layer, as a complete study has them.
-        known: The network's layers.
+        available: The network's layers.
         model: Name of the architecture.
         where: Key of the config that names them.
 
     Raises:
         UserError: Which, and what there is.
     """
-    refuse_unknown_layers(layers, known.units, model, where, known.left_out)
+    refuse_unknown_layers(layers, available.units, model, where, available.left_out)
     for layer, units in layers.items():
-        if isinstance(units, list) and (wrong := [unit for unit in units if unit >= known.units[layer]]):
+        if isinstance(units, list) and (wrong := [unit for unit in units if unit >= available.units[layer]]):
             raise UserError(
-                f"{where}: unit {wrong[0]} of {layer} is asked for, which has the units 0 to {known.units[layer] - 1}."
+                f"{where}: unit {wrong[0]} of {layer} is asked for, which has the units 0 to "
+                f"{available.units[layer] - 1}."
             )
 
 
 def _key(root: Path, network: Mapping[str, Any], shape: tuple[Any, int]) -> str:
-    own = ""
+    user_code = ""
     if network["source"] == "python":
         contents = Contents(None)
         files = [contents.sha256(str(root / file)) for file in network["files"]]
-        own = own_code_digest(network["model"], root) + canonical_json(files)
-    made_of = {name: value for name, value in network.items() if name not in IDLE}
-    parts = [canonical_json(made_of), canonical_json(shape), _code(), own, versions()]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+        user_code = user_code_digest(network["model"], root) + canonical_json(files)
+    settings = {name: value for name, value in network.items() if name not in IDLE}
+    components = [canonical_json(settings), canonical_json(shape), _code(), user_code, versions()]
+    return hashlib.sha256("\n".join(components).encode()).hexdigest()[:32]
 
 
 @cache

@@ -38,14 +38,14 @@ def listing(root: Path, config: Path, name: str) -> Iterator[str]:
     )
 
 
-def table(layers: Sequence[Layer], chosen: Iterable[str]) -> str:
+def table(layers: Sequence[Layer], target_layers: Iterable[str]) -> str:
     """Return one row per layer; a star marks those that the experiment takes."""
-    chosen = set(chosen)
+    target_layers = set(target_layers)
     width = max(len("layer"), *(len(layer.name) for layer in layers))
     lines = [f"  {'layer':{width}}  depth  kind    units  map        activation"]
     for layer in layers:
         size = "x".join(map(str, layer.map)) or "-"
         sign = "signed" if layer.signed else "positive"
-        star = "*" if layer.name in chosen else " "
+        star = "*" if layer.name in target_layers else " "
         lines.append(f"{star} {layer.name:{width}}  {layer.depth:5}  {layer.kind:6}  {layer.units:5}  {size:9}  {sign}")
     return "\n".join(lines)

@@ -129,7 +129,7 @@ def _is_run(row: list[Any]) -> bool:
     return (
         # Without the code, which earlier versions did not write down.
         len(row) in (4, 5)
-        and all(isinstance(row[place], str) for place in range(len(row)) if place != 1)
+        and all(isinstance(row[column], str) for column in range(len(row)) if column != 1)
         and isinstance(row[1], dict)
         and all(map(is_below, row[1]))
         and all(isinstance(pair, list) and len(pair) == 2 for pair in row[1].values())
@@ -140,11 +140,11 @@ def _is_run(row: list[Any]) -> bool:
 @cache
 def versions() -> str:
     """Return the versions of Python and of the packages that decide what bytes come out."""
-    found = [f"python {platform.python_version()}"]
+    package_versions = [f"python {platform.python_version()}"]
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found.append(f"{package} {metadata.version(package)}")
-    return ", ".join(found)
+            package_versions.append(f"{package} {metadata.version(package)}")
+    return ", ".join(package_versions)
 
 
 # --- made.lock -------------------------------------------------------------------------------------------------------
@@ -175,9 +175,9 @@ def locked_rows(lock: Path = LOCK) -> dict[str, dict[str, str]]:
     for line in text.splitlines():
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             row = json.loads(line)
-            wanted = ("path", "key", "sha256", "md5", "versions")
+            required_keys = ("path", "key", "sha256", "md5", "versions")
             if is_below(row["path"]):
-                rows[row["path"]] = {key: str(row[key]) for key in wanted} | {
+                rows[row["path"]] = {key: str(row[key]) for key in required_keys} | {
                     key: str(row[key]) for key in ("code", "source", "config", "settings") if key in row
                 }
     return rows
@@ -208,14 +208,14 @@ def write_lock(rows: Iterable[Mapping[str, str]], keep: bool = False, lock: Path
         keep: Whether rows of other paths stay.
         lock: The file.
     """
-    chosen = {**(locked_rows(lock) if keep else {}), **{row["path"]: dict(row) for row in rows}}
-    text = "".join(json.dumps(chosen[path]) + "\n" for path in sorted(chosen))
+    rows_by_path = {**(locked_rows(lock) if keep else {}), **{row["path"]: dict(row) for row in rows}}
+    text = "".join(json.dumps(rows_by_path[path]) + "\n" for path in sorted(rows_by_path))
     if not lock.is_file() or lock.read_text(encoding="utf-8", errors="replace") != text:
         write_bytes(lock, text.encode())
 
 
 def source_or_recorded(
-    path: Path, artifact: str, contents: Contents, suffixes: Collection[str] = (), others: Iterable[Path] = ()
+    path: Path, artifact: str, contents: Contents, suffixes: Collection[str] = (), extra_files: Iterable[Path] = ()
 ) -> tuple[str, bool]:
     """Return the digest of raw data, and whether they are here.
 
@@ -227,9 +227,9 @@ def source_or_recorded(
         artifact: The file that is written from them.
         contents: Remembers checksums of raw data.
         suffixes: Of the files in a folder that are read.
-        others: Files that are read besides, such as labels.
+        extra_files: Files that are read besides, such as labels.
     """
-    digest = source_digest(path, contents, suffixes, others)
+    digest = source_digest(path, contents, suffixes, extra_files)
     contents.save()
     if digest:
         return digest, True
@@ -295,13 +295,13 @@ def altered_leftovers(rows: Iterable[Mapping[str, str]], results: Path = Path("r
 
     DVC records the folder of an experiment as a whole; what no job ever wrote there is the user's own.
     """
-    known, vouched, contents = Ledger(), {row["path"] for row in rows}, Contents(None)
+    ledger, vouched, contents = Ledger(), {row["path"] for row in rows}, Contents(None)
     folders = {Path(*Path(path).parts[:2]) for path in vouched if Path(path).is_relative_to(results)}
     return sorted(
         path
         for path in (str(file) for folder in folders if folder.is_dir() for file in folder.rglob("*") if file.is_file())
         if path not in vouched
-        and (runs := known.runs_of(path))
+        and (runs := ledger.runs_of(path))
         and contents.sha256(path) not in {run.outputs[path][0] for run in runs}
     )
 
@@ -318,9 +318,11 @@ def other_versions(rows: Iterable[Mapping[str, str]]) -> list[str]:
     today = dict(word.split(" ", 1) for word in versions().split(", "))
     counts: dict[str, int] = {}
     for row in rows:
-        made = dict(word.split(" ", 1) for word in row["versions"].split(", ") if " " in word)
+        row_versions = dict(word.split(" ", 1) for word in row["versions"].split(", ") if " " in word)
         changed = [
-            f"{name} {made[name]} (now {today.get(name, 'absent')})" for name in made if made[name] != today.get(name)
+            f"{name} {row_versions[name]} (now {today.get(name, 'absent')})"
+            for name in row_versions
+            if row_versions[name] != today.get(name)
         ]
         if changed:
             counts[", ".join(changed)] = counts.get(", ".join(changed), 0) + 1

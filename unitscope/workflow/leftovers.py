@@ -48,18 +48,18 @@ def clean(configs: Sequence[Path], yes: bool) -> Iterator[str]:
     for file in configs:
         read(file)
     config = os.path.relpath(configs[0])
-    found = leftovers(config, planned(*study_words([Path(os.path.relpath(file)) for file in configs])))
-    for path in found.changed:
+    obsolete = leftovers(config, planned(*study_words([Path(os.path.relpath(file)) for file in configs])))
+    for path in obsolete.changed:
         yield f"kept: {path} has changed since a job wrote it"
-    for path, size in found.files.items():
+    for path, size in obsolete.files.items():
         yield f"{size / 1e6:10.3f} MB  {path}"
-    total = f"{len(found.files)} files, {sum(found.files.values()) / 1e6:.3f} MB, belong to earlier settings"
-    if not found.files:
+    total = f"{len(obsolete.files)} files, {sum(obsolete.files.values()) / 1e6:.3f} MB, belong to earlier settings"
+    if not obsolete.files:
         yield f"Nothing to remove: all artifacts are those that {config} or another config asks for."
     elif not yes:
         yield f"{total}. Remove them with --yes (`make clean CLEAN=yes`)."
     else:
-        remove(found.files)
+        remove(obsolete.files)
         yield f"{total}: removed."
 
 
@@ -72,10 +72,10 @@ def planned(*words: str) -> set[str]:
     Raises:
         UserError: Snakemake cannot plan the study.
     """
-    return {row.split("\t")[0] for row in told("snakemake", *words, "--summary").splitlines()[1:]}
+    return {row.split("\t")[0] for row in stdout_of("snakemake", *words, "--summary").splitlines()[1:]}
 
 
-def told(*command: str) -> str:
+def stdout_of(*command: str) -> str:
     """Return what a call of Snakemake prints.
 
     Raises:
@@ -87,27 +87,27 @@ def told(*command: str) -> str:
     return done.stdout
 
 
-def leftovers(config: str, asked: Collection[str]) -> Leftovers:
+def leftovers(config: str, planned_files: Collection[str]) -> Leftovers:
     """Return the artifacts that a config owns and no longer asks for, and those of configs that are gone.
 
     Files that bear a name of another config are kept: it may share them.
 
     Args:
         config: Path of the config's file, relative to the project.
-        asked: All files that the config asks for, by `planned`.
+        planned_files: All files that the config asks for, by `planned`.
     """
-    ledger, owners, contents, found = Ledger(), Owners(), Contents(CONTENTS), Leftovers()
+    ledger, owners, contents, obsolete = Ledger(), Owners(), Contents(CONTENTS), Leftovers()
     names = names_in(path for pattern in CONFIGS for path in Path().glob(pattern) if str(path) != config)
-    for path in sorted(set(ledger.paths()) - set(asked)):
+    for path in sorted(set(ledger.paths()) - set(planned_files)):
         sha256, owner = contents.sha256(path), owners.of(path)
         if not sha256 or (owner is not None and owner.config != config) or is_named(path, names):
             continue
         if sha256 in {run.outputs[path][0] for run in ledger.runs_of(path)}:
-            found.files[path] = Path(path).stat().st_size
+            obsolete.files[path] = Path(path).stat().st_size
         else:
-            found.changed.append(path)
+            obsolete.changed.append(path)
     contents.save()
-    return found
+    return obsolete
 
 
 def names_in(configs: Iterable[Path]) -> dict[str, set[str]]:

@@ -47,20 +47,20 @@ class Owners:
         self._exists: dict[str, bool] = {}
 
     @cached_property
-    def _known(self) -> dict[str, Owner]:
-        known = {
+    def _by_path(self) -> dict[str, Owner]:
+        by_path = {
             path: Owner(row["config"], row["settings"])
             for path, row in locked_rows(self._lock).items()
             if "config" in row and "settings" in row
         }
         for row in read_lines(self._file):
             if len(row) == 3 and isinstance(row[0], list) and all(isinstance(text, str) for text in row[1:]):
-                known |= dict.fromkeys(map(str, row[0]), Owner(row[1], row[2]))
-        return known
+                by_path |= dict.fromkeys(map(str, row[0]), Owner(row[1], row[2]))
+        return by_path
 
     def of(self, path: str) -> Owner | None:
         """Return the owner of an artifact; None if there is none, or if its config no longer exists."""
-        owner = self._known.get(path)
+        owner = self._by_path.get(path)
         if owner is None:
             return None
         if owner.config not in self._exists:
@@ -69,14 +69,14 @@ class Owners:
 
     def note(self, paths: Iterable[str], owner: Owner) -> None:
         """Write down the owner of the artifacts of one job, where it is another than before."""
-        changed = [path for path in paths if self._known.get(path) != owner]
+        changed = [path for path in paths if self._by_path.get(path) != owner]
         if changed:
             append_lines(self._file, [[changed, owner.config, owner.settings]])
-            self._known.update(dict.fromkeys(changed, owner))
+            self._by_path.update(dict.fromkeys(changed, owner))
 
     def with_owners(self, rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
         """Return rows of made.lock with the owner of each file."""
-        owned = [(dict(row), self._known.get(row["path"])) for row in rows]
+        owned = [(dict(row), self._by_path.get(row["path"])) for row in rows]
         return [row | ({"config": owner.config, "settings": owner.settings} if owner else {}) for row, owner in owned]
 
 
@@ -92,13 +92,13 @@ def conflict(path: str, owner: Owner, other: Owner, equal_today: Callable[[str],
     """
     if owner.settings == other.settings or owner.config == other.config:
         return ""
-    found = list(differences(_settings(owner), _settings(other)))
-    if not found:
+    changes = list(differences(_settings(owner), _settings(other)))
+    if not changes:
         # One number, written as 3 and as 3.0.
         return ""
-    if all(MISSING in (old, new) for _, old, new in found) and equal_today(owner.config):
+    if all(MISSING in (old, new) for _, old, new in changes) and equal_today(owner.config):
         return ""
-    key, *values = found[0]
+    key, *values = changes[0]
     old, new = map(_short, values)
     return (
         f"{path} belongs to {owner.config}, and {other.config} would overwrite it with other settings: "
@@ -131,9 +131,9 @@ def refuse_foreign_page(page: Path, configs: Collection[str]) -> None:
     text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
     written_by = re.search(r"^    snakemake --configfile (\S+)", text, re.MULTILINE)
     if written_by is None or written_by[1] not in configs:
-        what = f"the page of {written_by[1]}" if written_by else "no page of a study"
+        description = f"the page of {written_by[1]}" if written_by else "no page of a study"
         raise UserError(
-            f"reproduction.folder: {page} is there already, and is {what}. Choose another folder, or let it be "
+            f"reproduction.folder: {page} is there already, and is {description}. Choose another folder, or let it be "
             "overwritten: --config takeover=true."
         )
 

@@ -18,6 +18,7 @@ from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.outlines import Outline, outline_with_data, outline_without_data
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
+from unitscope.interventions.optimal_clamp import FITTED_IMAGES, TRIED_CONSTANTS
 from unitscope.interventions.rescaling import recipes_to_remake
 from unitscope.maximization.ascent import ascend
 from unitscope.maximization.parametrization import parametrize
@@ -51,8 +52,8 @@ def probe_before_training(network: Mapping[str, Any], dataset: DatasetSettings |
     if dataset is None:
         shape, classes = network["input"], 0
     else:
-        known = outline_without_data(dataset, stored)
-        shape, classes = known if known is not None else outline_with_data(dataset)
+        outline = outline_without_data(dataset, stored)
+        shape, classes = outline if outline is not None else outline_with_data(dataset)
     module = _untrained(network, shape, classes or SOME_CLASSES)
     return Probe.owning(module, example_pixels(shape, torch.device("cpu")))
 
@@ -77,9 +78,9 @@ class Calibration:
     Attributes:
         probe: The network.
         layers: Its layers by name.
-        behind: Seconds from a layer's activation to the logits for one image, where they have been measured.
-        through: Seconds of a forward pass for one image, by the images at a time that were asked for.
-        climbing: Seconds of two steps of an ascent for one image, by layer, readout, images at a time and recipe.
+        suffix_seconds: Seconds from a layer's activation to the logits for one image, where they have been measured.
+        forward_seconds: Seconds of a forward pass for one image, by the images at a time that were asked for.
+        ascent_seconds: Seconds of two steps of an ascent for one image, by layer, readout, images at a time and recipe.
     """
 
     def __init__(self, network: Mapping[str, Any], data: Outline, device: torch.device, budget: float) -> None:
@@ -97,9 +98,9 @@ class Calibration:
         module = _untrained(network, data.shape, max(1, data.classes)).to(device)
         self.probe = Probe.owning(module, example_pixels(data.shape, device))
         self.layers: dict[str, Layer] = {layer.name: layer for layer in self.probe.layers}
-        self.behind: dict[str, float] = {}
-        self.through: dict[int, float] = {}
-        self.climbing: dict[tuple[str, str, int, Recipe], float] = {}
+        self.suffix_seconds: dict[str, float] = {}
+        self.forward_seconds: dict[int, float] = {}
+        self.ascent_seconds: dict[tuple[str, str, int, Recipe], float] = {}
 
     def images(self, rows: int) -> torch.Tensor:
         """Return random images (rows, channels, height, width)."""
@@ -138,27 +139,27 @@ class Calibration:
 
     def activations(self, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the pass over all images."""
-        return (self.data.train + self.data.test) * self._through(settings["batch"])
+        return (self.data.train + self.data.test) * self._time_forward(settings["batch"])
 
     def moments(self, settings: Mapping[str, Any]) -> float:
         """Return the seconds of the pass over the training images."""
-        return self.data.train * self._through(settings["batch"])
+        return self.data.train * self._time_forward(settings["batch"])
 
-    def ascent(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> float:
+    def ascent(self, layer: str, recipe: Mapping[str, Any], selection: Any, settings: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's images by one method, for all targets and seeds."""
         batch = min(settings["batch"], self.layers[layer].units)
-        batches = -(-self.targets(layer, wanted) * len(settings["seeds"]) // batch)
-        seconds, taken = 0.0, 0
+        batches = -(-self.targets(layer, selection) * len(settings["seeds"]) // batch)
+        seconds, steps_done = 0.0, 0
         for stage, until in stages(self.layers[layer], Recipe(**recipe)):
             short = replace(stage, steps=2, points=2, start="grey")
-            seconds += (until - taken) / 2 * self._climbing(layer, settings["readout"], batch, short)
-            taken = until
+            seconds += (until - steps_done) / 2 * self._time_ascent(layer, settings["readout"], batch, short)
+            steps_done = until
         return batches * batch * seconds
 
-    def _climbing(self, layer: str, readout: str, batch: int, recipe: Recipe) -> float:
+    def _time_ascent(self, layer: str, readout: str, batch: int, recipe: Recipe) -> float:
         """Return the seconds of a short ascent for one image; substitutes' are alike, and those under other scales."""
         key = layer, readout, batch, recipe
-        if key not in self.climbing:
+        if key not in self.ascent_seconds:
             units = self.layers[layer].units
             scale = (torch.zeros(units, device=self.device), torch.ones(units, device=self.device))
             forward = passes(self.layers[layer], recipe, readout, scale)
@@ -168,39 +169,54 @@ class Calibration:
                 climbs = [begin(space, row, image) for row, image in enumerate(self.images(rows))]
                 list(ascend(forward, space, climbs, [0] * rows, rows))
 
-            self.climbing[key] = self.per_image(step, batch)
-        return self.climbing[key]
+            self.ascent_seconds[key] = self.per_image(step, batch)
+        return self.ascent_seconds[key]
 
-    def ablation(self, layer: str, wanted: Any, settings: Mapping[str, Any]) -> float:
-        """Return the seconds of the ablation of a layer's units, each clamped in two ways."""
-        units = self.targets(layer, wanted if settings["units"] == "targets" else "all")
-        return 2 * units * self._tested(settings) * self._behind(layer, settings["batch"])
+    def ablation(self, layer: str, selection: Any, settings: Mapping[str, Any]) -> float:
+        """Return the seconds of the ablation of a layer's units with each clamp."""
+        units = self.targets(layer, selection if settings["units"] == "targets" else "all")
+        images = len(settings["clamps"]) * self._tested(settings)
+        if "optimal" in settings["clamps"]:
+            images += TRIED_CONSTANTS * min(FITTED_IMAGES, self.data.train)
+        return units * images * self._time_suffix(layer, settings["batch"])
 
-    def joint(self, layer: str, wanted: Any, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
+    def damage_bytes(self, layer: str, selection: Any, settings: Mapping[str, Any]) -> int:
+        """Return the bytes of a layer's damage by class, at most: of both halves and of all images."""
+        units = self.targets(layer, selection if settings["units"] == "targets" else "all")
+        return 3 * 16 * units * len(settings["clamps"]) * self.data.classes
+
+    def joint(self, layer: str, selection: Any, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
         """Return the seconds of a layer's joint ablation by one method, at most: no two units share a set."""
-        units = min(self.targets(layer, wanted), settings["most_units"] or self.layers[layer].units)
+        units = min(self.targets(layer, selection), settings["most_units"] or self.layers[layer].units)
         # A unit, its substitutes and each control set, without and with the unit.
         sets = 2 * units * (2 + settings["controls"])
-        return sets * self._tested(ablation) * self._behind(layer, ablation["batch"])
+        return sets * self._tested(ablation) * self._time_suffix(layer, ablation["batch"])
 
     def cumulative(self, layer: str, methods: int, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
         """Return the seconds in which ever more units are removed: of a layer, or of all where none is named."""
         batch = ablation["batch"]
-        each = self._behind(layer, batch) if layer else self._through(batch)
+        per_pass = self._time_suffix(layer, batch) if layer else self._time_forward(batch)
         by_method = sum(score != "selectivity" for score in settings["scores"])
         scores = methods * by_method + ("selectivity" in settings["scores"])
         passes = (len(DIRECTIONS) * scores + settings["orders"]) * settings["points"] * len(settings["clamps"])
-        return passes * self._tested(settings if settings["images"] else ablation) * each
+        return passes * self._tested(settings if settings["images"] else ablation) * per_pass
 
     def scale(
-        self, layer: str, recipes: Mapping[str, Any], wanted: Any, own: Mapping[str, Any], images: Mapping[str, Any]
+        self,
+        layer: str,
+        recipes: Mapping[str, Any],
+        selection: Any,
+        settings: Mapping[str, Any],
+        images: Mapping[str, Any],
     ) -> float:
         """Return the seconds of a layer's rescaling: stored images by each draw, and some that are made anew, twice."""
-        stored = len(recipes) * self.targets(layer, wanted) * len(images["seeds"])
-        answered = (own["draws"] + 1) * (stored + min(self.data.test, own["images"]))
-        seconds = answered * self._through(images["batch"])
-        for recipe in recipes_to_remake(recipes, own["steps"]).values():
-            seconds += 2 * self.ascent(layer, asdict(recipe), own["units"], {**images, "seeds": images["seeds"][:1]})
+        stored = len(recipes) * self.targets(layer, selection) * len(images["seeds"])
+        image_passes = (settings["draws"] + 1) * (stored + min(self.data.test, settings["images"]))
+        seconds = image_passes * self._time_forward(images["batch"])
+        for recipe in recipes_to_remake(recipes, settings["steps"]).values():
+            seconds += 2 * self.ascent(
+                layer, asdict(recipe), settings["units"], {**images, "seeds": images["seeds"][:1]}
+            )
         return seconds
 
     def predictors(self, layers: Sequence[str]) -> float:
@@ -227,41 +243,41 @@ class Calibration:
     def _tested(self, settings: Mapping[str, Any]) -> int:
         return min(self.data.test, settings["images"] or self.data.test)
 
-    def _behind(self, layer: str, batch: int) -> float:
+    def _time_suffix(self, layer: str, batch: int) -> float:
         """Return the seconds from a layer's activation to the logits, for one image."""
-        if layer not in self.behind:
+        if layer not in self.suffix_seconds:
             cut = self.layers[layer].cut()
-            known: dict[int, tuple[torch.Tensor, ...]] = {}
+            prefix_outputs: dict[int, tuple[torch.Tensor, ...]] = {}
 
             def step(rows: int) -> None:
                 with torch.no_grad():
-                    if rows not in known:
-                        known[rows] = cut.prefix(self.images(rows))
-                    cut.suffix(*known[rows][1:])
+                    if rows not in prefix_outputs:
+                        prefix_outputs[rows] = cut.prefix(self.images(rows))
+                    cut.suffix(*prefix_outputs[rows][1:])
 
-            self.behind[layer] = self.per_image(step, batch)
-        return self.behind[layer]
+            self.suffix_seconds[layer] = self.per_image(step, batch)
+        return self.suffix_seconds[layer]
 
-    def _through(self, batch: int) -> float:
+    def _time_forward(self, batch: int) -> float:
         """Return the seconds of a forward pass, for one image."""
-        if batch not in self.through:
+        if batch not in self.forward_seconds:
 
             def step(rows: int) -> None:
                 with torch.no_grad():
                     self.probe(self.images(rows))
 
-            self.through[batch] = self.per_image(step, batch)
-        return self.through[batch]
+            self.forward_seconds[batch] = self.per_image(step, batch)
+        return self.forward_seconds[batch]
 
     # --- bytes -------------------------------------------------------------------------------------------------------
 
-    def targets(self, layer: str, wanted: Any) -> int:
+    def targets(self, layer: str, selection: Any) -> int:
         """Return how many units of a layer are targets."""
-        return len(select_units(wanted, self.layers[layer].units))
+        return len(select_units(selection, self.layers[layer].units))
 
-    def substitutes(self, layer: str, wanted: Any) -> dict[str, int]:
+    def substitutes(self, layer: str, selection: Any) -> dict[str, int]:
         """Return as many units as can be substitutes of targets and no targets themselves: an upper bound."""
-        targets = self.targets(layer, wanted)
+        targets = self.targets(layer, selection)
         return {"sample": min(MAX_SUBSTITUTES * targets, self.layers[layer].units - targets), "seed": 0}
 
     def checkpoint_bytes(self) -> int:
@@ -277,9 +293,9 @@ class Calibration:
         """Return the size of what is kept of the training images while activations.h5 is made."""
         return 4 * self.data.train * sum(self.layers[layer].units for layer in layers)
 
-    def images_bytes(self, layer: str, recipe: Mapping[str, Any], wanted: Any, settings: Mapping[str, Any]) -> int:
+    def images_bytes(self, layer: str, recipe: Mapping[str, Any], selection: Any, settings: Mapping[str, Any]) -> int:
         """Return the size of a layer's images by one method."""
-        rows = self.targets(layer, wanted) * len(settings["seeds"])
+        rows = self.targets(layer, selection) * len(settings["seeds"])
         pixels = int(np.prod(self.data.shape)) * (1 if recipe["clamp"] else 4)
         return rows * (pixels + 3 * 4 * self.layers[layer].units + 4 * recipe["points"] + 4)
 

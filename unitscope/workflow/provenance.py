@@ -49,12 +49,12 @@ def code_digest(script: Path, root: Path) -> str:
 
 def code_files(script: Path, root: Path) -> list[Path]:
     """Return a script, all modules below `root`/unitscope that it needs, and the files in `web` beside these."""
-    found = [script]
-    for importing in found:
+    files = [script]
+    for importing in files:
         new = imported(importing, root)
-        found += [path for path in new if path.stem not in ONLY_SHOWN and path not in found]
-    folders = sorted({path.parent / "web" for path in found[1:]})
-    return found + [file for folder in folders for file in sorted(folder.glob("*"))]
+        files += [path for path in new if path.stem not in ONLY_SHOWN and path not in files]
+    folders = sorted({path.parent / "web" for path in files[1:]})
+    return files + [file for folder in folders for file in sorted(folder.glob("*"))]
 
 
 @cache
@@ -64,45 +64,47 @@ def script_named(name: str, root: Path) -> Path:
     Raises:
         UserError: There is none, or several.
     """
-    found = sorted((root / "scripts").rglob(f"{name}.py"))
-    if len(found) != 1:
-        raise UserError(f"{root / 'scripts'} holds {len(found)} programs named {name}.py, not one.")
-    return found[0]
+    scripts = sorted((root / "scripts").rglob(f"{name}.py"))
+    if len(scripts) != 1:
+        raise UserError(f"{root / 'scripts'} holds {len(scripts)} programs named {name}.py, not one.")
+    return scripts[0]
 
 
 def imported(path: Path, root: Path) -> list[Path]:
     """Return the modules below `root`/unitscope that a file imports, and what their packages run."""
-    found = []
-    for each in _module(path, _package_of(path, root), root).imported:
-        if each.module.split(".")[0] != PACKAGE:
+    modules = []
+    for binding in _module(path, _package_of(path, root), root).imported:
+        if binding.module.split(".")[0] != PACKAGE:
             continue
-        name = f"{each.module}.{each.name}" if each.name and each.module in _packages(root) else each.module
+        name = (
+            f"{binding.module}.{binding.name}" if binding.name and binding.module in _packages(root) else binding.module
+        )
         module = _file_of(root, name)
-        if module is None and each.optional:
+        if module is None and binding.optional:
             continue
         if module is None or name == PACKAGE:
             raise UserError(
-                f"{path} imports {each.name or name!r} from {each.module}, which is no module of it. Import a name "
-                "from its own module, so that the digest of the code can follow it."
+                f"{path} imports {binding.name or name!r} from {binding.module}, which is no module of it. Import a "
+                "name from its own module, so that the digest of the code can follow it."
             )
         parts = name.split(".")
         above = [_file_of(root, ".".join(parts[:end])) for end in range(2, len(parts))]
-        found += [module, *(file for file in above if file is not None and _digest_of(file, root) != NOTHING)]
-    return list(dict.fromkeys(found))
+        modules += [module, *(file for file in above if file is not None and _digest_of(file, root) != NOTHING)]
+    return list(dict.fromkeys(modules))
 
 
-def own_code_digest(function: str, root: Path) -> str:
+def user_code_digest(function: str, root: Path) -> str:
     """Return a digest of the module that holds a function of the user's, and of what it imports beside itself.
 
     Args:
         function: `package.module:name`.
         root: Folder in which modules are looked for before the import path.
     """
-    files = sorted(own_code_files(function, root).items())
+    files = sorted(user_code_files(function, root).items())
     return _digest(f"{name}\n{_module(path, _package_in(name, path), root).digest}" for name, path in files)
 
 
-def own_code_files(function: str, root: Path) -> dict[str, Path]:
+def user_code_files(function: str, root: Path) -> dict[str, Path]:
     """Return the module that holds a function of the user's, and what it imports beside itself, by name.
 
     Followed are the modules that lie in the folder of the first one, or, where that is a folder of installed packages,
@@ -117,19 +119,19 @@ def own_code_files(function: str, root: Path) -> dict[str, Path]:
             "installed, as Python source."
         )
     installed = home.name in ("site-packages", "dist-packages")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = {module}
     while waiting:
         name = waiting.pop()
         path = _file_of(home, name) if name.split(".")[0] == top or not installed else None
         if path is not None:
-            found[name] = path
-            for each in _module(path, _package_in(name, path), root).imported:
+            files[name] = path
+            for binding in _module(path, _package_in(name, path), root).imported:
                 # A name that is taken from a package may be a module of it.
-                waiting |= {each.module, f"{each.module}.{each.name}".strip(".")} - found.keys() - {""}
+                waiting |= {binding.module, f"{binding.module}.{binding.name}".strip(".")} - files.keys() - {""}
             # The files of the packages that it lies in are run as well.
-            waiting |= {name[:end] for end, letter in enumerate(name) if letter == "."} - found.keys()
-    return found
+            waiting |= {name[:end] for end, letter in enumerate(name) if letter == "."} - files.keys()
+    return files
 
 
 class RunningCode:
@@ -138,11 +140,11 @@ class RunningCode:
     Args:
         script: The program, in a folder beside the package, or in one below that.
         python: The user's function that makes its network, or an empty text.
-        asked: The digest that was asked for.
+        expected: The digest that was asked for.
     """
 
-    def __init__(self, script: Path, python: str, asked: str) -> None:
-        self._script, self._python, self._asked = script, python, asked
+    def __init__(self, script: Path, python: str, expected: str) -> None:
+        self._script, self._python, self._expected = script, python, expected
         self._root = next(folder for folder in script.parents if (folder / PACKAGE).is_dir())
         self._begun = self._stamps()
         self._loaded = set(sys.modules)
@@ -151,12 +153,12 @@ class RunningCode:
     def _stamps(self) -> dict[str, Stamp]:
         paths = code_files(self._script, self._root)
         if self._python:
-            paths += own_code_files(self._python, self._root).values()
+            paths += user_code_files(self._python, self._root).values()
         return {str(path.resolve()): _stamp(path) for path in paths}
 
     def _compare(self) -> None:
-        own = own_code_digest(self._python, self._root) if self._python else ""
-        if code_digest(self._script, self._root) + own != self._asked:
+        user_code = user_code_digest(self._python, self._root) if self._python else ""
+        if code_digest(self._script, self._root) + user_code != self._expected:
             raise UserError(f"{self._script.name}: {CHANGED}")
 
     def check(self) -> None:
@@ -207,7 +209,9 @@ def _title(path: Path) -> str:
     return path.name if path.suffix != ".py" else path.parent.name if path.name == "__init__.py" else path.stem
 
 
-def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = (), others: Iterable[Path] = ()) -> str:
+def source_digest(
+    path: Path, contents: Contents, suffixes: Collection[str] = (), extra_files: Iterable[Path] = ()
+) -> str:
     """Return a digest of the content of a file, or of the names and contents of all files below a folder.
 
     Links count by what they lead to. What is hidden, by a name that begins with a dot, is left out, as it is by those
@@ -217,16 +221,18 @@ def source_digest(path: Path, contents: Contents, suffixes: Collection[str] = ()
         path: The file or folder.
         contents: Remembers checksums, so that a million images are read once.
         suffixes: Of the files in a folder that are read, in small letters; by default all are.
-        others: Files that are read with the folder, wherever they lie.
+        extra_files: Files that are read with the folder, wherever they lie.
 
     Returns:
         An empty text if there is nothing at `path`, or an empty folder, as where a disk is not mounted.
     """
     if path.is_dir():
-        found = _files_below(path)
-        files = sorted(each for each in found if not suffixes or os.path.splitext(each[0])[1].lower() in suffixes)
+        entries = _files_below(path)
+        files = sorted(entry for entry in entries if not suffixes or os.path.splitext(entry[0])[1].lower() in suffixes)
         texts = [f"{name} {contents.sha256(file, stat)}" for name, file, stat in files]
-        return _digest([*texts, *(f"{each.name} {contents.sha256(str(each))}" for each in others)]) if files else ""
+        return (
+            _digest([*texts, *(f"{file.name} {contents.sha256(str(file))}" for file in extra_files)]) if files else ""
+        )
     return contents.sha256(str(path))[:16]
 
 
@@ -252,7 +258,7 @@ def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-NOTHING = _digest([meaning(parse("", ""), "", lambda each: None)])
+NOTHING = _digest([meaning(parse("", ""), "", lambda binding: None)])
 """The digest of a file that holds nothing, as those of most packages do."""
 
 
@@ -279,14 +285,14 @@ def _module(path: Path, package: str, root: Path) -> Module:
         root: Folder that holds the library.
     """
     stamp, key = _stamp(path), (str(path.resolve()), package)
-    known = _remembered(root).get(key)
-    if known is None or known[0] != stamp:
-        known = stamp, _read(path, package, root, stamp)
+    cached = _remembered(root).get(key)
+    if cached is None or cached[0] != stamp:
+        cached = stamp, _read(path, package, root, stamp)
         if _stamp(path) == stamp and settled(stamp[1]):
-            _remembered(root)[key] = known
+            _remembered(root)[key] = cached
             with contextlib.suppress(OSError):
-                append_lines(MODULES, [[_algorithm(root), *key, *known]])
-    return known[1]
+                append_lines(MODULES, [[_algorithm(root), *key, *cached]])
+    return cached[1]
 
 
 @cache
@@ -297,29 +303,29 @@ def _read(path: Path, package: str, root: Path, stamp: Stamp) -> Module:
         Path(importlib.util.cache_from_source(str(path))).unlink()
     tree = parse(path.read_text(encoding="utf-8"), str(path))
     imported = tuple(sorted(set(imports(tree, package))))
-    return Module(_digest([meaning(tree, package, lambda each: _place(each, root))]), imported)
+    return Module(_digest([meaning(tree, package, lambda binding: _imported_name(binding, root))]), imported)
 
 
-def _place(each: Import, root: Path) -> str | None:
+def _imported_name(binding: Import, root: Path) -> str | None:
     """Return what an import brings from the library, wherever that lies there; None for another import."""
-    if each.module.split(".")[0] != PACKAGE:
+    if binding.module.split(".")[0] != PACKAGE:
         return None
-    if each.name and each.module in _packages(root):
-        return each.name
-    return ".".join(filter(None, [each.module.rpartition(".")[2], each.name]))
+    if binding.name and binding.module in _packages(root):
+        return binding.name
+    return ".".join(filter(None, [binding.module.rpartition(".")[2], binding.name]))
 
 
 @cache
 def _remembered(root: Path) -> dict[tuple[str, str], tuple[Stamp, Module]]:
-    found: dict[tuple[str, str], tuple[Stamp, Module]] = {}
+    modules: dict[tuple[str, str], tuple[Stamp, Module]] = {}
     for row in read_lines(MODULES):
         # What is no such row was damaged, or is of other rules.
         with contextlib.suppress(ValueError, TypeError):
             algorithm, path, package, (modified, changed, size), (digest, imported) = row
             if algorithm == _algorithm(root):
-                module = Module(digest, tuple(Import(*each) for each in imported))
-                found[path, package] = (modified, changed, size), module
-    return found
+                module = Module(digest, tuple(Import(*binding) for binding in imported))
+                modules[path, package] = (modified, changed, size), module
+    return modules
 
 
 @cache
@@ -354,7 +360,7 @@ def _tokens(path: Path) -> Iterator[str]:
 
 def _between(lines: Sequence[str], start: tuple[int, int], end: tuple[int, int]) -> str:
     """Return the text between two places (line from 1, column)."""
-    own = list(lines[start[0] - 1 : end[0]])
-    own[-1] = own[-1][: end[1]]
-    own[0] = own[0][start[1] :]
-    return "".join(own)
+    excerpt = list(lines[start[0] - 1 : end[0]])
+    excerpt[-1] = excerpt[-1][: end[1]]
+    excerpt[0] = excerpt[0][start[1] :]
+    return "".join(excerpt)

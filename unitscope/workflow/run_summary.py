@@ -17,7 +17,7 @@ from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.ledger import locked_rows, other_versions
 
-ANSWERS = ("responses", "preactivations")
+RESPONSES = ("responses", "preactivations")
 
 
 def summary(study: Study, results: Path) -> Iterator[str]:
@@ -51,9 +51,9 @@ def rounding(folder: Path, experiment: Mapping[str, Any]) -> str:
             continue
         with open_hdf5(path) as file:
             units = file["units"][:]
-            answers = compared({name: file[name][:] for name in ANSWERS}, recipe["minimize"])
-            own = answers[:, np.arange(len(units)), units]
-            moved.append(np.abs(file["rounding"][:])[own > 0])
+            responses = compared({name: file[name][:] for name in RESPONSES}, recipe["minimize"])
+            target_responses = responses[:, np.arange(len(units)), units]
+            moved.append(np.abs(file["rounding"][:])[target_responses > 0])
     shifts = np.concatenate(moved) if moved else np.zeros(0)
     return (
         f"Rounding the images to 8 bits moved the RS of {(shifts > 0).sum()} of {len(shifts)} images, "
@@ -63,9 +63,10 @@ def rounding(folder: Path, experiment: Mapping[str, Any]) -> str:
 
 def figures(folder: Path, experiment: Mapping[str, Any], dataset: str | None) -> list[str]:
     """Return the paths of an experiment's figures; those of single layers as one pattern for each kind."""
-    there = {path.stem for path in folder.glob("*.png")}
-    whole = [f"{folder / name}.png" for name in sorted(overviews(experiment, dataset)) if name in there]
+    present = {path.stem for path in folder.glob("*.png")}
+    overview_paths = [f"{folder / name}.png" for name in sorted(overviews(experiment, dataset)) if name in present]
     counts = {
-        kind: sum(name.endswith(f".{kind}") for name in layer_figures(experiment) if name in there) for kind in BY_LAYER
+        kind: sum(name.endswith(f".{kind}") for name in layer_figures(experiment) if name in present)
+        for kind in BY_LAYER
     }
-    return whole + [f"{folder}/*.{kind}.png ({count})" for kind, count in counts.items() if count]
+    return overview_paths + [f"{folder}/*.{kind}.png ({count})" for kind, count in counts.items() if count]

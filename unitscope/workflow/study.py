@@ -9,7 +9,7 @@ from unitscope.config.config_files import ConfigError, read_all
 from unitscope.config.resolve import Study, resolve
 from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.errors import UserError
-from unitscope.workflow.known_layers import known_layers, refuse_wrong_targets
+from unitscope.workflow.known_layers import network_layers, refuse_wrong_targets
 from unitscope.workflow.ledger import Ledger
 
 
@@ -60,9 +60,9 @@ def complete(
         sys.path.insert(0, str(root))
 
     def layers_of(settings: Mapping[str, Any], dataset: DatasetSettings | None) -> Sequence[str]:
-        found = known_layers(root, settings, dataset)
-        assert found is not None
-        return list(found.units)
+        available = network_layers(root, settings, dataset)
+        assert available is not None
+        return list(available.units)
 
     try:
         study = resolve(config, name, layers_of if layers else None)
@@ -81,16 +81,16 @@ def check_layers(study: Study, root: Path) -> None:
     Raises:
         UserError: Which layers or units, and what there is.
     """
-    for experiment, chosen in study.experiments.items():
-        network = study.networks[chosen["network"]]
+    for experiment, settings in study.experiments.items():
+        network = study.networks[settings["network"]]
         try:
-            known = known_layers(root, network, study.datasets.get(network["dataset"]), with_data=False)
+            available = network_layers(root, network, study.datasets.get(network["dataset"]), with_data=False)
         except UserError:
             # Of a network that cannot be made the job tells that makes it.
             continue
-        if known is not None:
+        if available is not None:
             where = f"experiments.{study.entries[experiment]}.layers"
-            refuse_wrong_targets(chosen["layers"], known, network["model"], where)
+            refuse_wrong_targets(settings["layers"], available, network["model"], where)
 
 
 def checked(root: Path, *paths: Path) -> Study:
@@ -143,8 +143,8 @@ def refuse_missing_data(study: Study) -> None:
 def contents(study: Study) -> str:
     """Return in one line what a study holds."""
     experiments = [
-        f"{name}: {_count(chosen['layers'], 'layer')}, {_count(chosen['methods'], 'method')}"
-        for name, chosen in study.experiments.items()
+        f"{name}: {_count(settings['layers'], 'layer')}, {_count(settings['methods'], 'method')}"
+        for name, settings in study.experiments.items()
     ]
     more = "; ..." if len(experiments) > 3 else ""
     return (
@@ -153,5 +153,5 @@ def contents(study: Study) -> str:
     )
 
 
-def _count(things: Sized, name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+def _count(items: Sized, name: str) -> str:
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"

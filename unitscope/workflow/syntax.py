@@ -65,28 +65,30 @@ def imports(tree: ast.AST, package: str) -> list[Import]:
         for line in attempt.body
         for node in ast.walk(line)
     }
-    return [each._replace(optional=node in optional) for node in ast.walk(tree) for each in _bound(node, package)]
+    return [binding._replace(optional=node in optional) for node in ast.walk(tree) for binding in _bound(node, package)]
 
 
-def meaning(tree: ast.Module, package: str, place_of: Callable[[Import], str | None]) -> str:
+def meaning(tree: ast.Module, package: str, name_of: Callable[[Import], str | None]) -> str:
     """Return what a file means, as text that is equal in all versions of Python.
 
     Args:
         tree: Its syntax tree, by `parse`; it is changed.
         package: The package that it lies in.
-        place_of: Returns what an import brings, wherever that lies; None for one that counts as it is written.
+        name_of: Returns what an import brings, wherever that lies; None for one that counts as it is written.
     """
-    ours = [each for each in imports(tree, package) if place_of(each) is not None]
+    ours = [binding for binding in imports(tree, package) if name_of(binding) is not None]
     showing = {
-        each.local: each.name for each in ours if each.name in SHOWING or each.module.rpartition(".")[2] in SHOWING
+        binding.local: binding.name
+        for binding in ours
+        if binding.name in SHOWING or binding.module.rpartition(".")[2] in SHOWING
     }
     for node in ast.walk(tree):
         _drop_words(node, showing)
         for field in ("body", "orelse", "finalbody"):
             lines = getattr(node, field, None)
             if isinstance(lines, list):
-                setattr(node, field, list(_without_places(lines, package, place_of)))
-    return _told(tree)
+                setattr(node, field, list(_without_locations(lines, package, name_of)))
+    return _dump(tree)
 
 
 def _is_text(line: ast.stmt) -> bool:
@@ -112,16 +114,16 @@ def _bound(node: ast.AST, package: str) -> list[Import]:
 # --- places ----------------------------------------------------------------------------------------------------------
 
 
-def _without_places(
-    lines: list[ast.stmt], package: str, place_of: Callable[[Import], str | None]
+def _without_locations(
+    lines: list[ast.stmt], package: str, name_of: Callable[[Import], str | None]
 ) -> Iterator[ast.stmt]:
     """Yield statements, with those that import from the library by what they bring, in an order that is no place's."""
     waiting: list[str] = []
     for line in lines:
         bound = _bound(line, package)
-        places = [place_of(each) for each in bound]
-        if bound and None not in places:
-            waiting += [f"{each.local}={place}" for each, place in zip(bound, places, strict=True)]
+        names = [name_of(binding) for binding in bound]
+        if bound and None not in names:
+            waiting += [f"{binding.local}={name}" for binding, name in zip(bound, names, strict=True)]
             continue
         if waiting:
             yield _brought(waiting)
@@ -146,17 +148,17 @@ def _drop_words(node: ast.AST, showing: dict[str, str]) -> None:
         showing: What names of this file mean in a module of `SHOWING`; an empty text for such a module itself.
     """
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and _is_error(node.exc.func, showing):
-        _keep_what_acts(node.exc, everything=True)
+        _keep_side_effects(node.exc, everything=True)
     elif isinstance(node, ast.Call):
         match node.func:
             case ast.Attribute(value=logger, attr=level) if level in LEVELS and _is(logger, "log", showing):
-                _keep_what_acts(node, everything=True)
+                _keep_side_effects(node, everything=True)
             case ast.Attribute(value=ast.Name(id="warnings"), attr="warn"):
-                _keep_what_acts(node, everything=True)
+                _keep_side_effects(node, everything=True)
             case ast.Attribute(attr="add_argument"):
-                _keep_what_acts(node, named=("help",))
+                _keep_side_effects(node, named=("help",))
             case function if _is(function, "progress", showing):
-                _keep_what_acts(node, places=(1, 2), named=("label", "unit"))
+                _keep_side_effects(node, positions=(1, 2), named=("label", "unit"))
 
 
 def _is(node: ast.expr, name: str, showing: dict[str, str]) -> bool:
@@ -173,32 +175,32 @@ def _is_error(node: ast.expr, showing: dict[str, str]) -> bool:
     """Return whether a node is an exception whose arguments are words: one of the library's, or of Python's."""
     match node:
         case ast.Name(id=local):
-            found = getattr(builtins, local, None)
+            builtin = getattr(builtins, local, None)
             ours = showing.get(local, "")
             return bool(ours[:1].isupper()) or (
-                isinstance(found, type) and issubclass(found, Exception) and local not in CARRIERS
+                isinstance(builtin, type) and issubclass(builtin, Exception) and local not in CARRIERS
             )
         case ast.Attribute(value=ast.Name(id=module)):
             return showing.get(module) in SHOWING
     return False
 
 
-def _keep_what_acts(
-    call: ast.Call, everything: bool = False, places: tuple[int, ...] = (), named: tuple[str, ...] = ()
+def _keep_side_effects(
+    call: ast.Call, everything: bool = False, positions: tuple[int, ...] = (), named: tuple[str, ...] = ()
 ) -> None:
     """Leave of the arguments of a call that are words what may do something beside returning a value."""
     call.args = [
-        part
-        for place, argument in enumerate(call.args)
-        for part in (_acting(argument) if everything or place in places else [argument])
+        expression
+        for position, argument in enumerate(call.args)
+        for expression in (_acting(argument) if everything or position in positions else [argument])
     ]
-    kept = []
+    keywords = []
     for keyword in call.keywords:
         if everything or keyword.arg in named:
             call.args += _acting(keyword.value)
         else:
-            kept.append(keyword)
-    call.keywords = kept
+            keywords.append(keyword)
+    call.keywords = keywords
 
 
 def _acting(node: ast.AST) -> list[ast.expr]:
@@ -218,11 +220,11 @@ def _acting(node: ast.AST) -> list[ast.expr]:
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def _told(node: Any) -> str:
+def _dump(node: Any) -> str:
     """Return a syntax tree as text, without what is empty: there versions of Python differ."""
     if isinstance(node, list):
-        return f"[{','.join(map(_told, node))}]"
+        return f"[{','.join(map(_dump, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
-    return f"{type(node).__name__}({','.join(f'{name}={_told(value)}' for name, value in fields)})"
+    return f"{type(node).__name__}({','.join(f'{name}={_dump(value)}' for name, value in fields)})"

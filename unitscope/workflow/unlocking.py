@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from unitscope.errors import UserError
-from unitscope.workflow.store.rwlock import MENDED, mend_lock
+from unitscope.workflow.store.rwlock import LOCK_REMOVED, remove_broken_lock
 
 LOCKS = Path(".snakemake/locks")
 HOST = Path(".snakemake/unitscope_host")
@@ -26,8 +26,8 @@ def unlock() -> Iterator[str]:
     Raises:
         UserError: A Snakemake works in this folder, or one on another machine may.
     """
-    if mend_lock():
-        yield MENDED
+    if remove_broken_lock():
+        yield LOCK_REMOVED
     if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
         return
     if HOST.is_file() and (host := HOST.read_text()) != platform.node():
@@ -65,17 +65,17 @@ def jobs_here() -> list[psutil.Process]:
     )
 
 
-def _working_here(is_it: Callable[[list[str]], bool]) -> list[psutil.Process]:
-    here, found = os.getcwd(), []
+def _working_here(matches: Callable[[list[str]], bool]) -> list[psutil.Process]:
+    here, processes = os.getcwd(), []
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
         except psutil.Error:
             # It has ended, or is hidden.
             continue
-        if words and is_it(words) and process.pid != os.getpid() and may_work_in(here, process):
-            found.append(process)
-    return found
+        if words and matches(words) and process.pid != os.getpid() and may_work_in(here, process):
+            processes.append(process)
+    return processes
 
 
 def may_work_in(folder: str, process: psutil.Process) -> bool:

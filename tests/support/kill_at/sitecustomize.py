@@ -17,9 +17,9 @@ import threading
 
 
 def is_the_program(words: str) -> bool:
-    script, *others = words.split()
+    script, *options = words.split()
     path = re.compile(rf"\bscripts/(\w+/)?{script}\.py$")
-    return any(map(path.search, sys.orig_argv)) and set(others) <= set(sys.orig_argv)
+    return any(map(path.search, sys.orig_argv)) and set(options) <= set(sys.orig_argv)
 
 
 def limit() -> None:
@@ -30,8 +30,8 @@ def limit() -> None:
         if happened == "call" and function == frame.f_code.co_qualname:
             sys.setprofile(None)
             with open("/proc/self/statm") as file:
-                taken = int(file.read().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (taken + int(size) * 2**20, -1))
+                used = int(file.read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + int(size) * 2**20, -1))
 
     if is_the_program(program):
         sys.setprofile(watch)
@@ -59,12 +59,12 @@ def arm() -> None:
                 return
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def tell() -> None:
+    def write_count() -> None:
         with open(f"{file}.calls", "w") as handle:
             handle.write(str(calls))
 
     if file:
-        atexit.register(tell)
+        atexit.register(write_count)
     threading.setprofile(watch)
     sys.setprofile(watch)
 

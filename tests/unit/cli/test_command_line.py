@@ -118,7 +118,7 @@ def test_a_mistake_is_one_sentence_and_nothing_else(folder, mistake):
 # --- endings ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_verb_that_needs_a_project_says_so_elsewhere(tmp_path):
+def test_a_verb_that_needs_a_project_is_refused_elsewhere(tmp_path):
     for verb in ("plan", "run", "push"):
         done = call(verb, cwd=tmp_path)
         assert done.returncode == 1
@@ -140,7 +140,7 @@ def ended(tmp_path, body):
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "said"),
+    ("body", "code", "message"),
     [
         ("pass", 0, ""),
         ("return 3", 3, ""),
@@ -150,10 +150,10 @@ def ended(tmp_path, body):
         ("os.kill(os.getpid(), 15)", 143, ""),
     ],
 )
-def test_a_verb_ends_in_a_message_without_a_traceback(tmp_path, body, code, said):
+def test_a_verb_ends_in_a_message_without_a_traceback(tmp_path, body, code, message):
     done = ended(tmp_path, body)
-    assert done.returncode == code and done.stderr.startswith(said) and "Traceback" not in done.stderr
-    assert bool(done.stderr) == bool(said)
+    assert done.returncode == code and done.stderr.startswith(message) and "Traceback" not in done.stderr
+    assert bool(done.stderr) == bool(message)
 
 
 def test_a_fault_shows_its_traceback(tmp_path):

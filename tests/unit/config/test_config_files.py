@@ -26,9 +26,9 @@ def refused(tmp_path, content):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError) as error:
         resolve(read_all([path]), str(path))
-    said = str(error.value)
-    assert "\n" not in said and len(said) < 700
-    return said.replace(f"{tmp_path}/", "")
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 700
+    return message.replace(f"{tmp_path}/", "")
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -48,19 +48,19 @@ def refused(tmp_path, content):
     ],
 )
 def test_a_key_that_occurs_twice_is_refused_with_its_line(tmp_path, text, words):
-    said = refused(tmp_path, text)
-    assert [word for word in words if word not in said] == [], said
+    message = refused(tmp_path, text)
+    assert [word for word in words if word not in message] == [], message
 
 
-def test_merge_keys_mean_what_yaml_says(tmp_path):
+def test_merge_keys_follow_yaml(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(
         "a: &a {x: 1, y: 1}\nb: &b {<<: *a, y: 2, z: 2}\nc: {x: 3, <<: [*b, *a]}\nd: {<<: [*a, *b], z: 4}\n"
         "e: *a\nf: [*a, *b]\n"
     )
-    found = read(path)
-    assert found == yaml.safe_load(path.read_text()) == YAML(typ="safe").load(path.read_text())
-    assert found["c"] == {"x": 3, "y": 2, "z": 2} and found["d"] == {"x": 1, "y": 1, "z": 4}
+    config = read(path)
+    assert config == yaml.safe_load(path.read_text()) == YAML(typ="safe").load(path.read_text())
+    assert config["c"] == {"x": 3, "y": 2, "z": 2} and config["d"] == {"x": 1, "y": 1, "z": 4}
 
 
 @pytest.mark.parametrize("name", NO_TEXT)
@@ -74,8 +74,8 @@ def test_names_that_are_no_text_to_every_reader_have_to_be_quoted(tmp_path, name
         "networks.n.options": f"networks: {{n: {{options: {{\n  {name}: 1}}}}}}",
     }
     for where, text in keys.items():
-        said = refused(tmp_path, text)
-        assert f"line 2: {where}: the name {name} is " in said and f'Put it in quotes: "{name}".' in said
+        message = refused(tmp_path, text)
+        assert f"line 2: {where}: the name {name} is " in message and f'Put it in quotes: "{name}".' in message
         # In quotes it is a name to all.
         (tmp_path / "study.yaml").write_text(text.replace(name, f'"{name}"'))
         assert read(tmp_path / "study.yaml") == yaml.safe_load((tmp_path / "study.yaml").read_text())
@@ -93,11 +93,11 @@ def test_names_as_values_have_to_be_text_too(tmp_path, name, path):
     config = yaml.safe_load(STUDY)
     section, entry, key = path.split(".")
     config[section][entry][key] = ["NAME"] if key in ("layers", "methods") else "NAME"
-    said = refused(tmp_path, yaml.safe_dump(config).replace("NAME", name))
+    message = refused(tmp_path, yaml.safe_dump(config).replace("NAME", name))
     if name in ("~", "null") and path == "networks.small.dataset":
-        assert "neither a dataset nor an input" in said
+        assert "neither a dataset nor an input" in message
     else:
-        assert path in said and ("uotes" in said or "not a finite number" in said), said
+        assert path in message and ("uotes" in message or "not a finite number" in message), message
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -121,13 +121,13 @@ def test_names_as_values_have_to_be_text_too(tmp_path, name, path):
 def test_numbers_are_read_as_numbers_also_where_snakemake_reads_text(tmp_path, text, number):
     path = tmp_path / "study.yaml"
     path.write_text(f"a: {text}\nb: {{c: [x, {text}]}}\nd: '{text}'\n")
-    found = read(path)
-    assert found == {"a": number, "b": {"c": ["x", number]}, "d": text}
-    assert type(found["a"]) is type(number)
+    config = read(path)
+    assert config == {"a": number, "b": {"c": ["x", number]}, "d": text}
+    assert type(config["a"]) is type(number)
     # And what Snakemake has read becomes the same; what --config has changed stays.
     by_snakemake = yaml.load(path.read_text(), Loader=yaml.FullLoader)
-    assert with_numbers(by_snakemake, found) == found
-    assert with_numbers({**by_snakemake, "a": "cpu", "new": [1]}, found) == {**found, "a": "cpu", "new": [1]}
+    assert with_numbers(by_snakemake, config) == config
+    assert with_numbers({**by_snakemake, "a": "cpu", "new": [1]}, config) == {**config, "a": "cpu", "new": [1]}
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_arguments_are_refused_as_files_are(text, words):
 )
 def test_values_that_are_no_number_are_refused_by_key(tmp_path, value, words):
     text = STUDY.replace("epochs: 1", f"epochs: 1\n      learning_rate: {value}")
-    said = refused(tmp_path, text)
-    assert words in said and ("learning_rate" in said or "line 16" in said), said
+    message = refused(tmp_path, text)
+    assert words in message and ("learning_rate" in message or "line 16" in message), message
 
 
 def test_whole_numbers_are_written_as_such(tmp_path):
-    said = refused(tmp_path, STUDY.replace("epochs: 1", "epochs: 1e3"))
-    assert "networks.small.training.epochs is 1000.0" in said and "Write 1000." in said
+    message = refused(tmp_path, STUDY.replace("epochs: 1", "epochs: 1e3"))
+    assert "networks.small.training.epochs is 1000.0" in message and "Write 1000." in message
 
 
 # --- whole files -----------------------------------------------------------------------------------------------------
@@ -297,8 +297,8 @@ def test_text_of_several_lines_is_an_option_of_a_network(tmp_path):
 def test_configs_are_laid_over_one_another(tmp_path):
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "more.yaml").write_text("networks: {small: {training: {learning_rate: 1e-2}}}")
-    found = read_all([tmp_path / "study.yaml", tmp_path / "more.yaml"])
-    assert found == merged(SMALL, {"networks": {"small": {"training": {"learning_rate": 0.01}}}})
+    config = read_all([tmp_path / "study.yaml", tmp_path / "more.yaml"])
+    assert config == merged(SMALL, {"networks": {"small": {"training": {"learning_rate": 0.01}}}})
     (tmp_path / "more.yaml").write_text("")
     with pytest.raises(UserError, match=r"more\.yaml: the config is empty"):
         read_all([tmp_path / "study.yaml", tmp_path / "more.yaml"])
@@ -321,7 +321,7 @@ def test_every_config_of_the_project_is_read_as_by_snakemake_and_dvc():
         assert read(path) == yaml.safe_load(text) == YAML(typ="safe").load(text)
 
 
-def test_a_setting_that_is_not_allowed_is_told_with_its_line(tmp_path):
+def test_a_setting_that_is_not_allowed_is_reported_with_its_line(tmp_path):
     path, more = tmp_path / "study.yaml", tmp_path / "more.yaml"
     path.write_text(STUDY)
     lines = {

@@ -59,16 +59,16 @@ def test_a_terminal_shows_a_bar_with_units_rate_and_time_left(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     program = subprocess.Popen(command(tmp_path), env=environment, stderr=follower, stdout=follower)
     os.close(follower)
-    said = b""
+    output = b""
     try:
         while piece := os.read(leader, 65536):
-            said += piece
+            output += piece
     except OSError:
         pass  # The terminal's end.
     assert program.wait() == 0
-    assert b"layer conv1" in said
-    assert b"images/s" in said
-    assert re.search(rb"\d+/10 \[\d\d:\d\d<\d\d:\d\d", said)
+    assert b"layer conv1" in output
+    assert b"images/s" in output
+    assert re.search(rb"\d+/10 \[\d\d:\d\d<\d\d:\d\d", output)
 
 
 def test_a_log_gets_plain_lines_at_intervals(tmp_path):
@@ -85,8 +85,8 @@ def test_a_log_ends_with_the_peak_of_memory(tmp_path):
     peaks = []
     for ending in ("pass", "kept = b'x' * 200 * 2**20", "kept = b'x' * 200 * 2**20; del kept"):
         assert run(tmp_path, ending).returncode == 0
-        (said,) = re.findall(r"peak memory: (\d+) MiB$", (tmp_path / "a.log").read_text())
-        peaks.append(int(said))
+        (mebibytes,) = re.findall(r"peak memory: (\d+) MiB$", (tmp_path / "a.log").read_text())
+        peaks.append(int(mebibytes))
     assert 5 < peaks[0] < 200
     # What was given back counts as well.
     assert all(190 < peak - peaks[0] < 220 for peak in peaks[1:])
@@ -131,7 +131,7 @@ program.run(parser, main)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--settings", "{}", "--output", "a"], "step.py cannot work with these arguments: KeyError: 'steps'"),
         (["--settings", "[]", "--output", "a"], "cannot work with these arguments: TypeError"),
@@ -141,7 +141,7 @@ program.run(parser, main)
         (["--settings", '{"steps": 1}', "--table", "step.py/x", "--output", "a"], "table: step.py/x: Not a directory"),
     ],
 )
-def test_arguments_of_a_step_by_hand_are_no_fault_of_unitscope(tmp_path, words, said):
+def test_arguments_of_a_step_by_hand_are_no_fault_of_unitscope(tmp_path, words, message):
     (tmp_path / "step.py").write_text(BY_HAND)
     done = subprocess.run(
         [sys.executable, "step.py", *words],
@@ -150,7 +150,7 @@ def test_arguments_of_a_step_by_hand_are_no_fault_of_unitscope(tmp_path, words, 
         text=True,
         check=False,
     )
-    assert done.returncode == 1 and said in " ".join(done.stderr.split())
+    assert done.returncode == 1 and message in " ".join(done.stderr.split())
     assert "fault of unitscope" not in done.stderr and "Traceback" not in done.stderr
 
 
@@ -168,7 +168,7 @@ def test_sigterm_ends_a_program_in_order(tmp_path):
     assert done.returncode == 143
 
 
-def test_ctrl_c_says_that_nothing_is_lost(tmp_path):
+def test_ctrl_c_reports_that_nothing_is_lost(tmp_path):
     done = run(tmp_path, "raise KeyboardInterrupt")
     assert done.returncode == 130
     assert "goes on from there" in done.stderr
@@ -208,7 +208,7 @@ program.run(parser, main)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"steps": 3, "units": {"sample": 2}}', "Settings(steps=3, units=Sample(sample=2, seed=0))"),
         ('{"steps": 3, "unit": "all"}', "argument --settings: unit: Unexpected keyword argument"),
@@ -217,13 +217,13 @@ program.run(parser, main)
         ("steps", "argument --settings: Invalid JSON"),
     ],
 )
-def test_settings_of_a_step_are_checked_and_completed(tmp_path, text, said):
+def test_settings_of_a_step_are_checked_and_completed(tmp_path, text, message):
     step = tmp_path / "step.py"
     step.write_text(SECTION)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     command = [sys.executable, str(step), "--settings", text]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert said in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
     assert (
         "keys steps, units"
         in subprocess.run([*command[:2], "--help"], env=environment, capture_output=True, text=True, check=True).stdout
@@ -232,8 +232,8 @@ def test_settings_of_a_step_are_checked_and_completed(tmp_path, text, said):
 
 def test_a_message_names_the_one_data_set_that_a_job_is_about():
     text = "Set datasets.NAME.mode: RGB."
-    one = {"output": Path("data/datasets/a.b.h5"), "inputs": [Path("x.csv")], "log": None}
-    assert with_names(text, one) == "Set datasets.a.b.mode: RGB."
+    arguments = {"output": Path("data/datasets/a.b.h5"), "inputs": [Path("x.csv")], "log": None}
+    assert with_names(text, arguments) == "Set datasets.a.b.mode: RGB."
     several = {"datasets": [Path("data/datasets/a.h5"), Path("data/datasets/b.h5")]}
     assert with_names(text, several) == with_names(text, {"output": Path("a.h5")}) == text
 

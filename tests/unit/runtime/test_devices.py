@@ -60,14 +60,14 @@ def test_auto_is_bfloat16_where_a_gpu_computes_in_it(monkeypatch, native):
 
 
 @pytest.mark.slow
-def test_each_job_has_a_device_of_its_own_and_a_killed_one_gives_it_back(holder):
+def test_each_job_leases_a_separate_device_until_it_ends(holder):
     jobs = [holder() for _ in range(3)]
-    taken = [int(job.stdout.readline()) for job in jobs]
-    assert sorted(taken) == [0, 1, 2]
+    devices = [int(job.stdout.readline()) for job in jobs]
+    assert sorted(devices) == [0, 1, 2]
     # Who comes fourth waits, until one is killed without a chance to clear up.
     fourth = holder()
     assert select.select([fourth.stdout], [], [], 5)[0] == []
     jobs[1].kill()
-    assert int(fourth.stdout.readline()) == taken[1]
+    assert int(fourth.stdout.readline()) == devices[1]
     jobs[0].stdin.close()
-    assert int(holder().stdout.readline()) == taken[0]
+    assert int(holder().stdout.readline()) == devices[0]

@@ -32,17 +32,17 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     with pytest.raises(RuntimeError, match="in between"):
         fail()
     assert path.read_text() == "before"
-    assert [found.name for found in tmp_path.iterdir()] == ["a.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_a_killed_process_left_behind_is_overwritten(tmp_path):
+def test_partial_files_of_killed_processes_are_overwritten(tmp_path):
     (tmp_path / ".a.txt.part").write_text("left behind by a killed process")
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("whole")
-    assert [found.name for found in tmp_path.iterdir()] == ["a.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_hdf5_has_the_same_bytes_and_keeps_what_it_was_made_from(tmp_path):
+def test_hdf5_is_reproducible_and_stores_its_settings(tmp_path):
     for name in ("a.h5", "b.h5"):
         with create_hdf5(tmp_path / name, {"settings": {"b": 1, "a": [2]}, "layer": "conv1", "steps": 3}) as file:
             file["x"] = np.arange(5)
@@ -78,13 +78,13 @@ try:
         print("went on")
 except OSError as error:
     print(errno.errorcode[error.errno])
-print(sorted(found.name for found in path.parent.iterdir()))
+print(sorted(entry.name for entry in path.parent.iterdir()))
 """
 """Writes what does not fit, into chunks, packed ones and whole arrays, and reads some of it again meanwhile."""
 
 
 @pytest.mark.parametrize(
-    ("allowed", "checked", "said"),
+    ("allowed", "checked", "printed"),
     [
         (0, "unchecked", ["went on", "EFBIG", "[]"]),
         (20_000, "checked", ["EFBIG", "[]"]),
@@ -92,11 +92,11 @@ print(sorted(found.name for found in path.parent.iterdir()))
         (10**9, "checked", ["went on", "['a.h5']"]),
     ],
 )
-def test_hdf5_that_the_disk_does_not_take_is_told_and_crashes_nothing(tmp_path, allowed, checked, said):
+def test_a_full_disk_raises_instead_of_crashing_hdf5(tmp_path, allowed, checked, printed):
     # A limit on the size of a file stands for a full disk, which only root can make.
     command = [sys.executable, "-c", WRITER, str(tmp_path / "a.h5"), str(allowed), checked]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", said)
+    assert (done.returncode, done.stderr, done.stdout.splitlines()) == (0, "", printed)
 
 
 READER = """
@@ -118,18 +118,18 @@ def test_damaged_texts_of_hdf5_are_refused_and_not_read_for_ever(tmp_path, texts
     with create_hdf5(path, {"layer": "conv1"}) as out:
         out["names"] = np.array(["texts"] * texts, dtype=h5py.string_dtype())
 
-    def said():
+    def reader_output():
         command = [sys.executable, "-c", READER, str(path)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
 
-    assert said() == f"conv1 {texts}\n"
+    assert reader_output() == f"conv1 {texts}\n"
     content = bytearray(path.read_bytes())
     # Free space lies behind the last text, which is filled up to eight bytes.
     free = content.rindex(b"texts") + 8
     assert not any(content[free : free + 8]) and any(content[free + 8 : free + 16])
     content[free + 8 : free + 16] = bytes(8)
     path.write_bytes(content)
-    assert "is damaged (the texts at byte" in said()
+    assert "is damaged (the texts at byte" in reader_output()
 
 
 def test_an_error_of_another_file_is_not_blamed_on_the_hdf5_file(tmp_path):
@@ -173,17 +173,17 @@ def test_a_table_comes_back_as_it_was(tmp_path):
     write_table(tmp_path / "a.csv", columns, Rows)
     lines = (tmp_path / "a.csv").read_text().splitlines()
     assert lines[1:] == ["3,0,True,0.3333333333333333,10,2018", '"conv, 1",10,False,nan,nan,2026']
-    found = read_table(tmp_path / "a.csv", Rows)
-    assert list(found) == list(columns)
+    table = read_table(tmp_path / "a.csv", Rows)
+    assert list(table) == list(columns)
     for name, values in columns.items():
-        np.testing.assert_array_equal(found[name], values)
-    assert [column.dtype.kind for column in found.values()] == ["U", "i", "b", "f", "f", "i"]
+        np.testing.assert_array_equal(table[name], values)
+    assert [column.dtype.kind for column in table.values()] == ["U", "i", "b", "f", "f", "i"]
 
 
 def test_a_table_without_rows_keeps_its_types(tmp_path):
     write_table(tmp_path / "a.csv", Rows.of_rows([]), Rows)
-    found = read_table(tmp_path / "a.csv", Rows)
-    assert [(len(column), column.dtype.kind) for column in found.values()] == [(0, kind) for kind in "Uibffi"]
+    table = read_table(tmp_path / "a.csv", Rows)
+    assert [(len(column), column.dtype.kind) for column in table.values()] == [(0, kind) for kind in "Uibffi"]
 
 
 ROW = {"layer": ["3"], "unit": [0], "dead": [False], "rs": [0.5], "nearest": [1], "year": [2018]}
@@ -263,7 +263,7 @@ def test_a_damaged_piece_is_dropped_with_a_word(tmp_path, caplog, content):
     assert scratch.load("b") == b"two" and not (scratch.folder / "a").exists()
 
 
-def test_scratch_touches_nothing_that_it_has_not_made(tmp_path):
+def test_scratch_touches_only_its_files(tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work/precious").write_text("mine")
     (tmp_path / "mine").write_text("mine")
@@ -283,11 +283,11 @@ def test_json_is_whole(tmp_path):
 
 def layout(group):
     """Return dtype and shape of every data set below a group."""
-    found = {}
+    layouts = {}
     group.visititems(
-        lambda name, item: found.update({name: (item.dtype.kind, item.shape)} if hasattr(item, "shape") else {})
+        lambda name, item: layouts.update({name: (item.dtype.kind, item.shape)} if hasattr(item, "shape") else {})
     )
-    return found
+    return layouts
 
 
 def test_layout_of_a_data_set(finished):

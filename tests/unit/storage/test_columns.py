@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from projects import ROOT, undeclared
 
-from unitscope.config.table_schemas import schema_of, schemas, stands_for
+from unitscope.config.table_schemas import matches_pattern, schema_of, schemas
 from unitscope.errors import UserError
 from unitscope.storage.columns import Schema, flag, integer, number, text
 from unitscope.storage.common_columns import Common
@@ -30,9 +30,11 @@ HEADER = ["layer", "unit", "rs_am", "seeds_am", "rs_z_am", "seeds_z_am", "dead",
 
 def test_columns_per_method_follow_one_another_and_optional_ones_may_be_absent():
     assert list(Scores.resolve([*HEADER, "note"])) == [*HEADER, "note"]
-    found = Scores.resolve(HEADER)
-    assert list(found) == HEADER
-    assert found["rs_z_am"] is Scores.rs and found["seeds_z_am"] is Scores.seeds and found["layer"] is Common.layer
+    columns = Scores.resolve(HEADER)
+    assert list(columns) == HEADER
+    assert (
+        columns["rs_z_am"] is Scores.rs and columns["seeds_z_am"] is Scores.seeds and columns["layer"] is Common.layer
+    )
     assert list(Scores.header()) == ["layer", "unit", "dead", "nearest", "note"]
 
 
@@ -72,7 +74,7 @@ def test_values_of_a_type_come_back_from_their_cells(column, values, dtype):
     np.testing.assert_array_equal(column.parse(cells), array)
 
 
-def test_integers_are_written_without_a_point_beside_undefined_ones():
+def test_integers_are_written_without_a_point_next_to_undefined_ones():
     column = integer("index", or_nan=True)
     assert [str(cell) for cell in column.cells(column.array([3.0, np.nan]))] == ["3", "nan"]
 
@@ -154,17 +156,17 @@ def test_every_table_that_a_rule_writes_is_declared_and_no_other():
     # Whatever the wildcards are called there; the last is what `table` returns for any name.
     paths = {re.sub(r"\{+[^{}]*\}+", "x", path) for path in named} - {"results/x/x.csv"}
     files = [file for schema in schemas() for file in schema.files]
-    assert [path for path in paths if not any(stands_for(file, path) for file in files)] == []
+    assert [path for path in paths if not any(matches_pattern(file, path) for file in files)] == []
     # In one `expand` with its figure, where variants are compared.
-    others = [file for file in files if not any(stands_for(file, path) for path in paths)]
-    assert others == ["{folder}/sensitivity.csv"]
+    unmatched = [file for file in files if not any(matches_pattern(file, path) for path in paths)]
+    assert unmatched == ["{folder}/sensitivity.csv"]
 
 
 def test_tables_of_a_study_are_as_declared(finished):
     assert undeclared(finished.folder / "results") == set()
 
 
-def test_a_table_is_found_by_its_path():
+def test_the_schema_of_a_table_follows_from_its_path():
     assert schema_of("results/digits/units.csv").__name__ == "UnitsTable"
     with pytest.raises(UserError, match=r"results/digits/other\.csv is not a table of a study"):
         schema_of("results/digits/other.csv")

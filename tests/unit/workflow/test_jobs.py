@@ -19,7 +19,7 @@ from unitscope.workflow.jobs.job_resources import gpus_per_job
 from unitscope.workflow.jobs.job_settings import JobSettings
 from unitscope.workflow.jobs.wildcard_values import alternatives, constraints, values_of
 from unitscope.workflow.project_folder import job_environment, refuse_wrong_folder
-from unitscope.workflow.provenance import code_digest, own_code_digest
+from unitscope.workflow.provenance import code_digest, user_code_digest
 
 CHANGES = {
     "experiments__first__layers": {"hidden1": {"units": {"sample": 8}}, "logits": {}},
@@ -56,7 +56,7 @@ def test_a_job_finds_its_network_by_itself_or_by_its_experiment(files):
     assert files.dataset(of_network) == files.dataset(wildcards()) == "data/datasets/digits.h5"
     assert files.checkpoint(wildcards()) == "data/checkpoints/small.pt"
     assert files.record(wildcards()) == "data/checkpoints/small.json"
-    assert files.own(wildcards()) == [] and files.given_checkpoint(wildcards()) == []
+    assert files.user_files(wildcards()) == [] and files.pretrained_checkpoint(wildcards()) == []
 
 
 def test_files_per_layer_and_method_are_in_the_order_of_the_config(files):
@@ -92,7 +92,7 @@ def test_what_a_method_needs_is_read_and_nothing_else(files):
     assert inputs("z") == ([], f"{R}/moments/mean.csv")
 
 
-def test_substitutes_have_images_of_their_own_where_not_every_unit_is_a_target(files):
+def test_substitute_images_are_separate_unless_every_unit_is_a_target(files):
     assert files.images_of("first", ["hidden1", "logits"], ["am"]) == [
         *(f"{R}/images/{layer}.am.h5" for layer in ("hidden1", "logits")),
         f"{R}/images/hidden1.am.substitutes.h5",
@@ -110,7 +110,7 @@ def test_blocks_are_as_many_as_the_targets_need(files, tmp_path):
     assert len(blocks("logits")) == 2
 
 
-def test_a_network_without_real_images_has_none_of_what_is_made_from_them():
+def test_a_network_without_a_dataset_has_no_files_from_real_images():
     bare = study(
         networks__small={**RESNET, "input": [3, 64, 64]},
         experiments__first__layers=["conv1"],
@@ -138,11 +138,11 @@ def test_checkpoints_of_one_training_follow_one_another():
     assert over == [f"first-epoch{epoch} small-epoch{epoch}" for epoch in (0, 2, 4)]
 
 
-def test_claims_compare_an_experiment_with_others_its_own_first():
+def test_the_claiming_experiment_precedes_those_it_is_compared_with():
     both = study(experiments__second={"network": "small", "layers": ["logits"]})
     both.experiments["second"]["claims"] = {"C16": {"layers": ["logits"], "experiments": ["first", "second"]}}
-    found = JobFiles(both).compared("{experiment} {network} {dataset}")(Wildcards(fromdict={"experiment": "second"}))
-    assert found == ["second small digits", "first small digits"]
+    compared = JobFiles(both).compared("{experiment} {network} {dataset}")(Wildcards(fromdict={"experiment": "second"}))
+    assert compared == ["second small digits", "first small digits"]
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -156,13 +156,15 @@ def test_settings_reach_a_job_as_text_with_the_batch_of_its_layer(settings):
     assert settings.block(wildcards(block="1")) == ["--block", "1", 5]
     assert json.loads(settings.scale(wildcards(layer="logits")))["batch"] == 4
     assert json.loads(settings.recipe(wildcards(method="z")))["objective"] == "iam_z"
-    assert settings.own(wildcards()) == "" and settings.layers(wildcards()) == ["hidden1", "logits"]
+    assert settings.user_function(wildcards()) == "" and settings.layers(wildcards()) == ["hidden1", "logits"]
 
 
-def test_a_cumulative_ablation_takes_the_images_of_the_ablation_unless_it_has_its_own():
-    def images(**own):
-        told = JobSettings(study(experiments__first__ablation={"images": 70}, experiments__first__cumulative=own))
-        return json.loads(told.cumulative(wildcards()))["images"]
+def test_cumulative_ablation_defaults_to_the_images_of_the_ablation():
+    def images(**cumulative):
+        settings = JobSettings(
+            study(experiments__first__ablation={"images": 70}, experiments__first__cumulative=cumulative)
+        )
+        return json.loads(settings.cumulative(wildcards()))["images"]
 
     assert images(images=None) == 70 and images(images=9) == 9
 
@@ -170,8 +172,8 @@ def test_a_cumulative_ablation_takes_the_images_of_the_ablation_unless_it_has_it
 def test_an_ablation_of_targets_names_their_units():
     def units(which):
         layers = {"hidden1": {"units": [3, 4]}}
-        told = JobSettings(study(experiments__first__layers=layers, experiments__first__ablation={"units": which}))
-        return json.loads(told.ablation(wildcards(layer="hidden1")))["units"]
+        settings = JobSettings(study(experiments__first__layers=layers, experiments__first__ablation={"units": which}))
+        return json.loads(settings.ablation(wildcards(layer="hidden1")))["units"]
 
     assert units("all") == "all" and units("targets") == [3, 4]
 
@@ -181,14 +183,14 @@ def test_an_ablation_of_targets_names_their_units():
 
 def test_wildcards_match_the_names_of_the_study_and_no_others():
     assert alternatives(["a.b", "c"]) == r"a\.b|c" and alternatives([]) == "(?!)"
-    found = constraints(study(**CHANGES))
-    assert found["method"] == "am|iam|z" and found["layer"] == "hidden1|logits" and found["entry"] == "(?!)"
+    patterns = constraints(study(**CHANGES))
+    assert patterns["method"] == "am|iam|z" and patterns["layer"] == "hidden1|logits" and patterns["entry"] == "(?!)"
 
 
 def test_wildcards_of_an_experiment_take_its_values_together():
-    one = study(**CHANGES)
-    assert values_of(one, ["dataset"]) == [{"dataset": "digits"}] and values_of(one, []) == [{}]
-    assert values_of(one, ["experiment", "layer"]) == [
+    resolved = study(**CHANGES)
+    assert values_of(resolved, ["dataset"]) == [{"dataset": "digits"}] and values_of(resolved, []) == [{}]
+    assert values_of(resolved, ["experiment", "layer"]) == [
         {"experiment": "first", "layer": "hidden1"},
         {"experiment": "first", "layer": "logits"},
     ]
@@ -210,11 +212,11 @@ def test_a_program_is_named_by_its_path_from_where_the_flow_runs(tmp_path, monke
 
 
 def test_the_code_of_a_job_is_that_of_its_program_and_of_the_users_network():
-    own = {"a": "", "b": "configs.own_network:network"}
-    code = JobCode(ROOT, own.__getitem__)
+    functions = {"a": "", "b": "configs.own_network:network"}
+    code = JobCode(ROOT, functions.__getitem__)
     plain = code_digest(ROOT / "scripts/data/taps.py", ROOT)
     assert code.digest("taps") == code.with_network("taps")("a") == plain
-    assert code.with_network("taps")("b") == plain + own_code_digest(own["b"], ROOT)
+    assert code.with_network("taps")("b") == plain + user_code_digest(functions["b"], ROOT)
 
 
 # --- the machine -----------------------------------------------------------------------------------------------------
@@ -230,7 +232,7 @@ def test_the_code_of_a_job_is_that_of_its_program_and_of_the_users_network():
         ("auto", 0, 0, 0),
     ],
 )
-def test_a_gpu_is_asked_for_where_there_may_be_one(monkeypatch, device, tools, on_cluster, count):
+def test_jobs_request_a_gpu_where_one_may_exist(monkeypatch, device, tools, on_cluster, count):
     monkeypatch.setattr(job_resources.shutil, "which", lambda name: "/bin/x" if tools else None)
     monkeypatch.setattr(job_resources.sys, "platform", "linux")
     assert gpus_per_job(study(device=device), on_cluster) == count
@@ -278,11 +280,11 @@ class Job:
 )
 def test_where_memory_runs_out_the_setting_to_lower_is_named(rule, layer, words):
     checks = JobChecks(study(**CHANGES), ROOT, print)
-    told = checks.to_lower(Job(rule, experiment="first", **({"layer": layer} if layer else {})))
-    assert told == (f"Lower {words}" if words else "")
+    advice = checks.to_lower(Job(rule, experiment="first", **({"layer": layer} if layer else {})))
+    assert advice == (f"Lower {words}" if words else "")
 
 
 def test_a_training_that_runs_out_of_memory_names_the_entry_of_its_network():
     several = study(networks__small__seeds=[0, 1])
-    told = JobChecks(several, ROOT, print).to_lower(Job("checkpoint", network="small-seed1"))
-    assert told.startswith("Lower networks.small.training.batch (")
+    advice = JobChecks(several, ROOT, print).to_lower(Job("checkpoint", network="small-seed1"))
+    assert advice.startswith("Lower networks.small.training.batch (")

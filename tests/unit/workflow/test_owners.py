@@ -23,12 +23,12 @@ def configs(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_latest_note_counts_and_is_found_by_the_next_process():
+def test_the_latest_owner_counts_and_persists_across_processes():
     Owners().note(["a", "b"], FIRST)
-    owners = Owners()
-    owners.note(["b"], SECOND)
-    for each in (owners, Owners()):
-        assert (each.of("a"), each.of("b"), each.of("c")) == (FIRST, SECOND, None)
+    same_process = Owners()
+    same_process.note(["b"], SECOND)
+    for owners in (same_process, Owners()):
+        assert (owners.of("a"), owners.of("b"), owners.of("c")) == (FIRST, SECOND, None)
 
 
 def test_a_config_that_is_gone_owns_nothing(configs):
@@ -93,7 +93,7 @@ def test_one_number_written_in_two_ways_is_no_difference():
         ({"a": 1}, {"a": 1}, []),
     ],
 )
-def test_differences_are_found_by_key(old, new, expected):
+def test_differences_are_listed_by_key(old, new, expected):
     assert list(differences(old, json.loads(json.dumps(new)))) == expected
 
 

@@ -24,18 +24,18 @@ def calibration(project) -> Calibration:
     from unitscope.workflow.study import load_study
 
     network = load_study(project.folder, project.folder / "config.yaml").networks["small"]
-    found = Calibration(network, Outline(100, 40, [1, 28, 28], 10), torch.device("cpu"), 0.01)
-    found.per_image = lambda step, rows: 1.0
-    return found
+    fixed_cost = Calibration(network, Outline(100, 40, [1, 28, 28], 10), torch.device("cpu"), 0.01)
+    fixed_cost.per_image = lambda step, rows: 1.0
+    return fixed_cost
 
 
 def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
     units, noise = calibration.layers["hidden1"].units, np.random.default_rng(0)
     # Substitutes that no two units share.
     substitutes = {unit: [(unit + 1) % units, (unit + 3) % units] for unit in range(units)}
-    chosen = plans(substitutes, substitutes, noise.random(units) + 0.5, 4, (0,))
+    planned = plans(substitutes, substitutes, noise.random(units) + 0.5, 4, (0,))
     seconds = calibration.joint("hidden1", "all", {"controls": 4, "most_units": None}, ABLATION)
-    assert 0.7 * seconds < 20 * len(needed_sets(chosen)) <= seconds
+    assert 0.7 * seconds < 20 * len(needed_sets(planned)) <= seconds
     assert calibration.joint("hidden1", "all", {"controls": 4, "most_units": 3}, ABLATION) == seconds * 3 / units
 
 
@@ -43,20 +43,20 @@ def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
 def test_a_cumulative_ablation_takes_as_many_orders_as_are_planned_for(calibration, layer):
     units = calibration.layers["hidden1"].units
     scores = {name: {"hidden1": np.arange(units)} for name in ("selectivity", "rs_am", "rs_z_am", "rs_iam", "rs_z_iam")}
-    chosen, _ = orders(scores, {"hidden1": units}, 7, 0)
+    removal_orders, _ = orders(scores, {"hidden1": units}, 7, 0)
     settings = {"scores": ["selectivity", "rs", "rs_z"], "orders": 7, "points": 5, "clamps": ["zero", "mean"]}
-    own = calibration.cumulative(layer, 2, {**settings, "images": 10}, ABLATION)
-    assert own == len(chosen) * 5 * 2 * 10
-    assert calibration.cumulative(layer, 2, {**settings, "images": None}, ABLATION) == own * 2
+    seconds = calibration.cumulative(layer, 2, {**settings, "images": 10}, ABLATION)
+    assert seconds == len(removal_orders) * 5 * 2 * 10
+    assert calibration.cumulative(layer, 2, {**settings, "images": None}, ABLATION) == seconds * 2
 
 
 def test_other_scales_take_passes_and_ascents(calibration):
     recipes = {"am": {"objective": "am", "steps": 4, "points": 2}, "iam": {"objective": "iam", "steps": 4, "points": 2}}
     images = {"seeds": [0, 1, 2], "batch": 4, "readout": "mean"}
-    own = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1, 2, 3]}
+    settings = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1, 2, 3]}
     passes = 6 * (2 * 12 * 3 + 30)
     # IAM and its standardized form, of 4 units, on the network and on the rescaled one; two steps are measured as one.
-    assert calibration.scale("hidden1", recipes, "all", own, images) == passes + 2 * 2 * 4
+    assert calibration.scale("hidden1", recipes, "all", settings, images) == passes + 2 * 2 * 4
 
 
 def test_what_has_been_measured_is_not_measured_again(calibration):
@@ -75,18 +75,19 @@ def test_what_has_been_measured_is_not_measured_again(calibration):
     assert len(measured) == 4
 
 
-def test_methods_that_minimize_are_made_under_no_other_scales(calibration):
+def test_minimizing_methods_are_not_rescaled(calibration):
     recipes = {"down": {"objective": "am", "steps": 4, "points": 2, "minimize": True}}
-    own = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1]}
+    settings = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1]}
     images = {"seeds": [0], "batch": 4, "readout": "mean"}
-    assert calibration.scale("hidden1", recipes, "all", own, images) == 6 * (12 + 30)
+    assert calibration.scale("hidden1", recipes, "all", settings, images) == 6 * (12 + 30)
 
 
 def test_substitutes_are_at_most_five_a_target_and_no_targets(calibration):
-    found = [
-        calibration.substitutes("hidden1", wanted)["sample"] for wanted in ({"sample": 1, "seed": 0}, [0, 1, 2], "all")
+    counts = [
+        calibration.substitutes("hidden1", selection)["sample"]
+        for selection in ({"sample": 1, "seed": 0}, [0, 1, 2], "all")
     ]
-    assert found == [5, 9, 0]
+    assert counts == [5, 9, 0]
 
 
 @pytest.mark.parametrize("store", ["images", "index"])
@@ -151,9 +152,9 @@ def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
     assert outputs() == 2
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_images_of_a_folder_that_holds_none_yet_are_planned_in_colour(tmp_path, there):
-    if there:
+@pytest.mark.parametrize("exists", [True, False])
+def test_images_of_a_folder_that_holds_none_yet_are_planned_in_colour(tmp_path, exists):
+    if exists:
         (tmp_path / "trees").mkdir()
     assert outlines.cropped(data_settings({"source": "image_folder", "path": str(tmp_path / "trees"), "crop": 8})) == [
         3,

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from projects import move_module
-from test_syntax import told
+from test_syntax import meaning_of
 
 from unitscope.errors import UserError
 from unitscope.storage.contents import Contents
@@ -20,9 +20,9 @@ from unitscope.workflow.provenance import (
     RunningCode,
     code_digest,
     modules_digest,
-    own_code_digest,
     rules_digest,
     source_digest,
+    user_code_digest,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -68,15 +68,15 @@ def test_a_comment_a_docstring_and_the_layout_change_nothing(project):
 
 
 def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
-    found = changed(project, "unitscope/scores/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
-    assert found == {"substitution", "scale", "natural", "reliability", "graph", "joint"}
+    scripts = changed(project, "unitscope/scores/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
+    assert scripts == {"substitution", "scale", "natural", "reliability", "graph", "joint"}
 
 
 def test_imports_are_followed_through_other_modules(project):
     # scripts/images/images.py imports maximize, which imports layer.
-    found = changed(project, "unitscope/probing/layer.py", 'if readout == "mean"', 'if "mean" == readout')
-    assert {"images", "activations", "ablation", "taps"} <= found
-    assert not found & {"selectivity", "substitution", "units", "layers", "figures"}
+    scripts = changed(project, "unitscope/probing/layer.py", 'if readout == "mean"', 'if "mean" == readout')
+    assert {"images", "activations", "ablation", "taps"} <= scripts
+    assert not scripts & {"selectivity", "substitution", "units", "layers", "figures"}
 
 
 def test_a_page_belongs_to_the_module_of_its_name(project):
@@ -109,15 +109,15 @@ def test_a_module_in_another_folder_changes_nothing(project):
     assert digests(project) == before
     # And it is followed there.
     assert changed(project, "unitscope/tables/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
-    found = changed(project, "unitscope/networks/layer.py", 'if readout == "mean"', 'if "mean" == readout')
-    assert {"images", "activations", "ablation", "taps"} <= found and "selectivity" not in found
+    scripts = changed(project, "unitscope/networks/layer.py", 'if readout == "mean"', 'if "mean" == readout')
+    assert {"images", "activations", "ablation", "taps"} <= scripts and "selectivity" not in scripts
 
 
 def test_what_a_package_runs_counts(project):
     package = "unitscope/scores/__init__.py"
     (project / package).write_text("# Nothing.\n")
-    found = changed(project, package, "# Nothing.", "from unitscope.interventions import scale")
-    assert found >= {"substitution", "scale"}
+    scripts = changed(project, package, "# Nothing.", "from unitscope.interventions import scale")
+    assert scripts >= {"substitution", "scale"}
 
 
 def test_names_of_modules_are_unique():
@@ -135,20 +135,20 @@ def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
         (tmp_path / f"mine/{name}.py").write_text(f"{name} = 1\n")
     code = (
         "from pathlib import Path\n"
-        "from unitscope.workflow.provenance import code_digest, own_code_digest\n"
+        "from unitscope.workflow.provenance import code_digest, user_code_digest\n"
         f"root = Path({str(ROOT)!r})\n"
         "print([code_digest(path, root) for path in sorted((root / 'scripts').rglob('*.py'))])\n"
-        "print(own_code_digest('mine.nets:network', Path('.').resolve()))\n"
+        "print(user_code_digest('mine.nets:network', Path('.').resolve()))\n"
     )
-    said = set()
+    outputs = set()
     for seed in ("0", "1", "2"):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
         shutil.rmtree(tmp_path / ".snakemake", ignore_errors=True)
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
         )
-        said.add(done.stdout)
-    assert len(said) == 1
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
 
 
 def test_a_script_changes_itself_alone(project):
@@ -221,8 +221,8 @@ def test_a_name_that_is_no_module_is_refused(project, line):
 
 def test_a_module_that_may_be_missing_counts_where_it_is(project):
     # The paper's claims.
-    part = "unitscope/paper/figure_claims.py"
-    assert {"claims", "atlas"} <= changed(project, part, "SELECTIVE = 0.5", "SELECTIVE = 0.6")
+    module = "unitscope/paper/figure_claims.py"
+    assert {"claims", "atlas"} <= changed(project, module, "SELECTIVE = 0.5", "SELECTIVE = 0.6")
     before = digests(project)
     (project / "unitscope/paper/paper_claims.py").unlink()
     (project / "scripts/paper/reproduction.py").unlink()
@@ -352,14 +352,14 @@ def test_another_version_of_python_changes_no_digest(tmp_path):
     (tmp_path / "rule.smk").write_text(
         'rule one:  # a comment\n    output: f"{x!r}/{{layer}}.{f\'{y}\'}" "beside"\n    shell: """a\n  {output:q}"""\n'
     )
-    assert provenance._digest([told((tmp_path / "code.py").read_text(), head="")]) == "04e3eb7213afdef4"
+    assert provenance._digest([meaning_of((tmp_path / "code.py").read_text(), head="")]) == "04e3eb7213afdef4"
     assert rules_digest([tmp_path / "rule.smk"]) == "133fe141f3e69440"
 
 
 # --- a network of the user's own -------------------------------------------------------------------------------------
 
 
-def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatch):
+def test_user_code_is_followed_through_its_imports(tmp_path, monkeypatch):
     def write(name, text):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -372,7 +372,7 @@ def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatc
 
     def digest():
         forget()
-        return own_code_digest("mine.nets:network", tmp_path)
+        return user_code_digest("mine.nets:network", tmp_path)
 
     before = digest()
     for name, text, other in (
@@ -388,15 +388,15 @@ def test_the_users_own_code_is_followed_through_its_imports(tmp_path, monkeypatc
         before = now
 
 
-def test_own_code_that_is_not_there(tmp_path):
+def test_missing_user_code_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"there is no module nowhere\.nets"):
-        own_code_digest("nowhere.nets:network", tmp_path)
+        user_code_digest("nowhere.nets:network", tmp_path)
 
 
 # --- the code that runs ----------------------------------------------------------------------------------------------
 
 
-def running(project, change="pass", change_back="pass", asked=None):
+def running(project, change="pass", change_back="pass", digest=None):
     """Run a script that loads one module late, between two changes; return how it ends."""
     (project / "unitscope/late.py").write_text("VALUE = 1\n")
     script = project / "scripts/late.py"
@@ -406,16 +406,16 @@ def running(project, change="pass", change_back="pass", asked=None):
         "    from unitscope.late import VALUE\n    print('value', VALUE)\n    " + change_back + "\n\n\n"
         "if __name__ == '__main__':\n    program.run(program.parser(''), main)\n"
     )
-    asked = code_digest(script, project) if asked is None else asked
-    command = [sys.executable, script, "--code", asked]
+    digest = code_digest(script, project) if digest is None else digest
+    command = [sys.executable, script, "--code", digest]
     return subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(project)}, capture_output=True, text=True, check=False
     )
 
 
-def test_a_program_runs_the_code_that_was_asked_for_and_no_other(project):
+def test_a_program_refuses_code_of_another_digest(project):
     assert running(project).returncode == 0
-    done = running(project, asked="0" * 16)
+    done = running(project, digest="0" * 16)
     assert done.returncode == 1 and "value" not in done.stdout
     assert "The code has changed" in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
     # Changed, loaded, and changed back: the file is the same in the end.
@@ -431,11 +431,11 @@ def test_a_comment_that_is_written_while_a_program_runs_does_not_matter(project)
 def test_the_code_of_a_program_is_that_of_the_users_network_too(project):
     (project / "mine.py").write_text("width = 3\n")
     script = project / "scripts/images/images.py"
-    asked = code_digest(script, project) + own_code_digest("mine:network", project)
-    code = RunningCode(script, "mine:network", asked)
+    digest = code_digest(script, project) + user_code_digest("mine:network", project)
+    code = RunningCode(script, "mine:network", digest)
     code.check()
     (project / "mine.py").write_text("width = 12\n")
     with pytest.raises(UserError, match="The code has changed"):
         code.check()
     with pytest.raises(UserError, match="The code has changed"):
-        RunningCode(script, "mine:network", asked)
+        RunningCode(script, "mine:network", digest)

@@ -37,7 +37,7 @@ def test_a_program_has_the_name_of_its_rule():
     assert {pair for pair in called if pair[0] != pair[1]} == {("cumulative_together", "cumulative")}
 
 
-def test_a_program_is_found_by_its_name(tmp_path):
+def test_programs_are_looked_up_by_name(tmp_path):
     assert script_named("checkpoint", ROOT) == ROOT / "scripts/data/checkpoint.py"
     for folder in ("one", "two"):
         (tmp_path / "scripts" / folder).mkdir(parents=True)

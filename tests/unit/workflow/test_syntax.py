@@ -15,14 +15,14 @@ from unitscope.errors import UserError
 """
 
 
-def place(each: Import) -> str | None:
-    if not each.module.startswith("unitscope"):
+def imported_name(binding: Import) -> str | None:
+    if not binding.module.startswith("unitscope"):
         return None
-    return each.name if each.module in PACKAGES else f"{each.module.rpartition('.')[2]}.{each.name}"
+    return binding.name if binding.module in PACKAGES else f"{binding.module.rpartition('.')[2]}.{binding.name}"
 
 
-def told(text: str, head: str = HEAD, package: str = "") -> str:
-    return meaning(parse(head + text, "x.py"), package, place)
+def meaning_of(text: str, head: str = HEAD, package: str = "") -> str:
+    return meaning(parse(head + text, "x.py"), package, imported_name)
 
 
 WORDS = [
@@ -41,7 +41,7 @@ WORDS = [
 
 @pytest.mark.parametrize(("one", "other"), WORDS)
 def test_other_words_mean_the_same(one, other):
-    assert told(one) == told(other)
+    assert meaning_of(one) == meaning_of(other)
 
 
 MORE_THAN_WORDS = [
@@ -83,14 +83,14 @@ MORE_THAN_WORDS = [
 
 @pytest.mark.parametrize(("one", "other"), MORE_THAN_WORDS)
 def test_everything_else_counts(one, other):
-    assert told(one) != told(other)
+    assert meaning_of(one) != meaning_of(other)
 
 
 def test_words_are_those_that_the_library_shows():
     """A name of the user's own may be called like one of the library."""
     for head in ("", "from mine.console import log, progress\nfrom mine.errors import UserError\n"):
         for line in ("log.info({})", "progress(n, {}, b)", "raise UserError({})"):
-            assert told(line.format(1), head) != told(line.format(2), head)
+            assert meaning_of(line.format(1), head) != meaning_of(line.format(2), head)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,11 @@ def test_words_are_those_that_the_library_shows():
     ],
 )
 def test_a_module_may_lie_anywhere(one, other):
-    assert told(one) == told(other)
+    assert meaning_of(one) == meaning_of(other)
     inside = "def f():\n    {}\n    return 1"
-    assert told(inside.format(one.replace("\n", "\n    "))) == told(inside.format(other.replace("\n", "\n    ")))
+    assert meaning_of(inside.format(one.replace("\n", "\n    "))) == meaning_of(
+        inside.format(other.replace("\n", "\n    "))
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,10 +132,10 @@ def test_a_module_may_lie_anywhere(one, other):
     ],
 )
 def test_what_is_imported_counts(one, other):
-    assert told(one) != told(other)
+    assert meaning_of(one) != meaning_of(other)
 
 
-def test_imports_are_found_wherever_they_stand():
+def test_imports_are_collected_at_any_depth():
     text = "import a.b as c\nfrom . import near\ndef f():\n    from ..up.there import x as y\n    import d\n"
     assert set(imports(ast.parse(text), "p.q")) == {
         Import("a.b", "", "c"),

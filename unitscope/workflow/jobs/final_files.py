@@ -6,7 +6,7 @@ from unitscope.config.resolve import Study
 
 def final_files(study: Study, name: str) -> list[str]:
     """Return the final files of an experiment."""
-    chosen = study.experiments[name]
+    experiment = study.experiments[name]
     folder = f"results/{name}"
     files = [
         f"{folder}/units.csv",
@@ -16,7 +16,9 @@ def final_files(study: Study, name: str) -> list[str]:
         f"{folder}.depth.csv",
     ]
     files += [f"{folder}/claims.csv"] if study.has_claims(name) else []
-    images = study.networks[chosen["network"]]["dataset"]
-    files += [f"{folder}/figures/{figure}.png" for figure in [*layer_figures(chosen), *overviews(chosen, images)]]
-    tables = [table for analysis in study.analyses(name) for table in ANALYSES[analysis].tables(chosen)]
+    images = study.networks[experiment["network"]]["dataset"]
+    files += [
+        f"{folder}/figures/{figure}.png" for figure in [*layer_figures(experiment), *overviews(experiment, images)]
+    ]
+    tables = [table for analysis in study.analyses(name) for table in ANALYSES[analysis].tables(experiment)]
     return files + [f"{folder}/{table}" for table in tables]

@@ -34,15 +34,15 @@ class JobChecks:
     Args:
         study: The study.
         root: The project's folder.
-        tell: Is given what a person should know.
+        notify: Is given what a person should know.
         error: Raised, with the message, where raw data cannot be read.
     """
 
     def __init__(
-        self, study: Study, root: Path, tell: Callable[[str], None], error: type[Exception] = UserError
+        self, study: Study, root: Path, notify: Callable[[str], None], error: type[Exception] = UserError
     ) -> None:
-        self._study, self._root, self._tell, self._error = study, root, tell, error
-        self._raw_data = cache(self._read_and_tell)
+        self._study, self._root, self._notify, self._error = study, root, notify, error
+        self._raw_data = cache(self._read_and_notify)
         self._described_by = cache(self._study_of)
 
     # --- raw data ----------------------------------------------------------------------------------------------------
@@ -53,21 +53,21 @@ class JobChecks:
         Raises:
             Exception: They cannot be read.
         """
-        chosen = self._study.datasets[name]
-        path = getattr(chosen, "path", None)
+        settings = self._study.datasets[name]
+        path = getattr(settings, "path", None)
         if path is None:
             return "", True
-        suffixes = IMAGE_SUFFIXES if chosen.source == "image_folder" else ()
+        suffixes = IMAGE_SUFFIXES if settings.source == "image_folder" else ()
         try:
-            artifact, labels = f"data/datasets/{name}.h5", label_files(chosen)
+            artifact, labels = f"data/datasets/{name}.h5", label_files(settings)
             return source_or_recorded(Path(path), artifact, Contents(SOURCES), suffixes, labels)
         except UserError as error:
             raise self._error(f"datasets.{name}.path: {error}") from None
 
-    def _read_and_tell(self, name: str) -> tuple[str, bool]:
+    def _read_and_notify(self, name: str) -> tuple[str, bool]:
         digest, here = self._read(name)
         if digest and not here:
-            self._tell(not_here(name, getattr(self._study.datasets[name], "path", "")))
+            self._notify(not_here(name, getattr(self._study.datasets[name], "path", "")))
         return digest, here
 
     def source(self, wildcards: Any) -> str:
@@ -129,8 +129,8 @@ class JobChecks:
         if section == "activations" or layer is None:
             return f"{now}."
         # The other layers keep theirs, and what they have computed.
-        others = {"*": batch} if isinstance(written["batch"], int) else {}
-        return f"{now}, for this layer alone by {canonical_json(others | {layer: batch // 2})}."
+        fallback = {"*": batch} if isinstance(written["batch"], int) else {}
+        return f"{now}, for this layer alone by {canonical_json(fallback | {layer: batch // 2})}."
 
     # --- other configs -----------------------------------------------------------------------------------------------
 
@@ -143,9 +143,9 @@ class JobChecks:
         }
         if name := job.wildcards.get("experiment"):
             # Tables and figures read them all. Which analyses are asked for makes no difference.
-            chosen = self._study.experiments[name]
-            lists = {key: list(chosen[key]) for key in ("layers", "methods")}
-            settings |= {"network": chosen["network"], **lists}
+            experiment = self._study.experiments[name]
+            lists = {key: list(experiment[key]) for key in ("layers", "methods")}
+            settings |= {"network": experiment["network"], **lists}
         return settings
 
     def _study_of(self, path: str) -> Study | None:
@@ -164,7 +164,7 @@ class JobChecks:
 
 def _described(study: Study, dataset: str | None, network: str | None, experiment: str | None) -> tuple[Any, ...]:
     """Return what a study says of a data set, a network or an experiment, whichever analyses it asks for."""
-    found = study.experiments.get(experiment or "", {})
-    chosen = {key: value for key, value in found.items() if key != "analyses"}
-    network = chosen.get("network", network)
-    return study.device, study.datasets.get(dataset or ""), study.networks.get(network or ""), chosen
+    settings = study.experiments.get(experiment or "", {})
+    without_analyses = {key: value for key, value in settings.items() if key != "analyses"}
+    network = without_analyses.get("network", network)
+    return study.device, study.datasets.get(dataset or ""), study.networks.get(network or ""), without_analyses

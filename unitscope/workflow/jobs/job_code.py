@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unitscope.workflow.provenance import code_digest, own_code_digest, script_named
+from unitscope.workflow.provenance import code_digest, script_named, user_code_digest
 
 
 class JobCode:
@@ -15,14 +15,14 @@ class JobCode:
 
     Args:
         root: The project's folder.
-        own: Returns the function of the user's that makes a job's network; an empty text for most.
+        network_function: Returns the function of the user's that makes a job's network; an empty text for most.
     """
 
-    def __init__(self, root: Path, own: Callable[[Any], str]) -> None:
-        self._root, self._own = root, own
+    def __init__(self, root: Path, network_function: Callable[[Any], str]) -> None:
+        self._root, self._network_function = root, network_function
         # Snakemake sees no edits of imported modules.
         self.digest = cache(lambda name: code_digest(script_named(name, root), root))
-        self._own_digest = cache(lambda function: own_code_digest(function, root))
+        self._user_code_digest = cache(lambda function: user_code_digest(function, root))
 
     def program(self, name: str) -> str:
         """Return the words of a command that call a program, with its path from the folder that the flow runs in.
@@ -36,7 +36,7 @@ class JobCode:
         """Return a function that gives the digest of a program's code and of the user's code that makes its network."""
 
         def digest(wildcards: Any) -> str:
-            function = self._own(wildcards)
-            return self.digest(name) + (self._own_digest(function) if function else "")
+            function = self._network_function(wildcards)
+            return self.digest(name) + (self._user_code_digest(function) if function else "")
 
         return digest

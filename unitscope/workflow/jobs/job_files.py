@@ -5,8 +5,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from unitscope.config.registry import ANALYSES, evidence, iam_methods, maximizing_methods, of_parts
-from unitscope.config.resolve import Study, one_training, over_epochs
+from unitscope.config.registry import ANALYSES, cumulative_files, evidence, iam_methods, maximizing_methods
+from unitscope.config.resolve import Study, networks_of_training, over_epochs
 from unitscope.data.sampling import select_units
 from unitscope.maximization.recipe import OBJECTIVES, STARTS
 from unitscope.storage.records import read_json
@@ -34,7 +34,7 @@ class JobFiles:
 
     # --- data sets and networks --------------------------------------------------------------------------------------
 
-    def own(self, wildcards: Any) -> list[str]:
+    def user_files(self, wildcards: Any) -> list[str]:
         """Return the files that the user's own function for a network reads."""
         return self._network(wildcards)["files"]
 
@@ -46,18 +46,18 @@ class JobFiles:
         """Return the record of the training of an experiment's network."""
         return f"data/checkpoints/{self._experiment(wildcards)['network']}.json"
 
-    def given_checkpoint(self, wildcards: Any) -> str | list[str]:
+    def pretrained_checkpoint(self, wildcards: Any) -> str | list[str]:
         """Return the checkpoint of a network whose weights are given, so that it is there without a training."""
         return self.checkpoint(wildcards) if self._network(wildcards)["weights"] else []
 
     def earlier(self, wildcards: Any) -> list[str]:
         """Return the checkpoint of the same training from which a later one's training goes on."""
-        names = one_training(self._study, wildcards.network)
+        names = networks_of_training(self._study, wildcards.network)
         return [f"data/checkpoints/{name}.pt" for name in names[: names.index(wildcards.network)][-1:]]
 
     def last(self, wildcards: Any) -> str:
         """Return the last checkpoint of a job's training, which is done with what the earlier ones have kept."""
-        return one_training(self._study, wildcards.network)[-1]
+        return networks_of_training(self._study, wildcards.network)[-1]
 
     def dataset(self, wildcards: Any) -> str | list[str]:
         """Return the data set that a network is trained and tested on; a network may have none."""
@@ -120,9 +120,9 @@ class JobFiles:
         layers: Iterable[str] | None = None,
         methods: Iterable[str] | None = None,
     ) -> list[str]:
-        chosen = self._experiment(wildcards)
-        layers = chosen["layers"] if layers is None else layers
-        methods = chosen["methods"] if methods is None else methods
+        experiment = self._experiment(wildcards)
+        layers = experiment["layers"] if layers is None else layers
+        methods = experiment["methods"] if methods is None else methods
         return _paths(pattern, wildcards.experiment, layers, methods)
 
     def blocks(self, wildcards: Any, taps: str) -> list[str]:
@@ -132,21 +132,23 @@ class JobFiles:
             wildcards: Of the job.
             taps: File with the layers of the network.
         """
-        chosen = self._experiment(wildcards)
+        experiment = self._experiment(wildcards)
         units = {tap["layer"]: tap["units"] for tap in read_json(Path(taps))}[wildcards.layer]
-        number = -(-len(select_units(chosen["layers"][wildcards.layer], units)) // chosen["images"]["block"])
+        number = -(-len(select_units(experiment["layers"][wildcards.layer], units)) // experiment["images"]["block"])
         start = f"results/{wildcards.experiment}/blocks/{wildcards.layer}.{wildcards.method}"
         return [f"{start}.{block}.h5" for block in range(number)]
 
     def images(self, wildcards: Any) -> list[str]:
         """Return all images of an experiment: those of its targets, then those of substitutes that are no targets."""
-        chosen = self._experiment(wildcards)
-        return self.images_of(wildcards.experiment, list(chosen["layers"]), list(chosen["methods"]))
+        experiment = self._experiment(wildcards)
+        return self.images_of(wildcards.experiment, list(experiment["layers"]), list(experiment["methods"]))
 
     def images_of(self, name: str, layers: Sequence[str], methods: Sequence[str]) -> list[str]:
         """Return the same of some layers and methods."""
-        chosen, folder = self._study.experiments[name], "results/{experiment}/images"
-        partly = [layer for layer in layers if chosen["images"]["substitutes"] and chosen["layers"][layer] != "all"]
+        experiment, folder = self._study.experiments[name], "results/{experiment}/images"
+        partly = [
+            layer for layer in layers if experiment["images"]["substitutes"] and experiment["layers"][layer] != "all"
+        ]
         return [
             *_paths(f"{folder}/{{layer}}.{{method}}.h5", name, layers, methods),
             *_paths(f"{folder}/{{layer}}.{{method}}.substitutes.h5", name, partly, methods),
@@ -169,21 +171,21 @@ class JobFiles:
         name = self._experiment(wildcards)["reliability"]["untrained"]
         return [f"results/{name}/units.csv"] if name else []
 
-    def parts(self, kind: str) -> Callable[[Any], list[str]]:
+    def cumulative_files(self, kind: str) -> Callable[[Any], list[str]]:
         """Return a function that gives the files of one kind of cumulative ablation."""
         return lambda wildcards: [
-            f"results/{wildcards.experiment}/{file}" for file in of_parts(kind)(self._experiment(wildcards))
+            f"results/{wildcards.experiment}/{file}" for file in cumulative_files(kind)(self._experiment(wildcards))
         ]
 
     def cumulative(self, wildcards: Any) -> list[str]:
         """Return the curves of cumulative ablation, where the experiment has that analysis."""
         is_run = "cumulative" in self._study.analyses(wildcards.experiment)
-        return self.parts("cumulative")(wildcards) if is_run else []
+        return self.cumulative_files("cumulative")(wildcards) if is_run else []
 
     def evidence(self, wildcards: Any) -> dict[str, list[str]]:
         """Return the tables that the claims of an experiment's analyses read, by name."""
-        chosen, folder = self._experiment(wildcards), f"results/{wildcards.experiment}"
-        tables = evidence(chosen, self._study.analyses(wildcards.experiment))
+        experiment, folder = self._experiment(wildcards), f"results/{wildcards.experiment}"
+        tables = evidence(experiment, self._study.analyses(wildcards.experiment))
         return {name: [f"{folder}/{file}" for file in files] for name, files in tables.items()}
 
     def compared(self, pattern: str) -> Callable[[Any], list[str]]:
@@ -191,9 +193,11 @@ class JobFiles:
         return lambda wildcards: self._compared(wildcards, pattern)
 
     def _compared(self, wildcards: Any, pattern: str) -> list[str]:
-        others = [name for claim in self._experiment(wildcards)["claims"].values() for name in claim["experiments"]]
+        compared_names = [
+            name for claim in self._experiment(wildcards)["claims"].values() for name in claim["experiments"]
+        ]
         files = []
-        for name in dict.fromkeys([wildcards.experiment, *others]):
+        for name in dict.fromkeys([wildcards.experiment, *compared_names]):
             network = self._study.experiments[name]["network"]
             dataset = self._study.networks[network]["dataset"]
             files.append(pattern.format(experiment=name, network=network, dataset=dataset))

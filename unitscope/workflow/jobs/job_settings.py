@@ -71,7 +71,7 @@ class JobSettings:
         network = self._network(wildcards)
         return canonical_json({key: value for key, value in network.items() if key not in ("training", "seed")})
 
-    def own(self, wildcards: Any) -> str:
+    def user_function(self, wildcards: Any) -> str:
         """Return the function of the user's that makes a job's network; an empty text where it is no such network."""
         network = self._network(wildcards)
         return network["model"] if network["source"] == "python" else ""
@@ -90,16 +90,16 @@ class JobSettings:
 
     def activations(self, wildcards: Any) -> str:
         """Return the settings of the activations, with the readout."""
-        chosen = self._experiment(wildcards)
-        return as_text(readout=chosen["readout"], **chosen["activations"])
+        experiment = self._experiment(wildcards)
+        return as_text(readout=experiment["readout"], **experiment["activations"])
 
     def images(self, wildcards: Any) -> str:
         """Return the settings by which images are made."""
-        chosen = self._experiment(wildcards)
-        images = with_batch(chosen["images"], wildcards.layer)
-        cut = {key: value for key, value in images.items() if key not in ("substitutes", "block")}
-        units = chosen["layers"][wildcards.layer]
-        return as_text(units=units, seeds=chosen["seeds"], readout=chosen["readout"], **cut)
+        experiment = self._experiment(wildcards)
+        images = with_batch(experiment["images"], wildcards.layer)
+        image_settings = {key: value for key, value in images.items() if key not in ("substitutes", "block")}
+        units = experiment["layers"][wildcards.layer]
+        return as_text(units=units, seeds=experiment["seeds"], readout=experiment["readout"], **image_settings)
 
     def block(self, wildcards: Any) -> list[Any]:
         """Return the words that name a block of a layer's units."""
@@ -107,22 +107,24 @@ class JobSettings:
 
     def ablation(self, wildcards: Any) -> str:
         """Return the settings of an ablation, with the units that are clamped in place of what they are called."""
-        chosen = self._experiment(wildcards)
-        every = chosen["ablation"]["units"] == "all"
-        own = with_batch(chosen["ablation"], wildcards.layer)
-        return as_text(**{**own, "units": "all" if every else chosen["layers"][wildcards.layer]})
+        experiment = self._experiment(wildcards)
+        every = experiment["ablation"]["units"] == "all"
+        settings = with_batch(experiment["ablation"], wildcards.layer)
+        return as_text(**{**settings, "units": "all" if every else experiment["layers"][wildcards.layer]})
 
     def scale(self, wildcards: Any) -> str:
         """Return the settings of a layer's rescaling, and by which settings its images are answered and made."""
-        chosen = self._experiment(wildcards)
-        batch = with_batch(chosen["images"], wildcards.layer)["batch"]
-        return as_text(**chosen["scale"], start_seed=chosen["seeds"][0], readout=chosen["readout"], batch=batch)
+        experiment = self._experiment(wildcards)
+        batch = with_batch(experiment["images"], wildcards.layer)["batch"]
+        return as_text(
+            **experiment["scale"], start_seed=experiment["seeds"][0], readout=experiment["readout"], batch=batch
+        )
 
     def joint(self, wildcards: Any) -> str:
         """Return the settings of a joint ablation: its own, and the images of the ablation."""
-        chosen = self._experiment(wildcards)
-        ablation = with_batch(chosen["ablation"], wildcards.layer)
-        return as_text(**chosen["joint"], **{key: ablation[key] for key in ("images", "batch")})
+        experiment = self._experiment(wildcards)
+        ablation = with_batch(experiment["ablation"], wildcards.layer)
+        return as_text(**experiment["joint"], **{key: ablation[key] for key in ("images", "batch")})
 
     def joint_summary(self, wildcards: Any) -> str:
         """Return the settings of the summary of joint ablations."""
@@ -131,17 +133,17 @@ class JobSettings:
 
     def cumulative(self, wildcards: Any) -> str:
         """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
-        chosen = self._experiment(wildcards)
-        ablation = with_batch(chosen["ablation"], wildcards.get("layer"))
-        own = {key: value for key, value in chosen["cumulative"].items() if key != "together"}
-        return as_text(**{**own, "images": own["images"] or ablation["images"]}, batch=ablation["batch"])
+        experiment = self._experiment(wildcards)
+        ablation = with_batch(experiment["ablation"], wildcards.get("layer"))
+        settings = {key: value for key, value in experiment["cumulative"].items() if key != "together"}
+        return as_text(**{**settings, "images": settings["images"] or ablation["images"]}, batch=ablation["batch"])
 
     # --- claims and training time ------------------------------------------------------------------------------------
 
     def verdict_methods(self, wildcards: Any) -> str:
         """Return the methods that the claims of each analysis of an experiment are asked of."""
-        chosen, names = self._experiment(wildcards), self._study.claiming_analyses(wildcards.experiment)
-        return canonical_json({name: ANALYSES[name].methods(chosen) for name in names})
+        experiment, names = self._experiment(wildcards), self._study.claiming_analyses(wildcards.experiment)
+        return canonical_json({name: ANALYSES[name].methods(experiment) for name in names})
 
     def _first_of_entry(self, wildcards: Any) -> dict[str, Any]:
         return self._study.experiments[over_epochs(self._study)[wildcards.entry][0]]

@@ -30,30 +30,32 @@ def constraints(study: Study) -> dict[str, str]:
 def values_of(study: Study, names: Collection[str]) -> list[dict[str, str]]:
     """Return the values that wildcards of these names take together."""
     values: list[dict[str, str]] = [{}]
-    known: dict[str, Iterable[str]] = {
+    entries_by_wildcard: dict[str, Iterable[str]] = {
         "dataset": study.datasets,
         "network": study.networks,
         "entry": over_epochs(study),
     }
-    for name, entries in known.items():
-        values = [{**one, name: value} for one in values for value in entries] if name in names else values
+    for name, entries in entries_by_wildcard.items():
+        values = (
+            [{**combination, name: value} for combination in values for value in entries] if name in names else values
+        )
     if "experiment" in names:
         values = [
-            {**one, "experiment": name, **own}
-            for one in values
-            for name, chosen in study.experiments.items()
-            for own in _values_in(chosen, names)
+            {**combination, "experiment": name, **within_experiment}
+            for combination in values
+            for name, experiment in study.experiments.items()
+            for within_experiment in _values_in(experiment, names)
         ]
     return values
 
 
-def _values_in(chosen: Mapping[str, Any], names: Collection[str]) -> list[dict[str, str]]:
+def _values_in(experiment: Mapping[str, Any], names: Collection[str]) -> list[dict[str, str]]:
     """Return the values that wildcards of these names take together within an experiment."""
-    known = {
-        "layer": chosen["layers"],
-        "method": chosen["methods"],
-        "readout": {"mean", chosen["readout"]},
+    entries_by_wildcard = {
+        "layer": experiment["layers"],
+        "method": experiment["methods"],
+        "readout": {"mean", experiment["readout"]},
         "block": ["0"],
     }
-    ordered = {name: sorted(values) for name, values in known.items() if name in names}
+    ordered = {name: sorted(values) for name, values in entries_by_wildcard.items() if name in names}
     return [dict(zip(ordered, values, strict=True)) for values in product(*ordered.values())]

@@ -36,7 +36,7 @@ class BringingBack:
         self._decides, self._looks_only = decides, looks_only
         self._settled: dict[Any, bool] = {}
         # By path: where DVC's cache holds it, and why it is brought back.
-        self._places: dict[str, tuple[Path, str]] = {}
+        self._cached: dict[str, tuple[Path, str]] = {}
         self._jobs: list[Any] = []
         self._alone = False
 
@@ -50,7 +50,9 @@ class BringingBack:
             # Snakemake decides.
             return True
         if job not in self._settled:
-            before = [each for each, fs in self._freshness.before(job).items() if not all(f.is_ancient for f in fs)]
+            before = [
+                earlier for earlier, fs in self._freshness.before(job).items() if not all(f.is_ancient for f in fs)
+            ]
             fresh = all(map(self.settle, before)) and (self._freshness.is_fresh(job) or self._bring_back(job))
             self._settled[job] = fresh
         return self._settled[job]
@@ -68,25 +70,27 @@ class BringingBack:
                 for path, (sha256, md5) in run.outputs.items()
                 if present.get(path) != sha256 and (present.get(path) or path not in job.temp_output)
             }
-            places = {path: (sha256, place) for path, (sha256, place) in wrong.items() if place is not None}
-            if len(places) == len(wrong) and not self._ownership.conflict(job):
-                for path, (sha256, place) in places.items():
+            cached = {
+                path: (sha256, cache_file) for path, (sha256, cache_file) in wrong.items() if cache_file is not None
+            }
+            if len(cached) == len(wrong) and not self._ownership.conflict(job):
+                for path, (sha256, cache_file) in cached.items():
                     why = "held other bytes" if present[path] else "was not there"
                     self._freshness.expected[path] = sha256
-                    self._places[path] = place, why
+                    self._cached[path] = cache_file, why
                     if self._workflow.dryrun:
                         logger.info(f"{path} {why}: would be brought back from DVC's cache.")
-                self._seen_by_snakemake(job, places)
+                self._mark_present(job, cached)
                 self._jobs.append(job)
                 if self._alone:
                     self.copy()
                 return True
         return False
 
-    def _seen_by_snakemake(self, job: Any, places: Mapping[str, Any]) -> None:
+    def _mark_present(self, job: Any, cached: Mapping[str, Any]) -> None:
         """Let Snakemake take files for there before they are: it has looked already."""
         for f in job.output:
-            if str(f) in places:
+            if str(f) in cached:
                 self._workflow.iocache.exists_local[f] = True
                 self._workflow.iocache.mtime[f] = Mtime(local=0.0)
 
@@ -101,19 +105,19 @@ class BringingBack:
             WorkflowError: Some cannot be brought back; the others have been.
         """
         failures = {}
-        for path, (place, why) in self._places.items():
+        for path, (cache_file, why) in self._cached.items():
             content = self._freshness.contents.sha256(path)
             try:
                 for run in self._freshness.ledger.runs_of(path) if content else ():
-                    kept = dvc_cache.place(dvc_cache.cache_folder(), run.outputs[path][1])
-                    if run.outputs[path][0] == content and not kept.exists():
-                        dvc_cache.keep(Path(path), kept)
-                dvc_cache.bring_back(path, place)
+                    backup = dvc_cache.cache_path(dvc_cache.cache_folder(), run.outputs[path][1])
+                    if run.outputs[path][0] == content and not backup.exists():
+                        dvc_cache.keep(Path(path), backup)
+                dvc_cache.bring_back(path, cache_file)
             except OSError as error:
                 failures[path] = f"{path} cannot be brought back from DVC's cache ({error.strerror or error})"
             else:
                 logger.info(f"{path} {why}: brought back from DVC's cache.")
-        self._places.clear()
+        self._cached.clear()
         self._freshness.expected.clear()
         for job in self._jobs:
             if not failures.keys() & set(map(str, job.output)):

@@ -124,7 +124,7 @@ def has_key(job: Any) -> bool:
 
 def command(job: Any) -> list[Any]:
     """Return what a job does, whatever its inputs are."""
-    params = {name or str(place): value for place, (name, value) in enumerate(job.params._allitems())}
+    params = {name or str(index): value for index, (name, value) in enumerate(job.params._allitems())}
     # A program counts by its name, so that it may be moved; the keys of earlier versions stay valid.
     text = PROGRAM.sub(r"python scripts/\1", job.rule.shellcmd)
     return [text, params, list(map(str, job.output))]

@@ -58,4 +58,4 @@ def is_to_be_recorded(workflow: Any) -> bool:
     outside = links.links_out([path for run in vouched for path in run.outputs])
     runs = [run for run in vouched if not outside or not links.links_out(run.outputs)]
     rows = [row for run in runs for row in ledger.rows_of(run)]
-    return bool(links.untold(outside)) or not ledger.recorded(runs) or not dvc_lock.agrees(rows)
+    return bool(links.unreported(outside)) or not ledger.recorded(runs) or not dvc_lock.agrees(rows)

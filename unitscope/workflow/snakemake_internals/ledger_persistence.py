@@ -31,9 +31,9 @@ from unitscope.workflow.snakemake_internals.job_notes import JobNotes
 from unitscope.workflow.snakemake_internals.ownership import Ownership
 from unitscope.workflow.snakemake_internals.refusals import Error
 from unitscope.workflow.snakemake_internals.told_before_and_after import (
+    log_failures,
+    log_other_code,
     refuse_cut_off_plans,
-    tell_of_failures,
-    tell_of_other_code,
 )
 from unitscope.workflow.store import rwlock
 
@@ -41,8 +41,8 @@ from unitscope.workflow.store import rwlock
 class Stale(ParamsChange):
     """Why a job has to be executed, as Snakemake prints it."""
 
-    def __init__(self, why: str, known: ParamsChange, files: set[Any]) -> None:
-        super().__init__(known.only_old, known.only_new, files)
+    def __init__(self, why: str, changes: ParamsChange, files: set[Any]) -> None:
+        super().__init__(changes.only_old, changes.only_new, files)
         self.why = why
 
     def __bool__(self) -> bool:
@@ -71,7 +71,7 @@ class LedgerPersistence(FilePersistence):
         config = os.path.relpath([*map(str, self._workflow.configfiles), "the command line"][0])
         self._ownership = Ownership(config, self._freshness, self.hooks)
         self._returns = BringingBack(
-            self._workflow, self._freshness, self._ownership, self.answers_for, bool(self._gate)
+            self._workflow, self._freshness, self._ownership, self.decides_about, bool(self._gate)
         )
         self._notes = JobNotes(self._workflow, self._freshness)
         self._started: dict[Any, Any] = {}
@@ -90,7 +90,7 @@ class LedgerPersistence(FilePersistence):
         """Whether Snakemake asks for more than time stamps."""
         return RerunTrigger.PARAMS in self._workflow.rerun_triggers
 
-    def answers_for(self, job: Any) -> bool:
+    def decides_about(self, job: Any) -> bool:
         """Return whether the ledger decides about a job."""
         return self.compares and has_key(job)
 
@@ -100,33 +100,33 @@ class LedgerPersistence(FilePersistence):
 
     def metadata(self, target: Any) -> MetadataRecord | None:
         """Return what Snakemake has written down of a file, or, as for one that came from elsewhere, what it would."""
-        known = super().metadata(target)
-        if known is None and self.contents.sha256(str(target)):
-            writers = (job for job in self.dag.jobs if target in job.output and self.answers_for(job))
+        record = super().metadata(target)
+        if record is None and self.contents.sha256(str(target)):
+            writers = (job for job in self.dag.jobs if target in job.output and self.decides_about(job))
             for job in filter(self._freshness.is_fresh, writers):
                 time = os.stat(target).st_mtime
                 return MetadataRecord(rule=job.rule.name, job_hash=hash(job), starttime=time, endtime=time)
-        return known
+        return record
 
     def has_metadata(self, job: Any) -> bool:
         """Return whether a job can be compared."""
-        return True if self.answers_for(job) or not job.output else super().has_metadata(job)
+        return True if self.decides_about(job) or not job.output else super().has_metadata(job)
 
     def has_outdated_metadata(self, job: Any) -> bool:
         """Return whether a job cannot be compared."""
-        return False if self.answers_for(job) else super().has_outdated_metadata(job)
+        return False if self.decides_about(job) else super().has_outdated_metadata(job)
 
     def code_changed(self, job: Any, file: Any = None) -> Any:
         """Return nothing: the command is part of the key."""
-        return self._no_change(file) if self.answers_for(job) else super().code_changed(job, file)
+        return self._no_change(file) if self.decides_about(job) else super().code_changed(job, file)
 
     def input_changed(self, job: Any, file: Any = None) -> Any:
         """Return nothing: the inputs are part of the key."""
-        return self._no_change(file) if self.answers_for(job) else super().input_changed(job, file)
+        return self._no_change(file) if self.decides_about(job) else super().input_changed(job, file)
 
     def software_stack_changed(self, job: Any, file: Any = None) -> Any:
         """Return nothing: another environment writes other bytes under the same key, and both are known."""
-        return self._no_change(file) if self.answers_for(job) else super().software_stack_changed(job, file)
+        return self._no_change(file) if self.decides_about(job) else super().software_stack_changed(job, file)
 
     @staticmethod
     def _no_change(file: Any) -> Any:
@@ -134,13 +134,13 @@ class LedgerPersistence(FilePersistence):
 
     def params_changed(self, job: Any, file: Any = None) -> Any:
         """Asked for every job that is not due for another reason: the ledger's answer."""
-        if not self.answers_for(job):
+        if not self.decides_about(job):
             return super().params_changed(job, file)
         if job in self._undetermined or self._returns.settle(job):
             return NO_PARAMS_CHANGE
-        known = super().params_changed(job, file)
+        changes = super().params_changed(job, file)
         files = {file} if file is not None else set(job.output)
-        return Stale(self._freshness.why(job), known or NO_PARAMS_CHANGE, files)
+        return Stale(self._freshness.why(job), changes or NO_PARAMS_CHANGE, files)
 
     async def _decide(self, *arguments: Any, **named: Any) -> None:
         """Let Snakemake decide what is due.
@@ -148,9 +148,9 @@ class LedgerPersistence(FilePersistence):
         Behind a job that is due it asks no further, though it does not execute what reads that job's output as ancient
         and may be stale for another reason. So it is shown a plan without these edges.
         """
-        whole = self.dag.depending
+        depending = self.dag.depending
         self.dag.depending = defaultdict(dict)
-        for job, readers in whole.items():
+        for job, readers in depending.items():
             self.dag.depending[job] = {
                 reader: files for reader, files in readers.items() if not all(f.is_ancient for f in files)
             }
@@ -161,18 +161,18 @@ class LedgerPersistence(FilePersistence):
         try:
             await self._update_needrun(*arguments, **named)
         finally:
-            self.dag.depending = whole
+            self.dag.depending = depending
 
     async def incomplete(self, job: Any) -> list[Any]:
         """Look for files to bring back, before anything is decided. Whether a job was cut off, its bytes tell."""
-        if not self.answers_for(job):
+        if not self.decides_about(job):
             return await super().incomplete(job)
         self._returns.settle(job)
         return []
 
     def vouched(self) -> list[Run]:
         """Return the run that wrote the outputs of each job of the plan which need not be executed."""
-        jobs = [job for job in self.dag.jobs if self.answers_for(job)]
+        jobs = [job for job in self.dag.jobs if self.decides_about(job)]
         runs = [self._freshness.run(job) for job in jobs if not set(job.output) <= job.temp_output]
         return [run for run in runs if run is not None]
 
@@ -212,9 +212,9 @@ class LedgerPersistence(FilePersistence):
 
     async def _note_and_finish(self, job: Any, *arguments: Any, **named: Any) -> Any:
         executed = self._workflow.is_main_process and not self._workflow.touch and not self._workflow.dryrun
-        for each in (job if job.is_group() else [job]) if executed else ():
-            if has_key(each):
-                self._note_outputs(each)
+        for member in (job if job.is_group() else [job]) if executed else ():
+            if has_key(member):
+                self._note_outputs(member)
         return await self._finish(job, *arguments, **named)
 
     def _note_outputs(self, job: Any) -> None:
@@ -256,7 +256,7 @@ class LedgerPersistence(FilePersistence):
                     yield
                 self._after()
             except WorkflowError:
-                tell_of_failures(self._workflow, self.dag, self.hooks.lower)
+                log_failures(self._workflow, self.dag, self.hooks.lower)
                 raise
             finally:
                 self.contents.save()
@@ -278,18 +278,18 @@ class LedgerPersistence(FilePersistence):
             return
         refuse_cut_off_plans(self._workflow, self.dag, self._freshness)
         if not self._workflow.touch:
-            order = {rule: place for place, rule in enumerate(self._workflow.rules)}
+            order = {rule: index for index, rule in enumerate(self._workflow.rules)}
             for job in sorted(filter(has_key, due), key=lambda job: (order[job.rule], str(job.output))):
                 if reason := self._ownership.conflict(job):
                     raise Error(reason)
-        tell_of_other_code(due, self._freshness, super().metadata)
+        log_other_code(due, self._freshness, super().metadata)
         if not self._workflow.dryrun and not self._workflow.touch:
             for reason in sorted(filter(None, map(self.hooks.refuse, due)))[:1]:
                 raise Error(reason)
             for job in filter(has_key, due):
                 self._notes.drop(job)
-            if rwlock.mend_lock():
-                logger.info(rwlock.MENDED)
+            if rwlock.remove_broken_lock():
+                logger.info(rwlock.LOCK_REMOVED)
             self._returns.copy()
 
     def _after(self) -> None:
@@ -307,5 +307,7 @@ class LedgerPersistence(FilePersistence):
     def _reasons(self) -> list[str]:
         """Return why jobs are due, those that are due only because of others left out where there are any."""
         reasons = {job: self.dag.reason(job) for job in self.dag.needrun_jobs(exclude_finished=False)}
-        own = [reason.params_changed.why for reason in reasons.values() if isinstance(reason.params_changed, Stale)]
-        return own or [f"{job.rule.name}: {reason}" for job, reason in reasons.items()]
+        stale_reasons = [
+            reason.params_changed.why for reason in reasons.values() if isinstance(reason.params_changed, Stale)
+        ]
+        return stale_reasons or [f"{job.rule.name}: {reason}" for job, reason in reasons.items()]

@@ -7,12 +7,12 @@ from typing import Any
 
 from snakemake.logging import logger
 
-from unitscope.workflow.failures import Failure, told
+from unitscope.workflow.failures import Failure, failure_report
 from unitscope.workflow.snakemake_internals.freshness import Freshness, has_key
 from unitscope.workflow.snakemake_internals.refusals import Error
 
 
-def tell_of_other_code(due: Collection[Any], freshness: Freshness, record_of: Callable[[Any], Any]) -> None:
+def log_other_code(due: Collection[Any], freshness: Freshness, record_of: Callable[[Any], Any]) -> None:
     """Say what is computed again because the code has changed, and how long that took, before it begins.
 
     Args:
@@ -31,9 +31,9 @@ def tell_of_other_code(due: Collection[Any], freshness: Freshness, record_of: Ca
         if len(times) == len(records)
         else "`make plan` says how long that takes"
     )
-    what = ", ".join(f"{rule} ({count})" for rule, count in sorted(other.items()))
+    rule_counts = ", ".join(f"{rule} ({count})" for rule, count in sorted(other.items()))
     logger.info(
-        f"Other code than today's wrote the results of {what}. With what is made from them, {len(due)} jobs are "
+        f"Other code than today's wrote the results of {rule_counts}. With what is made from them, {len(due)} jobs are "
         f"computed again: {took}."
     )
 
@@ -65,7 +65,7 @@ def refuse_cut_off_plans(workflow: Any, dag: Any, freshness: Freshness) -> None:
         )
 
 
-def tell_of_failures(workflow: Any, dag: Any, lower: Callable[[Any], str]) -> None:
+def log_failures(workflow: Any, dag: Any, lower: Callable[[Any], str]) -> None:
     """List what failed, behind all that Snakemake has printed meanwhile.
 
     Args:
@@ -86,4 +86,4 @@ def tell_of_failures(workflow: Any, dag: Any, lower: Callable[[Any], str]) -> No
         for job in sorted(failed, key=lambda job: str(job.output))
     ]
     unfinished = [job for job in dag.needrun_jobs() if job.output and job not in failed]
-    logger.error(told(failures, len(unfinished), scheduler.keepgoing))
+    logger.error(failure_report(failures, len(unfinished), scheduler.keepgoing))

@@ -35,14 +35,14 @@ def _names_a_cache() -> bool:
     return any(re.search(r"(?m)^\s*dir\s*=", text) for text in texts)
 
 
-def place(folder: Path, md5: str) -> Path:
+def cache_path(folder: Path, md5: str) -> Path:
     """Return where a cache keeps a content."""
     return folder / "files/md5" / md5[:2] / md5[2:]
 
 
 def stored(md5: str, sha256: str) -> Path | None:
     """Return where DVC's cache holds a content, if it does and the content is undamaged."""
-    path = place(cache_folder(), md5)
+    path = cache_path(cache_folder(), md5)
     try:
         with open(path, "rb") as file:
             return path if hashlib.file_digest(file, "sha256").hexdigest() == sha256 else None

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from unitscope.errors import UserError
-from unitscope.workflow.store.dvc_cache import cache_folder, place
+from unitscope.workflow.store.dvc_cache import cache_folder, cache_path
 
 LOCK = Path("dvc.lock")
 REMEDY = (
@@ -30,7 +30,7 @@ class Recorded:
         # Stages that have been taken out of the config stay in the lock file.
         names = stages()
         self._outs = [out for name, outs in locked_outs(lock).items() if name in names for out in outs]
-        self.cache = Path(told("dvc", "cache", "dir").strip())
+        self.cache = Path(stdout_of("dvc", "cache", "dir").strip())
 
     def files(self) -> Iterator[tuple[Path, str]]:
         """Yield each file, those within folders one by one, and its MD5.
@@ -63,10 +63,12 @@ def locked_outs(lock: Path = LOCK) -> dict[str, list[dict[str, Any]]]:
     try:
         stages = yaml.load(lock.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
         outs = {name: stage.get("outs", []) for name, stage in stages.items()}
-        whole = all(isinstance(out[key], str) for each in outs.values() for out in each for key in ("path", "md5"))
+        is_valid = all(
+            isinstance(out[key], str) for stage_outs in outs.values() for out in stage_outs for key in ("path", "md5")
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
-        whole = False
-    if not whole:
+        is_valid = False
+    if not is_valid:
         raise UserError(
             f"{lock} is no whole lock file of DVC's; it may be damaged, or hold git's marks of a conflict. Resolve the "
             f"conflict, or take the file of the commit: git checkout {lock}."
@@ -80,7 +82,7 @@ def listing(out: Mapping[str, Any], folder: Path) -> list[dict[str, str]]:
     Raises:
         UserError: The list is not in the cache, or damaged.
     """
-    path = place(folder, out["md5"])
+    path = cache_path(folder, out["md5"])
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -93,7 +95,7 @@ def listing(out: Mapping[str, Any], folder: Path) -> list[dict[str, str]]:
 def agrees(rows: Iterable[Mapping[str, str]], lock: Path = LOCK) -> bool:
     """Return whether dvc.lock records the same contents as rows of made.lock, of those files that it records at all."""
     try:
-        outs = [out for each in locked_outs(lock).values() for out in each]
+        outs = [out for stage_outs in locked_outs(lock).values() for out in stage_outs]
     except UserError:
         outs = []
     if not outs:
@@ -116,11 +118,11 @@ def agrees(rows: Iterable[Mapping[str, str]], lock: Path = LOCK) -> bool:
 def stages() -> dict[str, str]:
     """Return the stages of dvc.yaml, each with a path of what it writes."""
     kinds = {"study": "data/study/x", "dataset": "data/datasets/x", "checkpoint": "data/checkpoints/x"}
-    names = told("dvc", "stage", "list", "--name-only").split()
+    names = stdout_of("dvc", "stage", "list", "--name-only").split()
     return {name: kinds.get(name.partition("@")[0], f"results/{name.partition('@')[2]}/x") for name in names}
 
 
-def told(*command: str) -> str:
+def stdout_of(*command: str) -> str:
     """Return what a command prints.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unitscope.storage.contents import read_lines
 
-TOLD = Path(".snakemake/unitscope/links")
+REPORTED = Path(".snakemake/unitscope/links")
 """File with the links out of this folder that were told of."""
 
 
@@ -14,13 +14,13 @@ def links_out(paths: Iterable[str]) -> dict[str, str]:
 
     DVC records nothing behind them.
     """
-    here, found = Path.cwd().resolve(), {}
+    here, links = Path.cwd().resolve(), {}
     for folder in {parent for path in paths for parent in Path(path).parents}:
         if folder.is_symlink() and not (target := folder.resolve()).is_relative_to(here):
-            found[str(folder)] = str(target)
-    return found
+            links[str(folder)] = str(target)
+    return links
 
 
-def untold(links: Mapping[str, str]) -> dict[str, str]:
+def unreported(links: Mapping[str, str]) -> dict[str, str]:
     """Return those links that nobody was told of yet."""
-    return {link: target for link, target in links.items() if [link, target] not in read_lines(TOLD)}
+    return {link: target for link, target in links.items() if [link, target] not in read_lines(REPORTED)}

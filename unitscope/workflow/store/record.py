@@ -14,7 +14,7 @@ from unitscope.storage.contents import append_lines
 from unitscope.workflow.ledger import gate, write_lock
 from unitscope.workflow.owners import Owners
 from unitscope.workflow.store.dvc_lock import agrees, stages
-from unitscope.workflow.store.links import TOLD, links_out, untold
+from unitscope.workflow.store.links import REPORTED, links_out, unreported
 from unitscope.workflow.store.stage_dependencies import STUDY, write_stage_dependencies
 
 
@@ -28,15 +28,15 @@ def record() -> None:
     except UserError as error:
         log.warning("The results are there, but DVC has not recorded them: %s", error)
         return
-    looked = gate()
-    for reason in looked.reasons:
+    gate_state = gate()
+    for reason in gate_state.reasons:
         if "belongs to earlier settings" in reason:
             log.warning("%s.", reason)
-    if looked.reasons:
+    if gate_state.reasons:
         return
-    links = links_out([*(row["path"] for row in looked.rows), f"{STUDY}/x"])
-    rows = [row for row in looked.rows if not links_out([row["path"]])] if links else looked.rows
-    tell(untold(links))
+    links = links_out([*(row["path"] for row in gate_state.rows), f"{STUDY}/x"])
+    rows = [row for row in gate_state.rows if not links_out([row["path"]])] if links else gate_state.rows
+    warn_of_links(unreported(links))
     here = [name for name, path in stages().items() if not links_out([path])] if links else ["dvc.yaml"]
     if not here or not ran("dvc", "commit", "--force", *here):
         return
@@ -46,10 +46,10 @@ def record() -> None:
         log.warning("Something has changed while DVC recorded it. The next call records it again.")
 
 
-def tell(links: dict[str, str]) -> None:
+def warn_of_links(links: dict[str, str]) -> None:
     """Say what DVC cannot record because it lies behind a link."""
     for link, target in sorted(links.items()):
-        append_lines(TOLD, [[link, target]])
+        append_lines(REPORTED, [[link, target]])
         log.warning(
             "%s is a link to %s, outside of this folder. DVC records nothing that lies there, so it can be neither "
             "restored nor pushed. To have it recorded, make %s a folder again, and let DVC keep its copies on the "

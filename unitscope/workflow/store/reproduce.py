@@ -39,12 +39,12 @@ def reproduce(targets: Sequence[str], config: Path | None, followed: Path) -> in
     done = subprocess.run(command, check=False)
     if done.returncode:
         return done.returncode
-    looked = gate(*study, "--", *targets)
-    if not looked.reasons and has_changed(config, followed):
-        looked.reasons.append("the config or the code has changed while the stage ran")
-    if looked.reasons:
-        raise UserError(f"DVC records nothing: {'; '.join(looked.reasons[:5])}. Then run `dvc repro` again.")
-    write_lock(Owners().with_owners(looked.rows), keep=True)
+    gate_state = gate(*study, "--", *targets)
+    if not gate_state.reasons and has_changed(config, followed):
+        gate_state.reasons.append("the config or the code has changed while the stage ran")
+    if gate_state.reasons:
+        raise UserError(f"DVC records nothing: {'; '.join(gate_state.reasons[:5])}. Then run `dvc repro` again.")
+    write_lock(Owners().with_owners(gate_state.rows), keep=True)
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unitscope.errors import UserError
 from unitscope.workflow.ledger import LOCK, gate
-from unitscope.workflow.store.rwlock import MENDED, mend_lock
+from unitscope.workflow.store.rwlock import LOCK_REMOVED, remove_broken_lock
 from unitscope.workflow.store.verify import verify_fetched, verify_here
 
 
@@ -20,8 +20,8 @@ def restore() -> Iterator[str]:
     Raises:
         UserError: The artifacts cannot be fetched, or are not those of this commit.
     """
-    if mend_lock():
-        yield MENDED
+    if remove_broken_lock():
+        yield LOCK_REMOVED
     for lock in (Path("dvc.lock"), LOCK):
         if not lock.is_file():
             raise UserError(

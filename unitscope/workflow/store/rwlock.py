@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-MENDED = "DVC was killed while it wrote .dvc/tmp/rwlock, and would fail at it: the file is removed."
+LOCK_REMOVED = "DVC was killed while it wrote .dvc/tmp/rwlock, and would fail at it: the file is removed."
 
 
-def mend_lock(folder: Path = Path(".dvc/tmp")) -> bool:
+def remove_broken_lock(folder: Path = Path(".dvc/tmp")) -> bool:
     """Take away what a DVC that was killed has left of its list of locks; return whether there was such a rest.
 
     DVC empties the file before it writes it, and every later call fails at an empty one. Whoever holds the lock beside

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from unitscope.errors import UserError
-from unitscope.workflow.store.dvc_cache import keep, place
+from unitscope.workflow.store.dvc_cache import cache_path, keep
 from unitscope.workflow.store.dvc_lock import REMEDY, Recorded
 
 
@@ -32,9 +32,9 @@ def compare(path: Path, md5: str) -> None:
     if not path.is_file():
         raise UserError(f"{path} is recorded in dvc.lock, but it is not there. Run `dvc pull`.")
     with open(path, "rb") as handle:
-        found = hashlib.file_digest(handle, "md5").hexdigest()
-    if found != md5:
-        raise UserError(f"{path} is damaged: its MD5 is {found}, dvc.lock says {md5}. {REMEDY}")
+        digest = hashlib.file_digest(handle, "md5").hexdigest()
+    if digest != md5:
+        raise UserError(f"{path} is damaged: its MD5 is {digest}, dvc.lock says {md5}. {REMEDY}")
 
 
 @dataclass
@@ -43,11 +43,11 @@ class Unsound:
 
     Attributes:
         repaired: What has been put back.
-        left: What has not.
+        unrepaired: What has not.
     """
 
     repaired: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    unrepaired: list[str] = field(default_factory=list)
 
 
 def unsound_in_cache(recorded: Recorded, repair: bool) -> Unsound:
@@ -59,13 +59,13 @@ def unsound_in_cache(recorded: Recorded, repair: bool) -> Unsound:
     """
     unsound = Unsound()
     for md5, path in recorded.objects().items():
-        stored = place(recorded.cache, md5)
+        stored = cache_path(recorded.cache, md5)
         problem = _problem(stored, md5)
-        mends = bool(problem) and repair and not _problem(path, md5)
-        if mends:
+        repairable = bool(problem) and repair and not _problem(path, md5)
+        if repairable:
             keep(path, stored)
         if problem:
-            (unsound.repaired if mends else unsound.left).append(f"{path} {problem}")
+            (unsound.repaired if repairable else unsound.unrepaired).append(f"{path} {problem}")
     return unsound
 
 
@@ -92,23 +92,23 @@ def unsound_in_store(recorded: Recorded, repair: bool, read: bool = True) -> Uns
     with Repo() as repo:
         store = repo.cloud.get_remote_odb(None, "verify")
         for md5, path in recorded.objects().items():
-            remote, local = store.oid_to_path(md5), place(recorded.cache, md5)
+            remote, local = store.oid_to_path(md5), cache_path(recorded.cache, md5)
             problem = "" if store.fs.exists(remote) else "is missing"
             if read and not problem:
                 with store.fs.open(remote, "rb") as file:
                     problem = "" if is_sound(file, md5) else "is damaged"
-            mends = bool(problem) and repair and not _problem(local, md5)
-            if mends:
+            repairable = bool(problem) and repair and not _problem(local, md5)
+            if repairable:
                 # A store on a disk keeps its files read-only.
                 if problem == "is damaged":
                     store.fs.remove(remote)
                 store.fs.makedirs(store.fs.parent(remote), exist_ok=True)
                 store.fs.put_file(str(local), remote)
             if problem:
-                (unsound.repaired if mends else unsound.left).append(f"{path} {problem}")
+                (unsound.repaired if repairable else unsound.unrepaired).append(f"{path} {problem}")
     return unsound
 
 
 def missing(recorded: Iterable[tuple[Path, str]], cache: Path) -> list[str]:
     """Return the files that a cache does not have."""
-    return [str(path) for path, md5 in recorded if not place(cache, md5).is_file()]
+    return [str(path) for path, md5 in recorded if not cache_path(cache, md5).is_file()]

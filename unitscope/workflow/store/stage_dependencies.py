@@ -19,7 +19,7 @@ from unitscope.settings import as_mapping
 from unitscope.storage.contents import Contents
 from unitscope.storage.records import write_json
 from unitscope.workflow.ledger import CONTENTS, SOURCES, locked_rows, not_here, source_or_recorded
-from unitscope.workflow.provenance import code_digest, modules_digest, own_code_digest, rules_digest, script_named
+from unitscope.workflow.provenance import code_digest, modules_digest, rules_digest, script_named, user_code_digest
 from unitscope.workflow.study import load_study
 
 STUDY = Path("data/study")
@@ -62,9 +62,9 @@ def write_stage_dependencies(root: Path, config: Path, folder: Path, whole: bool
             written = as_mapping(DatasetSettings, settings) if section == "datasets" else settings
             content = {"device": study.device, "settings": written, "code": code}
             if section != "datasets" and network["source"] == "python":
-                content["code"] = {**code, "own": own_code(network, root)}
+                content["code"] = {**code, "own": user_code(network, root)}
             if section == "experiments":
-                content["compared"] = {other: made_from(study, other, root) for other in compared(settings)}
+                content["compared"] = {other: claim_dependencies(study, other, root) for other in compared(settings)}
             if section == "datasets" and hasattr(settings, "path"):
                 artifact = f"data/datasets/{name}.h5"
                 suffixes = IMAGE_SUFFIXES if settings.source == "image_folder" else ()
@@ -89,25 +89,25 @@ def scripts_of_rules(root: Path) -> set[str]:
 
 def compared(experiment: dict[str, Any]) -> list[str]:
     """Return the experiments whose tables an experiment's claims and nulls are made from, beside its own."""
-    others = [other for claim in experiment["claims"].values() for other in claim["experiments"]]
-    return sorted({*others, experiment["reliability"]["untrained"]} - {None})
+    other_experiments = [other for claim in experiment["claims"].values() for other in claim["experiments"]]
+    return sorted({*other_experiments, experiment["reliability"]["untrained"]} - {None})
 
 
-def made_from(study: Study, experiment: str, root: Path) -> dict[str, Any]:
+def claim_dependencies(study: Study, experiment: str, root: Path) -> dict[str, Any]:
     """Return the settings that an experiment's tables follow from, and the code of its data set and its network."""
     settings = study.experiments[experiment]
     network = study.networks[settings["network"]]
     code: dict[str, Any] = {script: digest(script, root) for scripts in SCRIPTS.values() for script in scripts}
     if network["source"] == "python":
-        code["own"] = own_code(network, root)
+        code["own"] = user_code(network, root)
     dataset = as_mapping(DatasetSettings, study.datasets[network["dataset"]])
     return {"settings": settings, "network": network, "dataset": dataset, "code": code}
 
 
-def own_code(network: dict[str, Any], root: Path) -> list[str]:
+def user_code(network: dict[str, Any], root: Path) -> list[str]:
     """Return digests of the user's code that makes a network, and of the files that it reads."""
     contents = Contents(None)
-    return [own_code_digest(network["model"], root), *(contents.sha256(file) for file in network["files"])]
+    return [user_code_digest(network["model"], root), *(contents.sha256(file) for file in network["files"])]
 
 
 def show_damage() -> None:
@@ -118,8 +118,8 @@ def show_damage() -> None:
     """
     contents = Contents(CONTENTS)
     for path, row in locked_rows().items():
-        found = contents.sha256(path)
-        if found and found != row["sha256"]:
+        sha256 = contents.sha256(path)
+        if sha256 and sha256 != row["sha256"]:
             os.utime(path)
     contents.save()
 

@@ -32,22 +32,22 @@ def verify_fetched() -> None:
         raise UserError(f"The store lacks these files, or holds them damaged: {', '.join(lost)}.")
 
 
-def verify_copies(place: Literal["cache", "store"], repair: bool) -> Iterator[str]:
+def verify_copies(location: Literal["cache", "store"], repair: bool) -> Iterator[str]:
     """Compare the copies in DVC's cache or in the default remote, and yield a line for each that was put back.
 
     Args:
-        place: Which copies.
+        location: Which copies.
         repair: Whether what is missing or damaged in the cache is put back from this folder, and in the store from the
             cache.
 
     Raises:
         UserError: Some are missing or damaged, and were not put back.
     """
-    look = {"cache": unsound_in_cache, "store": unsound_in_store}[place]
-    name, source = ("DVC's cache", "this folder") if place == "cache" else ("the store", "DVC's cache")
+    look = {"cache": unsound_in_cache, "store": unsound_in_store}[location]
+    name, source = ("DVC's cache", "this folder") if location == "cache" else ("the store", "DVC's cache")
     unsound = look(Recorded(), repair)
     for problem in unsound.repaired:
         yield f"In {name} {problem}: put back from {source}."
-    if unsound.left:
+    if unsound.unrepaired:
         remedy = f"{source} does not hold it either" if repair else "--repair puts back what is here"
-        raise UserError(f"In {name} {', '.join(unsound.left)}; {remedy}.")
+        raise UserError(f"In {name} {', '.join(unsound.unrepaired)}; {remedy}.")
