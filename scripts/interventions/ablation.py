@@ -12,6 +12,7 @@ from unitscope.data.moments_columns import MomentsTable
 from unitscope.data.sampling import balanced_sample, halves, select_units
 from unitscope.data.summaries import moments_of
 from unitscope.interventions.ablation import Clamp, Damage, ablation, clamp_to, resample
+from unitscope.interventions.ablation_scores import score_columns
 from unitscope.interventions.ablation_settings import AblationJob
 from unitscope.interventions.donors import donor_rows
 from unitscope.interventions.optimal_clamp import FITTED_IMAGES, optimal_constants
@@ -23,7 +24,6 @@ from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5, open_hdf5
 from unitscope.storage.records import sha256_of
 from unitscope.tables.ablation_columns import AblationTable
-from unitscope.tables.ablation_table import ablation_columns
 from unitscope.workflow import program
 
 
@@ -46,26 +46,25 @@ def main(arguments: argparse.Namespace) -> None:
     probe, _ = open_checkpoint(arguments.checkpoint, devices.pick(arguments.device), python=arguments.python)
     layer, settings = probe[arguments.layer], arguments.settings
     units = select_units(settings.units, layer.units)
-    constants: np.ndarray | None = None
+    columns = {"layer": np.full(len(units), layer.name), "unit": units}
+    damage: dict[str, Damage] = {}
     with open_dataset(arguments.dataset) as dataset:
-        damage: dict[str, Damage] = {}
-        preferred = np.full((2, len(units)), -1)
-        if dataset.classes:
+        classes = dataset.classes
+        if classes:
             mean, std = moments_of(read_table(arguments.moments, MomentsTable), layer.name)
             clamps: dict[str, Clamp] = {"zero": clamp_to(np.zeros(layer.units)), "mean": clamp_to(mean)}
             if "optimal" in settings.clamps:
                 fitted = balanced_sample(dataset.labels("train"), FITTED_IMAGES)
                 training = list(dataset.labelled("train", fitted, settings.batch))
                 optimal = optimal_constants(layer, training, units.tolist(), mean, std)
-                clamps["optimal"], constants = clamp_to(optimal), optimal[units]
+                clamps["optimal"], columns["optimal_constant"] = clamp_to(optimal), optimal[units]
             clamps["resample"] = resample()
             damage = measured(layer, dataset, {name: clamps[name] for name in settings.clamps}, settings, units)
             with open_hdf5(arguments.activations) as activations:
                 values = activations[f"layers/{layer.name}/activations"][:, units]
-                preferred = preferred_by_half(values, activations["labels"][:], len(dataset.classes))
+                columns |= score_columns(damage, preferred_by_half(values, activations["labels"][:], len(classes)))
         else:
             console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
-        classes = dataset.classes
     provenance = {
         "layer": layer.name,
         "clamps": list(damage),
@@ -78,7 +77,7 @@ def main(arguments: argparse.Namespace) -> None:
         out["units"] = units
         if damage:
             write_damage(out, list(damage.values()))
-    write_table(arguments.output, ablation_columns(layer.name, units, damage, preferred, constants), AblationTable)
+    write_table(arguments.output, AblationTable.completed(columns), AblationTable)
 
 
 def measured(

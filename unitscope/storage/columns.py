@@ -215,6 +215,13 @@ class Schema:
         return {name: column.array(columns[name]) for name, column in resolved.items()}
 
     @classmethod
+    def completed(cls, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return columns in the order of the schema; required ones that are not given are missing in all rows."""
+        rows = len(next(iter(columns.values())))
+        header = {column.name: column for column in cls.columns if column.required or column.name in columns}
+        return cls.typed({name: columns.get(name, [column.missing] * rows) for name, column in header.items()})
+
+    @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """Return rows, each with all columns, as the columns of a table; of no rows, empty ones.
 
