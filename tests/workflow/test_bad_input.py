@@ -93,9 +93,11 @@ def test_a_layer_of_a_network_whose_images_are_not_known_is_found_out_before_the
     project.change("experiments.small.layers", ["hidden9"])
     # On one processor, what is first is alone.
     done = project.try_to_run("snakemake", "--cores", "1")
-    said = re.sub(r"\s+", " ", done.stdout)
-    assert done.returncode == 1 and "experiments.small.layers names 'hidden9', which the network mlp" in said
-    assert "rule checkpoint" not in done.stdout and "1 job failed, " in said and "What was finished is kept." in said
+    message = re.sub(r"\s+", " ", done.stdout)
+    assert done.returncode == 1 and "experiments.small.layers names 'hidden9', which the network mlp" in message
+    assert (
+        "rule checkpoint" not in done.stdout and "1 job failed, " in message and "What was finished is kept." in message
+    )
     # Now they are.
     done = project.try_to_run("snakemake", "-n")
     assert done.returncode == 1 and "names 'hidden9'" in done.stdout and "rule" not in done.stdout
@@ -164,11 +166,11 @@ def test_given_weights_work(project):
 
 def test_a_wrong_checksum(project):
     give_weights(project, state_dict(project), "0" * 64)
-    found = sha256_of(project.folder / "weights.pt")
+    checksum = sha256_of(project.folder / "weights.pt")
     fails(
         project,
         "data/checkpoints/given.pt",
-        words=["weights.pt", "weights.sha256", "0" * 64, found, "Nothing has been deleted"],
+        words=["weights.pt", "weights.sha256", "0" * 64, checksum, "Nothing has been deleted"],
     )
 
 
@@ -245,8 +247,8 @@ def test_a_class_without_images(project):
     root = folder_of_images(project)
     for path in (root / "test/dog").iterdir():
         path.unlink()
-    said = fails(project, "data/datasets/folder.h5", words=["dog"], log="datasets/folder.log")
-    assert str(Path("images/test/dog")) in said or "class 'dog'" in said
+    output = fails(project, "data/datasets/folder.h5", words=["dog"], log="datasets/folder.log")
+    assert str(Path("images/test/dog")) in output or "class 'dog'" in output
 
 
 def test_a_mistake_that_a_job_finds_names_the_data_set(project):
@@ -362,9 +364,9 @@ def test_no_code_is_run_from_a_config(project):
             if (name in ("make run", "snakemake")) != (config == "config.yaml") and name != "make run":
                 continue
             done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
-            said = re.sub(r"\s+", " ", done.stdout)
-            assert done.returncode != 0 and "Traceback" not in said, (name, said)
-            assert f"{config}, line 1: the key '__use_yte__' makes the config a template" in said, (name, said)
+            message = re.sub(r"\s+", " ", done.stdout)
+            assert done.returncode != 0 and "Traceback" not in message, (name, message)
+            assert f"{config}, line 1: the key '__use_yte__' makes the config a template" in message, (name, message)
             assert not (project.folder / "ran").exists(), name
 
 
@@ -374,9 +376,9 @@ def test_a_key_that_occurs_twice_is_refused_by_every_program(project):
     line = len(text.splitlines()) + 1
     for name, command in programs(project, "other.yaml").items():
         done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
-        said = re.sub(r"\s+", " ", done.stdout)
-        assert done.returncode != 0 and "Traceback" not in said, (name, said)
-        assert f"other.yaml, line {line}: the key 'device' occurs twice (first in line 1)" in said, (name, said)
+        message = re.sub(r"\s+", " ", done.stdout)
+        assert done.returncode != 0 and "Traceback" not in message, (name, message)
+        assert f"other.yaml, line {line}: the key 'device' occurs twice (first in line 1)" in message, (name, message)
 
 
 def test_numbers_and_names_mean_the_same_to_snakemake_and_dvc(project):
@@ -386,9 +388,9 @@ def test_numbers_and_names_mean_the_same_to_snakemake_and_dvc(project):
             "experiments:\n  small:", "experiments:\n  '3e4':"
         )
     )
-    said = project.run("snakemake", "-n", "-p")
+    output = project.run("snakemake", "-n", "-p")
     # What is the default is no other training, though Snakemake takes it for text.
-    assert "rule checkpoint" not in said and "results/3e4/units.csv" in said
+    assert "rule checkpoint" not in output and "results/3e4/units.csv" in output
     assert "analysis@3e4" in project.run("dvc", "stage", "list", "--name-only").split()
 
 

@@ -66,12 +66,12 @@ def test_a_script_refuses_the_library_of_another_clone(tmp_path):
     (clone / "scripts/tables").mkdir(parents=True)
     script = clone / "scripts/tables/metrics.py"
     script.write_text((ROOT / "scripts/tables/metrics.py").read_text())
-    given = ["--layers", "a", "--record", "b", "--metrics", "c", "--plot", "d"]
+    options = ["--layers", "a", "--record", "b", "--metrics", "c", "--plot", "d"]
     # The command as an environment that both share has it.
     command = (
         "import sys; sys.path.pop(0); sys.argv = ['unitscope', 'unlock']; import unitscope.cli.command as it; it.main()"
     )
-    for words in ([script, *given], ["-c", command]):
+    for words in ([script, *options], ["-c", command]):
         done = subprocess.run(
             [sys.executable, *words],
             cwd=clone,
@@ -80,9 +80,9 @@ def test_a_script_refuses_the_library_of_another_clone(tmp_path):
             text=True,
             check=False,
         )
-        said = " ".join(done.stderr.split())
-        assert done.returncode == 1 and "Traceback" not in said
-        assert f"but Python loads unitscope from {ROOT}." in said and f"Set PYTHONPATH={clone}" in said
+        message = " ".join(done.stderr.split())
+        assert done.returncode == 1 and "Traceback" not in message
+        assert f"but Python loads unitscope from {ROOT}." in message and f"Set PYTHONPATH={clone}" in message
 
 
 def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_path):
@@ -94,9 +94,11 @@ def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_pat
     snakemake = ["snakemake", "-s", str(finished.folder / "Snakefile"), "-d", str(finished.folder), "-n"]
     assert "Nothing to be done" in elsewhere.run(*snakemake)
     # Its scripts and artifacts are looked for in the working directory.
-    for chosen in ([], ["--configfile", str(finished.folder / "config.yaml")]):
-        said = elsewhere.try_to_run("snakemake", "-n", "-s", str(finished.folder / "Snakefile"), *chosen).stdout
-        assert f"Give the command there, or with --directory {finished.folder}" in said
+    for config_options in ([], ["--configfile", str(finished.folder / "config.yaml")]):
+        output = elsewhere.try_to_run(
+            "snakemake", "-n", "-s", str(finished.folder / "Snakefile"), *config_options
+        ).stdout
+        assert f"Give the command there, or with --directory {finished.folder}" in output
     # Programs of the environment are found without activating it.
     plan = [sys.executable, "-m", "unitscope", "plan"]
     done = subprocess.run(
@@ -113,8 +115,8 @@ def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_pat
 def test_a_disk_that_is_not_there_is_named(project):
     (project.folder / "results").rename(project.folder / "elsewhere")
     (project.folder / "results").symlink_to("/nowhere/results")
-    said = project.try_to_run("snakemake", "-n").stdout
-    assert "results is a link to /nowhere/results, which is not there. Mount the disk" in said
+    output = project.try_to_run("snakemake", "-n").stdout
+    assert "results is a link to /nowhere/results, which is not there. Mount the disk" in output
 
 
 def test_a_folder_with_a_blank(finished, tmp_path):

@@ -72,11 +72,11 @@ def inherited(tree: ast.Module) -> set[str]:
         for node in ast.walk(persistence)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self" and node.attr != "dag"
     ]
-    own = {node.name for node in persistence.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    own |= {node.attr for node in selves if isinstance(node.ctx, ast.Store)} | {"hooks"}
+    defined = {node.name for node in persistence.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    defined |= {node.attr for node in selves if isinstance(node.ctx, ast.Store)} | {"hooks"}
     overridden = {"metadata", "has_metadata", "has_outdated_metadata", "params_changed", "incomplete"}
-    assert overridden <= own
-    return {f"persistence.{node.attr}" for node in selves if node.attr not in own} | {
+    assert overridden <= defined
+    return {f"persistence.{node.attr}" for node in selves if node.attr not in defined} | {
         f"persistence.{name}" for name in {*overridden, "lock", "started", "finished"}
     }
 

@@ -59,43 +59,43 @@ def test_a_byte_that_changes_under_kept_times_is_seen(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"one")
     settled(path)
-    known = Contents(None)
-    before, stat = known.sha256("a"), path.stat()
+    checksums = Contents(None)
+    before, stat = checksums.sha256("a"), path.stat()
     with open(path, "r+b") as file:
         file.write(b"two")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     after = path.stat()
     assert (after.st_size, after.st_mtime_ns, after.st_ino) == (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    assert known.sha256("a") != before
+    assert checksums.sha256("a") != before
 
 
 def test_a_file_that_was_just_written_is_not_remembered(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"one")
-    known = Counting(None)
+    checksums = Counting(None)
     # As where clock and change fall into one tick.
     monkeypatch.setattr(contents.time, "time_ns", lambda: path.stat().st_ctime_ns)
-    known.sha256("a")
-    known.sha256("a")
-    assert known.read == 2
+    checksums.sha256("a")
+    checksums.sha256("a")
+    assert checksums.read == 2
 
 
 def test_what_is_no_file_has_no_checksum(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("nowhere")
-    known = Contents(None)
-    assert {known.sha256(name) for name in ("nothing", "folder", "link", "folder/x/y")} == {""}
-    assert known.sha256_and_md5("nothing") == ("", "")
+    checksums = Contents(None)
+    assert {checksums.sha256(name) for name in ("nothing", "folder", "link", "folder/x/y")} == {""}
+    assert checksums.sha256_and_md5("nothing") == ("", "")
 
 
 def test_names_of_any_bytes_are_kept(tmp_path):
     name = os.fsdecode(b"\xff\xfe \n\t\xe2\x82\xac")
     (tmp_path / name).write_bytes(b"one")
     settled(tmp_path / name)
-    known = Contents(tmp_path / "contents")
-    known.sha256(name)
-    known.save()
-    assert Counting(tmp_path / "contents")._known[name][1] == known.sha256(name)
+    checksums = Contents(tmp_path / "contents")
+    checksums.sha256(name)
+    checksums.save()
+    assert Counting(tmp_path / "contents")._known[name][1] == checksums.sha256(name)
 
 
 def test_the_file_of_checksums_does_not_grow_for_ever(tmp_path):
@@ -129,9 +129,9 @@ def test_lines_of_something_else_are_passed_over(tmp_path):
 
 def test_all_that_was_ever_written_under_a_key_is_known(tmp_path):
     runs = [Run("key", {"a": (content, "md5")}, "", "torch 1") for content in (ONE, TWO)]
-    known = Ledger(tmp_path / "ledger", tmp_path / "lock")
+    first = Ledger(tmp_path / "ledger", tmp_path / "lock")
     for run in [*runs, *runs]:
-        known.note(run)
+        first.note(run)
     later = Ledger(tmp_path / "ledger", tmp_path / "lock")
     assert later.runs("key") == later.runs_of("a") == runs[::-1]
     assert later.runs("other") == later.runs_of("b") == []
@@ -146,8 +146,8 @@ def test_the_lock_vouches_like_the_ledger_and_is_sorted(tmp_path):
     write_lock([row for run in runs for row in rows_of(run)])
     text = (tmp_path / "made.lock").read_text()
     assert [json.loads(line)["path"] for line in text.splitlines()] == ["a", "b", "c"]
-    known = Ledger()
-    assert known.runs("k1") == [runs[1]] and dict(known.runs("k2")[0].outputs) == dict(runs[0].outputs)
+    from_lock = Ledger()
+    assert from_lock.runs("k1") == [runs[1]] and dict(from_lock.runs("k2")[0].outputs) == dict(runs[0].outputs)
     assert ledger.recorded(runs)
     assert not ledger.recorded([Run("k1", {"b": (TWO, "m")}, "raw", "torch 1")])
     # One stage of DVC knows its own files alone.
@@ -214,22 +214,27 @@ def test_a_lock_file_of_dvc_that_is_none_is_named(tmp_path, text):
 def test_raw_data_that_are_not_here_count_as_when_they_were_read(tmp_path):
     (tmp_path / "raw").write_bytes(b"raw")
     (tmp_path / "data.h5").write_bytes(b"data")
-    known = Contents(tmp_path / "sources")
-    digest, here = source_or_recorded(tmp_path / "raw", "data.h5", known)
+    source_checksums = Contents(tmp_path / "sources")
+    digest, here = source_or_recorded(tmp_path / "raw", "data.h5", source_checksums)
     assert here
     sha256 = Contents(None).sha256("data.h5")
     for source, content in (("older", TWO), (digest, sha256), ("newer", ONE)):
         Ledger().note(Run(f"key of {source}", {"data.h5": (content, "m")}, source))
     (tmp_path / "raw").unlink()
     # What was read for the file that lies there, not what was read last.
-    assert source_or_recorded(tmp_path / "raw", "data.h5", known) == (digest, False)
-    assert source_or_recorded(tmp_path / "raw", "other.h5", known) == ("", False)
+    assert source_or_recorded(tmp_path / "raw", "data.h5", source_checksums) == (digest, False)
+    assert source_or_recorded(tmp_path / "raw", "other.h5", source_checksums) == ("", False)
 
 
 def test_other_versions_are_counted(monkeypatch):
     monkeypatch.setattr(ledger, "versions", lambda: "python 3.11.7, torch 2.14.1")
-    made = ["python 3.11.7, torch 2.14.1", "python 3.11.7, torch 2.13.0", "python 3.11.7, torch 2.13.0", ""]
-    assert other_versions({"versions": text} for text in made) == [
+    recorded_versions = [
+        "python 3.11.7, torch 2.14.1",
+        "python 3.11.7, torch 2.13.0",
+        "python 3.11.7, torch 2.13.0",
+        "",
+    ]
+    assert other_versions({"versions": text} for text in recorded_versions) == [
         "2 files were made with torch 2.13.0 (now 2.14.1)",
     ]
 
@@ -381,8 +386,8 @@ def test_what_differs_is_executed_and_what_follows(flow, name, text, expected):
         (flow.folder / name).write_text(text)
     planned = flow.run("-n")[2]
     assert "Nothing to be done" not in planned and "has changed meanwhile" not in planned
-    jobs, code, said = flow.run()
-    assert (jobs, code) == (expected, 0) and "has changed meanwhile" not in said
+    jobs, code, output = flow.run()
+    assert (jobs, code) == (expected, 0) and "has changed meanwhile" not in output
     assert flow.run()[:2] == ("", 0)
 
 
@@ -393,8 +398,8 @@ def test_the_reason_is_told(flow):
     assert "c is not there" in flow.run("-n")[2]
     flow.run()
     (flow.folder / "word").write_text("two")
-    said = flow.run("-n")[2]
-    assert "a was written with other settings, code or inputs" in said and "before: 'one'" in said
+    output = flow.run("-n")[2]
+    assert "a was written with other settings, code or inputs" in output and "before: 'one'" in output
 
 
 def test_the_order_of_inputs_and_outputs_counts(flow):
@@ -417,11 +422,11 @@ def test_a_failed_job_has_written_nothing(flow):
 
 
 def test_a_setting_set_back_needs_no_job_where_the_bytes_are_there(flow):
-    kept = {name: (flow.folder / name).read_bytes() for name in ("a", "beside", "c", "d")}
+    original = {name: (flow.folder / name).read_bytes() for name in ("a", "beside", "c", "d")}
     (flow.folder / "word").write_text("two")
     flow.run()
     (flow.folder / "word").write_text("one")
-    for name, content in kept.items():
+    for name, content in original.items():
         (flow.folder / name).write_bytes(content)
     assert flow.run()[:2] == ("", 0)
 
@@ -443,8 +448,8 @@ def test_outputs_of_two_runs_are_not_mixed(flow):
 def test_a_job_whose_inputs_change_meanwhile_is_not_noted(flow):
     text = (flow.folder / "Snakefile").read_text()
     (flow.folder / "Snakefile").write_text(text.replace("test ! -e fail", "sleep 1; echo changed > raw"))
-    _, code, said = flow.run("d", "--forcerun", "d")
-    assert code == 0 and "has changed meanwhile" in said
+    _, code, output = flow.run("d", "--forcerun", "d")
+    assert code == 0 and "has changed meanwhile" in output
     assert "d" in flow.run("-n", "d")[2] and "Nothing to be done" not in flow.run("-n", "d")[2]
 
 
@@ -452,8 +457,8 @@ def test_an_input_that_is_changed_and_set_back_meanwhile_is_noticed(flow):
     text = (flow.folder / "Snakefile").read_text()
     change = "cp raw kept; echo changed > raw; cat raw > d; cat kept > raw"
     (flow.folder / "Snakefile").write_text(text.replace("cat raw > d; test ! -e fail", change))
-    _, code, said = flow.run("d")
-    assert code == 0 and (flow.folder / "d").read_text() == "changed\n" and "has changed meanwhile" in said
+    _, code, output = flow.run("d")
+    assert code == 0 and (flow.folder / "d").read_text() == "changed\n" and "has changed meanwhile" in output
     assert "d" in flow.run("d")[0]
 
 
@@ -469,8 +474,10 @@ def test_what_lies_behind_a_missing_source_is_not_taken_for_a_source(flow):
     (flow.folder / "raw").rename(flow.folder / "elsewhere")
     (flow.folder / "a").write_text("edited")
     for words in ((), ("-n",)):
-        jobs, code, said = flow.run(*words)
-        assert code == 1 and jobs == "" and "a is there, but a file that rule a would write it from is missing" in said
+        jobs, code, output = flow.run(*words)
+        assert (
+            code == 1 and jobs == "" and "a is there, but a file that rule a would write it from is missing" in output
+        )
     (flow.folder / "elsewhere").rename(flow.folder / "raw")
     assert flow.run()[:2] == ("ab0b1c", 0)
 
@@ -500,8 +507,8 @@ def test_nothing_is_brought_back_while_somebody_else_works_here(flow):
     (flow.folder / ".snakemake/locks").mkdir(exist_ok=True)
     (flow.folder / ".snakemake/locks/0.output.lock").write_text("d\n")
     (flow.folder / "d").unlink()
-    _, code, said = flow.run()
-    assert code == 1 and "brought back" not in said and not (flow.folder / "c").exists()
+    _, code, output = flow.run()
+    assert code == 1 and "brought back" not in output and not (flow.folder / "c").exists()
     (flow.folder / ".snakemake/locks/0.output.lock").unlink()
     assert flow.run()[:2] == ("d", 0) and (flow.folder / "c").exists()
 
@@ -516,18 +523,18 @@ def test_what_cannot_be_brought_back_keeps_nothing_else_from_it_and_what_is_said
         (flow.folder / name).mkdir()
     planned = flow.run("-n")[2]
     assert "d held other bytes: would be brought back" in planned and ": brought back" not in planned
-    jobs, code, said = flow.run()
-    said = " ".join(said.split())
-    assert (jobs, code) == ("", 1) and "Traceback" not in said
+    jobs, code, output = flow.run()
+    output = " ".join(output.split())
+    assert (jobs, code) == ("", 1) and "Traceback" not in output
     for name in ("a", "c"):
-        assert f"{name} cannot be brought back from DVC's cache (Is a directory)" in said
-        assert f"{name} was not there: brought back" not in said
+        assert f"{name} cannot be brought back from DVC's cache (Is a directory)" in output
+        assert f"{name} was not there: brought back" not in output
         (flow.folder / name).rmdir()
     for name in ("beside", "d"):
-        assert f"{name} held other bytes: brought back from DVC's cache." in said
+        assert f"{name} held other bytes: brought back from DVC's cache." in output
     assert (flow.folder / "d").read_bytes() == content
-    jobs, code, said = flow.run()
-    assert (jobs, code) == ("", 0) and "a was not there: brought back" in said and "d held" not in said
+    jobs, code, output = flow.run()
+    assert (jobs, code) == ("", 0) and "a was not there: brought back" in output and "d held" not in output
 
 
 def test_results_of_which_nothing_is_known_are_named_before_they_are_computed_again(flow):
@@ -535,8 +542,8 @@ def test_results_of_which_nothing_is_known_are_named_before_they_are_computed_ag
 
     shutil.rmtree(flow.folder / ".snakemake/unitscope")
     for words in (("-n",), ()):
-        told = " ".join(flow.run(*words)[2].split())
-        assert "Other code than today's wrote the results of a (1), c (1), d (1)." in told
+        output = " ".join(flow.run(*words)[2].split())
+        assert "Other code than today's wrote the results of a (1), c (1), d (1)." in output
     assert "Other code" not in flow.run()[2]
 
 
@@ -567,8 +574,8 @@ def test_the_gate_looks_at_bytes_whatever_a_profile_says(flow, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     (flow.folder / "profiles/default").mkdir(parents=True)
     (flow.folder / "profiles/default/config.yaml").write_text("rerun-triggers: [mtime]\n")
-    looked = ledger.gate()
-    assert not looked.reasons and sorted(row["path"] for row in looked.rows) == ["a", "beside", "c", "d"]
+    decision = ledger.gate()
+    assert not decision.reasons and sorted(row["path"] for row in decision.rows) == ["a", "beside", "c", "d"]
     (flow.folder / "c").write_text("edited")
     (reason,) = ledger.gate().reasons
     assert reason.startswith("c holds bytes that no job has written here")
@@ -577,8 +584,8 @@ def test_the_gate_looks_at_bytes_whatever_a_profile_says(flow, monkeypatch):
 
 def test_a_job_that_cannot_be_executed_here_is_refused_before_anything_is_deleted(flow):
     (flow.folder / "refused").write_text("mine")
-    jobs, code, said = flow.run("refused", "c", "--forcerun", "refused", "c")
-    assert code == 1 and jobs == "" and "no disk" in said and "Traceback" not in said
+    jobs, code, output = flow.run("refused", "c", "--forcerun", "refused", "c")
+    assert code == 1 and jobs == "" and "no disk" in output and "Traceback" not in output
     assert (flow.folder / "refused").read_text() == "mine"
 
 
@@ -613,9 +620,9 @@ def test_records_that_cannot_be_read_or_written_stop_nothing(flow):
     for name in ("ledger", "contents"):
         shutil.rmtree(flow.folder / ".snakemake/unitscope", ignore_errors=True)
         (flow.folder / ".snakemake/unitscope" / name).mkdir(parents=True)
-        jobs, code, said = flow.run()
-        assert (jobs, code) == ("ab0b1cd", 0) and "Traceback" not in said
-        assert ("cannot be written" in said) == (name == "ledger")
+        jobs, code, output = flow.run()
+        assert (jobs, code) == ("ab0b1cd", 0) and "Traceback" not in output
+        assert ("cannot be written" in output) == (name == "ledger")
 
 
 def test_links_in_a_circle_and_files_that_may_not_be_read(tmp_path, monkeypatch):

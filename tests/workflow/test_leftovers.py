@@ -32,9 +32,11 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     assert project.hashes() == before
     # DVC would send them with the folder of the experiment.
     done = project.try_to_run("python", "-m", "unitscope", "push")
-    said = " ".join(done.stdout.split())
+    message = " ".join(done.stdout.split())
     assert (
-        done.returncode == 1 and "belong to earlier settings of config.yaml" in said and "make clean CLEAN=yes" in said
+        done.returncode == 1
+        and "belong to earlier settings of config.yaml" in message
+        and "make clean CLEAN=yes" in message
     )
 
     # What another config owns, and what has changed since, is kept.
@@ -43,8 +45,8 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     flip(project.folder / RS, place=-3)
     removed = clean(project, "--yes")
     assert f"kept: {RS} has changed" in removed and f"  {SHEET}\n" in removed and IMAGES not in removed
-    gone = before.keys() - project.hashes().keys()
-    assert SHEET in gone and all("hidden1.iam" in path for path in gone)
+    deleted = before.keys() - project.hashes().keys()
+    assert SHEET in deleted and all("hidden1.iam" in path for path in deleted)
     assert (project.folder / IMAGES).is_file() and (project.folder / RS).is_file()
     assert "Nothing to remove" in clean(project, "--yes") and (project.folder / "notes.txt").is_file()
 

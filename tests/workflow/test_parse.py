@@ -31,9 +31,9 @@ except SystemExit as error:
 
 def parsed(project: Project, *words: str) -> list[list[str]]:
     """Return the processes that a dry run starts from the project's code, and the packages that it loads from there."""
-    said = project.run("python", "-c", WATCHED, str(project.folder), "-n", *words)
-    code, seen = json.loads(said.splitlines()[-1])
-    assert code == 0 and "Building DAG of jobs" in said
+    output = project.run("python", "-c", WATCHED, str(project.folder), "-n", *words)
+    code, seen = json.loads(output.splitlines()[-1])
+    assert code == 0 and "Building DAG of jobs" in output
     return seen
 
 

@@ -61,20 +61,20 @@ def test_a_figures_size(project, command):
 
 
 def test_the_look_of_the_atlas(project, command):
-    rest = {"data", "results/small/images", "results/small/units.csv", "results/small/figures"}
+    unchanged = {"data", "results/small/images", "results/small/units.csv", "results/small/figures"}
     check(
         project,
         command,
         lambda: project.change("experiments.small.atlas", {"pixels": 20}),
         {"small/atlas"},
-        rest,
+        unchanged,
     )
     check(
         project,
         command,
         lambda: project.edit("unitscope/atlas/web/atlas.css", "--paper: #fdfdfc", "--paper: #ffffff"),
         {"small/atlas"},
-        rest,
+        unchanged,
     )
 
 
@@ -137,12 +137,12 @@ def test_one_more_layer(project, command):
         f"small/{rule}/hidden2.{method}" for rule in ("images", "substitution", "sheets") for method in ("am", "iam")
     }
     cheap = {"small/taps", "small/activations", "small/selectivity", "small/exemplars", *ANALYSIS_OF_IMAGES}
-    again = {name for name in ASCENTS | SHEETS if "images" not in name}
+    rescored = {name for name in ASCENTS | SHEETS if "images" not in name}
     check(
         project,
         command,
         lambda: project.change("experiments.small.layers", ["hidden1", "hidden2"]),
-        more | cheap | again | {"small/ablation/hidden2"},
+        more | cheap | rescored | {"small/ablation/hidden2"},
         {"data", "results/small/images/hidden1", "results/small/ablation/hidden1"},
     )
 
@@ -224,8 +224,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
     if command == "snakemake":
         assert "Nothing to be done" in project.run("snakemake", "-n")
         project.change("experiments.small.methods.am.steps", 6)
-        said = project.run("snakemake", "-n")
-        planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) - {"all"}
+        output = project.run("snakemake", "-n")
+        planned = set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE)) - {"all"}
         assert planned == {"images", "substitution", "units", "layers", "metrics", "figures", "sheets", "atlas"}
     else:
         # The first stage looks at raw data and artifacts each time.

@@ -71,9 +71,9 @@ def test_what_does_not_belong_together_is_not_touched(sharing, tmp_path):
     colleague = sharing.clone(tmp_path / "colleague")
     done = restore(colleague)
     assert done.returncode == 1
-    said = " ".join(done.stdout.split())
-    assert "images/hidden1.am.h5 was written with other settings" in said and "dvc repro" in said
-    assert "Traceback" not in said
+    message = " ".join(done.stdout.split())
+    assert "images/hidden1.am.h5 was written with other settings" in message and "dvc repro" in message
+    assert "Traceback" not in message
     assert "Nothing to be done" not in colleague.run("snakemake", "-n")
 
 
@@ -167,7 +167,7 @@ def test_two_commits_are_compared(sharing):
     assert metrics["data/checkpoints/small.json"]["test.accuracy"]["new"] == record["test"]["accuracy"]
     moved = metrics["results/small.metrics.json"]
     assert moved["accuracy"]["new"] == record["test"]["accuracy"] != moved["accuracy"]["old"]
-    assert any(name.startswith("spearman.hidden1.am.") and found.get("diff") for name, found in moved.items())
+    assert any(name.startswith("spearman.hidden1.am.") and difference.get("diff") for name, difference in moved.items())
     params = json.loads(sharing.run("dvc", "params", "diff", "HEAD~1", "--json"))["config.yaml"]
     assert params["experiments.small.methods.am.steps"]["new"] == 9
     assert params["networks.small.training.epochs"]["new"] == 2
@@ -183,7 +183,7 @@ def test_an_experiment_of_dvc_gives_the_results_of_its_setting(sharing, oracle, 
         sharing = sharing.clone(tmp_path / "colleague")
         sharing.run("dvc", "pull")
     change = ("-S", "config.yaml:experiments.small.methods.am.steps=7")
-    identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    identity = {f"GIT_{role}_{field}": "test" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
     before = sharing.hashes()
     words = ("--temp",) if where == "temp" else ()
     sharing.run("dvc", "exp", "run", "--name", "longer", *words, *change, **identity)
@@ -279,8 +279,8 @@ def test_a_flow_may_keep_its_artifacts_in_a_bucket(finished, tmp_path, endpoint,
     storage = ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://artifacts/runs"]
     project.snakemake(*storage, "--storage-s3-endpoint-url", endpoint, "--shared-fs-usage", "none")
     stored = {item.key.removeprefix("runs/"): item.get()["Body"].read() for item in bucket.objects.all()}
-    found = {name: hashlib.sha256(content).hexdigest() for name, content in stored.items()}
-    assert {name: found.get(name) for name in finished.hashes()} == finished.hashes()
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in stored.items()}
+    assert {name: checksums.get(name) for name in finished.hashes()} == finished.hashes()
     assert not list(project.folder.glob("results/**/*.csv"))
 
 

@@ -28,10 +28,10 @@ def refused(project: Project, *command: str, words: list[str]) -> None:
     done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
     # DVC has exit codes of its own.
     assert done.returncode == (255 if command[0] == "dvc" else 1), done.stdout
-    said = re.sub(r"\s+", " ", done.stdout)
-    assert "Traceback" not in said and "fault of unitscope" not in said
+    message = re.sub(r"\s+", " ", done.stdout)
+    assert "Traceback" not in message and "fault of unitscope" not in message
     for word in words:
-        assert word in said, done.stdout
+        assert word in message, done.stdout
     assert (project.hashes(), project.logs()) == (before, logs)
 
 

@@ -26,12 +26,12 @@ def test_a_verb_imports_nothing_that_it_does_not_use(project, words):
 
 
 def test_a_run_checks_the_config_calls_snakemake_and_ends_with_the_summary(project: Project):
-    said = project.run(*UNITSCOPE, "run", "--cores", "2")
-    assert said.index("Nothing to be done") < said.index("\nsmall\n") < said.index("results/small/atlas.html")
+    output = project.run(*UNITSCOPE, "run", "--cores", "2")
+    assert output.index("Nothing to be done") < output.index("\nsmall\n") < output.index("results/small/atlas.html")
     before = project.locks()
     project.change("experiments.small.figures", {"dpi": 60})
-    said = project.run(*UNITSCOPE, "run", "config.yaml")
-    assert "rule figures:" in said and said.index("100%") < said.rindex("results/small/atlas.html")
+    output = project.run(*UNITSCOPE, "run", "config.yaml")
+    assert "rule figures:" in output and output.index("100%") < output.rindex("results/small/atlas.html")
     # DVC has recorded it, as after a plain Snakemake.
     assert project.locks() != before
 
