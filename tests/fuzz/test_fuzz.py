@@ -76,9 +76,9 @@ class Readers:
             code = self._process.returncode
             self._start()
             raise AssertionError(f"{reader} ended its process ({code}, or was stuck); the file is {path}")
-        outcome, said = json.loads(line)
-        assert outcome != "failed", said
-        assert said.strip() or outcome == "read"
+        outcome, message = json.loads(line)
+        assert outcome != "failed", message
+        assert message.strip() or outcome == "read"
         return outcome
 
     def end(self) -> None:
@@ -90,13 +90,13 @@ class Readers:
 
 @pytest.fixture(scope="module")
 def readers(tmp_path_factory):
-    found = Readers(tmp_path_factory.mktemp("readers"))
-    (found.folder / "below").mkdir()
-    (found.folder / "below/inner").mkdir()
-    (found.folder / "below/out").symlink_to("/etc")
-    (found.folder / "below/loop").symlink_to("loop")
-    yield found
-    found.end()
+    process = Readers(tmp_path_factory.mktemp("readers"))
+    (process.folder / "below").mkdir()
+    (process.folder / "below/inner").mkdir()
+    (process.folder / "below/out").symlink_to("/etc")
+    (process.folder / "below/loop").symlink_to("loop")
+    yield process
+    process.end()
 
 
 # --- whole files -----------------------------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ def test_tables_with_other_columns_or_cells(readers, columns):
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "weights.pt"])
 def test_tensors_that_are_something_else(readers, whole, file):
-    found = torch.load(io.BytesIO(whole[file]), weights_only=True)
+    saved = torch.load(io.BytesIO(whole[file]), weights_only=True)
 
-    @given(changed(found, st.sampled_from([*found, "program"])))
+    @given(changed(saved, st.sampled_from([*saved, "program"])))
     def check(content):
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -229,18 +229,18 @@ def test_tensors_that_are_something_else(readers, whole, file):
 
 @pytest.mark.parametrize("kind", ["bytes", "json"])
 def test_programs_with_parts_that_are_something_else(readers, whole, kind):
-    found = dict(records(whole["exported.pt2"]))
-    described = [name for name in found if name.endswith(".json")]
+    entries = dict(records(whole["exported.pt2"]))
+    described = [name for name in entries if name.endswith(".json")]
 
-    def part(name):
-        content = changed(json.loads(found[name])).map(json.dumps) if kind == "json" else damaged(found[name])
+    def changed_entry(name):
+        content = changed(json.loads(entries[name])).map(json.dumps) if kind == "json" else damaged(entries[name])
         return st.tuples(st.just(name), content)
 
-    @given(st.sampled_from(described if kind == "json" else list(found)).flatmap(part))
-    def check(chosen):
-        name, content = chosen
+    @given(st.sampled_from(described if kind == "json" else list(entries)).flatmap(changed_entry))
+    def check(entry):
+        name, content = entry
         content = content.encode() if kind == "json" else content
-        readers.read("exported", "exported.pt2", archive({**found, name: content}))
+        readers.read("exported", "exported.pt2", archive({**entries, name: content}))
 
     check()
 
@@ -250,10 +250,10 @@ def records(content: bytes) -> dict[str, bytes]:
         return {name.partition("/")[2]: file.read(name) for name in file.namelist()}
 
 
-def archive(found: dict[str, bytes]) -> bytes:
+def archive(entries: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
-        for name, content in found.items():
+        for name, content in entries.items():
             file.writestr(f"archive/{name}", content)
     return buffer.getvalue()
 
@@ -269,27 +269,27 @@ def rearranged(draw, content: bytes) -> bytes:
     buffer = io.BytesIO(content)
     with h5py.File(buffer, "r+") as file:
         for _ in range(draw(st.integers(1, 3))):
-            found: list[str] = []
-            file.visit(found.append)
-            name = draw(st.sampled_from([*found, "images", "labels", "split", "paths"]))
-            what = draw(st.sampled_from(["array", "text", "group", "gone", "soft", "external", "attribute"]))
-            if what == "attribute":
+            object_names: list[str] = []
+            file.visit(object_names.append)
+            name = draw(st.sampled_from([*object_names, "images", "labels", "split", "paths"]))
+            kind = draw(st.sampled_from(["array", "text", "group", "gone", "soft", "external", "attribute"]))
+            if kind == "attribute":
                 key = draw(st.sampled_from([*file.attrs, "shape", "resize", "crop", "mode", "root"]))
                 file.attrs[key] = draw(st.one_of(ARRAYS, st.text(st.characters(codec="ascii", min_codepoint=1))))
                 continue
             if name in file or file.get(name, getlink=True) is not None:
                 del file[name]
-            if what == "array":
+            if kind == "array":
                 file[name] = draw(ARRAYS)
-            elif what == "text":
+            elif kind == "text":
                 file[name] = np.array(
                     draw(st.lists(st.sampled_from(["a", "é", "../x", "/etc/passwd"]), min_size=1)), "O"
                 )
-            elif what == "group":
+            elif kind == "group":
                 file.create_group(name)
-            elif what == "soft":
+            elif kind == "soft":
                 file[name] = h5py.SoftLink(draw(st.sampled_from(["/images", "/nowhere", f"/{name}"])))
-            elif what == "external":
+            elif kind == "external":
                 file[name] = h5py.ExternalLink(draw(st.sampled_from(["secret.h5", "/nowhere.h5"])), "/images")
     return buffer.getvalue()
 
@@ -374,15 +374,15 @@ pickles = st.one_of(
 @pytest.mark.parametrize("file", ["checkpoint.pt", "weights.pt", "zipped.pt", "exported.pt2"])
 def test_nothing_is_run_from_a_pickle(readers, whole, file):
     canary = readers.folder / CANARY
-    parts = records(whole["exported.pt2" if file == "exported.pt2" else "checkpoint.pt"])
-    places = [*parts, "data/weights/model.pt", "data/constants/model.pt", "extra.pkl"]
+    entries = records(whole["exported.pt2" if file == "exported.pt2" else "checkpoint.pt"])
+    places = [*entries, "data/weights/model.pt", "data/constants/model.pt", "extra.pkl"]
 
     @given(pickles, st.sampled_from(places))
     def check(content, place):
         if file == "exported.pt2":
-            reader, content = "exported", archive({**parts, place: content})
+            reader, content = "exported", archive({**entries, place: content})
         elif file == "zipped.pt":
-            reader, content = "checkpoint", archive({**parts, "data.pkl": content})
+            reader, content = "checkpoint", archive({**entries, "data.pkl": content})
         else:
             reader = file.partition(".")[0]
         try:
@@ -417,23 +417,23 @@ class Elements(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple] = []
+        self.elements: list[tuple] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, tuple(name for name, _ in attrs)))
+        self.elements.append((tag, tuple(name for name, _ in attrs)))
 
 
 @given(name=st.one_of(names, st.text(st.characters(exclude_categories=["Cs"]), max_size=12)))
 def test_no_name_of_a_class_is_part_of_the_page(name):
-    from unitscope.atlas import page as written
+    from unitscope.atlas import page as atlas_page
 
     def page(word: str) -> str:
-        told, sheets, _ = atlas_by_hand.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())
+        data, sheets, _ = atlas_by_hand.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())
         claims = [{**claim, "text": word, "source": word} for claim in atlas_by_hand.CLAIMS]
-        return written.page(told, sheets, "", claims)
+        return atlas_page.page(data, sheets, "", claims)
 
-    assert Elements(page(name)).found == Elements(page("plain")).found
+    assert Elements(page(name)).elements == Elements(page("plain")).elements
 
 
 @given(name=names)
