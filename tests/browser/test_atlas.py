@@ -32,14 +32,14 @@ def write(path, data, sheets, claims=()):
 # --- what the page is told -------------------------------------------------------------------------------------------
 
 
-def test_an_image_stands_on_the_page_once_in_the_order_of_the_units():
+def test_shown_images_are_unique_and_in_unit_order():
     one, other = (strongest(np.array(values, dtype=np.float32), 2) for values in ([[0, 2], [0, 3]], [[1, 0], [0, 4]]))
     assert one.images.tolist() == [[-1, -1], [1, 0]]
     assert shown([one, other]).tolist() == [1, 0]
     assert shown([]).tolist() == []
 
 
-def test_what_is_undefined_is_told_as_nothing_and_not_as_zero():
+def test_undefined_values_are_null_not_zero():
     data, *_ = whole()
     assert data["units"]["scores"]["selectivity"][11] is None
     assert data["units"]["scores"]["activation_positive_q99"][0] is None
@@ -56,7 +56,7 @@ def plain_pair(data, layer, x, y):
     return [one for one in data["correlations"] if (one["layer"], one["x"], one["y"]) == (layer, x, y)]
 
 
-def test_curves_of_random_orders_are_told_as_their_mean_and_their_ends():
+def test_random_orders_are_summarized_by_mean_and_range():
     data, *_ = whole()
     curves = {(one["layer"], one["score"], one["direction"]): one for one in data["cumulative"]}
     assert {layer for layer, *_ in curves} == {"", *LAYERS}
@@ -70,12 +70,12 @@ def test_curves_of_random_orders_are_told_as_their_mean_and_their_ends():
     assert whole(classes=[])[0]["cumulative"] == []
 
 
-def test_numbers_are_told_with_few_digits():
+def test_numbers_are_rounded():
     assert content.plain(np.array([0.123456789, np.nan, 1e-9])) == [0.123457, None, 1e-9]
     assert content.plain(np.array([3, 4])) == [3, 4]
 
 
-def test_only_the_strongest_of_many_classes_are_told():
+def test_only_the_strongest_class_means_are_included():
     data, *_ = whole(classes=[str(number) for number in range(30)])
     means = data["layers"][0]["classMeans"]
     assert len(means["means"][0]) == len(means["classes"][0]) == content.MOST_CLASSES
@@ -83,7 +83,7 @@ def test_only_the_strongest_of_many_classes_are_told():
     assert whole()[0]["layers"][0]["classMeans"]["classes"] is None
 
 
-def test_json_cannot_end_the_element_that_it_stands_in():
+def test_json_cannot_close_its_script_element():
     value = {"name": HOSTILE + "\u2028\u2029<!--"}
     text = atlas_page.json_text(value)
     assert not set("<>&\u2028\u2029") & set(text)
@@ -92,7 +92,7 @@ def test_json_cannot_end_the_element_that_it_stands_in():
         atlas_page.json_text(np.nan)
 
 
-def test_a_script_that_would_end_its_element_is_refused():
+def test_script_that_closes_its_element_is_refused():
     for source in ("'</SCRIPT>'", "'<!--'"):
         with pytest.raises(ValueError, match="holds"):
             atlas_page.script_text(source)
@@ -132,7 +132,7 @@ def test_the_claims_of_an_experiment_are_grouped():
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_every_image_is_found_on_its_sheet(exact):
+def test_sheets_contain_every_image_at_its_position(exact):
     images = np.random.default_rng(0).integers(0, 256, (300, 5, 7, 3), dtype=np.uint8)
     if not exact:
         images[:] = images[:, :1, :1, :1]
@@ -153,7 +153,7 @@ def test_large_images_are_scaled_down_and_small_ones_shown_pixel_by_pixel():
     assert (small["size"], small["enlarged"], small["sheet"]) == ((8, 8), True, 1)
 
 
-def test_the_same_inputs_give_the_same_page():
+def test_page_is_deterministic():
     first, second = (atlas_page.page(data, sheets, "0", CLAIMS) for data, sheets, _ in (whole(), whole()))
     assert first == second
     # What stands in the page beside JSON is escaped too.
@@ -197,7 +197,7 @@ def test_contrast(scheme):
         assert contrast(values[mark], values["paper"]) >= 3, mark
 
 
-def test_every_colour_is_a_variable_of_both_schemes():
+def test_every_color_is_defined_in_both_schemes():
     rules = re.sub(r":root \{.*?\}", "", STYLE, flags=re.DOTALL)
     assert not re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[;, ])", rules)
     light, dark = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
@@ -299,7 +299,7 @@ def opened_at(browser, file):
 
 
 @in_browser
-def test_it_opens_from_the_disk_and_asks_for_nothing(opened, file):
+def test_page_opens_from_disk_without_requests(opened, file):
     opened.page.wait_for_load_state("load")
     outside = [url for url in opened.requests if not url.startswith(("data:", "blob:"))]
     assert outside == [f"file://{file}"]
@@ -310,7 +310,7 @@ def test_it_opens_from_the_disk_and_asks_for_nothing(opened, file):
 
 
 @in_browser
-def test_the_benchmark_of_its_opening_says_what_was_shown_when(file):
+def test_opening_benchmark_reports_times_of_units_and_plot(file):
     command = [sys.executable, "benchmarks/opening.py", str(file), "--times", "1"]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     shown = {
@@ -337,7 +337,7 @@ def test_tables_and_units_do_not_wait_for_plotly(browser, tmp_path, experiment):
 
 
 @in_browser
-def test_of_very_many_units_the_first_layer_comes_first_and_all_when_asked(browser, tmp_path):
+def test_large_atlas_opens_with_the_first_layer(browser, tmp_path):
     data, sheets, _ = whole({"conv.1": 12, "hidden": 2000}, constant=(), methods=by_hand.METHODS[:1])
     page = Opened(browser, write(tmp_path / "atlas.html", data, sheets))
     try:
@@ -354,7 +354,7 @@ def test_of_very_many_units_the_first_layer_comes_first_and_all_when_asked(brows
 
 
 @in_browser
-def test_nothing_could_be_sent(opened):
+def test_content_security_policy_blocks_requests(opened):
     # Were there a way, the page's own rule would shut it.
     opened.page.evaluate("fetch('https://example.org').catch((error) => (window.refused = String(error)))")
     opened.page.wait_for_function("() => window.refused")
@@ -366,7 +366,7 @@ def test_nothing_could_be_sent(opened):
 
 
 @in_browser
-def test_another_layer(opened, experiment):
+def test_layer_selection(opened, experiment):
     data = experiment[0]
     assert opened.points() == sum(
         data["units"]["scores"]["selectivity"][row] is not None and data["units"]["scores"]["rs_iam"][row] is not None
@@ -390,7 +390,7 @@ def test_another_layer(opened, experiment):
 
 
 @in_browser
-def test_curves_follow_the_layer_that_is_looked_at(opened):
+def test_curves_follow_the_selected_layer(opened):
     page = opened.page
     drawn = "document.getElementById('cumulative').data.map((trace) => trace.name ?? '')"
     assert page.evaluate(drawn) == ["", "", "random orders", "ascending", "descending"]
@@ -411,7 +411,7 @@ def test_curves_follow_the_layer_that_is_looked_at(opened):
 
 
 @in_browser
-def test_the_unit_stays_beside_the_plot_and_the_table(opened_at):
+def test_unit_panel_does_not_overlap_the_depth_section(opened_at):
     page = opened_at("#hidden/7").page
     assert page.locator("#unit").bounding_box()["y"] > 0
     # With a jump: a smooth one is still under way when it is looked at.
@@ -422,7 +422,7 @@ def test_the_unit_stays_beside_the_plot_and_the_table(opened_at):
 
 
 @in_browser
-def test_ranks(opened, experiment):
+def test_rank_scale(opened, experiment):
     opened.page.select_option("#layer", label="conv.1 (12 units, 1 dead)")
     opened.page.select_option("#x-scale", "rank")
     across = opened.page.evaluate("document.getElementById('scatter').data.flatMap((trace) => trace.x)")
@@ -430,7 +430,7 @@ def test_ranks(opened, experiment):
 
 
 @in_browser
-def test_a_point_opens_its_unit(opened):
+def test_clicked_point_opens_its_unit(opened):
     opened.page.select_option("#layer", label="conv.1 (12 units, 1 dead)")
     row = opened.page.evaluate("document.getElementById('scatter').data[0].customdata[0]")
     opened.page.locator("#scatter .trace .points path").first.click(force=True)
@@ -443,7 +443,7 @@ def test_a_point_opens_its_unit(opened):
 
 
 @in_browser
-def test_a_substitute_and_back_and_forward(opened_at):
+def test_substitute_link_and_browser_history(opened_at):
     opened = opened_at("#conv.1/5")
     assert opened.title() == "conv.1 / 5"
     cards = opened.page.locator(".cards").first.locator("a")
@@ -459,7 +459,7 @@ def test_a_substitute_and_back_and_forward(opened_at):
 
 
 @in_browser
-def test_a_link_opens_its_unit_with_its_own_images(opened_at, experiment):
+def test_link_opens_the_unit_with_its_images(opened_at, experiment):
     data, _, images = experiment
     opened = opened_at("#hidden/41")
     assert opened.title() == "hidden / 41"
@@ -481,7 +481,7 @@ def test_a_link_opens_its_unit_with_its_own_images(opened_at, experiment):
 
 
 @in_browser
-def test_dead_and_silent_units_are_called_so(opened_at):
+def test_dead_and_silent_units_are_labelled(opened_at):
     dead = opened_at("#conv.1/11")
     assert "dead" in dead.page.inner_text("#unit-body")
     assert "no test image excites it" in dead.page.inner_text("#unit-body")
@@ -513,7 +513,7 @@ def numbers(texts):
 
 
 @in_browser
-def test_sorting_puts_what_is_undefined_last(opened):
+def test_undefined_values_sort_last(opened):
     opened.page.select_option("#layer", label="conv.1 (12 units, 1 dead)")
     head = opened.page.locator("#table th", has_text="class selectivity")
     assert head.get_attribute("aria-sort") == "none"
@@ -551,7 +551,7 @@ def test_filtering(opened):
 
 
 @in_browser
-def test_pages_of_the_table(opened):
+def test_table_pagination(opened):
     assert (len(opened.units()), opened.page.inner_text("#page-now")) == (40, "Page 1 of 2")
     assert opened.page.is_disabled("#page-back")
     opened.page.click("#page-on")
@@ -560,7 +560,7 @@ def test_pages_of_the_table(opened):
 
 
 @in_browser
-def test_what_is_brushed_filters_the_table(opened):
+def test_plot_selection_filters_the_table(opened):
     box = opened.page.locator("#scatter .nsewdrag").bounding_box()
     mouse = opened.page.mouse
     mouse.move(box["x"] + 2, box["y"] + 2)
@@ -582,7 +582,7 @@ def test_what_is_brushed_filters_the_table(opened):
 
 
 @in_browser
-def test_the_keyboard(opened):
+def test_keyboard_shortcuts(opened):
     page = opened.page
     page.locator("#table th button", has_text="unit").click()
     page.keyboard.press("j")
@@ -624,7 +624,7 @@ def test_the_keys_turn_the_pages_of_the_table(opened_at):
 
 
 @in_browser
-def test_on_a_phone(opened_at):
+def test_phone_layout(opened_at):
     opened = opened_at("#conv.1/5", viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
     # The unit of the link stands below the plot: there the page goes.
     opened.page.wait_for_function("() => Math.abs(document.getElementById('unit').getBoundingClientRect().top) < 60")
@@ -642,7 +642,7 @@ def test_on_a_phone(opened_at):
 
 @in_browser
 @pytest.mark.parametrize("width", [390, 1320])
-def test_a_unit_of_four_digits_has_one_line_on_its_card(opened_at, width):
+def test_four_digit_unit_names_fit_on_one_line(opened_at, width):
     opened = opened_at("#conv.1/5", viewport={"width": width, "height": 900})
     overhang, lines = opened.page.evaluate(
         """[...document.querySelectorAll('.cards a b')].map((name) => {
@@ -656,7 +656,7 @@ def test_a_unit_of_four_digits_has_one_line_on_its_card(opened_at, width):
 
 
 @in_browser
-def test_words_in_the_table_of_claims_stay_whole(opened):
+def test_words_in_the_claims_table_do_not_break(opened):
     opened.page.locator(".claim summary").first.click()
     lines = opened.page.evaluate(
         """[...document.querySelectorAll('.claim th, .claim td')].map((cell) => {
@@ -672,7 +672,7 @@ def test_words_in_the_table_of_claims_stay_whole(opened):
 
 @in_browser
 @pytest.mark.parametrize("width", [390, 1320])
-def test_correlations_stay_whole_beside_long_names_of_layers(opened_at, tmp_path, width):
+def test_correlations_do_not_break_next_to_long_layer_names(opened_at, tmp_path, width):
     file = atlas_file(tmp_path, layers={"conv.1": 12, "blocks.3.1.se.conv_reduce_of_a_long_name": 60})
     page = opened_at("#", path=file, viewport={"width": width, "height": 900}).page
     lines = page.evaluate(
@@ -687,7 +687,7 @@ def test_correlations_stay_whole_beside_long_names_of_layers(opened_at, tmp_path
 
 
 @in_browser
-def test_names_of_classes_stay_whole(opened_at, tmp_path):
+def test_class_names_do_not_break(opened_at, tmp_path):
     file = atlas_file(tmp_path, classes=["automobile"] * 9 + ["x" * 60])
     page = opened_at("#hidden/7", path=file).page
     cells = page.evaluate(
@@ -706,7 +706,7 @@ def test_names_of_classes_stay_whole(opened_at, tmp_path):
 
 
 @in_browser
-def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
+def test_images_have_an_edge_against_the_background(opened_at):
     for scheme, values in schemes().items():
         page = opened_at("#conv.1/5", color_scheme=scheme).page
         shadows = page.evaluate(
@@ -717,7 +717,7 @@ def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
 
 
 @in_browser
-def test_regions_have_names_of_their_own(opened):
+def test_regions_have_unique_names(opened):
     names = opened.page.evaluate(
         """[...document.querySelectorAll('section, aside, nav, [role=region], [role=search], form[aria-label]')].map(
           (one) => one.ariaLabel ?? document.getElementById(one.getAttribute('aria-labelledby'))?.innerText
@@ -727,7 +727,7 @@ def test_regions_have_names_of_their_own(opened):
 
 
 @in_browser
-def test_a_dark_scheme(opened_at):
+def test_color_schemes(opened_at):
     colors = {
         scheme: opened_at("#conv.1/5", color_scheme=scheme).page.evaluate(
             """[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
@@ -744,7 +744,7 @@ def test_a_dark_scheme(opened_at):
 
 
 @in_browser
-def test_a_hostile_name_stays_a_text(opened_at, experiment):
+def test_hostile_names_are_escaped(opened_at, experiment):
     data = experiment[0]
     opened = opened_at("#conv.1/5")
     assert opened.page.locator(".means li span").nth(9).inner_text() == HOSTILE
@@ -769,7 +769,7 @@ def test_a_hostile_name_stays_a_text(opened_at, experiment):
 
 
 @in_browser
-def test_the_chart_by_depth_does_not_draw_what_is_undefined_as_zero(opened):
+def test_undefined_values_in_the_depth_chart_are_not_drawn_as_zero(opened):
     drawn = opened.page.evaluate("document.getElementById('depth').data.map((trace) => [trace.customdata, trace.y])")
     # AM: the first layer is defined, the second stands in the band below the scale.
     assert drawn[0][0] == [0] and drawn[1] == [[1], [-1.16]]
@@ -783,7 +783,7 @@ def atlas_file(tmp_path, **options):
 
 
 @in_browser
-def test_a_unit_without_substitutes_may_be_exceeded_in_a_seed(opened_at, tmp_path):
+def test_text_for_units_without_substitutes_depends_on_rs(opened_at, tmp_path):
     data, sheets, _ = whole()
     layer = next(number for number, one in enumerate(data["layers"]) if one["name"] == "hidden")
     first = data["units"]["layer"].index(layer)
@@ -820,7 +820,7 @@ def test_without_classes(opened_at, tmp_path):
 
 @in_browser
 @pytest.mark.parametrize("classes", [CLASSES, []])
-def test_the_plot_follows_the_scheme_of_the_system(opened_at, tmp_path, classes):
+def test_plot_follows_the_system_color_scheme(opened_at, tmp_path, classes):
     page = opened_at(path=atlas_file(tmp_path, classes=classes), color_scheme="light").page
     page.emulate_media(color_scheme="dark")
     ink = ", ".join(str(int(schemes()["dark"]["ink"][place : place + 2], 16)) for place in (1, 3, 5))
@@ -830,7 +830,7 @@ def test_the_plot_follows_the_scheme_of_the_system(opened_at, tmp_path, classes)
 
 
 @in_browser
-def test_the_axes_are_two_scores_even_of_one_method_without_classes(opened_at, tmp_path):
+def test_default_axes_are_two_different_scores(opened_at, tmp_path):
     page = opened_at(path=atlas_file(tmp_path, classes=[], methods=["iam"])).page
     assert (page.input_value("#x"), page.input_value("#y")) == ("rs_iam", "activation_mean")
     page = opened_at(path=atlas_file(tmp_path, data=False, methods=["iam"])).page
@@ -848,7 +848,7 @@ def test_units_that_are_not_targets_have_no_image(opened_at, tmp_path):
 
 
 @in_browser
-def test_the_page_of_a_real_run(opened_at, finished):
+def test_page_of_a_real_run(opened_at, finished):
     folder = finished.folder / "results/small"
     with h5py.File(finished.folder / "data/datasets/digits.h5") as file:
         images, labels = file["images"][:], file["labels"][:]
@@ -867,7 +867,7 @@ def test_the_page_of_a_real_run(opened_at, finished):
 
 
 @in_browser
-def test_one_layer_alone(opened_at, tmp_path):
+def test_single_layer(opened_at, tmp_path):
     opened = opened_at(path=atlas_file(tmp_path, layers={"hidden": 12}, constant=(), methods=["am"]))
     assert opened.page.locator("#layer option").count() == 1
     opened.page.fill("#search-text", "3")

@@ -168,7 +168,7 @@ FILES = (
 )
 
 
-def test_whole_files_are_read(readers, whole):
+def test_intact_files_are_read(readers, whole):
     assert set(whole) == set(FILES)
     for name, content in whole.items():
         assert readers.read(name.partition(".")[0], name, content) == "read", name
@@ -192,13 +192,13 @@ def test_damaged_bytes(readers, whole, file):
 
 
 @given(config=changed(SMALL))
-def test_configs_that_say_something_else(readers, config):
+def test_mutated_configs(readers, config):
     readers.read("config", "config.yaml", yaml.safe_dump(config, allow_unicode=True).encode())
 
 
 @given(rows=st.lists(st.tuples(names, st.integers(-(2**63), 2**63 - 1), st.floats(), st.floats()), max_size=3))
 @example(rows=[("\r0", 0, float("inf"), -0.0)])
-def test_tables_of_anything(readers, rows):
+def test_arbitrary_tables_round_trip(readers, rows):
     path, columns = readers.folder / "table.csv", zip(*rows, strict=True) if rows else [[]] * 4
     table = dict(zip(MomentsTable.names(), columns, strict=True))
     write_table(path, table, MomentsTable)
@@ -209,13 +209,13 @@ def test_tables_of_anything(readers, rows):
 
 @given(columns=st.dictionaries(names, st.lists(values.map(str), min_size=2, max_size=2), min_size=1, max_size=4))
 @example(columns={"layer": ["1", "2"], "unit": ["99999999999999999999", "1"], "mean": ["0", "1"], "std": ["0", "1"]})
-def test_tables_with_other_columns_or_cells(readers, columns):
+def test_tables_with_wrong_columns_are_refused(readers, columns):
     lines = [",".join(columns), *map(",".join, zip(*columns.values(), strict=True))]
     assert readers.read("table", "table.csv", "\n".join(lines).encode()) == "refused"
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "weights.pt"])
-def test_tensors_that_are_something_else(readers, whole, file):
+def test_mutated_state_dicts(readers, whole, file):
     saved = torch.load(io.BytesIO(whole[file]), weights_only=True)
 
     @given(changed(saved, st.sampled_from([*saved, "program"])))
@@ -228,7 +228,7 @@ def test_tensors_that_are_something_else(readers, whole, file):
 
 
 @pytest.mark.parametrize("kind", ["bytes", "json"])
-def test_programs_with_parts_that_are_something_else(readers, whole, kind):
+def test_mutated_exported_programs(readers, whole, kind):
     entries = dict(records(whole["exported.pt2"]))
     described = [name for name in entries if name.endswith(".json")]
 
@@ -295,7 +295,7 @@ def rearranged(draw, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("file", ["dataset.h5", "arrays.h5", "hdf5.h5"])
-def test_hdf5_files_that_hold_something_else(readers, whole, file):
+def test_mutated_hdf5_files(readers, whole, file):
     @given(rearranged(whole[file]))
     def check(content):
         readers.read(file.partition(".")[0], file, content)
@@ -305,7 +305,7 @@ def test_hdf5_files_that_hold_something_else(readers, whole, file):
 
 @pytest.mark.parametrize("kind", ["external link", "virtual", "external storage"])
 @pytest.mark.parametrize("file", ["dataset.h5", "arrays.h5"])
-def test_no_other_file_is_read_through_hdf5(readers, whole, file, kind):
+def test_hdf5_links_to_other_files_are_refused(readers, whole, file, kind):
     (readers.folder / "secret.h5").write_bytes(whole["arrays.h5"])
     buffer = io.BytesIO(whole[file])
     with h5py.File(buffer, "r+") as opened:
@@ -372,7 +372,7 @@ pickles = st.one_of(
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "weights.pt", "zipped.pt", "exported.pt2"])
-def test_nothing_is_run_from_a_pickle(readers, whole, file):
+def test_pickles_run_no_code(readers, whole, file):
     canary = readers.folder / CANARY
     entries = records(whole["exported.pt2" if file == "exported.pt2" else "checkpoint.pt"])
     places = [*entries, "data/weights/model.pt", "data/constants/model.pt", "extra.pkl"]
@@ -400,7 +400,7 @@ def test_nothing_is_run_from_a_pickle(readers, whole, file):
 
 
 @given(text=TEXTS)
-def test_any_text_is_a_study_or_is_refused(tmp_path_factory, text):
+def test_arbitrary_text_is_a_valid_config_or_refused(tmp_path_factory, text):
     check_text(tmp_path_factory.getbasetemp(), text)
 
 
@@ -408,7 +408,7 @@ def test_any_text_is_a_study_or_is_refused(tmp_path_factory, text):
 
 
 @given(name=st.one_of(names, st.lists(st.sampled_from(["..", ".", "inner", "out", "loop", "", "/"])).map("/".join)))
-def test_no_name_leads_out_of_a_folder(readers, name):
+def test_names_cannot_escape_a_folder(readers, name):
     readers.read("name", "name.json", json.dumps(name).encode())
 
 
@@ -425,7 +425,7 @@ class Elements(HTMLParser):
 
 
 @given(name=st.one_of(names, st.text(st.characters(exclude_categories=["Cs"]), max_size=12)))
-def test_no_name_of_a_class_is_part_of_the_page(name):
+def test_class_names_cannot_inject_markup(name):
     from unitscope.atlas import page as atlas_page
 
     def page(word: str) -> str:
@@ -437,7 +437,7 @@ def test_no_name_of_a_class_is_part_of_the_page(name):
 
 
 @given(name=names)
-def test_no_name_of_a_layer_or_method_reaches_a_shell(name):
+def test_layer_and_method_names_cannot_inject_shell_code(name):
     """What Snakemake puts into a command, quoted as the rules do (`:q`), is one word to the shell."""
     from snakemake.utils import format as snakemake_format
 

@@ -150,10 +150,10 @@ def check(project: Project, folder: Path, seed: int) -> None:
 
 @pytest.mark.verify
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_fixed_sequence_ends_in_what_a_run_from_scratch_gives(project, tmp_path, seed):
+def test_fixed_sequence_equals_a_run_from_scratch(project, tmp_path, seed):
     check(project, tmp_path, seed)
 
 
 @pytest.mark.fuzz
-def test_any_sequence_ends_in_what_a_run_from_scratch_gives(project, tmp_path):
+def test_random_sequence_equals_a_run_from_scratch(project, tmp_path):
     check(project, tmp_path, int(os.environ.get("UNITSCOPE_SEED", random.SystemRandom().randrange(2**31))))

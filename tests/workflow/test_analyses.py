@@ -43,7 +43,7 @@ def table(project, name):
     return read_result(project.folder / "results/small" / name)
 
 
-def test_all_is_there_and_nothing_is_left_to_do(analysed):
+def test_all_outputs_exist_and_no_job_remains(analysed):
     folder = analysed.folder / "results/small"
     for name in ("natural", "natural_z", "natural_q", "importance", "nulls"):
         for kind in ("png", "pdf"):
@@ -58,7 +58,7 @@ def test_tables_are_as_declared(analysed):
     assert undeclared(analysed.folder / "results") == set()
 
 
-def test_rs_on_natural_images_stands_in_the_tables(analysed):
+def test_tables_contain_rs_on_natural_images(analysed):
     units, natural, layers = (table(analysed, name) for name in ("units.csv", "natural.csv", "layers.csv"))
     assert list(units)[-3:] == list(NATURAL_SCORES)
     np.testing.assert_array_equal(units["rs_z_natural"], natural["rs_z_natural"])
@@ -68,7 +68,7 @@ def test_rs_on_natural_images_stands_in_the_tables(analysed):
     assert "rs_natural" not in read_result(analysed.folder / "results/raw/units.csv")
 
 
-def test_importance_asks_every_layer(analysed):
+def test_importance_covers_every_layer(analysed):
     importance, units = table(analysed, "importance.csv"), table(analysed, "units.csv")
     # Six predictors, three forms of RS by two methods, and two sets for each.
     assert len(importance["layer"]) == 2 * (6 + 6 + 4)
@@ -89,7 +89,7 @@ def test_importance_asks_every_layer(analysed):
     assert measured["mean"] == pytest.approx(half, rel=1e-6)
 
 
-def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
+def test_reliability_of_two_seeds_and_one_row_per_null(analysed):
     reliability = table(analysed, "reliability.csv")
     assert set(reliability["seeds"].tolist()) == {2}
     # Raw RS is 0 for all in a network that has hardly learnt.
@@ -129,7 +129,7 @@ def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
     ],
     ids=["folds", "permutations", "figures"],
 )
-def test_a_setting_computes_again_what_depends_on_it(analysed, tmp_path, change, recomputed):
+def test_changed_setting_reruns_only_dependent_rules(analysed, tmp_path, change, recomputed):
     project = analysed.copy(tmp_path / "project")
     project.change(*change)
     output = project.run("snakemake", "-n", "experiment_small")
@@ -160,7 +160,7 @@ def test_every_analysis_has_its_verdicts(analysed):
     assert (claims["note"][np.isnan(claims["effect"])] != "").all()
 
 
-def test_without_the_analysis_its_columns_are_not_there(analysed, tmp_path):
+def test_columns_of_a_disabled_analysis_are_absent(analysed, tmp_path):
     project = analysed.copy(tmp_path / "project")
     project.change("experiments.small.analyses", [])
     project.run("snakemake", "--cores", "1", "results/small/layers.csv")
@@ -175,7 +175,7 @@ LAYERS = [{"conv1": 30, "hidden": 30}, {f"features.{number}": 12 for number in r
 
 @pytest.mark.parametrize("layers", LAYERS, ids=["few", "many"])
 @pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z")], ids=["one", "three"])
-def test_figures_can_be_read(layers, methods):
+def test_figures_are_readable(layers, methods):
     _, units, correlations = by_hand.experiment(layers, methods, permutations=9, resamples=20, on_natural=True)
     for score in RS_SCORES:
         assert_readable(natural_figures.natural(STYLE, units, correlations, score))
@@ -212,7 +212,7 @@ def test_figures_can_be_read(layers, methods):
     assert_readable(nulls_figures.nulls(STYLE, table_columns))
 
 
-def test_what_is_undefined_is_said_in_words():
+def test_undefined_correlations_are_labelled_in_figures():
     records, units, _ = by_hand.experiment({"a": 14}, permutations=9, resamples=20, on_natural=True)
     units["rs_natural"][:] = 0
     layers = layer_correlations(units, records, 9, 20, seed=0)

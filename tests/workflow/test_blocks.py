@@ -15,7 +15,7 @@ def images(project: Project) -> dict[str, str]:
 
 
 @pytest.mark.verify
-def test_blocks_join_to_what_one_job_makes(tmp_path):
+def test_joined_blocks_equal_the_output_of_one_job(tmp_path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"] |= {
         "layers": {"hidden1": {}, "hidden2": {"units": {"sample": 7}}, "logits": {"units": [3, 1, 8]}},

@@ -97,7 +97,7 @@ def read_by_pip(words: list[str]) -> None:
 def of_a_test(words: list[str]) -> None:
     """Held by a test of its own, with real repositories."""
     assert words[1] in ("add", "clone", "commit")
-    assert "def test_a_colleague_restores_and_has_nothing_to_do" in (ROOT / "tests/workflow/test_store.py").read_text()
+    assert "def test_restored_clone_has_nothing_to_run" in (ROOT / "tests/workflow/test_store.py").read_text()
 
 
 def of_an_environment(words: list[str]) -> None:
@@ -118,7 +118,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_are_understood(page, monkeypatch):
+def test_documented_commands_are_valid(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     page_commands = commands((ROOT / page).read_text())
     assert page_commands or page not in ("README.md", "docs/recomputation.md")
@@ -145,14 +145,14 @@ def test_commands_are_understood(page, monkeypatch):
         *("python scripts/nothing.py", "source nothing"),
     ],
 )
-def test_wrong_commands_are_refused(command, monkeypatch):
+def test_invalid_commands_are_refused(command, monkeypatch):
     monkeypatch.chdir(ROOT)
     words = shlex.split(command)
     with pytest.raises((SystemExit, Exception)):
         CHECKS[words[0]](words)
 
 
-def test_commands_are_planned(tmp_path):
+def test_documented_commands_can_be_planned(tmp_path):
     """The configs of the other commands are planned in test_workflow.py, and a whole study is run in many a test."""
     project = Project.create(tmp_path / "project", yaml.safe_load((ROOT / "config.yaml").read_text()))
     shutil.copy(ROOT / "configs/own_network.yaml", project.folder / "configs/mine.yaml")

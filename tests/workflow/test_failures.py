@@ -44,7 +44,7 @@ def last_lines(output: str) -> str:
 
 
 @pytest.mark.parametrize("fault", ["memory", pytest.param("killed", marks=pytest.mark.verify)])
-def test_a_layer_that_takes_too_much_memory_takes_nothing_else_down(wide, fault, tmp_path):
+def test_out_of_memory_in_one_layer_stops_only_dependent_jobs(wide, fault, tmp_path):
     environment = {"PYTHONPATH": KILL_AT}
     if fault == "memory":
         environment["LIMIT_AT"] = "images --layer 1|maximize|30"
@@ -77,7 +77,7 @@ def test_a_layer_that_takes_too_much_memory_takes_nothing_else_down(wide, fault,
     assert executed == remaining_jobs | {"small/sheets/5.am"} | tables
 
 
-def test_why_a_job_failed_is_what_its_log_says(tmp_path):
+def test_failure_reason_is_read_from_the_log(tmp_path):
     log = tmp_path / "job.log"
     log.write_text("12:00:00 epoch 1\nError: The training\ndiverged. Lower it.\n\nTraceback\nValueError: x\n")
     assert reason(log) == "The training diverged. Lower it."
@@ -85,7 +85,7 @@ def test_why_a_job_failed_is_what_its_log_says(tmp_path):
     assert reason(log) == reason(None) == reason(tmp_path / "none.log") == KILLED
 
 
-def test_what_to_lower_is_said_where_memory_ran_out_alone(tmp_path):
+def test_setting_to_lower_is_suggested_only_after_out_of_memory(tmp_path):
     diverged, full = tmp_path / "a.log", tmp_path / "b.log"
     diverged.write_text("Error: The training diverged.\n\n")
     full.write_text("Error: There was not enough memory.\n\n")
@@ -101,7 +101,7 @@ def test_what_to_lower_is_said_where_memory_ran_out_alone(tmp_path):
     )
 
 
-def test_snakemake_writes_no_times_through_a_link(project, tmp_path):
+def test_benchmarks_are_not_written_through_a_link(project, tmp_path):
     foreign, times = tmp_path / "foreign.txt", project.folder / "logs/small/units.tsv"
     foreign.write_text("mine")
     times.unlink(missing_ok=True)
@@ -115,7 +115,7 @@ def test_snakemake_writes_no_times_through_a_link(project, tmp_path):
 # --- what DVC cannot do ----------------------------------------------------------------------------------------------
 
 
-def test_what_a_killed_dvc_leaves_does_not_stop_the_next_call(project):
+def test_lock_file_of_a_killed_dvc_does_not_block_the_next_run(project):
     lock = project.folder / ".dvc/tmp/rwlock"
     unitscope = ["python", "-m", "unitscope"]
     for command in (["snakemake", "--cores", "8"], [*unitscope, "unlock"], [*unitscope, "push"]):
@@ -128,7 +128,7 @@ def test_what_a_killed_dvc_leaves_does_not_stop_the_next_call(project):
         project.run("dvc", "commit", "--force", "dvc.yaml")
 
 
-def test_the_lock_of_a_living_dvc_stays(project):
+def test_lock_of_a_running_dvc_is_kept(project):
     """Nobody else writes the file while DVC's own lock beside it is held."""
     lock = project.folder / ".dvc/tmp/rwlock"
     lock.write_text("")

@@ -66,7 +66,7 @@ def restored_by_a_colleague(project: Project) -> None:
 
 
 @pytest.mark.parametrize("engine", BY_EACH)
-def test_jobs_fail_are_killed_and_meet_other_code_after_a_setting_was_changed(project, oracle, engine):
+def test_jobs_that_fail_are_killed_or_meet_edited_code_are_rerun(project, oracle, engine):
     """One after the other in one project; what the call after the last one leaves is that of a run from scratch."""
     project.change("networks.small.training.learning_rate", 1e9)
     for _ in range(2):
@@ -96,7 +96,7 @@ def test_jobs_fail_are_killed_and_meet_other_code_after_a_setting_was_changed(pr
 
 @pytest.mark.verify
 @pytest.mark.parametrize("engine", ENGINES)
-def test_everything_is_killed_after_a_setting_was_changed(project, oracle, engine):
+def test_run_killed_after_a_changed_setting_is_resumed(project, oracle, engine):
     """As where the power fails."""
     project.change(*CHANGE)
     running = project.start(engine)
@@ -111,7 +111,7 @@ def test_everything_is_killed_after_a_setting_was_changed(project, oracle, engin
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_intermediate_files_are_deleted(project, oracle, engines):
+def test_deleted_intermediate_files_are_restored_from_the_cache(project, oracle, engines):
     for engine in engines:
         for name in (CHECKPOINT, IMAGES, ABLATION):
             (project.folder / name).unlink()
@@ -124,7 +124,7 @@ def test_intermediate_files_are_deleted(project, oracle, engines):
 
 
 @pytest.mark.parametrize("engine", BY_EACH)
-def test_intermediate_files_are_deleted_and_nowhere_else(project, oracle, engine):
+def test_deleted_intermediate_files_without_a_cache_are_recomputed(project, oracle, engine):
     for name in (CHECKPOINT, ABLATION):
         (project.folder / name).unlink()
     shutil.rmtree(project.folder / ".dvc/cache")
@@ -132,7 +132,7 @@ def test_intermediate_files_are_deleted_and_nowhere_else(project, oracle, engine
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_an_older_commit_is_looked_at_and_left_with_git_alone(changed, oracle, engines, tmp_path):
+def test_checkout_of_an_older_commit_and_back_with_git_alone(changed, oracle, engines, tmp_path):
     project = changed[0].copy(tmp_path / "project")
     new = project.hashes()
     for engine in engines:
@@ -168,7 +168,7 @@ def put_another_checkpoint_there(project: Project) -> None:
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_files_are_changed_by_hand(project, oracle, engines):
+def test_manually_edited_files_are_restored(project, oracle, engines):
     before = project.hashes()
     for engine in engines:
         for change, name in {edit_a_score: UNITS, flip_a_bit: IMAGES, put_another_checkpoint_there: CHECKPOINT}.items():
@@ -179,7 +179,7 @@ def test_files_are_changed_by_hand(project, oracle, engines):
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_a_changed_file_is_never_recorded(project, engines):
+def test_edited_files_are_never_recorded(project, engines):
     """Not even where it cannot be brought back and the job that would write it fails."""
     shutil.rmtree(project.folder / ".dvc/cache")
     start = "def main(arguments: argparse.Namespace) -> None:\n"
@@ -196,7 +196,7 @@ def test_a_changed_file_is_never_recorded(project, engines):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, oracle, engine, tmp_path):
+def test_pulled_checkpoint_with_other_settings_is_retrained(project, oracle, engine, tmp_path):
     project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
     project.commit("results")
     project.run("dvc", "push")
@@ -214,7 +214,7 @@ def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, or
 
 
 @pytest.mark.verify
-def test_touching_vouches_for_nothing(project, oracle):
+def test_snakemake_touch_does_not_mark_stale_files_as_current(project, oracle):
     project.change(*CHANGE)
     project.run("snakemake", "--touch", "--cores", "1", "--forceall")
     assert "Nothing to be done" not in project.run("snakemake", "-n")
@@ -222,7 +222,7 @@ def test_touching_vouches_for_nothing(project, oracle):
 
 
 @pytest.mark.verify
-def test_a_plain_change_set_back_comes_from_the_cache(finished, changed, oracle, tmp_path):
+def test_reverted_setting_is_restored_from_the_cache(finished, changed, oracle, tmp_path):
     """Checkpoint, images and tables of a setting that was tried before are not computed again."""
     before = finished.hashes()
     project = changed[0].copy(tmp_path / "project")
@@ -233,7 +233,7 @@ def test_a_plain_change_set_back_comes_from_the_cache(finished, changed, oracle,
     assert project.hashes() == before and project.logs() == logs
 
 
-def test_a_dry_run_says_what_would_be_brought_back_and_brings_nothing(project):
+def test_dry_run_lists_files_to_restore_and_restores_none(project):
     for name in (IMAGES, UNITS):
         (project.folder / name).unlink()
     output = project.run("snakemake", "-n")
@@ -249,7 +249,7 @@ def test_a_dry_run_says_what_would_be_brought_back_and_brings_nothing(project):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("engine", ["snakemake", "dvc repro"])
-def test_layers_and_methods_change_places(project, oracle, engine):
+def test_order_of_layers_methods_and_analyses_changes_no_artifact(project, oracle, engine):
     analyses = {"analyses": ["joint", "cumulative"], "cumulative": {"orders": 1, "points": 3, "images": 50}}
     small = project.config()["experiments"]["small"] | analyses | {"layers": ["hidden1", "hidden2"]}
     project.change("experiments.small", small)
@@ -263,7 +263,7 @@ def test_layers_and_methods_change_places(project, oracle, engine):
 
 
 @pytest.mark.verify
-def test_what_other_code_is_the_reason_for_is_told_before_it_begins(project):
+def test_recomputation_after_code_changes_is_announced(project):
     total = "total = largest + others"
     project.edit("unitscope/scores/selectivity.py", total, "total = 2 * largest + others")
     # As by a version that did not write down which code it ran: of everything.
@@ -371,7 +371,7 @@ CHANGES = {
 
 @pytest.mark.verify
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_study_is_read_from_is_changed(user_study, change, tmp_path):
+def test_changed_raw_data_and_user_code_are_noticed(user_study, change, tmp_path):
     before = user_study.hashes()
     change(user_study)
     scratch = Project.create(tmp_path / "scratch", user_study.config())
@@ -399,7 +399,7 @@ def test_what_a_study_is_read_from_is_changed(user_study, change, tmp_path):
         ("an empty folder", "dvc repro"),
     ],
 )
-def test_raw_images_are_not_here(user_study, engine, gone, tmp_path):
+def test_study_runs_without_its_raw_images(user_study, engine, gone, tmp_path):
     before = user_study.hashes()
     user_study.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
     user_study.commit("results")
@@ -426,7 +426,7 @@ def test_raw_images_are_not_here(user_study, engine, gone, tmp_path):
 
 
 @pytest.mark.verify
-def test_a_file_that_the_network_reads_is_missing(user_study):
+def test_missing_file_of_a_user_network(user_study):
     before = user_study.hashes()
     (user_study.folder / "own.txt").rename(user_study.folder / "elsewhere")
     user_study.change("networks.small.training.epochs", 2)
@@ -439,7 +439,7 @@ def test_a_file_that_the_network_reads_is_missing(user_study):
 
 
 @pytest.mark.verify
-def test_an_index_without_its_images_takes_nothing_away(user_study, tmp_path):
+def test_index_without_its_images_deletes_no_artifact(user_study, tmp_path):
     user_study.change("datasets.digits.store", "index")
     user_study.snakemake()
     before = user_study.hashes()
@@ -461,7 +461,7 @@ def test_an_index_without_its_images_takes_nothing_away(user_study, tmp_path):
     ("damage", "engine"),
     [("cut off", "snakemake"), ("cut off", "dvc repro"), ("flipped", "make run"), ("flipped", "snakemake")],
 )
-def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, damage, tmp_path):
+def test_damaged_resume_files_are_dropped(project, oracle, engine, damage, tmp_path):
     project.change("networks.small.training.epochs", 6)
     project.change("experiments.small.methods.am.steps", 64)
     project.change("experiments.small.images", {"batch": 2})
@@ -489,7 +489,7 @@ def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, da
 # --- what is recorded ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_has_nothing_to_do_records_as_well(project):
+def test_run_without_jobs_still_records_artifacts(project):
     for name in ("dvc.lock", "made.lock"):
         (project.folder / name).unlink()
     assert "Nothing to be done" in project.snakemake()
@@ -498,7 +498,7 @@ def test_a_run_that_has_nothing_to_do_records_as_well(project):
 
 
 @pytest.mark.verify
-def test_a_lock_file_of_another_commit_is_noticed(project):
+def test_lock_file_of_another_commit_is_noticed(project):
     lock = project.folder / "dvc.lock"
     older = lock.read_bytes()
     project.change("experiments.small.figures", {"dpi": 60})
@@ -513,7 +513,7 @@ def test_a_lock_file_of_another_commit_is_noticed(project):
 
 
 @pytest.mark.verify
-def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile(project):
+def test_dvc_stage_records_nothing_after_the_config_was_edited_during_it(project):
     (followed,) = (project.folder / "data/study/experiments").glob("*.json")
     followed.write_text(followed.read_text().replace('"steps": 4', '"steps": 5'))
     locks = project.locks()
@@ -523,7 +523,7 @@ def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile
 
 
 @pytest.mark.verify
-def test_files_of_earlier_settings_are_recorded_only_as_jobs_wrote_them(project):
+def test_files_of_earlier_settings_are_recorded_only_unmodified(project):
     project.change("experiments.small.methods", {"am": {"steps": 4, "points": 2}})
     project.snakemake()
     leftover = "results/small/images/hidden1.iam.h5"
@@ -544,7 +544,7 @@ def test_files_of_earlier_settings_are_recorded_only_as_jobs_wrote_them(project)
     assert project.locks() != recorded
 
 
-def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tmp_path):
+def test_lost_and_damaged_files_of_the_store_are_reported_and_repaired(project, tmp_path):
     environment = {"PYTHONPATH": str(project.folder)}
     project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
     project.commit("results")
@@ -575,7 +575,7 @@ def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tm
     project.run("python", "-m", "unitscope", "verify", "--cache", **environment)
 
 
-def test_other_versions_are_told_once(project):
+def test_other_package_versions_are_reported_once(project):
     lock = project.folder / "made.lock"
     lock.write_text(lock.read_text().replace('"versions": "python ', '"versions": "python 2.7, formerly '))
     output = project.run("python", "-m", "unitscope", "verify")
@@ -584,7 +584,7 @@ def test_other_versions_are_told_once(project):
     assert output.count("were made with python 2.7 (now ") == 1
 
 
-def test_snakemake_decides_by_time_stamps_where_it_is_told_to(project):
+def test_rerun_triggers_mtime_uses_time_stamps(project):
     by_time = ("snakemake", "-n", "--rerun-triggers", "mtime")
     os.utime(project.folder / IMAGES)
     assert "Nothing to be done" in project.run(*by_time)
@@ -596,7 +596,7 @@ def test_snakemake_decides_by_time_stamps_where_it_is_told_to(project):
     assert "Nothing to be done" not in project.run("snakemake", "-n")
 
 
-def test_nothing_is_imported_that_a_plan_does_not_need(project):
+def test_planning_imports_no_torch_and_starts_no_process(project):
     """A normal parse starts no process and imports no torch."""
     code = (
         "import subprocess, sys\n"
@@ -623,7 +623,7 @@ def test_nothing_is_imported_that_a_plan_does_not_need(project):
 
 
 @pytest.mark.verify
-def test_a_config_of_its_own_is_not_recorded_as_the_default_one(project, tmp_path):
+def test_another_config_is_not_recorded_as_the_default_config(project, tmp_path):
     other = tmp_path / "other.yaml"
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"]["methods"]["am"]["steps"] = 6

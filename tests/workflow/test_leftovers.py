@@ -15,7 +15,7 @@ def clean(project, *words):
     return project.run("python", "-m", "unitscope", "clean", *words)
 
 
-def test_what_no_config_asks_for_is_listed_and_removed(project):
+def test_unreferenced_artifacts_are_listed_and_removed(project):
     assert "Nothing to remove" in clean(project)
     (project.folder / "results/small/notes.txt").write_text("mine")
     # A made.lock that comes from elsewhere.
@@ -51,7 +51,7 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     assert "Nothing to remove" in clean(project, "--yes") and (project.folder / "notes.txt").is_file()
 
 
-def test_an_experiment_that_was_taken_out_is_removed_with_its_folder(project):
+def test_removed_experiment_is_deleted_with_its_folder(project):
     small = project.config()["experiments"]["small"]
     project.change("experiments", {"other": small})
     # Another config may share what bears a name of its own.

@@ -37,14 +37,14 @@ def parsed(project: Project, *words: str) -> list[list[str]]:
     return seen
 
 
-def test_a_parse_starts_no_process_and_loads_no_pytorch(project: Project):
+def test_parsing_starts_no_process_and_imports_no_pytorch(project: Project):
     assert parsed(project) == []
     # Where something is due, too.
     project.change("experiments.small.figures", {"dpi": 60})
     assert parsed(project) == []
 
 
-def test_what_a_parse_has_to_find_out_is_remembered(project: Project):
+def test_layers_resolved_during_parsing_are_cached(project: Project):
     write_two_classes(project.folder / "two")
     project.change("datasets.two", {"source": "image_folder", "path": "two", "test_fraction": 0.25})
     project.change("networks.small.dataset", "two")

@@ -95,7 +95,7 @@ def row(project, claim):
 
 
 @pytest.mark.verify
-def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
+def test_page_shows_claims_figures_tables_and_reductions(finished):
     text = page(finished)
     for figure in ("fig1", "fig2", "fig3", "fig5"):
         assert f"]({figure}.png)" in text
@@ -148,13 +148,13 @@ def test_the_page_shows_the_memory_of_every_rule(finished):
 
 
 @pytest.mark.verify
-def test_the_page_shows_what_the_full_sizes_take(finished):
+def test_page_shows_memory_and_time_at_full_size(finished):
     assert "| rule | large | wide |\n|---|---|---|\n" in page(finished)
     assert "| activations | 3210 (62 s) | 1234 (41 s) |\n| images | 2345 (9 s) | - |\n" in page(finished)
 
 
 @pytest.mark.verify
-def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finished):
+def test_missing_sizes_file_is_an_error(finished):
     sizes = finished.folder / "sizes.csv"
     moved = sizes.rename(sizes.with_suffix(".away"))
     try:
@@ -165,7 +165,7 @@ def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finis
 
 
 @pytest.mark.verify
-def test_the_page_shows_what_depends_on_choices(finished):
+def test_page_shows_the_sensitivity_to_choices(finished):
     table = read_table(finished.folder / "results/page/sensitivity.csv", SensitivityTable)
     layers = read_result(finished.folder / "results/choices-seed0/layers.csv")
     assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3 + ["epochs3"] * 3
@@ -199,7 +199,7 @@ def test_the_page_shows_what_depends_on_choices(finished):
 
 
 @pytest.mark.verify
-def test_the_page_shows_how_far_trainings_differ(finished):
+def test_page_shows_ranges_over_trainings(finished):
     tables = [read_result(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
     ranges = []
     for score in RS_SCORES:
@@ -213,7 +213,7 @@ def test_the_page_shows_how_far_trainings_differ(finished):
 
 
 @pytest.mark.verify
-def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
+def test_figures_show_the_layers_of_the_claims(finished):
     folder = finished.folder / "results/small-seed0"
     tables = [read_result(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
     heights = []
@@ -224,7 +224,7 @@ def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
     assert 0 < heights[0] < heights[1]
 
 
-def test_a_network_says_how_far_it_was_trained():
+def test_network_rows_show_the_trained_epochs():
     def trained(**training):
         settings = {"model": "mlp", "dataset": "digits", "training": training, "head": None}
         return Result("e", "e", {}, {}, {}, {"settings": settings, "test": {"accuracy": 0.5}}, {})
@@ -234,7 +234,7 @@ def test_a_network_says_how_far_it_was_trained():
 
 
 @pytest.mark.verify
-def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
+def test_ablation_of_targets_equals_ablation_of_all_units(finished, tmp_path):
     table = read_result(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert table["unit"].tolist() == [1, 4, 5, 9]
     units = read_result(finished.folder / "results/choices-seed0/units.csv")
@@ -248,7 +248,7 @@ def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
         np.testing.assert_allclose(every[name][[1, 4, 5, 9]], table[name], atol=1e-6)
 
 
-def test_variants_are_named_by_what_differs():
+def test_variants_are_named_by_their_differences():
     config = study()
     choices = config["experiments"]["choices-seed0"]
     config["experiments"]["choices-max-seed1"] = {
@@ -323,7 +323,7 @@ def test_dvc_reproduces_the_whole_study_and_nothing_else(tmp_path):
     assert "data/checkpoints/paper-seed3.pt" not in moved
 
 
-def test_figures_follow_the_claims():
+def test_figures_are_chosen_by_the_claims():
     config = study()
     resolved = resolve(config, "config")
     assert numbered(resolved) == dict.fromkeys(("fig1", "fig2", "fig3", "fig5"), "small-seed0")
@@ -335,7 +335,7 @@ def test_figures_follow_the_claims():
     assert reductions(resolved, resolved) == []
 
 
-def test_methods_of_several_recipes_are_compared_one_by_one():
+def test_methods_with_several_recipes_are_compared_individually():
     config, full = study(), study()
     experiment, full_experiment = (one["experiments"]["small"] for one in (config, full))
     config["reproduction"]["full"] = None
@@ -358,7 +358,7 @@ def test_methods_of_several_recipes_are_compared_one_by_one():
     }
 
 
-def test_where_the_images_lie_is_no_reduction():
+def test_image_location_is_not_a_reduction():
     config = study()
     resolved = resolve(config, "config")
     folder = {"source": "image_folder", "path": "data/there", "store": "index", "resize": 8}
@@ -368,7 +368,7 @@ def test_where_the_images_lie_is_no_reduction():
     assert not {"dataset.path", "dataset.store", "dataset.source"} & {row["setting"] for row in there}
 
 
-def test_other_images_and_other_weights_are_said():
+def test_other_images_and_weights_are_listed_as_reductions():
     studies = (load_study(ROOT, ROOT / f"paper/{name}.yaml") for name in ("cpu", "config"))
     rows = {row["setting"]: row for row in reductions(*studies) if row["experiment"] == "vgg16-imagenet-cpu"}
     values = {setting: (row["here"], row["full"]) for setting, row in rows.items()}
@@ -377,7 +377,7 @@ def test_other_images_and_other_weights_are_said():
     assert values["network.weights.file"][0].endswith("vgg16_imagenet_features_fp16.safetensors")
 
 
-def test_variants_that_are_undefined_in_a_training_are_counted_apart():
+def test_undefined_variants_are_counted_separately():
     def row(variant, spearman, score="rs"):
         return {"layer": "conv1", "objective": "am", "score": score, "variant": variant, "spearman": spearman}
 
@@ -389,7 +389,7 @@ def test_variants_that_are_undefined_in_a_training_are_counted_apart():
     ]
 
 
-def test_layers_say_what_they_hold_by_method():
+def test_layer_rows_list_scores_by_method():
     units = {
         "layer": np.array(["a", "a", "a"]),
         "unit": np.arange(3),
@@ -408,7 +408,7 @@ def test_layers_say_what_they_hold_by_method():
 
 
 @pytest.mark.parametrize("key", ["steps", "epochs"])
-def test_lengths_stand_side_by_side(key):
+def test_rows_compare_lengths_in_columns(key):
     def row(length, spearman, score="rs"):
         return {"layer": "conv1", "objective": "am", "score": score, key: length, "spearman": spearman}
 
@@ -423,7 +423,7 @@ def test_lengths_stand_side_by_side(key):
     assert by_length([row(None, 0.9)], key) == {"lengths": [], "rows": []}
 
 
-def test_a_range_says_what_it_is_over():
+def test_ranges_state_their_layers_and_methods():
     def part(layer, method):
         return {"layer": layer, "method": method, "statistic": "s", "effect": 0.5, "holds": "yes"}
 
@@ -437,7 +437,7 @@ def test_a_range_says_what_it_is_over():
     assert found_texts(ten) == ["10 layers: 0.50 to 0.50 (defined in 9); yes in 9, open in 1"]
 
 
-def test_a_range_says_where_trainings_are_undefined():
+def test_ranges_state_undefined_trainings():
     def training(spearman):
         rows = {"layer": ["a"], "method": ["am"], "x": ["selectivity"]}
         layers = {
@@ -484,7 +484,7 @@ def test_verdicts_at_a_glance():
     }
 
 
-def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
+def test_only_jobs_of_the_experiment_are_counted(tmp_path):
     settings = {"layers": ["a", "b.0"], "methods": ["am"], "readout": "max"}
     for name in (
         *("moments/mean", "images/a.am", "images/b.0.am", "images/b.0.am.3", "images/a.am.joined", "scale/a"),
@@ -510,7 +510,7 @@ def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
     assert counted_jobs("substitution") == {"substitution/b.0.am"} and counted_jobs("units") == {"units"}
 
 
-def test_a_peak_that_snakemake_did_not_see_is_in_the_log(tmp_path):
+def test_memory_peak_is_read_from_the_log(tmp_path):
     benchmark = tmp_path / "units.tsv"
     benchmark.write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t80.25\n")
     assert jobs_of(benchmark) == [(80.25, 1.5)]
@@ -534,16 +534,16 @@ def test_the_memory_of_every_rule_is_measured():
     } - {"ablation"}
 
 
-def test_a_value_stays_in_its_cell():
+def test_table_cells_are_escaped():
     assert cell("a|b\n<script>") == "a\\|b &lt;script&gt;"
     assert cell("[x](http://y)") == "\\[x\\](http://y)"
 
 
-def test_numbers_for_people():
+def test_number_formatting():
     assert [number(value) for value in (0.125, -0.001, float("nan"), 1234.5)] == ["0.12", "0.00", "undefined", "1234"]
 
 
-def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
+def test_no_rule_exceeds_four_gibibytes_at_the_papers_sizes():
     measured = read_table(ROOT / "paper/sizes.csv", MemoryTable)
     experiments = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
     for name, experiment in experiments.items():
@@ -559,7 +559,7 @@ def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
         assert f"| {cell(row['rule'])} | {' | '.join(row['cells'])} |" in printed
 
 
-def test_the_papers_sizes_are_measured_at_its_sizes():
+def test_size_benchmarks_use_the_papers_settings():
     paper, sizes = (load_study(ROOT, ROOT / f"paper/{name}.yaml") for name in ("config", "sizes"))
     for name in ("mlp", "shallow-seed0", "vgg16-cifar10", "vgg16-imagenet"):
         full, measured = paper.experiments[name], sizes.experiments[f"{name.removesuffix('-seed0')}-sizes"]

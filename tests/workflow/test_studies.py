@@ -104,7 +104,7 @@ def test_images_without_classes(torchvision_study):
 
 
 @pytest.mark.verify
-def test_images_of_five_channels(project):
+def test_five_channel_images(project):
     noise = np.random.default_rng(0)
     labels = np.arange(60) % 3
     images = noise.random((60, 5, 8, 8), np.float32) / 2
@@ -126,7 +126,7 @@ def test_images_of_five_channels(project):
 
 
 @pytest.mark.verify
-def test_no_images_at_all(project):
+def test_study_without_images(project):
     from unitscope.networks.architectures import mlp
 
     project.write_config(
@@ -166,7 +166,7 @@ def test_no_images_at_all(project):
 
 
 @pytest.mark.verify
-def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_map(project):
+def test_moments_of_all_layers_and_clamping_to_the_mean_map_activation(project):
     project.write_config(
         project.config()
         | {
@@ -248,7 +248,7 @@ def test_the_plan_counts_jobs_and_bytes(project):
         assert float(rows[rule][1]) >= 0
 
 
-def test_the_plan_of_a_cluster_needs_no_images(project):
+def test_plan_with_declared_image_counts_needs_no_images(project):
     config = project.config()
     config["datasets"]["large"] = {"source": "image_folder", "path": "data/absent", "crop": 8, "store": "index"}
     config["networks"] = {"net": {"model": "mlp", "options": {"widths": [12]}, "dataset": "large"}}
@@ -273,13 +273,13 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
         assert done.returncode and word in " ".join(done.stdout.split()), done.stdout
 
 
-def test_a_config_that_is_not_there(project):
+def test_missing_config(project):
     done = project.try_to_run("python", "-m", "unitscope", "plan", "nope.yaml")
     assert done.returncode == 1
     assert "The config nope.yaml does not exist" in done.stdout
 
 
-def test_a_signed_layer_has_no_quantile_to_compare_on(project):
+def test_signed_layer_has_no_quantile_score(project):
     project.change("experiments.small.layers", ["logits"])
     project.snakemake("results/small/substitution/logits.iam.csv")
     scores = read_result(project.folder / "results/small/substitution/logits.iam.csv")
@@ -319,7 +319,7 @@ LAYERS = ["0", "2.conv1", "2.conv2", "3.conv1", "3.conv2", "6"]
 
 
 @pytest.mark.verify
-def test_a_network_in_a_file_of_ones_own(project):
+def test_user_network_from_a_python_file(project):
     shutil.copy(project.folder / "configs/own_network.py", project.folder / "mine.py")
     project.write_config(USER_STUDY)
     output = project.run("python", "-m", "unitscope", "layers", "config.yaml", "own")
@@ -341,7 +341,7 @@ def test_a_network_in_a_file_of_ones_own(project):
 
 
 @pytest.mark.verify
-def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
+def test_substitutes_of_sampled_units_are_synthesized_in_a_second_pass(project):
     project.write_config(SMALL)
     project.change("experiments.small.units", {"sample": 3})
     project.snakemake()
@@ -390,7 +390,7 @@ def test_an_exported_network_with_a_new_head(project):
 
 
 @pytest.mark.verify
-def test_the_default_study_runs_without_what_is_about_the_paper(tmp_path):
+def test_default_study_runs_without_the_paper_package(tmp_path):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["networks"]["digits-convnet"]["training"]["epochs"] = 1
     short = {"methods": {"am": QUICK, "iam": QUICK}, "units": {"sample": 2}, "ablation": {"images": 50}}
@@ -420,7 +420,7 @@ def test_images_of_silent_units_are_not_counted_as_moved(tmp_path):
     assert "RS of 1 of 1 images, by 0.250 at most" in rounding(tmp_path, experiment)
 
 
-def test_a_lock_of_another_machine_is_left_alone(project):
+def test_lock_of_another_machine_is_kept(project):
     locks = project.folder / ".snakemake/locks"
     locks.mkdir(parents=True, exist_ok=True)
     (locks / "0.input.lock").write_text("x")
@@ -434,7 +434,7 @@ def test_a_lock_of_another_machine_is_left_alone(project):
     assert (project.folder / ".snakemake/unitscope_host").read_text() == platform.node()
 
 
-def test_an_editor_is_no_job(tmp_path):
+def test_only_running_scripts_count_as_jobs(tmp_path):
     from unitscope.workflow.unlocking import jobs_here
 
     for folder in ("scripts", "other/scripts"):
@@ -458,7 +458,7 @@ def test_an_editor_is_no_job(tmp_path):
             process.wait()
 
 
-def test_a_process_of_somebody_else_may_work_here():
+def test_inaccessible_process_may_use_the_folder():
     from unitscope.workflow.unlocking import may_work_in
 
     class Hidden:

@@ -20,7 +20,7 @@ from unitscope.tables.training_time import joined, training_rows
 LAYERS = {"conv1": 12, "hidden": 12}
 
 
-def test_the_checkpoints_of_an_entry_belong_together():
+def test_checkpoints_are_grouped_by_config_entry():
     assert over_epochs(study(networks__small__seeds=[0, 7])) == {}
     assert over_epochs(study(networks__small__epochs=[5])) == {}
     groups = over_epochs(study(networks__small__seeds=[0, 7], networks__small__epochs=[1, 5]))
@@ -29,7 +29,7 @@ def test_the_checkpoints_of_an_entry_belong_together():
     assert over_epochs(study(networks__small__epochs=[1, 5], experiments__first__network="small-epoch5")) == {}
 
 
-def test_their_folder_is_no_experiments():
+def test_training_folder_must_not_collide_with_an_experiment():
     other = {"network": "small", "layers": ["hidden1"]}
     with pytest.raises(UserError, match=r"'first\.training'"):
         study(
@@ -52,7 +52,7 @@ def checkpoint(epoch, seed, constant=(), layers=LAYERS):
     return units, layers, list(training_rows(units, layers, record))
 
 
-def test_a_row_a_layer_method_and_score():
+def test_one_row_per_layer_method_and_score():
     units, layers, rows = checkpoint(3, 7)
     assert [(row["layer"], row["method"], row["score"]) for row in rows] == [
         (layer, method, score) for layer in LAYERS for method in by_hand.METHODS for score in ("rs", "rs_z", "rs_q")
@@ -84,7 +84,7 @@ def test_the_figure_shows_every_training(seeds):
     assert np.isfinite(spearman[0].get_ydata()).all() and np.isnan(spearman[-1].get_ydata()).all()
 
 
-def test_the_figure_of_a_deep_network_can_be_read():
+def test_figure_of_a_deep_network_is_readable():
     rows = [row for epoch in (0, 1, 5, 100) for row in checkpoint(epoch, 0, layers=MANY)[2]]
     assert_readable(training_figures.training_time(STYLE, joined(iter(rows))))
 

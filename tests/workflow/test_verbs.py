@@ -10,7 +10,7 @@ UNITSCOPE = ("python", "-m", "unitscope")
 
 
 @pytest.mark.parametrize("words", ["check", "unlock", "summary", "verify", "record", "study --output elsewhere"])
-def test_a_verb_imports_nothing_that_it_does_not_use(project, words):
+def test_verbs_import_only_what_they_use(project, words):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "unitscope", *words.split()],
         cwd=project.folder,
@@ -36,7 +36,7 @@ def test_a_run_checks_the_config_calls_snakemake_and_ends_with_the_summary(proje
     assert project.locks() != before
 
 
-def test_a_run_that_fails_ends_with_the_exit_code_of_snakemake_and_without_a_summary(project: Project):
+def test_failed_run_returns_the_exit_code_of_snakemake_without_a_summary(project: Project):
     project.edit("scripts/tables/units.py", "def main(", "def main(arguments):\n    1 / 0\n\n\ndef other(")
     done = project.try_to_run(*UNITSCOPE, "run")
     assert done.returncode == 1 and "1 job failed" in done.stdout and "atlas.html" not in done.stdout

@@ -73,7 +73,7 @@ LARGE = ("configs/imagenet.yaml", "paper/config.yaml", "paper/sizes.yaml")
 @pytest.mark.parametrize(
     "config", [pytest.param(config, marks=[pytest.mark.verify] * (config in LARGE)) for config in PLANNED]
 )
-def test_dry_run_plans_these_experiments_and_no_others(clone, config):
+def test_dry_run_plans_exactly_the_listed_experiments(clone, config):
     (clone.folder / "data/own/images").mkdir(parents=True, exist_ok=True)
     options = [] if config == "config.yaml" else ["--configfile", config]
     output = clone.run("snakemake", "-n", *options)
@@ -104,7 +104,7 @@ def test_the_papers_study_may_be_in_bfloat16(clone):
     assert len(trained) == 13 and all('"precision":"bfloat16"' in text for text in trained)
 
 
-def test_the_papers_study_reads_no_more_large_images_at_once_than_memory_holds():
+def test_batches_of_the_papers_study_fit_in_memory():
     # VGG16 at 224 pixels on a processor: 4.1 GB with 20 images in ablation, 3.9 GB with 16 in images, 3.8 GB with 20 in
     # activations. All images of a job stay in memory, which a block of units bounds.
     experiment = load_study(ROOT, ROOT / "paper/config.yaml").experiments["vgg16-imagenet"]
@@ -113,20 +113,20 @@ def test_the_papers_study_reads_no_more_large_images_at_once_than_memory_holds()
     assert experiment["images"]["block"] <= 64
 
 
-def test_configs_that_are_laid_over_one_another_are_read_as_snakemake_reads_them():
+def test_merged_configs_are_read_as_by_snakemake():
     study = load_study(ROOT, *(ROOT / f"paper/{name}.yaml" for name in ("cpu", "bfloat16", "folders")))
     training = study.networks["shallow-cpu-seed3"]["training"]
     assert training["precision"] == "bfloat16" and training["crop"] == 4
     assert study.datasets["cifar10"].path == "data/sources/cifar10"
 
 
-def test_a_config_that_is_no_mapping_is_laid_over_nothing(tmp_path):
+def test_config_must_be_a_mapping(tmp_path):
     (tmp_path / "odd.yaml").write_text("- a list\n")
     with pytest.raises(UserError, match=r"odd\.yaml"):
         load_study(ROOT, ROOT / "config.yaml", tmp_path / "odd.yaml")
 
 
-def test_config_on_the_command_line_means_the_same_as_in_a_file(tmp_path):
+def test_config_on_the_command_line_equals_config_in_a_file(tmp_path):
     network = {"source": "python", "model": "mine:network", "options": {"hidden": 12, "flip": True, "tiny": 1}}
     training = {"epochs": 2, "learning_rate": 0.5}
     config = copy.deepcopy(SMALL)
@@ -155,7 +155,7 @@ def test_config_on_the_command_line_means_the_same_as_in_a_file(tmp_path):
     assert "--config networks: None is text to YAML. Write null" in output and "Traceback" not in output
 
 
-def test_the_papers_study_goes_on_beyond_it(clone):
+def test_analyses_beyond_the_paper_are_planned(clone):
     output = clone.run("snakemake", "-n", "--configfile", "paper/cpu.yaml", "paper/beyond.yaml")
     planned = PLANNED["paper/cpu.yaml"] | {"shallow-untrained-cpu"}
     assert set(re.findall(r"results/([^/]+)/units\.csv", output)) == planned
@@ -171,7 +171,7 @@ def test_lint(clone, config):
     assert "Congratulations" in clone.run("snakemake", "--lint", *options)
 
 
-def test_dvc_has_a_stage_for_each_thing_in_the_config(clone):
+def test_dvc_has_one_stage_per_data_set_network_and_experiment(clone):
     stages = clone.run("dvc", "stage", "list", "--name-only").split()
     assert stages == ["study", "dataset@digits", "checkpoint@digits-convnet", "analysis@digits"]
     graph = clone.run("dvc", "dag", "--dot")
@@ -180,7 +180,7 @@ def test_dvc_has_a_stage_for_each_thing_in_the_config(clone):
     assert ("checkpoint@digits-convnet", "analysis@digits") in edges
 
 
-def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
+def test_dvc_dependencies_contain_all_settings_of_a_stage(clone, tmp_path):
     def files(config):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
         output = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
@@ -244,7 +244,7 @@ def test_the_diagrams_in_the_readme_show_the_rules(clone):
     assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == rules
 
 
-def test_mermaid_can_read_the_diagrams():
+def test_diagrams_are_valid_mermaid():
     """A node of these names is a syntax error, and the page shows nothing else."""
     reserved = {"graph", "subgraph", "flowchart", "end", "direction", "class", "style", "click", "default"}
     assert len(diagrams()) == 2
@@ -252,14 +252,14 @@ def test_mermaid_can_read_the_diagrams():
         assert not reserved & set(re.findall(r"\w+", re.sub(r"\[\w+\]", "", diagram)))
 
 
-def test_the_setting_that_the_readme_tries_is_one_of_the_config():
+def test_setting_in_the_readme_exists_in_the_config():
     (path,) = re.findall(r"dvc exp run -S 'config\.yaml:([^=]+)=", (ROOT / "README.md").read_text())
     place = yaml.safe_load((ROOT / "config.yaml").read_text())
     for key in path.split("."):
         place = place[key]
 
 
-def test_the_diagrams_show_what_depends_on_what(clone):
+def test_diagrams_show_the_dependencies_of_the_rules(clone):
     """All but what a longer way implies."""
     edges = set()
     for config in DRAWN:
@@ -272,7 +272,7 @@ def test_the_diagrams_show_what_depends_on_what(clone):
     assert drawn == loops | set(nx.transitive_reduction(nx.DiGraph(edges - loops)).edges)
 
 
-def test_the_caption_of_every_figure_says_what_was_expected():
+def test_every_figure_caption_states_the_expectation():
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     figures = {name.rpartition(".")[2] for name in re.findall(r'[=\s]figure\("([^"]+)"', rules)}
     assert len(figures) >= 20
@@ -281,7 +281,7 @@ def test_the_caption_of_every_figure_says_what_was_expected():
 
 
 @pytest.mark.verify
-def test_the_report_holds_figures_and_tables_with_their_captions(project):
+def test_report_contains_figures_and_tables_with_captions(project):
     # As on another machine, where Snakemake has no records of its own.
     shutil.rmtree(project.folder / ".snakemake/metadata")
     output = project.run("python", "-m", "unitscope", "report")
@@ -293,14 +293,14 @@ def test_the_report_holds_figures_and_tables_with_their_captions(project):
         assert caption in page
 
 
-def test_nothing_stale_is_reported(project):
+def test_report_is_refused_for_stale_results(project):
     project.change("experiments.small.methods.am.steps", 6)
     done = project.try_to_run("python", "-m", "unitscope", "report")
     assert done.returncode == 1 and "No report is written" in " ".join(done.stdout.split())
     assert not (project.folder / "report.html").exists()
 
 
-def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone, tmp_path):
+def test_cores_are_limited_to_the_processors(clone, tmp_path):
     from unitscope.runtime.console import processors
 
     output = clone.copy(tmp_path / "project").run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
@@ -316,7 +316,7 @@ def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone, tmp_path)
         ("config.yaml paper/folders.yaml", " --configfile config.yaml paper/folders.yaml"),
     ],
 )
-def test_make_reads_every_config_that_is_named(config, options):
+def test_make_passes_all_configs(config, options):
     done = subprocess.run(
         ["make", "--dry-run", "run", f"CONFIG={config}"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -324,7 +324,7 @@ def test_make_reads_every_config_that_is_named(config, options):
     assert run_words(config.split(), "8", 1) == f"snakemake --cores 8 --resources gpu=1{options}".split()
 
 
-def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
+def test_cpu_jobs_request_no_gpu(clone, tmp_path):
     config = tmp_path / "cpu.yaml"
     config.write_text(yaml.safe_dump(SMALL))
     plan = ("snakemake", "-n", "--configfile", str(config))
@@ -334,7 +334,7 @@ def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
 
 
 @pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").rglob("*.py")))
-def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(script):
+def test_every_script_has_help_and_imports_only_what_it_uses(script):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", script_named(script, ROOT), "--help"],
         cwd=ROOT,
@@ -382,7 +382,7 @@ def test_lock_files_agree():
     assert pins("requirements.lock") <= pins("requirements-test.lock") <= pins("requirements-verify.lock")
 
 
-def test_the_engines_are_known_in_one_place_each():
+def test_snakemake_and_dvc_are_imported_in_one_package_each():
     """Which package imports from which is import-linter's to hold (pyproject.toml)."""
     for path in (ROOT / "unitscope").rglob("*.py"):
         engines = {"snakemake_internals": "scripts|dvc", "store": "scripts|snakemake"}.get(
@@ -391,7 +391,7 @@ def test_the_engines_are_known_in_one_place_each():
         assert not re.search(rf"^\s*(from|import) ({engines})", path.read_text(), re.MULTILINE), path
 
 
-def test_snakemake_looks_for_jobs_when_one_has_finished_and_not_every_second(project):
+def test_snakemake_schedules_after_finished_jobs_instead_of_polling(project):
     project.change("experiments.small.methods.am.steps", 6)
     output = project.snakemake("--verbose")
     assert 1 < output.count("Ready jobs:") <= output.count("Finished jobid") + 1
