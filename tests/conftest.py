@@ -69,18 +69,18 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
     top = tmp_path_factory.getbasetemp()
     top = top.parent if "PYTEST_XDIST_WORKER" in os.environ else top
 
-    def made(name: str, make: Callable[[Path], None]) -> Path:
+    def prepare(name: str, compute: Callable[[Path], None]) -> Path:
         folder = top / "shared" / name
         folder.parent.mkdir(exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not (folder / "whole").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
-                make(folder)
+                compute(folder)
                 (folder / "whole").touch()
         return folder
 
-    return made
+    return prepare
 
 
 @pytest.fixture

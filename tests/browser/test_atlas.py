@@ -16,87 +16,87 @@ from PIL import Image
 from projects import ROOT
 
 from unitscope.atlas import content, page_claims
-from unitscope.atlas import page as written
+from unitscope.atlas import page as atlas_page
 from unitscope.atlas.album import Album, shown
 from unitscope.figures import pictures
 from unitscope.scores.exemplars import strongest
 
 
-def write(path, told, sheets, claims=()):
+def write(path, data, sheets, claims=()):
     from plotly.offline import get_plotlyjs
 
-    path.write_text(written.page(told, sheets, get_plotlyjs(), claims), encoding="utf-8")
+    path.write_text(atlas_page.page(data, sheets, get_plotlyjs(), claims), encoding="utf-8")
     return path
 
 
 # --- what the page is told -------------------------------------------------------------------------------------------
 
 
-def test_an_image_stands_on_the_page_once_in_the_order_of_the_units():
+def test_shown_images_are_unique_and_in_unit_order():
     one, other = (strongest(np.array(values, dtype=np.float32), 2) for values in ([[0, 2], [0, 3]], [[1, 0], [0, 4]]))
     assert one.images.tolist() == [[-1, -1], [1, 0]]
     assert shown([one, other]).tolist() == [1, 0]
     assert shown([]).tolist() == []
 
 
-def test_what_is_undefined_is_told_as_nothing_and_not_as_zero():
-    told, *_ = whole()
-    assert told["units"]["scores"]["selectivity"][11] is None
-    assert told["units"]["scores"]["activation_positive_q99"][0] is None
-    assert told["units"]["scores"]["rs_am"][0] is None
+def test_undefined_values_are_null_not_zero():
+    data, *_ = whole()
+    assert data["units"]["scores"]["selectivity"][11] is None
+    assert data["units"]["scores"]["activation_positive_q99"][0] is None
+    assert data["units"]["scores"]["rs_am"][0] is None
     # Undefined in all units: not offered, but named.
-    assert "rs_q_am" not in told["units"]["scores"]
-    assert "RS (q), AM" in told["missing"]
-    rows = [one for one in told["correlations"] if one["layer"] == "hidden" and one["y"] == "rs_am"]
+    assert "rs_q_am" not in data["units"]["scores"]
+    assert "RS (q), AM" in data["missing"]
+    rows = [one for one in data["correlations"] if one["layer"] == "hidden" and one["y"] == "rs_am"]
     assert rows[0]["spearman"] is None and rows[0]["reason"] == "RS, AM is 0 for all 58 units"
-    assert plain_pair(told, "hidden", "rs_am", "rs_iam")
+    assert plain_pair(data, "hidden", "rs_am", "rs_iam")
 
 
-def plain_pair(told, layer, x, y):
-    return [one for one in told["correlations"] if (one["layer"], one["x"], one["y"]) == (layer, x, y)]
+def plain_pair(data, layer, x, y):
+    return [one for one in data["correlations"] if (one["layer"], one["x"], one["y"]) == (layer, x, y)]
 
 
-def test_curves_of_random_orders_are_told_as_their_mean_and_their_ends():
-    told, *_ = whole()
-    found = {(one["layer"], one["score"], one["direction"]): one for one in told["cumulative"]}
-    assert {layer for layer, *_ in found} == {"", *LAYERS}
+def test_random_orders_are_summarized_by_mean_and_range():
+    data, *_ = whole()
+    curves = {(one["layer"], one["score"], one["direction"]): one for one in data["cumulative"]}
+    assert {layer for layer, *_ in curves} == {"", *LAYERS}
     # One that could not be computed is none.
-    assert {score for _, score, _ in found} == {"class selectivity", "RS, AM", "random"}
-    random = found["hidden", "random", "random"]
+    assert {score for _, score, _ in curves} == {"class selectivity", "RS, AM", "random"}
+    random = curves["hidden", "random", "random"]
     assert random["fraction"] == [0, 0.5, 1]
     assert (random["low"], random["accuracy"], random["high"]) == ([1, 0.6, 0.1], [1, 0.7, 0.1], [1, 0.8, 0.1])
-    assert found["", "RS, AM", "ascending"]["accuracy"] == [1, 0.7, 0.1]
-    assert found["", "RS, AM", "ascending"]["low"] is None
+    assert curves["", "RS, AM", "ascending"]["accuracy"] == [1, 0.7, 0.1]
+    assert curves["", "RS, AM", "ascending"]["low"] is None
     assert whole(classes=[])[0]["cumulative"] == []
 
 
-def test_numbers_are_told_with_few_digits():
+def test_numbers_are_rounded():
     assert content.plain(np.array([0.123456789, np.nan, 1e-9])) == [0.123457, None, 1e-9]
     assert content.plain(np.array([3, 4])) == [3, 4]
 
 
-def test_only_the_strongest_of_many_classes_are_told():
-    told, *_ = whole(classes=[str(number) for number in range(30)])
-    means = told["layers"][0]["classMeans"]
+def test_only_the_strongest_class_means_are_included():
+    data, *_ = whole(classes=[str(number) for number in range(30)])
+    means = data["layers"][0]["classMeans"]
     assert len(means["means"][0]) == len(means["classes"][0]) == content.MOST_CLASSES
     assert means["means"][0] == sorted(means["means"][0], reverse=True)
     assert whole()[0]["layers"][0]["classMeans"]["classes"] is None
 
 
-def test_json_cannot_end_the_element_that_it_stands_in():
+def test_json_cannot_close_its_script_element():
     value = {"name": HOSTILE + "\u2028\u2029<!--"}
-    text = written.json_text(value)
+    text = atlas_page.json_text(value)
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == value
     with pytest.raises(ValueError, match="JSON compliant"):
-        written.json_text(np.nan)
+        atlas_page.json_text(np.nan)
 
 
-def test_a_script_that_would_end_its_element_is_refused():
+def test_script_that_closes_its_element_is_refused():
     for source in ("'</SCRIPT>'", "'<!--'"):
         with pytest.raises(ValueError, match="holds"):
-            written.script_text(source)
-    assert written.script_text("a\r\nb") == "a\nb"
+            atlas_page.script_text(source)
+    assert atlas_page.script_text("a\r\nb") == "a\nb"
 
 
 def test_the_claims_of_an_experiment_are_grouped():
@@ -132,16 +132,16 @@ def test_the_claims_of_an_experiment_are_grouped():
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_every_image_is_found_on_its_sheet(exact):
+def test_sheets_contain_every_image_at_its_position(exact):
     images = np.random.default_rng(0).integers(0, 256, (300, 5, 7, 3), dtype=np.uint8)
     if not exact:
         images[:] = images[:, :1, :1, :1]
-    found = pictures.sheets([images[:256], images[256:]], exact)
-    assert (found.size, found.count, len(found.files)) == ((7, 5), 300, 2)
+    sheets = pictures.sheets([images[:256], images[256:]], exact)
+    assert (sheets.size, sheets.count, len(sheets.files)) == ((7, 5), 300, 2)
     for number in (0, 17, 255, 256, 299):
-        sheet = np.asarray(Image.open(io.BytesIO(found.files[number // 256])).convert("RGB")).astype(int)
+        sheet = np.asarray(Image.open(io.BytesIO(sheets.files[number // 256])).convert("RGB")).astype(int)
         row, column = divmod(number % 256, pictures.COLUMNS)
-        left, top = column * found.cell[0], row * found.cell[1]
+        left, top = column * sheets.cell[0], row * sheets.cell[1]
         assert np.abs(sheet[top : top + 5, left : left + 7] - images[number]).max() <= (0 if exact else 6)
 
 
@@ -153,8 +153,8 @@ def test_large_images_are_scaled_down_and_small_ones_shown_pixel_by_pixel():
     assert (small["size"], small["enlarged"], small["sheet"]) == ((8, 8), True, 1)
 
 
-def test_the_same_inputs_give_the_same_page():
-    first, second = (written.page(told, sheets, "0", CLAIMS) for told, sheets, _ in (whole(), whole()))
+def test_page_is_deterministic():
+    first, second = (atlas_page.page(data, sheets, "0", CLAIMS) for data, sheets, _ in (whole(), whole()))
     assert first == second
     # What stands in the page beside JSON is escaped too.
     assert HOSTILE not in first and "&lt;img src=x" in first
@@ -197,13 +197,13 @@ def test_contrast(scheme):
         assert contrast(values[mark], values["paper"]) >= 3, mark
 
 
-def test_every_colour_is_a_variable_of_both_schemes():
-    rest = re.sub(r":root \{.*?\}", "", STYLE, flags=re.DOTALL)
-    assert not re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[;, ])", rest)
+def test_every_color_is_defined_in_both_schemes():
+    rules = re.sub(r":root \{.*?\}", "", STYLE, flags=re.DOTALL)
+    assert not re.findall(r"#[0-9a-fA-F]{3,8}\b(?=[;, ])", rules)
     light, dark = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
     names = [set(re.findall(r"--([\w-]+):", block)) for block in (light, dark)]
     assert names[0] - names[1] == {"font"}
-    colors = set(re.findall(r"(?<!-)color: var\(--([\w-]+)\)", rest))
+    colors = set(re.findall(r"(?<!-)color: var\(--([\w-]+)\)", rules))
     assert colors <= set(TEXTS)
 
 
@@ -230,8 +230,8 @@ def experiment():
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory, experiment):
-    told, sheets, _ = experiment
-    return write(tmp_path_factory.mktemp("atlas") / "atlas.html", told, sheets, CLAIMS)
+    data, sheets, _ = experiment
+    return write(tmp_path_factory.mktemp("atlas") / "atlas.html", data, sheets, CLAIMS)
 
 
 class Opened:
@@ -242,7 +242,7 @@ class Opened:
         self.requests = []
         context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **settings})
         self.page = context.new_page()
-        self.page.on("console", lambda said: self.faults.append(said.text) if said.type != "log" else None)
+        self.page.on("console", lambda message: self.faults.append(message.text) if message.type != "log" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(f"file://{file}{hash}")
@@ -299,7 +299,7 @@ def opened_at(browser, file):
 
 
 @in_browser
-def test_it_opens_from_the_disk_and_asks_for_nothing(opened, file):
+def test_page_opens_from_disk_without_requests(opened, file):
     opened.page.wait_for_load_state("load")
     outside = [url for url in opened.requests if not url.startswith(("data:", "blob:"))]
     assert outside == [f"file://{file}"]
@@ -310,18 +310,20 @@ def test_it_opens_from_the_disk_and_asks_for_nothing(opened, file):
 
 
 @in_browser
-def test_the_benchmark_of_its_opening_says_what_was_shown_when(file):
+def test_opening_benchmark_reports_times_of_units_and_plot(file):
     command = [sys.executable, "benchmarks/opening.py", str(file), "--times", "1"]
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    shown = {name: float(median) for name, median in re.findall(r"^(\w+) shown: median ([0-9.]+),", said, re.MULTILINE)}
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    shown = {
+        name: float(median) for name, median in re.findall(r"^(\w+) shown: median ([0-9.]+),", output, re.MULTILINE)
+    }
     assert 0 < shown["units"] < shown["plot"]
 
 
 @in_browser
 def test_tables_and_units_do_not_wait_for_plotly(browser, tmp_path, experiment):
-    told, sheets, _ = experiment
+    data, sheets, _ = experiment
     path = tmp_path / "atlas.html"
-    path.write_text(written.page(told, sheets, "throw new Error('not read yet');"), encoding="utf-8")
+    path.write_text(atlas_page.page(data, sheets, "throw new Error('not read yet');"), encoding="utf-8")
     page = browser.new_page()
     try:
         page.goto(f"file://{path}")
@@ -335,9 +337,9 @@ def test_tables_and_units_do_not_wait_for_plotly(browser, tmp_path, experiment):
 
 
 @in_browser
-def test_of_very_many_units_the_first_layer_comes_first_and_all_when_asked(browser, tmp_path):
-    told, sheets, _ = whole({"conv.1": 12, "hidden": 2000}, constant=(), methods=by_hand.METHODS[:1])
-    page = Opened(browser, write(tmp_path / "atlas.html", told, sheets))
+def test_large_atlas_opens_with_the_first_layer(browser, tmp_path):
+    data, sheets, _ = whole({"conv.1": 12, "hidden": 2000}, constant=(), methods=by_hand.METHODS[:1])
+    page = Opened(browser, write(tmp_path / "atlas.html", data, sheets))
     try:
         assert page.address() == "#conv.1"
         assert page.page.inner_text("#counted") == "12 of 12 units"
@@ -352,7 +354,7 @@ def test_of_very_many_units_the_first_layer_comes_first_and_all_when_asked(brows
 
 
 @in_browser
-def test_nothing_could_be_sent(opened):
+def test_content_security_policy_blocks_requests(opened):
     # Were there a way, the page's own rule would shut it.
     opened.page.evaluate("fetch('https://example.org').catch((error) => (window.refused = String(error)))")
     opened.page.wait_for_function("() => window.refused")
@@ -364,10 +366,10 @@ def test_nothing_could_be_sent(opened):
 
 
 @in_browser
-def test_another_layer(opened, experiment):
-    told = experiment[0]
+def test_layer_selection(opened, experiment):
+    data = experiment[0]
     assert opened.points() == sum(
-        told["units"]["scores"]["selectivity"][row] is not None and told["units"]["scores"]["rs_iam"][row] is not None
+        data["units"]["scores"]["selectivity"][row] is not None and data["units"]["scores"]["rs_iam"][row] is not None
         for row in range(72)
     )
     assert "never over all" in opened.page.inner_text("#correlation")
@@ -375,10 +377,10 @@ def test_another_layer(opened, experiment):
     assert opened.points() == 10
     assert opened.page.inner_text("#not-drawn").startswith("2 of 12 units are not drawn")
     assert "1 dead, 1 silent" in opened.page.inner_text("#not-drawn")
-    (found,) = plain_pair(told, "conv.1", "selectivity", "rs_iam")
+    (correlation,) = plain_pair(data, "conv.1", "selectivity", "rs_iam")
     shown = opened.page.inner_text("#correlation .figure").replace("\N{MINUS SIGN}", "-")
-    assert float(shown) == pytest.approx(found["spearman"], abs=0.006)
-    assert f"n\n{found['n']}" in opened.page.inner_text("#correlation")
+    assert float(shown) == pytest.approx(correlation["spearman"], abs=0.006)
+    assert f"n\n{correlation['n']}" in opened.page.inner_text("#correlation")
     assert opened.address() == "#conv.1"
     opened.page.select_option("#layer", label="hidden (60 units, 1 dead)")
     assert opened.page.inner_text("#correlation .figure") == "undefined"
@@ -388,7 +390,7 @@ def test_another_layer(opened, experiment):
 
 
 @in_browser
-def test_curves_follow_the_layer_that_is_looked_at(opened):
+def test_curves_follow_the_selected_layer(opened):
     page = opened.page
     drawn = "document.getElementById('cumulative').data.map((trace) => trace.name ?? '')"
     assert page.evaluate(drawn) == ["", "", "random orders", "ascending", "descending"]
@@ -409,7 +411,7 @@ def test_curves_follow_the_layer_that_is_looked_at(opened):
 
 
 @in_browser
-def test_the_unit_stays_beside_the_plot_and_the_table(opened_at):
+def test_unit_panel_does_not_overlap_the_depth_section(opened_at):
     page = opened_at("#hidden/7").page
     assert page.locator("#unit").bounding_box()["y"] > 0
     # With a jump: a smooth one is still under way when it is looked at.
@@ -420,7 +422,7 @@ def test_the_unit_stays_beside_the_plot_and_the_table(opened_at):
 
 
 @in_browser
-def test_ranks(opened, experiment):
+def test_rank_scale(opened, experiment):
     opened.page.select_option("#layer", label="conv.1 (12 units, 1 dead)")
     opened.page.select_option("#x-scale", "rank")
     across = opened.page.evaluate("document.getElementById('scatter').data.flatMap((trace) => trace.x)")
@@ -428,7 +430,7 @@ def test_ranks(opened, experiment):
 
 
 @in_browser
-def test_a_point_opens_its_unit(opened):
+def test_clicked_point_opens_its_unit(opened):
     opened.page.select_option("#layer", label="conv.1 (12 units, 1 dead)")
     row = opened.page.evaluate("document.getElementById('scatter').data[0].customdata[0]")
     opened.page.locator("#scatter .trace .points path").first.click(force=True)
@@ -441,7 +443,7 @@ def test_a_point_opens_its_unit(opened):
 
 
 @in_browser
-def test_a_substitute_and_back_and_forward(opened_at):
+def test_substitute_link_and_browser_history(opened_at):
     opened = opened_at("#conv.1/5")
     assert opened.title() == "conv.1 / 5"
     cards = opened.page.locator(".cards").first.locator("a")
@@ -457,17 +459,17 @@ def test_a_substitute_and_back_and_forward(opened_at):
 
 
 @in_browser
-def test_a_link_opens_its_unit_with_its_own_images(opened_at, experiment):
-    told, _, images = experiment
+def test_link_opens_the_unit_with_its_images(opened_at, experiment):
+    data, _, images = experiment
     opened = opened_at("#hidden/41")
     assert opened.title() == "hidden / 41"
     for place, (method, seed) in enumerate([("am", 0), ("am", 1), ("iam", 0), ("iam", 1)]):
         shown = opened.pixels(f"canvas[aria-label*='by {method.upper()}, seed {seed}']")
         np.testing.assert_array_equal(shown, images["hidden", method][seed, 41], err_msg=str(place))
-    first = told["layers"][1]["exemplars"]["images"][41][0]
-    brightness = 4 * told["natural"]["rows"][first] + 30
+    first = data["layers"][1]["exemplars"]["images"][41][0]
+    brightness = 4 * data["natural"]["rows"][first] + 30
     assert np.abs(opened.pixels(".natural canvas").astype(int) - brightness).max() <= 3
-    means = told["layers"][1]["classMeans"]["means"][41]
+    means = data["layers"][1]["classMeans"]["means"][41]
     assert opened.page.locator(".means li").count() == 10
     assert float(opened.page.locator(".means li").nth(4).locator("span").last.inner_text()) == pytest.approx(
         means[4], abs=0.006
@@ -479,7 +481,7 @@ def test_a_link_opens_its_unit_with_its_own_images(opened_at, experiment):
 
 
 @in_browser
-def test_dead_and_silent_units_are_called_so(opened_at):
+def test_dead_and_silent_units_are_labelled(opened_at):
     dead = opened_at("#conv.1/11")
     assert "dead" in dead.page.inner_text("#unit-body")
     assert "no test image excites it" in dead.page.inner_text("#unit-body")
@@ -511,7 +513,7 @@ def numbers(texts):
 
 
 @in_browser
-def test_sorting_puts_what_is_undefined_last(opened):
+def test_undefined_values_sort_last(opened):
     opened.page.select_option("#layer", label="conv.1 (12 units, 1 dead)")
     head = opened.page.locator("#table th", has_text="class selectivity")
     assert head.get_attribute("aria-sort") == "none"
@@ -549,7 +551,7 @@ def test_filtering(opened):
 
 
 @in_browser
-def test_pages_of_the_table(opened):
+def test_table_pagination(opened):
     assert (len(opened.units()), opened.page.inner_text("#page-now")) == (40, "Page 1 of 2")
     assert opened.page.is_disabled("#page-back")
     opened.page.click("#page-on")
@@ -558,7 +560,7 @@ def test_pages_of_the_table(opened):
 
 
 @in_browser
-def test_what_is_brushed_filters_the_table(opened):
+def test_plot_selection_filters_the_table(opened):
     box = opened.page.locator("#scatter .nsewdrag").bounding_box()
     mouse = opened.page.mouse
     mouse.move(box["x"] + 2, box["y"] + 2)
@@ -580,7 +582,7 @@ def test_what_is_brushed_filters_the_table(opened):
 
 
 @in_browser
-def test_the_keyboard(opened):
+def test_keyboard_shortcuts(opened):
     page = opened.page
     page.locator("#table th button", has_text="unit").click()
     page.keyboard.press("j")
@@ -622,7 +624,7 @@ def test_the_keys_turn_the_pages_of_the_table(opened_at):
 
 
 @in_browser
-def test_on_a_phone(opened_at):
+def test_phone_layout(opened_at):
     opened = opened_at("#conv.1/5", viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
     # The unit of the link stands below the plot: there the page goes.
     opened.page.wait_for_function("() => Math.abs(document.getElementById('unit').getBoundingClientRect().top) < 60")
@@ -640,7 +642,7 @@ def test_on_a_phone(opened_at):
 
 @in_browser
 @pytest.mark.parametrize("width", [390, 1320])
-def test_a_unit_of_four_digits_has_one_line_on_its_card(opened_at, width):
+def test_four_digit_unit_names_fit_on_one_line(opened_at, width):
     opened = opened_at("#conv.1/5", viewport={"width": width, "height": 900})
     overhang, lines = opened.page.evaluate(
         """[...document.querySelectorAll('.cards a b')].map((name) => {
@@ -654,7 +656,7 @@ def test_a_unit_of_four_digits_has_one_line_on_its_card(opened_at, width):
 
 
 @in_browser
-def test_words_in_the_table_of_claims_stay_whole(opened):
+def test_words_in_the_claims_table_do_not_break(opened):
     opened.page.locator(".claim summary").first.click()
     lines = opened.page.evaluate(
         """[...document.querySelectorAll('.claim th, .claim td')].map((cell) => {
@@ -670,8 +672,8 @@ def test_words_in_the_table_of_claims_stay_whole(opened):
 
 @in_browser
 @pytest.mark.parametrize("width", [390, 1320])
-def test_correlations_stay_whole_beside_long_names_of_layers(opened_at, tmp_path, width):
-    file = alone(tmp_path, layers={"conv.1": 12, "blocks.3.1.se.conv_reduce_of_a_long_name": 60})
+def test_correlations_do_not_break_next_to_long_layer_names(opened_at, tmp_path, width):
+    file = atlas_file(tmp_path, layers={"conv.1": 12, "blocks.3.1.se.conv_reduce_of_a_long_name": 60})
     page = opened_at("#", path=file, viewport={"width": width, "height": 900}).page
     lines = page.evaluate(
         """[...document.querySelectorAll('.correlation dd')].map((value) => {
@@ -685,8 +687,8 @@ def test_correlations_stay_whole_beside_long_names_of_layers(opened_at, tmp_path
 
 
 @in_browser
-def test_names_of_classes_stay_whole(opened_at, tmp_path):
-    file = alone(tmp_path, classes=["automobile"] * 9 + ["x" * 60])
+def test_class_names_do_not_break(opened_at, tmp_path):
+    file = atlas_file(tmp_path, classes=["automobile"] * 9 + ["x" * 60])
     page = opened_at("#hidden/7", path=file).page
     cells = page.evaluate(
         """[...document.querySelectorAll('#table td:nth-child(3)')].map((cell) => {
@@ -704,7 +706,7 @@ def test_names_of_classes_stay_whole(opened_at, tmp_path):
 
 
 @in_browser
-def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
+def test_images_have_an_edge_against_the_background(opened_at):
     for scheme, values in schemes().items():
         page = opened_at("#conv.1/5", color_scheme=scheme).page
         shadows = page.evaluate(
@@ -715,7 +717,7 @@ def test_an_image_of_the_colour_of_its_ground_has_an_edge(opened_at):
 
 
 @in_browser
-def test_regions_have_names_of_their_own(opened):
+def test_regions_have_unique_names(opened):
     names = opened.page.evaluate(
         """[...document.querySelectorAll('section, aside, nav, [role=region], [role=search], form[aria-label]')].map(
           (one) => one.ariaLabel ?? document.getElementById(one.getAttribute('aria-labelledby'))?.innerText
@@ -725,7 +727,7 @@ def test_regions_have_names_of_their_own(opened):
 
 
 @in_browser
-def test_a_dark_scheme(opened_at):
+def test_color_schemes(opened_at):
     colors = {
         scheme: opened_at("#conv.1/5", color_scheme=scheme).page.evaluate(
             """[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,
@@ -735,19 +737,19 @@ def test_a_dark_scheme(opened_at):
     }
     light, dark = (schemes()[scheme] for scheme in ("light", "dark"))
     for scheme, values in (("light", light), ("dark", dark)):
-        wanted = [
+        expected = [
             tuple(int(values[name][place : place + 2], 16) for place in (1, 3, 5)) for name in ("paper", "ink", "ink")
         ]
-        assert [tuple(map(int, re.findall(r"\d+", color)[:3])) for color in colors[scheme]] == wanted
+        assert [tuple(map(int, re.findall(r"\d+", color)[:3])) for color in colors[scheme]] == expected
 
 
 @in_browser
-def test_a_hostile_name_stays_a_text(opened_at, experiment):
-    told = experiment[0]
+def test_hostile_names_are_escaped(opened_at, experiment):
+    data = experiment[0]
     opened = opened_at("#conv.1/5")
     assert opened.page.locator(".means li span").nth(9).inner_text() == HOSTILE
     assert HOSTILE in opened.page.locator("#top option").all_inner_texts()
-    row = told["units"]["top"].index(3)
+    row = data["units"]["top"].index(3)
     layer, unit = ("conv.1", row) if row < 12 else ("hidden", row - 12)
     opened.page.evaluate(f"location.hash = '#{layer}/{unit}'")
     opened.goes_to(f"{layer} / {unit}")
@@ -758,7 +760,7 @@ def test_a_hostile_name_stays_a_text(opened_at, experiment):
         """(row) => { const plot = document.getElementById('scatter');
         const curve = plot.data.findIndex((trace) => trace.customdata?.includes(row));
         Plotly.Fx.hover(plot, [{ curveNumber: curve, pointNumber: plot.data[curve].customdata.indexOf(row) }]); }""",
-        next(row for row, top in enumerate(told["units"]["top"]) if top == 3 and row not in (0, 12)),
+        next(row for row, top in enumerate(data["units"]["top"]) if top == 3 and row not in (0, 12)),
     )
     assert HOSTILE in opened.page.evaluate("document.querySelector('#scatter .hoverlayer').textContent")
     assert opened.page.locator("summary", has_text="C1").inner_text().startswith("C1 " + HOSTILE)
@@ -767,7 +769,7 @@ def test_a_hostile_name_stays_a_text(opened_at, experiment):
 
 
 @in_browser
-def test_the_chart_by_depth_does_not_draw_what_is_undefined_as_zero(opened):
+def test_undefined_values_in_the_depth_chart_are_not_drawn_as_zero(opened):
     drawn = opened.page.evaluate("document.getElementById('depth').data.map((trace) => [trace.customdata, trace.y])")
     # AM: the first layer is defined, the second stands in the band below the scale.
     assert drawn[0][0] == [0] and drawn[1] == [[1], [-1.16]]
@@ -775,30 +777,30 @@ def test_the_chart_by_depth_does_not_draw_what_is_undefined_as_zero(opened):
     assert "undefined" in opened.page.inner_text("#depth-table")
 
 
-def alone(tmp_path, **options):
-    told, sheets, _ = whole(**options)
-    return write(tmp_path / "atlas.html", told, sheets)
+def atlas_file(tmp_path, **options):
+    data, sheets, _ = whole(**options)
+    return write(tmp_path / "atlas.html", data, sheets)
 
 
 @in_browser
-def test_a_unit_without_substitutes_may_be_exceeded_in_a_seed(opened_at, tmp_path):
-    told, sheets, _ = whole()
-    layer = next(number for number, one in enumerate(told["layers"]) if one["name"] == "hidden")
-    first = told["units"]["layer"].index(layer)
+def test_text_for_units_without_substitutes_depends_on_rs(opened_at, tmp_path):
+    data, sheets, _ = whole()
+    layer = next(number for number, one in enumerate(data["layers"]) if one["name"] == "hidden")
+    first = data["units"]["layer"].index(layer)
     for unit, rs in ((3, 0.0), (4, 0.125)):
-        told["units"]["scores"]["rs_iam"][first + unit] = rs
-        for made in told["layers"][layer]["methods"].values():
-            made["substitutes"][made["units"].index(unit)] = []
-            made["strength"][made["units"].index(unit)] = []
-    path = write(tmp_path / "atlas.html", told, sheets)
-    said = [opened_at(f"#hidden/{unit}", path=path).page.inner_text("#unit-body") for unit in (3, 4)]
-    assert "no other unit answers this image more strongly" in said[0]
-    assert "in more than half of the seeds" in said[1]
+        data["units"]["scores"]["rs_iam"][first + unit] = rs
+        for method in data["layers"][layer]["methods"].values():
+            method["substitutes"][method["units"].index(unit)] = []
+            method["strength"][method["units"].index(unit)] = []
+    path = write(tmp_path / "atlas.html", data, sheets)
+    texts = [opened_at(f"#hidden/{unit}", path=path).page.inner_text("#unit-body") for unit in (3, 4)]
+    assert "no other unit answers this image more strongly" in texts[0]
+    assert "in more than half of the seeds" in texts[1]
 
 
 @in_browser
 def test_without_a_data_set(opened_at, tmp_path):
-    opened = opened_at("#hidden/3", path=alone(tmp_path, data=False))
+    opened = opened_at("#hidden/3", path=atlas_file(tmp_path, data=False))
     assert "There is no data set" in opened.page.inner_text("header")
     body = opened.page.inner_text("#unit-body")
     assert "RS" in body and "Test images" not in body and "Mean activation" not in body
@@ -807,7 +809,7 @@ def test_without_a_data_set(opened_at, tmp_path):
 
 @in_browser
 def test_without_classes(opened_at, tmp_path):
-    opened = opened_at("#hidden/3", path=alone(tmp_path, classes=[]))
+    opened = opened_at("#hidden/3", path=atlas_file(tmp_path, classes=[]))
     assert "have no classes" in opened.page.inner_text("header")
     assert "class selectivity" not in opened.page.locator("#x option").all_inner_texts()
     assert opened.page.locator(".natural canvas").count() == 9
@@ -818,8 +820,8 @@ def test_without_classes(opened_at, tmp_path):
 
 @in_browser
 @pytest.mark.parametrize("classes", [CLASSES, []])
-def test_the_plot_follows_the_scheme_of_the_system(opened_at, tmp_path, classes):
-    page = opened_at(path=alone(tmp_path, classes=classes), color_scheme="light").page
+def test_plot_follows_the_system_color_scheme(opened_at, tmp_path, classes):
+    page = opened_at(path=atlas_file(tmp_path, classes=classes), color_scheme="light").page
     page.emulate_media(color_scheme="dark")
     ink = ", ".join(str(int(schemes()["dark"]["ink"][place : place + 2], 16)) for place in (1, 3, 5))
     page.wait_for_function(
@@ -828,16 +830,16 @@ def test_the_plot_follows_the_scheme_of_the_system(opened_at, tmp_path, classes)
 
 
 @in_browser
-def test_the_axes_are_two_scores_even_of_one_method_without_classes(opened_at, tmp_path):
-    page = opened_at(path=alone(tmp_path, classes=[], methods=["iam"])).page
+def test_default_axes_are_two_different_scores(opened_at, tmp_path):
+    page = opened_at(path=atlas_file(tmp_path, classes=[], methods=["iam"])).page
     assert (page.input_value("#x"), page.input_value("#y")) == ("rs_iam", "activation_mean")
-    page = opened_at(path=alone(tmp_path, data=False, methods=["iam"])).page
+    page = opened_at(path=atlas_file(tmp_path, data=False, methods=["iam"])).page
     assert page.input_value("#x") == "rs_iam" != page.input_value("#y")
 
 
 @in_browser
 def test_units_that_are_not_targets_have_no_image(opened_at, tmp_path):
-    opened = opened_at("#hidden/9", path=alone(tmp_path, targets=[3, 5, 9], constant=()))
+    opened = opened_at("#hidden/9", path=atlas_file(tmp_path, targets=[3, 5, 9], constant=()))
     assert opened.page.locator(".made canvas").count() == 4
     assert opened.page.locator(".cards .blank").first.inner_text() == "no image"
     opened.page.locator(".cards a").first.click()
@@ -846,7 +848,7 @@ def test_units_that_are_not_targets_have_no_image(opened_at, tmp_path):
 
 
 @in_browser
-def test_the_page_of_a_real_run(opened_at, finished):
+def test_page_of_a_real_run(opened_at, finished):
     folder = finished.folder / "results/small"
     with h5py.File(finished.folder / "data/datasets/digits.h5") as file:
         images, labels = file["images"][:], file["labels"][:]
@@ -855,9 +857,9 @@ def test_the_page_of_a_real_run(opened_at, finished):
     unit = int(np.flatnonzero(rows >= 0)[-1])
     row = rows[unit]
     with h5py.File(folder / "images/hidden1.iam.h5") as file:
-        made = file["images"][0, unit]
+        image = file["images"][0, unit]
     opened = opened_at(f"#hidden1/{unit}", path=folder / "atlas.html")
-    assert (opened.pixels("canvas[aria-label*='by IAM']") == made).all()
+    assert (opened.pixels("canvas[aria-label*='by IAM']") == image).all()
     assert opened.page.locator(".natural figcaption").first.inner_text().startswith(f"{labels[row]}\n")
     # Lossy, but the same image.
     assert np.abs(opened.pixels(".natural canvas").astype(float) - images[row]).mean() < 8
@@ -865,8 +867,8 @@ def test_the_page_of_a_real_run(opened_at, finished):
 
 
 @in_browser
-def test_one_layer_alone(opened_at, tmp_path):
-    opened = opened_at(path=alone(tmp_path, layers={"hidden": 12}, constant=(), methods=["am"]))
+def test_single_layer(opened_at, tmp_path):
+    opened = opened_at(path=atlas_file(tmp_path, layers={"hidden": 12}, constant=(), methods=["am"]))
     assert opened.page.locator("#layer option").count() == 1
     opened.page.fill("#search-text", "3")
     opened.page.press("#search-text", "Enter")

@@ -108,25 +108,25 @@ class Flow:
 
     def scripts(self) -> list[psutil.Process]:
         """Return the running programs of the flow."""
-        found = []
+        programs = []
         for process in psutil.process_iter():
             try:
                 if process.cwd() == str(self.project.folder) and process.cmdline()[1:2][0].startswith("scripts/"):
-                    found.append(process)
+                    programs.append(process)
             except (psutil.Error, IndexError):
                 continue
-        return found
+        return programs
 
     def check(self) -> None:
         """Hold the artifacts against the undisturbed ones, and look for what was left behind."""
-        found = self.project.hashes()
-        different = {name for name in {**found, **self.expected} if found.get(name) != self.expected.get(name)}
+        artifacts = self.project.hashes()
+        different = {name for name in {**artifacts, **self.expected} if artifacts.get(name) != self.expected.get(name)}
         assert not different, f"not those of an undisturbed run: {sorted(different)}"
         folder = self.project.folder
-        left = [path for top in ("data", "results") for path in (folder / top).rglob(".*")]
-        assert not left, f"left behind: {left}"
-        kept = [path for path in (folder / ".resume").rglob("*") if path.is_file()]
-        assert not kept, f"left behind: {kept}"
+        hidden_files = [path for top in ("data", "results") for path in (folder / top).rglob(".*")]
+        assert not hidden_files, f"left behind: {hidden_files}"
+        resume_files = [path for path in (folder / ".resume").rglob("*") if path.is_file()]
+        assert not resume_files, f"left behind: {resume_files}"
 
     def wait_for(self, script: str, seconds: float = 180.0) -> psutil.Process:
         """Return a program of the flow as soon as it runs."""
@@ -158,18 +158,18 @@ class Flow:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "armed"
             file.touch(exist_ok=True)
-            watched = {
+            environment = {
                 "PYTHONPATH": KILL_AT,
                 "KILL_AT": f"{point.script}|{point.function}|{number}|{file}",
             }
             self.forget(point.artifact)
-            self.start("--", point.artifact, **watched).communicate()
+            self.start("--", point.artifact, **environment).communicate()
             hit = not file.exists()
             # The same words, so that the calls are counted again; nothing is armed any more.
             file.unlink(missing_ok=True)
-            done = self.start("--", point.artifact, **watched)
-            said, _ = done.communicate()
-            assert done.returncode == 0, said
+            done = self.start("--", point.artifact, **environment)
+            output, _ = done.communicate()
+            assert done.returncode == 0, output
             calls = Path(f"{file}.calls")
             return hit, int(calls.read_text()) if calls.exists() else 0
 
@@ -181,18 +181,18 @@ class Flow:
 def kills_at_points(flow: Flow, points: list[Point]) -> Iterator[tuple[str, ...]]:
     """Kill inside of functions; yield what was done, the calls of the rerun and those of a run without a kill."""
     for point in points:
-        whole = flow.calls_of(point)
+        total = flow.calls_of(point)
         for share in point.shares:
-            number = max(1, round(whole * share))
+            number = max(1, round(total * share))
             hit, again = flow.killed_at(point, number)
-            assert hit, f"{point} has not been hit in call {number} of {whole}"
+            assert hit, f"{point} has not been hit in call {number} of {total}"
             flow.run()
             flow.check()
-            yield point.what, f"{point.script}.py", f"call {number} of {whole}", f"{again} calls in the rerun"
+            yield point.what, f"{point.script}.py", f"call {number} of {total}", f"{again} calls in the rerun"
             if point.function in ("augmented", "Adam.step"):
                 # What was finished is not done again: of ten epochs one, of twelve images two at a time.
-                lost = number + again - whole
-                assert 0 <= lost <= 0.2 * whole + 1, f"{lost} of {whole} calls were lost"
+                lost = number + again - total
+                assert 0 <= lost <= 0.2 * total + 1, f"{lost} of {total} calls were lost"
 
 
 def kills_at_random(flow: Flow, chance: random.Random, count: int) -> Iterator[tuple[str, ...]]:
@@ -239,11 +239,11 @@ def stopped(flow: Flow) -> Iterator[tuple[str, ...]]:
         flow.wait_for("images")
         # A terminal sends Ctrl-C to the whole group.
         os.killpg(started.pid, number) if name == "Ctrl-C" else started.send_signal(number)
-        said, _ = started.communicate(timeout=300)
+        output, _ = started.communicate(timeout=300)
         if name == "Ctrl-C":
-            assert started.returncode, said
+            assert started.returncode, output
         psutil.wait_procs(flow.scripts())
-        assert not list((flow.project.folder / ".snakemake/locks").glob("*")), said
+        assert not list((flow.project.folder / ".snakemake/locks").glob("*")), output
         flow.run("--", IMAGES)
         flow.check()
         yield name, "Snakemake", "while images.py ran", ""
@@ -258,8 +258,8 @@ def snakemake_killed(flow: Flow) -> Iterator[tuple[str, ...]]:
     # Held, so that it still works when the next one has looked around: what it writes is known, and would be fresh.
     orphan.suspend()
     refused = flow.start("--", IMAGES)
-    said, _ = refused.communicate(timeout=300)
-    assert refused.returncode and "--unlock" in said, said
+    output, _ = refused.communicate(timeout=300)
+    assert refused.returncode and "--unlock" in output, output
     orphan.resume()
     # What `make run` does waits for the orphan.
     flow.run("--", IMAGES)
@@ -278,13 +278,13 @@ def two_at_once(flow: Flow) -> Iterator[tuple[str, ...]]:
     # Held, so that it still works when the second has looked around.
     working.suspend()
     second = flow.start("--", IMAGES)
-    said, _ = second.communicate(timeout=300)
-    assert second.returncode and "cannot be locked" in said, said
+    output, _ = second.communicate(timeout=300)
+    assert second.returncode and "cannot be locked" in output, output
     other = flow.project.try_to_run("python", "-m", "unitscope", "unlock")
     assert other.returncode == 1 and f"process {first.pid}" in other.stdout, other.stdout
     working.resume()
-    said, _ = first.communicate(timeout=600)
-    assert first.returncode == 0, said
+    output, _ = first.communicate(timeout=600)
+    assert first.returncode == 0, output
     flow.check()
     yield "two at once", "Snakemake", "the second is refused", "also by what `make run` does first"
 
@@ -302,17 +302,17 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
 def disk_full(flow: Flow, shares: tuple[float, ...]) -> Iterator[tuple[str, ...]]:
     """Let results lie on a disk with room for a share of them, then for all; yield which program it stopped."""
     folder = flow.project.folder / "results"
-    whole = sum((flow.project.folder / name).stat().st_size for name in flow.expected if name.startswith("results"))
+    total = sum((flow.project.folder / name).stat().st_size for name in flow.expected if name.startswith("results"))
     flow.forget(*(name for name in flow.expected if name.startswith("results")))
     for share in shares:
-        with mounted(folder, "-t", "tmpfs", "-o", f"size={int(whole * share)}", "tmpfs"):
+        with mounted(folder, "-t", "tmpfs", "-o", f"size={int(total * share)}", "tmpfs"):
             started = flow.start()
-            said, _ = started.communicate()
-            assert started.returncode and "no space left on the disk" in said.lower(), said
+            output, _ = started.communicate()
+            assert started.returncode and "no space left on the disk" in output.lower(), output
             subprocess.run(["mount", "-o", "remount,size=1g", str(folder)], check=True)
             flow.run()
             flow.check()
-        yield "disk full", "results", f"at {share:.0%} of {whole / 1e6:.1f} MB", "goes on once there is room"
+        yield "disk full", "results", f"at {share:.0%} of {total / 1e6:.1f} MB", "goes on once there is room"
     flow.run()
 
 
@@ -323,9 +323,9 @@ def read_only(flow: Flow) -> Iterator[tuple[str, ...]]:
     with mounted(folder, "--bind", str(folder)):
         subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
         started = flow.start()
-        said, _ = started.communicate()
+        output, _ = started.communicate()
         # Which of the files it names first is Snakemake's own affair.
-        assert started.returncode and "Write-protected" in said and "results/small" in said, said
+        assert started.returncode and "Write-protected" in output and "results/small" in output, output
     flow.run()
     flow.check()
     yield "read-only", "results", "", "Snakemake names a file before anything runs"
@@ -357,14 +357,14 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30, help="at random moments")
     parser.add_argument("--only", nargs="+", choices=kinds, default=list(kinds), help="kinds of faults")
     arguments = parser.parse_args()
-    wanted = dict.fromkeys(arguments.only)
+    selected = dict.fromkeys(arguments.only)
     if not may_mount():
         print("Only root may mount file systems: no full and no read-only disk.")
-        wanted = {kind: None for kind in wanted if kind not in ("full", "read-only")}
+        selected = {kind: None for kind in selected if kind not in ("full", "read-only")}
     with tempfile.TemporaryDirectory() as folder:
         flow = Flow(Path(folder) / "project")
         started, rows = time.monotonic(), 0
-        for kind in wanted:
+        for kind in selected:
             for row in kinds[kind](flow):
                 rows += 1
                 print(

@@ -21,7 +21,7 @@ def mounts() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 3, 6], ids=lambda number: f"{POINTS[number].what}-{POINTS[number].script}")
-def test_a_kill_inside_of_a_function(flow, number):
+def test_kill_inside_a_function(flow, number):
     assert len(list(faults.kills_at_points(flow, [replace(POINTS[number], shares=(0.55,))]))) == 1
 
 
@@ -29,17 +29,17 @@ def test_sigterm_and_ctrl_c(flow):
     assert len(list(faults.stopped(flow))) == 2
 
 
-def test_a_killed_snakemake_leaves_its_lock_and_a_job(flow):
+def test_killed_snakemake_leaves_a_lock_and_a_running_job(flow):
     assert len(list(faults.snakemake_killed(flow))) == 1
 
 
-def test_two_snakemakes_at_once(flow):
+def test_two_concurrent_snakemakes(flow):
     assert len(list(faults.two_at_once(flow))) == 1
 
 
-def test_a_full_disk(flow, mounts):
+def test_full_disk(flow, mounts):
     assert len(list(faults.disk_full(flow, (0.3,)))) == 1
 
 
-def test_a_read_only_disk(flow, mounts):
+def test_read_only_disk(flow, mounts):
     assert len(list(faults.read_only(flow))) == 1

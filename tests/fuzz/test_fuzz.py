@@ -76,9 +76,9 @@ class Readers:
             code = self._process.returncode
             self._start()
             raise AssertionError(f"{reader} ended its process ({code}, or was stuck); the file is {path}")
-        outcome, said = json.loads(line)
-        assert outcome != "failed", said
-        assert said.strip() or outcome == "read"
+        outcome, message = json.loads(line)
+        assert outcome != "failed", message
+        assert message.strip() or outcome == "read"
         return outcome
 
     def end(self) -> None:
@@ -90,13 +90,13 @@ class Readers:
 
 @pytest.fixture(scope="module")
 def readers(tmp_path_factory):
-    found = Readers(tmp_path_factory.mktemp("readers"))
-    (found.folder / "below").mkdir()
-    (found.folder / "below/inner").mkdir()
-    (found.folder / "below/out").symlink_to("/etc")
-    (found.folder / "below/loop").symlink_to("loop")
-    yield found
-    found.end()
+    process = Readers(tmp_path_factory.mktemp("readers"))
+    (process.folder / "below").mkdir()
+    (process.folder / "below/inner").mkdir()
+    (process.folder / "below/out").symlink_to("/etc")
+    (process.folder / "below/loop").symlink_to("loop")
+    yield process
+    process.end()
 
 
 # --- whole files -----------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ FILES = (
 )
 
 
-def test_whole_files_are_read(readers, whole):
+def test_intact_files_are_read(readers, whole):
     assert set(whole) == set(FILES)
     for name, content in whole.items():
         assert readers.read(name.partition(".")[0], name, content) == "read", name
@@ -192,13 +192,13 @@ def test_damaged_bytes(readers, whole, file):
 
 
 @given(config=changed(SMALL))
-def test_configs_that_say_something_else(readers, config):
+def test_mutated_configs(readers, config):
     readers.read("config", "config.yaml", yaml.safe_dump(config, allow_unicode=True).encode())
 
 
 @given(rows=st.lists(st.tuples(names, st.integers(-(2**63), 2**63 - 1), st.floats(), st.floats()), max_size=3))
 @example(rows=[("\r0", 0, float("inf"), -0.0)])
-def test_tables_of_anything(readers, rows):
+def test_arbitrary_tables_round_trip(readers, rows):
     path, columns = readers.folder / "table.csv", zip(*rows, strict=True) if rows else [[]] * 4
     table = dict(zip(MomentsTable.names(), columns, strict=True))
     write_table(path, table, MomentsTable)
@@ -209,16 +209,16 @@ def test_tables_of_anything(readers, rows):
 
 @given(columns=st.dictionaries(names, st.lists(values.map(str), min_size=2, max_size=2), min_size=1, max_size=4))
 @example(columns={"layer": ["1", "2"], "unit": ["99999999999999999999", "1"], "mean": ["0", "1"], "std": ["0", "1"]})
-def test_tables_with_other_columns_or_cells(readers, columns):
+def test_tables_with_wrong_columns_are_refused(readers, columns):
     lines = [",".join(columns), *map(",".join, zip(*columns.values(), strict=True))]
     assert readers.read("table", "table.csv", "\n".join(lines).encode()) == "refused"
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "weights.pt"])
-def test_tensors_that_are_something_else(readers, whole, file):
-    found = torch.load(io.BytesIO(whole[file]), weights_only=True)
+def test_mutated_state_dicts(readers, whole, file):
+    saved = torch.load(io.BytesIO(whole[file]), weights_only=True)
 
-    @given(changed(found, st.sampled_from([*found, "program"])))
+    @given(changed(saved, st.sampled_from([*saved, "program"])))
     def check(content):
         buffer = io.BytesIO()
         torch.save(content, buffer)
@@ -228,19 +228,19 @@ def test_tensors_that_are_something_else(readers, whole, file):
 
 
 @pytest.mark.parametrize("kind", ["bytes", "json"])
-def test_programs_with_parts_that_are_something_else(readers, whole, kind):
-    found = dict(records(whole["exported.pt2"]))
-    described = [name for name in found if name.endswith(".json")]
+def test_mutated_exported_programs(readers, whole, kind):
+    entries = dict(records(whole["exported.pt2"]))
+    described = [name for name in entries if name.endswith(".json")]
 
-    def part(name):
-        content = changed(json.loads(found[name])).map(json.dumps) if kind == "json" else damaged(found[name])
+    def changed_entry(name):
+        content = changed(json.loads(entries[name])).map(json.dumps) if kind == "json" else damaged(entries[name])
         return st.tuples(st.just(name), content)
 
-    @given(st.sampled_from(described if kind == "json" else list(found)).flatmap(part))
-    def check(chosen):
-        name, content = chosen
+    @given(st.sampled_from(described if kind == "json" else list(entries)).flatmap(changed_entry))
+    def check(entry):
+        name, content = entry
         content = content.encode() if kind == "json" else content
-        readers.read("exported", "exported.pt2", archive({**found, name: content}))
+        readers.read("exported", "exported.pt2", archive({**entries, name: content}))
 
     check()
 
@@ -250,10 +250,10 @@ def records(content: bytes) -> dict[str, bytes]:
         return {name.partition("/")[2]: file.read(name) for name in file.namelist()}
 
 
-def archive(found: dict[str, bytes]) -> bytes:
+def archive(entries: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
-        for name, content in found.items():
+        for name, content in entries.items():
             file.writestr(f"archive/{name}", content)
     return buffer.getvalue()
 
@@ -269,33 +269,33 @@ def rearranged(draw, content: bytes) -> bytes:
     buffer = io.BytesIO(content)
     with h5py.File(buffer, "r+") as file:
         for _ in range(draw(st.integers(1, 3))):
-            found: list[str] = []
-            file.visit(found.append)
-            name = draw(st.sampled_from([*found, "images", "labels", "split", "paths"]))
-            what = draw(st.sampled_from(["array", "text", "group", "gone", "soft", "external", "attribute"]))
-            if what == "attribute":
+            object_names: list[str] = []
+            file.visit(object_names.append)
+            name = draw(st.sampled_from([*object_names, "images", "labels", "split", "paths"]))
+            kind = draw(st.sampled_from(["array", "text", "group", "gone", "soft", "external", "attribute"]))
+            if kind == "attribute":
                 key = draw(st.sampled_from([*file.attrs, "shape", "resize", "crop", "mode", "root"]))
                 file.attrs[key] = draw(st.one_of(ARRAYS, st.text(st.characters(codec="ascii", min_codepoint=1))))
                 continue
             if name in file or file.get(name, getlink=True) is not None:
                 del file[name]
-            if what == "array":
+            if kind == "array":
                 file[name] = draw(ARRAYS)
-            elif what == "text":
+            elif kind == "text":
                 file[name] = np.array(
                     draw(st.lists(st.sampled_from(["a", "é", "../x", "/etc/passwd"]), min_size=1)), "O"
                 )
-            elif what == "group":
+            elif kind == "group":
                 file.create_group(name)
-            elif what == "soft":
+            elif kind == "soft":
                 file[name] = h5py.SoftLink(draw(st.sampled_from(["/images", "/nowhere", f"/{name}"])))
-            elif what == "external":
+            elif kind == "external":
                 file[name] = h5py.ExternalLink(draw(st.sampled_from(["secret.h5", "/nowhere.h5"])), "/images")
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize("file", ["dataset.h5", "arrays.h5", "hdf5.h5"])
-def test_hdf5_files_that_hold_something_else(readers, whole, file):
+def test_mutated_hdf5_files(readers, whole, file):
     @given(rearranged(whole[file]))
     def check(content):
         readers.read(file.partition(".")[0], file, content)
@@ -305,7 +305,7 @@ def test_hdf5_files_that_hold_something_else(readers, whole, file):
 
 @pytest.mark.parametrize("kind", ["external link", "virtual", "external storage"])
 @pytest.mark.parametrize("file", ["dataset.h5", "arrays.h5"])
-def test_no_other_file_is_read_through_hdf5(readers, whole, file, kind):
+def test_hdf5_links_to_other_files_are_refused(readers, whole, file, kind):
     (readers.folder / "secret.h5").write_bytes(whole["arrays.h5"])
     buffer = io.BytesIO(whole[file])
     with h5py.File(buffer, "r+") as opened:
@@ -372,17 +372,17 @@ pickles = st.one_of(
 
 
 @pytest.mark.parametrize("file", ["checkpoint.pt", "weights.pt", "zipped.pt", "exported.pt2"])
-def test_nothing_is_run_from_a_pickle(readers, whole, file):
+def test_pickles_run_no_code(readers, whole, file):
     canary = readers.folder / CANARY
-    parts = records(whole["exported.pt2" if file == "exported.pt2" else "checkpoint.pt"])
-    places = [*parts, "data/weights/model.pt", "data/constants/model.pt", "extra.pkl"]
+    entries = records(whole["exported.pt2" if file == "exported.pt2" else "checkpoint.pt"])
+    places = [*entries, "data/weights/model.pt", "data/constants/model.pt", "extra.pkl"]
 
     @given(pickles, st.sampled_from(places))
     def check(content, place):
         if file == "exported.pt2":
-            reader, content = "exported", archive({**parts, place: content})
+            reader, content = "exported", archive({**entries, place: content})
         elif file == "zipped.pt":
-            reader, content = "checkpoint", archive({**parts, "data.pkl": content})
+            reader, content = "checkpoint", archive({**entries, "data.pkl": content})
         else:
             reader = file.partition(".")[0]
         try:
@@ -400,7 +400,7 @@ def test_nothing_is_run_from_a_pickle(readers, whole, file):
 
 
 @given(text=TEXTS)
-def test_any_text_is_a_study_or_is_refused(tmp_path_factory, text):
+def test_arbitrary_text_is_a_valid_config_or_refused(tmp_path_factory, text):
     check_text(tmp_path_factory.getbasetemp(), text)
 
 
@@ -408,7 +408,7 @@ def test_any_text_is_a_study_or_is_refused(tmp_path_factory, text):
 
 
 @given(name=st.one_of(names, st.lists(st.sampled_from(["..", ".", "inner", "out", "loop", "", "/"])).map("/".join)))
-def test_no_name_leads_out_of_a_folder(readers, name):
+def test_names_cannot_escape_a_folder(readers, name):
     readers.read("name", "name.json", json.dumps(name).encode())
 
 
@@ -417,27 +417,27 @@ class Elements(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple] = []
+        self.elements: list[tuple] = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, tuple(name for name, _ in attrs)))
+        self.elements.append((tag, tuple(name for name, _ in attrs)))
 
 
 @given(name=st.one_of(names, st.text(st.characters(exclude_categories=["Cs"]), max_size=12)))
-def test_no_name_of_a_class_is_part_of_the_page(name):
-    from unitscope.atlas import page as written
+def test_class_names_cannot_inject_markup(name):
+    from unitscope.atlas import page as atlas_page
 
     def page(word: str) -> str:
-        told, sheets, _ = atlas_by_hand.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())
+        data, sheets, _ = atlas_by_hand.whole(layers={"hidden": 12}, classes=[*"012345678", word], constant=())
         claims = [{**claim, "text": word, "source": word} for claim in atlas_by_hand.CLAIMS]
-        return written.page(told, sheets, "", claims)
+        return atlas_page.page(data, sheets, "", claims)
 
-    assert Elements(page(name)).found == Elements(page("plain")).found
+    assert Elements(page(name)).elements == Elements(page("plain")).elements
 
 
 @given(name=names)
-def test_no_name_of_a_layer_or_method_reaches_a_shell(name):
+def test_layer_and_method_names_cannot_inject_shell_code(name):
     """What Snakemake puts into a command, quoted as the rules do (`:q`), is one word to the shell."""
     from snakemake.utils import format as snakemake_format
 

@@ -46,8 +46,8 @@ class Actor:
 
     def artifact(self) -> Path:
         """Return one of the artifacts."""
-        found = [name for name in self.project.hashes() if not name.endswith(".json")]
-        return self.project.folder / self.chance.choice(found) if found else self.project.folder / "README.md"
+        artifacts = [name for name in self.project.hashes() if not name.endswith(".json")]
+        return self.project.folder / self.chance.choice(artifacts) if artifacts else self.project.folder / "README.md"
 
     def change(self) -> None:
         """Change a setting."""
@@ -136,11 +136,11 @@ def check(project: Project, folder: Path, seed: int) -> None:
         actor.done.append("the end")
         engine = actor.chance.choice(["snakemake", "make run", "dvc repro"])
         project.run(*project.command(engine))
-        found = project.hashes()
+        artifacts = project.hashes()
         scratch = Project.create(folder / "scratch", project.config())
         scratch.run("snakemake", "--cores", "8", "--no-hooks")
         expected = scratch.hashes()
-        assert {name for name in {**found, **expected} if found.get(name) != expected.get(name)} == set()
+        assert {name for name in {**artifacts, **expected} if artifacts.get(name) != expected.get(name)} == set()
         assert "Nothing to be done" in project.run("snakemake", "-n")
         assert project.dvc_repro().count("Running stage") == 1
     except AssertionError as error:
@@ -150,10 +150,10 @@ def check(project: Project, folder: Path, seed: int) -> None:
 
 @pytest.mark.verify
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_fixed_sequence_ends_in_what_a_run_from_scratch_gives(project, tmp_path, seed):
+def test_fixed_sequence_equals_a_run_from_scratch(project, tmp_path, seed):
     check(project, tmp_path, seed)
 
 
 @pytest.mark.fuzz
-def test_any_sequence_ends_in_what_a_run_from_scratch_gives(project, tmp_path):
+def test_random_sequence_equals_a_run_from_scratch(project, tmp_path):
     check(project, tmp_path, int(os.environ.get("UNITSCOPE_SEED", random.SystemRandom().randrange(2**31))))

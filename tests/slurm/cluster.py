@@ -132,13 +132,13 @@ def free_ports(number: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def wait_until(condition: Callable[[], bool], what: str, logs: Path | None = None, seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], event: str, logs: Path | None = None, seconds: float = 60) -> None:
     """Wait for a condition; where it does not come, show the logs of a folder."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            said = [f"{log.name}:\n{log.read_text()[-2000:]}" for log in logs.glob("*.out")] if logs else []
-            raise TimeoutError("\n".join([f"waited {seconds} s for {what}", *said]))
+            log_texts = [f"{log.name}:\n{log.read_text()[-2000:]}" for log in logs.glob("*.out")] if logs else []
+            raise TimeoutError("\n".join([f"waited {seconds} s for {event}", *log_texts]))
         time.sleep(0.1)
 
 

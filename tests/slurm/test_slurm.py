@@ -64,12 +64,12 @@ def rule_of(job: dict[str, str]) -> str:
     return re.match(r"rule_(.+?)(_wildcards_|$)", job["Comment"])[1]
 
 
-def test_the_artifacts_are_those_of_a_local_run(submitted, local):
+def test_artifacts_equal_those_of_a_local_run(submitted, local):
     assert submitted.hashes() == local
     assert "Nothing to be done" in submitted.run("snakemake", "-n")
 
 
-def test_each_job_went_through_slurm_with_what_it_asked_for(submitted):
+def test_each_job_was_submitted_with_its_resources(submitted):
     jobs = cluster.jobs()
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     assert {job["Partition"] for job in jobs} == {PARTITION}
@@ -85,7 +85,7 @@ def test_each_job_went_through_slurm_with_what_it_asked_for(submitted):
     }
 
 
-def test_a_job_that_fails_is_reported_and_can_be_run_again(submitted, local, tmp_path):
+def test_failed_job_is_reported_and_can_be_rerun(submitted, local, tmp_path):
     project = submitted.copy(tmp_path / "project")
     start = "def main(arguments: argparse.Namespace) -> None:\n"
     failing = start + '    raise ValueError("it fails")\n'
@@ -100,7 +100,7 @@ def test_a_job_that_fails_is_reported_and_can_be_run_again(submitted, local, tmp
     assert project.hashes()["results/small/taps.json"] == local["results/small/taps.json"]
 
 
-def test_a_job_that_is_cancelled_is_reported_and_can_be_run_again(submitted, local, tmp_path):
+def test_cancelled_job_is_reported_and_can_be_rerun(submitted, local, tmp_path):
     project = submitted.copy(tmp_path / "project")
     (project.folder / ABLATION).unlink()
     # It would be brought back.
@@ -123,7 +123,7 @@ def test_a_job_that_is_cancelled_is_reported_and_can_be_run_again(submitted, loc
     assert project.hashes() == local
 
 
-def test_code_that_changes_while_a_job_waits_is_refused(submitted, local, tmp_path):
+def test_code_changed_while_a_job_is_queued_is_refused(submitted, local, tmp_path):
     project = submitted.copy(tmp_path / "project")
     (project.folder / ABLATION).unlink()
     shutil.rmtree(project.folder / ".dvc/cache")

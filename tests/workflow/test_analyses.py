@@ -43,58 +43,60 @@ def table(project, name):
     return read_result(project.folder / "results/small" / name)
 
 
-def test_all_is_there_and_nothing_is_left_to_do(analysed):
+def test_all_outputs_exist_and_no_job_remains(analysed):
     folder = analysed.folder / "results/small"
     for name in ("natural", "natural_z", "natural_q", "importance", "nulls"):
         for kind in ("png", "pdf"):
             assert (folder / f"figures/{name}.{kind}").stat().st_size > 1000
     assert "Nothing to be done" in analysed.run("snakemake", "-n", "experiment_small")
     # Of the untrained network only what is compared.
-    made = {path.name for path in (analysed.folder / "results/raw").iterdir()}
-    assert "units.csv" in made and not made & {"natural.csv", "layers.csv", "atlas.html"}
+    raw_files = {path.name for path in (analysed.folder / "results/raw").iterdir()}
+    assert "units.csv" in raw_files and not raw_files & {"natural.csv", "layers.csv", "atlas.html"}
 
 
 def test_tables_are_as_declared(analysed):
     assert undeclared(analysed.folder / "results") == set()
 
 
-def test_rs_on_natural_images_stands_in_the_tables(analysed):
+def test_tables_contain_rs_on_natural_images(analysed):
     units, natural, layers = (table(analysed, name) for name in ("units.csv", "natural.csv", "layers.csv"))
     assert list(units)[-3:] == list(NATURAL_SCORES)
     np.testing.assert_array_equal(units["rs_z_natural"], natural["rs_z_natural"])
     assert np.isfinite(natural["rs_natural"]).sum() > 15 and natural["images_natural"].max() == 9
-    found = correlation_of(layers, "hidden1", "iam", "rs_z_natural", "rs_z")
-    assert np.isfinite(found["spearman"])
+    correlation = correlation_of(layers, "hidden1", "iam", "rs_z_natural", "rs_z")
+    assert np.isfinite(correlation["spearman"])
     assert "rs_natural" not in read_result(analysed.folder / "results/raw/units.csv")
 
 
-def test_importance_asks_every_layer(analysed):
-    found, units = table(analysed, "importance.csv"), table(analysed, "units.csv")
+def test_importance_covers_every_layer(analysed):
+    importance, units = table(analysed, "importance.csv"), table(analysed, "units.csv")
     # Six predictors, three forms of RS by two methods, and two sets for each.
-    assert len(found["layer"]) == 2 * (6 + 6 + 4)
-    own = rows_of(units, "hidden1")
-    row = (found["layer"] == "hidden1") & (found["predictor"] == "selectivity")
+    assert len(importance["layer"]) == 2 * (6 + 6 + 4)
+    hidden_units = rows_of(units, "hidden1")
+    row = (importance["layer"] == "hidden1") & (importance["predictor"] == "selectivity")
     from unitscope.stats.effects import across_halves
 
-    halves = np.array([own[f"{name}_half{half}"] for name in ("selectivity", "ablation_loss") for half in (0, 1)])
+    halves = np.array(
+        [hidden_units[f"{name}_half{half}"] for name in ("selectivity", "ablation_loss") for half in (0, 1)]
+    )
     # A unit that is silent on one half of the images has no selectivity there.
-    scored = ~own["dead"] & np.isfinite(halves).all(0)
-    assert found["used"][row] == scored.sum() > 3
-    assert found["spearman"][row] == pytest.approx(across_halves(*halves[:, scored]))
+    scored = ~hidden_units["dead"] & np.isfinite(halves).all(0)
+    assert importance["used"][row] == scored.sum() > 3
+    assert importance["spearman"][row] == pytest.approx(across_halves(*halves[:, scored]))
     measured = table(analysed, "predictors.csv")
     assert np.isfinite(measured["weight_norm"]).all()
     half = measured["mean_half0"] * 0.5 + measured["mean_half1"] * 0.5
     assert measured["mean"] == pytest.approx(half, rel=1e-6)
 
 
-def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
-    found = table(analysed, "reliability.csv")
-    assert set(found["seeds"].tolist()) == {2}
+def test_reliability_of_two_seeds_and_one_row_per_null(analysed):
+    reliability = table(analysed, "reliability.csv")
+    assert set(reliability["seeds"].tolist()) == {2}
     # Raw RS is 0 for all in a network that has hardly learnt.
-    scored = (found["layer"] == "hidden1") & (found["score"] == "rs_z")
-    assert np.isfinite(found["icc"][scored]).all() and np.isfinite(found["split_half"][scored]).all()
-    undefined = np.isnan(found["disattenuated"])
-    assert (found["reason"][undefined] != "").all()
+    scored = (reliability["layer"] == "hidden1") & (reliability["score"] == "rs_z")
+    assert np.isfinite(reliability["icc"][scored]).all() and np.isfinite(reliability["split_half"][scored]).all()
+    undefined = np.isnan(reliability["disattenuated"])
+    assert (reliability["reason"][undefined] != "").all()
     nulls = table(analysed, "nulls.csv")
     assert len(nulls["layer"]) == 2 * 2 * 3 * 4
     assert set(nulls["null"].tolist()) == {"none", "start", "permuted", "untrained"}
@@ -105,15 +107,15 @@ def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
     raw = rows_of(read_result(analysed.folder / "results/raw/units.csv"), "hidden1")
     for method in ("am", "iam"):
         row = scored & (nulls["null"] == "untrained") & (nulls["method"] == method)
-        kept = ~raw["dead"] & np.isfinite(raw[f"rs_z_{method}"] + raw["selectivity"])
-        assert nulls["used"][row] == kept.sum() > 0
-        assert nulls["rs"][row] == pytest.approx(raw[f"rs_z_{method}"][kept].mean())
+        defined = ~raw["dead"] & np.isfinite(raw[f"rs_z_{method}"] + raw["selectivity"])
+        assert nulls["used"][row] == defined.sum() > 0
+        assert nulls["rs"][row] == pytest.approx(raw[f"rs_z_{method}"][defined].mean())
     undefined = np.isnan(nulls["spearman"])
     assert (nulls["reason"][undefined] != "").all()
 
 
 @pytest.mark.parametrize(
-    ("change", "again"),
+    ("change", "recomputed"),
     [
         (("experiments.small.importance", {"folds": 4}), {"importance", "importance_figures", "claims", "atlas"}),
         (
@@ -127,38 +129,38 @@ def test_two_seeds_have_a_reliability_and_every_null_its_row(analysed):
     ],
     ids=["folds", "permutations", "figures"],
 )
-def test_a_setting_computes_again_what_depends_on_it(analysed, tmp_path, change, again):
+def test_changed_setting_reruns_only_dependent_rules(analysed, tmp_path, change, recomputed):
     project = analysed.copy(tmp_path / "project")
     project.change(*change)
-    said = project.run("snakemake", "-n", "experiment_small")
-    planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
-    assert {rule for rule in planned if not rule.startswith("experiment_")} == again
+    output = project.run("snakemake", "-n", "experiment_small")
+    planned = set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE))
+    assert {rule for rule in planned if not rule.startswith("experiment_")} == recomputed
 
 
 def test_every_analysis_has_its_verdicts(analysed):
-    found = table(analysed, "claims.csv")
-    assert list(dict.fromkeys(found["claim"].tolist())) == ["A2", "A5", "A6"]
-    assert set(zip(found["claim"].tolist(), found["source"].tolist(), strict=True)) == {
+    claims = table(analysed, "claims.csv")
+    assert list(dict.fromkeys(claims["claim"].tolist())) == ["A2", "A5", "A6"]
+    assert set(zip(claims["claim"].tolist(), claims["source"].tolist(), strict=True)) == {
         ("A2", "importance"),
         ("A5", "reliability"),
         ("A6", "natural"),
     }
     nulls = table(analysed, "nulls.csv")
-    assert (found["claim"] == "A5").sum() == 2 * 2 * 3 + (nulls["null"] != "none").sum()
+    assert (claims["claim"] == "A5").sum() == 2 * 2 * 3 + (nulls["null"] != "none").sum()
     importance_row = rows_of(table(analysed, "importance.csv"), "hidden1")
-    own = (importance_row["method"] == "iam") & (importance_row["predictor"] == "rs_z")
+    predictor_row = (importance_row["method"] == "iam") & (importance_row["predictor"] == "rs_z")
     row = (
-        (found["claim"] == "A2")
-        & (found["layer"] == "hidden1")
-        & (found["method"] == "iam")
-        & (found["score"] == "rs_z")
+        (claims["claim"] == "A2")
+        & (claims["layer"] == "hidden1")
+        & (claims["method"] == "iam")
+        & (claims["score"] == "rs_z")
     )
-    assert found["effect"][row] == pytest.approx(importance_row["spearman"][own])
+    assert claims["effect"][row] == pytest.approx(importance_row["spearman"][predictor_row])
     # What is undefined says why.
-    assert (found["note"][np.isnan(found["effect"])] != "").all()
+    assert (claims["note"][np.isnan(claims["effect"])] != "").all()
 
 
-def test_without_the_analysis_its_columns_are_not_there(analysed, tmp_path):
+def test_columns_of_a_disabled_analysis_are_absent(analysed, tmp_path):
     project = analysed.copy(tmp_path / "project")
     project.change("experiments.small.analyses", [])
     project.run("snakemake", "--cores", "1", "results/small/layers.csv")
@@ -173,7 +175,7 @@ LAYERS = [{"conv1": 30, "hidden": 30}, {f"features.{number}": 12 for number in r
 
 @pytest.mark.parametrize("layers", LAYERS, ids=["few", "many"])
 @pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z")], ids=["one", "three"])
-def test_figures_can_be_read(layers, methods):
+def test_figures_are_readable(layers, methods):
     _, units, correlations = by_hand.experiment(layers, methods, permutations=9, resamples=20, on_natural=True)
     for score in RS_SCORES:
         assert_readable(natural_figures.natural(STYLE, units, correlations, score))
@@ -187,9 +189,9 @@ def test_figures_can_be_read(layers, methods):
     random = np.random.default_rng(0)
     values = random.uniform(-1, 1, len(rows))
     values[::7] = np.nan
-    found = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    found |= {"spearman": values, "ci_low": values - 0.3, "ci_high": values + 0.3, "r2": values * 20}
-    figure = importance_figures.importance(STYLE, found)
+    table_columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    table_columns |= {"spearman": values, "ci_low": values - 0.3, "ci_high": values + 0.3, "r2": values * 20}
+    figure = importance_figures.importance(STYLE, table_columns)
     assert_readable(figure)
     assert "RS (z), AM" in all_texts(figure)
     nulls = [
@@ -201,12 +203,16 @@ def test_figures_can_be_read(layers, methods):
     ]
     values = random.uniform(-1, 1, len(nulls))
     values[::5] = np.nan
-    found = {key: np.array([row[key] for row in nulls]) for key in nulls[0]}
-    found |= {"spearman": values, "ci_low": values - 0.1, "ci_high": np.where(values > 0.8, np.nan, values + 0.1)}
-    assert_readable(nulls_figures.nulls(STYLE, found))
+    table_columns = {key: np.array([row[key] for row in nulls]) for key in nulls[0]}
+    table_columns |= {
+        "spearman": values,
+        "ci_low": values - 0.1,
+        "ci_high": np.where(values > 0.8, np.nan, values + 0.1),
+    }
+    assert_readable(nulls_figures.nulls(STYLE, table_columns))
 
 
-def test_what_is_undefined_is_said_in_words():
+def test_undefined_correlations_are_labelled_in_figures():
     records, units, _ = by_hand.experiment({"a": 14}, permutations=9, resamples=20, on_natural=True)
     units["rs_natural"][:] = 0
     layers = layer_correlations(units, records, 9, 20, seed=0)

@@ -56,7 +56,7 @@ def test_unknown_key(project):
     fails(project, words=["config.yaml", "experiments.small", "'lyers'", "Did you mean 'layers'?"])
 
 
-def test_a_network_and_a_data_set_that_are_not_there(project):
+def test_unknown_network_and_data_set(project):
     project.change("experiments.small.network", "smal")
     fails(project, words=["experiments.small.network is 'smal'", "Did you mean 'small'?"])
     project.change("experiments.small.network", "small")
@@ -64,7 +64,7 @@ def test_a_network_and_a_data_set_that_are_not_there(project):
     fails(project, words=["networks.small.dataset is 'cifar'", "There are: digits"])
 
 
-def test_layers_that_do_not_exist_are_found_out_before_anything_runs(project):
+def test_unknown_layers_are_refused_before_anything_runs(project):
     sentence = (
         "config.yaml: experiments.small.layers names 'hidden9', which the network mlp does not have. Did you mean "
         "'hidden2'? Its layers are: hidden1, hidden2, logits."
@@ -85,7 +85,7 @@ def test_layers_that_do_not_exist_are_found_out_before_anything_runs(project):
     assert "* hidden1" in listed.stdout and "names 'hidden9'" in listed.stdout
 
 
-def test_a_layer_of_a_network_whose_images_are_not_known_is_found_out_before_the_training(project):
+def test_unknown_layer_is_refused_before_training_when_images_must_be_read_first(project):
     folder = project.folder / "two"
     write_two_classes(folder)
     project.change("datasets.two", {"source": "image_folder", "path": "two", "test_fraction": 0.25})
@@ -93,9 +93,11 @@ def test_a_layer_of_a_network_whose_images_are_not_known_is_found_out_before_the
     project.change("experiments.small.layers", ["hidden9"])
     # On one processor, what is first is alone.
     done = project.try_to_run("snakemake", "--cores", "1")
-    said = re.sub(r"\s+", " ", done.stdout)
-    assert done.returncode == 1 and "experiments.small.layers names 'hidden9', which the network mlp" in said
-    assert "rule checkpoint" not in done.stdout and "1 job failed, " in said and "What was finished is kept." in said
+    message = re.sub(r"\s+", " ", done.stdout)
+    assert done.returncode == 1 and "experiments.small.layers names 'hidden9', which the network mlp" in message
+    assert (
+        "rule checkpoint" not in done.stdout and "1 job failed, " in message and "What was finished is kept." in message
+    )
     # Now they are.
     done = project.try_to_run("snakemake", "-n")
     assert done.returncode == 1 and "names 'hidden9'" in done.stdout and "rule" not in done.stdout
@@ -124,13 +126,13 @@ def test_a_layer_of_a_network_whose_images_are_not_known_is_found_out_before_the
         ),
     ],
 )
-def test_artifacts_that_would_share_a_path(project, experiments, words):
+def test_artifacts_with_the_same_path_are_refused(project, experiments, words):
     small = project.config()["experiments"]["small"]
     project.change("experiments", {name: {**small, **changes} for name, changes in experiments.items()})
     fails(project, "-n", words=["config.yaml: ", *words])
 
 
-def test_a_unit_that_does_not_exist(project):
+def test_unknown_unit(project):
     project.change("experiments.small.layers", {"hidden1": {"units": [3, 99]}})
     fails(project, words=["experiments.small.layers: unit 99 of hidden1 is asked for, which has the units 0 to 11."])
 
@@ -156,29 +158,29 @@ def give_weights(project: Project, state: object, sha256: str | None = None) -> 
     project.change("networks.given", network)
 
 
-def test_given_weights_work(project):
+def test_weights_from_a_file_are_loaded(project):
     give_weights(project, state_dict(project))
     project.snakemake("data/checkpoints/given.pt")
     assert (project.folder / "data/checkpoints/given.json").is_file()
 
 
-def test_a_wrong_checksum(project):
+def test_wrong_checksum(project):
     give_weights(project, state_dict(project), "0" * 64)
-    found = sha256_of(project.folder / "weights.pt")
+    checksum = sha256_of(project.folder / "weights.pt")
     fails(
         project,
         "data/checkpoints/given.pt",
-        words=["weights.pt", "weights.sha256", "0" * 64, found, "Nothing has been deleted"],
+        words=["weights.pt", "weights.sha256", "0" * 64, checksum, "Nothing has been deleted"],
     )
 
 
-def test_a_job_names_its_network_as_the_config_does(project):
+def test_job_errors_name_the_network_of_the_config(project):
     give_weights(project, state_dict(project))
     project.change("networks.given.normalization", {"mean": [0.1, 0.1], "std": [0.3, 0.3]})
     fails(project, "data/checkpoints/given.pt", words=["networks.given.normalization: mean is [0.1, 0.1]"])
 
 
-def test_a_checkpoint_of_another_architecture(project):
+def test_checkpoint_of_another_architecture(project):
     state = state_dict(project)
     state["conv1.weight"] = torch.zeros(4, 1, 3, 3)
     state["hidden2.weight"] = torch.zeros(7, 12)
@@ -191,7 +193,7 @@ def test_a_checkpoint_of_another_architecture(project):
     )
 
 
-def test_a_checkpoint_with_nan(project):
+def test_checkpoint_with_nan(project):
     state = state_dict(project)
     state["hidden1.weight"][0, 0] = float("nan")
     give_weights(project, state)
@@ -210,7 +212,7 @@ class Evil:
         return (Path("evil").mkdir, ())
 
 
-def test_no_code_is_run_from_a_checkpoint(project):
+def test_checkpoints_run_no_code(project):
     give_weights(project, {"hidden1.weight": Evil()})
     fails(project, "data/checkpoints/given.pt", words=["weights.pt", "nothing here runs code"])
     assert not (project.folder / "evil").exists()
@@ -233,7 +235,7 @@ def folder_of_images(project: Project) -> Path:
     return root
 
 
-def test_a_folder_of_images_works(project):
+def test_image_folder_is_read(project):
     root = folder_of_images(project)
     project.snakemake("data/datasets/folder.h5")
     # A file of labels counts as raw data.
@@ -241,21 +243,21 @@ def test_a_folder_of_images_works(project):
     assert "rule dataset" in project.run("snakemake", "-n", "data/datasets/folder.h5")
 
 
-def test_a_class_without_images(project):
+def test_class_without_images(project):
     root = folder_of_images(project)
     for path in (root / "test/dog").iterdir():
         path.unlink()
-    said = fails(project, "data/datasets/folder.h5", words=["dog"], log="datasets/folder.log")
-    assert str(Path("images/test/dog")) in said or "class 'dog'" in said
+    output = fails(project, "data/datasets/folder.h5", words=["dog"], log="datasets/folder.log")
+    assert str(Path("images/test/dog")) in output or "class 'dog'" in output
 
 
-def test_a_mistake_that_a_job_finds_names_the_data_set(project):
+def test_job_errors_name_the_data_set_of_the_config(project):
     folder_of_images(project)
     project.change("datasets.folder.classes", ["cat", "bird"])
     fails(project, "data/datasets/folder.h5", words=["datasets.folder.classes"], log="datasets/folder.log")
 
 
-def test_a_corrupt_image(project):
+def test_corrupt_image(project):
     root = folder_of_images(project)
     path = root / "train/cat/1.png"
     path.write_bytes(path.read_bytes()[:60])
@@ -265,7 +267,7 @@ def test_a_corrupt_image(project):
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_hdf5_file_cut_in_half(project):
+def test_truncated_hdf5_file(project):
     path = project.folder / "results/small/images/hidden1.am.h5"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (project.folder / "results/small/substitution/hidden1.am.csv").unlink()
@@ -281,7 +283,7 @@ def test_an_hdf5_file_cut_in_half(project):
     project.snakemake("results/small/substitution/hidden1.am.csv")
 
 
-def test_a_table_that_is_not_whole(project):
+def test_truncated_table(project):
     path = project.folder / "results/small/substitution/hidden1.am.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:-1], lines[-1][: len(lines[-1]) // 2].rpartition(",")[0]]))
@@ -290,7 +292,7 @@ def test_a_table_that_is_not_whole(project):
     fails(project, "results/small/units.csv", *BY_TIME, words=words, log="small/units.log")
 
 
-def test_another_format_version(project):
+def test_unsupported_format_version(project):
     path = project.folder / "data/datasets/digits.h5"
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
@@ -322,7 +324,7 @@ def full_project(project):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_no_space_left(full_project):
+def test_no_space_left_on_the_disk(full_project):
     words = ["digits.h5 cannot be brought back", "No space left", "give the same command again"]
     fails(full_project, "data/datasets/digits.h5", words=words)
     shutil.rmtree(full_project.folder / ".dvc/cache")
@@ -331,7 +333,7 @@ def test_no_space_left(full_project):
     assert [path.name for path in (full_project.folder / "data/datasets").iterdir()] == ["finished.h5"]
 
 
-def test_a_config_that_is_not_yaml(project):
+def test_config_must_be_yaml(project):
     (project.folder / "config.yaml").write_text("experiments:\n- [\n")
     done = project.try_to_run("snakemake", "-n")
     assert done.returncode == 1 and "Traceback" not in done.stdout
@@ -352,7 +354,7 @@ def programs(project: Project, config: str) -> dict[str, list[str]]:
     }
 
 
-def test_no_code_is_run_from_a_config(project):
+def test_configs_run_no_code(project):
     text = (project.folder / "config.yaml").read_text()
     template = "__use_yte__: true\n__definitions__:\n- open('ran', 'w')\n" + text
     for config in ("config.yaml", "other.yaml"):
@@ -362,37 +364,37 @@ def test_no_code_is_run_from_a_config(project):
             if (name in ("make run", "snakemake")) != (config == "config.yaml") and name != "make run":
                 continue
             done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
-            said = re.sub(r"\s+", " ", done.stdout)
-            assert done.returncode != 0 and "Traceback" not in said, (name, said)
-            assert f"{config}, line 1: the key '__use_yte__' makes the config a template" in said, (name, said)
+            message = re.sub(r"\s+", " ", done.stdout)
+            assert done.returncode != 0 and "Traceback" not in message, (name, message)
+            assert f"{config}, line 1: the key '__use_yte__' makes the config a template" in message, (name, message)
             assert not (project.folder / "ran").exists(), name
 
 
-def test_a_key_that_occurs_twice_is_refused_by_every_program(project):
+def test_duplicate_keys_are_refused_by_every_program(project):
     text = (project.folder / "config.yaml").read_text()
     (project.folder / "other.yaml").write_text(text + "device: cpu\n")
     line = len(text.splitlines()) + 1
     for name, command in programs(project, "other.yaml").items():
         done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
-        said = re.sub(r"\s+", " ", done.stdout)
-        assert done.returncode != 0 and "Traceback" not in said, (name, said)
-        assert f"other.yaml, line {line}: the key 'device' occurs twice (first in line 1)" in said, (name, said)
+        message = re.sub(r"\s+", " ", done.stdout)
+        assert done.returncode != 0 and "Traceback" not in message, (name, message)
+        assert f"other.yaml, line {line}: the key 'device' occurs twice (first in line 1)" in message, (name, message)
 
 
-def test_numbers_and_names_mean_the_same_to_snakemake_and_dvc(project):
+def test_snakemake_and_dvc_read_numbers_and_names_alike(project):
     text = (project.folder / "config.yaml").read_text()
     (project.folder / "config.yaml").write_text(
         text.replace("epochs: 1", "epochs: 1\n      learning_rate: 3e-2").replace(
             "experiments:\n  small:", "experiments:\n  '3e4':"
         )
     )
-    said = project.run("snakemake", "-n", "-p")
+    output = project.run("snakemake", "-n", "-p")
     # What is the default is no other training, though Snakemake takes it for text.
-    assert "rule checkpoint" not in said and "results/3e4/units.csv" in said
+    assert "rule checkpoint" not in output and "results/3e4/units.csv" in output
     assert "analysis@3e4" in project.run("dvc", "stage", "list", "--name-only").split()
 
 
-def test_a_study_without_what_it_needs(project):
+def test_missing_required_section(project):
     project.write_config(
         {key: value for key, value in yaml.safe_load(yaml.safe_dump(SMALL)).items() if key != "networks"}
     )

@@ -15,7 +15,7 @@ def images(project: Project) -> dict[str, str]:
 
 
 @pytest.mark.verify
-def test_blocks_join_to_what_one_job_makes(tmp_path):
+def test_joined_blocks_equal_the_output_of_one_job(tmp_path):
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"] |= {
         "layers": {"hidden1": {}, "hidden2": {"units": {"sample": 7}}, "logits": {"units": [3, 1, 8]}},
@@ -24,14 +24,14 @@ def test_blocks_join_to_what_one_job_makes(tmp_path):
         "methods": {"iam_z": {"steps": 12, "settled": 4}},
     }
     project = Project.create(tmp_path / "project", config)
-    whole = images(project)
-    assert len(whole) == 3
+    expected = images(project)
+    assert len(expected) == 3
     config["experiments"]["small"]["images"]["block"] = 5
-    parted = Project.create(tmp_path / "parted", config)
-    assert images(parted) == whole
+    blockwise = Project.create(tmp_path / "parted", config)
+    assert images(blockwise) == expected
     # Of 12, 7 and 3 targets.
     numbers = {"hidden1": 3, "hidden2": 2, "logits": 1}
     blocks = {f"small/images/{layer}.iam_z.{block}" for layer, count in numbers.items() for block in range(count)}
     joined = {f"small/images/{layer}.iam_z.joined" for layer in numbers}
-    assert {log for log in parted.logs() if "/images/" in log} == blocks | joined
-    assert "Nothing to be done" in parted.run("snakemake", "-n", "--", *IMAGES)
+    assert {log for log in blockwise.logs() if "/images/" in log} == blocks | joined
+    assert "Nothing to be done" in blockwise.run("snakemake", "-n", "--", *IMAGES)

@@ -29,7 +29,7 @@ NOT_INSTALLED = r"--executor (kubernetes|aws-batch)|--aws-batch-\S+ \S+"
 
 def commands(text: str) -> list[str]:
     """Return the commands in a page: the lines of its blocks of commands, and those within its text."""
-    found: list[str] = []
+    block_commands: list[str] = []
 
     def of_block(block: re.Match) -> str:
         if block[1] in ("", "sh", "bash", "console"):
@@ -38,24 +38,24 @@ def commands(text: str) -> list[str]:
             programs = [line.split()[0] in CHECKS for line in lines]
             # A block holds commands, or none: such as the list of folders.
             assert all(programs) or not any(programs), block[0]
-            found.extend(line for line in lines if programs[0])
+            block_commands.extend(line for line in lines if programs[0])
         return ""
 
-    rest = re.sub(r"^```(\w*)\n(.*?)^```$", of_block, text, flags=re.MULTILINE | re.DOTALL)
-    spans = [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", rest)]
-    return found + [code for code in spans if code.split()[0] in CHECKS and " " in code]
+    prose = re.sub(r"^```(\w*)\n(.*?)^```$", of_block, text, flags=re.MULTILINE | re.DOTALL)
+    spans = [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    return block_commands + [code for code in spans if code.split()[0] in CHECKS and " " in code]
 
 
 def read_by_snakemake(words: list[str]) -> None:
     from snakemake.cli import get_argument_parser
 
     line = re.sub(NOT_INSTALLED, "", " ".join(words))
-    chosen = get_argument_parser().parse_args(line.split()[1:])
-    for config in map(str, chosen.configfile or []):
+    options = get_argument_parser().parse_args(line.split()[1:])
+    for config in map(str, options.configfile or []):
         assert config in (*PLANNED, "configs/mine.yaml"), config
-    assert set(chosen.targets) <= {"networks"}
+    assert set(options.targets) <= {"networks"}
     # With several rules, Snakemake ends after the first, and says nothing.
-    assert not chosen.until
+    assert not options.until
 
 
 def read_by_dvc(words: list[str]) -> None:
@@ -97,7 +97,7 @@ def read_by_pip(words: list[str]) -> None:
 def of_a_test(words: list[str]) -> None:
     """Held by a test of its own, with real repositories."""
     assert words[1] in ("add", "clone", "commit")
-    assert "def test_a_colleague_restores_and_has_nothing_to_do" in (ROOT / "tests/workflow/test_store.py").read_text()
+    assert "def test_restored_clone_has_nothing_to_run" in (ROOT / "tests/workflow/test_store.py").read_text()
 
 
 def of_an_environment(words: list[str]) -> None:
@@ -118,11 +118,11 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_are_understood(page, monkeypatch):
+def test_documented_commands_are_valid(page, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = commands((ROOT / page).read_text())
-    assert found or page not in ("README.md", "docs/recomputation.md")
-    for command in dict.fromkeys(part.strip() for line in found for part in line.split("&&")):
+    page_commands = commands((ROOT / page).read_text())
+    assert page_commands or page not in ("README.md", "docs/recomputation.md")
+    for command in dict.fromkeys(part.strip() for line in page_commands for part in line.split("&&")):
         words = shlex.split(command)
         try:
             CHECKS[words[0]](words)
@@ -145,22 +145,22 @@ def test_commands_are_understood(page, monkeypatch):
         *("python scripts/nothing.py", "source nothing"),
     ],
 )
-def test_wrong_commands_are_refused(command, monkeypatch):
+def test_invalid_commands_are_refused(command, monkeypatch):
     monkeypatch.chdir(ROOT)
     words = shlex.split(command)
     with pytest.raises((SystemExit, Exception)):
         CHECKS[words[0]](words)
 
 
-def test_commands_are_planned(tmp_path):
+def test_documented_commands_can_be_planned(tmp_path):
     """The configs of the other commands are planned in test_workflow.py, and a whole study is run in many a test."""
     project = Project.create(tmp_path / "project", yaml.safe_load((ROOT / "config.yaml").read_text()))
     shutil.copy(ROOT / "configs/own_network.yaml", project.folder / "configs/mine.yaml")
     assert "experiment=own-residual" in project.run(
         *["snakemake", "-n", "--cores", "8", "--configfile", "configs/mine.yaml"]
     )
-    said = project.run(*["snakemake", "--cores", "8", "networks", "-n"])
-    assert set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) == {"dataset", "checkpoint", "networks"}
+    output = project.run(*["snakemake", "--cores", "8", "networks", "-n"])
+    assert set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE)) == {"dataset", "checkpoint", "networks"}
     listed = project.run(
         "python", "-m", "unitscope", "layers", "configs/mine.yaml", "own-residual", PYTHONPATH=str(project.folder)
     )

@@ -23,7 +23,7 @@ def shared(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("stamp", ["run", "test"])
-def test_the_environment_of_another_clone_is_left_as_it_is(shared, tmp_path, stamp):
+def test_environment_of_another_clone_is_not_modified(shared, tmp_path, stamp):
     before = sorted(shared.rglob("*"))
     done = subprocess.run(
         ["make", f"VENV={shared}", f"{shared}/{stamp}.installed"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -33,7 +33,7 @@ def test_the_environment_of_another_clone_is_left_as_it_is(shared, tmp_path, sta
     assert sorted(shared.rglob("*")) == before
 
 
-def test_a_linked_environment_is_left_as_it_is_in_a_folder_with_a_blank(shared, tmp_path):
+def test_linked_environment_is_not_modified_in_a_path_with_spaces(shared, tmp_path):
     clone = tmp_path / "a clone"
     clone.mkdir()
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
@@ -48,7 +48,7 @@ def test_a_linked_environment_is_left_as_it_is_in_a_folder_with_a_blank(shared, 
     assert sorted(shared.rglob("*")) == before
 
 
-def test_an_environment_of_its_own_is_installed_into(shared, tmp_path):
+def test_packages_are_installed_into_the_environment_of_this_clone(shared, tmp_path):
     """Where pip is called at all, it is not there in this environment."""
     (packages,) = (shared / "lib").glob("python*/site-packages")
     for library in ("", str(ROOT)):
@@ -59,19 +59,19 @@ def test_an_environment_of_its_own_is_installed_into(shared, tmp_path):
         assert done.returncode != 0 and "No module named pip" in done.stderr
 
 
-def test_a_script_refuses_the_library_of_another_clone(tmp_path):
+def test_scripts_refuse_the_library_of_another_clone(tmp_path):
     clone = tmp_path / "clone"
     (clone / "unitscope").mkdir(parents=True)
     (clone / "unitscope/__init__.py").touch()
     (clone / "scripts/tables").mkdir(parents=True)
     script = clone / "scripts/tables/metrics.py"
     script.write_text((ROOT / "scripts/tables/metrics.py").read_text())
-    given = ["--layers", "a", "--record", "b", "--metrics", "c", "--plot", "d"]
+    options = ["--layers", "a", "--record", "b", "--metrics", "c", "--plot", "d"]
     # The command as an environment that both share has it.
     command = (
         "import sys; sys.path.pop(0); sys.argv = ['unitscope', 'unlock']; import unitscope.cli.command as it; it.main()"
     )
-    for words in ([script, *given], ["-c", command]):
+    for words in ([script, *options], ["-c", command]):
         done = subprocess.run(
             [sys.executable, *words],
             cwd=clone,
@@ -80,9 +80,9 @@ def test_a_script_refuses_the_library_of_another_clone(tmp_path):
             text=True,
             check=False,
         )
-        said = " ".join(done.stderr.split())
-        assert done.returncode == 1 and "Traceback" not in said
-        assert f"but Python loads unitscope from {ROOT}." in said and f"Set PYTHONPATH={clone}" in said
+        message = " ".join(done.stderr.split())
+        assert done.returncode == 1 and "Traceback" not in message
+        assert f"but Python loads unitscope from {ROOT}." in message and f"Set PYTHONPATH={clone}" in message
 
 
 def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_path):
@@ -94,9 +94,11 @@ def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_pat
     snakemake = ["snakemake", "-s", str(finished.folder / "Snakefile"), "-d", str(finished.folder), "-n"]
     assert "Nothing to be done" in elsewhere.run(*snakemake)
     # Its scripts and artifacts are looked for in the working directory.
-    for chosen in ([], ["--configfile", str(finished.folder / "config.yaml")]):
-        said = elsewhere.try_to_run("snakemake", "-n", "-s", str(finished.folder / "Snakefile"), *chosen).stdout
-        assert f"Give the command there, or with --directory {finished.folder}" in said
+    for config_options in ([], ["--configfile", str(finished.folder / "config.yaml")]):
+        output = elsewhere.try_to_run(
+            "snakemake", "-n", "-s", str(finished.folder / "Snakefile"), *config_options
+        ).stdout
+        assert f"Give the command there, or with --directory {finished.folder}" in output
     # Programs of the environment are found without activating it.
     plan = [sys.executable, "-m", "unitscope", "plan"]
     done = subprocess.run(
@@ -110,19 +112,19 @@ def test_a_study_is_planned_from_another_folder_without_a_home(finished, tmp_pat
     assert "Nothing to be done for config.yaml" in done.stdout, done.stderr
 
 
-def test_a_disk_that_is_not_there_is_named(project):
+def test_missing_disk_is_reported(project):
     (project.folder / "results").rename(project.folder / "elsewhere")
     (project.folder / "results").symlink_to("/nowhere/results")
-    said = project.try_to_run("snakemake", "-n").stdout
-    assert "results is a link to /nowhere/results, which is not there. Mount the disk" in said
+    output = project.try_to_run("snakemake", "-n").stdout
+    assert "results is a link to /nowhere/results, which is not there. Mount the disk" in output
 
 
-def test_a_folder_with_a_blank(finished, tmp_path):
+def test_path_with_spaces(finished, tmp_path):
     project = finished.copy(tmp_path / "my project")
     assert "Nothing to be done for config.yaml" in project.run(*project.command("make run")[:-1], "plan")
 
 
-def test_another_run_gives_the_same_bytes_from_another_folder_and_without_a_home(finished, tmp_path):
+def test_artifacts_are_identical_when_run_from_another_folder_without_a_home(finished, tmp_path):
     project = Project.create(tmp_path / "project", SMALL)
     installed = Path(sys.prefix)
     command = ["make", f"VENV={installed}", "--old-file", str(installed / "run.installed"), "-C", str(project.folder)]

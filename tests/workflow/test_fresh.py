@@ -35,19 +35,19 @@ IMAGES, ABLATION, UNITS = (
 )
 
 
-def again(project: Project, engine: str, oracle: Oracle) -> str:
+def rerun(project: Project, engine: str, oracle: Oracle) -> str:
     """Give the command again; hold every artifact against a run from scratch; return what was said.
 
     And against what a clone restores, where DVC has run.
     """
-    said = project.run(*project.command(engine))
-    found, expected = project.hashes(), oracle(project)
-    different = {name for name in {**found, **expected} if found.get(name) != expected.get(name)}
-    assert not different, f"not those of a run from scratch: {sorted(different)}\n{said}"
+    output = project.run(*project.command(engine))
+    artifacts, expected = project.hashes(), oracle(project)
+    different = {name for name in {**artifacts, **expected} if artifacts.get(name) != expected.get(name)}
+    assert not different, f"not those of a run from scratch: {sorted(different)}\n{output}"
     assert "Nothing to be done" in project.run("snakemake", "-n")
     if engine == "dvc repro":
         restored_by_a_colleague(project)
-    return said
+    return output
 
 
 def restored_by_a_colleague(project: Project) -> None:
@@ -66,7 +66,7 @@ def restored_by_a_colleague(project: Project) -> None:
 
 
 @pytest.mark.parametrize("engine", BY_EACH)
-def test_jobs_fail_are_killed_and_meet_other_code_after_a_setting_was_changed(project, oracle, engine):
+def test_jobs_that_fail_are_killed_or_meet_edited_code_are_rerun(project, oracle, engine):
     """One after the other in one project; what the call after the last one leaves is that of a run from scratch."""
     project.change("networks.small.training.learning_rate", 1e9)
     for _ in range(2):
@@ -83,20 +83,20 @@ def test_jobs_fail_are_killed_and_meet_other_code_after_a_setting_was_changed(pr
     assert running.returncode and "Nothing to be done" not in project.run("snakemake", "-n")
     # A module is edited while a run goes on, and set back.
     module = project.folder / "unitscope/tables/unit_tables.py"
-    whole = module.read_text()
+    source = module.read_text()
     running = project.start(engine)
     # Snakemake has planned, in DVC's stage as well; the job that needs the module comes later.
     project.wait_for("images")
-    module.write_text(whole + "\n\nOTHER = 1\n")
-    said, _ = running.communicate()
-    module.write_text(whole)
-    assert running.returncode and "The code has changed" in " ".join(said.split()), said
-    again(project, engine, oracle)
+    module.write_text(source + "\n\nOTHER = 1\n")
+    output, _ = running.communicate()
+    module.write_text(source)
+    assert running.returncode and "The code has changed" in " ".join(output.split()), output
+    rerun(project, engine, oracle)
 
 
 @pytest.mark.verify
 @pytest.mark.parametrize("engine", ENGINES)
-def test_everything_is_killed_after_a_setting_was_changed(project, oracle, engine):
+def test_run_killed_after_a_changed_setting_is_resumed(project, oracle, engine):
     """As where the power fails."""
     project.change(*CHANGE)
     running = project.start(engine)
@@ -107,32 +107,32 @@ def test_everything_is_killed_after_a_setting_was_changed(project, oracle, engin
     if engine != "make run":
         project.run("snakemake", "--unlock")
     assert "Nothing to be done" not in project.run("snakemake", "-n")
-    again(project, engine, oracle)
+    rerun(project, engine, oracle)
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_intermediate_files_are_deleted(project, oracle, engines):
+def test_deleted_intermediate_files_are_restored_from_the_cache(project, oracle, engines):
     for engine in engines:
         for name in (CHECKPOINT, IMAGES, ABLATION):
             (project.folder / name).unlink()
         logs = project.logs()
-        said = again(project, engine, oracle)
+        output = rerun(project, engine, oracle)
         # No job was executed, and a line says so; DVC has already brought back what is a stage's own.
         assert project.logs() == logs
         for name in (CHECKPOINT, IMAGES, ABLATION)[engine == "dvc repro" :]:
-            assert f"{name} was not there: brought back from DVC's cache" in said
+            assert f"{name} was not there: brought back from DVC's cache" in output
 
 
 @pytest.mark.parametrize("engine", BY_EACH)
-def test_intermediate_files_are_deleted_and_nowhere_else(project, oracle, engine):
+def test_deleted_intermediate_files_without_a_cache_are_recomputed(project, oracle, engine):
     for name in (CHECKPOINT, ABLATION):
         (project.folder / name).unlink()
     shutil.rmtree(project.folder / ".dvc/cache")
-    again(project, engine, oracle)
+    rerun(project, engine, oracle)
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_an_older_commit_is_looked_at_and_left_with_git_alone(changed, oracle, engines, tmp_path):
+def test_checkout_of_an_older_commit_and_back_with_git_alone(changed, oracle, engines, tmp_path):
     project = changed[0].copy(tmp_path / "project")
     new = project.hashes()
     for engine in engines:
@@ -140,9 +140,9 @@ def test_an_older_commit_is_looked_at_and_left_with_git_alone(changed, oracle, e
         project.run("dvc", "checkout")
         assert project.hashes()[IMAGES] != new[IMAGES]
         project.run("git", "checkout", "--quiet", "main")
-        said = again(project, engine, oracle)
+        output = rerun(project, engine, oracle)
         assert project.hashes() == new
-        assert f"{IMAGES} held other bytes: brought back from DVC's cache" in said
+        assert f"{IMAGES} held other bytes: brought back from DVC's cache" in output
 
 
 def edit_a_score(project: Project) -> None:
@@ -168,18 +168,18 @@ def put_another_checkpoint_there(project: Project) -> None:
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_files_are_changed_by_hand(project, oracle, engines):
+def test_manually_edited_files_are_restored(project, oracle, engines):
     before = project.hashes()
     for engine in engines:
         for change, name in {edit_a_score: UNITS, flip_a_bit: IMAGES, put_another_checkpoint_there: CHECKPOINT}.items():
             change(project)
             assert project.hashes()[name] != before[name]
-        again(project, engine, oracle)
+        rerun(project, engine, oracle)
         assert project.hashes() == before
 
 
 @pytest.mark.parametrize("engines", IN_TURN)
-def test_a_changed_file_is_never_recorded(project, engines):
+def test_edited_files_are_never_recorded(project, engines):
     """Not even where it cannot be brought back and the job that would write it fails."""
     shutil.rmtree(project.folder / ".dvc/cache")
     start = "def main(arguments: argparse.Namespace) -> None:\n"
@@ -196,14 +196,14 @@ def test_a_changed_file_is_never_recorded(project, engines):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, oracle, engine, tmp_path):
+def test_pulled_checkpoint_with_other_settings_is_retrained(project, oracle, engine, tmp_path):
     project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
     project.commit("results")
     project.run("dvc", "push")
     clone = project.clone(tmp_path / "clone")
     clone.run("dvc", "pull", "checkpoint@small")
     clone.change(*CHANGE)
-    again(clone, engine, oracle)
+    rerun(clone, engine, oracle)
     record = json.loads((clone.folder / RECORD).read_text())
     assert record["settings"]["training"]["learning_rate"] == 0.02
     # And without a change, what was pulled is taken.
@@ -214,30 +214,32 @@ def test_a_clone_pulls_the_checkpoint_alone_and_changes_the_training(project, or
 
 
 @pytest.mark.verify
-def test_touching_vouches_for_nothing(project, oracle):
+def test_snakemake_touch_does_not_mark_stale_files_as_current(project, oracle):
     project.change(*CHANGE)
     project.run("snakemake", "--touch", "--cores", "1", "--forceall")
     assert "Nothing to be done" not in project.run("snakemake", "-n")
-    again(project, "snakemake", oracle)
+    rerun(project, "snakemake", oracle)
 
 
 @pytest.mark.verify
-def test_a_plain_change_set_back_comes_from_the_cache(finished, changed, oracle, tmp_path):
+def test_reverted_setting_is_restored_from_the_cache(finished, changed, oracle, tmp_path):
     """Checkpoint, images and tables of a setting that was tried before are not computed again."""
     before = finished.hashes()
     project = changed[0].copy(tmp_path / "project")
     assert project.hashes() != before
     project.write_config(finished.config())
     logs = project.logs()
-    again(project, "snakemake", oracle)
+    rerun(project, "snakemake", oracle)
     assert project.hashes() == before and project.logs() == logs
 
 
-def test_a_dry_run_says_what_would_be_brought_back_and_brings_nothing(project):
+def test_dry_run_lists_files_to_restore_and_restores_none(project):
     for name in (IMAGES, UNITS):
         (project.folder / name).unlink()
-    said = project.run("snakemake", "-n")
-    assert f"{IMAGES} was not there: would be brought back from DVC's cache" in said and "Nothing to be done" in said
+    output = project.run("snakemake", "-n")
+    assert (
+        f"{IMAGES} was not there: would be brought back from DVC's cache" in output and "Nothing to be done" in output
+    )
     assert not (project.folder / IMAGES).exists() and not (project.folder / UNITS).exists()
     assert f"{UNITS} was not there: would be brought back" in project.run("snakemake", "-n", "--", UNITS)
 
@@ -247,7 +249,7 @@ def test_a_dry_run_says_what_would_be_brought_back_and_brings_nothing(project):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("engine", ["snakemake", "dvc repro"])
-def test_layers_and_methods_change_places(project, oracle, engine):
+def test_order_of_layers_methods_and_analyses_changes_no_artifact(project, oracle, engine):
     analyses = {"analyses": ["joint", "cumulative"], "cumulative": {"orders": 1, "points": 3, "images": 50}}
     small = project.config()["experiments"]["small"] | analyses | {"layers": ["hidden1", "hidden2"]}
     project.change("experiments.small", small)
@@ -256,36 +258,36 @@ def test_layers_and_methods_change_places(project, oracle, engine):
     methods = dict(reversed(small["methods"].items()))
     order = {"layers": ["hidden2", "hidden1"], "methods": methods, "analyses": ["cumulative", "joint"]}
     project.change("experiments.small", small | order)
-    again(project, engine, oracle)
+    rerun(project, engine, oracle)
     assert project.hashes() == before
 
 
 @pytest.mark.verify
-def test_what_other_code_is_the_reason_for_is_told_before_it_begins(project):
+def test_recomputation_after_code_changes_is_announced(project):
     total = "total = largest + others"
     project.edit("unitscope/scores/selectivity.py", total, "total = 2 * largest + others")
     # As by a version that did not write down which code it ran: of everything.
     shutil.copytree(project.folder, other := project.folder.with_name("other"), symlinks=True)
-    told = " ".join(project.run("snakemake", "-n").split())
+    plan = " ".join(project.run("snakemake", "-n").split())
     assert re.search(
         r"Other code than today's wrote the results of selectivity \(1\)\. With what is made from them, "
         r"8 jobs are computed again: the last time these took \d+ s, one after another\.",
-        told,
+        plan,
     )
-    said = project.snakemake()
-    assert said.index("Other code than today's") < said.index("rule selectivity:")
+    output = project.snakemake()
+    assert output.index("Other code than today's") < output.index("rule selectivity:")
     assert "Other code" not in project.run("snakemake", "-n")
     shutil.rmtree(other / ".snakemake/unitscope")
     (other / "made.lock").unlink()
-    told = " ".join(Project(other).run("snakemake", "-n").split())
-    assert "checkpoint (1)" in told and "images (2)" in told and "the last time these took" in told
+    plan = " ".join(Project(other).run("snakemake", "-n").split())
+    assert "checkpoint (1)" in plan and "images (2)" in plan and "the last time these took" in plan
     shutil.rmtree(other / ".snakemake/metadata")
     assert "`make plan` says how long" in " ".join(Project(other).run("snakemake", "-n").split())
 
 
 # --- a folder of images, and a network of the user's own -------------------------------------------------------------
 
-OWN = """from pathlib import Path
+NETWORK = """from pathlib import Path
 
 from torch import nn
 
@@ -298,19 +300,19 @@ def network(shape, classes):
 
 
 @pytest.fixture(scope="session")
-def own_finished(once) -> Project:
+def finished_user_study(once) -> Project:
     """Return a finished study of a folder of images and a network of the user's own. Not to be changed."""
-    return Project(once("own", compute_own) / "project")
+    return Project(once("own", compute_user_study) / "project")
 
 
-def compute_own(folder: Path) -> None:
+def compute_user_study(folder: Path) -> None:
     write_two_classes(folder / "images")
     config = copy.deepcopy(SMALL)
     config["datasets"] = {"digits": {"source": "image_folder", "path": "raw", "test_fraction": 0.25, "mode": "L"}}
     config["networks"]["small"] |= {"source": "python", "model": "own:network", "options": {}, "files": ["own.txt"]}
     config["experiments"]["small"] |= {"layers": ["1"], "methods": {"am": {"steps": 4, "points": 2}}}
     project = Project.create(folder / "project", config)
-    (project.folder / "own.py").write_text(OWN)
+    (project.folder / "own.py").write_text(NETWORK)
     (project.folder / "own.txt").write_text("6")
     ignored = project.folder / ".gitignore"
     ignored.write_text(ignored.read_text() + "/raw\n")
@@ -319,10 +321,10 @@ def compute_own(folder: Path) -> None:
 
 
 @pytest.fixture
-def own(own_finished, tmp_path) -> Project:
+def user_study(finished_user_study, tmp_path) -> Project:
     """Return a copy whose images lie beside it, behind a link."""
-    project = own_finished.copy(tmp_path / "project")
-    shutil.copytree(own_finished.folder.parent / "images", tmp_path / "images")
+    project = finished_user_study.copy(tmp_path / "project")
+    shutil.copytree(finished_user_study.folder.parent / "images", tmp_path / "images")
     (project.folder / "raw").unlink()
     (project.folder / "raw").symlink_to(tmp_path / "images")
     return project
@@ -369,17 +371,17 @@ CHANGES = {
 
 @pytest.mark.verify
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_a_study_is_read_from_is_changed(own, change, tmp_path):
-    before = own.hashes()
-    change(own)
-    scratch = Project.create(tmp_path / "scratch", own.config())
+def test_changed_raw_data_and_user_code_are_noticed(user_study, change, tmp_path):
+    before = user_study.hashes()
+    change(user_study)
+    scratch = Project.create(tmp_path / "scratch", user_study.config())
     for file in ("own.py", "own.txt"):
-        shutil.copy(own.folder / file, scratch.folder / file)
-    (scratch.folder / "raw").symlink_to((own.folder / "raw").resolve())
+        shutil.copy(user_study.folder / file, scratch.folder / file)
+    (scratch.folder / "raw").symlink_to((user_study.folder / "raw").resolve())
     scratch.run("snakemake", "--cores", "8", "--no-hooks")
     assert scratch.hashes() != before
-    others = [own.copy(tmp_path / engine) for engine in CHANGES[change][1:]]
-    for engine, project in zip(CHANGES[change], [own, *others], strict=True):
+    others = [user_study.copy(tmp_path / engine) for engine in CHANGES[change][1:]]
+    for engine, project in zip(CHANGES[change], [user_study, *others], strict=True):
         project.run(*project.command(engine))
         assert project.hashes() == scratch.hashes()
         assert "Nothing to be done" in project.run("snakemake", "-n")
@@ -397,18 +399,18 @@ def test_what_a_study_is_read_from_is_changed(own, change, tmp_path):
         ("an empty folder", "dvc repro"),
     ],
 )
-def test_raw_images_are_not_here(own, engine, gone, tmp_path):
-    before = own.hashes()
-    own.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
-    own.commit("results")
-    own.run("python", "-m", "unitscope", "push")
+def test_study_runs_without_its_raw_images(user_study, engine, gone, tmp_path):
+    before = user_study.hashes()
+    user_study.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
+    user_study.commit("results")
+    user_study.run("python", "-m", "unitscope", "push")
     (tmp_path / "images").rename(tmp_path / "unmounted")
     if gone == "an empty folder":
         (tmp_path / "images").mkdir()
-    said = own.run(*own.command(engine))
-    assert own.hashes() == before and "is not here; the data set that was made from it is used" in said
+    output = user_study.run(*user_study.command(engine))
+    assert user_study.hashes() == before and "is not here; the data set that was made from it is used" in output
     # A colleague has never had them.
-    colleague = own.clone(tmp_path / "colleague")
+    colleague = user_study.clone(tmp_path / "colleague")
     colleague.run("python", "-m", "unitscope", "restore")
     assert colleague.hashes() == before
     colleague.change("experiments.small.methods.am.steps", 6)
@@ -424,27 +426,31 @@ def test_raw_images_are_not_here(own, engine, gone, tmp_path):
 
 
 @pytest.mark.verify
-def test_a_file_that_the_network_reads_is_missing(own):
-    before = own.hashes()
-    (own.folder / "own.txt").rename(own.folder / "elsewhere")
-    own.change("networks.small.training.epochs", 2)
-    done = own.try_to_run(*own.command("snakemake"))
-    assert done.returncode and "networks.small.files: 'own.txt' is no file" in done.stdout and own.hashes() == before
+def test_missing_file_of_a_user_network(user_study):
+    before = user_study.hashes()
+    (user_study.folder / "own.txt").rename(user_study.folder / "elsewhere")
+    user_study.change("networks.small.training.epochs", 2)
+    done = user_study.try_to_run(*user_study.command("snakemake"))
+    assert (
+        done.returncode
+        and "networks.small.files: 'own.txt' is no file" in done.stdout
+        and user_study.hashes() == before
+    )
 
 
 @pytest.mark.verify
-def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
-    own.change("datasets.digits.store", "index")
-    own.snakemake()
-    before = own.hashes()
+def test_index_without_its_images_deletes_no_artifact(user_study, tmp_path):
+    user_study.change("datasets.digits.store", "index")
+    user_study.snakemake()
+    before = user_study.hashes()
     (tmp_path / "images").rename(tmp_path / "unmounted")
-    assert "Nothing to be done" in own.snakemake()
-    own.change("networks.small.training.epochs", 2)
-    done = own.try_to_run(*own.command("snakemake"))
+    assert "Nothing to be done" in user_study.snakemake()
+    user_study.change("networks.small.training.epochs", 2)
+    done = user_study.try_to_run(*user_study.command("snakemake"))
     assert done.returncode and "there is nothing at raw, which data/checkpoints/small.pt needs" in done.stdout, (
         done.stdout
     )
-    assert own.hashes() == before
+    assert user_study.hashes() == before
 
 
 # --- work that was cut off -------------------------------------------------------------------------------------------
@@ -455,7 +461,7 @@ def test_an_index_without_its_images_takes_nothing_away(own, tmp_path):
     ("damage", "engine"),
     [("cut off", "snakemake"), ("cut off", "dvc repro"), ("flipped", "make run"), ("flipped", "snakemake")],
 )
-def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, damage, tmp_path):
+def test_damaged_resume_files_are_dropped(project, oracle, engine, damage, tmp_path):
     project.change("networks.small.training.epochs", 6)
     project.change("experiments.small.methods.am.steps", 64)
     project.change("experiments.small.images", {"batch": 2})
@@ -463,18 +469,18 @@ def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, da
     for killed, pieces in kills.items():
         armed = tmp_path / "armed"
         armed.touch()
-        watched = {
+        environment = {
             "PYTHONPATH": KILL_AT,
             "KILL_AT": f"{killed}|300|{armed}",
         }
-        project.try_to_run("snakemake", "--cores", "8", "--keep-going", **watched)
-        kept = sorted((project.folder / ".resume").glob(pieces))
-        assert not armed.exists() and kept, f"nothing was kept: {killed}"
+        project.try_to_run("snakemake", "--cores", "8", "--keep-going", **environment)
+        resume_files = sorted((project.folder / ".resume").glob(pieces))
+        assert not armed.exists() and resume_files, f"nothing was kept: {killed}"
         if damage == "cut off":
-            kept[-1].write_bytes(kept[-1].read_bytes()[:-50])
+            resume_files[-1].write_bytes(resume_files[-1].read_bytes()[:-50])
         else:
-            flip(kept[-1], -50)
-    again(project, engine, oracle)
+            flip(resume_files[-1], -50)
+    rerun(project, engine, oracle)
     assert "is damaged, and is dropped" in "".join(
         path.read_text() for path in (project.folder / "logs").rglob("*.log")
     )
@@ -483,7 +489,7 @@ def test_what_was_kept_of_unfinished_work_is_damaged(project, oracle, engine, da
 # --- what is recorded ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_has_nothing_to_do_records_as_well(project):
+def test_run_without_jobs_still_records_artifacts(project):
     for name in ("dvc.lock", "made.lock"):
         (project.folder / name).unlink()
     assert "Nothing to be done" in project.snakemake()
@@ -492,7 +498,7 @@ def test_a_run_that_has_nothing_to_do_records_as_well(project):
 
 
 @pytest.mark.verify
-def test_a_lock_file_of_another_commit_is_noticed(project):
+def test_lock_file_of_another_commit_is_noticed(project):
     lock = project.folder / "dvc.lock"
     older = lock.read_bytes()
     project.change("experiments.small.figures", {"dpi": 60})
@@ -507,7 +513,7 @@ def test_a_lock_file_of_another_commit_is_noticed(project):
 
 
 @pytest.mark.verify
-def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile(project):
+def test_dvc_stage_records_nothing_after_the_config_was_edited_during_it(project):
     (followed,) = (project.folder / "data/study/experiments").glob("*.json")
     followed.write_text(followed.read_text().replace('"steps": 4', '"steps": 5'))
     locks = project.locks()
@@ -517,28 +523,28 @@ def test_a_stage_of_dvc_records_nothing_under_a_config_that_was_edited_meanwhile
 
 
 @pytest.mark.verify
-def test_files_of_earlier_settings_are_recorded_only_as_jobs_wrote_them(project):
+def test_files_of_earlier_settings_are_recorded_only_unmodified(project):
     project.change("experiments.small.methods", {"am": {"steps": 4, "points": 2}})
     project.snakemake()
-    left = "results/small/images/hidden1.iam.h5"
-    assert (project.folder / left).is_file()
+    leftover = "results/small/images/hidden1.iam.h5"
+    assert (project.folder / leftover).is_file()
     (project.folder / "results/small/notes.txt").write_text("mine")
     project.change("experiments.small.figures", {"dpi": 60})
     recorded = project.locks()
     project.snakemake()
     assert project.locks() != recorded
-    flip(project.folder / left)
+    flip(project.folder / leftover)
     project.change("experiments.small.figures", {"dpi": 70})
     recorded = project.locks()
-    assert f"{left} belongs to earlier settings, and has changed" in " ".join(project.snakemake().split())
+    assert f"{leftover} belongs to earlier settings, and has changed" in " ".join(project.snakemake().split())
     done = project.try_to_run("dvc", "repro")
     assert done.returncode and project.locks() == recorded
-    (project.folder / left).unlink()
+    (project.folder / leftover).unlink()
     project.snakemake()
     assert project.locks() != recorded
 
 
-def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tmp_path):
+def test_lost_and_damaged_files_of_the_store_are_reported_and_repaired(project, tmp_path):
     environment = {"PYTHONPATH": str(project.folder)}
     project.run("dvc", "remote", "modify", "store", "url", str(tmp_path / "store"))
     project.commit("results")
@@ -554,8 +560,8 @@ def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tm
     done = project.try_to_run("python", "-m", "unitscope", "verify", "--store", **environment)
     text = " ".join(done.stdout.split())
     assert done.returncode == 1 and f"{CHECKPOINT} is missing" in text and f"{UNITS} is damaged" in text
-    said = project.run("python", "-m", "unitscope", "verify", "--store", "--repair", **environment)
-    assert f"{CHECKPOINT} is missing: put back" in said
+    output = project.run("python", "-m", "unitscope", "verify", "--store", "--repair", **environment)
+    assert f"{CHECKPOINT} is missing: put back" in output
     project.run("python", "-m", "unitscope", "verify", "--store", **environment)
     colleague = project.clone(tmp_path / "colleague")
     colleague.run("python", "-m", "unitscope", "restore")
@@ -569,16 +575,16 @@ def test_a_store_that_has_lost_or_damaged_a_file_is_named_and_mended(project, tm
     project.run("python", "-m", "unitscope", "verify", "--cache", **environment)
 
 
-def test_other_versions_are_told_once(project):
+def test_other_package_versions_are_reported_once(project):
     lock = project.folder / "made.lock"
     lock.write_text(lock.read_text().replace('"versions": "python ', '"versions": "python 2.7, formerly '))
-    said = project.run("python", "-m", "unitscope", "verify")
-    assert said.count("were made with python 2.7 (now ") == 1
-    said = project.run("python", "-m", "unitscope", "summary")
-    assert said.count("were made with python 2.7 (now ") == 1
+    output = project.run("python", "-m", "unitscope", "verify")
+    assert output.count("were made with python 2.7 (now ") == 1
+    output = project.run("python", "-m", "unitscope", "summary")
+    assert output.count("were made with python 2.7 (now ") == 1
 
 
-def test_snakemake_decides_by_time_stamps_where_it_is_told_to(project):
+def test_rerun_triggers_mtime_uses_time_stamps(project):
     by_time = ("snakemake", "-n", "--rerun-triggers", "mtime")
     os.utime(project.folder / IMAGES)
     assert "Nothing to be done" in project.run(*by_time)
@@ -590,7 +596,7 @@ def test_snakemake_decides_by_time_stamps_where_it_is_told_to(project):
     assert "Nothing to be done" not in project.run("snakemake", "-n")
 
 
-def test_nothing_is_imported_that_a_plan_does_not_need(project):
+def test_planning_imports_no_torch_and_starts_no_process(project):
     """A normal parse starts no process and imports no torch."""
     code = (
         "import subprocess, sys\n"
@@ -617,7 +623,7 @@ def test_nothing_is_imported_that_a_plan_does_not_need(project):
 
 
 @pytest.mark.verify
-def test_a_config_of_its_own_is_not_recorded_as_the_default_one(project, tmp_path):
+def test_another_config_is_not_recorded_as_the_default_config(project, tmp_path):
     other = tmp_path / "other.yaml"
     config = copy.deepcopy(SMALL)
     config["experiments"]["small"]["methods"]["am"]["steps"] = 6

@@ -81,7 +81,7 @@ def inherited(tree: ast.Module) -> set[str]:
     }
 
 
-def test_snakemake_has_every_name_that_is_used(tmp_path):
+def test_snakemake_has_every_internal_name_in_use(tmp_path):
     chains: set[str] = set()
     for path in PACKAGE.glob("*.py"):
         tree = ast.parse(path.read_text())

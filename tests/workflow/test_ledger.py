@@ -55,57 +55,57 @@ def test_a_file_is_read_once(tmp_path):
     assert strict.sha256("a") == strict.sha256("a") == digest and strict.read == 1
 
 
-def test_a_byte_that_changes_under_kept_times_is_seen(tmp_path):
+def test_changed_byte_with_preserved_time_stamps_is_detected(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"one")
     settled(path)
-    known = Contents(None)
-    before, stat = known.sha256("a"), path.stat()
+    checksums = Contents(None)
+    before, stat = checksums.sha256("a"), path.stat()
     with open(path, "r+b") as file:
         file.write(b"two")
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     after = path.stat()
     assert (after.st_size, after.st_mtime_ns, after.st_ino) == (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    assert known.sha256("a") != before
+    assert checksums.sha256("a") != before
 
 
-def test_a_file_that_was_just_written_is_not_remembered(tmp_path, monkeypatch):
+def test_checksum_of_a_file_written_in_the_same_tick_is_not_cached(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(b"one")
-    known = Counting(None)
+    checksums = Counting(None)
     # As where clock and change fall into one tick.
     monkeypatch.setattr(contents.time, "time_ns", lambda: path.stat().st_ctime_ns)
-    known.sha256("a")
-    known.sha256("a")
-    assert known.read == 2
+    checksums.sha256("a")
+    checksums.sha256("a")
+    assert checksums.read == 2
 
 
-def test_what_is_no_file_has_no_checksum(tmp_path):
+def test_missing_files_folders_and_broken_links_have_no_checksum(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("nowhere")
-    known = Contents(None)
-    assert {known.sha256(name) for name in ("nothing", "folder", "link", "folder/x/y")} == {""}
-    assert known.sha256_and_md5("nothing") == ("", "")
+    checksums = Contents(None)
+    assert {checksums.sha256(name) for name in ("nothing", "folder", "link", "folder/x/y")} == {""}
+    assert checksums.sha256_and_md5("nothing") == ("", "")
 
 
-def test_names_of_any_bytes_are_kept(tmp_path):
+def test_file_names_of_any_bytes_are_stored(tmp_path):
     name = os.fsdecode(b"\xff\xfe \n\t\xe2\x82\xac")
     (tmp_path / name).write_bytes(b"one")
     settled(tmp_path / name)
-    known = Contents(tmp_path / "contents")
-    known.sha256(name)
-    known.save()
-    assert Counting(tmp_path / "contents")._checksums[name][1] == known.sha256(name)
+    checksums = Contents(tmp_path / "contents")
+    checksums.sha256(name)
+    checksums.save()
+    assert Counting(tmp_path / "contents")._checksums[name][1] == checksums.sha256(name)
 
 
-def test_the_file_of_checksums_does_not_grow_for_ever(tmp_path):
+def test_checksum_file_is_compacted(tmp_path):
     file = tmp_path / "contents"
     append_lines(file, (["a", [number, 1, 1, 1], ONE] for number in range(5000)))
     assert Contents(file)._checksums == {"a": ((4999, 1, 1, 1), ONE)}
     assert len(list(read_lines(file))) == 1
 
 
-def test_lines_that_a_kill_has_cut_off_are_passed_over(tmp_path):
+def test_truncated_lines_are_skipped(tmp_path):
     file = tmp_path / "lines"
     append_lines(file, [["one", 1], ["two", 2]])
     for length in range(len(file.read_bytes()) + 1):
@@ -116,7 +116,7 @@ def test_lines_that_a_kill_has_cut_off_are_passed_over(tmp_path):
         assert list(read_lines(cut)) == [*whole, ["three", 3]]
 
 
-def test_lines_of_something_else_are_passed_over(tmp_path):
+def test_malformed_lines_are_skipped(tmp_path):
     file = tmp_path / "ledger"
     lines = ['["a",[1,2],"x"]', '["a",["x",1,1,1],3]', '{"a": 1}', '["k"]', '[1, {}, "", ""]', '["k", [], "", ""]']
     file.write_text("\n".join([*lines, '["k", {"p": ["s"]}, "", ""]', "null", "\x00", ""]))
@@ -127,18 +127,18 @@ def test_lines_of_something_else_are_passed_over(tmp_path):
 # --- the ledger ------------------------------------------------------------------------------------------------------
 
 
-def test_all_that_was_ever_written_under_a_key_is_known(tmp_path):
+def test_ledger_returns_all_runs_of_a_key(tmp_path):
     runs = [Run("key", {"a": (content, "md5")}, "", "torch 1") for content in (ONE, TWO)]
-    known = Ledger(tmp_path / "ledger", tmp_path / "lock")
+    first = Ledger(tmp_path / "ledger", tmp_path / "lock")
     for run in [*runs, *runs]:
-        known.note(run)
+        first.note(run)
     later = Ledger(tmp_path / "ledger", tmp_path / "lock")
     assert later.runs("key") == later.runs_of("a") == runs[::-1]
     assert later.runs("other") == later.runs_of("b") == []
     assert len((tmp_path / "ledger").read_text().splitlines()) == 2
 
 
-def test_the_lock_vouches_like_the_ledger_and_is_sorted(tmp_path):
+def test_lock_contains_the_runs_of_the_ledger_sorted_by_path(tmp_path):
     runs = [
         Run("k2", {"c": (ONE, "m"), "a": (TWO, "n")}, "", "torch 1"),
         Run("k1", {"b": (ONE, "m")}, "raw", "torch 1"),
@@ -146,8 +146,8 @@ def test_the_lock_vouches_like_the_ledger_and_is_sorted(tmp_path):
     write_lock([row for run in runs for row in rows_of(run)])
     text = (tmp_path / "made.lock").read_text()
     assert [json.loads(line)["path"] for line in text.splitlines()] == ["a", "b", "c"]
-    known = Ledger()
-    assert known.runs("k1") == [runs[1]] and dict(known.runs("k2")[0].outputs) == dict(runs[0].outputs)
+    from_lock = Ledger()
+    assert from_lock.runs("k1") == [runs[1]] and dict(from_lock.runs("k2")[0].outputs) == dict(runs[0].outputs)
     assert ledger.recorded(runs)
     assert not ledger.recorded([Run("k1", {"b": (TWO, "m")}, "raw", "torch 1")])
     # One stage of DVC knows its own files alone.
@@ -157,21 +157,21 @@ def test_the_lock_vouches_like_the_ledger_and_is_sorted(tmp_path):
     assert list(locked_rows()) == ["b"]
 
 
-def test_marks_of_a_conflict_in_the_lock_are_passed_over(tmp_path):
+def test_conflict_markers_in_the_lock_are_skipped(tmp_path):
     write_lock(rows_of(Run("key", {"a": (ONE, "m")})))
     lock = tmp_path / "made.lock"
     lock.write_text(f'<<<<<<< HEAD\n{lock.read_text()}=======\n{{"path": 1}}\n[]\n>>>>>>> other\n')
     assert [run.key for run in Ledger().runs_of("a")] == ["key"]
 
 
-def test_lines_that_no_parser_ends_are_passed_over(tmp_path):
+def test_deeply_nested_lines_are_skipped(tmp_path):
     (tmp_path / "made.lock").write_text("[" * 100_000 + "\n")
     (tmp_path / "lines").write_text("[" * 100_000 + "\n[1]\n")
     assert locked_rows() == {} and list(read_lines(tmp_path / "lines")) == [[1]]
 
 
 @pytest.mark.parametrize("path", ["results/../notes.txt", "../notes.txt", "/notes.txt", "a\0b", "a\ud800", 5, None])
-def test_no_path_of_a_ledger_leads_elsewhere(tmp_path, path):
+def test_paths_outside_the_project_are_ignored(tmp_path, path):
     """A ledger and a lock may come from elsewhere: what they name is touched and removed."""
     row = {"path": path, "key": "k", "sha256": ONE, "md5": "m", "versions": "v"}
     (tmp_path / "made.lock").write_text(json.dumps(row) + "\n" + json.dumps({**row, "path": "results/a"}) + "\n")
@@ -180,7 +180,7 @@ def test_no_path_of_a_ledger_leads_elsewhere(tmp_path, path):
     assert list(Ledger(tmp_path / "ledger").paths()) == ["results/a"]
 
 
-def test_a_lock_that_cannot_be_read_is_named(tmp_path):
+def test_unreadable_lock_is_reported(tmp_path):
     (tmp_path / "made.lock").mkdir()
     with pytest.raises(UserError, match=r"made\.lock cannot be read \(Is a directory\)"):
         Ledger()
@@ -201,7 +201,7 @@ def test_a_lock_that_cannot_be_read_is_named(tmp_path):
         "[" * 10_000,
     ],
 )
-def test_a_lock_file_of_dvc_that_is_none_is_named(tmp_path, text):
+def test_invalid_dvc_lock_is_reported(tmp_path, text):
     """As git leaves it where a merge has failed; a call with nothing to do looks into it as well."""
     (tmp_path / "dvc.lock").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"dvc\.lock is no whole lock file of DVC's.*git checkout dvc\.lock"):
@@ -211,30 +211,35 @@ def test_a_lock_file_of_dvc_that_is_none_is_named(tmp_path, text):
     assert dvc_lock.locked_outs() == {"a": [], "b": [{"path": "c", "md5": "d"}]}
 
 
-def test_raw_data_that_are_not_here_count_as_when_they_were_read(tmp_path):
+def test_missing_raw_data_have_their_recorded_digest(tmp_path):
     (tmp_path / "raw").write_bytes(b"raw")
     (tmp_path / "data.h5").write_bytes(b"data")
-    known = Contents(tmp_path / "sources")
-    digest, here = source_or_recorded(tmp_path / "raw", "data.h5", known)
+    source_checksums = Contents(tmp_path / "sources")
+    digest, here = source_or_recorded(tmp_path / "raw", "data.h5", source_checksums)
     assert here
     sha256 = Contents(None).sha256("data.h5")
     for source, content in (("older", TWO), (digest, sha256), ("newer", ONE)):
         Ledger().note(Run(f"key of {source}", {"data.h5": (content, "m")}, source))
     (tmp_path / "raw").unlink()
     # What was read for the file that lies there, not what was read last.
-    assert source_or_recorded(tmp_path / "raw", "data.h5", known) == (digest, False)
-    assert source_or_recorded(tmp_path / "raw", "other.h5", known) == ("", False)
+    assert source_or_recorded(tmp_path / "raw", "data.h5", source_checksums) == (digest, False)
+    assert source_or_recorded(tmp_path / "raw", "other.h5", source_checksums) == ("", False)
 
 
-def test_other_versions_are_counted(monkeypatch):
+def test_other_package_versions_are_counted(monkeypatch):
     monkeypatch.setattr(ledger, "versions", lambda: "python 3.11.7, torch 2.14.1")
-    made = ["python 3.11.7, torch 2.14.1", "python 3.11.7, torch 2.13.0", "python 3.11.7, torch 2.13.0", ""]
-    assert other_versions({"versions": text} for text in made) == [
+    recorded_versions = [
+        "python 3.11.7, torch 2.14.1",
+        "python 3.11.7, torch 2.13.0",
+        "python 3.11.7, torch 2.13.0",
+        "",
+    ]
+    assert other_versions({"versions": text} for text in recorded_versions) == [
         "2 files were made with torch 2.13.0 (now 2.14.1)",
     ]
 
 
-def test_what_is_brought_back_is_what_was_stored(tmp_path, monkeypatch):
+def test_restored_file_equals_the_stored_one(tmp_path, monkeypatch):
     monkeypatch.setattr(dvc_cache, "cache_folder", lambda: tmp_path / "cache")
     place = tmp_path / "cache/files/md5/ab/cdef"
     place.parent.mkdir(parents=True)
@@ -346,7 +351,7 @@ def flow(finished_flow, tmp_path):
     return flow
 
 
-def test_bytes_that_are_known_are_fresh_whenever_they_were_written(flow):
+def test_recorded_bytes_are_current_whatever_their_time_stamp(flow):
     assert flow.run()[:2] == ("", 0)
     for name in ("raw", "a", "c"):
         os.utime(flow.folder / name)
@@ -374,36 +379,36 @@ def test_bytes_that_are_known_are_fresh_whenever_they_were_written(flow):
         ("a", None, "ab0b1c"),
     ],
 )
-def test_what_differs_is_executed_and_what_follows(flow, name, text, expected):
+def test_changed_files_rerun_their_jobs_and_dependents(flow, name, text, expected):
     if text is None:
         (flow.folder / name).unlink()
     else:
         (flow.folder / name).write_text(text)
     planned = flow.run("-n")[2]
     assert "Nothing to be done" not in planned and "has changed meanwhile" not in planned
-    jobs, code, said = flow.run()
-    assert (jobs, code) == (expected, 0) and "has changed meanwhile" not in said
+    jobs, code, output = flow.run()
+    assert (jobs, code) == (expected, 0) and "has changed meanwhile" not in output
     assert flow.run()[:2] == ("", 0)
 
 
-def test_the_reason_is_told(flow):
+def test_reason_of_a_rerun_is_printed(flow):
     (flow.folder / "c").write_text("edited")
     assert "c holds bytes that no job has written here" in flow.run("-n")[2]
     (flow.folder / "c").unlink()
     assert "c is not there" in flow.run("-n")[2]
     flow.run()
     (flow.folder / "word").write_text("two")
-    said = flow.run("-n")[2]
-    assert "a was written with other settings, code or inputs" in said and "before: 'one'" in said
+    output = flow.run("-n")[2]
+    assert "a was written with other settings, code or inputs" in output and "before: 'one'" in output
 
 
-def test_the_order_of_inputs_and_outputs_counts(flow):
+def test_order_of_inputs_triggers_a_rerun(flow):
     flow_text = (flow.folder / "Snakefile").read_text()
     (flow.folder / "Snakefile").write_text(flow_text.replace("range(NUMBER)", "range(NUMBER)[::-1]"))
     assert flow.run()[:2] == ("b0b1c", 0)
 
 
-def test_a_failed_job_has_written_nothing(flow):
+def test_outputs_of_a_failed_job_are_not_recorded(flow):
     (flow.folder / "raw").write_text("other")
     (flow.folder / "fail").touch()
     for _ in range(2):
@@ -416,17 +421,17 @@ def test_a_failed_job_has_written_nothing(flow):
     assert flow.run()[:2] == ("", 0)
 
 
-def test_a_setting_set_back_needs_no_job_where_the_bytes_are_there(flow):
-    kept = {name: (flow.folder / name).read_bytes() for name in ("a", "beside", "c", "d")}
+def test_reverted_setting_with_original_files_needs_no_job(flow):
+    original = {name: (flow.folder / name).read_bytes() for name in ("a", "beside", "c", "d")}
     (flow.folder / "word").write_text("two")
     flow.run()
     (flow.folder / "word").write_text("one")
-    for name, content in kept.items():
+    for name, content in original.items():
         (flow.folder / name).write_bytes(content)
     assert flow.run()[:2] == ("", 0)
 
 
-def test_outputs_of_two_runs_are_not_mixed(flow):
+def test_outputs_of_different_runs_are_not_combined(flow):
     """The checkpoint of one training beside the record of another: each is known, together they are not."""
     text = (flow.folder / "Snakefile").read_text()
     flaky = text.replace("echo beside > beside", "date +%N > beside; cat beside >> a")
@@ -440,24 +445,24 @@ def test_outputs_of_two_runs_are_not_mixed(flow):
     assert flow.run()[0] == "ab0b1c"
 
 
-def test_a_job_whose_inputs_change_meanwhile_is_not_noted(flow):
+def test_job_whose_inputs_change_during_it_is_not_recorded(flow):
     text = (flow.folder / "Snakefile").read_text()
     (flow.folder / "Snakefile").write_text(text.replace("test ! -e fail", "sleep 1; echo changed > raw"))
-    _, code, said = flow.run("d", "--forcerun", "d")
-    assert code == 0 and "has changed meanwhile" in said
+    _, code, output = flow.run("d", "--forcerun", "d")
+    assert code == 0 and "has changed meanwhile" in output
     assert "d" in flow.run("-n", "d")[2] and "Nothing to be done" not in flow.run("-n", "d")[2]
 
 
-def test_an_input_that_is_changed_and_set_back_meanwhile_is_noticed(flow):
+def test_input_changed_and_reverted_during_a_job_is_noticed(flow):
     text = (flow.folder / "Snakefile").read_text()
     change = "cp raw kept; echo changed > raw; cat raw > d; cat kept > raw"
     (flow.folder / "Snakefile").write_text(text.replace("cat raw > d; test ! -e fail", change))
-    _, code, said = flow.run("d")
-    assert code == 0 and (flow.folder / "d").read_text() == "changed\n" and "has changed meanwhile" in said
+    _, code, output = flow.run("d")
+    assert code == 0 and (flow.folder / "d").read_text() == "changed\n" and "has changed meanwhile" in output
     assert "d" in flow.run("d")[0]
 
 
-def test_raw_data_that_change_meanwhile_are_noticed(flow):
+def test_raw_data_changed_during_a_job_are_noticed(flow):
     (flow.folder / "change").touch()
     assert "has changed meanwhile" in flow.run("e")[2]
     (flow.folder / "images").write_text("images")
@@ -465,17 +470,19 @@ def test_raw_data_that_change_meanwhile_are_noticed(flow):
     assert flow.run("e")[0] == "e" and flow.run("e")[0] == ""
 
 
-def test_what_lies_behind_a_missing_source_is_not_taken_for_a_source(flow):
+def test_output_of_a_missing_input_is_not_treated_as_a_source(flow):
     (flow.folder / "raw").rename(flow.folder / "elsewhere")
     (flow.folder / "a").write_text("edited")
     for words in ((), ("-n",)):
-        jobs, code, said = flow.run(*words)
-        assert code == 1 and jobs == "" and "a is there, but a file that rule a would write it from is missing" in said
+        jobs, code, output = flow.run(*words)
+        assert (
+            code == 1 and jobs == "" and "a is there, but a file that rule a would write it from is missing" in output
+        )
     (flow.folder / "elsewhere").rename(flow.folder / "raw")
     assert flow.run()[:2] == ("ab0b1c", 0)
 
 
-def test_jobs_that_were_due_by_time_stamps_are_noted_as_well(flow):
+def test_jobs_triggered_by_time_stamps_are_recorded(flow):
     (flow.folder / "raw").write_text("other")
     assert flow.run("--rerun-triggers", "mtime")[0] == "ab0b1cd"
     assert flow.run()[:2] == ("", 0)
@@ -494,19 +501,19 @@ def with_cache(flow, *names):
         shutil.copy(flow.folder / name, place)
 
 
-def test_nothing_is_brought_back_while_somebody_else_works_here(flow):
+def test_nothing_is_restored_while_the_folder_is_locked(flow):
     with_cache(flow, "c")
     (flow.folder / "c").unlink()
     (flow.folder / ".snakemake/locks").mkdir(exist_ok=True)
     (flow.folder / ".snakemake/locks/0.output.lock").write_text("d\n")
     (flow.folder / "d").unlink()
-    _, code, said = flow.run()
-    assert code == 1 and "brought back" not in said and not (flow.folder / "c").exists()
+    _, code, output = flow.run()
+    assert code == 1 and "brought back" not in output and not (flow.folder / "c").exists()
     (flow.folder / ".snakemake/locks/0.output.lock").unlink()
     assert flow.run()[:2] == ("d", 0) and (flow.folder / "c").exists()
 
 
-def test_what_cannot_be_brought_back_keeps_nothing_else_from_it_and_what_is_said_has_been_done(flow):
+def test_failed_restores_do_not_block_others_and_messages_follow_the_restore(flow):
     with_cache(flow, "a", "beside", "c", "d")
     content = (flow.folder / "d").read_bytes()
     for name in ("beside", "d"):
@@ -516,31 +523,31 @@ def test_what_cannot_be_brought_back_keeps_nothing_else_from_it_and_what_is_said
         (flow.folder / name).mkdir()
     planned = flow.run("-n")[2]
     assert "d held other bytes: would be brought back" in planned and ": brought back" not in planned
-    jobs, code, said = flow.run()
-    said = " ".join(said.split())
-    assert (jobs, code) == ("", 1) and "Traceback" not in said
+    jobs, code, output = flow.run()
+    output = " ".join(output.split())
+    assert (jobs, code) == ("", 1) and "Traceback" not in output
     for name in ("a", "c"):
-        assert f"{name} cannot be brought back from DVC's cache (Is a directory)" in said
-        assert f"{name} was not there: brought back" not in said
+        assert f"{name} cannot be brought back from DVC's cache (Is a directory)" in output
+        assert f"{name} was not there: brought back" not in output
         (flow.folder / name).rmdir()
     for name in ("beside", "d"):
-        assert f"{name} held other bytes: brought back from DVC's cache." in said
+        assert f"{name} held other bytes: brought back from DVC's cache." in output
     assert (flow.folder / "d").read_bytes() == content
-    jobs, code, said = flow.run()
-    assert (jobs, code) == ("", 0) and "a was not there: brought back" in said and "d held" not in said
+    jobs, code, output = flow.run()
+    assert (jobs, code) == ("", 0) and "a was not there: brought back" in output and "d held" not in output
 
 
-def test_results_of_which_nothing_is_known_are_named_before_they_are_computed_again(flow):
+def test_unrecorded_results_are_reported_before_recomputation(flow):
     import shutil
 
     shutil.rmtree(flow.folder / ".snakemake/unitscope")
     for words in (("-n",), ()):
-        told = " ".join(flow.run(*words)[2].split())
-        assert "Other code than today's wrote the results of a (1), c (1), d (1)." in told
+        output = " ".join(flow.run(*words)[2].split())
+        assert "Other code than today's wrote the results of a (1), c (1), d (1)." in output
     assert "Other code" not in flow.run()[2]
 
 
-def test_what_is_replaced_is_kept_if_a_job_has_written_it(flow):
+def test_replaced_outputs_of_jobs_are_cached(flow):
     with_cache(flow, "a", "beside", "c")
     (flow.folder / "word").write_text("two")
     assert flow.run()[0] == "ab0b1c"
@@ -551,7 +558,7 @@ def test_what_is_replaced_is_kept_if_a_job_has_written_it(flow):
     assert (flow.folder / "c").read_bytes() == two
 
 
-def test_a_damaged_copy_is_not_brought_back(flow):
+def test_damaged_cached_copy_is_not_restored(flow):
     with_cache(flow, "c")
     (copy,) = (path for path in (flow.folder / ".dvc/cache").rglob("*") if path.is_file())
     copy.write_bytes(b"damaged")
@@ -559,7 +566,7 @@ def test_a_damaged_copy_is_not_brought_back(flow):
     assert flow.run()[0] == "b0b1c"
 
 
-def test_the_gate_looks_at_bytes_whatever_a_profile_says(flow, monkeypatch):
+def test_gate_compares_bytes_regardless_of_the_profile(flow, monkeypatch):
     import sys
     from pathlib import Path
 
@@ -567,22 +574,22 @@ def test_the_gate_looks_at_bytes_whatever_a_profile_says(flow, monkeypatch):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     (flow.folder / "profiles/default").mkdir(parents=True)
     (flow.folder / "profiles/default/config.yaml").write_text("rerun-triggers: [mtime]\n")
-    looked = ledger.gate()
-    assert not looked.reasons and sorted(row["path"] for row in looked.rows) == ["a", "beside", "c", "d"]
+    decision = ledger.gate()
+    assert not decision.reasons and sorted(row["path"] for row in decision.rows) == ["a", "beside", "c", "d"]
     (flow.folder / "c").write_text("edited")
     (reason,) = ledger.gate().reasons
     assert reason.startswith("c holds bytes that no job has written here")
     assert ledger.gate("nothing").reasons[0].startswith("Snakemake cannot plan")
 
 
-def test_a_job_that_cannot_be_executed_here_is_refused_before_anything_is_deleted(flow):
+def test_refused_job_deletes_nothing(flow):
     (flow.folder / "refused").write_text("mine")
-    jobs, code, said = flow.run("refused", "c", "--forcerun", "refused", "c")
-    assert code == 1 and jobs == "" and "no disk" in said and "Traceback" not in said
+    jobs, code, output = flow.run("refused", "c", "--forcerun", "refused", "c")
+    assert code == 1 and jobs == "" and "no disk" in output and "Traceback" not in output
     assert (flow.folder / "refused").read_text() == "mine"
 
 
-def test_success_is_told_where_there_was_nothing_to_do(flow):
+def test_onsuccess_runs_without_jobs(flow):
     count = len((flow.folder / "hooks").read_text().split())
     flow.run()
     assert len((flow.folder / "hooks").read_text().split()) == count + 1
@@ -591,7 +598,7 @@ def test_success_is_told_where_there_was_nothing_to_do(flow):
     assert len((flow.folder / "hooks").read_text().split()) == count + 1
 
 
-def test_interrupted_between_a_temporary_file_and_what_is_made_from_it(flow):
+def test_interruption_after_a_temporary_file(flow):
     (flow.folder / "word").write_text("two")
     assert flow.run("b.0", "b.1")[0] == "ab0b1"
     assert (flow.folder / "b.0").exists()
@@ -607,18 +614,18 @@ def test_interrupted_between_a_temporary_file_and_what_is_made_from_it(flow):
     assert flow.run()[0] == "b0c"
 
 
-def test_records_that_cannot_be_read_or_written_stop_nothing(flow):
+def test_unreadable_records_do_not_stop_a_run(flow):
     import shutil
 
     for name in ("ledger", "contents"):
         shutil.rmtree(flow.folder / ".snakemake/unitscope", ignore_errors=True)
         (flow.folder / ".snakemake/unitscope" / name).mkdir(parents=True)
-        jobs, code, said = flow.run()
-        assert (jobs, code) == ("ab0b1cd", 0) and "Traceback" not in said
-        assert ("cannot be written" in said) == (name == "ledger")
+        jobs, code, output = flow.run()
+        assert (jobs, code) == ("ab0b1cd", 0) and "Traceback" not in output
+        assert ("cannot be written" in output) == (name == "ledger")
 
 
-def test_links_in_a_circle_and_files_that_may_not_be_read(tmp_path, monkeypatch):
+def test_circular_links_and_unreadable_files(tmp_path, monkeypatch):
     (tmp_path / "circle").symlink_to("circle")
     assert Contents(None).sha256("circle") == ""
 
@@ -630,7 +637,7 @@ def test_links_in_a_circle_and_files_that_may_not_be_read(tmp_path, monkeypatch)
         Contents(None).sha256("a")
 
 
-def test_a_dry_run_of_the_gate_tells_what_is_fresh_and_reads_everything(flow):
+def test_dry_run_of_the_gate_lists_current_files_and_rereads_all(flow):
     vouched = flow.folder / "vouched"
     os.environ[ledger.GATE] = str(vouched)
     try:

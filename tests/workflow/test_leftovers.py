@@ -15,7 +15,7 @@ def clean(project, *words):
     return project.run("python", "-m", "unitscope", "clean", *words)
 
 
-def test_what_no_config_asks_for_is_listed_and_removed(project):
+def test_unreferenced_artifacts_are_listed_and_removed(project):
     assert "Nothing to remove" in clean(project)
     (project.folder / "results/small/notes.txt").write_text("mine")
     # A made.lock that comes from elsewhere.
@@ -32,9 +32,11 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     assert project.hashes() == before
     # DVC would send them with the folder of the experiment.
     done = project.try_to_run("python", "-m", "unitscope", "push")
-    said = " ".join(done.stdout.split())
+    message = " ".join(done.stdout.split())
     assert (
-        done.returncode == 1 and "belong to earlier settings of config.yaml" in said and "make clean CLEAN=yes" in said
+        done.returncode == 1
+        and "belong to earlier settings of config.yaml" in message
+        and "make clean CLEAN=yes" in message
     )
 
     # What another config owns, and what has changed since, is kept.
@@ -43,13 +45,13 @@ def test_what_no_config_asks_for_is_listed_and_removed(project):
     flip(project.folder / RS, place=-3)
     removed = clean(project, "--yes")
     assert f"kept: {RS} has changed" in removed and f"  {SHEET}\n" in removed and IMAGES not in removed
-    gone = before.keys() - project.hashes().keys()
-    assert SHEET in gone and all("hidden1.iam" in path for path in gone)
+    deleted = before.keys() - project.hashes().keys()
+    assert SHEET in deleted and all("hidden1.iam" in path for path in deleted)
     assert (project.folder / IMAGES).is_file() and (project.folder / RS).is_file()
     assert "Nothing to remove" in clean(project, "--yes") and (project.folder / "notes.txt").is_file()
 
 
-def test_an_experiment_that_was_taken_out_is_removed_with_its_folder(project):
+def test_removed_experiment_is_deleted_with_its_folder(project):
     small = project.config()["experiments"]["small"]
     project.change("experiments", {"other": small})
     # Another config may share what bears a name of its own.

@@ -31,20 +31,20 @@ except SystemExit as error:
 
 def parsed(project: Project, *words: str) -> list[list[str]]:
     """Return the processes that a dry run starts from the project's code, and the packages that it loads from there."""
-    said = project.run("python", "-c", WATCHED, str(project.folder), "-n", *words)
-    code, seen = json.loads(said.splitlines()[-1])
-    assert code == 0 and "Building DAG of jobs" in said
+    output = project.run("python", "-c", WATCHED, str(project.folder), "-n", *words)
+    code, seen = json.loads(output.splitlines()[-1])
+    assert code == 0 and "Building DAG of jobs" in output
     return seen
 
 
-def test_a_parse_starts_no_process_and_loads_no_pytorch(project: Project):
+def test_parsing_starts_no_process_and_imports_no_pytorch(project: Project):
     assert parsed(project) == []
     # Where something is due, too.
     project.change("experiments.small.figures", {"dpi": 60})
     assert parsed(project) == []
 
 
-def test_what_a_parse_has_to_find_out_is_remembered(project: Project):
+def test_layers_resolved_during_parsing_are_cached(project: Project):
     write_two_classes(project.folder / "two")
     project.change("datasets.two", {"source": "image_folder", "path": "two", "test_fraction": 0.25})
     project.change("networks.small.dataset", "two")

@@ -87,7 +87,7 @@ class SignAscent(Optimizer):
 RECIPE = {"objective": "sparse", "optimizer": "sign", "start": "dark", "parametrization": "logits"}
 
 
-def test_one_of_each_kind(tmp_path):
+def test_registered_implementations_of_every_kind_are_used(tmp_path):
     study = copy.deepcopy(SMALL)
     study["datasets"] = {"stripes": {"source": "stripes", "images": 60}}
     study["networks"]["small"] = {

@@ -95,7 +95,7 @@ def row(project, claim):
 
 
 @pytest.mark.verify
-def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
+def test_page_shows_claims_figures_tables_and_reductions(finished):
     text = page(finished)
     for figure in ("fig1", "fig2", "fig3", "fig5"):
         assert f"]({figure}.png)" in text
@@ -111,11 +111,11 @@ def test_the_page_shows_claims_figures_tables_and_what_is_less(finished):
     assert "| small | mlp | digits: 10 classes, 4500 + 500 images | 1 epoch |" in text
     record = read_json(finished.folder / "data/checkpoints/small-seed1.json")
     assert f"{record['test']['accuracy']:.1%}" in text
-    found = set()
+    verdicts = set()
     for name in ("small-seed0", "small-seed1"):
         claims = read_result(finished.folder / "results" / name / "claims.csv")
-        found |= set(claims["verdict"][(claims["claim"] == "C13") & (claims["score"] == "rs")])
-    verdict = found.pop() if len(found) == 1 else DIVIDED
+        verdicts |= set(claims["verdict"][(claims["claim"] == "C13") & (claims["score"] == "rs")])
+    verdict = verdicts.pop() if len(verdicts) == 1 else DIVIDED
     (at_a_glance,) = (line for line in text.splitlines() if line.startswith(f"| {verdict} |"))
     assert "C13" in at_a_glance.split("|")[2].strip().split(", ")
 
@@ -148,13 +148,13 @@ def test_the_page_shows_the_memory_of_every_rule(finished):
 
 
 @pytest.mark.verify
-def test_the_page_shows_what_the_full_sizes_take(finished):
+def test_page_shows_memory_and_time_at_full_size(finished):
     assert "| rule | large | wide |\n|---|---|---|\n" in page(finished)
     assert "| activations | 3210 (62 s) | 1234 (41 s) |\n| images | 2345 (9 s) | - |\n" in page(finished)
 
 
 @pytest.mark.verify
-def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finished):
+def test_missing_sizes_file_is_an_error(finished):
     sizes = finished.folder / "sizes.csv"
     moved = sizes.rename(sizes.with_suffix(".away"))
     try:
@@ -165,17 +165,17 @@ def test_sizes_that_are_not_there_are_no_reason_to_leave_the_page_as_it_is(finis
 
 
 @pytest.mark.verify
-def test_the_page_shows_what_depends_on_choices(finished):
+def test_page_shows_the_sensitivity_to_choices(finished):
     table = read_table(finished.folder / "results/page/sensitivity.csv", SensitivityTable)
     layers = read_result(finished.folder / "results/choices-seed0/layers.csv")
     assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3 + ["epochs3"] * 3
     assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] * 3
     for variant, method in (("default", "am"), ("steps2", "am-steps2")):
-        (found,) = table["spearman"][(table["variant"] == variant) & (table["score"] == "rs_z")]
+        (spearman,) = table["spearman"][(table["variant"] == variant) & (table["score"] == "rs_z")]
         (expected,) = layers["spearman"][
             (layers["method"] == method) & (layers["x"] == "selectivity") & (layers["y"] == "rs_z")
         ]
-        np.testing.assert_equal(found, expected)
+        np.testing.assert_equal(spearman, expected)
     assert "](sensitivity.png)" in page(finished) and "| hidden1 | AM | rs\\_z |" in page(finished)
     expected = [
         table["spearman"][(table["variant"] == name) & (table["score"] == "rs_q")] for name in ("steps2", "default")
@@ -199,42 +199,42 @@ def test_the_page_shows_what_depends_on_choices(finished):
 
 
 @pytest.mark.verify
-def test_the_page_shows_how_far_trainings_differ(finished):
+def test_page_shows_ranges_over_trainings(finished):
     tables = [read_result(finished.folder / f"results/small-seed{seed}/layers.csv") for seed in (0, 1)]
     ranges = []
     for score in RS_SCORES:
-        found = [correlation_of(table, "hidden2", "iam", "selectivity", score) for table in tables]
-        values = np.array([one["spearman"] for one in found])
+        correlations = [correlation_of(table, "hidden2", "iam", "selectivity", score) for table in tables]
+        values = np.array([one["spearman"] for one in correlations])
         # RS (q) may be constant in a layer of 12 units, and its Spearman is undefined then.
-        known = values[np.isfinite(values)]
-        text = f"{number(known.min())} to {number(known.max())}"
-        ranges.append(text if known.size == 2 else f"{text} (defined in {known.size})")
+        finite = values[np.isfinite(values)]
+        text = f"{number(finite.min())} to {number(finite.max())}"
+        ranges.append(text if finite.size == 2 else f"{text} (defined in {finite.size})")
     assert f"| small | hidden2 | IAM | 2 | {' | '.join(ranges)} |\n" in page(finished)
 
 
 @pytest.mark.verify
-def test_a_figure_shows_what_the_experiment_is_asked_for(finished):
+def test_figures_show_the_layers_of_the_claims(finished):
     folder = finished.folder / "results/small-seed0"
     tables = [read_result(folder / f"{name}.csv") for name in ("units", "layers", "claims")]
     heights = []
-    for claim_layers in ({"C8": ["hidden1", "hidden2"]}, {"C8": ["hidden1", "hidden2"], "C7": ["hidden2", "logits"]}):
-        result = Result("small-seed0", "small", *tables, {}, claim_layers)
+    for claims in ({"C8": ["hidden1", "hidden2"]}, {"C8": ["hidden1", "hidden2"], "C7": ["hidden2", "logits"]}):
+        result = Result("small-seed0", "small", *tables, {}, claims)
         with Image.open(io.BytesIO(draw(Style(dpi=50), "fig3", result, [result], {}))) as picture:
             heights.append(picture.height)
     assert 0 < heights[0] < heights[1]
 
 
-def test_a_network_says_how_far_it_was_trained():
+def test_network_rows_show_the_trained_epochs():
     def trained(**training):
         settings = {"model": "mlp", "dataset": "digits", "training": training, "head": None}
         return Result("e", "e", {}, {}, {}, {"settings": settings, "test": {"accuracy": 0.5}}, {})
 
-    whole, cut = trained(epochs=16, stop_after=None), trained(epochs=16, stop_after=1)
-    assert [network_rows([one], {})[0]["training"] for one in (whole, cut)] == ["16 epochs", "1 of 16 epochs"]
+    complete, stopped = trained(epochs=16, stop_after=None), trained(epochs=16, stop_after=1)
+    assert [network_rows([one], {})[0]["training"] for one in (complete, stopped)] == ["16 epochs", "1 of 16 epochs"]
 
 
 @pytest.mark.verify
-def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
+def test_ablation_of_targets_equals_ablation_of_all_units(finished, tmp_path):
     table = read_result(finished.folder / "results/choices-seed0/ablation/hidden1.csv")
     assert table["unit"].tolist() == [1, 4, 5, 9]
     units = read_result(finished.folder / "results/choices-seed0/units.csv")
@@ -248,7 +248,7 @@ def test_ablation_of_the_targets_alone_is_that_of_all(finished, tmp_path):
         np.testing.assert_allclose(every[name][[1, 4, 5, 9]], table[name], atol=1e-6)
 
 
-def test_variants_are_named_by_what_differs():
+def test_variants_are_named_by_their_differences():
     config = study()
     choices = config["experiments"]["choices-seed0"]
     config["experiments"]["choices-max-seed1"] = {
@@ -282,12 +282,12 @@ def test_a_changed_score_changes_the_page(finished, tmp_path):
     path = project.folder / "results/small-seed0/units.csv"
     table = read_result(path)
     # Every unit of one layer has its own RS now: the interquartile range is half of the range.
-    own = table["layer"] == "hidden1"
-    table["rs_iam"][own] = np.linspace(0, 0.9, own.sum())
+    in_layer = table["layer"] == "hidden1"
+    table["rs_iam"][in_layer] = np.linspace(0, 0.9, in_layer.sum())
     write_table(path, table, UnitsTable)
     # By its bytes the table would be computed again; by its time stamp it is what everything behind it is made from.
     project.snakemake("--rerun-triggers", "mtime")
-    alive = own & ~table["dead"] & np.isfinite(table["rs_iam"])
+    alive = in_layer & ~table["dead"] & np.isfinite(table["rs_iam"])
     assert row(project, "C13") != before[1]
     assert f"hidden1 IAM: {number(interquartile_range(table['rs_iam'][alive]))} " in row(project, "C13")
     assert row(project, "C16") in before[0]
@@ -323,7 +323,7 @@ def test_dvc_reproduces_the_whole_study_and_nothing_else(tmp_path):
     assert "data/checkpoints/paper-seed3.pt" not in moved
 
 
-def test_figures_follow_the_claims():
+def test_figures_are_chosen_by_the_claims():
     config = study()
     resolved = resolve(config, "config")
     assert numbered(resolved) == dict.fromkeys(("fig1", "fig2", "fig3", "fig5"), "small-seed0")
@@ -335,18 +335,22 @@ def test_figures_follow_the_claims():
     assert reductions(resolved, resolved) == []
 
 
-def test_methods_of_several_recipes_are_compared_one_by_one():
+def test_methods_with_several_recipes_are_compared_individually():
     config, full = study(), study()
-    small, whole = (one["experiments"]["small"] for one in (config, full))
+    experiment, full_experiment = (one["experiments"]["small"] for one in (config, full))
     config["reproduction"]["full"] = None
-    whole["methods"] = {"am": {"steps": 256}, "iam": {"steps": 256}, "iam-lr": {"objective": "iam", "steps": 256}}
-    small["methods"] = {
+    full_experiment["methods"] = {
+        "am": {"steps": 256},
+        "iam": {"steps": 256},
+        "iam-lr": {"objective": "iam", "steps": 256},
+    }
+    experiment["methods"] = {
         **{"am": {"steps": 64}, "iam": {"steps": 64}},
         **{"iam-lr": {"objective": "iam", "steps": 64, "learning_rate": 0.2}},
         **{"am-long": {"objective": "am", "steps": 1024}},
     }
-    found = reductions(*(resolve(one, "config") for one in (config, full)))
-    ascents = {row["setting"]: (row["here"], row["full"]) for row in found if row["setting"].startswith("ascent")}
+    rows = reductions(*(resolve(one, "config") for one in (config, full)))
+    ascents = {row["setting"]: (row["here"], row["full"]) for row in rows if row["setting"].startswith("ascent")}
     assert ascents == {
         "ascent.steps": (64, 256),
         "ascent.steps of am-long": (1024, None),
@@ -354,7 +358,7 @@ def test_methods_of_several_recipes_are_compared_one_by_one():
     }
 
 
-def test_where_the_images_lie_is_no_reduction():
+def test_image_location_is_not_a_reduction():
     config = study()
     resolved = resolve(config, "config")
     folder = {"source": "image_folder", "path": "data/there", "store": "index", "resize": 8}
@@ -364,28 +368,28 @@ def test_where_the_images_lie_is_no_reduction():
     assert not {"dataset.path", "dataset.store", "dataset.source"} & {row["setting"] for row in there}
 
 
-def test_other_images_and_other_weights_are_said():
+def test_other_images_and_weights_are_listed_as_reductions():
     studies = (load_study(ROOT, ROOT / f"paper/{name}.yaml") for name in ("cpu", "config"))
-    found = {row["setting"]: row for row in reductions(*studies) if row["experiment"] == "vgg16-imagenet-cpu"}
-    said = {setting: (row["here"], row["full"]) for setting, row in found.items()}
-    assert said["network.dataset"] == ("imagenet20", "imagenet")
-    assert said["network.weights.torchvision"] == (None, "IMAGENET1K_V1")
-    assert said["network.weights.file"][0].endswith("vgg16_imagenet_features_fp16.safetensors")
+    rows = {row["setting"]: row for row in reductions(*studies) if row["experiment"] == "vgg16-imagenet-cpu"}
+    values = {setting: (row["here"], row["full"]) for setting, row in rows.items()}
+    assert values["network.dataset"] == ("imagenet20", "imagenet")
+    assert values["network.weights.torchvision"] == (None, "IMAGENET1K_V1")
+    assert values["network.weights.file"][0].endswith("vgg16_imagenet_features_fp16.safetensors")
 
 
-def test_variants_that_are_undefined_in_a_training_are_counted_apart():
+def test_undefined_variants_are_counted_separately():
     def row(variant, spearman, score="rs"):
         return {"layer": "conv1", "objective": "am", "score": score, "variant": variant, "spearman": spearman}
 
     rows = [row("default", 0.2), row("default", 0.4), row("max", -0.9), row("max", np.nan), row("grey", 0.1)]
-    found = sensitivity_ranges([*rows, row("default", np.nan, "rs_q")])
-    assert [(one["default"], one["lowest"], one["highest"], one["positive"]) for one in found] == [
+    ranges = sensitivity_ranges([*rows, row("default", np.nan, "rs_q")])
+    assert [(one["default"], one["lowest"], one["highest"], one["positive"]) for one in ranges] == [
         ("0.30", "0.10 (grey)", "0.30 (default)", "2 of 2, 1 undefined"),
         ("undefined", "-", "-", "0 of 0, 1 undefined"),
     ]
 
 
-def test_layers_say_what_they_hold_by_method():
+def test_layer_rows_list_scores_by_method():
     units = {
         "layer": np.array(["a", "a", "a"]),
         "unit": np.arange(3),
@@ -404,7 +408,7 @@ def test_layers_say_what_they_hold_by_method():
 
 
 @pytest.mark.parametrize("key", ["steps", "epochs"])
-def test_lengths_stand_side_by_side(key):
+def test_rows_compare_lengths_in_columns(key):
     def row(length, spearman, score="rs"):
         return {"layer": "conv1", "objective": "am", "score": score, key: length, "spearman": spearman}
 
@@ -419,7 +423,7 @@ def test_lengths_stand_side_by_side(key):
     assert by_length([row(None, 0.9)], key) == {"lengths": [], "rows": []}
 
 
-def test_a_range_says_what_it_is_over():
+def test_ranges_state_their_layers_and_methods():
     def part(layer, method):
         return {"layer": layer, "method": method, "statistic": "s", "effect": 0.5, "holds": "yes"}
 
@@ -433,7 +437,7 @@ def test_a_range_says_what_it_is_over():
     assert effect_texts(ten) == ["10 layers: 0.50 to 0.50 (defined in 9); yes in 9, open in 1"]
 
 
-def test_a_range_says_where_trainings_are_undefined():
+def test_ranges_state_undefined_trainings():
     def training(spearman):
         rows = {"layer": ["a"], "method": ["am"], "x": ["selectivity"]}
         layers = {
@@ -443,13 +447,13 @@ def test_a_range_says_where_trainings_are_undefined():
         units = {"layer": np.array(["a"]), "seeds_am": np.array([1])}
         return Result("", "net", units, {**layers, "y": np.array(RS_SCORES)}, {}, {}, {})
 
-    def found(*values):
+    def rs_z_range(*values):
         (row,) = training_ranges([training(value) for value in values])
         return row["ranges"]["rs_z"]
 
-    assert found(0.3, -0.1, 0.2) == "-0.10 to 0.30"
-    assert found(0.3, np.nan, 0.2) == "0.20 to 0.30 (defined in 2)"
-    assert found(np.nan, np.nan) == "undefined"
+    assert rs_z_range(0.3, -0.1, 0.2) == "-0.10 to 0.30"
+    assert rs_z_range(0.3, np.nan, 0.2) == "0.20 to 0.30 (defined in 2)"
+    assert rs_z_range(np.nan, np.nan) == "undefined"
     assert training_ranges([training(0.3)]) == []
 
 
@@ -480,8 +484,8 @@ def test_verdicts_at_a_glance():
     }
 
 
-def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
-    asked = {"layers": ["a", "b.0"], "methods": ["am"], "readout": "max"}
+def test_only_jobs_of_the_experiment_are_counted(tmp_path):
+    settings = {"layers": ["a", "b.0"], "methods": ["am"], "readout": "max"}
     for name in (
         *("moments/mean", "images/a.am", "images/b.0.am", "images/b.0.am.3", "images/a.am.joined", "scale/a"),
         *("substitution/b.0.am", "units"),
@@ -492,21 +496,21 @@ def test_only_jobs_that_the_experiment_asks_for_are_counted(tmp_path):
     for name in ("images/a.iam", "images/c.am", "images/a.am.substitutes", "substitution/a.iam", "scale/c"):
         (tmp_path / f"{name}.tsv").touch()
 
-    def found(rule):
+    def counted_jobs(rule):
         return {
             str(path.relative_to(tmp_path).with_suffix(""))
-            for path in benchmarks(tmp_path, rule, asked)
+            for path in benchmarks(tmp_path, rule, settings)
             if path.exists()
         }
 
-    assert found("images") == {"images/a.am", "images/b.0.am", "images/b.0.am.3"}
-    assert found("images_joined") == {"images/a.am.joined"}
-    assert found("substitute_images") == {"images/a.am.substitutes"}
-    assert found("moments") == {"moments/mean"} and found("scale") == {"scale/a"}
-    assert found("substitution") == {"substitution/b.0.am"} and found("units") == {"units"}
+    assert counted_jobs("images") == {"images/a.am", "images/b.0.am", "images/b.0.am.3"}
+    assert counted_jobs("images_joined") == {"images/a.am.joined"}
+    assert counted_jobs("substitute_images") == {"images/a.am.substitutes"}
+    assert counted_jobs("moments") == {"moments/mean"} and counted_jobs("scale") == {"scale/a"}
+    assert counted_jobs("substitution") == {"substitution/b.0.am"} and counted_jobs("units") == {"units"}
 
 
-def test_a_peak_that_snakemake_did_not_see_is_in_the_log(tmp_path):
+def test_memory_peak_is_read_from_the_log(tmp_path):
     benchmark = tmp_path / "units.tsv"
     benchmark.write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t80.25\n")
     assert jobs_of(benchmark) == [(80.25, 1.5)]
@@ -530,20 +534,20 @@ def test_the_memory_of_every_rule_is_measured():
     } - {"ablation"}
 
 
-def test_a_value_stays_in_its_cell():
+def test_table_cells_are_escaped():
     assert cell("a|b\n<script>") == "a\\|b &lt;script&gt;"
     assert cell("[x](http://y)") == "\\[x\\](http://y)"
 
 
-def test_numbers_for_people():
+def test_number_formatting():
     assert [number(value) for value in (0.125, -0.001, float("nan"), 1234.5)] == ["0.12", "0.00", "undefined", "1234"]
 
 
-def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
+def test_no_rule_exceeds_four_gibibytes_at_the_papers_sizes():
     measured = read_table(ROOT / "paper/sizes.csv", MemoryTable)
-    asked = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
-    for name, one in asked.items():
-        of_analyses = {rule for analysis in one["analyses"] for rule in ANALYSES[analysis].rules}
+    experiments = load_study(ROOT, ROOT / "paper/sizes.yaml").experiments
+    for name, experiment in experiments.items():
+        of_analyses = {rule for analysis in experiment["analyses"] for rule in ANALYSES[analysis].rules}
         expected = {"dataset", "checkpoint", "ablation", *of_analyses}
         expected |= rules_in("activations", "images", "tables", "figures").keys()
         expected -= {"images_joined", "substitute_images", "images_block"}
@@ -555,14 +559,14 @@ def test_no_rule_holds_more_than_four_gibibytes_at_the_papers_sizes():
         assert f"| {cell(row['rule'])} | {' | '.join(row['cells'])} |" in printed
 
 
-def test_the_papers_sizes_are_measured_at_its_sizes():
-    whole, sizes = (load_study(ROOT, ROOT / f"paper/{name}.yaml") for name in ("config", "sizes"))
+def test_size_benchmarks_use_the_papers_settings():
+    paper, sizes = (load_study(ROOT, ROOT / f"paper/{name}.yaml") for name in ("config", "sizes"))
     for name in ("mlp", "shallow-seed0", "vgg16-cifar10", "vgg16-imagenet"):
-        full, own = whole.experiments[name], sizes.experiments[f"{name.removesuffix('-seed0')}-sizes"]
-        assert list(full["layers"]) == list(own["layers"]) and full["seeds"] == own["seeds"]
+        full, measured = paper.experiments[name], sizes.experiments[f"{name.removesuffix('-seed0')}-sizes"]
+        assert list(full["layers"]) == list(measured["layers"]) and full["seeds"] == measured["seeds"]
         for rule, key in (("images", "batch"), ("images", "block"), ("activations", "batch"), ("ablation", "batch")):
-            assert full[rule][key] == own[rule][key]
-        built, small = whole.networks[full["network"]], sizes.networks[own["network"]]
+            assert full[rule][key] == measured[rule][key]
+        built, small = paper.networks[full["network"]], sizes.networks[measured["network"]]
         assert (built["model"], built["options"]) == (small["model"], small["options"])
-        shapes = [one.datasets[each["dataset"]] for one, each in ((whole, built), (sizes, small))]
+        shapes = [one.datasets[each["dataset"]] for one, each in ((paper, built), (sizes, small))]
         assert getattr(shapes[0], "crop", None) == getattr(shapes[1], "crop", None)

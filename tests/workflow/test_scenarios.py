@@ -46,11 +46,11 @@ def check(project: Project, command: str, change: Callable[[], None], expected: 
     assert "Nothing to be done" in project.run("snakemake", "-n")
 
 
-def test_nothing(project, command):
+def test_unchanged_study_reruns_nothing(project, command):
     check(project, command, lambda: None, set(), {""})
 
 
-def test_a_figures_size(project, command):
+def test_changed_figure_size(project, command):
     check(
         project,
         command,
@@ -60,25 +60,25 @@ def test_a_figures_size(project, command):
     )
 
 
-def test_the_look_of_the_atlas(project, command):
-    rest = {"data", "results/small/images", "results/small/units.csv", "results/small/figures"}
+def test_changed_atlas_style(project, command):
+    unchanged = {"data", "results/small/images", "results/small/units.csv", "results/small/figures"}
     check(
         project,
         command,
         lambda: project.change("experiments.small.atlas", {"pixels": 20}),
         {"small/atlas"},
-        rest,
+        unchanged,
     )
     check(
         project,
         command,
         lambda: project.edit("unitscope/atlas/web/atlas.css", "--paper: #fdfdfc", "--paper: #ffffff"),
         {"small/atlas"},
-        rest,
+        unchanged,
     )
 
 
-def test_the_steps_of_one_method(project, command):
+def test_changed_steps_of_one_method(project, command):
     before = project.hashes()
     check(
         project,
@@ -90,7 +90,7 @@ def test_the_steps_of_one_method(project, command):
     assert project.hashes()["results/small/images/hidden1.am.h5"] != before["results/small/images/hidden1.am.h5"]
 
 
-def test_a_setting_of_the_training(finished, changed, command, tmp_path):
+def test_changed_training_setting(finished, changed, command, tmp_path):
     before = finished.hashes()
     if command == "snakemake":
         project, executed = changed
@@ -105,12 +105,12 @@ def test_a_setting_of_the_training(finished, changed, command, tmp_path):
         assert after[name] != before[name]
 
 
-def test_a_touched_data_set(project, command):
+def test_touched_data_set(project, command):
     path = project.folder / "data/datasets/digits.h5"
     check(project, command, lambda: os.utime(path, (time.time() + 5, time.time() + 5)), set(), {""})
 
 
-def test_a_data_set_deleted_and_brought_back(project, command):
+def test_deleted_and_restored_data_set(project, command):
     def delete_and_bring_back() -> None:
         (project.folder / "data/datasets/digits.h5").unlink()
         project.run("dvc", "checkout")
@@ -118,12 +118,12 @@ def test_a_data_set_deleted_and_brought_back(project, command):
     check(project, command, delete_and_bring_back, set(), {""})
 
 
-def test_a_comment_in_the_config(project, command):
+def test_changed_comment_in_the_config(project, command):
     config = project.folder / "config.yaml"
     check(project, command, lambda: config.write_text("# A comment.\n" + config.read_text()), set(), {""})
 
 
-def test_methods_in_another_order(project, command):
+def test_reordered_methods(project, command):
     methods = project.config()["experiments"]["small"]["methods"]
 
     def change() -> None:
@@ -132,22 +132,22 @@ def test_methods_in_another_order(project, command):
     check(project, command, change, set(), {""})
 
 
-def test_one_more_layer(project, command):
+def test_added_layer(project, command):
     more = {
         f"small/{rule}/hidden2.{method}" for rule in ("images", "substitution", "sheets") for method in ("am", "iam")
     }
     cheap = {"small/taps", "small/activations", "small/selectivity", "small/exemplars", *ANALYSIS_OF_IMAGES}
-    again = {name for name in ASCENTS | SHEETS if "images" not in name}
+    rescored = {name for name in ASCENTS | SHEETS if "images" not in name}
     check(
         project,
         command,
         lambda: project.change("experiments.small.layers", ["hidden1", "hidden2"]),
-        more | cheap | again | {"small/ablation/hidden2"},
+        more | cheap | rescored | {"small/ablation/hidden2"},
         {"data", "results/small/images/hidden1", "results/small/ablation/hidden1"},
     )
 
 
-def test_a_line_of_the_selectivity_module(project, command):
+def test_changed_line_of_the_selectivity_module(project, command):
     check(
         project,
         command,
@@ -164,7 +164,7 @@ def modules(project: Project) -> list[Path]:
     return [path for path in (project.folder / "unitscope").rglob("*.py") if path.read_text()]
 
 
-def test_comments_and_docstrings_of_the_library(project, command):
+def test_changed_comments_and_docstrings(project, command):
     def comment() -> None:
         for module in modules(project):
             text = module.read_text()
@@ -174,7 +174,7 @@ def test_comments_and_docstrings_of_the_library(project, command):
     check(project, command, comment, set(), {""})
 
 
-def test_messages_in_other_words(project, command):
+def test_reworded_messages(project, command):
     def reword() -> None:
         project.edit("unitscope/data/datasets.py", "has no classes: what needs labels is left out", "has no labels")
         project.edit("unitscope/networks/checkpoints.py", "raise UserError(", 'raise UserError("Sorry: " + ')
@@ -188,7 +188,7 @@ def test_messages_in_other_words(project, command):
     check(project, command, reword, set(), {""})
 
 
-def test_modules_and_programs_in_other_folders(project, command):
+def test_moved_modules_and_scripts(project, command):
     def move() -> None:
         for module, package in (("datasets", "inputs"), ("traced", "networks"), ("substitution", "tables")):
             move_module(project.folder, module, package)
@@ -200,7 +200,7 @@ def test_modules_and_programs_in_other_folders(project, command):
     check(project, command, move, set(), {""})
 
 
-def test_one_more_column_of_a_table(project, command):
+def test_added_table_column(project, command):
     def add() -> None:
         last = "    rs_q_natural = NaturalTable.rs_q_natural.optional()\n"
         columns, script = "unitscope/tables/unit_columns.py", "scripts/tables/units.py"
@@ -219,13 +219,13 @@ def test_one_more_column_of_a_table(project, command):
     assert "doubled" in (project.folder / "results/small/units.csv").read_text().partition("\n")[0]
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
+def test_dry_run_lists_jobs_and_runs_none(project, command):
     before, logs = project.hashes(), project.logs()
     if command == "snakemake":
         assert "Nothing to be done" in project.run("snakemake", "-n")
         project.change("experiments.small.methods.am.steps", 6)
-        said = project.run("snakemake", "-n")
-        planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE)) - {"all"}
+        output = project.run("snakemake", "-n")
+        planned = set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE)) - {"all"}
         assert planned == {"images", "substitution", "units", "layers", "metrics", "figures", "sheets", "atlas"}
     else:
         # The first stage looks at raw data and artifacts each time.
@@ -236,7 +236,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(project, command):
     assert project.logs() == logs
 
 
-def test_a_fresh_clone_computes_only_what_changed(project, command, tmp_path):
+def test_fresh_clone_recomputes_only_changes(project, command, tmp_path):
     if command == "snakemake":
         pytest.skip("a clone has no records of Snakemake's: DVC is the authority there")
     project.run("git", "add", "--all")

@@ -28,32 +28,32 @@ def results(project):
 
 def test_joint_and_cumulative_ablation(results):
     for layer in ("hidden1", "hidden2"):
-        found, rs = (read_result(results / f"{folder}/{layer}.iam.csv") for folder in ("joint", "substitution"))
+        joint, rs = (read_result(results / f"{folder}/{layer}.iam.csv") for folder in ("joint", "substitution"))
         ablation = read_result(results / f"ablation/{layer}.csv")
-        assert np.array_equal(found["unit"], rs["unit"])
-        np.testing.assert_allclose(found["loss_unit"], ablation["ablation_loss"], atol=1e-6)
-        whole = found["loss_joint"] - found["loss_unit"] - found["loss_set"]
-        np.testing.assert_allclose(found["interaction"], whole, atol=1e-12)
+        assert np.array_equal(joint["unit"], rs["unit"])
+        np.testing.assert_allclose(joint["loss_unit"], ablation["ablation_loss"], atol=1e-6)
+        interaction = joint["loss_joint"] - joint["loss_unit"] - joint["loss_set"]
+        np.testing.assert_allclose(joint["interaction"], interaction, atol=1e-12)
         # Whatever is not there is explained.
-        assert (found["reason"][np.isnan(found["control_mean"])] != "").all()
-        matched = (found["scale_ratio"] >= 0.5) & (found["scale_ratio"] <= 2)
-        assert np.array_equal(matched, found["reason"] == "")
-        assert np.array_equal(np.isnan(found["interaction"]), rs["substitutes"] == "")
+        assert (joint["reason"][np.isnan(joint["control_mean"])] != "").all()
+        matched = (joint["scale_ratio"] >= 0.5) & (joint["scale_ratio"] <= 2)
+        assert np.array_equal(matched, joint["reason"] == "")
+        assert np.array_equal(np.isnan(joint["interaction"]), rs["substitutes"] == "")
         curves = read_result(results / f"cumulative/{layer}.csv")
         drawn = np.isfinite(curves["fraction"])
         assert set(curves["fraction"][drawn & (curves["removed"] == 0)]) == {0.0}
         for clamp in ("zero", "mean"):
-            own = drawn & (curves["clamp"] == clamp)
+            of_clamp = drawn & (curves["clamp"] == clamp)
             for end in (0.0, 1.0):
                 # All curves begin with the intact network and end without the layer.
-                assert len(set(curves["loss"][own & (curves["fraction"] == end)])) == 1
+                assert len(set(curves["loss"][of_clamp & (curves["fraction"] == end)])) == 1
     assert set(read_result(results / "joint.csv")["high"]) == {"median", "half"}
     assert undeclared(results.parent) == set()
     areas = read_result(results / "cumulative_areas.csv")
     assert set(areas["layer"]) == {"hidden1", "hidden2", ""}
-    known = areas["reason"] == ""
-    assert (areas["accuracy_area_low"] <= areas["accuracy_area"])[known].all()
-    assert (areas["accuracy_area"] <= areas["accuracy_area_high"])[known].all()
-    assert {"selectivity", "random"} <= set(areas["score"][known])
+    defined = areas["reason"] == ""
+    assert (areas["accuracy_area_low"] <= areas["accuracy_area"])[defined].all()
+    assert (areas["accuracy_area"] <= areas["accuracy_area_high"])[defined].all()
+    assert {"selectivity", "random"} <= set(areas["score"][defined])
     for name in ("joint", "cumulative"):
         assert (results / f"figures/{name}.png").stat().st_size > 10_000

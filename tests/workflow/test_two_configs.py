@@ -28,10 +28,10 @@ def refused(project: Project, *command: str, words: list[str]) -> None:
     done = project.try_to_run(*command, PYTHONPATH=str(project.folder))
     # DVC has exit codes of its own.
     assert done.returncode == (255 if command[0] == "dvc" else 1), done.stdout
-    said = re.sub(r"\s+", " ", done.stdout)
-    assert "Traceback" not in said and "fault of unitscope" not in said
+    message = re.sub(r"\s+", " ", done.stdout)
+    assert "Traceback" not in message and "fault of unitscope" not in message
     for word in words:
-        assert word in said, done.stdout
+        assert word in message, done.stdout
     assert (project.hashes(), project.logs()) == (before, logs)
 
 
@@ -39,7 +39,7 @@ PLANS = ["snakemake", "-n"]
 STEPS = "experiments.small.methods.am.steps"
 
 
-def test_another_config_shares_what_is_equal_and_is_refused_what_is_not(project):
+def test_second_config_shares_equal_artifacts_and_may_not_overwrite_others(project):
     other = [*PLANS, "--configfile", OTHER]
     write(project, {})
     assert "Nothing to be done" in project.run(*other)
@@ -68,7 +68,7 @@ def test_another_config_shares_what_is_equal_and_is_refused_what_is_not(project)
     refused(project, *other, words=words)
 
 
-def test_artifacts_of_every_kind_have_an_owner(project):
+def test_artifacts_of_every_kind_have_an_owning_config(project):
     for changes, words in (
         ({"networks.small.training.epochs": 2}, ["data/checkpoints/small.pt", "settings.training.epochs is 1 in"]),
         ({"datasets.digits.test_fraction": 0.2}, ["data/datasets/digits.h5", "settings.test_fraction is 0.1"]),
@@ -79,7 +79,7 @@ def test_artifacts_of_every_kind_have_an_owner(project):
         refused(project, *PLANS, "--configfile", OTHER, words=words)
 
 
-def test_what_is_taken_over_belongs_to_the_other_config(project):
+def test_takeover_transfers_ownership(project):
     image = "results/small/images/hidden1.am.h5"
     write(project, {STEPS: 6})
     project.run("snakemake", "--cores", "2", "--configfile", OTHER, "--config", "takeover=true", "--", image)
@@ -90,7 +90,7 @@ def test_what_is_taken_over_belongs_to_the_other_config(project):
     assert f"{image} held other bytes: would be brought back" in project.run(*PLANS)
 
 
-def test_what_a_renamed_config_owned_belongs_to_the_next_that_vouches_for_it(project):
+def test_artifacts_of_a_renamed_config_pass_to_the_new_name(project):
     renamed = "configs/renamed.yaml"
     (project.folder / "config.yaml").rename(project.folder / renamed)
     (project.folder / "made.lock").unlink()

@@ -10,7 +10,7 @@ UNITSCOPE = ("python", "-m", "unitscope")
 
 
 @pytest.mark.parametrize("words", ["check", "unlock", "summary", "verify", "record", "study --output elsewhere"])
-def test_a_verb_imports_nothing_that_it_does_not_use(project, words):
+def test_verbs_import_only_what_they_use(project, words):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "unitscope", *words.split()],
         cwd=project.folder,
@@ -26,17 +26,17 @@ def test_a_verb_imports_nothing_that_it_does_not_use(project, words):
 
 
 def test_a_run_checks_the_config_calls_snakemake_and_ends_with_the_summary(project: Project):
-    said = project.run(*UNITSCOPE, "run", "--cores", "2")
-    assert said.index("Nothing to be done") < said.index("\nsmall\n") < said.index("results/small/atlas.html")
+    output = project.run(*UNITSCOPE, "run", "--cores", "2")
+    assert output.index("Nothing to be done") < output.index("\nsmall\n") < output.index("results/small/atlas.html")
     before = project.locks()
     project.change("experiments.small.figures", {"dpi": 60})
-    said = project.run(*UNITSCOPE, "run", "config.yaml")
-    assert "rule figures:" in said and said.index("100%") < said.rindex("results/small/atlas.html")
+    output = project.run(*UNITSCOPE, "run", "config.yaml")
+    assert "rule figures:" in output and output.index("100%") < output.rindex("results/small/atlas.html")
     # DVC has recorded it, as after a plain Snakemake.
     assert project.locks() != before
 
 
-def test_a_run_that_fails_ends_with_the_exit_code_of_snakemake_and_without_a_summary(project: Project):
+def test_failed_run_returns_the_exit_code_of_snakemake_without_a_summary(project: Project):
     project.edit("scripts/tables/units.py", "def main(", "def main(arguments):\n    1 / 0\n\n\ndef other(")
     done = project.try_to_run(*UNITSCOPE, "run")
     assert done.returncode == 1 and "1 job failed" in done.stdout and "atlas.html" not in done.stdout

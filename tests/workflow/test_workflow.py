@@ -61,9 +61,9 @@ def clone(once) -> Project:
 
 
 def test_every_config_is_listed_here():
-    there = [*ROOT.glob("configs/*.yaml"), *ROOT.glob("paper/*.yaml")]
-    others = {"paper/folders.yaml", "paper/bfloat16.yaml", "paper/beyond.yaml", "paper/dvc.yaml"}
-    assert set(PLANNED) | others == {"config.yaml", *(str(path.relative_to(ROOT)) for path in there)}
+    config_files = [*ROOT.glob("configs/*.yaml"), *ROOT.glob("paper/*.yaml")]
+    overlays = {"paper/folders.yaml", "paper/bfloat16.yaml", "paper/beyond.yaml", "paper/dvc.yaml"}
+    assert set(PLANNED) | overlays == {"config.yaml", *(str(path.relative_to(ROOT)) for path in config_files)}
 
 
 LARGE = ("configs/imagenet.yaml", "paper/config.yaml", "paper/sizes.yaml")
@@ -73,62 +73,64 @@ LARGE = ("configs/imagenet.yaml", "paper/config.yaml", "paper/sizes.yaml")
 @pytest.mark.parametrize(
     "config", [pytest.param(config, marks=[pytest.mark.verify] * (config in LARGE)) for config in PLANNED]
 )
-def test_dry_run_plans_these_experiments_and_no_others(clone, config):
+def test_dry_run_plans_exactly_the_listed_experiments(clone, config):
     (clone.folder / "data/own/images").mkdir(parents=True, exist_ok=True)
-    chosen = [] if config == "config.yaml" else ["--configfile", config]
-    said = clone.run("snakemake", "-n", *chosen)
-    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED[config]
-    assert "rule checkpoint" in said
+    options = [] if config == "config.yaml" else ["--configfile", config]
+    output = clone.run("snakemake", "-n", *options)
+    assert set(re.findall(r"results/([^/]+)/units\.csv", output)) == PLANNED[config]
+    assert "rule checkpoint" in output
 
 
 def test_the_papers_images_may_come_from_a_folder(clone):
     study = ["--configfile", "paper/cpu.yaml"]
-    downloaded, own = (clone.run("snakemake", "-n", "-p", *study, *more) for more in ([], ["paper/folders.yaml"]))
-    assert set(re.findall(r"results/([^/]+)/units\.csv", own)) == PLANNED["paper/cpu.yaml"]
-    assert "data/sources/cifar10" in own
+    downloaded, from_folders = (
+        clone.run("snakemake", "-n", "-p", *study, *more) for more in ([], ["paper/folders.yaml"])
+    )
+    assert set(re.findall(r"results/([^/]+)/units\.csv", from_folders)) == PLANNED["paper/cpu.yaml"]
+    assert "data/sources/cifar10" in from_folders
     assert "data/sources/cifar10" not in downloaded
 
 
 def test_the_papers_study_may_be_in_bfloat16(clone):
-    said = clone.run("snakemake", "-n", "-p", "--configfile", "paper/cpu.yaml", "paper/bfloat16.yaml")
-    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == PLANNED["paper/cpu.yaml"]
-    ascents = [line for line in said.splitlines() if "scripts/images/images.py" in line]
+    output = clone.run("snakemake", "-n", "-p", "--configfile", "paper/cpu.yaml", "paper/bfloat16.yaml")
+    assert set(re.findall(r"results/([^/]+)/units\.csv", output)) == PLANNED["paper/cpu.yaml"]
+    ascents = [line for line in output.splitlines() if "scripts/images/images.py" in line]
     rounded = {"vgg16-cifar10-cpu", "vgg16-imagenet-cpu"}
     for line in ascents:
-        makes = set(re.findall(r"results/([^/]+)/images/", line))
-        assert makes and ('"precision":"bfloat16"' in line) == (makes <= rounded)
+        experiments = set(re.findall(r"results/([^/]+)/images/", line))
+        assert experiments and ('"precision":"bfloat16"' in line) == (experiments <= rounded)
     assert rounded <= {name for line in ascents for name in re.findall(r"results/([^/]+)/images/", line)}
-    trained = [text for text in re.findall(r"checkpoint.py .*--settings '([^']+)'", said) if '"epochs":' in text]
+    trained = [text for text in re.findall(r"checkpoint.py .*--settings '([^']+)'", output) if '"epochs":' in text]
     assert len(trained) == 13 and all('"precision":"bfloat16"' in text for text in trained)
 
 
-def test_the_papers_study_reads_no_more_large_images_at_once_than_memory_holds():
+def test_batches_of_the_papers_study_fit_in_memory():
     # VGG16 at 224 pixels on a processor: 4.1 GB with 20 images in ablation, 3.9 GB with 16 in images, 3.8 GB with 20 in
     # activations. All images of a job stay in memory, which a block of units bounds.
-    chosen = load_study(ROOT, ROOT / "paper/config.yaml").experiments["vgg16-imagenet"]
+    experiment = load_study(ROOT, ROOT / "paper/config.yaml").experiments["vgg16-imagenet"]
     for rule, most in (("activations", 16), ("ablation", 10), ("images", 8)):
-        assert chosen[rule]["batch"] <= most
-    assert chosen["images"]["block"] <= 64
+        assert experiment[rule]["batch"] <= most
+    assert experiment["images"]["block"] <= 64
 
 
-def test_configs_that_are_laid_over_one_another_are_read_as_snakemake_reads_them():
+def test_merged_configs_are_read_as_by_snakemake():
     study = load_study(ROOT, *(ROOT / f"paper/{name}.yaml" for name in ("cpu", "bfloat16", "folders")))
     training = study.networks["shallow-cpu-seed3"]["training"]
     assert training["precision"] == "bfloat16" and training["crop"] == 4
     assert study.datasets["cifar10"].path == "data/sources/cifar10"
 
 
-def test_a_config_that_is_no_mapping_is_laid_over_nothing(tmp_path):
+def test_config_must_be_a_mapping(tmp_path):
     (tmp_path / "odd.yaml").write_text("- a list\n")
     with pytest.raises(UserError, match=r"odd\.yaml"):
         load_study(ROOT, ROOT / "config.yaml", tmp_path / "odd.yaml")
 
 
-def test_config_on_the_command_line_means_the_same_as_in_a_file(tmp_path):
-    own = {"source": "python", "model": "mine:network", "options": {"hidden": 12, "flip": True, "tiny": 1}}
+def test_config_on_the_command_line_equals_config_in_a_file(tmp_path):
+    network = {"source": "python", "model": "mine:network", "options": {"hidden": 12, "flip": True, "tiny": 1}}
     training = {"epochs": 2, "learning_rate": 0.5}
     config = copy.deepcopy(SMALL)
-    config["networks"]["small"] = {**own, "dataset": "digits", "training": training}
+    config["networks"]["small"] = {**network, "dataset": "digits", "training": training}
     project = Project.create(tmp_path / "project", config)
     (project.folder / "mine.py").write_text("def network(**options): ...\n")
     plan = ["snakemake", "-n", "-p", "--cores", "2", "data/checkpoints/small.pt"]
@@ -149,27 +151,27 @@ def test_config_on_the_command_line_means_the_same_as_in_a_file(tmp_path):
     project.change("datasets.digits.test_fraction", 0.5)
     assert len(by_command) == 2 and by_command == planned()
     assert '"flip":false' in by_command[1] and '"hidden":6' in by_command[1]
-    said = project.try_to_run(*plan, "--config", "networks={small: {options: {flip: None}}}").stdout
-    assert "--config networks: None is text to YAML. Write null" in said and "Traceback" not in said
+    output = project.try_to_run(*plan, "--config", "networks={small: {options: {flip: None}}}").stdout
+    assert "--config networks: None is text to YAML. Write null" in output and "Traceback" not in output
 
 
-def test_the_papers_study_goes_on_beyond_it(clone):
-    said = clone.run("snakemake", "-n", "--configfile", "paper/cpu.yaml", "paper/beyond.yaml")
+def test_analyses_beyond_the_paper_are_planned(clone):
+    output = clone.run("snakemake", "-n", "--configfile", "paper/cpu.yaml", "paper/beyond.yaml")
     planned = PLANNED["paper/cpu.yaml"] | {"shallow-untrained-cpu"}
-    assert set(re.findall(r"results/([^/]+)/units\.csv", said)) == planned
+    assert set(re.findall(r"results/([^/]+)/units\.csv", output)) == planned
     for seed in range(5):
-        for made in ("graph", "inhibition.csv", "importance.csv", "images/conv1.iam_z.h5"):
-            assert f"results/shallow-cpu-seed{seed}/{made}" in said
+        for artifact in ("graph", "inhibition.csv", "importance.csv", "images/conv1.iam_z.h5"):
+            assert f"results/shallow-cpu-seed{seed}/{artifact}" in output
 
 
 # Snakemake looks at the rules, not at their jobs: these have all of them.
 @pytest.mark.parametrize("config", ["config.yaml", "paper/cpu.yaml"])
 def test_lint(clone, config):
-    chosen = [] if config == "config.yaml" else ["--configfile", config]
-    assert "Congratulations" in clone.run("snakemake", "--lint", *chosen)
+    options = [] if config == "config.yaml" else ["--configfile", config]
+    assert "Congratulations" in clone.run("snakemake", "--lint", *options)
 
 
-def test_dvc_has_a_stage_for_each_thing_in_the_config(clone):
+def test_dvc_has_one_stage_per_data_set_network_and_experiment(clone):
     stages = clone.run("dvc", "stage", "list", "--name-only").split()
     assert stages == ["study", "dataset@digits", "checkpoint@digits-convnet", "analysis@digits"]
     graph = clone.run("dvc", "dag", "--dot")
@@ -178,12 +180,12 @@ def test_dvc_has_a_stage_for_each_thing_in_the_config(clone):
     assert ("checkpoint@digits-convnet", "analysis@digits") in edges
 
 
-def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
+def test_dvc_dependencies_contain_all_settings_of_a_stage(clone, tmp_path):
     def files(config):
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
         output = tmp_path / f"study{len(list(tmp_path.iterdir()))}"
-        asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(output))
-        clone.run("python", "-m", "unitscope", "study", *asked)
+        options = ("--config", str(tmp_path / "study.yaml"), "--output", str(output))
+        clone.run("python", "-m", "unitscope", "study", *options)
         return {str(path.relative_to(output)): path.read_text() for path in output.rglob("*.json")}
 
     config = copy.deepcopy(SMALL)
@@ -209,10 +211,10 @@ def test_what_dvc_follows_names_all_that_a_stage_is_made_from(clone, tmp_path):
         "experiments/small.json",
     }
     # What is no longer named is gone, wherever the files went before.
-    asked = ("--config", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "kept"))
-    clone.run("python", "-m", "unitscope", "study", *asked)
+    options = ("--config", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "kept"))
+    clone.run("python", "-m", "unitscope", "study", *options)
     (tmp_path / "kept/experiments/old.name.json").write_text("{}")
-    clone.run("python", "-m", "unitscope", "study", *asked)
+    clone.run("python", "-m", "unitscope", "study", *options)
     assert {path.stem for path in (tmp_path / "kept/experiments").iterdir()} == set(config["experiments"])
     config["networks"]["null"]["training"]["epochs"] = 2
     network = files(config)
@@ -233,8 +235,8 @@ def named(diagram: str) -> str:
 
 
 def test_the_diagrams_in_the_readme_show_the_rules(clone):
-    said = clone.run("snakemake", "--list-rules", "--configfile", "paper/cpu.yaml")
-    rules = {line.strip() for line in said.splitlines() if re.fullmatch(r"\s*\w+\s*", line)}
+    output = clone.run("snakemake", "--list-rules", "--configfile", "paper/cpu.yaml")
+    rules = {line.strip() for line in output.splitlines() if re.fullmatch(r"\s*\w+\s*", line)}
     # Without those that write nothing.
     rules = {rule for rule in rules if not rule.startswith("experiment_")} - {"all", "networks"}
     assert set(re.findall(r"\w+", named("".join(diagrams())))) == rules
@@ -242,7 +244,7 @@ def test_the_diagrams_in_the_readme_show_the_rules(clone):
     assert set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == rules
 
 
-def test_mermaid_can_read_the_diagrams():
+def test_diagrams_are_valid_mermaid():
     """A node of these names is a syntax error, and the page shows nothing else."""
     reserved = {"graph", "subgraph", "flowchart", "end", "direction", "class", "style", "click", "default"}
     assert len(diagrams()) == 2
@@ -250,14 +252,14 @@ def test_mermaid_can_read_the_diagrams():
         assert not reserved & set(re.findall(r"\w+", re.sub(r"\[\w+\]", "", diagram)))
 
 
-def test_the_setting_that_the_readme_tries_is_one_of_the_config():
+def test_setting_in_the_readme_exists_in_the_config():
     (path,) = re.findall(r"dvc exp run -S 'config\.yaml:([^=]+)=", (ROOT / "README.md").read_text())
     place = yaml.safe_load((ROOT / "config.yaml").read_text())
     for key in path.split("."):
         place = place[key]
 
 
-def test_the_diagrams_show_what_depends_on_what(clone):
+def test_diagrams_show_the_dependencies_of_the_rules(clone):
     """All but what a longer way implies."""
     edges = set()
     for config in DRAWN:
@@ -265,12 +267,12 @@ def test_the_diagrams_show_what_depends_on_what(clone):
         names = dict(re.findall(r'(\d+)\[label = "(\w+)"', graph))
         edges |= {(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
     edges = {edge for edge in edges if "all" not in edge}
-    again = {(a, b) for a, b in edges if a == b}
+    loops = {(a, b) for a, b in edges if a == b}
     drawn = {edge for diagram in diagrams() for edge in re.findall(r"(?=\b(\w+) --> (\w+))", named(diagram))}
-    assert drawn == again | set(nx.transitive_reduction(nx.DiGraph(edges - again)).edges)
+    assert drawn == loops | set(nx.transitive_reduction(nx.DiGraph(edges - loops)).edges)
 
 
-def test_the_caption_of_every_figure_says_what_was_expected():
+def test_every_figure_caption_states_the_expectation():
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     figures = {name.rpartition(".")[2] for name in re.findall(r'[=\s]figure\("([^"]+)"', rules)}
     assert len(figures) >= 20
@@ -279,11 +281,11 @@ def test_the_caption_of_every_figure_says_what_was_expected():
 
 
 @pytest.mark.verify
-def test_the_report_holds_figures_and_tables_with_their_captions(project):
+def test_report_contains_figures_and_tables_with_captions(project):
     # As on another machine, where Snakemake has no records of its own.
     shutil.rmtree(project.folder / ".snakemake/metadata")
-    said = project.run("python", "-m", "unitscope", "report")
-    assert "Missing metadata" not in said
+    output = project.run("python", "-m", "unitscope", "report")
+    assert "Missing metadata" not in output
     page = (project.folder / "report.html").read_text()
     for name in ("units.csv", "layers.csv", "selectivity_rs.png", "hidden1.am.sheet.png"):
         assert f"results/small/{name}" in page or f"results/small/figures/{name}" in page
@@ -291,22 +293,22 @@ def test_the_report_holds_figures_and_tables_with_their_captions(project):
         assert caption in page
 
 
-def test_nothing_stale_is_reported(project):
+def test_report_is_refused_for_stale_results(project):
     project.change("experiments.small.methods.am.steps", 6)
     done = project.try_to_run("python", "-m", "unitscope", "report")
     assert done.returncode == 1 and "No report is written" in " ".join(done.stdout.split())
     assert not (project.folder / "report.html").exists()
 
 
-def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone, tmp_path):
+def test_cores_are_limited_to_the_processors(clone, tmp_path):
     from unitscope.runtime.console import processors
 
-    said = clone.copy(tmp_path / "project").run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
-    assert f"Provided cores: {processors()}" in said
+    output = clone.copy(tmp_path / "project").run("snakemake", "--cores", "1000", "data/datasets/digits.h5")
+    assert f"Provided cores: {processors()}" in output
 
 
 @pytest.mark.parametrize(
-    ("chosen", "read"),
+    ("config", "options"),
     [
         ("config.yaml", ""),
         ("paper/cpu.yaml", " --configfile paper/cpu.yaml"),
@@ -314,15 +316,15 @@ def test_cores_beyond_those_that_there_are_do_not_multiply_jobs(clone, tmp_path)
         ("config.yaml paper/folders.yaml", " --configfile config.yaml paper/folders.yaml"),
     ],
 )
-def test_make_reads_every_config_that_is_named(chosen, read):
-    said = subprocess.run(
-        ["make", "--dry-run", "run", f"CONFIG={chosen}"], cwd=ROOT, capture_output=True, text=True, check=True
+def test_make_passes_all_configs(config, options):
+    done = subprocess.run(
+        ["make", "--dry-run", "run", f"CONFIG={config}"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert f"unitscope run --cores 8 {chosen}\n" in said.stdout
-    assert run_words(chosen.split(), "8", 1) == f"snakemake --cores 8 --resources gpu=1{read}".split()
+    assert f"unitscope run --cores 8 {config}\n" in done.stdout
+    assert run_words(config.split(), "8", 1) == f"snakemake --cores 8 --resources gpu=1{options}".split()
 
 
-def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
+def test_cpu_jobs_request_no_gpu(clone, tmp_path):
     config = tmp_path / "cpu.yaml"
     config.write_text(yaml.safe_dump(SMALL))
     plan = ("snakemake", "-n", "--configfile", str(config))
@@ -332,7 +334,7 @@ def test_no_gpu_is_asked_for_on_the_cpu(clone, tmp_path):
 
 
 @pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").rglob("*.py")))
-def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(script):
+def test_every_script_has_help_and_imports_only_what_it_uses(script):
     done = subprocess.run(
         [sys.executable, "-X", "importtime", script_named(script, ROOT), "--help"],
         cwd=ROOT,
@@ -357,9 +359,9 @@ def test_every_step_can_be_run_by_hand_and_imports_nothing_that_it_does_not_use(
 
 def test_the_conda_environment_follows_the_lock_file():
     locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
-    wanted = yaml.safe_load((ROOT / "envs/unitscope.yaml").read_text())["dependencies"][-1]["pip"]
+    pins = yaml.safe_load((ROOT / "envs/unitscope.yaml").read_text())["dependencies"][-1]["pip"]
     project = (ROOT / "pyproject.toml").read_text()
-    pairs = dict(line.split("==") for line in wanted)
+    pairs = dict(line.split("==") for line in pins)
     # A package has two versions in the lock where Python's own version decides; the first is that of the oldest.
     first: dict[str, str] = {}
     for name, version in re.findall(
@@ -380,7 +382,7 @@ def test_lock_files_agree():
     assert pins("requirements.lock") <= pins("requirements-test.lock") <= pins("requirements-verify.lock")
 
 
-def test_the_engines_are_known_in_one_place_each():
+def test_snakemake_and_dvc_are_imported_in_one_package_each():
     """Which package imports from which is import-linter's to hold (pyproject.toml)."""
     for path in (ROOT / "unitscope").rglob("*.py"):
         engines = {"snakemake_internals": "scripts|dvc", "store": "scripts|snakemake"}.get(
@@ -389,7 +391,7 @@ def test_the_engines_are_known_in_one_place_each():
         assert not re.search(rf"^\s*(from|import) ({engines})", path.read_text(), re.MULTILINE), path
 
 
-def test_snakemake_looks_for_jobs_when_one_has_finished_and_not_every_second(project):
+def test_snakemake_schedules_after_finished_jobs_instead_of_polling(project):
     project.change("experiments.small.methods.am.steps", 6)
-    said = project.snakemake("--verbose")
-    assert 1 < said.count("Ready jobs:") <= said.count("Finished jobid") + 1
+    output = project.snakemake("--verbose")
+    assert 1 < output.count("Ready jobs:") <= output.count("Finished jobid") + 1
