@@ -172,10 +172,16 @@ def test_a_study_with_nothing_pending_costs_nothing():
     assert estimate(study(**SMALL), set(), 0.01, {"digits": DIGITS}) == {}
 
 
+def test_a_network_without_work_is_not_looked_at():
+    other = {"source": "image_folder", "path": "/nowhere/trees"}
+    two = study(**SMALL, datasets__trees=other, networks__other={"model": "mlp", "dataset": "trees"})
+    assert set(estimate(two, {f"{R}/activations.h5"}, 0.01, {"digits": DIGITS})) == {"activations"}
+    with pytest.raises(UserError, match=r"/nowhere/trees"):
+        estimate(two, {"data/checkpoints/other.pt"}, 0.01, {"digits": DIGITS})
+
+
 def test_a_training_is_counted_with_its_data_set():
-    costs = estimate(
-        study(**SMALL), {"data/checkpoints/small.pt", "data/datasets/digits.h5"}, 0.01, {"digits": DIGITS}
-    )
+    costs = estimate(study(**SMALL), {"data/checkpoints/small.pt", "data/datasets/digits.h5"}, 0.01, {"digits": DIGITS})
     assert set(costs) == {"checkpoint", "dataset"}
     assert costs["dataset"] == Cost(bytes=140 * 28 * 28)
     # Weights and biases of three layers in float32, and the mean and scale of the pixels.
@@ -238,8 +244,8 @@ def test_a_layer_that_does_not_exist_is_refused_by_the_entry_of_the_config():
 
 def test_jobs_behind_a_checkpoint_follow_it_in_the_table():
     costs = {"images_block": Cost(jobs=3), "images": Cost(jobs=7)}
-    jobs = with_unknown({"dataset": 1, UNKNOWN: 2, "images": 4}, costs)
-    assert list(jobs.items()) == [("dataset", 1), (UNKNOWN, 2), ("images_block", 3), ("images", 4)]
+    jobs = with_unknown({"images": 4, UNKNOWN: 2, "units": 1}, costs)
+    assert list(jobs.items()) == [("images", 4), (UNKNOWN, 2), ("images_block", 3), ("units", 1)]
     assert with_unknown({"dataset": 1}, costs) == {"dataset": 1}
 
 

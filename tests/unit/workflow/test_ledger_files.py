@@ -194,7 +194,9 @@ def test_changed_files_of_earlier_settings_in_todays_folders_are_found():
 
 def test_versions_name_python_and_the_packages_that_are_installed():
     assert versions().startswith("python 3.")
-    assert f", torch {metadata.version('torch')}, " in versions() and f", numpy {metadata.version('numpy')}" in versions()
+    assert (
+        f", torch {metadata.version('torch')}, " in versions() and f", numpy {metadata.version('numpy')}" in versions()
+    )
 
 
 def test_files_of_other_versions_are_counted_per_set():
