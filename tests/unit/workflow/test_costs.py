@@ -1,4 +1,4 @@
-"""The plan of a run: jobs, work and bytes per rule. How long an image takes is measured in tests/unit/workflow/test_planning."""
+"""The plan of a run: jobs, work and bytes per rule. The measured seconds are in test_planning.py."""
 
 import re
 

@@ -80,7 +80,7 @@ def test_memory_that_ran_out_is_no_fault(error):
 
 def test_any_other_error_is_told_as_the_program_wants():
     assert ending(ZeroDivisionError("1/0")) == fault(ZeroDivisionError("1/0"))
-    with pytest.raises(Failed, match="^mine: 3$"), reported({}, fail, lambda error: f"mine: {error}"):
+    with pytest.raises(Failed, match=r"^mine: 3$"), reported({}, fail, lambda error: f"mine: {error}"):
         raise ValueError(3)
 
 

@@ -84,7 +84,7 @@ def test_long_reasons_are_wrapped_but_paths_are_kept_whole(log):
         ("WorkflowError: no such layer\n", "no such layer"),
         ('WorkflowError in file "/p/Snakefile", line 3:\nconfig.yaml: a typo.\n', "config.yaml: a typo."),
         (
-            "host: x\nMissingInputException in rule a in file /p/rules/a.smk, line 3:\nMissing input files for rule a:\n"
+            "host: x\nMissingInputException in rule a in file /p/a.smk, line 3:\nMissing input files for rule a:\n"
             '    output: b\n  File "/p/rules/a.smk", line 3, in <module>\n    affected files:\n        c\n',
             "Missing input files for rule a: output: b affected files: c",
         ),
