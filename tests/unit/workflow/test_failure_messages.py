@@ -81,6 +81,7 @@ def test_long_reasons_are_wrapped_but_paths_are_kept_whole(log):
     [
         ("", ""),
         ("Building DAG of jobs...\n", "Building DAG of jobs..."),
+        ("Building DAG of jobs...\n\nNot all is well.\n", "Not all is well."),
         ("WorkflowError: no such layer\n", "no such layer"),
         ('WorkflowError in file "/p/Snakefile", line 3:\nconfig.yaml: a typo.\n', "config.yaml: a typo."),
         (
