@@ -1,6 +1,7 @@
-"""Verbs of the command line in this process: what they print, refuse and return. Their start is in test_command_line."""
+"""Verbs of the command line in this process: what they print, refuse and return."""
 
 import copy
+import importlib
 import logging
 import signal
 from pathlib import Path
@@ -20,6 +21,8 @@ from unitscope.workflow.provenance import code_digest
 @pytest.fixture(scope="module", autouse=True)
 def code():
     """Read the library's code once, in the folder where that is remembered: lists of layers belong to it."""
+    # Verbs load it when they are called.
+    importlib.import_module("unitscope.workflow.planning")
     code_digest(ROOT / "unitscope/workflow/known_layers.py", ROOT)
 
 
@@ -123,7 +126,7 @@ def test_one_place_is_verified_at_a_time(project, options, words):
 
 
 def test_nothing_is_restored_without_lock_files(project):
-    code, out, errors = call("restore")
+    code, _, errors = call("restore")
     assert code == 1 and errors.startswith("There is no dvc.lock, so nothing says which artifacts belong to this")
     (project / "dvc.lock").touch()
     assert call("restore")[2].startswith("There is no made.lock")

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import fcntl
 import gc
-import logging
 import re
 import signal
 import subprocess

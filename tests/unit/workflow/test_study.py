@@ -145,7 +145,7 @@ def test_a_study_is_described_in_one_line():
 
 def test_only_the_first_three_experiments_are_described():
     chosen = {"network": "small", "layers": ["logits"]}
-    several = study(datasets__more={"source": "cifar10"}, experiments={name: chosen for name in "abc"})
+    several = study(datasets__more={"source": "cifar10"}, experiments=dict.fromkeys("abc", chosen))
     assert contents(several).startswith("2 data sets, 1 network, 3 experiments (a: ") and "..." not in contents(several)
-    many = study(experiments={name: chosen for name in "abcd"})
+    many = study(experiments=dict.fromkeys("abcd", chosen))
     assert contents(many).endswith("; c: 1 layer, 2 methods; ...)") and "d:" not in contents(many)
