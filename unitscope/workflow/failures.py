@@ -63,5 +63,5 @@ def error_of(output: str) -> str:
     starts = [index for index, line in enumerate(lines) if re.match(r"\s*(\w+\.)*\w*(Error|Exception)\b", line)]
     body = [line.strip() for line in (lines[starts[-1] :] if starts else lines[-1:]) if not line.startswith("  File ")]
     # The kind of the error stands in a line of its own, or before the message.
-    first = re.sub(r"^(\w*Error|\w*Exception)( in file .*)?:\s*", "", body[0]) if body else ""
+    first = re.sub(r"^(\w+\.)*\w*(Error|Exception)( in (rule|file) .*)?:\s*", "", body[0]) if body else ""
     return " ".join(filter(None, [first, *body[1:]]))
