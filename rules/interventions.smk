@@ -114,6 +114,83 @@ rule joint_figure:
         " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
+rule replacement:
+    input:
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        activations="results/{experiment}/activations.h5",
+        images="results/{experiment}/images/{layer}.{method}.h5",
+        substitution="results/{experiment}/substitution/{layer}.{method}.csv",
+        files=FILES.user_files,
+    output:
+        "results/{experiment}/replacement/{layer}.{method}.csv",
+    log:
+        "logs/{experiment}/replacement/{layer}.{method}.log",
+    benchmark:
+        "logs/{experiment}/replacement/{layer}.{method}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: SETTINGS.threads("replacement")
+    resources:
+        gpu=GPU,
+    params:
+        settings=SETTINGS.replacement,
+        code=code_and_network("replacement"),
+        python=SETTINGS.user_function,
+        device=STUDY.device,
+    shell:
+        program("replacement")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --activations {input.activations:q} --images {input.images:q} --substitution {input.substitution:q}"
+        " --layer {wildcards.layer:q} --method {wildcards.method:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule replacement_summary:
+    input:
+        FILES.across_iam("results/{experiment}/replacement/{layer}.{method}.csv"),
+    output:
+        report(
+            "results/{experiment}/replacement.csv",
+            caption="captions/replacement_summary.rst",
+            category="Tables",
+            labels={"experiment": "{experiment}", "table": "replacement"},
+        ),
+    log:
+        "logs/{experiment}/replacement_summary.log",
+    benchmark:
+        "logs/{experiment}/replacement_summary.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=SETTINGS.section("statistics"),
+        code=code("replacement_summary"),
+    shell:
+        program("replacement_summary")
+        + " --tables {input:q} --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule replacement_figure:
+    input:
+        FILES.across_iam("results/{experiment}/replacement/{layer}.{method}.csv"),
+    output:
+        figure("replacement", "Ablation", figure="units replaced by predictions"),
+        pdf="results/{experiment}/figures/replacement.pdf",
+    log:
+        "logs/{experiment}/replacement_figure.log",
+    benchmark:
+        "logs/{experiment}/replacement_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=SETTINGS.section("figures"),
+        folder=subpath(output[0], parent=True),
+        code=code("replacement_figure"),
+    shell:
+        program("replacement_figure") + " --tables {input:q} --settings {params.settings:q}"
+        " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
 rule cumulative:
     input:
         checkpoint=FILES.checkpoint,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unitscope.data.datasets import open_dataset
-from unitscope.data.sampling import balanced_sample, halves
+from unitscope.data.sampling import balanced_sample, halves, sample_rows
 from unitscope.interventions.joint import (
     Plan,
     activation_scales,
@@ -20,7 +20,6 @@ from unitscope.interventions.joint_settings import JointJob
 from unitscope.interventions.sets import ClampedSet, removal_by_batch
 from unitscope.maximization.responses import compared_in
 from unitscope.probing.opening import open_checkpoint
-from unitscope.randomness import generator
 from unitscope.runtime import devices
 from unitscope.scores.selectivity import dead_units
 from unitscope.scores.substitution import exceeding
@@ -77,12 +76,9 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def sample(table: dict[str, np.ndarray], settings: JointJob) -> dict[str, np.ndarray]:
-    """Return the rows of the units that are asked: all, or a random sample of them."""
-    most, rows = settings.most_units, len(table["unit"])
-    if most is None or rows <= most:
-        return table
-    sampled = np.sort(generator("joint", "units", settings.seed).choice(rows, most, replace=False))
-    return {name: column[sampled] for name, column in table.items()}
+    """Return the rows of the selected units: all, or a random sample of them."""
+    rows = sample_rows(len(table["unit"]), settings.most_units, ("joint", "units", settings.seed))
+    return {name: column[rows] for name, column in table.items()}
 
 
 def exceeding_each(path: Path) -> dict[int, list[int]]:

@@ -19,6 +19,7 @@ from unitscope.figures.style import Style
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.interventions.cumulative_settings import CumulativeSettings
 from unitscope.interventions.joint_settings import JointSettings
+from unitscope.interventions.replacement_settings import ReplacementSettings
 from unitscope.interventions.scale_settings import ScaleSettings
 from unitscope.maximization.images_settings import ImagesSettings
 from unitscope.maximization.recipe import Recipe
@@ -110,6 +111,7 @@ class Steps(Section):
     selectivity: SelectivitySettings = SelectivitySettings()
     ablation: AblationSettings = AblationSettings()
     joint: JointSettings = JointSettings()
+    replacement: ReplacementSettings = ReplacementSettings()
     cumulative: CumulativeSettings = CumulativeSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     figures: Style = Style()

@@ -141,6 +141,13 @@ ANALYSES: dict[str, Analysis] = {
         evidence={"inhibition": _named("inhibition.csv")},
         methods=iam_methods,
     ),
+    "replacement": Analysis(
+        rules=("replacement", "replacement_summary", "replacement_figure"),
+        tables=_with_iam("replacement.csv"),
+        figures=_with_iam("replacement"),
+        methods=iam_methods,
+        claim=False,
+    ),
     "responses": Analysis(
         rules=("responses", "responses_figure"),
         tables=_of_maximizing("responses/{layer}.{method}.csv"),

@@ -37,6 +37,19 @@ def select_units(selection: Any, units: int) -> np.ndarray:
     return numbers
 
 
+def sample_rows(rows: int, most: int | None, seed: tuple[int | str, ...]) -> np.ndarray:
+    """Return the numbers of a random sample of rows, ascending; all of them where `most` is None or not fewer.
+
+    Args:
+        rows: Number of rows.
+        most: Number of rows of the sample.
+        seed: Name of the draw.
+    """
+    if most is None or rows <= most:
+        return np.arange(rows)
+    return np.sort(generator(*seed).choice(rows, most, replace=False))
+
+
 def balanced_sample(labels: np.ndarray, images: int | None) -> np.ndarray:
     """Return the rows of a random sample of images, ascending, with as many of each class as may be.
 

@@ -195,6 +195,9 @@ def of_experiment(
                 add(costs, "substitute_images", seconds, calibration.images_bytes(layer, recipe, most, images))
             if f"results/{name}/joint/{layer}.{method}.csv" in pending:
                 add(costs, "joint", calibration.joint(layer, selection, settings["joint"], ablation), 0)
+            if f"results/{name}/replacement/{layer}.{method}.csv" in pending:
+                seconds = calibration.replacement(layer, selection, settings["replacement"], ablation)
+                add(costs, "replacement", seconds, 0)
         if f"results/{name}/ablation/{layer}.csv" in pending:
             seconds = calibration.ablation(layer, selection, ablation)
             add(costs, "ablation", seconds, calibration.damage_bytes(layer, selection, ablation))

@@ -19,6 +19,8 @@ from unitscope.data.outlines import Outline, outline_with_data, outline_without_
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
 from unitscope.interventions.optimal_clamp import FITTED_IMAGES, TRIED_CONSTANTS
+from unitscope.interventions.replacement import SIZES
+from unitscope.interventions.replacement_sets import CONTROLS
 from unitscope.interventions.rescaling import recipes_to_remake
 from unitscope.maximization.ascent import ascend
 from unitscope.maximization.parametrization import parametrize
@@ -190,6 +192,15 @@ class Calibration:
         units = min(self.targets(layer, selection), settings["most_units"] or self.layers[layer].units)
         # A unit, its substitutes and each control set, without and with the unit.
         sets = 2 * units * (2 + settings["controls"])
+        return sets * self._tested(ablation) * self._time_suffix(layer, ablation["batch"])
+
+    def replacement(
+        self, layer: str, selection: Any, settings: Mapping[str, Any], ablation: Mapping[str, Any]
+    ) -> float:
+        """Return the seconds of the replacement of a layer's units by one method, at most."""
+        units = min(self.targets(layer, selection), settings["most_units"] or self.layers[layer].units)
+        # The mean clamp; and for each size the substitutes, the control sets and two rivals.
+        sets = units * (1 + len(SIZES) * (3 + CONTROLS))
         return sets * self._tested(ablation) * self._time_suffix(layer, ablation["batch"])
 
     def cumulative(self, layer: str, methods: int, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:

@@ -126,6 +126,13 @@ class JobSettings:
         ablation = with_batch(experiment["ablation"], wildcards.layer)
         return as_text(**experiment["joint"], **{key: ablation[key] for key in ("images", "batch")})
 
+    def replacement(self, wildcards: Any) -> str:
+        """Return the settings of a replacement: its own, the readout, and the images of the ablation."""
+        experiment = self._experiment(wildcards)
+        ablation = with_batch(experiment["ablation"], wildcards.layer)
+        images = {key: ablation[key] for key in ("images", "batch")}
+        return as_text(**experiment["replacement"], readout=experiment["readout"], **images)
+
     def joint_summary(self, wildcards: Any) -> str:
         """Return the settings of the summary of joint ablations."""
         statistics = self._experiment(wildcards)["statistics"]
