@@ -43,7 +43,7 @@ HOMES = {alias.name: f"unitscope.{line.module}" for line in STUB.body for alias 
 
 
 @pytest.mark.slow
-def test_a_function_is_there_whichever_module_was_loaded_first():
+def test_public_functions_do_not_depend_on_import_order():
     # Each order in a copy of a process that has loaded PyTorch, which takes seconds.
     code = [
         "import os, torch, h5py, scipy.stats, matplotlib.figure, PIL.Image, pydantic, fontTools.subset",
@@ -68,7 +68,7 @@ def test_the_public_names_are_listed_and_typed():
         assert getattr(us, name) is getattr(importlib.import_module(module), name)
 
 
-def test_a_name_is_imported_when_it_is_used_and_no_other():
+def test_names_are_imported_lazily():
     code = "import sys, unitscope; unitscope.Recipe; print(*(name for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -88,14 +88,14 @@ def test_examples(name):
     assert results.attempted and not results.failed
 
 
-def test_what_is_offered_has_an_example():
+def test_public_functions_have_examples():
     for name in ("Probe", "activations", "class_selectivity", "representative_substitution"):
         assert ">>>" in getattr(us, name).__doc__
     for name in ("api", "interventions.ablation", "maximization.maximize"):
         assert f"unitscope.{name}" in WITH_EXAMPLES
 
 
-def test_a_name_that_is_not_there():
+def test_unknown_name():
     with pytest.raises(AttributeError, match=r"no 'selectivity_of_classes'; it has .*class_selectivity"):
         us.selectivity_of_classes  # noqa: B018
 
@@ -109,7 +109,7 @@ def test_a_name_that_is_not_there():
         ("freeze", "unitscope.Probe(model, shape, mean, std)"),
     ],
 )
-def test_a_former_name_is_refused_with_its_new_one(old, new):
+def test_renamed_functions_point_to_the_new_name(old, new):
     with pytest.raises(AttributeError, match=re.escape(f"unitscope.{old} is now ") + ".*" + re.escape(new)):
         getattr(us, old)
     assert f"`{old}`" in (ROOT / "docs/python.md").read_text()
@@ -122,7 +122,7 @@ def test_a_former_name_is_refused_with_its_new_one(old, new):
     ("unit", "units"),
     [(2, [2]), (np.int64(2), [2]), ([3, 1], [3, 1]), (np.array([0, 5]), [0, 5]), ([1, 1], [1]), (None, range(6))],
 )
-def test_a_number_is_a_unit_a_list_is_units_and_none_is_all(unit, units):
+def test_units_may_be_a_number_a_list_or_none(unit, units):
     result = us.maximize(layer(), unit, recipe=FEW)
     assert result.units.tolist() == list(units) and len(result) == len(list(units))
     assert result.images.shape == (1, len(result), 8, 8, 3) and result.images.dtype == np.uint8
@@ -142,7 +142,7 @@ def test_a_number_is_a_unit_a_list_is_units_and_none_is_all(unit, units):
         (True, "unit is True"),
     ],
 )
-def test_a_unit_that_is_not_there_names_the_range(call, unit, message):
+def test_unknown_unit_error_names_the_range(call, unit, message):
     calls = {
         "maximize": lambda: us.maximize(layer(), unit),
         "substitution": lambda: us.substitution(layer(), unit),
@@ -178,7 +178,7 @@ def test_objectives_and_recipes():
         us.maximize(probe["units"], 3, objective="iamz")
 
 
-def test_what_needs_real_images_asks_for_them(monkeypatch):
+def test_missing_real_images_are_requested(monkeypatch):
     with pytest.raises(us.UserError, match=r"the objective iam_z needs real images\. Give real_images="):
         us.maximize(layer(), 0, objective="iam_z")
     with pytest.raises(us.UserError, match="the start 'mean' needs real images"):
@@ -211,7 +211,7 @@ def test_images_as_people_have_them_are_the_same(images):
         (IMAGES.astype(np.int64), "images is int64"),
     ],
 )
-def test_images_that_are_no_pixels_are_refused(images, message):
+def test_invalid_pixels_are_refused(images, message):
     with pytest.raises(us.UserError, match=message):
         us.ablate(layer(), images, LABELS)
 
@@ -242,7 +242,7 @@ def test_substitution_in_a_network_with_a_duplicate_unit():
 
 
 @pytest.mark.parametrize("clamp", ["zero", "mean", 0.3, np.linspace(0, 1, 6)])
-def test_ablation_is_that_of_the_whole_network_with_a_hook(clamp):
+def test_ablation_equals_a_full_pass_with_a_hook(clamp):
     module = quiet(Residual())
     result = us.ablate(opened(module)["stem"], PIXELS, torch.from_numpy(LABELS), [5, 2], clamp=clamp, batch=7)
     activation = torch.relu(module.stem(PIXELS))
@@ -284,7 +284,7 @@ def test_ablation_is_that_of_the_whole_network_with_a_hook(clamp):
         ({"clamp": np.zeros(5)}, r"clamp has the shape \(5,\); conv1 has 6 units"),
     ],
 )
-def test_arguments_of_an_ablation_that_do_not_fit_are_refused(changes, message):
+def test_invalid_ablation_arguments_are_refused(changes, message):
     with pytest.raises(us.UserError, match=message):
         us.ablate(layer(), IMAGES, **({"labels": LABELS} | changes))
 
@@ -300,7 +300,7 @@ def read(path: Path) -> Image.Image:
     return picture(path.read_bytes())
 
 
-def test_a_notebook_shows_each_image_and_the_course_of_its_objective():
+def test_notebook_shows_images_and_their_objective_curves():
     maximization = us.maximize(layer(), [0, 3], recipe=FEW)
     shown = maximization._repr_html_()
     assert shown.count('<img style="display:block') == shown.count("<polyline ") == 2
@@ -315,13 +315,13 @@ def test_a_notebook_shows_each_image_and_the_course_of_its_objective():
     assert len(np.unique(np.asarray(plotted.convert("L")))) > 10
 
 
-def test_names_of_layers_are_no_markup():
+def test_layer_names_are_escaped():
     maximization = us.maximize(layer(), 0, recipe=FEW)
     evil = Maximization("<script>x</script>", "am", False, maximization.generated)
     assert "<script>" not in evil._repr_html_() and "&lt;script&gt;" in evil._repr_html_()
 
 
-def test_more_units_than_a_page_takes_are_counted(monkeypatch):
+def test_units_beyond_the_page_limit_are_counted(monkeypatch):
     monkeypatch.setattr(unit_views, "MOST", 2)
     shown = us.maximize(layer(), None, recipe=FEW)._repr_html_()
     assert shown.count("<img ") == 2 and "and 4 more units" in shown

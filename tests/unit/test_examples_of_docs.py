@@ -22,13 +22,13 @@ def _random_weights(monkeypatch):
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda *_, **__: resnet18().state_dict())
 
 
-def test_the_pages_with_examples():
+def test_pages_with_examples():
     assert {page.name for page in PAGES} >= {"README.md", "python.md"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_run_as_they_are_written(page, tmp_path, monkeypatch):
+def test_documentation_examples_run(page, tmp_path, monkeypatch):
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     blocks = [block for block in blocks if "unitscope" in block or "us." in block or "layer" in block]
     monkeypatch.chdir(tmp_path)

@@ -87,7 +87,7 @@ TEMPORARY = {"checksums": f".contents.{os.getpid()}"}
 
 @pytest.mark.parametrize("place", ["temporary", "target"])
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_link_in_the_place_of_a_file_is_replaced_and_never_followed(tmp_path, kind, place):
+def test_link_at_an_output_path_is_replaced(tmp_path, kind, place):
     name, write = WRITERS[kind]
     path = tmp_path / "results" / name
     write(path)
@@ -105,21 +105,21 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_never_followed(tmp_path, 
         assert place == "target" or not planted.is_symlink()
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     (tmp_path / ".units.csv.part").write_bytes(b"half of an earlier and longer table")
     write_bytes(tmp_path / "units.csv", b"content")
     assert (tmp_path / "units.csv").read_bytes() == b"content"
     assert [path.name for path in tmp_path.iterdir()] == ["units.csv"]
 
 
-def test_a_hard_link_in_the_place_of_a_temporary_file_is_no_way_to_another_file(tmp_path):
+def test_hard_link_at_a_temporary_path_is_not_written_through(tmp_path):
     (tmp_path / "victim").write_bytes(SECRET)
     (tmp_path / ".units.csv.part").hardlink_to(tmp_path / "victim")
     write_bytes(tmp_path / "units.csv", b"content")
     assert (tmp_path / "victim").read_bytes() == SECRET
 
 
-def test_a_folder_in_the_place_of_a_temporary_file_is_named(tmp_path):
+def test_folder_at_a_temporary_path_is_reported(tmp_path):
     (tmp_path / ".units.csv.part").mkdir()
     with pytest.raises(UserError, match=r"\.units\.csv\.part is a folder, .* Delete it and rerun"):
         write_bytes(tmp_path / "units.csv", b"content")
@@ -134,7 +134,7 @@ def test_folders_may_be_links(tmp_path):
     assert (tmp_path / "other disk/ledger").read_bytes() == b"[1]\n"
 
 
-def test_nothing_is_appended_to_what_a_link_leads_to(tmp_path):
+def test_nothing_is_appended_through_a_link(tmp_path):
     (tmp_path / "victim").write_bytes(SECRET)
     (tmp_path / "ledger").symlink_to("victim")
     contents.append_lines(tmp_path / "ledger", [[1]])
@@ -164,7 +164,7 @@ def test_a_log_is_not_written_through_a_link(tmp_path, planted):
     assert "none.csv" in (tmp_path / "dataset.log").read_text()
 
 
-def test_a_lease_of_a_device_creates_nothing_elsewhere(tmp_path):
+def test_device_lease_creates_no_file_through_a_link(tmp_path):
     folder = tmp_path / "leases"
     folder.mkdir()
     (folder / "GPU-a.lock").symlink_to(tmp_path / "nothing")

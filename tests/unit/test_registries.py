@@ -55,7 +55,7 @@ def test_names_properties_and_summaries_are_read_from_the_source(tmp_path):
     assert described(declarations) == "circle: draw a circle. square: draw a square."
 
 
-def test_a_registry_finds_by_name_and_asks_after_the_nearest():
+def test_registry_lookup_and_nearest_match():
     shapes: Registry = Registry("shape")
 
     @shapes.register("circle")
@@ -71,7 +71,7 @@ def test_a_registry_finds_by_name_and_asks_after_the_nearest():
         shapes.register("circle")
 
 
-def test_what_is_read_from_the_source_is_what_is_registered():
+def test_declarations_read_from_source_equal_the_registered_ones():
     assert list(architectures) == list(BUILT_IN) == ["mlp", "shallow_convnet", "vgg16"]
     assert list(objectives) == list(OBJECTIVES) == ["am", "iam", "iam_z"]
     assert list(optimizers) == list(OPTIMIZERS) == ["adam", "gradient", "normalized_gradient"]
@@ -84,7 +84,7 @@ def test_every_data_source_has_a_reader():
         assert read_source.dispatch(section) is not read_source.dispatch(object), section
 
 
-def test_an_unknown_architecture_is_refused_with_the_nearest_one():
+def test_unknown_architecture_is_refused_with_the_nearest_match():
     with pytest.raises(
         UserError,
         match=r"networks.small.model is 'vgg-16', which is not built in. Did you mean 'vgg16'\? Allowed are mlp",
@@ -92,7 +92,7 @@ def test_an_unknown_architecture_is_refused_with_the_nearest_one():
         study(networks__small__model="vgg-16")
 
 
-def test_a_config_is_checked_without_what_implements_it():
+def test_config_check_imports_no_implementation():
     code = (
         "import sys, unitscope.config.models; "
         "sys.exit(bool({'torch', 'h5py', 'unitscope.networks.architectures'} & set(sys.modules)))"
@@ -100,7 +100,7 @@ def test_a_config_is_checked_without_what_implements_it():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_the_claims_of_analyses_and_the_tables_that_they_read_are_those_of_the_registry():
+def test_analysis_claims_and_their_tables_match_the_registry():
     assert {name for name, analysis in ANALYSES.items() if analysis.claim} == {
         claim.source for claim in ANALYSIS_CLAIMS.values()
     }

@@ -73,7 +73,7 @@ def scale(agreement, change=0.1, logits=0.0, draws=5, unasked=()):
 STAYS = {"rs_z": 1.0, "rs_q": 1.0}
 
 
-def test_raw_rs_moves_and_the_others_stay():
+def test_raw_rs_changes_and_scale_free_rs_does_not():
     table = answered("scale", scale=scale({"rs": lambda draw: 0.3 + 0.1 * draw, **STAYS}, unasked=["logits"]))
     assert verdicts(table) == {"rs": "supported", "rs_z": "supported", "rs_q": "supported"}
     assert set(table["method"]) == {"", "am", "iam"}
@@ -87,7 +87,7 @@ def test_raw_rs_moves_and_the_others_stay():
     assert (logits["holds"], logits["n"], logits["note"]) == ("open", 0, "no nonlinearity follows it directly")
 
 
-def test_scores_that_do_otherwise_contradict():
+def test_opposite_scale_behavior_contradicts_the_claim():
     assert verdicts(answered("scale", scale=scale({"rs": 1.0, "rs_z": 0.5, "rs_q": 0.95}))) == {
         "rs": "contradicted",
         "rs_z": "contradicted",
@@ -98,13 +98,13 @@ def test_scores_that_do_otherwise_contradict():
     assert verdicts(between)["rs"] == "inconclusive"
 
 
-def test_nothing_is_shown_by_a_network_that_computes_something_else():
+def test_changed_network_function_is_inconclusive():
     table = answered("scale", scale=scale({"rs": 0.1, **STAYS}, logits=0.5))
     assert set(table["verdict"]) == {"inconclusive"} and set(table["holds"]) == {"open"}
     assert "the function has moved: by 0.5" in table["note"][0]
 
 
-def test_a_score_without_an_order():
+def test_undefined_draws_are_inconclusive():
     # In some draws there is no order: no mean over all of them. One draw is no sample.
     some = answered("scale", scale=scale({"rs": lambda draw: np.nan if draw == 3 else 0.2, **STAYS}))
     assert verdicts(some)["rs"] == "inconclusive"
@@ -175,7 +175,7 @@ NONE = (0, np.nan, np.nan, np.nan)
         (NONE, NONE, "inconclusive"),
     ],
 )
-def test_substitutes_stand_in(half, median, expected):
+def test_substitutes_compensate(half, median, expected):
     table = answered("joint", joint=joint(half=half, median=median))
     assert verdicts(table) == {"rs": expected}
     assert len(table["claim"]) == 4
@@ -213,14 +213,14 @@ def cumulative(ascending, descending, spread=0.01, draws=10, layers=("one", ""))
     ("ascending", "descending", "expected"),
     [(-0.2, 0.2, "supported"), (0.2, -0.2, "contradicted"), (-0.2, -0.2, "contradicted"), (0.0, 0.2, "inconclusive")],
 )
-def test_units_of_high_rs_can_go_first(ascending, descending, expected):
+def test_removal_of_high_rs_units_first(ascending, descending, expected):
     table = answered("cumulative", cumulative(ascending, descending))
     # RS (z) and RS (q) were not among the scores by which units were removed.
     assert verdicts(table) == {"rs": expected}
     assert len(table["claim"]) == 2 * 2 * 2 and sum("all layers together" in text for text in table["statistic"]) == 4
 
 
-def test_an_order_is_held_against_single_random_orders():
+def test_removal_order_is_compared_with_single_random_orders():
     # On these images any order differs from the mean of others; one random order does as much.
     wide = cumulative(-0.05, 0.05, spread=0.2)
     table = answered("cumulative", wide)
@@ -235,7 +235,7 @@ def test_an_order_is_held_against_single_random_orders():
     assert verdicts(few) == {"rs": "inconclusive"} and few["note"][0] == "fewer than two random orders"
 
 
-def test_a_score_that_gives_no_order_of_removal():
+def test_score_without_removal_order_is_inconclusive():
     tables_ = cumulative(-0.2, 0.2)
     areas = tables_["areas"]
     lost = (areas["layer"] == "one") & (areas["score"] == "rs_am")
@@ -287,7 +287,7 @@ SURE, ABOVE, AROUND = (0.9, 0.8, 0.95), (0.6, 0.4, 0.8), (0.0, -0.2, 0.2)
         (SURE, ABOVE, (np.nan, np.nan, np.nan), "inconclusive"),
     ],
 )
-def test_rs_is_reliable_and_lies_above_its_nulls(icc, real, null, expected):
+def test_rs_is_reliable_and_exceeds_its_nulls(icc, real, null, expected):
     table = answered("reliability", reliability(icc, real, null))
     assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     assert set(table["method"]) == set(METHODS)
@@ -295,7 +295,7 @@ def test_rs_is_reliable_and_lies_above_its_nulls(icc, real, null, expected):
     assert len(table["claim"]) == 2 * 2 * 3 * (1 + 3 + 1)
 
 
-def test_an_ascent_with_its_sign_turned_is_a_null():
+def test_minimization_is_a_null_model():
     for minimized, expected in ((AROUND, "supported"), ((0.95, 0.9, 0.99), "contradicted")):
         table = answered("reliability", reliability(SURE, ABOVE, AROUND, minimized=minimized))
         assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
@@ -352,7 +352,7 @@ def test_natural_images_agree(relation, expected):
     assert all("scales in common" in note or "is 0 for all" in note for note in raw)
 
 
-def test_a_score_that_no_unit_has_is_about_nothing():
+def test_score_undefined_for_all_units_has_an_open_row():
     tables = natural(lambda rs, draws: rs)
     records, units = by_hand.taps(LAYERS), tables["units"]
     units["rs_q_natural"][units["layer"] == "two"] = np.nan
@@ -380,7 +380,7 @@ def graph(gini, targets=28, low=0.3, high=0.4):
     ("gini", "expected"),
     [(0.6, "supported"), (0.2, "contradicted"), (0.38, "inconclusive"), (np.nan, "inconclusive")],
 )
-def test_a_few_stand_in_for_many(gini, expected):
+def test_concentration_of_substitutes(gini, expected):
     table = answered("graph", graph=graph(gini))
     assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     if gini == 0.6:
@@ -390,7 +390,7 @@ def test_a_few_stand_in_for_many(gini, expected):
         assert set(table["note"]) == {"there are no edges"}
 
 
-def test_too_few_draws_of_a_null_decide_nothing():
+def test_too_few_null_draws_are_inconclusive():
     table = answered("graph", graph=graph(0.6, low=np.nan, high=np.nan))
     assert set(table["verdict"]) == {"inconclusive"} and set(table["note"]) == {"too few draws for an interval"}
 
@@ -412,14 +412,14 @@ def inhibition(share, signed=()):
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.7, "supported"), (0.3, "contradicted"), (0.5, "inconclusive")])
-def test_most_are_inhibited(share, expected):
+def test_share_of_inhibited_units(share, expected):
     table = answered("inhibition", inhibition=inhibition(share))
     assert verdicts(table) == {"inhibited": expected}
     # IAM alone; the last unit of each layer is dead.
     assert set(table["method"]) == {"iam"} and set(table["n"]) == {29}
 
 
-def test_nothing_is_inhibited_in_a_signed_layer():
+def test_inhibition_is_undefined_in_a_signed_layer():
     table = answered("inhibition", inhibition=inhibition(0.7, signed=["two"]))
     row = where(table, layer="two")
     assert (row["n"], row["holds"], row["note"]) == (0, "open", "activations are signed")
@@ -454,7 +454,7 @@ def training(first, last, seeds=(0, 3)):
         ((np.nan,) * 3, ABOVE, "inconclusive"),
     ],
 )
-def test_what_comes_with_training(first, last, expected):
+def test_change_during_training(first, last, expected):
     table = {name: np.array(column) for name, column in training_claims_table(training(first, last), METHODS).items()}
     assert tuple(table) == ClaimsTable.names()
     assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
@@ -467,7 +467,7 @@ def test_what_comes_with_training(first, last, expected):
 # --- all of them -----------------------------------------------------------------------------------------------------
 
 
-def test_only_the_analyses_of_an_experiment_are_answered():
+def test_only_claims_of_the_experiments_analyses_are_tested():
     table = answered("natural")
     assert set(table["claim"]) == {"A6"} and set(table["source"]) == {"natural"}
     assert np.isnan(table["p_value"]).all() and np.isnan(table["p_holm"]).all()

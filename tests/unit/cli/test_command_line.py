@@ -33,7 +33,7 @@ def call(*words, cwd=ROOT, flags=()):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["chek"]])
-def test_help_loads_none_of_what_a_verb_needs(words):
+def test_help_imports_no_heavy_package(words):
     done = call(*words, flags=["-X", "importtime"])
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "unitscope.cli.command" in imported
@@ -58,7 +58,7 @@ def test_the_installed_command_is_this_one():
     )
 
 
-def test_no_program_of_the_flow_follows_the_command_line():
+def test_scripts_do_not_depend_on_the_command_line():
     for script in (ROOT / "scripts").rglob("*.py"):
         assert not [path for path in code_files(script, ROOT) if "cli" in path.parts]
 
@@ -85,7 +85,7 @@ def checked(folder, change=lambda config: None):
     return call("check", "study.yaml", cwd=folder)
 
 
-def test_a_valid_config_is_described_in_a_line(folder):
+def test_valid_config_is_summarized_in_one_line(folder):
     done = checked(folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
@@ -108,7 +108,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_sentence_and_nothing_else(folder, mistake):
+def test_config_errors_are_one_sentence(folder, mistake):
     change, pattern = MISTAKES[mistake]
     done = checked(folder, change)
     assert done.returncode == 1 and done.stdout == ""
@@ -156,7 +156,7 @@ def test_a_verb_ends_in_a_message_without_a_traceback(tmp_path, body, code, mess
     assert bool(done.stderr) == bool(message)
 
 
-def test_a_fault_shows_its_traceback(tmp_path):
+def test_internal_errors_show_a_traceback(tmp_path):
     done = ended(tmp_path, "1 / 0")
     assert done.returncode == 1 and "This is a fault of unitscope, not of your input: ZeroDivisionError" in done.stderr
     assert "Traceback (most recent call last)" in done.stderr
@@ -172,7 +172,7 @@ print("code", code)
 
 
 @pytest.mark.parametrize(("name", "group"), [("SIGINT", True), ("SIGTERM", False)])
-def test_a_called_program_ends_by_itself_and_its_caller_after_it(name, group):
+def test_signals_are_handled_by_the_called_program_first(name, group):
     process = subprocess.Popen(
         [sys.executable, "-c", CALLING.format(signal=name)],
         **{"cwd": ROOT, "stdout": subprocess.PIPE, "text": True, "start_new_session": True},

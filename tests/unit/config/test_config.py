@@ -15,7 +15,7 @@ from unitscope.config.resolve import read, recipe_of, resolve, with_batch
 from unitscope.errors import UserError
 
 
-def test_the_schema_for_editors_is_that_of_the_models():
+def test_editor_schema_equals_the_settings_models():
     written = (ROOT / "schemas/config.schema.json").read_text()
     assert written == schema_text(), "make schema"
 
@@ -60,7 +60,7 @@ def test_resolving_leaves_the_config_unchanged():
     assert config == STUDY
 
 
-def test_the_nearest_setting_wins():
+def test_most_specific_setting_takes_precedence():
     methods = study(
         defaults__ascent={"steps": 10, "learning_rate": 0.1, "noise": 0.2},
         defaults__methods={"iam": {"steps": 20, "learning_rate": 0.2}},
@@ -142,7 +142,7 @@ def test_claims_name_layers_and_trainings():
     assert resolved.reproduction is None
 
 
-def test_checkpoints_of_one_training_are_no_sample_of_trainings():
+def test_checkpoints_of_one_training_do_not_count_as_trainings():
     resolved = study(
         networks__small__seeds=[0, 7],
         networks__small__epochs=[1, 5],
@@ -320,7 +320,7 @@ def test_mistakes_name_the_key_and_the_allowed_values(changes, words):
         assert word in str(error.value)
 
 
-def test_something_that_is_no_mapping_is_an_error():
+def test_config_sections_must_be_mappings():
     with pytest.raises(UserError, match="type object"):
         resolve(["digits"], "study.yaml")
 
@@ -344,7 +344,7 @@ def layers(selection, layer_names=LAYER_NAMES):
     return matched, queries
 
 
-def test_patterns_stand_for_layers_in_the_networks_order():
+def test_patterns_expand_in_network_order():
     assert list(layers("auto")[0]) == LAYER_NAMES
     assert list(layers(["*.conv2", "conv1"])[0]) == ["conv1", "layer1.0.conv2", "layer2.0.conv2"]
     assert list(layers(["layer[2-9].*"])[0]) == ["layer2.0.conv1", "layer2.0.conv2"]
@@ -370,7 +370,7 @@ def test_configs_of_the_project_that_share_a_name_share_its_settings():
     assert {"digits-convnet", "digits"} <= shared
 
 
-def test_no_order_in_a_config_reaches_the_results():
+def test_order_of_config_entries_does_not_affect_jobs():
     config = copy.deepcopy(STUDY)
     names = {"layers": ["conv10", "conv2", "out"], "methods": ["iam_z", "am", "iam"], "analyses": ["scale", "joint"]}
     claims = {"C12": {}, "C4": {}, "C11": {"layers": ["out"]}}
@@ -417,7 +417,7 @@ def test_batch_sizes_per_layer(section, usual):
         ("many", "images.batch is 'many'; it has to be of type integer or object"),
     ],
 )
-def test_batches_that_are_refused(batch, message):
+def test_invalid_batch_sizes(batch, message):
     with pytest.raises(UserError, match=message):
         batches(batch)
 
@@ -455,7 +455,7 @@ def test_layers_that_are_refused(selection, layer_names, message):
         ),
     ],
 )
-def test_sources_that_do_not_fit(network, message):
+def test_invalid_network_sources(network, message):
     with pytest.raises(UserError, match=message):
         study(networks__small={"dataset": "digits", **network})
 
@@ -466,7 +466,7 @@ def test_an_exported_network_is_called_by_its_file():
     assert study(networks__small=settings).networks["small"]["model"] == "net.pt2"
 
 
-def test_the_untrained_network_is_that_of_the_same_seed_where_there_is_one():
+def test_untrained_network_has_the_same_seed_if_available():
     config = copy.deepcopy(STUDY)
     config["networks"] |= {
         name: {"model": "mlp", "dataset": "digits", "seeds": [0, 1], "training": {"epochs": epochs}}

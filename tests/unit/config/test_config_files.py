@@ -47,7 +47,7 @@ def refused(tmp_path, content):
         ("a: {1: x, '1': y}", ["line 1: a: ", "1"]),
     ],
 )
-def test_a_key_that_occurs_twice_is_refused_with_its_line(tmp_path, text, words):
+def test_duplicate_keys_are_refused_with_their_line(tmp_path, text, words):
     message = refused(tmp_path, text)
     assert [word for word in words if word not in message] == [], message
 
@@ -64,7 +64,7 @@ def test_merge_keys_follow_yaml(tmp_path):
 
 
 @pytest.mark.parametrize("name", NO_TEXT)
-def test_names_that_are_no_text_to_every_reader_have_to_be_quoted(tmp_path, name):
+def test_ambiguous_names_must_be_quoted(tmp_path, name):
     keys = {
         "experiments": f"experiments:\n  {name}: {{network: small, layers: [a]}}\nnetworks: {{}}\n",
         "networks": f"networks:\n  {name}: {{model: mlp}}\n",
@@ -89,7 +89,7 @@ def test_names_that_are_no_text_to_every_reader_have_to_be_quoted(tmp_path, name
         *("experiments.small.layers", "experiments.small.methods"),
     ],
 )
-def test_names_as_values_have_to_be_text_too(tmp_path, name, path):
+def test_names_as_values_must_be_text(tmp_path, name, path):
     config = yaml.safe_load(STUDY)
     section, entry, key = path.split(".")
     config[section][entry][key] = ["NAME"] if key in ("layers", "methods") else "NAME"
@@ -118,7 +118,7 @@ def test_names_as_values_have_to_be_text_too(tmp_path, name, path):
         *(("1.0e-3", 0.001), ("0.001", 0.001), ("1_000", 1000), ("0x1F", 31), ("5.", 5.0), ("0", 0), ("+1", 1)),
     ],
 )
-def test_numbers_are_read_as_numbers_also_where_snakemake_reads_text(tmp_path, text, number):
+def test_numbers_that_snakemake_reads_as_text_are_converted(tmp_path, text, number):
     path = tmp_path / "study.yaml"
     path.write_text(f"a: {text}\nb: {{c: [x, {text}]}}\nd: '{text}'\n")
     config = read(path)
@@ -163,7 +163,7 @@ def test_values_of_arguments_are_read_as_in_a_file(text):
         ("{b: !!python/name:os.system x}", "not allowed"),
     ],
 )
-def test_arguments_are_refused_as_files_are(text, words):
+def test_arguments_are_validated_like_files(text, words):
     with pytest.raises(UserError) as error:
         with_arguments({}, [("networks", text)])
     assert str(error.value).startswith("--config networks") and words in str(error.value)
@@ -190,13 +190,13 @@ def test_arguments_are_refused_as_files_are(text, words):
         ("true", "of type number"),
     ],
 )
-def test_values_that_are_no_number_are_refused_by_key(tmp_path, value, words):
+def test_invalid_numbers_are_reported_with_their_key(tmp_path, value, words):
     text = STUDY.replace("epochs: 1", f"epochs: 1\n      learning_rate: {value}")
     message = refused(tmp_path, text)
     assert words in message and ("learning_rate" in message or "line 16" in message), message
 
 
-def test_whole_numbers_are_written_as_such(tmp_path):
+def test_integers_are_written_without_decimals(tmp_path):
     message = refused(tmp_path, STUDY.replace("epochs: 1", "epochs: 1e3"))
     assert "networks.small.training.epochs is 1000.0" in message and "Write 1000." in message
 
@@ -253,11 +253,11 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for 
         ("a: 1\n__definitions__:\n- import os\n", "line 2: the key '__definitions__' makes the config a template"),
     ],
 )
-def test_files_that_are_no_config(tmp_path, content, words):
+def test_files_that_are_not_configs(tmp_path, content, words):
     assert words in refused(tmp_path, content)
 
 
-def test_a_pipe_is_no_file_of_weights(tmp_path):
+def test_weights_file_must_be_a_regular_file(tmp_path):
     os.mkfifo(tmp_path / "weights.pt")
     assert Contents(None).sha256(str(tmp_path / "weights.pt")) == ""
     for path in (tmp_path / "weights.pt", Path("/dev/zero"), Path("a\0b")):
@@ -281,20 +281,20 @@ def test_files_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize(
     "change", [lambda b: b"\xef\xbb\xbf" + b, lambda b: b.replace(b"\n", b"\r\n"), lambda b: b + b"\n...\n"]
 )
-def test_files_of_other_systems_are_read(tmp_path, change):
+def test_files_with_other_encodings_and_line_ends_are_read(tmp_path, change):
     path = tmp_path / "study.yaml"
     path.write_bytes(change(STUDY.encode()))
     assert read(path) == SMALL
 
 
-def test_text_of_several_lines_is_an_option_of_a_network(tmp_path):
+def test_multiline_text_is_a_network_option(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.replace("options:", "options:\n      text: |\n        one\n        two"))
     assert read(path)["networks"]["small"]["options"]["text"] == "one\ntwo\n"
     resolve(read(path), "study.yaml")
 
 
-def test_configs_are_laid_over_one_another(tmp_path):
+def test_configs_are_merged(tmp_path):
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "more.yaml").write_text("networks: {small: {training: {learning_rate: 1e-2}}}")
     config = read_all([tmp_path / "study.yaml", tmp_path / "more.yaml"])
@@ -311,7 +311,7 @@ def test_configs_are_laid_over_one_another(tmp_path):
 @given(text=TEXTS)
 @example(text=STUDY)
 @example(text=STUDY.replace("small", "'3e4'"))
-def test_any_text_is_a_study_or_is_refused(tmp_path_factory, text):
+def test_arbitrary_text_is_a_valid_config_or_refused(tmp_path_factory, text):
     check_text(tmp_path_factory.getbasetemp(), text)
 
 
@@ -350,7 +350,7 @@ def test_a_setting_that_is_not_allowed_is_reported_with_its_line(tmp_path):
 
 @pytest.mark.parametrize("base", [[1], {"b": 1}, None, "x", {}, {"b": {"c": 1}}])
 @pytest.mark.parametrize("over", [{}, [2], {"b": {}}, {"b": 2}, None, {"d": {}}])
-def test_configs_are_laid_over_one_another_as_by_snakemake(base, over):
+def test_configs_are_merged_as_by_snakemake(base, over):
     expected = {"a": copy.deepcopy(base)}
     update_config(expected, {"a": copy.deepcopy(over)})
     assert merged({"a": base}, {"a": over}) == expected

@@ -43,7 +43,7 @@ def file(request, tmp_path):
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_links_within_a_file_are_names_as_well(tmp_path, caplog):
+def test_internal_links_are_resolved(tmp_path, caplog):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["store/pixels"], file["store/numbers"] = PIXELS, LABELS
@@ -69,7 +69,7 @@ def test_splits_may_be_links_to_one_another(tmp_path, whole):
     np.testing.assert_array_equal(all_of(collection), np.concatenate([PIXELS, PIXELS]))
 
 
-def test_links_that_branch_again_and_again_are_followed_to_an_end(tmp_path):
+def test_branching_links_terminate(tmp_path):
     path = write(tmp_path / "x.h5", images=PIXELS, labels=LABELS)
     with h5py.File(path, "a") as file:
         group = file
@@ -107,7 +107,7 @@ def test_three_splits_need_the_setting_split(file, caplog):
     assert "test_images, test_labels are not read" in caplog.text
 
 
-def test_a_training_split_alone_is_split_here(file):
+def test_arrays_with_only_a_train_split_are_split(file):
     assert read(write(file, x_train=PIXELS, y_train=LABELS)).split.sum() == 6
 
 
@@ -121,7 +121,7 @@ def test_names_in_split(file):
 
 
 @pytest.mark.parametrize("split", [np.zeros(12, int), np.array(["train", "Train "] * 6)])
-def test_a_split_that_has_train_alone_is_split_here(file, split):
+def test_file_with_only_a_train_split_is_split(file, split):
     assert read(write(file, images=PIXELS, labels=LABELS, split=split)).split.sum() == 6
 
 
@@ -138,12 +138,12 @@ def test_a_split_that_has_train_alone_is_split_here(file, split):
         ({"x_a": PIXELS, "y_a": LABELS, "x_b": PIXELS, "y_b": LABELS}, r"datasets\.NAME\.split"),
     ],
 )
-def test_names_that_do_not_fit_together(tmp_path, arrays, message):
+def test_inconsistent_array_names(tmp_path, arrays, message):
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "x.npz", **arrays))
 
 
-def test_arrays_that_are_not_read_are_named(file, caplog):
+def test_unused_arrays_are_listed(file, caplog):
     names = np.array(["ash", "beech", "oak"])
     read(write(file, images=PIXELS, labels=LABELS, is_test=LABELS > 1, x_other=PIXELS))
     assert "x: is_test, x_other are not read" in caplog.text.replace(file.suffix, "")
@@ -183,7 +183,7 @@ def test_labels_of_splits_may_differ_in_a_last_axis_of_one(file):
         (np.tile(PIXELS, 5), np.tile(PIXELS, 5)),
     ],
 )
-def test_pixels_with_one_meaning_are_read(file, images, expected):
+def test_unambiguous_pixels_are_read(file, images, expected):
     pixels = all_of(read(write(file, images=images, labels=LABELS)))
     assert pixels.dtype == np.uint8 and pixels.flags.c_contiguous
     # Half precision holds a number of 255 to within one.
@@ -205,7 +205,7 @@ def test_pixels_with_one_meaning_are_read(file, images, expected):
         (np.tile(PIXELS, 3)[..., :8], r"datasets\.NAME\.channels: first or last"),
     ],
 )
-def test_pixels_without_one_meaning_are_refused_with_a_cure(tmp_path, images, message):
+def test_ambiguous_pixels_are_refused_with_a_remedy(tmp_path, images, message):
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "x.npz", images=images, labels=LABELS))
 
@@ -230,7 +230,7 @@ def test_splits_whose_ranges_differ_in_meaning_are_refused(tmp_path, train, test
         read(tmp_path / "x.npz")
 
 
-def test_the_place_of_the_channels_may_be_set(tmp_path):
+def test_channel_axis_can_be_set(tmp_path):
     images = PIXELS[:, :4, :6, :2]
     write(tmp_path / "x.npz", images=images, labels=LABELS)
     np.testing.assert_array_equal(all_of(read(tmp_path / "x.npz", channels="last")), images)
@@ -270,7 +270,7 @@ def test_black_images_are_warned_of(tmp_path, caplog, dtype):
         (np.array(["-10", "-9", "+2"])[LABELS], LABELS, ["-10", "-9", "+2"]),
     ],
 )
-def test_labels_with_one_meaning_are_read(file, labels, numbers, classes):
+def test_unambiguous_labels_are_read(file, labels, numbers, classes):
     collection = read(write(file, images=PIXELS, labels=labels))
     assert collection.labels.dtype == np.int64 and collection.labels.tolist() == numbers.tolist()
     assert collection.classes == list(classes)
@@ -321,14 +321,14 @@ def test_one_image_per_class_is_refused_with_a_fix_that_helps(file):
         (LABELS, {"classes": ["\u00e9", "e\u0301", "b"]}, "one name of its own"),
     ],
 )
-def test_labels_without_one_meaning_are_refused_with_a_cure(tmp_path, labels, settings, message):
+def test_ambiguous_labels_are_refused_with_a_remedy(tmp_path, labels, settings, message):
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "x.npz", images=PIXELS, labels=labels), **settings)
 
 
 @pytest.mark.parametrize(("odd", "code"), [("a\0b", "0000"), ("a\ud800", "D800"), ("a\x1b[31m", "001B")])
 @pytest.mark.parametrize("name", ["labels", "classes"])
-def test_names_that_no_artifact_can_hold_are_refused(tmp_path, name, odd, code):
+def test_class_names_that_cannot_be_stored_are_refused(tmp_path, name, odd, code):
     names = np.array([odd, "b", "c"])
     arrays = {"labels": names[LABELS]} if name == "labels" else {"labels": LABELS, "classes": names}
     with pytest.raises(
@@ -338,7 +338,7 @@ def test_names_that_no_artifact_can_hold_are_refused(tmp_path, name, odd, code):
 
 
 @pytest.mark.parametrize("name", ["labels", "classes", "split"])
-def test_what_is_no_text_is_not_taken_for_names(tmp_path, name):
+def test_non_text_arrays_are_not_class_names(tmp_path, name):
     arrays = {"images": PIXELS, "labels": np.array(["a", "b", "c"])[LABELS]}
     path = write(tmp_path / "x.h5", **{key: array for key, array in arrays.items() if key != name})
     count = 3 if name == "classes" else 12
@@ -372,7 +372,7 @@ def test_nothing_is_unpickled(tmp_path, name):
         read(tmp_path / name)
 
 
-def test_pickled_arrays_are_refused_with_a_cure(tmp_path):
+def test_pickled_arrays_are_refused_with_a_remedy(tmp_path):
     with pytest.raises(UserError, match=r"Python objects, which are never loaded.*dtype=str"):
         read(write(tmp_path / "x.npz", images=PIXELS, labels=np.array([Trap()] * 12, dtype=object)))
     np.save(tmp_path / "x.npy", PIXELS)
@@ -385,7 +385,7 @@ def test_pickled_arrays_are_refused_with_a_cure(tmp_path):
     assert len(read((tmp_path / "z.npz").rename(tmp_path / "Z.NPZ")).labels) == 12
 
 
-def test_paths_that_are_no_file_of_arrays(tmp_path):
+def test_unsupported_array_files(tmp_path):
     for name, message in (
         ("", "a folder. Folders of images are read by source: image_folder"),
         ("x.zip", "Unpack it; images are read by source: image_folder"),
@@ -399,7 +399,7 @@ def test_paths_that_are_no_file_of_arrays(tmp_path):
         read("~/no/such.npz")
 
 
-def test_arrays_that_matlab_saved_are_not_read_with_height_and_width_swapped(tmp_path):
+def test_matlab_arrays_are_not_transposed_silently(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         # Of a size (height, width, channels, images) in MATLAB.
@@ -425,7 +425,7 @@ def test_a_compression_that_is_not_installed_is_named(tmp_path):
     assert "damaged" not in str(error.value)
 
 
-def test_arrays_larger_than_memory_are_not_damaged(tmp_path):
+def test_arrays_larger_than_memory_are_not_reported_as_damaged(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", (10**8, 1000, 1000, 3), np.uint8, chunks=(1, 100, 100, 3))
         file["y"] = LABELS

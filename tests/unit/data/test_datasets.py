@@ -64,7 +64,7 @@ def split_tree(tmp_path) -> Path:
 # --- digits and splits -----------------------------------------------------------------------------------------------
 
 
-def test_the_digits_are_all_there_and_no_test_digit_is_trained_on(tmp_path):
+def test_digits_are_complete_and_splits_are_disjoint(tmp_path):
     dataset = round_trip(tmp_path / "digits.h5", **DIGITS)
     assert dataset["shape"] == [1, 28, 28] and dataset["classes"] == list("0123456789")
     images, labels = digits()
@@ -86,7 +86,7 @@ def test_same_settings_same_bytes_other_seed_other_bytes(tmp_path):
     assert a == b != c
 
 
-def test_held_out_is_stratified_and_leaves_some_of_each_class():
+def test_held_out_split_is_stratified():
     labels = np.repeat([0, 1, 2], [100, 10, 2])
     split = held_out(labels, 0.2, 0)
     np.testing.assert_array_equal(np.bincount(labels[split == 1]), [20, 2, 1])
@@ -120,7 +120,7 @@ def test_the_mean_image_is_that_of_the_training_split_in_batches_of_any_size(tmp
             np.testing.assert_allclose(dataset.mean_image(size), expected, rtol=1e-12)
 
 
-def test_a_split_lies_in_one_stretch_whatever_the_order_of_its_source(tmp_path):
+def test_splits_are_stored_contiguously(tmp_path):
     images, labels = some_digits(2, 6)
     split = np.tile([1, 0, 0, 1], 3)
     np.savez(tmp_path / "x.npz", images=images, labels=labels, split=split)
@@ -132,7 +132,7 @@ def test_a_split_lies_in_one_stretch_whatever_the_order_of_its_source(tmp_path):
         assert file["images"].chunks[1:] == (28, 28, 1)
 
 
-def test_what_runs_ahead_keeps_its_order_and_its_errors():
+def test_prefetching_preserves_order_and_errors():
     assert list(ahead(lambda x: x * x, range(7))) == [0, 1, 4, 9, 16, 25, 36]
     results = ahead(lambda x: 6 // x, [2, 0])
     assert next(results) == 3
@@ -171,7 +171,7 @@ def test_a_folder_with_split_folders(tmp_path, split_tree):
     np.testing.assert_array_equal(renamed_split["test"][0], dataset["test"][0])
 
 
-def test_a_folder_that_is_split_here_and_one_without_classes(tmp_path, tree):
+def test_folder_without_splits_and_folder_without_classes(tmp_path, tree):
     dataset = round_trip(tmp_path / "x.h5", **folder(tree, test_fraction=1 / 3))
     assert np.bincount(dataset["train"][1]).tolist() == [4, 4] and np.bincount(dataset["test"][1]).tolist() == [2, 2]
     dataset = round_trip(tmp_path / "y.h5", **folder(tree / "two"))
@@ -247,7 +247,7 @@ def test_a_corrupt_image_is_named(tmp_path, tree, store, damage):
         round_trip(tmp_path / "x.h5", **folder(tree, store))
 
 
-def test_an_index_notices_files_that_changed_or_went(tmp_path, tree):
+def test_index_detects_changed_and_missing_files(tmp_path, tree):
     settings = folder(tree, "index")
     write_dataset(tmp_path / "x.h5", collected(settings))
     path = tree / "one/000.png"
@@ -277,7 +277,7 @@ def test_classes_without_images_are_named(tmp_path, tree, split_tree):
         round_trip(tmp_path / "x.h5", **folder(split_tree))
 
 
-def test_folders_that_are_not_there_or_not_whole(tmp_path, split_tree):
+def test_missing_or_ambiguous_folders(tmp_path, split_tree):
     with pytest.raises(UserError, match="not a folder"):
         round_trip(tmp_path / "x.h5", **folder(tmp_path / "nowhere"))
     shutil.copytree(split_tree / "val", split_tree / "test")
@@ -291,14 +291,14 @@ def test_folders_that_are_not_there_or_not_whole(tmp_path, split_tree):
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "a/../../secret.png", "/etc/passwd"])
-def test_names_that_lead_out_are_refused(tmp_path, name):
+def test_names_outside_the_folder_are_refused(tmp_path, name):
     with pytest.raises(UserError, match="leads out of"):
         inside(tmp_path, name)
 
 
 @pytest.mark.parametrize("store", ["images", "index"])
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_links_that_lead_out_are_refused(tmp_path, tree, store, kind):
+def test_links_outside_the_folder_are_refused(tmp_path, tree, store, kind):
     write_images(tmp_path / "outside", 5, 3)
     link, target = {
         "file": (tree / "one/link.png", tmp_path / "outside/000.png"),
@@ -356,7 +356,7 @@ def test_arrays(tmp_path, suffix):
         ({"split": np.ones(6, int)}, "no image in the train split"),
     ],
 )
-def test_arrays_that_do_not_fit_together(tmp_path, changes, message):
+def test_inconsistent_arrays(tmp_path, changes, message):
     arrays = {"images": np.zeros((6, 4, 4), np.uint8), "labels": np.array([0, 0, 0, 1, 1, 1]), **changes}
     np.savez(tmp_path / "x.npz", **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(UserError, match=message):
@@ -383,7 +383,7 @@ def test_array_files_that_cannot_be_read(tmp_path):
 # --- downloads and shared data ---------------------------------------------------------------------------------------
 
 
-def test_without_a_network_the_archive_to_fetch_is_named(tmp_path, monkeypatch):
+def test_offline_error_names_the_archive_to_download(tmp_path, monkeypatch):
     go_offline(monkeypatch)
     with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz.*md5 c58f30108f718f92721af3b95e74349a") as error:
         collected({"source": "cifar10", "folder": str(tmp_path / "downloads")})
@@ -401,7 +401,7 @@ class Touching:
         return Path.touch, (self.path,)
 
 
-def test_a_changed_file_of_cifars_is_not_read(tmp_path, monkeypatch):
+def test_changed_cifar_file_is_refused(tmp_path, monkeypatch):
     go_offline(monkeypatch)
     batch = tmp_path / "cifar-10-batches-py/data_batch_1"
     batch.parent.mkdir()
@@ -453,7 +453,7 @@ def test_the_script_writes_the_same_and_without_torch(tmp_path, tree):
     assert run("-c", "import sys, unitscope.data.datasets; sys.exit('torch' in sys.modules)").returncode == 0
 
 
-def test_the_script_ends_a_mistake_in_one_paragraph(tmp_path, tree):
+def test_script_reports_errors_in_one_paragraph(tmp_path, tree):
     (tree / "one/000.png").write_bytes(b"")
     log = tmp_path / "logs/x.log"
     done = script(folder(tree), tmp_path / "x.h5", "--log", str(log))

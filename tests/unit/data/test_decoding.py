@@ -92,7 +92,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("value", [0, 9, 77])
-def test_exif_data_without_meaning_are_passed_over(tmp_path, value):
+def test_meaningless_exif_data_are_ignored(tmp_path, value):
     exif = Image.Exif()
     exif[0x0112] = value
     path = saved(tmp_path / "x.jpg", Image.fromarray(CORNERS), exif=exif)
@@ -115,7 +115,7 @@ def test_deep_grey_is_scaled_and_not_clipped(tmp_path):
     np.testing.assert_array_equal(decoded(tmp_path / "x.pgm", "L")[..., 0], eight)
 
 
-def test_deep_tiff_as_its_tags_say(tmp_path):
+def test_deep_tiff_follows_its_tags(tmp_path):
     deep = np.array([[0, 128, 129, 257], [32768, 40000, 65279, 65535]], np.uint16)
     np.testing.assert_array_equal(
         decoded(tiff(tmp_path / "inverted.tif", deep, photometric=0), "L")[..., 0], 255 - np.round(deep / 257)
@@ -139,7 +139,7 @@ def test_deep_tiff_as_its_tags_say(tmp_path):
         (16, struct.pack(">4H", 1000, 1001, 0, 65535), 1000, [9, 4, 0, 255]),
     ],
 )
-def test_the_transparent_grey_of_a_png_is_laid_on_the_background(tmp_path, bits, row, clear, shades):
+def test_transparent_grey_of_a_png_is_composited_on_the_background(tmp_path, bits, row, clear, shades):
     path = png(tmp_path / "x.png", [row], bits, 0, struct.pack(">H", clear))
     assert decoded(path, "L", background="#090909")[0, :, 0].tolist() == shades
 
@@ -170,7 +170,7 @@ def test_errors_of_pillow_are_reported_readably(tmp_path, mode):
         decoded(path)
 
 
-def test_a_suffix_may_be_that_of_another_format_that_is_read(tmp_path):
+def test_files_with_the_suffix_of_another_format_are_read(tmp_path):
     pixels = Image.fromarray(CORNERS)
     for kind in (*FORMATS, "MPO"):
         content = io.BytesIO()
@@ -182,7 +182,7 @@ def test_a_suffix_may_be_that_of_another_format_that_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["EPS", "ICO", "TGA"])
-def test_no_file_is_run_as_postscript_or_read_by_another_format(tmp_path, monkeypatch, kind):
+def test_postscript_is_not_executed_and_other_formats_are_refused(tmp_path, monkeypatch, kind):
     run = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **named: run.append(arguments))
     pixels = Image.fromarray(CORNERS).convert("RGB").resize((32, 32))
@@ -203,7 +203,7 @@ def test_a_turned_deep_image(tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "words"), [(np.float32, "floating-point"), (np.int32, "integers")])
-def test_pixels_without_black_and_white_are_refused_with_a_cure(tmp_path, kind, words):
+def test_pixels_of_unknown_range_are_refused_with_a_remedy(tmp_path, kind, words):
     path = saved(tmp_path / "x.tif", Image.fromarray(np.zeros((4, 4), kind)))
     with pytest.raises(UserError, match=rf"x\.tif holds 32-bit {words}.*Scale the pixels"):
         decoded(path)
@@ -223,7 +223,7 @@ def transparent(kind):
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "P"])
-def test_transparent_images_are_laid_on_the_background(tmp_path, kind):
+def test_transparent_images_are_composited_on_the_background(tmp_path, kind):
     options = {"transparency": 1} if kind == "P" else {}
     path = saved(tmp_path / "x.png", transparent(kind), **options)
     dark = np.array([60] * 3 if kind == "LA" else [200, 0, 0])
@@ -386,7 +386,7 @@ def test_an_ambiguous_fourth_channel_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_pixels_with_a_sign_are_refused(tmp_path, bits):
+def test_signed_pixels_are_refused(tmp_path, bits):
     with pytest.raises(UserError, match=rf"x\.tif holds {bits}-bit integers with a sign.*Scale the pixels"):
         decoded(tiff(tmp_path / "x.tif", CORNERS, bits, sample=2), "L")
 

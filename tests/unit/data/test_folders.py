@@ -152,7 +152,7 @@ def test_names_of_splits_among_classes_are_classes(tmp_path):
         read(classes(tmp_path / "y", "test/a", "val/a"))
 
 
-def test_a_training_split_alone_is_split_here(tmp_path):
+def test_folder_with_only_a_train_split_is_split(tmp_path):
     collection = read(classes(tmp_path, "train/a", "train/b", count=8))
     assert collection.classes == ["a", "b"] and np.bincount(collection.split).tolist() == [12, 4]
 
@@ -204,7 +204,7 @@ def test_a_column_with_three_splits(tmp_path, caplog):
     assert "1 images of other splits are not read" in caplog.text
 
 
-def test_labels_of_folders_that_are_no_classes(tmp_path):
+def test_labels_for_folders_that_are_not_classes(tmp_path):
     for number, shard in enumerate(("00", "01")):
         images(tmp_path / shard, 2, 2 * number)
     csv(tmp_path, "file,label\n" + "".join(f"{n // 2:02}/{n}.png,{'ab'[n % 2]}\n" for n in range(4)))
@@ -230,7 +230,7 @@ def test_labels_of_folders_that_are_no_classes(tmp_path):
         ("file,label,split\n0.png,a,train\n1.png,a,\n2.png,a,test\n", r"1\.png has no split"),
     ],
 )
-def test_mistakes_in_a_csv_file_are_named(tmp_path, text, message):
+def test_errors_in_a_csv_file_are_located(tmp_path, text, message):
     images(tmp_path, 3)
     with pytest.raises(UserError, match=message):
         read(csv(tmp_path, text))
@@ -293,7 +293,7 @@ def test_classes_are_counted_as_they_are_read(tmp_path):
     assert class_count(flat, data_settings({**settings, "path": str(flat)})) == 3
 
 
-def test_two_forms_of_an_accent_are_one_name(tmp_path, caplog):
+def test_unicode_forms_of_a_name_are_equal(tmp_path, caplog):
     composed, apart = "caf\u00e9", "cafe\u0301"
     classes(tmp_path / "x/train", composed, "b")
     classes(tmp_path / "x/test", apart, "b")
@@ -345,7 +345,7 @@ def test_control_characters_in_names_are_escaped(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.npz"])
-def test_a_file_is_no_folder(tmp_path, name):
+def test_path_must_be_a_folder(tmp_path, name):
     (tmp_path / name).touch()
     cure = "Unpack it" if name == "x.zip" else "source: arrays"
     with pytest.raises(UserError, match=f"not a folder.*{cure}"):
@@ -385,7 +385,7 @@ def test_labels_count_as_raw_data(tmp_path):
         (["a"], [".deep/inner/b"], ""),
     ],
 )
-def test_hidden_folders_that_may_be_classes_or_splits_are_named(tmp_path, caplog, visible, hidden, where):
+def test_hidden_folders_that_may_be_classes_or_splits_are_reported(tmp_path, caplog, visible, hidden, where):
     classes(tmp_path, *visible, *hidden)
     (tmp_path / ".empty").mkdir()
     (tmp_path / ".notes").mkdir()
@@ -400,7 +400,7 @@ def test_hidden_folders_that_may_be_classes_or_splits_are_named(tmp_path, caplog
     ]
 
 
-def test_only_hidden_folders_are_named_before_the_folder_is_refused(tmp_path, caplog):
+def test_folder_with_only_hidden_folders_is_refused(tmp_path, caplog):
     classes(tmp_path, ".a", ".b")
     with pytest.raises(UserError, match="holds no images"):
         read(tmp_path)
@@ -414,7 +414,7 @@ def test_hidden_folders_of_programs_are_not_warned_of(tmp_path, caplog):
     assert read(tmp_path).classes == [] and "hidden folders" not in caplog.text
 
 
-def test_files_that_are_not_read_are_counted_and_named_in_one_line(tmp_path, caplog):
+def test_ignored_files_are_counted_in_one_line(tmp_path, caplog):
     classes(tmp_path, "a", "b", count=8)
     for number in range(5):
         (tmp_path / f"a/IMG_{number}.HEIC").touch()
@@ -439,7 +439,7 @@ def test_a_name_that_is_not_utf_8_is_reported_readably(tmp_path, place):
 
 @pytest.mark.parametrize("store", ["images", "index"])
 @pytest.mark.parametrize("kind", ["file", "folder", "nested"])
-def test_links_that_lead_out_are_followed_where_the_config_allows_it(tmp_path, store, kind):
+def test_links_outside_the_folder_are_followed_only_if_allowed(tmp_path, store, kind):
     classes(tmp_path / "in", "a", "b", count=4)
     images(tmp_path / "out", 4, 20)
     link, target = {
@@ -458,7 +458,7 @@ def test_links_that_lead_out_are_followed_where_the_config_allows_it(tmp_path, s
     assert sum(grey >= 20 for grey in both) == (1 if kind == "file" else 4)
 
 
-def test_links_in_a_circle_end(tmp_path, caplog):
+def test_circular_links_terminate(tmp_path, caplog):
     classes(tmp_path / "x", "a", "b")
     os.symlink("..", tmp_path / "x/a/up")
     os.symlink(tmp_path / "x/b", tmp_path / "x/b/self")
@@ -495,7 +495,7 @@ def test_images_that_are_in_both_splits_or_two_classes_are_counted(tmp_path, cap
     assert ("2 images are in both splits" in caplog.text) == (store == "index")
 
 
-def test_folders_of_a_disk_station_and_of_archives_hold_no_data(tmp_path, caplog):
+def test_folders_of_nas_and_archive_programs_are_ignored(tmp_path, caplog):
     classes(tmp_path / "x", "a", "b", "a/@eaDir/0.png", "@eaDir", "__MACOSX")
     collection = read(tmp_path / "x")
     assert collection.classes == ["a", "b"] and len(collection.labels) == 6
@@ -514,14 +514,14 @@ def test_only_regular_files_are_opened(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("links", ["inside", "anywhere"])
-def test_a_link_to_a_file_that_is_not_there(tmp_path, links):
+def test_broken_link(tmp_path, links):
     classes(tmp_path / "x", "a", "b")
     os.symlink("/nowhere/x.png", tmp_path / "x/a/y.png")
     with pytest.raises(UserError, match=r"'a/y\.png' in .* is a link to '/nowhere/x\.png', and there is no such file"):
         read(tmp_path / "x", links=links)
 
 
-def test_settings_that_are_not_set_are_not_added():
+def test_unset_settings_are_not_recorded():
     for source, path in (("image_folder", "x"), ("arrays", "x.npz")):
         settings = as_mapping(
             DatasetSettings, study(datasets__digits={"source": source, "path": path}).datasets["digits"]

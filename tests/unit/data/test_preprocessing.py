@@ -26,7 +26,7 @@ EFFICIENT = models.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms()
 MATCHING = {**FOLDER, "resize": 256, "crop": 224, "mode": "RGB", "interpolation": "bilinear"}
 
 
-def test_a_data_set_that_is_prepared_like_the_weights_differs_in_nothing():
+def test_matching_preprocessing_has_no_differences():
     assert differences(MATCHING, RESNET) == []
     # Artifacts of earlier versions lack the interpolation, and were resized by bilinear.
     assert differences({key: value for key, value in MATCHING.items() if key != "interpolation"}, RESNET) == []
@@ -42,7 +42,7 @@ def test_a_data_set_that_is_prepared_like_the_weights_differs_in_nothing():
         ({"crop": 225}, models.ResNet18_Weights.DEFAULT.transforms(crop_size=128, resize_size=144), None),
     ],
 )
-def test_each_difference_is_a_sentence_with_both_values(changes, transforms, settings):
+def test_each_difference_is_reported_with_both_values(changes, transforms, settings):
     dataset = {**MATCHING, **changes}
     sentences = differences(dataset, transforms)
     for line, setting in zip(sentences, settings or ["resize: 144", "crop: 128"], strict=True):
@@ -84,7 +84,7 @@ def test_transforms_without_a_setting_are_reported():
     assert "crop_mode 'squash', which no setting" in line
 
 
-def test_data_sets_that_are_not_preprocessed_differ_in_nothing():
+def test_data_sets_without_preprocessing_have_no_differences():
     assert differences({"source": "arrays", "path": "x.npz"}, RESNET) == []
     assert differences({**MATCHING, "resize": 9}, {}) == []
 
@@ -121,9 +121,7 @@ def test_the_checkpoint_job_warns_of_the_differences(tmp_path, monkeypatch, capl
 
 
 @pytest.mark.parametrize("key", ["classes", "class_to_idx", ""])
-def test_the_job_of_the_checkpoint_matches_the_names_of_a_file_with_those_of_the_data_set(
-    tmp_path, monkeypatch, caplog, key
-):
+def test_checkpoint_job_matches_class_names_of_file_and_data_set(tmp_path, monkeypatch, caplog, key):
     for number, name in enumerate(("a", "b", "c") * 4):
         (tmp_path / "x" / name).mkdir(parents=True, exist_ok=True)
         Image.new("L", (6, 6), 20 * number).save(tmp_path / "x" / name / f"{number}.png")
@@ -167,7 +165,7 @@ def opened(settings, shape):
 
 
 @pytest.mark.parametrize(("takes", "has", "mode"), [(1, 3, "L"), (3, 1, "RGB")])
-def test_a_network_for_the_other_mode_names_the_setting(takes, has, mode):
+def test_wrong_channel_count_error_names_the_mode_setting(takes, has, mode):
     settings = {"source": "python", "model": f"{__name__}:network", "options": {"channels": takes}, "seed": 0}
     with pytest.raises(UserError, match=rf"It accepts {takes} channels?: set datasets\.NAME\.mode: {mode}\."):
         opened(settings, [has, 8, 8])

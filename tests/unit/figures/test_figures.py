@@ -59,13 +59,13 @@ def overviews(style, records, units, layers, images=None):
     ],
     ids=["few", "many", "one", "three-methods", "no-labels", "large-type"],
 )
-def test_every_overview_can_be_read(layers, options, style):
+def test_overview_figures_are_readable(layers, options, style):
     records, units, correlations = by_hand.experiment(layers, permutations=9, resamples=20, **options)
     for figure in overviews(style, records, units, correlations):
         assert_readable(figure)
 
 
-def test_the_trend_over_trainings_shows_each_and_their_mean():
+def test_trend_shows_each_training_and_the_mean():
     trainings = [by_hand.experiment(FEW, constant=constant)[2] for constant in ((), ("hidden",))]
     axes = depth_figures.trend(STYLE, trainings, list(FEW)).axes[0]
     first, second, mean = (line.get_ydata() for line in axes.lines[1:])
@@ -73,7 +73,7 @@ def test_the_trend_over_trainings_shows_each_and_their_mean():
     assert mean.tolist() == pytest.approx([(first[0] + second[0]) / 2, first[1]])
 
 
-def test_the_spread_is_that_of_living_units_with_a_score():
+def test_spread_is_over_living_scored_units():
     _, units, _ = by_hand.experiment({"a": 14})
     (axes,) = depth_figures.spread(STYLE, units, "rs").axes
     values = units["rs_iam"][np.isfinite(units["rs_iam"])]
@@ -81,7 +81,7 @@ def test_the_spread_is_that_of_living_units_with_a_score():
     assert [*ends, *middle] == np.quantile(values, (0.25, 0.75, 0.5)).tolist()
 
 
-def test_scores_stand_side_by_side_on_one_scale():
+def test_scores_share_one_scale():
     _, units, layers = by_hand.experiment({"a": 14})
     drawn = score_figures.selectivity_rs(STYLE, units, layers, "rs", "rs_q").axes
     expected = [(score, method) for score in ("rs", "rs_q") for method in ("am", "iam")]
@@ -113,7 +113,7 @@ def test_sensitivity_shows_every_variant_of_every_layer():
     assert np.round(raw.get_ydata()).tolist() == [0, 0, 1, 2]
 
 
-def test_figures_below_one_another_are_one_picture():
+def test_stacked_figures_are_one_picture():
     _, units, _ = by_hand.experiment({"a": 14})
     one, two = (drawing.stacked(STYLE, [depth_figures.spread(STYLE, units, "rs")] * count) for count in (1, 2))
     heights = [Image.open(io.BytesIO(content)).height for content in (one, two)]
@@ -134,7 +134,7 @@ def test_every_correlation_shows_its_n_or_that_it_is_undefined():
     assert depth.count("10") == 8 and depth.count("0") == 4 + 3
 
 
-def test_living_units_that_are_in_no_panel_are_counted():
+def test_living_units_outside_the_panels_are_counted():
     _, units, layers = by_hand.experiment({"a": 14})
     units["selectivity"][5] = np.nan  # Alive in training, silent on the test images.
     assert all_texts(score_figures.selectivity_rs(STYLE, units, layers, "rs")).count("2 unscored") == 2
@@ -161,7 +161,7 @@ def test_points_are_where_the_scores_are():
     np.testing.assert_array_equal(line.get_ydata(), units["rs_am"])
 
 
-def test_small_shares_are_seen_on_a_scale_that_the_methods_of_a_layer_share():
+def test_methods_of_a_layer_share_a_scale_for_small_shares():
     _, units, layers = by_hand.experiment({"a": 12, "b": 12, "c": 12})
     for name, (am, iam) in {"a": (0.04, 0.004), "b": (0.6, 0.6), "c": (0.0, 0.0)}.items():
         in_layer = units["layer"] == name
@@ -203,7 +203,7 @@ def test_substitutes_shows_the_most_selective_unit_that_has_two():
     assert f"{ratio:.3g}× as strongly" in figure_text.replace("\n", " ")
 
 
-def test_a_dead_unit_is_no_example_of_substitution():
+def test_dead_units_are_not_used_as_substitution_examples():
     records, units, _ = by_hand.experiment({"a": 12})
     for method in by_hand.METHODS:
         units[f"substitutes_{method}"][:-1] = ""
@@ -239,7 +239,7 @@ def test_substitutes_falls_back_to_another_method():
 
 
 @pytest.mark.parametrize("count", [1, 5, 12, 70, 230])
-def test_sheets_and_responses_can_be_read(count):
+def test_sheets_and_responses_are_readable(count):
     records, units, _ = by_hand.experiment({"features.10": count}, permutations=9, resamples=20)
     images = by_hand.images(records[0], channels=3)
     for draw in (sheet_figures.sheet, sheet_figures.responses):
@@ -291,7 +291,7 @@ def test_relative_responses_leave_out_seeds_in_which_the_unit_is_silent():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_of_all_files_of_images_those_that_are_shown_are_read(tmp_path):
+def test_only_shown_image_files_are_read(tmp_path):
     paths = write(tmp_path)
     units = read_table(tmp_path / "units.csv", UnitsTable)
     shown_paths = substitutes_figure.shown(units, paths)
@@ -335,7 +335,7 @@ def draw_all(folder, paths, output, **settings):
 
 
 @pytest.mark.slow
-def test_scripts_write_png_and_pdf_the_same_bytes_twice(tmp_path):
+def test_scripts_write_png_and_pdf_deterministically(tmp_path):
     paths = write(tmp_path)
     once = draw_all(tmp_path, paths, tmp_path / "once")
     names = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes"]
@@ -370,7 +370,7 @@ def streams(path):
     return fonts, [stream for stream in plain if not stream.startswith(b"\0\1\0\0")]
 
 
-def test_fonts_in_a_pdf_hold_the_letters_and_no_rules_for_shaping_text(tmp_path, monkeypatch):
+def test_pdf_fonts_are_subset_without_layout_tables(tmp_path, monkeypatch):
     _, units, layers = by_hand.experiment({"a": 12})
     figure = depth_figures.depth(STYLE, units, layers)
     drawing.save(STYLE, figure, tmp_path / "figure")

@@ -18,7 +18,7 @@ def table(layer, method, units, silent=0):
     return {**named, **vars(neighbourhoods(responses))}
 
 
-def test_joints_are_those_of_scipy():
+def test_dendrogram_joints_equal_scipys():
     responses = np.random.default_rng(0).gamma(1.0, 1.0, (1, 30, 17))
     neighbours = neighbourhoods(responses)
     drawn = joints(neighbours.join_height[np.argsort(neighbours.position)][:-1])
@@ -31,7 +31,7 @@ def test_joints_are_those_of_scipy():
 
 @pytest.mark.parametrize("layers", [{"conv1": 16}, MANY], ids=["one", "many"])
 @pytest.mark.parametrize("methods", [("am",), ("am", "iam")], ids=["one", "two"])
-def test_dendrograms_can_be_read(layers, methods):
+def test_dendrograms_are_readable(layers, methods):
     tables = [table(layer, method, units) for layer, units in layers.items() for method in methods]
     assert_readable(dendrograms(STYLE, tables))
 

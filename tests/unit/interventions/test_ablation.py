@@ -63,7 +63,7 @@ def by_hook(module, path, clamp, images):
     ],
 )
 @pytest.mark.parametrize("value", [0.0, 0.3])
-def test_the_cut_network_equals_the_whole_one_with_a_hook(network, images, layer, tapped, after, value):
+def test_split_network_ablation_equals_a_full_pass_with_hooks(network, images, layer, tapped, after, value):
     module = quiet(network())
     units = opened(module, (3, *images.shape[1:3]))[layer].units
     change = ablated(module, layer, images, clamps={"": np.full(units, value)})[""]
@@ -91,7 +91,7 @@ def test_batch_size_changes_nothing(layer):
     assert np.array_equal(all_at_once.worst_class, single.worst_class)
 
 
-def test_by_hand():
+def test_ablation_loss_by_hand():
     # Four units, each the logit of one class; class c shines in pixel c, so that every image is classified rightly.
     module = linear(10 * torch.eye(4))
     images = (255 * np.eye(4, dtype=np.uint8))[LABELS].reshape(12, 4, 1, 1)
@@ -214,7 +214,7 @@ def test_mean_and_resample_do_not_depend_on_a_constant_added_to_a_unit():
     assert np.abs(losses[0]["zero"] - losses[1]["zero"]).max() > 0.1
 
 
-def test_a_dead_unit_costs_nothing():
+def test_ablating_a_dead_unit_has_no_effect():
     module = quiet(Residual())
     module.stem.weight.data[2], module.stem.bias.data[2] = 0.0, -1.0
     change = ablated(module, "stem")[""]

@@ -73,7 +73,7 @@ def test_sets_of_one_unit_equal_the_ablation(images, layer):
 
 
 @pytest.mark.parametrize(("images", "layer"), CUT)
-def test_removing_more_and_more_equals_removing_each_set(images, layer):
+def test_cumulative_removal_equals_removing_each_set(images, layer):
     values = np.full(layer.units, 0.1)
     orders = [list(range(layer.units)), list(range(layer.units))[::-1]]
     steps = [0, 1, 3, layer.units]
@@ -84,7 +84,7 @@ def test_removing_more_and_more_equals_removing_each_set(images, layer):
 
 
 @pytest.mark.parametrize(("network", "images"), NETWORKS)
-def test_several_layers_are_held_alike_by_the_graph_and_by_hooks(network, images):
+def test_clamping_several_layers_is_equal_by_graph_and_hooks(network, images):
     probe = opened(quiet(network()), (3, *images.shape[1:3]))
     names = [layer.name for layer in probe]
     masks_and_values = []
@@ -123,7 +123,7 @@ def understudied():
     return module
 
 
-def test_the_interaction_of_a_duplicate_is_what_both_are_worth():
+def test_interaction_of_a_duplicate_is_the_loss_of_removing_both():
     images = np.array([[255, 0], [0, 255]], np.uint8).reshape(2, 2, 1, 1)
     sets = [[], [0], [1], [0, 1], [2], [0, 2], [3], [0, 3]]
     performance = removal(opened(understudied(), (1, 2, 1))["1"], [(images, np.array([0, 1]))], np.zeros(4), sets)
@@ -141,7 +141,7 @@ def draws(number):
     return [np.random.default_rng(seed) for seed in range(number)]
 
 
-def test_control_sets_have_the_size_and_the_scale_and_none_of_the_substitutes():
+def test_control_sets_match_size_and_scale_without_substitutes():
     scales = np.concatenate([np.full(30, 0.01), np.full(30, 1.0), [0.0]])
     sets = control_sets(0, [31, 32, 1], [1, 31, 32, 33], scales, draws(4))
     assert len(sets) == 4
@@ -156,12 +156,12 @@ def test_control_sets_have_the_size_and_the_scale_and_none_of_the_substitutes():
     assert sets == control_sets(0, [31, 32, 1], [1, 31, 32, 33], scales, draws(4))
 
 
-def test_a_layer_too_small_has_no_controls():
+def test_small_layers_have_no_control_sets():
     assert control_sets(0, [1, 2], [1, 2], np.ones(5), draws(3)) == []
     assert control_sets(0, [], [], np.ones(50), draws(3)) == []
 
 
-def test_what_exceeds_a_unit_is_no_control_of_it_however_many_that_are():
+def test_units_that_exceed_the_target_are_never_controls():
     # Forty of fifty units exceed it, of which the five strongest are removed.
     sets = control_sets(0, [1, 2, 3, 4, 5], range(1, 41), np.ones(50), draws(20))
     assert {member for control_set in sets for member in control_set} == set(range(41, 50))
@@ -268,7 +268,7 @@ def test_every_clamp_has_its_panels():
 
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("size", [1e-6, -2.5e-4, 3e-3, 40.0])
-def test_interactions_of_any_size_can_be_read(size, layers):
+def test_interaction_figures_are_readable(size, layers):
     values = {"control_mean": np.linspace(-0.3, 1, 9) * size, "interaction": np.linspace(0, 1.2, 9) * size}
     names = {"layer": np.full(9, "conv1"), "method": np.full(9, "iam"), "reason": np.full(9, "")}
     scores = {score: np.linspace(0, 0.9, 9) for score in ("rs", "rs_z", "rs_q")}
@@ -276,5 +276,5 @@ def test_interactions_of_any_size_can_be_read(size, layers):
 
 
 @pytest.mark.parametrize("methods", [("am",), ("am", "iam", "iam_z", "am-minimum")], ids=["one", "four"])
-def test_the_curves_can_be_read(methods):
+def test_curve_figures_are_readable(methods):
     assert_readable(removal_figures.curves(Style(dpi=60), curve_tables(["zero"], methods)))

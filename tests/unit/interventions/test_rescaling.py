@@ -91,7 +91,7 @@ def powers_of_two(units: int, spread: int = 6) -> np.ndarray:
         (Columns, "conv"),
     ],
 )
-def test_powers_of_two_change_the_units_and_not_one_bit_of_the_logits(kind, layer):
+def test_powers_of_two_leave_logits_bitwise_equal(kind, layer):
     module = quiet(kind())
     original = opened(module)[layer]
     units, factors = original.units, powers_of_two(original.units)
@@ -110,7 +110,7 @@ def test_powers_of_two_change_the_units_and_not_one_bit_of_the_logits(kind, laye
     assert all(not parameter.requires_grad for parameter in other.probe.module.parameters())
 
 
-def test_other_factors_change_the_logits_by_rounding_alone():
+def test_other_factors_change_logits_only_by_rounding():
     layer = opened(quiet(Varied()))["same"]
     other = rescaled(layer, [0.3, 1.7, 11.0, 0.01])
     torch.testing.assert_close(other.probe(IMAGES), layer.probe(IMAGES), rtol=1e-5, atol=1e-5)
@@ -142,7 +142,7 @@ def test_with_a_batch_norm_the_convolution_is_unchanged():
         (Branching, "first", "torch.fx cannot trace the network"),
     ],
 )
-def test_what_cannot_be_rescaled_is_refused_with_a_reason(kind, layer, why):
+def test_layers_that_cannot_be_rescaled_are_refused_with_a_reason(kind, layer, why):
     unscalable = opened(quiet(kind()), (3, 2, 2) if kind is Shared else (3, 8, 8))[layer]
     assert why in obstacle(unscalable)
     with pytest.raises(UserError, match="cannot be rescaled") as error:
@@ -156,13 +156,13 @@ def test_an_activation_that_is_an_output_is_refused():
 
 
 @pytest.mark.parametrize("factors", [[1, 2], [1, 2, 0], [1, 2, -1], [1, 2, float("inf")]])
-def test_factors_are_a_positive_number_for_each_unit(factors):
+def test_factors_must_be_one_positive_number_per_unit(factors):
     module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
     with pytest.raises(UserError, match="takes 3 numbers above 0"):
         rescaled(opened(module, (1, 2, 2))["1"], factors)
 
 
-def test_a_layer_that_is_not_there_is_named():
+def test_unknown_layer_is_named():
     with pytest.raises(UserError, match="no layer 'nowhere'"):
         obstacle(opened(quiet(InPlace()))["nowhere"])
 

@@ -58,7 +58,7 @@ def test_scales_of_a_rescaled_network_are_those_of_a_real_pass():
     np.testing.assert_allclose(scales.selectivity(), expected.selectivity(), rtol=1e-6)
 
 
-def test_raw_rs_follows_a_scale_and_the_others_do_not():
+def test_only_raw_rs_depends_on_scale():
     # Both pixels bright: units 0 and 2 answer 1, unit 1 one half. Twenty-fold or so, unit 1 outdoes unit 0.
     images = np.full((1, 3, 1, 2, 1), 255, np.uint8)
     stored = {"am": scale.Stored(np.array([0, 1, 2]), images)}
@@ -121,7 +121,7 @@ def test_layer_responses_keep_no_tensor_of_a_batch():
     assert len(alive) == 8 and len(set(alive[1:])) == 1
 
 
-def test_a_dead_unit_that_its_image_excites_is_left_out():
+def test_dead_unit_excited_by_its_image_is_excluded():
     # No real image excites unit 3; the one made for it does.
     scales = unit_scales.Scales(
         np.full((2, 4), 0.5), np.array([1, 1, 1, 0], bool), *np.array([[0.5, 0.25, 0.5, 0]] * 2), np.full(4, np.nan)
@@ -131,7 +131,7 @@ def test_a_dead_unit_that_its_image_excites_is_left_out():
     assert np.isnan(scales.score(responses, np.arange(4)).rs[3])
 
 
-def test_a_network_of_another_function_is_noticed():
+def test_changed_network_function_is_noticed():
     module, other = quiet(InPlace()), quiet(InPlace(), seed=1)
     layers = [opened(network)["second"] for network in (module, other)]
     one, two = (network_behaviour.behaviour(layer, REAL, LABELS, batch=25) for layer in layers)
@@ -147,7 +147,7 @@ def image_tensor() -> torch.Tensor:
     return torch.from_numpy(REAL).permute(0, 3, 1, 2).float() / 255
 
 
-def test_images_of_iam_z_stay_and_those_of_iam_do_not():
+def test_iam_z_images_are_scale_invariant_and_iam_images_are_not():
     layer = opened(quiet(InPlace()))["second"]
     recipes = {name: Recipe(objective=name, steps=40, points=2) for name in ("am", "iam", "iam_z")}
     draw = 0, np.array([8.0, 0.125, 1.0, 4.0])
@@ -180,7 +180,7 @@ def test_iam_z_is_generated_even_if_no_method_uses_it():
     assert {name: (recipe.objective, recipe.minimize) for name, recipe in down.items()} == {"iam_z": ("iam_z", False)}
 
 
-def test_responses_to_free_pixels_are_those_to_the_floats():
+def test_responses_to_unbounded_pixels_use_the_float_values():
     layer = opened(quiet(InPlace()))["second"]
     images = REAL[:6].reshape(2, 3, 8, 8, 3)
     rounded = network_behaviour.layer_responses(layer, images, batch=4)
@@ -208,7 +208,7 @@ def measured_rows():
     ]
 
 
-def test_the_figure_names_what_was_left_out_and_why():
+def test_figure_names_omitted_layers_and_reasons():
     refused = [{"reason": "no ReLU"}]
     tables = [table("conv1", measured_rows()), table("3", refused), table("fc", refused)]
     figure = scale_figures.scale(Style(), tables)
@@ -224,7 +224,7 @@ def test_the_figure_names_what_was_left_out_and_why():
 @pytest.mark.parametrize(
     "layers", [["a_rather_long.name_of_a.layer"], [f"features.{number}" for number in range(13)]], ids=["one", "many"]
 )
-def test_the_figure_can_be_read(layers):
+def test_figure_is_readable(layers):
     tables = [table(layer, measured_rows()) for layer in layers]
     tables.append(table("classifier", [{"reason": "no nonlinearity follows it directly"}]))
     assert_readable(scale_figures.scale(Style(dpi=60), tables))

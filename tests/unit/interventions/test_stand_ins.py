@@ -179,7 +179,7 @@ def rises(network: ScoredNetwork, sets: list[list[int]]) -> dict[tuple[int, ...]
 
 
 @pytest.mark.parametrize("method", ["am", "iam"])
-def test_an_exact_duplicate_is_a_tie_and_a_louder_one_a_substitute(method):
+def test_exact_duplicate_ties_and_scaled_duplicate_substitutes(method):
     alone, duplicate, louder, dead = (scored_network(kind).scores[method] for kind in KINDS)
     for scores in (alone, duplicate):
         assert not scores.rs.any() and not scores.rs_z.any() and not scores.rs_q.any()
@@ -194,7 +194,7 @@ def test_an_exact_duplicate_is_a_tie_and_a_louder_one_a_substitute(method):
 # --- 1. scale --------------------------------------------------------------------------------------------------------
 
 
-def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
+def test_scaled_duplicate_is_a_substitute_only_in_raw_rs():
     for kind in ("alone", "duplicate", "dead"):
         network = scored_network(kind)
         stored = {"iam": scale.Stored(network.units, network.generated["iam"].images)}
@@ -215,7 +215,7 @@ def test_a_scale_makes_a_substitute_of_a_duplicate_in_raw_rs_alone():
 # --- 2. importance ---------------------------------------------------------------------------------------------------
 
 
-def test_a_duplicate_is_redundant_and_costs_nothing():
+def test_duplicate_is_redundant_with_zero_ablation_loss():
     for kind in KINDS:
         network = scored_network(kind)
         redundancies, loss = redundancy(network.values), network.table["ablation_loss"]
@@ -254,7 +254,7 @@ def test_importance_of_too_few_units_is_undefined_with_a_reason(kind):
 # --- 3. joint ablation -----------------------------------------------------------------------------------------------
 
 
-def test_a_unit_and_its_duplicate_cost_together_what_the_unit_costs_where_it_is_alone():
+def test_joint_loss_of_duplicates_equals_the_loss_of_the_unit_alone():
     network = scored_network("louder")
     listed = dict(enumerate(network.scores["iam"].substitutes))
     target_plans = plans(listed, listed, network.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
@@ -288,7 +288,7 @@ def test_without_substitutes_there_is_no_interaction(kind):
 # --- 4. cumulative ablation ------------------------------------------------------------------------------------------
 
 
-def test_a_duplicate_and_a_dead_unit_can_go_first():
+def test_removing_a_duplicate_and_a_dead_unit_first_costs_nothing():
     for kind, order in (("duplicate", [0, 2, 1, 3]), ("louder", [3, 2, 1, 0]), ("dead", [3, 2, 1, 0])):
         layer, counts = scored_network(kind).layer, range(5)
         real = [(IMAGES, LABELS)]
@@ -313,7 +313,7 @@ def scores_by_seed(network: ScoredNetwork, method: str) -> ScoresBySeed:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(kind):
+def test_seed_reliability_with_and_without_a_scaled_duplicate(kind):
     network = scored_network(kind)
     table = reliability_table(
         network.table, taps(len(network.units)), {("units", "am"): scores_by_seed(network, "am")}, 50, 0
@@ -328,7 +328,7 @@ def test_seeds_agree_on_a_louder_duplicate_and_have_nothing_to_agree_on_without(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nulls_leave_the_dead_out_and_tie_a_duplicate(kind):
+def test_nulls_exclude_dead_units_and_tie_duplicates(kind):
     network = scored_network(kind)
     by_method = {("units", method): scores_by_seed(network, method) for method in ("am", "am-minimum")}
     start = by_method["units", "am"].start["rs"].counts
@@ -354,7 +354,7 @@ def test_nulls_leave_the_dead_out_and_tie_a_duplicate(kind):
     assert all(why for value, why in zip(rows["spearman"], rows["reason"], strict=True) if np.isnan(value))
 
 
-def test_class_information_of_a_duplicate_is_its_originals_and_of_the_dead_none():
+def test_class_information_of_duplicate_and_dead_units():
     information = {kind: scored_network(kind).table["class_information"] for kind in KINDS}
     assert information["duplicate"][0] == information["duplicate"][3] == information["louder"][3] > 0.5
     assert information["dead"][3] == 0
@@ -379,7 +379,7 @@ def test_rs_on_natural_images_equals_rs_on_synthetic_ones():
 # --- 7. the substitution graph ---------------------------------------------------------------------------------------
 
 
-def test_a_louder_duplicate_is_the_only_edge():
+def test_scaled_duplicate_is_the_only_edge():
     for kind in KINDS:
         network = scored_network(kind)
         graph = graphs.substitution_graph(network.generated["iam"].responses, network.units, network.dead)
@@ -407,7 +407,7 @@ def test_a_louder_duplicate_is_the_only_edge():
 # --- 8. inhibition ---------------------------------------------------------------------------------------------------
 
 
-def test_the_image_of_a_unit_silences_all_but_its_duplicate():
+def test_image_of_a_unit_inhibits_all_but_its_duplicate():
     expected = {"alone": [1, 1, 1], "duplicate": [2 / 3, 1, 1, 2 / 3], "louder": [2 / 3, 1, 1, 2 / 3]}
     for kind in KINDS:
         network = scored_network(kind)
@@ -435,7 +435,7 @@ def test_rs_of_the_minimum():
 # --- 9. training time ------------------------------------------------------------------------------------------------
 
 
-def test_a_training_in_which_a_duplicate_grows_louder():
+def test_training_that_increases_the_scale_of_a_duplicate():
     rows = {}
     for epoch, kind in enumerate(("dead", "duplicate", "louder")):
         record = {"settings": {"seed": 0}, "history": [{}] * epoch, "test": {"loss": 0.0, "accuracy": 1.0}}

@@ -35,7 +35,7 @@ def same(first, second):
 # --- closed forms ----------------------------------------------------------------------------------------------------
 
 
-def test_am_on_a_linear_layer_ends_in_the_corner_that_its_weights_point_to():
+def test_am_on_a_linear_layer_reaches_the_corner_of_its_weights():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 3.0)
     generated = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe())
@@ -47,7 +47,7 @@ def test_am_on_a_linear_layer_ends_in_the_corner_that_its_weights_point_to():
         assert generated.responses[0, unit, unit] == pytest.approx(best.item(), rel=1e-6)
 
 
-def test_iam_on_a_linear_layer_ends_in_the_corner_of_the_difference():
+def test_iam_on_a_linear_layer_reaches_the_corner_of_the_weight_difference():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 30.0)  # Far from the ReLU's kink: the objective is linear.
     generated = maximize(opened(linear(weight, bias), (3, 2, 2))["units"], np.arange(4), Recipe(objective="iam"))
@@ -73,25 +73,25 @@ def test_iam_z_standardizes_and_leaves_out_units_that_never_vary():
     torch.testing.assert_close(value, torch.tensor([1.0 - 1.5]))
 
 
-def test_a_silent_unit_is_led_by_its_preactivation_and_others_are_not():
+def test_silent_units_follow_their_preactivation():
     before, after = torch.tensor([[-2.0, 3.0], [1.0, 0.5]]), torch.tensor([[0.0, 3.0], [1.0, 0.5]])
     assert objective("am", before, after, torch.tensor([0, 0])).tolist() == [-2.0, 1.0]
 
 
-def test_a_unit_that_starts_silent_wakes_up():
+def test_initially_silent_unit_becomes_active():
     # 12 pixels at about 0.5 give -3 + 2.9: only the pre-activation has a gradient there.
     generated = maximize(opened(linear([[0.5] * 12], [-3.2]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
     assert generated.start_responses[0, 0, 0] == 0
     assert generated.responses[0, 0, 0] == pytest.approx(2.8, rel=1e-5)
 
 
-def test_a_unit_that_no_image_wakes_stays_silent_and_keeps_its_preactivation():
+def test_unit_that_no_image_activates_stays_silent():
     generated = maximize(opened(linear([[0.5] * 12], [-9.0]), (3, 2, 2))["units"], np.array([0]), Recipe(steps=64))
     assert generated.responses[0, 0, 0] == 0
     assert generated.preactivations[0, 0, 0] == pytest.approx(-3.0, rel=1e-5)
 
 
-def test_the_minimum_of_a_linear_layer_lies_in_the_opposite_corner():
+def test_minimum_of_a_linear_layer_is_the_opposite_corner():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 0.5)
     for target in ("preactivation", "activation"):
@@ -108,7 +108,7 @@ def test_the_minimum_of_a_linear_layer_lies_in_the_opposite_corner():
             assert (np.diff(generated.objective[0, unit]) <= 1e-6).all()
 
 
-def test_the_minimum_of_iam_keeps_the_others_up():
+def test_minimizing_iam_keeps_other_units_active():
     weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
     bias = torch.full((4,), 30.0)
     recipe = Recipe(objective="iam", minimize=True)
@@ -129,7 +129,7 @@ def test_rounding_of_a_minimum_is_measured_on_preactivations():
     assert (generated.responses == 0).all()
 
 
-def test_a_way_down_does_not_end_early():
+def test_minimization_allows_no_early_stopping():
     with pytest.raises(UserError, match="settled: 0"):
         Recipe(minimize=True, settled=4)
 
@@ -137,7 +137,7 @@ def test_a_way_down_does_not_end_early():
 # --- what is stored --------------------------------------------------------------------------------------------------
 
 
-def test_responses_can_be_computed_again_from_the_stored_images():
+def test_responses_can_be_recomputed_from_stored_images():
     module = quiet(Residual())
     generated = generate(module=module, seeds=(0, 5))
     pixels = torch.from_numpy(generated.images.reshape(-1, 8, 8, 3)).permute(0, 3, 1, 2).float() / 255
@@ -146,7 +146,7 @@ def test_responses_can_be_computed_again_from_the_stored_images():
     np.testing.assert_allclose(generated.preactivations.reshape(-1, 6), before.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_layout():
+def test_shapes_and_dtypes():
     generated = generate(seeds=(0, 5))
     assert generated.images.shape == (2, 4, 8, 8, 3)
     assert generated.images.dtype == np.uint8
@@ -157,7 +157,7 @@ def test_layout():
     assert generated.objective[..., 0].mean() < generated.objective[..., -1].mean()
 
 
-def test_free_pixels_are_kept_as_they_are():
+def test_unbounded_pixels_are_stored_unchanged():
     generated = generate(replace(FEW, clamp=False, learning_rate=0.5))
     assert generated.images.dtype == np.float32
     assert generated.images.max() > 1.0
@@ -176,7 +176,7 @@ def test_am_and_iam_start_from_the_same_image_and_seeds_and_units_from_others():
 # --- invariance ------------------------------------------------------------------------------------------------------
 
 
-def test_order_and_choice_of_units_change_nothing():
+def test_order_and_selection_of_units_change_nothing():
     whole = generate(units=(0, 1, 2, 3), batch=2)
     part = generate(units=(2, 3), batch=2)
     assert np.array_equal(whole.images[:, 2:], part.images)
@@ -205,7 +205,7 @@ class Interrupted(Scratch):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkeypatch):
+def test_interrupted_ascent_resumes_from_finished_images(tmp_path, monkeypatch):
     from unitscope.maximization import maximize
 
     expected = generate(units=range(6), batch=2)
@@ -239,7 +239,7 @@ def test_an_interrupted_ascent_goes_on_from_its_finished_images(tmp_path, monkey
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["am", "iam"])
-def test_ascents_whose_rs_is_settled_make_room_and_change_no_other(objective):
+def test_early_stopped_ascents_do_not_affect_others(objective):
     recipe = replace(FEW, objective=objective, steps=400, points=41)
     whole = generate(recipe, units=range(6), batch=2)
     early = generate(replace(recipe, settled=4), units=range(6), batch=2)
@@ -270,7 +270,7 @@ def test_a_race_is_settled_once_no_unit_can_change_rank():
     assert not race.settled(1, np.array([1.0, 1.5]), 0, 30)
 
 
-def test_a_race_is_settled_where_few_of_those_ahead_can_change_places():
+def test_early_stopping_tolerates_a_share_of_unsettled_units():
     strict, lenient = (Race(replace(FEW, steps=100, points=11, settled=2, unsettled=share), 1) for share in (0.2, 0.25))
     # Four are ahead, and one of them, or the one behind, may still change places.
     now = np.array([1.0, 1.5, 2.0, 2.0, 2.0, 0.9])
@@ -287,7 +287,7 @@ def test_a_race_is_settled_where_few_of_those_ahead_can_change_places():
     assert not lenient.settled(0, np.array([1.0, 0.93]), 0, 10)
 
 
-def test_bfloat16_begins_in_float32_and_is_scored_in_float32():
+def test_bfloat16_starts_and_is_scored_in_float32():
     recipe = replace(FEW, steps=60)
     whole, half = generate(recipe), generate(replace(recipe, precision="bfloat16", float32_steps=20))
     rough = generate(replace(recipe, precision="bfloat16", float32_steps=0))
@@ -305,7 +305,7 @@ def test_bfloat16_begins_in_float32_and_is_scored_in_float32():
         np.testing.assert_allclose(generated.responses[0], after.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_light_layers_stay_in_float32():
+def test_cheap_layers_stay_in_float32():
     """Of the multiplications, the stem takes 3 x 6 channels, conv1 6 x 6 and conv2, in two groups, 6 x 3."""
     probe = opened(quiet(Residual()))
     convolutions = {"stem": 18, "conv1": 36, "conv2": 18}
@@ -324,7 +324,7 @@ def test_light_layers_stay_in_float32():
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "normalized_gradient"}, {"parametrization": "fourier"}])
-def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypatch):
+def test_two_stage_ascent_equals_a_single_stage(changes, monkeypatch):
     recipe = replace(FEW, **changes)
     whole = generate(recipe, units=range(6), batch=2)
     monkeypatch.setattr("unitscope.maximization.passes.stages", lambda *_: [(recipe, 5), (recipe, recipe.steps)])
@@ -334,7 +334,7 @@ def test_an_ascent_in_two_stages_is_the_one_in_a_single_stage(changes, monkeypat
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiled_ascent_climbs_alike():
+def test_compiled_ascent_equals_eager():
     for name in ("am", "iam"):
         plain, compiled = (generate(replace(FEW, objective=name), compile=is_compiled) for is_compiled in (False, True))
         np.testing.assert_allclose(compiled.objective, plain.objective, rtol=1e-3, atol=1e-4)
@@ -355,7 +355,7 @@ def test_a_compiled_ascent_climbs_alike():
         {"total_variation": 0.5, "minimize": True},
     ],
 )
-def test_every_option_climbs_and_repeats(change):
+def test_every_option_increases_the_objective_deterministically(change):
     recipe = replace(FEW, steps=30, **change)
     first = generate(recipe)
     assert same(first, generate(recipe))
@@ -391,7 +391,7 @@ def test_target_units():
     assert select_units({"sample": 9, "seed": 0}, 4).tolist() == [0, 1, 2, 3]
 
 
-def test_images_of_no_unit():
+def test_empty_selection_of_units():
     some, none = generate(units=[1]), generate(units=np.zeros(0, np.int64))
     assert len(none.units) == 0 and np.array_equal(none.steps, some.steps)
     for name in vars(none).keys() - {"units", "steps"}:
@@ -399,7 +399,7 @@ def test_images_of_no_unit():
         assert (empty.shape, empty.dtype) == ((1, 0, *regular.shape[2:]), regular.dtype), name
 
 
-def test_a_unit_that_is_not_there_is_an_error():
+def test_unknown_unit_is_an_error():
     with pytest.raises(UserError, match="0 to 3"):
         select_units([4], 4)
 

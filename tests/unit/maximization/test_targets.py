@@ -42,7 +42,7 @@ def gradient(value, pixels):
 @pytest.mark.slow
 @pytest.mark.parametrize("readout", ["mean", "max", "center"])
 @pytest.mark.parametrize(("name", "layer"), LAYERS)
-def test_a_unit_alone_and_a_whole_layer_equal_the_plain_way(name, layer, readout):
+def test_single_units_and_whole_layers_equal_the_full_layer(name, layer, readout):
     layer, pixels, targets = case(name, layer)
     rows = torch.arange(len(targets))
     pixels.requires_grad_(True)
@@ -64,7 +64,7 @@ def test_a_unit_alone_and_a_whole_layer_equal_the_plain_way(name, layer, readout
 
 @pytest.mark.parametrize("method", ["am", "iam", "iam_z"])
 @pytest.mark.parametrize(("name", "layer"), LAYERS)
-def test_the_passes_of_an_ascent_equal_its_objective(name, layer, method):
+def test_ascent_passes_equal_the_objective(name, layer, method):
     target = "preactivation" if layer in ("conv1", "grouped") else "activation"
     layer, pixels, targets = case(name, layer)
     pixels.requires_grad_(True)
@@ -77,7 +77,7 @@ def test_the_passes_of_an_ascent_equal_its_objective(name, layer, method):
     torch.testing.assert_close(gradient(values, pixels), gradient(expected, pixels))
 
 
-def test_the_short_way_is_taken_where_it_may_be_and_nowhere_else():
+def test_filters_are_used_exactly_where_applicable():
     def short(name, layer):
         return case(name, layer)[0].tapped().filters is not None
 
@@ -96,14 +96,14 @@ class Standardized(nn.Conv2d):
         return self._conv_forward(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
 
 
-def test_a_convolution_of_another_class_takes_the_plain_way():
+def test_convolution_subclass_uses_the_full_layer():
     module = quiet(nn.Sequential(Standardized(3, 4, 3), nn.ReLU()))
     pixels = torch.rand(2, 3, 8, 8)
     responses = target_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([1, 3]))[1]
     torch.testing.assert_close(responses, module(pixels).mean((2, 3))[[0, 1], [1, 3]])
 
 
-def test_a_batch_norm_without_running_statistics_takes_the_plain_way():
+def test_batch_norm_without_running_statistics_uses_the_full_layer():
     module = quiet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()))
     pixels = torch.rand(5, 3, 8, 8)
     responses = target_unit(opened(module)["0"].tapped(), "mean")(pixels, torch.tensor([0, 1, 2, 3, 0]))[1]

@@ -58,7 +58,7 @@ def test_rounding_is_that_of_float32():
     assert 0 < light < 3 * direct < 0.02
 
 
-def test_only_convolutions_that_can_be_done_so_and_gain_by_it_are_replaced():
+def test_only_suitable_convolutions_are_replaced():
     def conv(channels=512, filters=512, size=3, **options):
         module = nn.Conv2d(channels, filters, size, **{"padding": 1, **options})
         return module.to(memory_format=torch.channels_last)
@@ -102,7 +102,7 @@ class Deep(nn.Module):
 
 
 @pytest.mark.slow
-def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
+def test_winograd_ascent_is_equal_and_leaves_the_network_unchanged(monkeypatch):
     torch.manual_seed(0)
     module = quiet(Deep())
     layer = opened(module, (3, 5, 5))["last"]
@@ -127,7 +127,7 @@ def test_an_ascent_is_the_same_and_the_network_is_left_as_it_is(monkeypatch):
 
 
 @pytest.mark.parametrize("objective", ["am", "iam"])
-def test_in_bfloat16_the_objective_is_as_near_as_the_direct_convolution_brings_it(monkeypatch, objective):
+def test_bfloat16_objective_is_as_accurate_as_direct_convolution(monkeypatch, objective):
     torch.manual_seed(0)
     layer = opened(quiet(Deep()), (3, 5, 5))["last"]
     images, targets = torch.rand(4, 3, 5, 5), torch.arange(4)

@@ -86,7 +86,7 @@ def vision_transformer():
         (vision_transformer, SIZE),
     ],
 )
-def test_an_exported_network_is_the_network(network, shape):
+def test_exported_network_equals_the_network(network, shape):
     module = quiet(network())
     images = torch.rand(5, *shape)
     rebuilt = read_exported(program(exported(module, shape)), shape)
@@ -101,7 +101,7 @@ def test_an_exported_network_is_the_network(network, shape):
 
 
 @pytest.mark.parametrize("function", [nn.functional.relu6, nn.functional.relu, nn.functional.hardtanh])
-def test_what_is_done_in_place_is_seen_by_all_who_read_later(function):
+def test_in_place_changes_are_seen_by_later_readers(function):
     class Discarding(nn.Module):
         def __init__(self):
             super().__init__()
@@ -116,7 +116,7 @@ def test_what_is_done_in_place_is_seen_by_all_who_read_later(function):
     torch.testing.assert_close(read_exported(program(exported(module)), SIZE)(images), module(images))
 
 
-def test_a_checkpoint_carries_the_program(tmp_path, residual):
+def test_checkpoint_contains_the_program(tmp_path, residual):
     network = {
         "source": "exported",
         "model": "x.pt2",
@@ -295,7 +295,7 @@ def test_a_module_with_two_names_is_a_layer_at_both_calls(strict, decomposed):
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.98])
-def test_a_file_cut_off(residual, share):
+def test_truncated_program_file(residual, share):
     with pytest.raises(UserError, match="is refused"):
         read_exported(program(residual[: int(share * len(residual))] or b"x"), SIZE)
 
@@ -342,7 +342,7 @@ def test_functions_beyond_aten_are_refused(residual, target, message):
         read_exported(program(content), SIZE)
 
 
-def test_an_expression_is_not_evaluated(tmp_path):
+def test_expressions_in_programs_are_not_evaluated(tmp_path):
     content = exported(quiet(Tokens()))
     ran = tmp_path / "ran"
 
@@ -363,7 +363,7 @@ def hung(number, frame):
 
 
 @pytest.mark.parametrize("text", ["1" * 60 + "!", "s1" * 40 + "!", "Symbol('s0'" + ", a=True" * 40])
-def test_an_expression_that_could_be_read_in_many_ways_is_refused_at_once(text):
+def test_ambiguous_expressions_are_refused_quickly(text):
     content = exported(quiet(Tokens()))
 
     def edit(model):
@@ -420,7 +420,7 @@ def test_nothing_is_unpickled(residual, tmp_path):
         assert not ran.exists(), change.__name__
 
 
-def test_names_are_not_written_into_code(residual, tmp_path):
+def test_names_cannot_inject_code(residual, tmp_path):
     ran = tmp_path / "ran"
     hostile = f"x\"); open('{ran}', 'w'); (\""
 
@@ -482,7 +482,7 @@ class Bending(nn.Module):
 @pytest.mark.parametrize(
     "bend", [nn.ReLU(), torch.relu, F.leaky_relu, F.elu, F.silu, F.hardsigmoid, F.hardtanh, nn.ReLU6(), F.softsign]
 )
-def test_a_nonlinearity_that_others_read_past_is_traced_alike(bend):
+def test_nonlinearity_whose_input_is_also_read_elsewhere(bend):
     module = quiet(Bending(bend))
     rebuilt, images = read_exported(program(exported(module)), SIZE), torch.rand(3, *SIZE)
     probe = opened(rebuilt)
@@ -547,7 +547,7 @@ def test_a_program_that_changes_a_buffer_is_refused():
         read_exported(program(exported(Counting().eval())), SIZE)
 
 
-def test_a_graph_that_is_rebuilt_as_another_is_refused(residual, monkeypatch):
+def test_graph_that_is_rebuilt_differently_is_refused(residual, monkeypatch):
     monkeypatch.setitem(FUNCTIONS, "relu", (torch.abs, 1))
     with pytest.raises(UserError, match="compute something else"):
         read_exported(program(residual), SIZE)
@@ -708,13 +708,13 @@ def test_a_block_without_gradients_or_autocast_is_followed(context, strict):
 
 
 @pytest.mark.parametrize("decomposed", [False, True])
-def test_a_block_under_autocast_is_refused_with_a_cure(decomposed):
+def test_block_under_autocast_is_refused_with_a_remedy(decomposed):
     content = exported(quiet(Blocks(partial(torch.autocast, "cpu", torch.bfloat16))), decomposed=decomposed)
     with pytest.raises(UserError, match=r"torch\.autocast.*again without"):
         read_exported(program(content), SIZE)
 
 
-def test_a_block_whose_layers_have_lost_their_names_is_refused_with_a_cure():
+def test_block_with_unnamed_layers_is_refused_with_a_remedy():
     content = exported(quiet(Blocks(torch.no_grad)).requires_grad_(), decomposed=True)
     with pytest.raises(UserError, match=r"torch\.no_grad.*without run_decompositions"):
         read_exported(program(content), SIZE)
@@ -775,7 +775,7 @@ PASSED_ON = {
 @pytest.mark.slow
 @pytest.mark.parametrize("decomposed", [False, True])
 @pytest.mark.parametrize("between", PASSED_ON)
-def test_what_passes_its_input_on_does_so_in_a_program(between, decomposed, caplog):
+def test_identity_operations_pass_through_in_a_program(between, decomposed, caplog):
     module = quiet(Between(PASSED_ON[between]))
     descriptions = analysed_alike(module, decomposed=decomposed)
     assert [layer.signed for layer in descriptions] == [False, False, True] and "is taken before" not in caplog.text
@@ -806,7 +806,7 @@ NOT_FOLLOWED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("between", NOT_FOLLOWED)
 @pytest.mark.parametrize("form", ["traced", "hooks", "exported", "exported, hooks"])
-def test_operations_that_the_activation_is_taken_before_are_named(between, form, caplog):
+def test_operations_after_the_tapped_activation_are_named(between, form, caplog):
     say_unrecognized.cache_clear()
     function, names = NOT_FOLLOWED[between]
     module = quiet(Between(function))
@@ -819,7 +819,7 @@ def test_operations_that_the_activation_is_taken_before_are_named(between, form,
     assert caplog.text.count("is taken before") == len(operation_lists)
 
 
-def test_what_reads_other_values_too_belongs_to_no_layer_alone(caplog):
+def test_operations_with_other_inputs_belong_to_no_layer(caplog):
     say_unrecognized.cache_clear()
     module = quiet(Residual())
     for form in (Traced(trace(module)), Hooked(module)):
@@ -827,7 +827,7 @@ def test_what_reads_other_values_too_belongs_to_no_layer_alone(caplog):
     assert "is taken before" not in caplog.text
 
 
-def test_a_change_of_a_view_is_refused_with_a_cure_that_works():
+def test_in_place_change_of_a_view_is_refused_with_a_working_remedy():
     class Halved(nn.Module):
         def __init__(self):
             super().__init__()

@@ -142,12 +142,12 @@ def test_a_network_of_torchvision():
         (settings("resnet18", "torchvision"), "3 channels, not 1"),
     ],
 )
-def test_models_and_options_that_there_are_not(network, message):
+def test_unknown_models_and_options(network, message):
     with pytest.raises(UserError, match=message):
         build(network, GREY, 10)
 
 
-def test_options_that_torchvision_does_not_take():
+def test_unknown_torchvision_options():
     with pytest.raises(UserError, match=r"vgg16 does not take the options.*colour.*dropout"):
         build(settings("vgg16", "torchvision", colour=True), (3, 64, 64), 10)
 
@@ -160,13 +160,13 @@ def test_options_that_torchvision_does_not_take():
         (settings("vgg16", batch_norm=False, dropout=0.0), COLOUR),
     ],
 )
-def test_what_passes_a_network_that_is_not_trained_neither_shrinks_nor_grows(network, shape):
+def test_untrained_networks_preserve_the_signal_scale(network, shape):
     images = torch.randn(8, *shape, generator=torch.manual_seed(0))
     logits = build(network, shape, 10)(images)
     assert 1 / 4 < logits.square().mean().sqrt() / 2**0.5 < 4
 
 
-def test_weights_come_from_the_seed_and_from_nothing_else():
+def test_weights_depend_on_the_seed_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     first, again, other = (build({**SMALL, "seed": seed}, GREY, 4).state_dict() for seed in (0, 0, 1))
@@ -178,7 +178,7 @@ def test_weights_come_from_the_seed_and_from_nothing_else():
 # --- pixels ----------------------------------------------------------------------------------------------------------
 
 
-def test_pixels_lie_between_0_and_1_channels_last():
+def test_pixels_are_in_0_to_1_and_channels_last():
     batch = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), dtype=np.uint8)
     tensor = pixels(batch, torch.device("cpu"))
     assert tensor.dtype == torch.float32 and tensor.is_contiguous(memory_format=torch.channels_last)
@@ -229,7 +229,7 @@ class CustomModes(nn.Module):
         return self.fc(self.drop(self.bn(x)).mean((2, 3)) * self.scale)
 
 
-def test_what_a_network_overrides_wins():
+def test_overridden_train_and_to_of_a_network_are_respected():
     network = CustomModes()
     module = accept_pixels(network, [0.5] * 3, [0.5] * 3)
     for mode in (True, False):
@@ -286,7 +286,7 @@ def test_the_same_weights_are_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_a_checkpoint_cut_off(tmp_path, share):
+def test_truncated_checkpoint(tmp_path, share):
     checkpoint(tmp_path / "x.pt")
     content = (tmp_path / "x.pt").read_bytes()
     (tmp_path / "x.pt").write_bytes(content[: int(share * len(content))])
@@ -314,7 +314,7 @@ def test_a_checkpoint_with_values_that_are_not_finite(tmp_path, value):
         ({"state_dict": ...}, "no checkpoint of unitscope"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_together(tmp_path, changes, message):
+def test_inconsistent_checkpoint(tmp_path, changes, message):
     checkpoint(tmp_path / "x.pt")
     content = torch.load(tmp_path / "x.pt", weights_only=True)
     torch.save({key: value for key, value in (content | changes).items() if value is not ...}, tmp_path / "x.pt")
@@ -349,7 +349,7 @@ def outside(**options):
     return module.eval(), {**described(network, (3, 8, 8), 4), **outputs}
 
 
-def test_a_network_that_is_rebuilt_to_another_one_is_refused(tmp_path):
+def test_network_that_is_rebuilt_differently_is_refused(tmp_path):
     module, description = outside()
     python = description["model"]
     check_rebuilt(module, description)
@@ -384,7 +384,7 @@ class Following(Residual):
         return logits - self.seen
 
 
-def test_a_state_that_a_forward_pass_changes_is_compared_from_the_same_one(tmp_path):
+def test_state_changed_by_a_forward_pass_is_reset_before_comparison(tmp_path):
     network = settings(f"{__name__}:Following", "python")
     module = accept_pixels(quiet(build(network, (3, 8, 8), 4)), [0.3] * 3, [0.2] * 3)
     described_so = {**described(network, (3, 8, 8), 4), "outputs": outputs_of(module).described(), "examples": EXAMPLES}
@@ -428,7 +428,7 @@ class Lazy(nn.Module):
         return self.fc(x)
 
 
-def test_layers_that_the_first_pass_makes_are_there_and_come_from_the_seed(tmp_path):
+def test_layers_created_by_the_first_pass_depend_on_the_seed(tmp_path):
     network = settings(f"{__name__}:Lazy", "python")
     module, again = (build(network, (3, 8, 8), 4) for _ in range(2))
     state = module.state_dict()
@@ -439,7 +439,7 @@ def test_layers_that_the_first_pass_makes_are_there_and_come_from_the_seed(tmp_p
     assert torch.equal(loaded.fc.weight, state["fc.weight"])
 
 
-def test_lazy_layers_that_get_no_shape_are_named():
+def test_uninitialized_lazy_layers_are_named():
     with pytest.raises(UserError, match=r"Lazy: unused\.weight is lazy and gets no shape"):
         build(settings(f"{__name__}:Lazy", "python", unused=True), (3, 8, 8), 4)
     with pytest.raises(UserError, match="Lazy does not accept 1 images of 2x2"):
@@ -470,7 +470,7 @@ def act_norm(buffer=True):
     return nn.Sequential(nn.Conv2d(3, 4, 3), ActNorm(buffer), nn.Flatten(), nn.Linear(144, 4))
 
 
-def test_the_first_images_that_a_network_is_initialized_from_are_of_the_data_set():
+def test_network_is_initialized_from_the_first_images_of_the_data_set():
     network = settings(f"{__name__}:act_norm", "python")
     scales, images = ([0.5] * 3, [0.5] * 3), torch.rand(4, 3, 8, 8)
     module = normalized(build(network, (3, 8, 8), 4), (3, 8, 8), scales, network, list("abcd"))
@@ -488,7 +488,7 @@ def test_the_first_images_that_a_network_is_initialized_from_are_of_the_data_set
         build({**network, "options": {"buffer": False}}, (3, 8, 8), 4)
 
 
-def test_the_job_of_the_checkpoint_initializes_by_no_image_of_its_checks():
+def test_checkpoint_job_does_not_initialize_from_check_images():
     spec = importlib.util.spec_from_file_location("checkpoint", ROOT / "scripts/data/checkpoint.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -502,7 +502,7 @@ def test_the_job_of_the_checkpoint_initializes_by_no_image_of_its_checks():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_a_precision_that_images_have_not_is_named(dtype):
+def test_unsupported_precision_is_reported(dtype):
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 4)).to(dtype)
     name = str(dtype).removeprefix("torch.")
     with pytest.raises(UserError, match=rf"weights are {name}.*module\.float\(\).*x\.to\(torch\.{name}\)") as error:
@@ -590,7 +590,7 @@ class Rounding(Residual):
         return torch.sin(1e4 * super().forward(x))
 
 
-def test_logits_that_rounding_moves_as_much_are_those_of_the_same_network(tmp_path):
+def test_logits_within_rounding_belong_to_the_same_network(tmp_path):
     network = settings(f"{__name__}:Rounding", "python")
     module = accept_pixels(quiet(build(network, (3, 8, 8), 3)), [0.3] * 3, [0.2] * 3)
     save_checkpoint(tmp_path / "x.pt", module, {**described(network, (3, 8, 8), 3), "examples": EXAMPLES})
@@ -611,7 +611,7 @@ def test_logits_that_rounding_moves_as_much_are_those_of_the_same_network(tmp_pa
         torch.full((3, 4), float("nan")),
     ],
 )
-def test_logits_that_are_none_of_the_examples_are_refused(tmp_path, logits):
+def test_logits_that_differ_from_the_examples_are_refused(tmp_path, logits):
     module, description = outside()
     save_checkpoint(tmp_path / "x.pt", module, description)
     torch.save(torch.load(tmp_path / "x.pt", weights_only=True) | {"logits": logits}, tmp_path / "x.pt")
@@ -619,13 +619,13 @@ def test_logits_that_are_none_of_the_examples_are_refused(tmp_path, logits):
         open_checkpoint(tmp_path / "x.pt", python=description["model"])
 
 
-def test_a_checkpoint_that_is_not_there(tmp_path):
+def test_missing_checkpoint(tmp_path):
     for path in (tmp_path / "missing.pt", tmp_path):
         with pytest.raises(UserError, match="not a file"):
             open_checkpoint(path)
 
 
-def test_loading_imports_little(tmp_path):
+def test_loading_has_few_imports(tmp_path):
     checkpoint(tmp_path / "x.pt")
     code = (
         "import sys; from unitscope.probing.opening import open_checkpoint; open_checkpoint(sys.argv[1]); "
@@ -681,7 +681,7 @@ def test_state_dicts_wrapped_and_without_counts_of_batches(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.pt", "x.safetensors"])
-def test_a_wrong_checksum_and_a_file_cut_off(tmp_path, name):
+def test_wrong_checksum_and_truncated_file(tmp_path, name):
     path = tmp_path / name
     checksum = written(path, build(SMALL, GREY, 4).state_dict())
     with pytest.raises(UserError, match=rf"{name} is {'0' * 64}, but the file has {checksum}"):
@@ -701,7 +701,7 @@ class Touch:
         return (Path.touch, (self.path,))
 
 
-def test_code_in_a_file_is_refused_and_not_run(tmp_path):
+def test_code_in_a_weights_file_is_not_run(tmp_path):
     trace = tmp_path / "was_run"
     checksum = written(tmp_path / "x.pt", {"conv1.weight": Touch(trace)})
     with pytest.raises(UserError, match=r"x\.pt cannot be read.*runs code"):
@@ -713,13 +713,13 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path):
     assert trace.exists()
 
 
-def test_what_is_not_a_state_dict(tmp_path):
+def test_files_that_are_not_state_dicts(tmp_path):
     checksum = written(tmp_path / "x.pt", {"conv1.weight": 3})
     with pytest.raises(UserError, match="not a state dict"):
         read_weights(tmp_path / "x.pt", checksum)
 
 
-def test_outputs_are_counted_whatever_the_order_of_the_keys():
+def test_output_count_does_not_depend_on_key_order():
     network = {**settings("vgg16", batch_norm=False), "seed": 1}
     state = build(network, COLOUR, 6).state_dict()
     assert output_names(build(network, COLOUR, 1), dict(sorted(state.items()))) == list("012345")
@@ -728,7 +728,7 @@ def test_outputs_are_counted_whatever_the_order_of_the_keys():
 # --- features alone --------------------------------------------------------------------------------------------------
 
 
-def test_features_with_a_head_are_averaged_and_classified():
+def test_head_classifies_averaged_features():
     network = {**settings("vgg16", batch_norm=False), "head": FEATURES}
     module = freeze(build(network, (3, 64, 64), 5))
     assert layers(module, (3, 64, 64))[-2:] == ["features.28", "head"]
@@ -756,14 +756,14 @@ def test_a_last_layer_without_bias_gets_a_bias():
     assert module[1].bias is not None and module(torch.rand(2, *GREY)).shape == (2, 4)
 
 
-def test_a_network_that_ends_with_no_linear_layer_gets_no_new_one():
+def test_network_without_a_final_linear_layer_gets_no_new_head():
     with pytest.raises(UserError, match=r"SqueezeNet ends with none.*replaces: classifier"):
         build(
             {**settings("squeezenet1_1", "torchvision"), "head": {"fit": "linear", "replaces": "last_layer"}}, COLOUR, 7
         )
 
 
-def test_a_head_needs_features_and_images_that_fit():
+def test_head_requires_matching_features_and_images():
     with pytest.raises(UserError, match="shallow_convnet has none"):
         build({**SMALL, "head": FEATURES}, GREY, 4)
     with pytest.raises(UserError, match="16x16"):
@@ -771,7 +771,7 @@ def test_a_head_needs_features_and_images_that_fit():
 
 
 @pytest.mark.slow
-def test_shared_features_of_vgg16_fit_torchvisions_and_the_built_in_one():
+def test_vgg16_features_load_into_torchvision_and_built_in_models():
     path = shared("vgg16_imagenet_features_fp16.safetensors")
     state = read_weights(path, hashlib.sha256(path.read_bytes()).hexdigest())[0]
     for network in (settings("vgg16", "torchvision"), settings("vgg16", batch_norm=False)):

@@ -52,7 +52,7 @@ def test_logits_of_a_convolution_are_flattened():
     assert find(LOGITS).flat is False
 
 
-def test_of_several_one_is_named():
+def test_one_of_several_outputs_must_be_named():
     returned = {"a": LOGITS, "b": 2 * LOGITS}
     with pytest.raises(UserError, match=r"gives a \(2, 3\), b \(2, 3\), several of which.*output: a"):
         find(returned)
@@ -63,7 +63,7 @@ def test_of_several_one_is_named():
 
 
 @pytest.mark.parametrize("returned", [MAPS, "text", torch.rand(2), {"a": torch.arange(6).view(2, 3)}, None])
-def test_what_is_no_classifier_is_refused(returned):
+def test_networks_that_are_not_classifiers_are_refused(returned):
     with pytest.raises(UserError, match=r"networks.own: the network gives .*none of which is \(images, classes\)"):
         find(returned)
 
@@ -100,7 +100,7 @@ def test_one_output_is_the_logit_of_the_second_class():
     assert torch.allclose(turned(values).softmax(1)[:, :1], values.sigmoid())
 
 
-def test_probabilities_become_logits_of_the_same_probabilities():
+def test_probabilities_are_converted_to_logits():
     probabilities = torch.randn(2, 3).softmax(1)
     assert torch.allclose(find(probabilities, outputs="probabilities")(probabilities).softmax(1), probabilities)
     single = torch.rand(2, 1)
@@ -110,7 +110,7 @@ def test_probabilities_become_logits_of_the_same_probabilities():
     assert outputs(torch.tensor([[0.0], [1.0]])).isfinite().all()
 
 
-def test_outputs_that_look_like_probabilities_are_warned_of(caplog):
+def test_outputs_that_look_like_probabilities_raise_a_warning(caplog):
     class Soft(Residual):
         def forward(self, x):
             return super().forward(x).softmax(1)
@@ -133,7 +133,7 @@ def test_an_unsupported_image_size_is_refused_with_the_models_option():
         normalized(network, (3, 64, 64), ([0.5] * 3, [0.5] * 3), settings, CLASSES)
 
 
-def test_names_that_weights_carry_are_compared_with_those_of_the_data_set(caplog):
+def test_class_names_of_weights_are_compared_with_the_data_set(caplog):
     names = ["ant", "bee", "crane", "crane"]
     assert named_outputs(names, ["bee", "ant"], "x") == names
     assert named_outputs(names, ["crane", "ant"], "x") is None

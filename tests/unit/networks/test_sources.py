@@ -60,7 +60,7 @@ def test_a_network_of_timm_is_rebuilt_and_cut(tmp_path, model):
         ("efficientnet_lite0", "blocks.1.0.conv_pwl", "blocks.1.0.bn3", True),
     ],
 )
-def test_timms_batch_norms_that_are_nonlinearities_too_are_tapped_between_both(model, layer, norm, signed):
+def test_timm_batch_norm_act_layers_are_tapped_between_norm_and_activation(model, layer, norm, signed):
     module = build(settings("timm", model), COLOUR, 5)
     images = torch.rand(8, *COLOUR)
     # Statistics that differ from unit to unit.
@@ -117,7 +117,7 @@ def test_timms_weights_without_a_network(tmp_path, monkeypatch):
         timm_weights("resnet18", "best", {})
 
 
-def test_options_that_timm_does_not_take_are_no_matter_of_a_download(tmp_path, monkeypatch):
+def test_unknown_timm_options_are_refused_before_a_download(tmp_path, monkeypatch):
     go_offline(monkeypatch)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"does not take the options .'colour': True"):
@@ -125,7 +125,7 @@ def test_options_that_timm_does_not_take_are_no_matter_of_a_download(tmp_path, m
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"PK\x03\x04 cut off"])
-def test_a_damaged_download_of_torchvisions_is_named(tmp_path, monkeypatch, content):
+def test_damaged_torchvision_download_is_reported(tmp_path, monkeypatch, content):
     go_offline(monkeypatch)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
@@ -135,7 +135,7 @@ def test_a_damaged_download_of_torchvisions_is_named(tmp_path, monkeypatch, cont
         torchvision_weights("resnet18", "IMAGENET1K_V1")
 
 
-def test_other_weights_under_the_name_of_torchvisions_are_refused(tmp_path, monkeypatch):
+def test_foreign_weights_under_a_torchvision_name_are_refused(tmp_path, monkeypatch):
     from torchvision import models
 
     go_offline(monkeypatch)
@@ -161,7 +161,7 @@ def hub_file(cache, name, content, link=None):
     return path
 
 
-def test_weights_that_the_hub_has_stored_are_held_against_their_checksum(tmp_path, monkeypatch):
+def test_cached_hub_weights_are_verified_by_checksum(tmp_path, monkeypatch):
     import timm
     from huggingface_hub import constants
     from safetensors.torch import save
@@ -184,7 +184,7 @@ def test_weights_that_the_hub_has_stored_are_held_against_their_checksum(tmp_pat
             timm_weights("resnet10t", "c3_in1k", {})
 
 
-def test_weights_of_timms_at_a_url_are_held_against_their_name(tmp_path, monkeypatch):
+def test_timm_weights_from_a_url_are_verified(tmp_path, monkeypatch):
     go_offline(monkeypatch)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
@@ -195,7 +195,7 @@ def test_weights_of_timms_at_a_url_are_held_against_their_name(tmp_path, monkeyp
         timm_weights("resnet18", "a1_in1k", {})
 
 
-def test_timm_that_is_not_installed(monkeypatch):
+def test_timm_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match="pip install timm"):
         build(settings("timm", "resnet10t"), COLOUR, 5)
@@ -211,7 +211,7 @@ def test_a_function_gets_the_arguments_of_its_signature():
     assert build(settings("python", "networks_by_hand:Residual", channels=4), (3, 8, 8), 9).fc.out_features == 4
 
 
-def test_its_weights_come_from_the_seed():
+def test_user_network_weights_depend_on_the_seed():
     network = settings("python", "configs.own_network:network")
     first, again, other = (build({**network, "seed": seed}, (1, 28, 28), 3)[0].weight for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
@@ -226,7 +226,7 @@ def test_its_weights_come_from_the_seed():
         ("os:getcwd", {}, "returned str; it has to return a torch.nn.Module"),
     ],
 )
-def test_functions_that_do_not_fit(model, options, message):
+def test_invalid_network_functions(model, options, message):
     with pytest.raises(UserError, match=message):
         build(settings("python", model, **options), (1, 28, 28), 3)
 
@@ -271,7 +271,7 @@ def test_a_network_that_raises_on_an_image_is_reported(tmp_path, monkeypatch):
         normalized(network, (1, 28, 28), ([0.0], [1.0]), python_settings, ["a", "b", "c"])
 
 
-def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):
+def test_checkpoint_calls_only_functions_named_in_the_config(tmp_path):
     network = settings("python", "configs.own_network:network", channels=4)
     shape = (1, 28, 28)
     saved = kept(build(network, shape, 3), tmp_path / "x.pt", network, shape, 3)
@@ -287,7 +287,7 @@ def test_a_checkpoint_calls_no_function_that_the_config_does_not_name(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_module_file_switches_no_gradients_off(tmp_path, monkeypatch):
+def test_user_module_cannot_disable_gradients(tmp_path, monkeypatch):
     (tmp_path / "without_gradients.py").write_text(
         "import torch\ntorch.set_grad_enabled(False)\ndef network(shape, classes):\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, classes))\n"

@@ -124,7 +124,7 @@ def test_a_batch_norm_that_the_network_keeps_in_eval_mode_is_not_trained(few_dig
 # --- seeds and interruptions -----------------------------------------------------------------------------------------
 
 
-def test_same_seed_same_weights_other_seed_others(few_digits):
+def test_weights_depend_on_the_seed(few_digits):
     first, history = trained(few_digits)
     assert trained(few_digits) == (first, history)
     assert trained(few_digits, seed=1)[0] != first
@@ -171,7 +171,7 @@ def test_training_interrupted_after_an_epoch_resumes_identically(tmp_path, few_d
     assert trained(few_digits, kept) == trained(few_digits)
 
 
-def test_cut_off_within_an_epoch_and_resumed_is_as_never_cut_off(tmp_path, few_digits):
+def test_training_interrupted_within_an_epoch_resumes_identically(tmp_path, few_digits):
     module, kept = network(), Scratch(tmp_path / "kept", "key")
     with open_dataset(few_digits) as dataset:
         dataset.__class__ = Failing
@@ -182,7 +182,7 @@ def test_cut_off_within_an_epoch_and_resumed_is_as_never_cut_off(tmp_path, few_d
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut off", "empty"])
-def test_a_damaged_epoch_is_dropped_and_the_one_before_it_taken(tmp_path, few_digits, damage, caplog):
+def test_damaged_epoch_falls_back_to_the_previous_one(tmp_path, few_digits, damage, caplog):
     with pytest.raises(KeyboardInterrupt):
         trained(few_digits, Cut(tmp_path / "kept", "key", 3))
     (path,) = (tmp_path / "kept").rglob("epoch3.pt")
@@ -196,13 +196,13 @@ def test_a_damaged_epoch_is_dropped_and_the_one_before_it_taken(tmp_path, few_di
     assert sorted(kept.name for kept in (tmp_path / "kept").rglob("*.pt")) == ["epoch3.pt", "epoch4.pt"]
 
 
-def test_what_was_kept_under_another_key_is_not_used(tmp_path, few_digits):
+def test_resume_files_of_another_key_are_ignored(tmp_path, few_digits):
     with pytest.raises(KeyboardInterrupt):
         trained(few_digits, Cut(tmp_path / "kept", "key", 2), learning_rate=0.01)
     assert trained(few_digits, Scratch(tmp_path / "kept", "other key")) == trained(few_digits)
 
 
-def test_checkpoints_of_one_training_go_on_from_one_another(tmp_path, few_digits):
+def test_checkpoints_of_one_training_continue_from_each_other(tmp_path, few_digits):
     kept = Scratch(tmp_path / "kept", "key")
     whole = [trained(few_digits, stop_after=epoch) for epoch in (1, 3)]
     assert [trained(few_digits, kept, stop_after=epoch) for epoch in (1, 3)] == whole
@@ -211,7 +211,7 @@ def test_checkpoints_of_one_training_go_on_from_one_another(tmp_path, few_digits
     assert trained(few_digits, kept, stop_after=1) == whole[0]
 
 
-def test_stopping_early_is_a_part_of_the_same_training(few_digits):
+def test_early_stop_is_a_prefix_of_the_full_training(few_digits):
     _, whole = trained(few_digits)
     _, part = trained(few_digits, stop_after=2)
     _, short = trained(few_digits, epochs=2)
@@ -223,7 +223,7 @@ def test_no_epochs_leave_the_network_untrained(few_digits, changes):
     assert trained(few_digits, **changes) == (content(network()), [])
 
 
-def test_images_decoded_on_the_way_train_the_same_network(tmp_path):
+def test_images_decoded_on_the_fly_train_the_same_network(tmp_path):
     for number, name in enumerate("abc"):
         write_images(tmp_path / "tree" / name, number, 12)
     states = []
@@ -261,7 +261,7 @@ def test_a_training_that_diverges_is_reported_with_a_fix(few_digits):
 # --- augmentation ----------------------------------------------------------------------------------------------------
 
 
-def test_augmented_images_are_shifted_and_mirrored_ones():
+def test_augmentation_shifts_and_flips_images():
     random = np.random.default_rng(0)
     batch = random.integers(1, 256, (64, 5, 4, 3), dtype=np.uint8)
     assert augmented(batch, 0, False, random) is batch
@@ -302,7 +302,7 @@ def test_an_all_zero_network_is_at_chance(few_digits):
     assert scores["accuracy"] == pytest.approx(1 / 3) and scores["class_accuracy"] == [1.0, 0.0, 0.0]
 
 
-def test_large_images_are_evaluated_fewer_at_a_time(tmp_path):
+def test_large_images_are_evaluated_in_smaller_batches(tmp_path):
     images, labels = some_digits(3, 40)
     np.savez(tmp_path / "large.npz", images=images.repeat(10, 1).repeat(10, 2), labels=labels)
     settings = {"source": "arrays", "path": str(tmp_path / "large.npz"), "test_fraction": 0.25, "seed": 0}
@@ -435,7 +435,7 @@ def test_the_script_trains_and_records(tmp_path, few_digits):
 
 
 @pytest.mark.slow
-def test_the_script_goes_on_from_nothing_that_other_files_were_read_for(tmp_path, few_digits):
+def test_script_resumes_only_with_unchanged_user_files(tmp_path, few_digits):
     file, log = tmp_path / "own.txt", tmp_path / "log"
     kept = ("--scratch", str(tmp_path / "kept"), "--keep", "--files", str(file), "--log", str(log))
     for content, goes_on in (("a", False), ("a", True), ("b", False)):
@@ -474,7 +474,7 @@ def test_the_script_stores_configured_weights_in_a_checkpoint(tmp_path, few_digi
         ({"weights": {"file": "w.pt", "sha256": "0" * 64, "key": None}}, "w.pt"),
     ],
 )
-def test_the_script_ends_a_mistake_in_one_paragraph(tmp_path, few_digits, changes, message):
+def test_script_reports_errors_in_one_paragraph(tmp_path, few_digits, changes, message):
     done = script({**NETWORK, **changes}, tmp_path / "x.pt", few_digits, "--log", str(tmp_path / "x.log"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert message in " ".join(done.stderr.split())
@@ -489,12 +489,12 @@ def test_no_batch_has_one_image_alone(count, sizes):
 
 
 @pytest.mark.parametrize(("labels", "share"), [([0, 1] * 50, 0.5), ([0] * 90 + [1] * 10, 0.9)])
-def test_chance_is_the_commonest_class(labels, share):
+def test_chance_accuracy_is_the_share_of_the_most_common_class(labels, share):
     chance_accuracy, margin = chance(np.array(labels))
     assert chance_accuracy == share and margin == pytest.approx(2 * np.sqrt(share * (1 - share) / 100))
 
 
-def test_an_accuracy_no_better_than_chance_is_warned_of(tmp_path, few_digits):
+def test_accuracy_at_chance_raises_a_warning(tmp_path, few_digits):
     state = build(NETWORK, (1, 28, 28), 3).state_dict()
     torch.save(state, tmp_path / "w.pt")
     weights = {"file": str(tmp_path / "w.pt"), "sha256": sha256_of(tmp_path / "w.pt"), "key": None}

@@ -48,7 +48,7 @@ def test_a_state_dict_is_read_from_any_key_and_logged(tmp_path, key, caplog):
     assert f"from its key {key!r}" in caplog.text
 
 
-def test_of_several_state_dicts_one_is_named(tmp_path):
+def test_one_of_several_state_dicts_must_be_named(tmp_path):
     path, checksum = saved(tmp_path / "x.pt", {"model": STATE, "ema": {"model": OTHER}, "epoch": 3})
     with pytest.raises(UserError, match=r"several state dicts: model, ema.model. Name one: weights: \{key: model"):
         read_weights(path, checksum)
@@ -91,7 +91,7 @@ def test_a_prefix_of_all_weights_is_removed_and_logged(prefix, caplog):
     assert f"the prefix {prefix!r} is taken off" in caplog.text and "loss.weight" in caplog.text
 
 
-def test_weights_under_several_prefixes_are_to_be_named():
+def test_weights_under_several_prefixes_require_a_setting():
     state = {**prefixed(STATE, "student."), **prefixed(OTHER, "teacher.")}
     network_names = list(STATE)
     with pytest.raises(UserError, match=r"several prefixes: student., teacher..*strip_prefix: student\."):
@@ -129,7 +129,7 @@ class Tied(Residual):
 
 @pytest.mark.parametrize("dropped", ["conv1.weight", "conv3.weight"])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_tensor_with_two_names_may_be_there_once(tmp_path, dropped, prefix):
+def test_tied_tensor_may_be_stored_once(tmp_path, dropped, prefix):
     state = {name: value for name, value in Tied().state_dict().items() if name != dropped}
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.torch.save(prefixed(state, prefix)))
@@ -143,7 +143,7 @@ def test_a_tensor_with_two_names_may_be_there_once(tmp_path, dropped, prefix):
         load_weights(Tied(), lacking, "x")
 
 
-def test_a_prefix_that_is_named_takes_the_keys_that_have_it_alone(caplog):
+def test_strip_prefix_loads_only_keys_with_the_prefix(caplog):
     caplog.set_level(logging.INFO)
     state = {**prefixed(STATE, "module.encoder_q."), **prefixed(OTHER, "module.encoder_k."), "queue": torch.ones(3)}
     module = Residual()
@@ -154,7 +154,7 @@ def test_a_prefix_that_is_named_takes_the_keys_that_have_it_alone(caplog):
         aligned(state, list(STATE), "x.pt", "encoder.")
 
 
-def test_keys_that_the_network_has_not_are_left_out_where_the_config_ignores_them():
+def test_unexpected_keys_are_skipped_if_the_config_ignores_them():
     state = {**STATE, "aux.weight": torch.ones(3), "stem.total_ops": torch.ones(1)}
     with pytest.raises(UserError, match=r"has aux.weight, stem.total_ops, which Residual has not.*ignore: \[aux"):
         load_weights(Residual(), state, "x.pt")
@@ -175,7 +175,7 @@ def test_a_network_keeps_its_precision(tmp_path, dtype, stored):
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
-def test_weights_that_torch_itself_renames_are_taken():
+def test_weights_renamed_by_torch_are_loaded():
     older = torch.nn.Sequential(torch.nn.utils.weight_norm(torch.nn.Conv2d(3, 4, 3)))
     newer = torch.nn.Sequential(torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv2d(3, 4, 3)))
     load_weights(newer, older.state_dict(), "x.pt")
@@ -192,7 +192,7 @@ def test_weights_that_torch_itself_renames_are_taken():
         ({"args": Namespace(rate=1), "model": STATE}, "args", "argparse.Namespace"),
     ],
 )
-def test_an_entry_that_is_no_plain_value_is_named(tmp_path, held, entry, kind):
+def test_non_plain_entry_is_named(tmp_path, held, entry, kind):
     with pytest.raises(UserError, match=rf"its entry '{entry}' holds \S*{kind}, which is more than") as error:
         read_weights(*saved(tmp_path / "x.pt", held))
     assert "\x1b" not in str(error.value)
@@ -246,7 +246,7 @@ def stored(tmp_path, state, module, prefix=None):
 @pytest.mark.parametrize("prefix", [None, "module."])
 @pytest.mark.parametrize("renamed", [False, True])
 @pytest.mark.parametrize("version", [1, 2])
-def test_modules_read_a_file_by_its_versions(tmp_path, prefix, renamed, version):
+def test_modules_load_a_file_by_its_version_metadata(tmp_path, prefix, renamed, version):
     source = versioned()
     state = (torch.nn.DataParallel(source) if prefix else source).state_dict()
     if version == 1:
@@ -294,7 +294,7 @@ def test_a_shape_that_a_module_converts_is_taken():
     ],
 )
 @pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:torch.quantize_per_tensor")
-def test_tensors_that_hold_no_plain_numbers_are_named(change, message):
+def test_non_numeric_tensors_are_named(change, message):
     with pytest.raises(UserError, match=message):
         load_weights(Residual(), {**STATE, "fc.weight": change(STATE["fc.weight"])}, "x.pt")
 
@@ -348,7 +348,7 @@ def test_integers_in_place_of_weights_are_warned_of(caplog):
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_one_tensor_under_two_names_stays_one(device, caplog):
+def test_tied_tensors_stay_tied(device, caplog):
     with torch.device(device):
         module = Tied()
     reference = Tied()

@@ -160,7 +160,7 @@ def test_false_claims_are_contradicted(claim, columns):
 
 
 @pytest.mark.parametrize("claim", ["C1", "C2", "C8", "C10", "C17", "C20"])
-def test_noise_decides_nothing(claim):
+def test_noise_is_inconclusive(claim):
     # Scores without any relation: an interval of 95 % includes 0 in nearly every case, and in this one.
     assert verdict(claim, evidence(seed=5), layers=("one", "two")) == "inconclusive"
 
@@ -184,7 +184,7 @@ def test_one_step_of_the_medians():
     assert verdict("C12", evidence({"rs_iam": line}), layers=tuple(LAYERS)) == "contradicted"
 
 
-def test_layers_are_taken_in_the_order_of_the_network():
+def test_layers_are_in_network_order():
     experiment = evidence({"rs_iam": step} | losses(fading))
     for claim in ("C12", "C20"):
         tables = [
@@ -204,7 +204,7 @@ def test_layers_are_taken_in_the_order_of_the_network():
     )
 
 
-def test_a_layer_without_units_is_no_part_of_a_slope():
+def test_empty_layers_are_excluded_from_slopes():
     undefined_second = losses(
         lambda s, depth, draws: np.full(len(s), np.nan) if depth == 2 else fading(s, depth, draws)
     )
@@ -218,7 +218,7 @@ def test_a_layer_without_units_is_no_part_of_a_slope():
     assert "undefined" in table["note"][0] and "nan" not in table["note"][0]
 
 
-def test_trainings_are_the_sample_where_the_claim_is_about_trainings():
+def test_claims_about_trainings_use_trainings_as_the_sample():
     falls = [evidence({"rs_iam": fading}, f"t{seed}", seed=seed) for seed in range(5)]
     rises = [evidence({"rs_iam": growing}, f"t{seed}", seed=seed) for seed in range(5)]
     assert verdict("C9", *falls) == "supported"
@@ -228,7 +228,7 @@ def test_trainings_are_the_sample_where_the_claim_is_about_trainings():
     assert verdict("C19", *falls) == "inconclusive"
 
 
-def test_accuracies():
+def test_accuracy_comparison():
     better, worse = evidence(name="convnet", accuracy=0.87), evidence(name="mlp", accuracy=0.55)
     assert verdict("C16", worse, better) == "supported"
     assert verdict("C16", better, worse) == "contradicted"
@@ -237,14 +237,14 @@ def test_accuracies():
     assert verdict("C16", *few) == "inconclusive"
 
 
-def test_the_difference_of_two_shares_is_newcombes():
+def test_difference_of_two_proportions_is_newcombes():
     # Table II of Newcombe 1998 (Statistics in Medicine 17), method 10: 56/70 - 48/80 and 9/10 - 3/10.
     for hits, ends in (((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090))):
         estimate = difference(proportion(*hits[:2]), proportion(*hits[2:]))
         assert (round(estimate.low, 4), round(estimate.high, 4)) == ends
 
 
-def test_a_score_and_a_loss_from_the_same_images_do_not_count():
+def test_score_and_loss_of_the_same_images_are_not_combined():
     # Both halves share their noise with the losses of the same half: correlated within a half, unrelated across.
     def half(number):
         return lambda s, depth, draws: np.random.default_rng([number, depth]).normal(size=len(s))
@@ -255,7 +255,7 @@ def test_a_score_and_a_loss_from_the_same_images_do_not_count():
     assert verdict("C18", evidence(swapped)) == "contradicted"
 
 
-def test_a_relation_within_what_counts_as_none_does_not_contradict_that_there_is_none():
+def test_correlation_within_the_equivalence_bounds_does_not_contradict_independence():
     experiment = evidence(losses(lambda s, depth, draws: noisy(s, draws, 1.5)), seed=2)
     table = paper_claims_table({"C18": {"layers": ["one"], "experiments": []}}, {"own": experiment}, "own", 500, 0)
     assert 0.1 < table["effect"][0] < 0.3 and table["ci_low"][0] > 0
@@ -291,7 +291,7 @@ def test_layers_without_a_correlation_are_not_counted():
     assert "6 of 6 trainings have an undefined layer" in table["note"][0]
 
 
-def test_many_trainings_without_a_selective_unit_are_not_called_few():
+def test_trainings_without_selective_units_are_not_reported_as_too_few():
     trainings = [
         evidence({"selectivity": constant(0.1)}, f"t{seed}", accuracy=0.5 + seed / 100, seed=seed) for seed in range(12)
     ]
@@ -302,7 +302,7 @@ def test_many_trainings_without_a_selective_unit_are_not_called_few():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sign", "expected"), [(-1, "supported"), (1, "contradicted")])
-def test_a_dozen_trainings_tell_whether_selective_units_go_with_generalization(sign, expected):
+def test_twelve_trainings_decide_the_generalization_claim(sign, expected):
     trainings = [
         evidence({"selectivity": lambda s, depth, draws, top=0.5 + seed / 30: top * s}, f"t{seed}", seed=seed)
         for seed in range(12)
@@ -311,7 +311,7 @@ def test_a_dozen_trainings_tell_whether_selective_units_go_with_generalization(s
     assert verdict("C19", *trainings) == expected
 
 
-def test_what_quadrants_hold_by_chance_is_what_they_hold_without_a_relation():
+def test_expected_quadrant_counts_equal_those_of_independent_scores():
     # Eleven units with RS 0: six are low in both, five are not, and nothing is related to anything.
     selectivity = np.arange(11.0)
     assert quadrant_difference(np.zeros(11), selectivity) == pytest.approx(6 / 11)
@@ -346,7 +346,7 @@ def test_p_values_are_corrected_within_a_figure():
     assert [table["p_holm"][row] for row in eighth] == pytest.approx([0.02] * 2)
 
 
-def test_every_claim_has_a_test_and_asks_for_the_methods_it_names():
+def test_every_claim_has_a_test_and_requires_its_methods():
     assert list(CLAIMS) == [f"C{number}" for number in range(1, 21)]
     assert set(COMPARING_CLAIMS) < set(CLAIMS) and set(CLAIM_METHODS) < set(CLAIMS)
     experiment = evidence()

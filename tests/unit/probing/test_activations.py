@@ -66,12 +66,12 @@ def test_below_twenty_positive_activations_there_is_no_quantile():
     assert quantile[1] == 2.0
 
 
-def test_a_constant_unit_has_no_spread_whatever_its_value():
+def test_constant_unit_has_zero_std():
     values = np.full((1000, 1), 0.1, np.float32)
     assert unit_statistics(values).std[0] == 0.0
 
 
-def test_mean_and_spread_of_batches_equal_those_of_the_whole():
+def test_mean_and_std_of_batches_equal_those_of_all_images():
     draws = np.random.default_rng(0)
     values = draws.normal(100, 0.01, (1003, 5)).astype(np.float32)
     values[:, 3] = 0.1

@@ -48,7 +48,7 @@ def plain_run(module, images):
 
 
 @pytest.mark.parametrize(("seed", "step"), CASES)
-def test_random_networks_are_the_same_in_every_form(seed, step):
+def test_random_networks_are_equal_in_every_form(seed, step):
     expected, outputs = plain_run(random_network(seed, step), IMAGES)
     module = random_network(seed, step)
     probe = opened(module)
@@ -103,7 +103,7 @@ def gradient_of(values, images):
         return None
 
 
-def test_a_network_that_rounds_to_half_precision_is_followed_in_some_form():
+def test_network_with_half_precision_rounding_has_a_faithful_form():
     module = random_network(0, "half")
     expected = module(IMAGES)
     cut = opened(module)["steps.1.conv"].cut()
@@ -117,7 +117,7 @@ def test_most_of_these_networks_are_traced():
     assert len(traced) > 0.7 * len(STEPS)
 
 
-def test_a_change_in_place_of_what_is_read_later_moves_the_gradient_too():
+def test_in_place_change_of_a_later_input_affects_the_gradient():
     module = random_network(0, "preactivation_in_place")
     images = IMAGES.clone().requires_grad_()
     expected = torch.autograd.grad(module(images).square().sum(), images)[0]
@@ -138,7 +138,7 @@ class Counting(nn.Module):
         return self.last(x.mean((2, 3)))
 
 
-def test_a_network_that_tracing_makes_another_one_of_is_followed_by_hooks(caplog):
+def test_network_changed_by_tracing_is_analyzed_through_hooks(caplog):
     module = quiet(Counting())
     graph, images = trace(module), torch.rand(3, *SIZE)
     assert not close(graph(images), module(images))
@@ -171,7 +171,7 @@ class FixedNoise(Residual):
 
 
 @pytest.mark.parametrize("draw", [of_a_generator, of_the_seed])
-def test_random_numbers_that_a_network_repeats_are_those_of_every_pass(draw):
+def test_seeded_random_numbers_are_equal_in_every_pass(draw):
     # A graph would draw from the generator that it holds, or from torch's, without setting the seed again.
     module = quiet(FixedNoise(draw))
     check_repeats(module, IMAGES)
@@ -212,7 +212,7 @@ def test_a_view_after_a_convolution_runs_in_the_contiguous_layout(caplog):
     assert np.allclose(generated.responses[0], values.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_one_channel_is_brought_into_a_layout_too():
+def test_single_channel_images_are_converted_to_the_memory_layout():
     # Its memory is the same in both: what decides is strides.
     module, batch = quiet(Viewing(1)), np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
     images = pixels(batch, torch.device("cpu"))
@@ -238,12 +238,12 @@ class Changing(nn.Module):
         return self.last(torch.relu(self.conv(x)).mean((2, 3))) * self.passes
 
 
-def test_a_network_that_no_form_gives_is_refused():
+def test_network_without_a_faithful_form_is_refused():
     with pytest.raises(UserError, match="in every way that there is to follow them"):
         opened(quiet(Changing()))
 
 
-def test_the_network_itself_is_checked_and_stays_as_it_is():
+def test_checking_does_not_modify_the_network():
     module = quiet(Residual())
     before = {name: value.clone() for name, value in module.state_dict().items()}
     attributes = set(vars(module))
@@ -253,7 +253,7 @@ def test_the_network_itself_is_checked_and_stays_as_it_is():
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
-def test_what_is_folded_wrongly_is_computed_as_it_is_written(monkeypatch, caplog):
+def test_wrong_batch_norm_folding_falls_back_to_the_modules(monkeypatch, caplog):
     module, images = quiet(Residual()), torch.rand(3, *SIZE)
     probe = opened(module)
     monkeypatch.setattr(parts, "fuse_conv_bn_eval", lambda conv, norm: nn.Conv2d(6, 6, 3, padding=1, bias=False))
@@ -262,7 +262,7 @@ def test_what_is_folded_wrongly_is_computed_as_it_is_written(monkeypatch, caplog
     assert close(cut.outputs(images), module.bn1(module.conv1(torch.relu(module.stem(images)))))
 
 
-def test_what_a_unit_changes_in_its_reader_is_checked(monkeypatch, caplog):
+def test_unit_change_shortcut_is_verified(monkeypatch, caplog):
     modules = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
     layer = opened(quiet(nn.Sequential(*modules)))["0"]
     assert layer.cut().change is not None
@@ -306,7 +306,7 @@ BATCH_STATISTICS = nn.BatchNorm2d(4, track_running_stats=False)
         (Part(lambda x: x + torch.randn(x.shape, generator=torch.Generator().manual_seed(3))), "batch_dependence"),
     ],
 )
-def test_a_network_that_does_not_repeat_itself_is_refused_by_name(part, reason):
+def test_nondeterministic_network_is_refused_by_module_name(part, reason):
     module = inside(part)
     with pytest.raises(UserError, match=rf"from the module '2' on.*allow: \[{reason}\]"):
         check_repeats(module, IMAGES)
@@ -331,7 +331,7 @@ def test_a_module_that_stays_in_training_mode_is_detected():
         check_repeats(freeze(accept_pixels(quiet(Sampling()), [0.5] * 3, [0.5] * 3)), IMAGES)
 
 
-def test_the_place_of_a_function_is_named_by_the_module_that_is_called_next():
+def test_functions_are_located_by_the_next_called_module():
     class Dropping(Residual):
         def forward(self, x):
             return self.fc(F.dropout(self.stem(x)).mean((2, 3)))
@@ -341,11 +341,11 @@ def test_the_place_of_a_function_is_named_by_the_module_that_is_called_next():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_networks_that_repeat_themselves_are_taken(seed):
+def test_deterministic_networks_are_accepted(seed):
     check_repeats(random_network(seed), IMAGES)
 
 
-def test_random_numbers_that_are_allowed_do_not_keep_a_network_from_being_checked():
+def test_networks_with_allowed_randomness_are_still_checked():
     opened(inside(Part(lambda x: F.dropout(x, 0.5))))
 
 
@@ -353,7 +353,7 @@ def test_random_numbers_that_are_allowed_do_not_keep_a_network_from_being_checke
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")
-def test_a_script_module_is_refused_with_what_to_give_instead():
+def test_script_module_is_refused_with_an_alternative():
     module = torch.jit.script(quiet(Residual()))
     for use in (lambda: accept_pixels(module, [0.0] * 3, [1.0] * 3), lambda: opened(module)):
         with pytest.raises(UserError, match=r"is a ScriptModule.*source: exported"):
@@ -535,7 +535,7 @@ class NumbersOut(Residual):
 
 
 @pytest.mark.parametrize("network", [Detached, NumbersOut])
-def test_a_layer_that_gradients_do_not_reach_is_named(network):
+def test_layer_without_gradients_is_named(network):
     with pytest.raises(UserError, match=r"layer conv1.*no gradient.*detach"):
         maximize(opened(quiet(network()))["conv1"], np.arange(2), Recipe(steps=2, points=2))
     maximize(opened(quiet(network()))["stem"], np.arange(2), Recipe(steps=2, points=2))
@@ -567,7 +567,7 @@ def test_a_rectified_linear_layer_on_a_permuted_image(objective):
     assert bool((target_responses > 0).any()) and close(value[target_responses > 0], expected[target_responses > 0])
 
 
-def test_the_check_of_repeats_keeps_no_more_than_one_image_of_each_layer():
+def test_determinism_check_stores_one_image_per_layer():
     # All inputs and outputs of all images would be gigabytes of a large network.
     module, sizes = quiet(Residual()), []
     keep = repeats.record
@@ -779,7 +779,7 @@ def test_a_network_with_layers_in_the_inference_mode_is_followed():
     )
 
 
-def test_a_layer_that_later_images_reach_otherwise_is_refused_then():
+def test_layer_reached_differently_by_later_images_is_refused():
     # None of the examples leaves early.
     probe = Probe.owning(accept_pixels(quiet(EarlyExit()), [0.0] * 3, [1.0] * 3), 0.5 * IMAGES)
     assert [layer.name for layer in probe] == ["a", "b", "mid", "last"]
@@ -790,7 +790,7 @@ def test_a_layer_that_later_images_reach_otherwise_is_refused_then():
             read(BRIGHT_FIRST[:1])
 
 
-def test_a_layer_that_later_sees_a_part_of_a_batch_is_refused_then():
+def test_layer_that_receives_partial_batches_is_refused():
     class Halves(Rows):
         def forward(self, x):
             return torch.cat([super(Halves, self).forward(part) for part in x.split(8)])
@@ -806,7 +806,7 @@ class Squeezing(Rows):
         return F.adaptive_avg_pool2d(torch.relu(self.a(x)), 1).squeeze()
 
 
-def test_a_network_that_does_not_take_one_image_alone_is_refused_with_the_likely_cause():
+def test_network_that_rejects_single_images_is_refused_with_the_likely_cause():
     with pytest.raises(
         UserError, match=r"not one image alone.*\(3,\) instead of \(1, 3\).*squeeze\(\) without an axis"
     ):
@@ -839,12 +839,12 @@ class Masked(Rows):
 
 
 @pytest.mark.parametrize("value", [-1e9, -1e4, 0.0])
-def test_a_masked_class_does_not_hide_that_the_others_differ(value):
+def test_masked_class_does_not_hide_differences_of_other_classes(value):
     for differently in (False, True):
         assert bool(opened(quiet(Masked(value, differently))).traced) is not differently
 
 
-def test_a_masked_class_does_not_hide_what_differs_from_pass_to_pass():
+def test_masked_class_does_not_hide_nondeterminism():
     class Noisy(Masked):
         def forward(self, x):
             return super().forward(x) * (1 + 0.01 * torch.randn(1))
@@ -853,7 +853,7 @@ def test_a_masked_class_does_not_hide_what_differs_from_pass_to_pass():
         check_repeats(quiet(Noisy(-1e9, False)), IMAGES)
 
 
-def test_infinite_masks_are_refused_as_masks():
+def test_infinite_masks_are_reported_as_masks():
     with pytest.raises(UserError, match=r"-inf for every image in output 3 .* finite number"):
         opened(quiet(Masked(-torch.inf, False)))
 

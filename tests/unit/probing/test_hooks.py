@@ -60,7 +60,7 @@ def test_values_and_gradients(network, layer):
 
 
 @pytest.mark.parametrize(("network", "layer"), LAYERS)
-def test_a_replaced_activation_changes_the_output_alike(network, layer):
+def test_replaced_activations_change_the_output_as_in_a_traced_network(network, layer):
     module, images = quiet(network()), images_for(network)
     traced = Traced(trace(module))
     (axis,) = (each.axis for each in traced.describe(images.shape[1:]) if each.name == layer)
@@ -114,7 +114,7 @@ def test_a_batch_norm_that_is_a_function_belongs_to_the_tap(network):
     torch.testing.assert_close(cut.suffix(*cut.prefix(images)[1:]), module(images))
 
 
-def test_several_layers_in_one_pass_and_a_layer_that_is_not_there():
+def test_several_layers_in_one_pass_and_an_unknown_layer():
     module, images = quiet(Residual()), images_for(Residual)
     names = ["conv2", "stem"]
     torch.testing.assert_close(
@@ -159,7 +159,7 @@ class Dropping(nn.Module):
 
 
 @pytest.mark.parametrize("drop", TRANSPARENT, ids=lambda drop: drop.__name__)
-def test_what_passes_its_input_on_does_so_whichever_way_a_network_is_read(drop):
+def test_dropout_layers_pass_through_in_traced_and_hooked_networks(drop):
     module = quiet(Dropping(drop))
     (traced,), (hooked,) = (form.describe((3, 8, 8)) for form in (Traced(trace(module)), Hooked(module)))
     assert traced == hooked and not traced.signed
@@ -201,7 +201,7 @@ class Straight(Branching):
         return self.last(F.leaky_relu_(self.second(x), 0.3).mean((2, 3)))
 
 
-def test_a_network_that_cannot_be_traced_is_analysed_all_the_same(caplog):
+def test_untraceable_network_is_analyzed_through_hooks(caplog):
     branching, straight = opened(quiet(Branching())), opened(quiet(Straight()))
     assert branching.layers == straight.layers and branching.traced is None and straight.traced
     assert "Branching cannot be traced" in caplog.text and "hooks" in caplog.text

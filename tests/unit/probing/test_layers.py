@@ -148,7 +148,7 @@ def test_layers_of_common_architectures(network, size, count, layer, kind, units
         (Shared, SMALL, "last", ("last", 0), lambda x: x),
     ],
 )
-def test_prefix_gives_what_hooks_see(network, images, layer, tapped, activation):
+def test_prefix_equals_hook_activations(network, images, layer, tapped, activation):
     module = quiet(network())
     expected = hooked(module, *tapped, images)
     before, after = opened(module, images.shape[1:])[layer].prefix("mean")(images)
@@ -161,7 +161,7 @@ def test_prefix_gives_what_hooks_see(network, images, layer, tapped, activation)
 @pytest.mark.parametrize(
     ("network", "images"), [(Residual, IMAGES), (Shared, SMALL), (Varied, IMAGES), (Tokens, IMAGES)]
 )
-def test_split_network_equals_the_whole(network, images):
+def test_split_network_equals_the_network(network, images):
     module = quiet(network())
     expected = module(images)
     for layer in opened(module, images.shape[1:]):
@@ -249,7 +249,7 @@ def test_the_suffix_starts_after_the_layer_that_alone_reads_the_units():
     ("network", "signed"),
     [(InPlace, [False, False, True, True]), (Discarding, [False, False, True, True]), (Views, [True, True])],
 )
-def test_nothing_is_done_in_place(network, signed):
+def test_in_place_operations_do_not_change_taps(network, signed):
     module = quiet(network())
     expected = module(IMAGES)
     probe = opened(module)
@@ -269,7 +269,7 @@ def test_a_tensor_that_is_changed_in_place_is_read_as_changed():
     assert trace(quiet(Views())) is None
 
 
-def test_tracing_leaves_the_network_as_it_was():
+def test_tracing_does_not_modify_the_network():
     module = quiet(Residual())
     expected = module(IMAGES)
     opened(module)["conv1"].cut()
@@ -294,7 +294,7 @@ def test_readouts():
     assert torch.equal(read_out(tokens, -1, "center"), tokens[:, 1])
 
 
-def test_a_layer_that_is_not_there_is_an_error_that_lists_the_layers():
+def test_unknown_layer_error_lists_the_layers():
     with pytest.raises(UserError, match="stem, conv1, conv2, fc"):
         opened(quiet(Residual()))["conv9"]
 

@@ -93,7 +93,7 @@ def test_a_hook_after_a_layer_counts_when_its_units_are_clamped(path, change, fa
     assert f"its module '{path}' has a forward hook" in caplog.text and "followed by hooks" in caplog.text
 
 
-def test_a_forward_pass_on_the_instance_counts_when_units_are_clamped():
+def test_forward_method_of_the_instance_is_used_when_units_are_clamped():
     module, written = alike(), alike(pool=lambda output: output * UPPER)
     module.pool.forward = lambda x: lesion(slice(3, None))(F.max_pool2d(x, 2))
     np.testing.assert_allclose(losses(module, "c1", np.zeros(6)), losses(written, "c1", np.zeros(6)), atol=1e-6)
@@ -171,7 +171,7 @@ class Gated(Written):
 
 @pytest.mark.parametrize("paths", [("r1", "r2"), ("c1", "c2"), ("c1", "r2")])
 @pytest.mark.parametrize("kind", [Collected, CollectedByMethod])
-def test_features_that_hooks_collect_are_those_of_each_pass(kind, paths):
+def test_hook_features_belong_to_the_current_pass(kind, paths):
     module, written = quiet(kind(paths)), quiet(Written(paths))
     assert {layer.name for layer in opened(module)} == {"c1", "c2", "fc"}
     for layer, units in (("c1", 6), ("c2", 8), ("fc", 4)):
@@ -181,7 +181,7 @@ def test_features_that_hooks_collect_are_those_of_each_pass(kind, paths):
             np.testing.assert_allclose(losses(module, layer, clamps), losses(written, layer, clamps), atol=1e-6)
 
 
-def test_a_hook_that_reads_what_another_kept_reads_that_of_a_clamped_unit():
+def test_hook_reads_values_stored_by_another_hook_under_clamping():
     module, written = quiet(GatedByHooks(("r1", "r2"))), quiet(Gated(("r1", "r2")))
     for clamps in (np.zeros(6), np.full(6, 0.4)):
         np.testing.assert_allclose(losses(module, "c1", clamps), losses(written, "c1", clamps), atol=1e-6)
@@ -205,7 +205,7 @@ class ReadingKept(Written):
         return self.read([self.c1.kept, second])
 
 
-def test_a_graph_that_holds_values_of_the_last_pass_is_not_taken_for_the_network():
+def test_graph_with_values_of_a_previous_pass_is_not_used():
     module, written = quiet(ReadingKept(("c1", "r2"))), quiet(Written(("c1", "r2")))
     assert opened(module).traced is None
     kept_values, expected = (next(activations(opened(each).layers, [IMAGES])) for each in (module, written))
@@ -260,7 +260,7 @@ def test_a_hook_that_changes_a_modules_output_belongs_to_the_module(kind, path, 
 
 @pytest.mark.parametrize("path", ["c1", "n1", "r1", "drop", "c2", "r2", "fc"])
 @pytest.mark.parametrize("kind", [Plain, Branching])
-def test_backward_hooks_run_and_nothing_is_done_in_place_around_them(kind, path):
+def test_backward_hooks_run_without_in_place_operations(kind, path):
     plain, module, gradients = alike(kind), alike(kind), []
     module.get_submodule(path).register_full_backward_hook(lambda _, __, gradient: gradients.append(gradient[0]))
     probes = opened(plain), opened(module)
@@ -277,7 +277,7 @@ def test_backward_hooks_run_and_nothing_is_done_in_place_around_them(kind, path)
     assert gradients or path == "fc" or kind is Branching
 
 
-def test_a_hook_that_turns_gradients_turns_them_in_an_ascent():
+def test_gradient_hooks_apply_during_maximization():
     plain, module = alike(), alike()
     module.r1.register_full_backward_hook(lambda _, gradients, __: (-gradients[0],))
     gradients = []
@@ -374,5 +374,5 @@ def test_only_the_networks_hooks_remain():
     assert sum(counts) == 1
 
 
-def test_rescaling_names_what_keeps_it_from_a_hooked_network():
+def test_rescaling_a_hooked_network_is_refused_with_the_hook():
     assert "cannot trace" in rescaling.obstacle(opened(hooked("r1", lambda output: output * GAINS))["c1"])

@@ -59,7 +59,7 @@ def whole_chain(probe: Probe, name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*RS is undefined")
 @pytest.mark.parametrize("layer", ["conv1", "fc"])
-def test_a_whole_chain_traces_once(monkeypatch, layer):
+def test_whole_pipeline_traces_once(monkeypatch, layer):
     plain, traced = faithful.trace, []
     monkeypatch.setattr(faithful, "trace", lambda module: traced.append(module) or plain(module))
     symbolic = torch.fx.Tracer.trace
@@ -119,7 +119,7 @@ def unchanged(before: dict, module: nn.Module, *but: str) -> bool:
 
 @pytest.mark.parametrize("branch", [False, True])
 @pytest.mark.parametrize("mode", [False, True])
-def test_the_callers_module_is_as_it_was(mode, branch):
+def test_callers_module_is_unchanged(mode, branch):
     module = Stateful(branch).train(mode)
     # One part in another mode than the rest, and memory in two layouts.
     module.bn1.train(not mode)
@@ -136,7 +136,7 @@ def test_the_callers_module_is_as_it_was(mode, branch):
 
 
 @pytest.mark.parametrize("mode", [False, True])
-def test_a_module_that_cannot_be_copied_is_as_it_was_after_each_pass(mode, caplog):
+def test_uncopyable_module_is_unchanged_after_each_pass(mode, caplog):
     module = Stateful().train(mode)
     module.bn1.train(not mode)
     plain = copy.deepcopy(module).eval()
@@ -155,7 +155,7 @@ def test_a_module_that_cannot_be_copied_is_as_it_was_after_each_pass(mode, caplo
         maximize(probe["fc"], np.arange(2), Recipe(steps=4, points=2, precision="bfloat16", float32_steps=2))
 
 
-def test_a_module_whose_hooks_hold_itself_is_analyzed_as_what_it_computes():
+def test_module_with_self_referencing_hooks_is_analyzed():
     module = quiet(Residual())
     module.fc.register_forward_hook(lambda _, inputs, output: output + module.fc.weight.sum() * module.relu(output))
     probe = opened(module)
@@ -164,7 +164,7 @@ def test_a_module_whose_hooks_hold_itself_is_analyzed_as_what_it_computes():
     torch.testing.assert_close(probe(PIXELS), module(PIXELS))
 
 
-def test_random_numbers_of_the_caller_stay_as_they_are():
+def test_callers_random_state_is_unchanged():
     modules = quiet(Residual()), nn.Sequential(nn.Dropout(), nn.Flatten(), nn.Linear(192, 2)).train()
     torch.manual_seed(0)
     expected = torch.rand(3)
@@ -178,7 +178,7 @@ def test_random_numbers_of_the_caller_stay_as_they_are():
 # --- its arguments ---------------------------------------------------------------------------------------------------
 
 
-def test_a_normalization_cannot_be_left_out():
+def test_normalization_is_required():
     with pytest.raises(TypeError, match="missing 2 required positional arguments: 'mean' and 'std'"):
         Probe(quiet(Residual()), SHAPE)
     with pytest.raises(TypeError, match="'std'"):
@@ -186,7 +186,7 @@ def test_a_normalization_cannot_be_left_out():
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.3, 0.2), ([0.3], 0.2), ([0.3, 0.4, 0.5], [0.1, 0.2, 0.3]), (0, 1)])
-def test_images_go_in_as_pixels(mean, std):
+def test_images_are_passed_as_pixels(mean, std):
     module = quiet(Residual())
     center, spread = (torch.tensor(values, dtype=torch.float32).view(-1, 1, 1) for values in (mean, std))
     probe = Probe(module, SHAPE, mean, std)
@@ -209,13 +209,13 @@ def test_images_go_in_as_pixels(mean, std):
         ({"examples": np.zeros((2, 3, 8, 8))}, r"give uint8 \(images, 8, 8, 3\)"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(changes, message):
+def test_invalid_arguments_are_refused(changes, message):
     arguments = {"model": quiet(Residual()), "shape": SHAPE, "mean": 0, "std": 1} | changes
     with pytest.raises(UserError, match=message):
         Probe(**arguments)
 
 
-def test_real_images_can_take_the_place_of_noise():
+def test_real_images_can_replace_noise_examples():
     class Bright(Residual):
         """Another network on bright images, which noise is not."""
 
@@ -231,7 +231,7 @@ def test_real_images_can_take_the_place_of_noise():
 
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
-def test_wrappers_are_opened(wrap):
+def test_wrapped_networks_are_unwrapped(wrap):
     module = quiet(Residual())
     assert [layer.name for layer in opened(wrap(module))] == [layer.name for layer in opened(module)]
 
@@ -246,7 +246,7 @@ def test_a_network_without_logits_has_images_and_no_ablation():
 # --- its layers ------------------------------------------------------------------------------------------------------
 
 
-def test_layers_in_order_of_computation_by_name_and_described():
+def test_layers_are_listed_in_computation_order_with_descriptions():
     probe = opened(quiet(Residual()))
     assert [layer.name for layer in probe.layers] == ["stem", "conv1", "conv2", "fc"] == [each.name for each in probe]
     assert len(probe) == 4 and "conv1" in probe and "conv9" not in probe and "relu" not in probe
@@ -265,7 +265,7 @@ def test_layers_in_order_of_computation_by_name_and_described():
 
 
 @pytest.mark.parametrize("use", ["item", "prefix", "readouts", "tapped", "cut", "held"])
-def test_a_layer_that_is_not_there_is_named_with_the_nearest_match(use):
+def test_unknown_layer_error_names_the_nearest_match(use):
     probe = opened(quiet(Residual()))
     uses = {
         "item": lambda name: probe[name],
@@ -280,7 +280,7 @@ def test_a_layer_that_is_not_there_is_named_with_the_nearest_match(use):
         uses[use]("conv9")
 
 
-def test_a_layer_of_a_network_gives_what_the_network_gives_by_name():
+def test_layer_methods_equal_network_methods_by_name():
     for network, name, shape in ((InPlace, "second", SHAPE), (Shared, "shared-call2", (3, 2, 2))):
         probe = opened(quiet(network()), shape)
         layer, images = probe[name], PIXELS[:, :, : shape[1], : shape[2]]

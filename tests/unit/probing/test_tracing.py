@@ -64,7 +64,7 @@ assert [(layer.name, layer.signed) for layer in probe] == [("conv", False), ("la
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", COMPILED.values(), ids=COMPILED)
-def test_compiled_code_refuses_symbols_and_hooks_follow_the_network(call, tmp_path):
+def test_networks_with_compiled_code_are_analyzed_through_hooks(call, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("{call}", call))
     done = subprocess.run([sys.executable, "-W", "ignore", program], capture_output=True, text=True, check=False)
@@ -75,7 +75,7 @@ def test_compiled_code_refuses_symbols_and_hooks_follow_the_network(call, tmp_pa
 @pytest.mark.parametrize(
     "kinds", [torch.Tensor, (int, torch.Tensor), (int, (str, torch.Tensor)), int | torch.Tensor, torch.Tensor | None]
 )
-def test_a_symbol_passes_for_a_tensor_in_python(kinds):
+def test_traced_values_pass_isinstance_checks_for_tensors(kinds):
     class Asking(Residual):
         def forward(self, x):
             assert not isinstance(x, nn.Parameter) and not isinstance(x, list | str)
@@ -106,7 +106,7 @@ class Caching(Residual):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_no_symbol_is_left_in_a_network(wrapped):
+def test_no_tracing_proxy_remains_in_the_network(wrapped):
     torch.manual_seed(0)
     network = quiet(Caching())
     buffer = network.last_seen
@@ -146,7 +146,7 @@ class Sequence(nn.Module):
 
 
 @pytest.mark.parametrize("index", [False, True])
-def test_what_is_taken_out_of_a_tensor_is_a_tensor(index):
+def test_indexed_tensors_are_tensors(index):
     module = quiet(Sequence(index))
     wrapped = accept_pixels(module, [0.0] * 3, [1.0] * 3)
     traced = trace(wrapped)

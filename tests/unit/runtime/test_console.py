@@ -104,7 +104,7 @@ def test_a_log_ends_with_the_peak_of_memory(tmp_path):
         ("raise OSError(30, 'Read-only file system', 'a.h5')", "read-only. Choose a folder"),
     ],
 )
-def test_an_error_is_a_paragraph_and_the_traceback_goes_into_the_log(tmp_path, ending, words):
+def test_error_is_one_paragraph_and_the_log_has_the_traceback(tmp_path, ending, words):
     done = run(tmp_path, ending)
     assert done.returncode == 1
     assert words in done.stderr.replace("\n", " ")
@@ -154,7 +154,7 @@ def test_arguments_of_a_step_by_hand_are_no_fault_of_unitscope(tmp_path, words, 
     assert "fault of unitscope" not in done.stderr and "Traceback" not in done.stderr
 
 
-def test_caches_are_moved_where_the_home_folder_cannot_be_written(tmp_path, monkeypatch):
+def test_caches_move_if_the_home_folder_is_read_only(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert caches({"HOME": str(tmp_path)}) == {} and caches({"XDG_CACHE_HOME": str(tmp_path / "new")}) == {}
     moved = caches({"HOME": "/proc/nowhere"})
@@ -163,7 +163,7 @@ def test_caches_are_moved_where_the_home_folder_cannot_be_written(tmp_path, monk
     assert all(Path(folder).is_relative_to(tmp_path) for folder in moved.values())
 
 
-def test_sigterm_ends_a_program_in_order(tmp_path):
+def test_sigterm_ends_a_program_cleanly(tmp_path):
     done = run(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)")
     assert done.returncode == 143
 
@@ -174,7 +174,7 @@ def test_ctrl_c_reports_that_nothing_is_lost(tmp_path):
     assert "goes on from there" in done.stderr
 
 
-def test_two_processes_of_one_job_work_one_after_the_other(tmp_path):
+def test_processes_of_one_job_run_one_at_a_time(tmp_path):
     path = tmp_path / "x.log"
     command = [sys.executable, "-c", HELD, "--log", str(path)]
     first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -230,7 +230,7 @@ def test_settings_of_a_step_are_checked_and_completed(tmp_path, text, message):
     )
 
 
-def test_a_message_names_the_one_data_set_that_a_job_is_about():
+def test_messages_name_the_data_set_of_the_job():
     text = "Set datasets.NAME.mode: RGB."
     arguments = {"output": Path("data/datasets/a.b.h5"), "inputs": [Path("x.csv")], "log": None}
     assert with_names(text, arguments) == "Set datasets.a.b.mode: RGB."
@@ -238,7 +238,7 @@ def test_a_message_names_the_one_data_set_that_a_job_is_about():
     assert with_names(text, several) == with_names(text, {"output": Path("a.h5")}) == text
 
 
-def test_a_message_names_the_network_of_a_job_as_the_config_does():
+def test_messages_name_the_network_of_the_job_as_in_the_config():
     text = "Set networks.NAME.outputs."
     assert with_names(text, {"network_entry": "small"}) == "Set networks.small.outputs."
     assert with_names(text, {}) == text

@@ -39,7 +39,7 @@ def holder(tmp_path):
             pass
 
 
-def test_bfloat16_without_arithmetic_is_warned_of(caplog):
+def test_bfloat16_without_hardware_support_raises_a_warning(caplog):
     cpu = torch.device("cpu")
     assert devices.warn_of_slow_bfloat16(cpu, "float32") == devices.warn_of_slow_bfloat16(cpu, "auto") == 0
     assert not caplog.records
@@ -49,7 +49,7 @@ def test_bfloat16_without_arithmetic_is_warned_of(caplog):
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_auto_is_bfloat16_where_a_gpu_computes_in_it(monkeypatch, native):
+def test_auto_precision_is_bfloat16_on_supporting_gpus(monkeypatch, native):
     # What torch says of a card: with emulation all of them have it.
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
     monkeypatch.setattr(torch, "autocast", lambda kind, dtype: (kind, dtype))

@@ -14,7 +14,7 @@ from unitscope.storage.hdf5 import create_hdf5
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_strongest_come_first_and_the_lower_row_of_equal_ones():
+def test_exemplars_are_sorted_by_activation_then_row():
     values = np.array([[1, 5, 2], [3, 5, 0], [2, 7, 0], [3, 5, -1]], dtype=np.float32)
     exemplar_set = exemplars.strongest(values, 3)
     assert exemplar_set.images.tolist() == [[1, 3, 2], [2, 0, 1], [0, -1, -1]]
@@ -22,18 +22,18 @@ def test_the_strongest_come_first_and_the_lower_row_of_equal_ones():
     assert exemplar_set.images.dtype == np.int64 and exemplar_set.activations.dtype == np.float32
 
 
-def test_of_many_equal_images_the_lowest_rows_are_kept():
+def test_ties_keep_the_lowest_rows():
     values = np.tile(np.array([2.0, 1.0, 3.0], dtype=np.float32), 300)[:, None]
     assert exemplars.strongest(values, 4).images.tolist() == [[2, 5, 8, 11]]
 
 
-def test_an_image_that_does_not_excite_the_unit_is_none():
+def test_images_without_activation_are_not_exemplars():
     exemplar_set = exemplars.strongest(np.array([[0.0, -1.0], [0.0, -2.0]], dtype=np.float32), 2)
     assert (exemplar_set.images == -1).all()
     assert np.isnan(exemplar_set.activations).all()
 
 
-def test_fewer_images_than_are_kept():
+def test_fewer_images_than_exemplars():
     exemplar_set = exemplars.strongest(np.array([[1.0], [2.0]], dtype=np.float32))
     assert exemplar_set.images.tolist() == [[1, 0] + [-1] * 7]
     assert np.isnan(exemplar_set.activations[0, 2:]).all()

@@ -58,7 +58,7 @@ def test_a_star():
     assert (record["substitutes_universal"], record["substitutes_universal_share"]) == ("5", "1")
 
 
-def test_an_order_in_which_each_is_exceeded_by_all_above():
+def test_linear_order():
     units = 6
     record = measured(graph(itertools.combinations(range(units), 2), units))
     assert record["edges"] == 15 and record["reciprocity"] == 0.0
@@ -69,20 +69,20 @@ def test_an_order_in_which_each_is_exceeded_by_all_above():
     assert record["substitutes_universal_share"] == "1 0.8 0.6 0.4 0.2"
 
 
-def test_pairs_that_stand_in_for_each_other():
+def test_reciprocal_substitutes():
     record = measured(graph([(0, 1), (1, 0), (2, 3), (3, 2), (2, 0)], 5))
     assert record["reciprocity"] == 4 / 5
     assert (record["isolated"], record["weak_components"], record["largest_strong_component"]) == (1, 2, 2)
 
 
-def test_a_dead_unit_takes_no_part():
+def test_dead_units_are_excluded():
     dead = np.array([False, False, False, True])
     without_dead = graph([(0, 1), (1, 0), (0, 3), (3, 0)], 4, dead=dead)
     assert without_dead.nodes.tolist() == without_dead.targets.tolist() == [0, 1, 2]
     assert (measured(without_dead)["edges"], measured(without_dead)["isolated"]) == (2, 1)
 
 
-def test_a_silent_unit_is_a_node_and_no_target():
+def test_silent_units_are_nodes_but_not_targets():
     values = responses([(0, 1), (2, 1)], 3)
     values[0, 1] = 0
     with_silent = substitution_graph(values, np.arange(3))
@@ -91,7 +91,7 @@ def test_a_silent_unit_is_a_node_and_no_target():
     assert measured(with_silent)["substitutes_universal_share"] == "1"
 
 
-def test_duplicates_are_ties_and_no_edges():
+def test_duplicates_tie_and_have_no_edge():
     record = measured(substitution_graph(np.array([[[3, 3, 1], [3, 3, 1], [0, 0, 2]]], float), np.arange(3)))
     assert record["edges"] == 0 and record["density"] == 0.0 and record["isolated"] == 3
     assert np.isnan([record["gini"], record["gini_null"], record["p_value"], record["reciprocity"]]).all()
@@ -111,7 +111,7 @@ def test_without_participating_units_nothing_is_measured():
         assert record["units"] == record["isolated"] == record["weak_components"] == nodes
 
 
-def test_a_sample_of_targets_has_edges_from_these_alone():
+def test_only_sampled_targets_have_outgoing_edges():
     values = responses([(0, 1), (1, 0), (1, 4), (4, 1), (2, 3)], 5)
     sampled = substitution_graph(values[:, [1, 4]], np.array([1, 4]))
     assert sampled.targets.tolist() == [1, 4] and len(sampled.nodes) == 5
@@ -126,7 +126,7 @@ def test_a_sample_of_targets_has_edges_from_these_alone():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_edges_are_those_of_the_list_of_substitutes(seed):
+def test_edges_equal_the_listed_substitutes(seed):
     values = np.random.default_rng(seed).normal(0.5, 1, (3, 7, 9)).astype(np.float32)
     units = np.array([8, 0, 3, 1, 6, 2, 5])
     layer_graph = substitution_graph(values, units)
@@ -140,7 +140,7 @@ def test_the_edges_are_those_of_the_list_of_substitutes(seed):
     assert kept == [next(edge for edge in written if edge[0] == unit) for unit, _, _ in kept]
 
 
-def test_a_common_scale_turns_a_star_into_nothing():
+def test_scaling_units_removes_the_edges_of_a_star():
     # Unit 0 answers everything ten times as strongly because it is scaled so.
     values = responses([], 4)
     values[..., 0] *= 10
@@ -157,7 +157,7 @@ def test_a_common_scale_turns_a_star_into_nothing():
 # --- chance ----------------------------------------------------------------------------------------------------------
 
 
-def test_chance_keeps_how_many_and_makes_every_choice_equally_likely():
+def test_random_graphs_preserve_out_degrees_and_are_uniform():
     # Target 0 has two substitutes of three others, target 2 one: nine choices, by full enumeration.
     two_targets = Graph(np.arange(4), np.array([0, 2]), np.array([[0, 1, 1, 0], [0, 0, 0, 1]], bool))
     every = [
@@ -176,7 +176,7 @@ def test_chance_keeps_how_many_and_makes_every_choice_equally_likely():
         assert count / draws == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / draws))
 
 
-def test_draws_do_not_depend_on_blocks_being_filled(monkeypatch):
+def test_draws_are_valid_with_partial_blocks(monkeypatch):
     small_graph = graph([(0, 1), (2, 1), (3, 0), (3, 1)], 4)
     assert (graphs.drawn_in_degrees(small_graph, 7, np.random.default_rng(0)).sum(1) == 4).all()
     monkeypatch.setattr(graphs, "BLOCK", 6)
@@ -256,7 +256,7 @@ def drawn(layers, strongest=None):
 @pytest.mark.parametrize(
     "layers", [{"conv1": 12, "hidden": 40}, {"a_rather_long.name_of_a.layer": 9}, MANY], ids=["two", "one", "many"]
 )
-def test_the_figure_can_be_read(layers):
+def test_figure_is_readable(layers):
     figure, measures = drawn(layers)
     assert_readable(figure)
     texts = all_texts(figure)
@@ -267,7 +267,7 @@ def test_the_figure_can_be_read(layers):
     assert curve.sum() * measures["targets"][0] == pytest.approx(measures["edges"][0])
 
 
-def test_neighbours_that_receive_most_are_not_named_over_one_another():
+def test_labels_of_hubs_do_not_overlap():
     def neighbours(layer_units):
         # Three units next to one another on the circle are everybody's substitutes.
         first, second, third = np.argsort(-np.nan_to_num(layer_units["selectivity"]))[10:13].tolist()

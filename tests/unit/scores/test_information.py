@@ -27,7 +27,7 @@ def test_a_unit_that_responds_to_half_of_the_classes_is_unselective_and_has_one_
     assert class_information(halves, LABELS, 4, 10) == pytest.approx(1)
 
 
-def test_counts_are_scikit_learns():
+def test_information_equals_scikit_learns():
     values = RANDOM.gamma(1, 1, (200, 6)) * RANDOM.integers(0, 2, (200, 6))
     expected = [mutual_info_score(LABELS, places) / np.log(2) for places in binned(values, 7).T]
     np.testing.assert_allclose(class_information(values, LABELS, 4, 7), expected, atol=1e-12)
@@ -39,14 +39,14 @@ def test_bins_hold_equal_numbers_and_equal_activations_share_one():
     assert np.bincount(binned(silent, 10)[:, 0]).tolist() == [150, 0, 0, 0, 0, 0, 0, 10, 20, 20]
 
 
-def test_increasing_maps_and_the_order_of_images_change_nothing():
+def test_monotone_maps_and_image_order_change_nothing():
     values, order = RANDOM.normal(size=(200, 5)), RANDOM.permutation(200)
     information = class_information(values, LABELS, 4, 10)
     assert class_information(np.exp(values) * 7, LABELS, 4, 10).tolist() == information.tolist()
     np.testing.assert_allclose(class_information(values[order], LABELS[order], 4, 10), information, rtol=1e-12)
 
 
-def test_labels_that_mean_nothing_leave_the_bias():
+def test_permuted_labels_leave_only_the_bias():
     values = np.stack([LABELS + RANDOM.normal(0, 0.1, 200), RANDOM.random(200)], axis=1)
     information = class_information(values, LABELS, 4, 10)
     permuted = permuted_information(values, LABELS, 4, 10, 40, seed=0)

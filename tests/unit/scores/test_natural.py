@@ -27,7 +27,7 @@ def scores(blocks):
     }
 
 
-def test_by_hand():
+def test_natural_rs_by_hand():
     by_name = scores(natural_substitution(ACTIVATIONS, count=2))
     # Unit 0: on images 0 and 1 it is exceeded by one and by two units of four. Unit 1: by none, then by one.
     # Unit 2: on image 1 by none; on image 3 by none.
@@ -36,7 +36,7 @@ def test_by_hand():
     assert np.isnan(by_name["rs_z"]).all()
 
 
-def test_a_duplicate_of_another_scale_exceeds_in_raw_rs_alone():
+def test_scaled_duplicate_exceeds_only_in_raw_rs():
     std = ACTIVATIONS.std(0)
     by_name = scores(natural_substitution(ACTIVATIONS, ACTIVATIONS.mean(0), std, np.array([3.0, 6.0, 5.0, np.nan]), 1))
     assert by_name["rs"][:3].tolist() == [1 / 4, 0, 0]
@@ -44,13 +44,13 @@ def test_a_duplicate_of_another_scale_exceeds_in_raw_rs_alone():
     assert by_name["rs_z"][:3].tolist() == [0, 0, 0] and by_name["rs_q"][:3].tolist() == [0, 0, 0]
 
 
-def test_images_that_do_not_excite_the_unit_are_not_used():
+def test_images_without_activation_are_not_used():
     by_name = scores(natural_substitution(ACTIVATIONS, count=9))
     assert by_name["seeds"].tolist() == [3, 3, 2, 0]
     assert by_name["rs"][0] == pytest.approx((1 / 4 + 2 / 4 + 1 / 4) / 3)
 
 
-def test_blocks_and_the_order_of_images_change_nothing(monkeypatch):
+def test_block_size_and_image_order_change_nothing(monkeypatch):
     draws = np.random.default_rng(0)
     values = np.maximum(draws.normal(0.3, 1, (60, 23)), 0)
     whole = scores(natural_substitution(values, values.mean(0), values.std(0)))

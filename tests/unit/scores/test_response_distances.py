@@ -48,7 +48,7 @@ def test_closed_forms():
     np.testing.assert_array_equal(np.diag(distances)[:5], 0)
 
 
-def test_distances_are_those_of_the_formula_whatever_the_scale_of_units():
+def test_distances_follow_the_formula_and_are_scale_invariant():
     draws = np.random.default_rng(0)
     responses = draws.gamma(1.0, 1.0, (40, 9)).astype(np.float32)
     np.testing.assert_allclose(ea_distances(responses), by_hand(responses), rtol=1e-6, atol=1e-7)
@@ -75,7 +75,7 @@ def test_seeds_are_averaged_before_distances_are_taken():
     assert not np.array_equal(neighbourhoods(responses[:1]).nearest_distance, one.nearest_distance)
 
 
-def test_positions_and_heights_are_the_whole_dendrogram():
+def test_positions_and_heights_define_the_dendrogram():
     responses = np.random.default_rng(3).gamma(1.0, 1.0, (1, 25, 12))
     neighbours = neighbourhoods(responses)
     order = np.argsort(neighbours.position)
@@ -89,7 +89,7 @@ def test_positions_and_heights_are_the_whole_dendrogram():
     assert cophenet(merges).max() == pytest.approx(np.nanmax(neighbours.join_height))
 
 
-def test_two_groups_of_units_stand_side_by_side():
+def test_groups_of_units_are_adjacent():
     draws = np.random.default_rng(4)
     group = draws.permutation([0] * 5 + [1] * 7)
     patterns = np.eye(2).repeat(10, axis=0)
@@ -104,7 +104,7 @@ def test_two_groups_of_units_stand_side_by_side():
 
 
 @pytest.mark.parametrize("responding", [0, 1])
-def test_fewer_than_two_units_that_respond_have_no_distances(responding):
+def test_fewer_than_two_responding_units_have_no_distances(responding):
     responses = np.zeros((1, 4, 3))
     responses[:, :, :responding] = 1
     neighbours = vars(neighbourhoods(responses))

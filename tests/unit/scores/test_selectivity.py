@@ -36,14 +36,14 @@ def index(activations, labels=LABELS, classes=CLASSES):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
-def test_one_class_alone_is_one_and_all_alike_is_zero(classes):
+def test_one_hot_means_give_one_and_equal_means_give_zero(classes):
     assert (class_selectivity(np.eye(classes)) == 1).all()
     flat = class_selectivity(np.full((classes, 3), 0.1))
     np.testing.assert_allclose(flat, 0, atol=1e-15)
     assert (flat >= 0).all()
 
 
-def test_by_hand():
+def test_selectivity_by_hand():
     # Largest 4, mean of the others (1 + 0) / 2.
     assert class_selectivity(np.array([[1.0], [4.0], [0.0]])) == pytest.approx(3.5 / 4.5, rel=1e-15)
 
@@ -54,7 +54,7 @@ def test_scaling_a_unit_changes_nothing():
     np.testing.assert_allclose(index(values), index(values * 1e-12), rtol=1e-12)
 
 
-def test_classes_weigh_the_same_whatever_their_number_of_images():
+def test_classes_have_equal_weight():
     values = np.random.default_rng(1).gamma(1, 1, (8, 4))
     once = index(values)
     more = np.concatenate([values, np.repeat(values[LABELS == 0], 7, axis=0)])
@@ -77,12 +77,12 @@ def test_negative_activations_count_as_zero():
     assert (index(values) >= 0).all() and (index(values) <= 1).all()
 
 
-def test_without_positive_activations_it_is_undefined():
+def test_selectivity_is_undefined_without_positive_activations():
     assert np.isnan(index(np.full((8, 1), -1.0))).all()
     assert np.isnan(index(np.zeros((8, 1)))).all()
 
 
-def test_a_single_class_has_nothing_to_be_compared_with():
+def test_single_class_has_no_selectivity():
     assert np.isnan(class_selectivity(np.ones((1, 4)))).all()
 
 
@@ -102,7 +102,7 @@ def test_permuted_labels_are_the_mean_over_the_draws():
     np.testing.assert_allclose(permuted_selectivity(values, LABELS, CLASSES, 5, 7), by_hand, rtol=1e-12)
 
 
-def test_permuted_labels_leave_nothing_of_a_perfect_unit_but_the_bias():
+def test_permuted_labels_reduce_a_perfect_unit_to_the_bias():
     labels = np.repeat(np.arange(4), 50)
     perfect = (labels == 2).astype(float)[:, None]
     assert index(perfect, labels, list("abcd")) == 1
@@ -135,7 +135,7 @@ def write(path, classes, labels=LABELS):
             group["activations"], group["max"] = values, np.array([1.0, 0.0, 1.0])
 
 
-def test_each_half_is_scored_as_if_there_were_no_other_image():
+def test_halves_are_scored_independently():
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [9, 4, 2]))
     values = np.random.default_rng(1).normal(size=(15, 6))
     by_half = selectivity_by_half(values, labels, 3)

@@ -14,7 +14,7 @@ def score(responses, units=None, **scales):
     return substitution(responses, units, **{name: np.asarray(value) for name, value in scales.items()})
 
 
-def test_by_hand():
+def test_rs_by_hand():
     scores = score([[1, 2, 3, 0], [5, 5, 6, 5], [1, 2, 3, 2], [9, 8, 7, 6]])
     assert scores.rs.tolist() == [2 / 4, 1 / 4, 0, 3 / 4]
     assert scores.ties.tolist() == [0, 2, 0, 0]
@@ -35,7 +35,7 @@ def test_exact_duplicates_are_ties_and_no_substitutes():
     assert scores.substitutes == [[], [], []]
 
 
-def test_a_silent_unit_gets_no_score():
+def test_silent_units_have_no_score():
     scores = score([[0, 2], [1, 3]])
     assert np.isnan(scores.rs[0]) and scores.rs[1] == 0
     assert np.isnan(scores.rs_z[0]) and np.isnan(scores.ties[0])
@@ -61,7 +61,7 @@ def test_at_most_five_substitutes():
     assert score([[1, 2, 3, 4, 5, 6, 7]], units=[0]).substitutes == [[6, 5, 4, 3, 2]]
 
 
-def test_sampled_targets_compete_with_the_whole_layer():
+def test_sampled_targets_are_compared_with_the_whole_layer():
     responses = np.random.default_rng(0).random((2, 6, 6))
     of_all = score(responses)
     of_sample = score(responses[:, [1, 4]], units=[1, 4])
@@ -78,7 +78,7 @@ def test_scale_free_scores_by_hand():
     assert scores.rs_q.tolist() == [1 / 3]
 
 
-def test_units_without_a_scale_leave_the_count_and_the_number():
+def test_units_without_a_scale_are_excluded_from_count_and_total():
     scores = score([[4, 6, 10], [1, 5, 6], [7, 8, 9]], mean=[0, 0, 0], std=[1, 0, 2], quantile=[np.nan, 10, 5])
     # z: row 0 is 4, -, 5: one of two. Row 1 has no scale. Row 2 is 7, -, 4.5: one of two.
     assert scores.rs_z[0] == 0.5 and np.isnan(scores.rs_z[1]) and scores.rs_z[2] == 0.5
@@ -86,7 +86,7 @@ def test_units_without_a_scale_leave_the_count_and_the_number():
     assert (scores.left_out_z, scores.left_out_q) == (1, 1)
 
 
-def test_units_that_are_exceeded_as_often_tie_whatever_the_seeds():
+def test_units_exceeded_equally_often_tie():
     # Of ten units the first is exceeded once and twice, the second three times and never: 3/20 each.
     responses = np.zeros((2, 2, 10))
     responses[:, 0, 0] = responses[:, 1, 1] = 1
@@ -97,14 +97,14 @@ def test_units_that_are_exceeded_as_often_tie_whatever_the_seeds():
     assert substitution(responses, np.arange(2)).rs.tolist() == [3 / 20, 3 / 20]
 
 
-def test_without_real_images_raw_rs_stands_alone():
+def test_without_real_images_only_raw_rs_is_defined():
     scores = score([[1, 2], [1, 3]])
     assert scores.rs.tolist() == [0.5, 0]
     assert np.isnan(scores.rs_z).all() and np.isnan(scores.rs_q).all()
     assert (scores.left_out_z, scores.left_out_q) == (2, 2)
 
 
-def test_scaling_units_moves_raw_rs_and_leaves_the_scale_free_ones():
+def test_scaling_units_changes_only_raw_rs():
     generator = np.random.default_rng(0)
     responses = generator.random((3, 12, 12)).astype(np.float32)
     scale = 2.0 ** generator.integers(-3, 4, 12)
@@ -116,7 +116,7 @@ def test_scaling_units_moves_raw_rs_and_leaves_the_scale_free_ones():
     assert before.rs.tolist() != after.rs.tolist()
 
 
-def test_at_a_minimum_units_compete_by_how_far_they_are_inhibited():
+def test_minimizing_images_compare_inhibition():
     # Unit 0's image inhibits unit 1 more than unit 0; unit 1's inhibits it most of all; unit 2 is never inhibited.
     below = np.array([[[-2.0, -3.0, 1.0], [-1.0, -4.0, 0.0], [-1.0, -2.0, 0.5]]])
     arrays = {"responses": np.maximum(below, 0), "preactivations": below}
@@ -129,7 +129,7 @@ def test_at_a_minimum_units_compete_by_how_far_they_are_inhibited():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_against_a_loop(seed):
+def test_rs_equals_a_loop(seed):
     generator = np.random.default_rng(seed)
     responses = generator.integers(0, 6, (7, 9)).astype(np.float32)
     units = generator.permutation(9)[:7]

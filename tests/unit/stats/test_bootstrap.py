@@ -14,7 +14,7 @@ def draws(seed=0):
     return np.random.default_rng(seed)
 
 
-def test_over_layers_units_are_resampled_within_each():
+def test_units_are_resampled_within_layers():
     draws = np.random.default_rng(0)
     layers = [[draws.normal(depth, 0.1, 50)] for depth in (0, 1, 2)]
 
@@ -30,7 +30,7 @@ def test_over_layers_units_are_resampled_within_each():
     assert np.isnan(bootstrap_layers(lambda means: means.sum(), mean, [layers[0], [np.ones(9)]]).low)
 
 
-def test_bootstrap_covers_what_it_should():
+def test_bootstrap_has_nominal_coverage():
     covered = []
     for seed in range(120):
         values = np.random.default_rng(seed).normal(1.0, 1.0, 40)
@@ -52,7 +52,7 @@ def test_bootstrap_leaves_out_units_without_a_score_and_is_undefined_for_few():
     assert np.isnan(bootstrap(quartile_delta, np.full(20, np.nan), np.ones(20)).value)
 
 
-def test_no_interval_of_few_units_or_of_what_is_mostly_constant():
+def test_no_interval_for_few_units_or_mostly_constant_scores():
     few = bootstrap_weighted(
         lambda scores, weights: rank_correlations(scores, weights)[:, 0, 1], draws().random((2, 9)), 50, draws()
     )

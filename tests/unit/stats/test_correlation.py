@@ -19,20 +19,20 @@ def sample(units, seed=0, strength=1.0):
 
 @pytest.mark.parametrize("units", [3, 4, 10, 64, 501])
 @pytest.mark.parametrize("digits", [0, 8])
-def test_value_is_scipys_with_and_without_ties(units, digits):
+def test_correlation_equals_scipys_with_and_without_ties(units, digits):
     x, y = (np.round(values, digits) for values in sample(units, seed=3))
     expected = scipy.stats.spearmanr(x, y).statistic
     assert spearman(x, y, **FEW).value == pytest.approx(expected, abs=1e-12)
 
 
-def test_p_is_exact_up_to_the_draws():
+def test_p_value_converges_to_the_exact_one():
     x, y = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 4, 3, 5])
     # 0.8 or more in absolute value: 16 of the 120 orders.
     assert spearman(x, y, permutations=20_000, resamples=2).p_value == pytest.approx(16 / 120, abs=0.01)
 
 
 @pytest.mark.parametrize("digits", [1, 8])
-def test_p_is_scipys_permutation_test(digits):
+def test_p_value_equals_scipys_permutation_test(digits):
     x, y = (np.round(values, digits) for values in sample(15, seed=5, strength=0.5))
     test = scipy.stats.permutation_test(
         (x,),
@@ -53,7 +53,7 @@ def test_a_perfect_relation(sign):
     assert correlation.used == 20 and correlation.reason == ""
 
 
-def test_without_a_relation_p_is_uniform():
+def test_p_values_are_uniform_under_independence():
     generator = np.random.default_rng(1)
     p = [spearman(*generator.normal(size=(2, 12)), permutations=99, resamples=2, seed=i).p_value for i in range(300)]
     assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.05)
@@ -105,7 +105,7 @@ def test_pairs_with_nan_are_left_out():
     assert spearman(x, y, **FEW).used == 18
 
 
-def test_nothing_to_correlate():
+def test_empty_input():
     assert spearman(np.full(9, np.nan), np.arange(9.0)).reason == "x is undefined for all units"
     correlation = spearman(np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, 2.0]))
     assert (
@@ -128,7 +128,7 @@ def test_mostly_constant_resamples_give_no_interval():
     assert np.isfinite(correlation.value) and np.isnan(correlation.low) and "constant" in correlation.reason
 
 
-def test_seed_and_independence_of_the_two_numbers():
+def test_interval_and_p_value_draws_are_seeded_and_independent():
     x, y = sample(25, strength=0.3)
     assert spearman(x, y, **FEW, seed=1) == spearman(x, y, **FEW, seed=1)
     assert spearman(x, y, **FEW, seed=1) != spearman(x, y, **FEW, seed=2)
@@ -136,14 +136,14 @@ def test_seed_and_independence_of_the_two_numbers():
     assert more.low == spearman(x, y, **FEW, seed=1).low
 
 
-def test_monotone_maps_and_exchange_change_nothing():
+def test_monotone_maps_and_swapped_arguments_change_nothing():
     x, y = sample(30, strength=0.5)
     correlation = spearman(x, y, **FEW)
     assert spearman(np.exp(x), y**3, **FEW) == correlation
     assert spearman(y, x, **FEW).value == correlation.value
 
 
-def test_blocks_hold_their_size(monkeypatch):
+def test_blocks_are_bounded_in_size(monkeypatch):
     x, y = sample(30, strength=0.2)
     whole = spearman(x, y, permutations=500, resamples=300)
     monkeypatch.setattr(bootstrap, "BLOCK", 400)

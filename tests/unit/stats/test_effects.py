@@ -53,17 +53,17 @@ def test_hodges_lehmann_is_the_median_of_walsh_averages():
     assert hodges_lehmann(RANDOM.normal(3, 1, 200)) == pytest.approx(3, abs=0.2)
 
 
-def test_interquartile_range_is_scipys():
+def test_interquartile_range_equals_scipys():
     values = RANDOM.random(31)
     assert interquartile_range(values) == pytest.approx(scipy.stats.iqr(values))
 
 
-def test_slope_skips_what_is_undefined():
+def test_slope_skips_undefined_values():
     assert slope(np.array([1.0, np.nan, 5, 7]), np.arange(4)) == pytest.approx(2)
     assert np.isnan(slope(np.array([np.nan, 1.0, np.nan]), np.arange(3)))
 
 
-def test_cochrans_q_rejects_a_common_correlation_where_there_is_none():
+def test_cochrans_q_rejects_heterogeneous_correlations():
     units = np.array([103, 103, 103])
     q, p = cochran_q(np.array([0.4, 0.4, 0.4]), units)
     assert q == pytest.approx(0, abs=1e-12) and p == pytest.approx(1)
@@ -88,7 +88,7 @@ def test_fishers_z_stays_finite():
     assert np.isfinite(fishers_z(np.array([-1.0, 1.0]))).all()
 
 
-def test_a_step_beats_a_line_and_a_line_a_step():
+def test_step_and_linear_trends_are_distinguished():
     noise = RANDOM.normal(0, 0.01, 13)
     better, place = step_over_line(np.repeat([0.5, 0.1], [8, 5]) + noise)
     assert better > 6 and place == 8
@@ -98,7 +98,7 @@ def test_a_step_beats_a_line_and_a_line_a_step():
     assert np.isfinite(step_over_line(np.repeat([0.0, 1.0], 4))[0])
 
 
-def test_interval_over_trainings_is_students():
+def test_interval_over_trainings_is_students_t():
     values = RANDOM.random(5)
     expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
     estimate = over_trainings(values)

@@ -20,7 +20,7 @@ from unitscope.storage.scratch import Scratch
 # --- writing and reading ---------------------------------------------------------------------------------------------
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")
 
@@ -113,7 +113,7 @@ except UserError as error:
 
 
 @pytest.mark.parametrize("texts", [3, 2000])
-def test_damaged_texts_of_hdf5_are_refused_and_not_read_for_ever(tmp_path, texts):
+def test_damaged_hdf5_text_is_refused_without_hanging(tmp_path, texts):
     path = tmp_path / "a.h5"
     with create_hdf5(path, {"layer": "conv1"}) as out:
         out["names"] = np.array(["texts"] * texts, dtype=h5py.string_dtype())
@@ -132,7 +132,7 @@ def test_damaged_texts_of_hdf5_are_refused_and_not_read_for_ever(tmp_path, texts
     assert "is damaged (the texts at byte" in reader_output()
 
 
-def test_an_error_of_another_file_is_not_blamed_on_the_hdf5_file(tmp_path):
+def test_errors_of_other_files_are_not_attributed_to_hdf5(tmp_path):
     with create_hdf5(tmp_path / "a.h5", {}):
         pass
 
@@ -161,7 +161,7 @@ class Rows(Schema, files=["a.csv"]):
     year = integer("1")
 
 
-def test_a_table_comes_back_as_it_was(tmp_path):
+def test_table_round_trip(tmp_path):
     columns = {
         "layer": ["3", "conv, 1"],
         "unit": np.array([0, 10]),
@@ -239,7 +239,7 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path, reader, content):
         reader(tmp_path / "missing")
 
 
-def test_scratch_forgets_the_pieces_of_other_settings(tmp_path):
+def test_scratch_deletes_files_of_other_settings(tmp_path):
     first = Scratch(tmp_path / "job", {"steps": 1})
     first.save("a", b"one")
     assert Scratch(tmp_path / "job", {"steps": 1}).load("a") == b"one"
@@ -251,7 +251,7 @@ def test_scratch_forgets_the_pieces_of_other_settings(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"one", b"0" * 64 + b" " + b"0" * 64 + b"\none", None])
-def test_a_damaged_piece_is_dropped_with_a_word(tmp_path, caplog, content):
+def test_damaged_resume_file_is_dropped_with_a_message(tmp_path, caplog, content):
     scratch = Scratch(tmp_path, "key")
     scratch.save("a", b"one")
     scratch.save("b", b"two")
@@ -273,7 +273,7 @@ def test_scratch_touches_only_its_files(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "precious", "work"]
 
 
-def test_json_is_whole(tmp_path):
+def test_json_round_trip(tmp_path):
     write_json(tmp_path / "a.json", {"b": [1.5], "a": None})
     assert read_json(tmp_path / "a.json") == {"b": [1.5], "a": None}
 

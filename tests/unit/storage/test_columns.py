@@ -48,7 +48,7 @@ def test_columns_per_method_follow_one_another_and_optional_ones_may_be_absent()
         ([*HEADER, "dead"], "the order of the columns"),
     ],
 )
-def test_headers_that_are_not_the_declared_ones_are_refused(header, problem):
+def test_undeclared_headers_are_refused(header, problem):
     with pytest.raises(ValueError, match=problem):
         Scores.resolve(header)
 
@@ -67,7 +67,7 @@ def test_headers_that_are_not_the_declared_ones_are_refused(header, problem):
         *((column, [], dtype) for column, dtype in ((integer("1"), np.int64), (flag(), bool), (text(), np.str_))),
     ],
 )
-def test_values_of_a_type_come_back_from_their_cells(column, values, dtype):
+def test_values_round_trip_through_cells(column, values, dtype):
     array = column.array(values)
     assert array.dtype.type == np.dtype(dtype).type and array.tolist() == pytest.approx(list(values), nan_ok=True)
     cells = [str(cell) for cell in column.cells(array)]
@@ -101,7 +101,7 @@ def test_values_and_cells_of_another_type_are_refused(column, value, cell):
             column.parse([cell])
 
 
-def test_rows_become_typed_columns_and_have_no_others():
+def test_rows_become_the_declared_typed_columns():
     class Pairs(Schema, files=["pairs.csv"]):
         """One row per pair."""
 
@@ -126,7 +126,7 @@ def test_a_column_has_the_same_name_in_all_tables():
 # --- the declarations ------------------------------------------------------------------------------------------------
 
 
-def test_every_column_has_a_meaning_and_every_number_a_unit():
+def test_every_column_has_a_description_and_every_number_a_unit():
     meaning = meanings()
     for schema in schemas():
         assert (schema.__doc__ or "").startswith("One row per "), schema
@@ -135,7 +135,7 @@ def test_every_column_has_a_meaning_and_every_number_a_unit():
             assert bool(column.unit) == (column.kind not in ("flag", "text")), column
 
 
-def test_declarations_are_where_the_reference_looks_for_them():
+def test_schemas_are_in_the_modules_of_the_reference():
     elsewhere = [
         path.relative_to(ROOT)
         for folder in ("unitscope", "scripts")
@@ -145,11 +145,11 @@ def test_declarations_are_where_the_reference_looks_for_them():
     assert elsewhere == []
 
 
-def test_the_reference_of_tables_is_what_the_declarations_say():
+def test_table_reference_matches_the_schemas():
     assert (ROOT / "docs/tables.md").read_text() == reference(), "run `make schema`"
 
 
-def test_every_table_that_a_rule_writes_is_declared_and_no_other():
+def test_declared_tables_equal_those_the_rules_write():
     rules = "\n".join(path.read_text() for path in sorted((ROOT / "rules").rglob("*.smk")))
     named = re.findall(r'"((?:results|\{PAPER\[\'folder\'\]\})/[^"]*\.csv)"', rules)
     named += [f"results/{{experiment}}/{name}.csv" for name in re.findall(r'\btable\("(\w+)"\)', rules)]

@@ -62,12 +62,12 @@ def test_a_rarely_active_unit_neither_predicts_nor_is_predicted():
     assert np.isfinite(redundancy(np.concatenate([values, np.roll(rare, 1, axis=0) + rare], axis=1))[3])
 
 
-def test_too_little_to_regress():
+def test_too_few_values_to_regress():
     assert np.isnan(redundancy(draws().random((200, 1)))).all()
     assert np.isnan(redundancy(draws().random((9, 4)))).all()
 
 
-def test_regressions_on_all_others_at_once_are_the_ridge_regressions_one_by_one():
+def test_joint_leave_one_out_regressions_equal_individual_ridge_regressions():
     values = draws().normal(size=(80, 7)) @ draws(1).normal(size=(7, 7))
     fitted, held = (part / values.std(0) for part in (values[:60] - values[:60].mean(0), values[60:]))
     residuals = _residuals(fitted, held)
@@ -98,7 +98,7 @@ def test_weight_norms_by_hand():
 
 
 @pytest.mark.parametrize(("layer", "norm"), [("conv1", "bn1"), ("conv2", "bn2"), ("stem", None), ("fc", None)])
-def test_weight_norms_have_the_batch_norm_folded_in(layer, norm):
+def test_weight_norms_include_the_batch_norm(layer, norm):
     module = quiet(Residual())
     weights = module.get_submodule(layer).weight
     if norm:
@@ -137,7 +137,7 @@ def test_weight_norms_are_undefined_before_a_functional_batch_norm():
 # --- correlations and their intervals --------------------------------------------------------------------------------
 
 
-def test_rank_correlations_are_scipys_and_a_weight_is_a_repetition():
+def test_rank_correlations_equal_scipys_with_weights_as_repetitions():
     scores = np.round(draws().normal(size=(4, 30)), 1)
     np.testing.assert_allclose(rank_correlations(scores)[0], scipy.stats.spearmanr(scores.T).statistic, atol=1e-12)
     weights = draws(1).integers(0, 4, (3, 30)).astype(float)
@@ -147,7 +147,7 @@ def test_rank_correlations_are_scipys_and_a_weight_is_a_repetition():
     assert np.isnan(rank_correlations(np.stack([scores[0], np.ones(30)]))[0, 0, 1])
 
 
-def test_partial_correlation_is_that_of_residuals_of_ranks():
+def test_partial_correlation_equals_correlation_of_rank_residuals():
     controls = draws().normal(size=(2, 50))
     scores = np.concatenate([controls.sum(0) + draws(1).normal(size=(2, 50)), controls])
     ranked = np.stack([ranks(score) for score in scores])
@@ -161,7 +161,7 @@ def test_partial_correlation_is_that_of_residuals_of_ranks():
     assert partial_correlation(rank_correlations(scores[:2]))[0] == pytest.approx(rank_correlations(scores)[0, 0, 1])
 
 
-def test_what_a_third_score_explains_is_no_partial_correlation():
+def test_partial_correlation_vanishes_if_a_third_score_explains_it():
     third = draws().normal(size=400)
     noise = draws(1).normal(0, 0.3, (2, 400))
     confounded = rank_correlations(np.stack([third + noise[0], third + noise[1], third]))
@@ -171,7 +171,7 @@ def test_what_a_third_score_explains_is_no_partial_correlation():
     assert np.isnan(partial_correlation(rank_correlations(np.stack([np.ones(400), noise[0], third])))[0])
 
 
-def test_cross_half_correlation_is_the_effect_of_the_claims():
+def test_cross_half_correlation_equals_the_effect_of_the_claims():
     truth = draws().normal(size=40)
     scores = truth + draws(1).normal(0, 0.5, (4, 40))
     estimate = bootstrap_weighted(cross_half_correlation, scores, 2000, draws(2))
@@ -180,7 +180,7 @@ def test_cross_half_correlation_is_the_effect_of_the_claims():
     assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=0.03)
 
 
-def test_noise_that_a_half_shares_is_no_relation():
+def test_noise_shared_within_a_half_is_not_a_relation():
     noise = draws().normal(size=(2, 300))
     assert abs(bootstrap_weighted(cross_half_correlation, np.concatenate([noise, noise]), 10, draws(1)).value) < 0.15
 
@@ -200,7 +200,7 @@ def test_a_predictor_of_the_loss_has_an_r2_of_one_and_noise_none():
     assert cross_validated_r2(both, losses, 5, 3, draws()) == pytest.approx(1)
 
 
-def test_r2_of_one_parting_is_its_definition():
+def test_r2_of_one_split_follows_its_definition():
     predictor, losses = draws().random((2, 1, 20)), draws(1).random((2, 20))
     part = draws(2).permutation(20) % 4
     r2_by_half = []
@@ -291,7 +291,7 @@ def test_without_labels_importance_is_undefined_with_a_reason():
     assert all("ablation_loss is undefined for all units" in reason for reason in table["reason"])
 
 
-def test_another_layer_changes_no_row():
+def test_added_layer_changes_no_row():
     units, measured = study()
     others = study(seed=1)
     both = [

@@ -25,7 +25,7 @@ def columns(rows):
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def test_shares_are_those_of_the_others():
+def test_shares_are_over_the_other_units():
     # Unit 0 inhibits two of three others, unit 2 none; what is exactly 0 is not inhibited, nor is the unit itself.
     before = np.array([[[1.0, -1.0, -2.0, 0.5], [9, 9, 9, 9], [0.0, 0.0, 3.0, 1.0]]])[:, [0, 2]]
     shares = inhibition(before, np.maximum(before, 0), np.array([0, 2]))
@@ -41,7 +41,7 @@ def test_seeds_in_which_the_unit_is_silent_are_left_out():
     assert np.isnan(silent.inhibited).all() and silent.seeds.tolist() == [0]
 
 
-def test_a_minimum_counts_where_the_unit_itself_is_inhibited():
+def test_minimizing_images_count_only_if_they_inhibit_the_target():
     before = np.array([[[-1.0, -1, 2], [3, 1, 2], [-1, 1, 2]]])
     shares = inhibition(before, -before, np.arange(3))
     # Unit 0's image inhibits unit 1 of two others; the images of units 1 and 2 have not inhibited them.
@@ -93,7 +93,7 @@ def test_correlations_within_layers_leave_out_dead_units():
     }
 
 
-def test_the_figure_can_be_read():
+def test_figure_is_readable():
     units, rows, correlations = inhibited(signed=["hidden"])
     figure = inhibition_figures.inhibition(STYLE, units, rows, correlations)
     assert_readable(figure)

@@ -30,13 +30,13 @@ def draws(seed=0):
 # --- reliability -----------------------------------------------------------------------------------------------------
 
 
-def test_intraclass_correlation_is_the_published_one():
+def test_intraclass_correlation_equals_the_published_example():
     single, mean = intraclass(JUDGES)
     # Their Table 4 gives .29 and .62.
     assert single[0] == pytest.approx(0.29, abs=0.005) and mean[0] == pytest.approx(0.62, abs=0.005)
 
 
-def test_judges_who_agree_are_reliable_and_judges_of_another_level_are_not():
+def test_shifted_ratings_reduce_absolute_agreement():
     same = np.tile(np.arange(5.0), (3, 1))
     assert [value[0] for value in intraclass(same)] == pytest.approx([1, 1])
     # Absolute agreement: a shift counts. BMS = 5, JMS = 0.5 * 5 * 4, EMS = 0.
@@ -62,7 +62,7 @@ def test_reliability_at_equal_signal_and_noise_variance():
     assert single[0] == pytest.approx(1 / 2, abs=0.03) and mean[0] == pytest.approx(3 / 4, abs=0.03)
 
 
-def test_weights_are_repetitions():
+def test_weights_equal_repetitions():
     ratings, weights = draws().random((3, 12)), draws(1).integers(0, 4, (5, 12)).astype(float)
     weighted = np.stack(intraclass(ratings, weights))
     for number, weight in enumerate(weights):
@@ -115,7 +115,7 @@ def row(table, **criteria):
     return {key: column[matches[0]] for key, column in table.items()}
 
 
-def test_noise_hides_a_relation_and_the_correction_brings_it_back():
+def test_attenuation_by_noise_is_corrected():
     # As many units as make the estimates narrow.
     truth = draws().normal(size=1500)
     shares = truth + draws(1).normal(0, 1, (3, 1500))
@@ -244,7 +244,7 @@ def test_missing_nulls_have_a_reason():
     assert "untrained" not in nulls(units, scores_by_seed(rs[None]))["null"]
 
 
-def test_a_method_that_minimizes_is_a_null_itself():
+def test_minimizing_method_is_a_null_model():
     rs = draws().random(UNITS)
     table = nulls(units_table(rs, rs, np.stack([rs] * 2)), scores_by_seed(rs[None], minimized=True))
     assert set(table["null"]) == {"minimized", "permuted"}

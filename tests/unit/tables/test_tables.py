@@ -72,7 +72,7 @@ def run_units(folder, arguments):
     return read_table(folder / "units.csv", UnitsTable)
 
 
-def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
+def test_units_table_has_the_documented_columns_and_each_unit_once(tmp_path):
     table = run_units(tmp_path, write(tmp_path))
     assert list(table)[: len(DESIGN)] == DESIGN
     assert table["layer"].tolist() == ["conv1"] * 12 + ["3"] * 5 + ["features.10"] * 30
@@ -83,7 +83,7 @@ def test_units_has_the_documented_columns_and_every_unit_once(tmp_path):
     assert table["top_class"].dtype.kind == "U"
 
 
-def test_scores_arrive_at_their_units(tmp_path):
+def test_scores_are_joined_to_their_units(tmp_path):
     table = run_units(tmp_path, write(tmp_path))
     for tap in by_hand.taps(LAYERS):
         layer_units = rows_of(table, tap["layer"])
@@ -110,7 +110,7 @@ def test_order_of_rows_and_files_changes_nothing(tmp_path):
     assert (tmp_path / "units.csv").read_bytes() == once
 
 
-def test_units_that_were_no_targets(tmp_path):
+def test_units_that_were_not_targets(tmp_path):
     table = rows_of(run_units(tmp_path, write(tmp_path, targets=[3, 1])), "conv1")
     assert np.flatnonzero(np.isfinite(table["rs_am"])).tolist() == [1, 3]
     assert table["seeds_am"].tolist() == [0, 2, 0, 2] + [0] * 8
@@ -119,7 +119,7 @@ def test_units_that_were_no_targets(tmp_path):
     assert np.isfinite(table["selectivity"][:-1]).all() and np.isfinite(table["ablation_loss"]).all()
 
 
-def test_without_images_raw_rs_stands_alone(tmp_path):
+def test_without_images_only_raw_rs_is_defined(tmp_path):
     arguments = write(tmp_path)
     without = [*arguments[:6], "--selectivity", "--substitution", *sorted(tmp_path.glob("s[0-9].csv")), "--ablation"]
     table = run_units(tmp_path, without)
@@ -148,7 +148,7 @@ def correlated(folder, settings=SETTINGS):
     return read_table(folder / "layers.csv", LayersTable)
 
 
-def test_layers_has_the_documented_columns_and_pairs(tmp_path):
+def test_layers_table_has_the_documented_columns_and_pairs(tmp_path):
     run_units(tmp_path, write(tmp_path))
     table = correlated(tmp_path)
     assert list(table) == [
@@ -214,7 +214,7 @@ def test_undefined_correlations_have_a_reason(tmp_path):
     assert (table["reason"][with_interval] == "").all() and (table["reason"][~with_interval] != "").all()
 
 
-def test_constant_rs_is_no_correlation_of_zero():
+def test_constant_rs_gives_an_undefined_correlation():
     _, _, layers = by_hand.experiment({"a": 12, "b": 12}, constant=("b",))
     correlation = correlation_of(layers, "b", "am", "selectivity", "rs")
     assert np.isnan(correlation["spearman"]) and correlation["reason"] == "rs_am is 0 for all 10 units"
@@ -222,7 +222,7 @@ def test_constant_rs_is_no_correlation_of_zero():
     assert np.isnan(between["spearman"]) and np.isnan(between["p_value"])
 
 
-def test_one_layer_more_changes_no_other_row():
+def test_added_layer_changes_no_other_row():
     _, _, few = by_hand.experiment({"a": 12, "b": 20})
     _, _, more = by_hand.experiment({"a": 12, "b": 20, "c": 15})
     old = more["layer"] != "c"
@@ -230,7 +230,7 @@ def test_one_layer_more_changes_no_other_row():
         np.testing.assert_array_equal(more[name][old], column)
 
 
-def test_one_method_more_changes_no_other_row():
+def test_added_method_changes_no_other_row():
     _, _, few = by_hand.experiment({"a": 12}, methods=["am"])
     _, _, more = by_hand.experiment({"a": 12}, methods=["am", "iam"])
     for row in range(len(few["method"])):

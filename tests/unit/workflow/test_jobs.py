@@ -51,7 +51,7 @@ def settings():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_job_finds_its_network_by_itself_or_by_its_experiment(files):
+def test_network_of_a_job_by_name_or_experiment(files):
     of_network = Wildcards(fromdict={"network": "small"})
     assert files.dataset(of_network) == files.dataset(wildcards()) == "data/datasets/digits.h5"
     assert files.checkpoint(wildcards()) == "data/checkpoints/small.pt"
@@ -74,7 +74,7 @@ def test_files_per_layer_and_method_are_in_the_order_of_the_config(files):
     assert files.across_maximizing("{layer}.{method}")(wildcards()) == of_all("am", "iam", "z")
 
 
-def test_an_experiment_without_methods_of_a_kind_has_no_files_of_them():
+def test_no_files_for_unused_kinds_of_methods():
     minimized = {"am": {"minimize": True}, "z": {"minimize": True, "objective": "iam_z"}}
     files = JobFiles(study(**CHANGES | {"experiments__first__methods": minimized}))
     assert files.across("{layer}.{method}")(wildcards()) == of_all("am", "z")
@@ -82,7 +82,7 @@ def test_an_experiment_without_methods_of_a_kind_has_no_files_of_them():
     assert files.across_iam("{layer}.{method}")(wildcards()) == []
 
 
-def test_what_a_method_needs_is_read_and_nothing_else(files):
+def test_only_required_inputs_of_a_method_are_read(files):
     def inputs(method):
         job = wildcards(layer="logits", method=method)
         return files.dataset_to_start_from(job), files.moments_to_standardize(job)
@@ -99,7 +99,7 @@ def test_substitute_images_are_separate_unless_every_unit_is_a_target(files):
     ]
 
 
-def test_blocks_are_as_many_as_the_targets_need(files, tmp_path):
+def test_number_of_blocks_follows_the_targets(files, tmp_path):
     taps = tmp_path / "taps.json"
     taps.write_text(json.dumps([{"layer": "hidden1", "units": 128}, {"layer": "logits", "units": 10}]))
 
@@ -148,7 +148,7 @@ def test_the_claiming_experiment_precedes_those_it_is_compared_with():
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
-def test_settings_reach_a_job_as_text_with_the_batch_of_its_layer(settings):
+def test_job_settings_contain_the_batch_of_the_layer(settings):
     images = {layer: json.loads(settings.images(wildcards(layer=layer))) for layer in ("hidden1", "logits")}
     assert (images["hidden1"]["batch"], images["logits"]["batch"]) == (32, 4)
     assert images["hidden1"]["units"] == {"sample": 8, "seed": 0} and images["logits"]["units"] == "all"
@@ -187,7 +187,7 @@ def test_wildcards_match_the_names_of_the_study_and_no_others():
     assert patterns["method"] == "am|iam|z" and patterns["layer"] == "hidden1|logits" and patterns["entry"] == "(?!)"
 
 
-def test_wildcards_of_an_experiment_take_its_values_together():
+def test_wildcards_of_an_experiment_match_jointly():
     resolved = study(**CHANGES)
     assert values_of(resolved, ["dataset"]) == [{"dataset": "digits"}] and values_of(resolved, []) == [{}]
     assert values_of(resolved, ["experiment", "layer"]) == [
@@ -199,7 +199,7 @@ def test_wildcards_of_an_experiment_take_its_values_together():
 # --- programs --------------------------------------------------------------------------------------------------------
 
 
-def test_a_program_is_named_by_its_path_from_where_the_flow_runs(tmp_path, monkeypatch):
+def test_scripts_are_named_relative_to_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert JobCode(ROOT, lambda wildcards: "").program("units") == "python scripts/tables/units.py"
     root = tmp_path / "a {b} c"
@@ -238,12 +238,12 @@ def test_jobs_request_a_gpu_where_one_may_exist(monkeypatch, device, tools, on_c
     assert gpus_per_job(study(device=device), on_cluster) == count
 
 
-def test_jobs_find_the_library_before_others(tmp_path):
+def test_library_is_first_on_the_python_path_of_jobs(tmp_path):
     assert job_environment(tmp_path, {"PYTHONPATH": "x"})["PYTHONPATH"] == f"{tmp_path}{os.pathsep}x"
     assert job_environment(tmp_path, {})["PYTHONPATH"] == str(tmp_path)
 
 
-def test_the_flow_is_refused_elsewhere_and_where_a_disk_is_missing(tmp_path, monkeypatch):
+def test_wrong_working_directory_and_missing_disks_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=f"or with --directory {ROOT}"):
         refuse_wrong_folder(ROOT)
@@ -278,7 +278,7 @@ class Job:
         ("units", None, ""),
     ],
 )
-def test_where_memory_runs_out_the_setting_to_lower_is_named(rule, layer, words):
+def test_out_of_memory_message_names_the_setting_to_lower(rule, layer, words):
     checks = JobChecks(study(**CHANGES), ROOT, print)
     advice = checks.to_lower(Job(rule, experiment="first", **({"layer": layer} if layer else {})))
     assert advice == (f"Lower {words}" if words else "")

@@ -31,13 +31,13 @@ def test_the_latest_owner_counts_and_persists_across_processes():
         assert (owners.of("a"), owners.of("b"), owners.of("c")) == (FIRST, SECOND, None)
 
 
-def test_a_config_that_is_gone_owns_nothing(configs):
+def test_deleted_config_owns_nothing(configs):
     Owners().note(["a"], FIRST)
     (configs / "first.yaml").rename(configs / "renamed.yaml")
     assert Owners().of("a") is None
 
 
-def test_a_clone_knows_the_owners_by_made_lock():
+def test_clone_reads_owners_from_made_lock():
     Owners().note(["a"], FIRST)
     write_lock(Owners().with_owners([ROW, {**ROW, "path": "b"}]))
     in_clone = Owners(file=ELSEWHERE)
@@ -48,7 +48,7 @@ def test_a_clone_knows_the_owners_by_made_lock():
     assert vouches(locked_rows(), ROW) and not vouches(locked_rows(), {**ROW, "sha256": "3"})
 
 
-def test_lines_of_something_else_are_passed_over(configs):
+def test_malformed_lines_are_skipped(configs):
     Owners().note(["a"], FIRST)
     with open(configs / ".snakemake/unitscope/owners", "a") as file:
         file.write('{"no": "list"}\n[1]\n["a", "b", "c"]\n[["a"], "first.yaml", "{}"')
@@ -63,7 +63,7 @@ def test_a_conflict_names_both_configs_and_the_first_difference():
     assert conflict("a", FIRST, Owner("first.yaml", SECOND.settings)) == ""
 
 
-def test_a_setting_that_an_upgrade_has_added_is_no_difference_where_both_configs_agree():
+def test_settings_added_by_an_upgrade_are_no_difference_if_equal():
     newer = Owner("second.yaml", '{"points":2,"steps":4}')
     assert conflict("a", FIRST, newer, lambda config: config == "first.yaml") == ""
     assert "points is not set in first.yaml and 2 in second.yaml" in conflict("a", FIRST, newer, lambda config: False)
@@ -73,13 +73,13 @@ def test_a_setting_that_an_upgrade_has_added_is_no_difference_where_both_configs
 
 
 @pytest.mark.parametrize("settings", ["no json", "[1]", "[" * 100_000, "null"])
-def test_settings_that_are_damaged_are_other_settings(settings):
+def test_damaged_settings_differ(settings):
     text = conflict("a", Owner("first.yaml", settings), SECOND)
     assert 'all is not set in first.yaml and {"steps":5} in second.yaml' in text
     assert conflict("a", Owner("first.yaml", settings), SECOND, lambda config: True) == ""
 
 
-def test_one_number_written_in_two_ways_is_no_difference():
+def test_equal_numbers_in_different_notation_are_no_difference():
     assert conflict("a", FIRST, Owner("second.yaml", '{"steps":4.0}')) == ""
 
 
@@ -97,7 +97,7 @@ def test_differences_are_listed_by_key(old, new, expected):
     assert list(differences(old, json.loads(json.dumps(new)))) == expected
 
 
-def test_a_page_of_another_study_is_not_written_over(tmp_path):
+def test_page_of_another_study_is_not_overwritten(tmp_path):
     page, configs = tmp_path / "README.md", ["paper/cpu.yaml", "paper/bfloat16.yaml"]
     refuse_foreign_page(page, configs)
     page.write_text("mine\n")

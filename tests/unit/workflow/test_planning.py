@@ -29,7 +29,7 @@ def calibration(project) -> Calibration:
     return fixed_cost
 
 
-def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
+def test_joint_ablation_runs_the_planned_number_of_sets(calibration):
     units, noise = calibration.layers["hidden1"].units, np.random.default_rng(0)
     # Substitutes that no two units share.
     substitutes = {unit: [(unit + 1) % units, (unit + 3) % units] for unit in range(units)}
@@ -40,7 +40,7 @@ def test_a_joint_ablation_takes_as_many_sets_as_are_planned_for(calibration):
 
 
 @pytest.mark.parametrize("layer", ["hidden1", ""])
-def test_a_cumulative_ablation_takes_as_many_orders_as_are_planned_for(calibration, layer):
+def test_cumulative_ablation_runs_the_planned_number_of_orders(calibration, layer):
     units = calibration.layers["hidden1"].units
     scores = {name: {"hidden1": np.arange(units)} for name in ("selectivity", "rs_am", "rs_z_am", "rs_iam", "rs_z_iam")}
     removal_orders, _ = orders(scores, {"hidden1": units}, 7, 0)
@@ -50,7 +50,7 @@ def test_a_cumulative_ablation_takes_as_many_orders_as_are_planned_for(calibrati
     assert calibration.cumulative(layer, 2, {**settings, "images": None}, ABLATION) == seconds * 2
 
 
-def test_other_scales_take_passes_and_ascents(calibration):
+def test_scale_analysis_plans_passes_and_ascents(calibration):
     recipes = {"am": {"objective": "am", "steps": 4, "points": 2}, "iam": {"objective": "iam", "steps": 4, "points": 2}}
     images = {"seeds": [0, 1, 2], "batch": 4, "readout": "mean"}
     settings = {"draws": 5, "images": 30, "steps": 2, "units": [0, 1, 2, 3]}
@@ -59,7 +59,7 @@ def test_other_scales_take_passes_and_ascents(calibration):
     assert calibration.scale("hidden1", recipes, "all", settings, images) == passes + 2 * 2 * 4
 
 
-def test_what_has_been_measured_is_not_measured_again(calibration):
+def test_measured_times_are_reused(calibration):
     measured = []
     calibration.per_image = lambda step, rows: measured.append(rows) or 2.0
     images = {"seeds": [0, 1, 2], "batch": 4, "readout": "mean"}
@@ -82,7 +82,7 @@ def test_minimizing_methods_are_not_rescaled(calibration):
     assert calibration.scale("hidden1", recipes, "all", settings, images) == 6 * (12 + 30)
 
 
-def test_substitutes_are_at_most_five_a_target_and_no_targets(calibration):
+def test_planned_substitutes_are_at_most_five_per_target(calibration):
     counts = [
         calibration.substitutes("hidden1", selection)["sample"]
         for selection in ({"sample": 1, "seed": 0}, [0, 1, 2], "all")
@@ -91,7 +91,7 @@ def test_substitutes_are_at_most_five_a_target_and_no_targets(calibration):
 
 
 @pytest.mark.parametrize("store", ["images", "index"])
-def test_a_data_set_is_as_large_as_planned(tmp_path, store):
+def test_data_set_size_matches_the_plan(tmp_path, store):
     (tmp_path / "images/class").mkdir(parents=True)
     noise = np.random.default_rng(0)
     for number in range(300):
@@ -112,7 +112,7 @@ def test_regressions_take_longer_in_wider_layers(calibration):
     assert 0 < second < first and both == pytest.approx(first + second)
 
 
-def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(tmp_path):
+def test_stored_data_set_of_other_settings_is_not_used_for_planning(tmp_path):
     network = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "seed": 0}
     for name in ("ash", "beech"):
         (tmp_path / "trees" / name).mkdir(parents=True)
@@ -135,7 +135,7 @@ def test_a_stored_data_set_of_other_settings_does_not_say_what_the_next_is_like(
     assert probe_before_training(vgg, colour, stored).layers[0].name == "conv1"
 
 
-def test_classes_are_counted_in_the_folder_where_it_is_there(tmp_path):
+def test_classes_are_counted_in_an_existing_folder(tmp_path):
     network = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "seed": 0}
     trees = {"source": "image_folder", "path": str(tmp_path / "trees"), "crop": 8, "mode": "L"}
 
@@ -163,7 +163,7 @@ def test_images_of_a_folder_that_holds_none_yet_are_planned_in_colour(tmp_path, 
     ]
 
 
-def test_a_folder_that_is_planned_for_is_read_as_it_will_be(tmp_path):
+def test_planned_folder_is_read_as_in_the_job(tmp_path):
     network = {"source": "built_in", "model": "mlp", "options": {"widths": [4]}, "head": None, "seed": 0}
     for split, name in itertools.product(("Training", "Valid"), ("ash", "beech", "oak")):
         (tmp_path / "trees" / split / name).mkdir(parents=True)

@@ -79,7 +79,7 @@ def test_imports_are_followed_through_other_modules(project):
     assert not scripts & {"selectivity", "substitution", "units", "layers", "figures"}
 
 
-def test_a_page_belongs_to_the_module_of_its_name(project):
+def test_web_files_belong_to_the_module_of_the_same_name(project):
     for name in ("page.html.jinja", "atlas.css", "main.js"):
         file = f"unitscope/atlas/web/{name}"
         first = (project / file).read_text()[0]
@@ -97,7 +97,7 @@ WORDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", WORDS)
-def test_other_words_of_a_message_change_nothing(project, file):
+def test_reworded_messages_change_nothing(project, file):
     assert changed(project, file, *WORDS[file]) == set()
 
 
@@ -113,7 +113,7 @@ def test_a_module_in_another_folder_changes_nothing(project):
     assert {"images", "activations", "ablation", "taps"} <= scripts and "selectivity" not in scripts
 
 
-def test_what_a_package_runs_counts(project):
+def test_package_init_modules_count(project):
     package = "unitscope/scores/__init__.py"
     (project / package).write_text("# Nothing.\n")
     scripts = changed(project, package, "# Nothing.", "from unitscope.interventions import scale")
@@ -151,11 +151,11 @@ def test_no_digest_depends_on_the_order_of_hashes(tmp_path):
     assert len(outputs) == 1
 
 
-def test_a_script_changes_itself_alone(project):
+def test_script_edits_change_only_the_digest_of_the_script(project):
     assert changed(project, "scripts/images/images.py", "out[name] = array", "out[name] = array[:]") == {"images"}
 
 
-def test_what_a_person_sees_changes_nothing(project):
+def test_display_settings_change_nothing(project):
     assert (
         changed(project, "unitscope/runtime/console.py", "SECONDS_BETWEEN_LINES = 10.0", "SECONDS_BETWEEN_LINES = 5.0")
         == set()
@@ -173,7 +173,7 @@ def test_comments_in_rules_change_nothing(project):
     assert rules_digest([rules]) != before
 
 
-def test_modules_count_by_themselves_and_comments_in_them_do_not(project):
+def test_module_digest_ignores_comments(project):
     jobs = project / "unitscope/workflow/jobs"
     before = modules_digest(jobs, project)
     path = jobs / "job_settings.py"
@@ -212,14 +212,14 @@ def test_every_form_of_import_is_followed(project, line):
 
 
 @pytest.mark.parametrize("line", ["from unitscope import class_selectivity", "import unitscope"])
-def test_a_name_that_is_no_module_is_refused(project, line):
+def test_unknown_module_is_refused(project, line):
     path = project / "scripts/images/images.py"
     path.write_text(f"{line}\n" + path.read_text())
     with pytest.raises(UserError, match=f"imports '{line.split()[-1]}' from unitscope"):
         digests(project)
 
 
-def test_a_module_that_may_be_missing_counts_where_it_is(project):
+def test_optional_modules_count_if_present(project):
     # The paper's claims.
     module = "unitscope/paper/figure_claims.py"
     assert {"claims", "atlas"} <= changed(project, module, "SELECTIVE = 0.5", "SELECTIVE = 0.6")
@@ -276,7 +276,7 @@ def digest_of(path, tmp_path):
     return digest
 
 
-def test_a_folder_counts_by_names_and_contents(tmp_path):
+def test_folder_digest_covers_names_and_contents(tmp_path):
     folder = tmp_path / "images"
     for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -301,7 +301,7 @@ def test_a_folder_counts_by_names_and_contents(tmp_path):
     assert len(seen) == 5
 
 
-def test_a_link_counts_by_what_it_leads_to(tmp_path):
+def test_link_digest_is_that_of_its_target(tmp_path):
     for name, content in {"one/a.png": b"one", "two/a.png": b"two"}.items():
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(content)
@@ -318,13 +318,13 @@ def test_a_link_counts_by_what_it_leads_to(tmp_path):
     assert len(digests) == 3 and "" not in digests
 
 
-def test_raw_data_that_are_not_here_have_no_digest(tmp_path):
+def test_missing_raw_data_have_no_digest(tmp_path):
     (tmp_path / "mount").mkdir()
     assert digest_of(tmp_path / "nowhere", tmp_path) == digest_of(tmp_path / "mount", tmp_path) == ""
 
 
 @pytest.mark.parametrize("kind", ["npz", "h5"])
-def test_other_labels_are_seen_though_a_file_is_as_large(tmp_path, kind):
+def test_changed_labels_of_equal_size_are_detected(tmp_path, kind):
     def digest(label):
         path = tmp_path / f"images.{kind}"
         arrays = {"images": np.zeros((9, 8, 8, 1), np.uint8), "labels": np.full(9, label)}
@@ -423,12 +423,12 @@ def test_a_program_refuses_code_of_another_digest(project):
     assert "value 2" in done.stdout and done.returncode == 1 and "The code has changed" in " ".join(done.stderr.split())
 
 
-def test_a_comment_that_is_written_while_a_program_runs_does_not_matter(project):
+def test_comment_edited_during_a_run_is_ignored(project):
     assert running(project, "(late.parent / 'workflow/program.py').open('a').write('# A comment.\\n')").returncode == 0
     assert running(project, "Path(__file__).open('a').write('# A comment.\\n')").returncode == 0
 
 
-def test_the_code_of_a_program_is_that_of_the_users_network_too(project):
+def test_code_digest_includes_the_user_network(project):
     (project / "mine.py").write_text("width = 3\n")
     script = project / "scripts/images/images.py"
     digest = code_digest(script, project) + user_code_digest("mine:network", project)

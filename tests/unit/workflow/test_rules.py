@@ -16,20 +16,20 @@ CALLS = {
 """The programs that the rules of a file call."""
 
 
-def test_a_program_is_in_the_folder_of_its_rules():
+def test_scripts_are_in_the_folder_of_their_rules():
     folders = {path.stem: path.parent.name for path in (ROOT / "scripts").glob("*/*.py")}
     assert {program for programs in CALLS.values() for program in programs} == set(folders)
     for file, programs in CALLS.items():
         assert {folders[program] for program in programs} <= {file}
 
 
-def test_the_digest_of_a_rule_is_that_of_its_program():
+def test_rule_digest_equals_the_digest_of_its_script():
     for path in (ROOT / "rules").glob("*.smk"):
         digests = re.findall(r"\bcode(?:_and_network)?\(\"(\w+)\"\)", path.read_text())
         assert digests == CALLS[path.stem], path.name
 
 
-def test_a_program_has_the_name_of_its_rule():
+def test_scripts_are_named_like_their_rules():
     text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     called = re.findall(r"^rule (\w+):\n(?:(?!^rule ).*\n)*?.*\bprogram\(\"(\w+)\"\)", text, re.MULTILINE)
     assert len(called) > 30

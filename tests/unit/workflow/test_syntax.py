@@ -40,7 +40,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("one", "other"), WORDS)
-def test_other_words_mean_the_same(one, other):
+def test_reworded_messages_keep_the_digest(one, other):
     assert meaning_of(one) == meaning_of(other)
 
 
@@ -82,11 +82,11 @@ MORE_THAN_WORDS = [
 
 
 @pytest.mark.parametrize(("one", "other"), MORE_THAN_WORDS)
-def test_everything_else_counts(one, other):
+def test_code_changes_change_the_digest(one, other):
     assert meaning_of(one) != meaning_of(other)
 
 
-def test_words_are_those_that_the_library_shows():
+def test_user_functions_named_like_message_functions_count():
     """A name of the user's own may be called like one of the library."""
     for head in ("", "from mine.console import log, progress\nfrom mine.errors import UserError\n"):
         for line in ("log.info({})", "progress(n, {}, b)", "raise UserError({})"):
@@ -113,7 +113,7 @@ def test_words_are_those_that_the_library_shows():
         ),
     ],
 )
-def test_a_module_may_lie_anywhere(one, other):
+def test_module_location_does_not_matter(one, other):
     assert meaning_of(one) == meaning_of(other)
     inside = "def f():\n    {}\n    return 1"
     assert meaning_of(inside.format(one.replace("\n", "\n    "))) == meaning_of(
@@ -131,7 +131,7 @@ def test_a_module_may_lie_anywhere(one, other):
         ("from unitscope.probing.layers import taps\nX = 1", "X = 1\nfrom unitscope.probing.layers import taps"),
     ],
 )
-def test_what_is_imported_counts(one, other):
+def test_changed_imports_change_the_digest(one, other):
     assert meaning_of(one) != meaning_of(other)
 
 
