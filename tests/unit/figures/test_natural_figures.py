@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scores_by_hand as by_hand
-from figure_texts import STYLE, all_texts, assert_readable
+from figure_texts import STYLE, assert_readable
 
 from unitscope.figures.natural_figures import natural
 from unitscope.tables.correlations import layer_correlations
@@ -18,7 +18,8 @@ def experiment(layers, **options):
 
 
 def words(figure):
-    return " ".join(all_texts(figure).split())
+    """Return the texts beside the panels in one line."""
+    return " ".join(" ".join(text.get_text() for text in figure.texts).split())
 
 
 @pytest.mark.parametrize("score", ["rs", "rs_z", "rs_q"])
