@@ -51,6 +51,10 @@ def importance(style: Style, table: Table) -> Figure:
     longest = max(map(len, names)) * 0.6 * style.small / 72
     width = min((style.width - left - 0.1) / len(names), 0.8)
     tilted = longest > 0.95 * width
+    if tilted:
+        # The first name extends to the left of its column.
+        left = max(left, 0.77 * longest)
+        width = min((style.width - left - 0.1) / len(names), 0.8)
     notes = wrapped(
         "ρ and R²: scored on one half of the test images, ablated on the other. "
         + ("Bold" if width >= NARROWEST_NUMBER else "Dot")
