@@ -30,7 +30,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from unitscope.data.sampling import select_units
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.maximization.ascent import ascend
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.parametrization import parametrize, start_image
@@ -422,7 +422,7 @@ def ablations(count: int = 1000) -> None:
 
         def ours(units: int, layer: Layer = layer) -> Callable[[], object]:
             clamps = {"": np.zeros(layer.units)}
-            return lambda: ablation(layer, batches, clamps, halves, units=range(units))
+            return lambda: ablation_scores(layer, batches, clamps, halves, units=range(units))
 
         def captum(part: nn.Module = part, mask: torch.Tensor = mask) -> None:
             # Captum ablates all groups of the mask: one unit is a group, the others are another.

@@ -99,7 +99,7 @@ def measured(arguments: argparse.Namespace, target_plans: list[Plan]) -> tuple[l
     layer = probe[arguments.layer]
     sets = needed_sets(target_plans)
     # Of no image yet.
-    sums = interaction_sums(target_plans, lambda members: np.zeros(0), np.zeros(0, np.int64))
+    sums = interaction_sums(target_plans, lambda members: np.zeros((2, 0)), np.zeros(0, np.int64))
     with open_dataset(arguments.dataset) as dataset:
         if not dataset.classes:
             return sums, np.zeros(2), "the data set has no classes"
@@ -108,12 +108,13 @@ def measured(arguments: argparse.Namespace, target_plans: list[Plan]) -> tuple[l
         half, seen = halves(labels)[rows], 0
         images = dataset.labelled("test", rows, arguments.settings.batch)
         clamped = [ClampedSet(units, np.zeros(layer.units)) for units in sets]
-        for part in removal_by_batch(layer, images, clamped):
-            rises = part.loss - part.loss[0]
-            batch_halves = half[seen : seen + rises.shape[1]]
-            seen += rises.shape[1]
+        for part in removal_by_batch(layer, images, clamped, compare=True):
+            batch_halves = half[seen : seen + len(part.labels)]
+            seen += len(part.labels)
+            # (sets, 2, images)
+            damage = np.stack([part.loss - part.loss[0], part.margin[0] - part.margin], axis=1)
             added = interaction_sums(
-                target_plans, lambda members, rises=rises: rises[sets[tuple(sorted(members))]], batch_halves
+                target_plans, lambda members, damage=damage: damage[sets[tuple(sorted(members))]], batch_halves
             )
             sums = [before + more for before, more in zip(sums, added, strict=True)]
     return sums, np.bincount(half, minlength=2), ""

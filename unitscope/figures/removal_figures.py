@@ -35,7 +35,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         style: How it looks.
         tables: The interactions of each layer and method, as the rule `joint` writes them.
     """
-    # Losses may be of any size: room for -0.00025 beside each panel.
+    # Margins may be of any size: room for -0.00025 beside each panel.
     figure, panels = panels_of_equal_size(style, len(tables) * len(RS_SCORES), right=0.75, left=0.98, gap=0.7)
     shade = ScalarMappable(Normalize(0, 1), colormaps["viridis_r"].with_extremes(bad="#CCCCCC"))
     for axes, (table, score) in zip(panels, itertools.product(tables, RS_SCORES), strict=True):
@@ -68,8 +68,8 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
             axis.set_major_formatter(lambda value, _: typeset(f"{value:.2g}"))
     bar = figure.add_axes((1 - 0.6 / style.width, 0.3, 0.1 / style.width, 0.4))
     figure.colorbar(shade, cax=bar).set_label("RS", size=style.small)
-    figure.supxlabel("mean interaction with random units of the same scale (nats)", size=style.font_size)
-    figure.supylabel("interaction with\nthe substitutes (nats)", size=style.font_size)
+    figure.supxlabel("mean interaction with random units of the same scale (logits)", size=style.font_size)
+    figure.supylabel("interaction with\nthe substitutes (logits)", size=style.font_size)
     return figure
 
 

@@ -123,6 +123,18 @@ def ablation(
     return {name: Damage(loss, hits, *intact_sums) for name, loss, hits in by_clamp}
 
 
+def ablation_scores(
+    layer: Layer,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    constants: Mapping[str, np.ndarray],
+    halves: np.ndarray,
+    units: Sequence[int] | None = None,
+) -> dict[str, Ablation]:
+    """Clamp each unit of a layer to constants and return its scores; arguments as `ablation`, constants (units,)."""
+    clamps = {name: clamp_to(values) for name, values in constants.items()}
+    return {name: scores(damage) for name, damage in ablation(layer, batches, clamps, halves, units).items()}
+
+
 class _Tally:
     """Sums over images, by half, set and class."""
 

@@ -1,9 +1,11 @@
-"""Do a unit's substitutes stand in for it? The interaction of removing both, against random sets of the same scale.
+"""Do a unit's substitutes compensate for it? The interaction of removing both, against random sets of the same scale.
 
-Works on losses that were measured elsewhere (`unitscope.interventions.sets`). Where A and B carry something that
-either suffices for, removing both costs more than the two removals one by one: their interaction is positive (the
-second difference of the loss, as the interaction of two factors is defined; for the players of a game, the interaction
-index of Grabisch and Roubens 1999).
+Works on measurements of sets that were removed elsewhere (`unitscope.interventions.sets`). If A and B carry something
+that either suffices for, removing both costs more than the two removals one by one: their interaction is positive (the
+second difference, as the interaction of two factors is defined; for the players of a game, the interaction index of
+Grabisch and Roubens 1999). It is measured in the margin, the logit of the image's class minus that of the intact
+network's runner-up, which is held fixed: additive logits then give exactly 0. Cross-entropy is convex in the logits, so
+that its interaction of two sets that vote for one class is positive without any redundancy.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -42,15 +44,15 @@ class Controls:
 
 
 def interaction(unit: np.ndarray, others: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Return I = dL(i and S) - dL(i) - dL(S), from rises of the loss against the intact network, in nats.
+    """Return I = d(i and S) - d(i) - d(S), from decreases of the margin against the intact network.
 
     Positive where the unit and the set stand in for each other, 0 where what they carry has nothing to do with one
     another, negative where one is of no use without the other.
 
     Args:
-        unit: dL(i), without the unit.
-        others: dL(S), without the set.
-        both: dL(i and S), without either.
+        unit: d(i), without the unit.
+        others: d(S), without the set.
+        both: d(i and S), without either.
     """
     return both - unit - others
 
@@ -187,26 +189,28 @@ def needed_sets(several: Sequence[Plan]) -> dict[tuple[int, ...], int]:
 
 
 def interaction_sums(
-    several: Sequence[Plan], rise: Callable[[Sequence[int]], np.ndarray], half: np.ndarray
+    several: Sequence[Plan], damage: Callable[[Sequence[int]], np.ndarray], half: np.ndarray
 ) -> list[np.ndarray]:
-    """Return what was measured on some images, to be added to what others give.
+    """Return what was measured on some images, to be added to the sums over others.
 
     Args:
-        several: What was removed.
-        rise: Gives the rise of the loss (images,) without a set of units.
+        several: The sets that were removed.
+        damage: Gives (2, images) for a set of units: the increase of the loss without it, and the decrease of the
+            margin.
         half: (images,) half, 0 or 1, that each image belongs to.
 
     Returns:
-        For each plan (4 + controls, 2), sums over the images of either half: the rise without the unit, without its
-        substitutes, and without all of them; the interaction; then that with each control. NaN where there are no
-        substitutes.
+        For each plan (7 + controls, 2), sums over the images of either half: the loss increase without the unit,
+        without its substitutes, and without all of them; the same three of the margin; the interaction of the margins;
+        then that with each control. NaN where there are no substitutes.
     """
     sums = []
     for unit, substitutes, controls in several:
-        alone, nothing = rise([unit]), np.full(len(half), np.nan)
-        others, both = (rise(substitutes), rise([unit, *substitutes])) if substitutes else (nothing, nothing)
-        random = [interaction(alone, rise(one), rise([unit, *one])) for one in controls]
-        values = np.stack([alone, others, both, interaction(alone, others, both), *random])
+        alone, nothing = damage([unit]), np.full((2, len(half)), np.nan)
+        others, both = (damage(substitutes), damage([unit, *substitutes])) if substitutes else (nothing, nothing)
+        random = [interaction(alone[1], damage(one)[1], damage([unit, *one])[1]) for one in controls]
+        parts = np.stack([alone, others, both], axis=1).reshape(6, len(half))
+        values = np.stack([*parts, interaction(alone[1], others[1], both[1]), *random])
         sums.append(np.stack([values[:, half == number].sum(1) for number in (0, 1)], axis=1))
     return sums
 
@@ -218,23 +222,27 @@ def interaction_rows(
     scales: np.ndarray,
     why: Callable[[int], str],
 ) -> Iterator[dict[str, Any]]:
-    """Yield what was measured of each target unit: the columns from `loss_unit` on.
+    """Yield the measurements of each target unit: the columns from `loss_unit` on.
 
     Args:
-        several: What was removed.
+        several: The sets that were removed.
         sums: As `interaction_sums` gives them, over all images.
-        images: (2,) number of images of either half; what was measured on none is NaN.
+        images: (2,) number of images of either half; a measurement on none is NaN.
         scales: (units,).
-        why: Says why a unit has nothing to be measured; an empty text where it has.
+        why: Gives the reason why a unit has no measurement; an empty text where it has one.
     """
+    names = (
+        *(f"{measure}_{part}" for measure in ("loss", "margin") for part in ("unit", "set", "joint")),
+        "interaction",
+    )
     for (unit, substitutes, controls), measured in zip(several, sums, strict=True):
         with np.errstate(divide="ignore", invalid="ignore"):
-            alone, others, both, effect, *random = (measured.sum(1) / images.sum()).tolist()
-            by_half = (measured[3] / images).tolist()
-        compared = against_controls(effect, np.array(random))
+            means = (measured.sum(1) / images.sum()).tolist()
+            by_half = (measured[len(names) - 1] / images).tolist()
+        compared = against_controls(means[len(names) - 1], np.array(means[len(names) :]))
         ratio = scale_ratio(substitutes, controls, scales)
         yield {
-            **{"unit": unit, "loss_unit": alone, "loss_set": others, "loss_joint": both, "interaction": effect},
+            **{"unit": unit, **dict(zip(names, means, strict=False))},
             **{f"interaction_half{number}": value for number, value in enumerate(by_half)},
             **{"controls": len(controls), "control_mean": compared.mean, "control_sd": compared.sd},
             **{"p_value": compared.p_value, "scale_ratio": ratio},

@@ -21,17 +21,23 @@ class InteractionsTable(Schema, files=["results/{experiment}/joint/{layer}.{meth
     """Increase of the loss without its substitutes."""
     loss_joint = number("nats")
     """Increase of the loss without the unit and its substitutes."""
-    interaction = number("nats")
-    """Interaction loss_joint - loss_unit - loss_set: positive if the unit and its substitutes compensate each other."""
-    interaction_half0 = number("nats")
+    margin_unit = number("logits")
+    """Decrease of the margin (logit of the class minus that of the intact network's runner-up) without the unit."""
+    margin_set = number("logits")
+    """Decrease of the margin without its substitutes."""
+    margin_joint = number("logits")
+    """Decrease of the margin without the unit and its substitutes."""
+    interaction = number("logits")
+    """margin_joint - margin_unit - margin_set: positive if the unit and its substitutes compensate each other."""
+    interaction_half0 = number("logits")
     """Interaction on the first half of the test images."""
-    interaction_half1 = number("nats")
+    interaction_half1 = number("logits")
     """Interaction on the second half of the test images."""
     controls = integer("count")
     """Number of control sets: random units of the substitutes' activation scale that do not exceed the unit."""
-    control_mean = number("nats")
+    control_mean = number("logits")
     """Mean interaction with the control sets."""
-    control_sd = number("nats")
+    control_sd = number("logits")
     """Standard deviation of the interaction with the control sets."""
     p_value = number("1")
     """Share of the control sets, the substitutes included, whose interaction is at least as large (one-sided)."""
@@ -51,7 +57,7 @@ class JointTable(Schema, files=["results/{experiment}/joint.csv"]):
     """RS from which a unit belongs to the row."""
     n = integer("count")
     """Number of units."""
-    effect = number("nats")
+    effect = number("logits")
     """Median over units of interaction - control_mean."""
     ci_low = Common.ci_low
     ci_high = Common.ci_high

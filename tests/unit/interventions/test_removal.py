@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from unitscope.figures import removal_figures
 from unitscope.figures.style import Style
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.interventions.cumulative import (
     DIRECTIONS,
     RANDOM,
@@ -65,7 +65,7 @@ def test_a_set_in_one_layer_equals_a_full_pass_with_hooks(images, layer):
 def test_sets_of_one_unit_equal_the_ablation(images, layer):
     values = np.full(layer.units, 0.2)
     half = np.zeros(12, np.int64)
-    lost = ablation(layer, parts(images), {"": values}, half)[""]
+    lost = ablation_scores(layer, parts(images), {"": values}, half)[""]
     sets = [[], *([unit] for unit in range(layer.units))]
     mine = removal(layer, parts(images), values, sets)
     np.testing.assert_allclose((mine.loss[1:] - mine.loss[0]).mean(1), lost.loss, atol=1e-6)

@@ -10,22 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from networks_by_hand import opened, with_stand_in
 
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import class_means, unit_statistics
 from unitscope.interventions import scale, unit_scales
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.interventions.cumulative import areas, fractions
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.joint import interaction_rows, interaction_sums, needed_sets, plans
 from unitscope.interventions.rescaling import rescaled
-from unitscope.interventions.sets import removal
+from unitscope.interventions.sets import ClampedSet, removal_by_batch
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.recipe import Recipe
 from unitscope.maximization.responses import Generated
 from unitscope.probing.activations import activations
 from unitscope.probing.layer import Layer
+from unitscope.probing.probe import Probe
 from unitscope.scores import graphs
 from unitscope.scores.information import class_information
 from unitscope.scores.natural import natural_substitution
@@ -106,7 +108,7 @@ def scored_network(kind: str) -> ScoredNetwork:
         else substitution(-images.preactivations, units)
         for method, images in generated.items()
     }
-    lost = ablation(layer, [(IMAGES, LABELS)], {"": np.zeros(len(units)), "_mean": summary["mean"]}, HALVES)
+    lost = ablation_scores(layer, [(IMAGES, LABELS)], {"": np.zeros(len(units)), "_mean": summary["mean"]}, HALVES)
     named = {"layer": np.full(len(units), "units"), "unit": units}
     nothing = np.where(dead, np.nan, 0.0)
     index = np.where(dead, np.nan, class_selectivity(class_means(values, LABELS, CLASSES)))
@@ -169,10 +171,12 @@ def taps(units: int) -> list[dict[str, Any]]:
     return [{"layer": "units", "depth": 1, "kind": "linear", "units": units, "signed": False}]
 
 
-def rises(network: ScoredNetwork, sets: list[list[int]]) -> dict[tuple[int, ...], np.ndarray]:
-    """Return the rise of the loss (images,) without each set of units."""
-    lost = removal(network.layer, [(IMAGES, LABELS)], np.zeros(len(network.units)), [[], *sets])
-    return {tuple(members): loss - lost.loss[0] for members, loss in zip(sets, lost.loss[1:], strict=True)}
+def damage_of(network: ScoredNetwork, sets: list[list[int]]) -> dict[tuple[int, ...], np.ndarray]:
+    """Return the increase of the loss and the decrease of the margin (2, images) without each set of units."""
+    clamped = [ClampedSet(members, np.zeros(len(network.units))) for members in [[], *sets]]
+    (part,) = removal_by_batch(network.layer, [(IMAGES, LABELS)], clamped, compare=True)
+    changes = np.stack([part.loss - part.loss[0], part.margin[0] - part.margin], axis=1)
+    return {tuple(members): change for members, change in zip(sets, changes[1:], strict=True)}
 
 
 # --- the scores themselves -------------------------------------------------------------------------------------------
@@ -259,14 +263,15 @@ def test_joint_loss_of_duplicates_equals_the_loss_of_the_unit_alone():
     listed = dict(enumerate(network.scores["iam"].substitutes))
     target_plans = plans(listed, listed, network.values.mean(0).astype(np.float64), 6, (0, "units", "iam"))
     sets = needed_sets(target_plans)
-    lost = rises(network, [list(one) for one in sets])
+    lost = damage_of(network, [list(one) for one in sets])
     sums = interaction_sums(target_plans, lambda members: lost[tuple(sorted(members))], HALVES)
     rows = list(interaction_rows(target_plans, sums, np.bincount(HALVES), network.scales["mean"], lambda unit: ""))
-    (whole,) = rises(scored_network("alone"), [[0]]).values()
-    assert rows[0]["interaction"] == pytest.approx(whole.mean(), abs=1e-6) and whole.mean() > 0.1
+    ((loss, margin),) = damage_of(scored_network("alone"), [[0]]).values()
+    assert rows[0]["interaction"] == pytest.approx(margin.mean(), abs=1e-5) and margin.mean() > 0.1
+    assert rows[0]["loss_joint"] == pytest.approx(loss.mean(), abs=1e-6) and loss.mean() > 0.1
     # Its duplicate stands by while random units are removed: nothing interacts.
     assert rows[0]["controls"] == 6 and rows[0]["control_mean"] == 0 and rows[0]["p_value"] == 1 / 7
-    assert rows[0]["loss_unit"] == rows[0]["loss_set"] == 0
+    assert rows[0]["loss_unit"] == rows[0]["loss_set"] == rows[0]["margin_unit"] == 0
     assert [row["reason"] for row in rows[1:]] == ["no substitutes"] * 3
     assert np.isnan([row["interaction"] for row in rows[1:]]).all()
 
@@ -277,12 +282,47 @@ def test_without_substitutes_there_is_no_interaction(kind):
     scales = network.values.mean(0).astype(np.float64)
     listed = dict(enumerate(network.scores["iam"].substitutes))
     target_plans = plans(listed, listed, scales, 6, (0, "units", "iam"))
-    lost = rises(network, [list(one) for one in needed_sets(target_plans)])
+    lost = damage_of(network, [list(one) for one in needed_sets(target_plans)])
     why = {unit: "dead" * bool(network.dead[unit]) for unit in network.units}
     sums = interaction_sums(target_plans, lambda members: lost[tuple(members)], HALVES)
     rows = list(interaction_rows(target_plans, sums, np.bincount(HALVES), scales, why.__getitem__))
     assert np.isnan([[row["interaction"], row["p_value"]] for row in rows]).all()
     assert [row["reason"] for row in rows] == ["dead" if one else "no substitutes" for one in network.dead]
+
+
+def test_sets_that_vote_for_one_class_by_additive_logits_do_not_interact():
+    """The cross-entropy's interaction is positive for them all, without any redundancy."""
+    generator = torch.Generator().manual_seed(1)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 12), torch.nn.ReLU(), torch.nn.Linear(12, 4))
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) / 3
+    # All units vote for class 0.
+    model[3].weight.data[0].abs_().add_(0.2)
+    model[3].weight.data[1:] = 0
+    layer = Probe(model, shape=(3, 4, 4), mean=0.5, std=0.25)["1"]
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3), dtype=np.uint8)
+    sets = [[], *([unit] for unit in range(12)), *([0, unit] for unit in range(1, 12))]
+    clamped = [ClampedSet(members, np.zeros(12)) for members in sets]
+    (part,) = removal_by_batch(layer, [(images, np.zeros(60, np.int64))], clamped, compare=True)
+    loss, margin = part.loss - part.loss[0], part.margin[0] - part.margin
+    for unit in range(1, 12):
+        of_margin, of_loss = (change[12 + unit] - change[1] - change[1 + unit] for change in (margin, loss))
+        np.testing.assert_allclose(of_margin, 0, atol=1e-5)
+        both_are_active = np.abs(loss[1]) * np.abs(loss[1 + unit]) > 1e-9
+        assert (of_loss[both_are_active] > 0).all() and both_are_active.any()
+
+
+def test_the_runner_up_is_that_of_the_intact_network_also_where_it_changes():
+    # Unit 1 carries the runner-up, class 1: without it, class 2 would be next.
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1, 2), torch.nn.ReLU(), torch.nn.Linear(2, 3))
+    model[1].weight.data, model[1].bias.data = torch.ones(2, 1), torch.zeros(2)
+    model[3].weight.data = torch.tensor([[3.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    model[3].bias.data = torch.tensor([0.0, 0.0, 1.0])
+    layer = Probe(model, shape=(1, 1, 1), mean=0, std=1)["1"]
+    clamped = [ClampedSet(members, np.zeros(2)) for members in ([], [0], [1], [0, 1])]
+    images = np.full((1, 1, 1, 1), 255, np.uint8)
+    (part,) = removal_by_batch(layer, [(images, np.array([0]))], clamped, compare=True)
+    np.testing.assert_allclose(part.margin[:, 0], [3 - 2, 0 - 2, 3 - 0, 0 - 0], atol=1e-6)
 
 
 # --- 4. cumulative ablation ------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from unitscope.errors import UserError
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
@@ -491,7 +491,7 @@ def test_a_network_may_take_gradients_within_its_forward_pass():
     logits = module(pixels(image_bytes, torch.device("cpu"))).detach()
     (batch_activations,) = activations([probe["fc"]], [image_bytes])
     assert close(torch.from_numpy(batch_activations["fc"]), logits)
-    effects = ablation(probe["fc"], [(image_bytes, labels)], {"": np.zeros(4)}, labels % 2)[""].loss
+    effects = ablation_scores(probe["fc"], [(image_bytes, labels)], {"": np.zeros(4)}, labels % 2)[""].loss
     for unit in range(4):
         clamped, unclamped = (
             F.cross_entropy(values, torch.from_numpy(labels))

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from unitscope.errors import UserError
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import share_of_multiplications
 from unitscope.maximization.recipe import Recipe
@@ -210,7 +210,8 @@ def test_untraceable_network_is_analyzed_through_hooks(caplog):
     for layer, units in (("first", 6), ("second", 6), ("last", 4)):
         clamps = {"": np.zeros(units), "_mean": np.full(units, 0.4)}
         effects, expected = (
-            ablation(probe[layer], [(images, labels)], clamps, np.arange(12) % 2) for probe in (branching, straight)
+            ablation_scores(probe[layer], [(images, labels)], clamps, np.arange(12) % 2)
+            for probe in (branching, straight)
         )
         for name in clamps:
             np.testing.assert_allclose(effects[name].loss, expected[name].loss, atol=1e-6)

@@ -22,7 +22,7 @@ from torch import nn
 from torchvision import models
 
 from unitscope.errors import UserError
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.networks.normalization import network_of
 from unitscope.probing.hooked import Hooked
 from unitscope.probing.layer import read_out, unit_axis
@@ -213,9 +213,9 @@ def test_a_layer_that_the_logits_do_not_depend_on_changes_nothing_when_clamped(t
     torch.testing.assert_close(cut.suffix(torch.zeros_like(start), *live), probe(IMAGES))
     features = network_of(probe.module)((IMAGES - 0.5) / 0.5)["features"]
     torch.testing.assert_close(activation, features)
-    lost = ablation(probe["projection"], [BYTES], {"": np.zeros(9)}, np.arange(5) % 2)[""]
+    lost = ablation_scores(probe["projection"], [BYTES], {"": np.zeros(9)}, np.arange(5) % 2)[""]
     assert not lost.loss.any() and not lost.accuracy.any()
-    lost = ablation(probe["fc"], [BYTES], {"": np.zeros(4)}, np.arange(5) % 2)[""]
+    lost = ablation_scores(probe["fc"], [BYTES], {"": np.zeros(4)}, np.arange(5) % 2)[""]
     assert lost.loss.any()
 
 

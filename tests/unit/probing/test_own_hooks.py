@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from unitscope.interventions import rescaling
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.maximization.maximize import maximize
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
@@ -71,7 +71,7 @@ def lesion(first):
 
 
 def losses(module, layer, clamps):
-    return ablation(opened(module)[layer], [(IMAGES, LABELS)], {"": clamps}, np.arange(12) % 2)[""].loss
+    return ablation_scores(opened(module)[layer], [(IMAGES, LABELS)], {"": clamps}, np.arange(12) % 2)[""].loss
 
 
 UPPER = torch.tensor([1.0, 1, 1, 0, 0, 0])[:, None, None]

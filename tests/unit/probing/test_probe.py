@@ -10,7 +10,7 @@ from networks_by_hand import InPlace, Residual, Shared, opened, quiet
 from torch import nn
 
 from unitscope.errors import UserError
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.rescaling import rescaled
 from unitscope.interventions.scale import Stored, kept, regenerated
@@ -43,7 +43,7 @@ def whole_chain(probe: Probe, name: str) -> None:
         representative_substitution(images.responses, units)
     substitution(images.responses, units)
     values, halves = np.zeros(layer.units), LABELS % 2
-    ablation(layer, [(IMAGES, LABELS)], {"": values}, halves)
+    ablation_scores(layer, [(IMAGES, LABELS)], {"": values}, halves)
     removal(layer, [(IMAGES, LABELS)], values, [[], [0, 1]])
     cumulative_removal(layer, [(IMAGES, LABELS)], values, [units.tolist()], [0, 2, layer.units])
     joint_removal([layer], [(IMAGES, LABELS)], {name: values}, [{name: units.tolist()}], [{name: 0}, {name: 2}])
@@ -148,7 +148,7 @@ def test_uncopyable_module_is_unchanged_after_each_pass(mode, caplog):
     torch.testing.assert_close(probe(PIXELS), plain(PIXELS))
     for layer in ("conv1", "fc"):
         maximize(probe[layer], np.arange(4), FEW)
-        ablation(probe[layer], [(IMAGES, LABELS)], {"": np.zeros(probe[layer].units)}, LABELS % 2)
+        ablation_scores(probe[layer], [(IMAGES, LABELS)], {"": np.zeros(probe[layer].units)}, LABELS % 2)
     # What its own code notes in attributes stays.
     assert unchanged(before, module, "attributes") and module.passes > 0
     with pytest.raises(UserError, match="cannot be copied, so it computes in float32 alone"):
@@ -240,7 +240,7 @@ def test_a_network_without_logits_has_images_and_no_ablation():
     probe = opened(quiet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())))
     assert maximize(probe["0"], np.arange(4), FEW).responses.shape == (1, 4, 4)
     with pytest.raises(UserError, match="returns no logits"):
-        ablation(probe["0"], [(IMAGES, LABELS)], {"": np.zeros(4)}, LABELS % 2)
+        ablation_scores(probe["0"], [(IMAGES, LABELS)], {"": np.zeros(4)}, LABELS % 2)
 
 
 # --- its layers ------------------------------------------------------------------------------------------------------
