@@ -5,6 +5,7 @@ Images are put into sheets, of which the page decodes those that are looked at. 
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -207,12 +208,15 @@ def _correlations(layers: Table, methods: Sequence[str]) -> list[dict[str, Any]]
                 "y": y,
                 **dict(zip(names, plain(numbers), strict=True)),
                 "n": int(layers["used"][row]),
-                "reason": str(layers["reason"][row])
-                .replace(x, score_name(x, methods))
-                .replace(y, score_name(y, methods)),
+                "reason": _with_names(str(layers["reason"][row]), {key: score_name(key, methods) for key in (x, y)}),
             }
         )
     return rows
+
+
+def _with_names(text: str, names: Mapping[str, str]) -> str:
+    """Replace names of columns; only whole ones, as that of one method may begin like that of another."""
+    return re.sub(r"[\w.-]+", lambda word: names.get(word[0], word[0]), text)
 
 
 def _cumulative(curves: Table, methods: Sequence[str]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ Nothing is computed in figures that a table could hold: scores and correlations 
 import functools
 import io
 import math
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -133,8 +134,8 @@ def correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> 
 def _readable(reason: str, method: str) -> str:
     """Return a reason with the names of scores instead of those of columns."""
     for score, name in reversed(RS_NAMES.items()):
-        reason = reason.replace(f"{score}_{method} ", f"{name} ")
-    return reason.replace("ablation_loss ", "the rise of the loss ")
+        reason = re.sub(rf"{score}_{re.escape(method)}(?![\w.-])", name, reason)
+    return re.sub(r"ablation_loss(?!\w)", "the rise of the loss", reason)
 
 
 def wrapped(text: str, width: int) -> str:

@@ -58,7 +58,7 @@ def network_rows(results: Sequence[Result], datasets: Mapping[str, Mapping[str, 
                 "images": datasets.get(settings["dataset"]),
                 "training": _training_text(settings),
                 "head": "a linear head fitted here" if settings["head"] else "",
-                "accuracies": [f"{accuracy:.1%}" for accuracy in accuracies],
+                "accuracies": [f"{accuracy:.1%}" if np.isfinite(accuracy) else "undefined" for accuracy in accuracies],
             }
         )
     return rows

@@ -87,6 +87,14 @@ def test_an_undefined_correlation_names_the_scores():
     assert "rs_z" not in texts
 
 
+def test_too_few_units_name_both_scores():
+    records, units, _ = by_hand.experiment({"a": 4}, permutations=9, resamples=20, on_natural=True)
+    layers = layer_correlations(units, records, 9, 20, seed=0)
+    texts = words(natural(STYLE, units, layers))
+    assert "IAM: ρ undefined, only 2 units have both RS on test images and RS" in texts
+    assert "rs_" not in texts
+
+
 @pytest.mark.parametrize("layers", [{"a": 1}, MANY, {"a_rather_long.name_of_a.layer": 9}], ids=["one", "many", "long"])
 def test_texts_do_not_overlap(layers):
     units, correlations = experiment(layers)
