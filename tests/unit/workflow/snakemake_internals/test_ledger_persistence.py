@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import sys
 import types
 from pathlib import Path
@@ -121,8 +122,12 @@ def flow(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(snakemake.workflow, "FilePersistence", snakemake.workflow.FilePersistence)
     monkeypatch.setattr(_IOFile, "is_newer", _IOFile.is_newer)
     monkeypatch.setattr(LedgerPersistence, "hooks", Hooks())
+    monkeypatch.setattr(sys, "path", sys.path[:])
     dvc_cache.cache_folder.cache_clear()
-    return Flow(capfd)
+    stop = signal.getsignal(signal.SIGTERM)
+    yield Flow(capfd)
+    signal.signal(signal.SIGTERM, stop)
+    dvc_cache.cache_folder.cache_clear()
 
 
 @pytest.fixture
