@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from configs_by_hand import STUDY, study
+from PIL import Image
 from projects import ROOT
 
 from unitscope.errors import UserError
@@ -84,9 +85,12 @@ def test_a_network_that_cannot_be_built_is_left_to_its_job(here):
 
 
 def test_layers_that_depend_on_images_are_left_to_their_job(here):
-    trees = {"source": "image_folder", "path": str(here / "nowhere")}
-    unknown = study(datasets__trees=trees, networks__small__dataset="trees", experiments__first__layers=["hidden9"])
-    check_layers(unknown, here)
+    for name in ("ash", "beech"):
+        (here / "trees" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(here / "trees" / name / "1.png")
+    trees = {"source": "image_folder", "path": str(here / "trees")}
+    unread = study(datasets__trees=trees, networks__small__dataset="trees", experiments__first__layers=["hidden9"])
+    check_layers(unread, here)
 
 
 def test_the_message_names_the_entry_of_several_trainings(here):
