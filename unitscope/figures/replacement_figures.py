@@ -26,10 +26,12 @@ def replacements(style: Style, tables: Sequence[Mapping[str, np.ndarray]]) -> Fi
         style: Style of the figure.
         tables: The replacement table of each layer and method, as the rule `replacement` writes them.
     """
+    sizes = sorted({size for table in tables for size in table["size"].tolist()})
     shown = [
         {name: column[table["size"] == size] for name, column in table.items()}
+        for size in sizes
         for table in tables
-        for size in np.unique(table["size"])
+        if (table["size"] == size).any()
     ]
     figure, panels = panels_of_equal_size(style, max(len(shown), 1), bottom=0.95, left=0.75)
     for axes, table in zip(panels, shown, strict=False):
