@@ -445,7 +445,7 @@ def ablations(count: int = 1000) -> None:
             "captum": times["captum"] / 3 * count / 100 * layer.units,
         }
         row(
-            f"VGG16 {layer.layer}, {layer.units} units, {count} images",
+            f"VGG16 {layer.name}, {layer.units} units, {count} images",
             seconds["ours"],
             "full pass with a hook",
             seconds["hook"],
