@@ -235,7 +235,9 @@ def test_substitution_of_a_network_whose_answer_is_known():
     assert scaled.rs.tolist() == [1 / 4, 0]
     assert not scaled.scores.rs_z.any() and not scaled.scores.rs_q.any()
     frame = found.to_frame()
-    assert frame.columns.tolist() == ["unit", "rs", "rs_z", "rs_q", "ties", "seeds", "substitutes"]
+    assert frame.columns.tolist() == [
+        *("unit", "rs", "rs_z", "rs_q", "rs_r", "ties", "seeds", "exceeders", "substitutes")
+    ]
     assert frame["rs"].tolist() == found.rs.tolist() and frame["substitutes"].tolist() == [[3], [], [], []]
     shown = found._repr_html_()
     assert shown.count("<img ") == 4 and "<td>0.250</td><td>3</td>" in shown and repr(found) in shown

@@ -202,7 +202,7 @@ def test_modules_and_programs_in_other_folders(project, command):
 
 def test_one_more_column_of_a_table(project, command):
     def add() -> None:
-        last = "    rs_q_natural = NaturalTable.rs_q_natural.optional()\n"
+        last = "    exceeders = SubstitutionTable.exceeders.per_method()\n"
         columns, script = "unitscope/tables/unit_columns.py", "scripts/tables/units.py"
         project.edit(columns, last, f'{last}    doubled = number("share")\n    """Twice the selectivity."""\n')
         project.edit(columns, "import Schema\n", "import Schema, number\n")

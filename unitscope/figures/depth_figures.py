@@ -24,7 +24,7 @@ def spread(style: Style, units: Table, *scores: str) -> Figure:
     Args:
         style: How it looks.
         units: Table of units.
-        scores: "rs", "rs_z" or "rs_q", or several of them.
+        scores: "rs", "rs_z", "rs_q" or "rs_r", or several of them.
     """
     names, methods = layers_of(units), methods_of(units)
     below = 0.35 + 0.7 * max(map(len, names)) * 0.6 * style.small / 72
@@ -148,8 +148,9 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
     below = 0.62 + (0.85 * max(map(len, layers)) * 0.6 * style.small / 72 if tilted else 0)
     total = below + 1.6
     figure = Figure(figsize=(style.width, total))
+    pitch = 0.88 / len(RS_SCORES)
     for number, score in enumerate(RS_SCORES):
-        axes = figure.add_axes((0.13 + number * 0.293, below / total, 0.27, 1.25 / total))
+        axes = figure.add_axes((0.11 + number * pitch, below / total, pitch - 0.023, 1.25 / total))
         color, _ = style.look(number)
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
         for by_layer in values[score]:
