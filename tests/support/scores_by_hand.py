@@ -101,7 +101,7 @@ def responding(tap, units, quiet, generator):
     """Return RS (r) where all units are targets, and the substitutes of the scale-free forms."""
     is_defined = ~quiet & (len(units) == tap["units"])
     shares = {
-        name: np.where(is_defined, generator.integers(0, tap["units"], len(units)) / (tap["units"] - 1), np.nan)
+        name: np.where(is_defined, generator.integers(0, tap["units"], len(units)) / max(tap["units"] - 1, 1), np.nan)
         for name in ("rs_r", "rs_r_quarter", "rs_r_three_quarters")
     }
     texts = {f"substitutes_{form}": np.where(is_defined, "1", "") for form in ("z", "q", "r")}

@@ -160,12 +160,12 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
         mean[defined] = np.nanmean(values[score][:, defined], axis=0)
         axes.plot(places, mean, color=color, linewidth=2.0, marker="o", markersize=4.5)
         axes.set(xlim=(-0.3, len(layers) - 0.7), ylim=(low, high))
-        axes.set_title(f"selectivity and {RS_NAMES[score]}", size=style.small, weight="bold", loc="left")
+        axes.set_title(RS_NAMES[score], size=style.small, weight="bold", loc="left")
         axes.tick_params(labelleft=number == 0)
         axes.set_xticks(places, layers)
         if tilted:
             tilt_names(axes)
-    figure.axes[0].set_ylabel("Spearman ρ")
+    figure.axes[0].set_ylabel("Spearman ρ with selectivity")
     text = f"{method_name(method)}; thin: {len(trainings)} trainings, thick: their mean"
     figure.text(0.99, 0.02, text, ha="right", va="bottom", size=style.small, color="#444444")
     return figure
