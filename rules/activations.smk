@@ -63,7 +63,8 @@ rule selectivity:
     input:
         activations="results/{experiment}/activations.h5",
     output:
-        "results/{experiment}/selectivity.csv",
+        selectivity="results/{experiment}/selectivity.csv",
+        sparseness="results/{experiment}/sparseness.csv",
     log:
         "logs/{experiment}/selectivity.log",
     benchmark:
@@ -75,7 +76,7 @@ rule selectivity:
         code=code("selectivity"),
     shell:
         program("selectivity") + " --activations {input.activations:q} --settings {params.settings:q}"
-        " --output {output:q} --code {params.code:q} --log {log:q}"
+        " --output {output.selectivity:q} --sparseness {output.sparseness:q} --code {params.code:q} --log {log:q}"
 
 
 rule exemplars:

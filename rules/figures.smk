@@ -10,11 +10,13 @@ rule figures:
         figure("selectivity_rs", "Selectivity and substitution", score="RS"),
         figure("selectivity_rs_z", "Selectivity and substitution", score="RS, standardized"),
         figure("selectivity_rs_q", "Selectivity and substitution", score="RS, over the 99th percentile"),
+        figure("selectivity_rs_r", "Selectivity and substitution", score="RS, over each unit's own image"),
         figure("depth", "Selectivity and substitution", score="correlation by depth"),
         figure("substitutes", "Substitutes", figure="a unit and its substitutes"),
         figure("ablation", "Ablation", figure="loss by selectivity and RS"),
         figure("ablation_rs_z", "Ablation", figure="loss by selectivity and RS, standardized"),
         figure("ablation_rs_q", "Ablation", figure="loss by selectivity and RS, over the 99th percentile"),
+        figure("ablation_rs_r", "Ablation", figure="loss by selectivity and RS, over each unit's own image"),
         pdf=expand("results/{{experiment}}/figures/{figure}.pdf", figure=OVERVIEWS),
     log:
         "logs/{experiment}/figures.log",

@@ -29,6 +29,8 @@ rule layers:
     input:
         units="results/{experiment}/units.csv",
         taps="results/{experiment}/taps.json",
+        sparseness=FILES.real("results/{experiment}/sparseness.csv"),
+        substitution=FILES.across("results/{experiment}/substitution/{layer}.{method}.csv"),
     output:
         table("layers"),
     log:
@@ -41,7 +43,8 @@ rule layers:
         settings=SETTINGS.section("statistics"),
         code=code("layers"),
     shell:
-        program("layers") + " --units {input.units:q} --taps {input.taps:q}"
+        program("layers") + " --units {input.units:q} --taps {input.taps:q} --sparseness {input.sparseness:q}"
+        " --substitution {input.substitution:q}"
         " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 

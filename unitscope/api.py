@@ -113,16 +113,18 @@ def substitution(
 ) -> SubstitutionResult:
     """Score how many units of the layer could replace each unit: representative substitution (Chen et al. 2018, Eq. 4).
 
-    RS of a unit is the share of the layer's units that respond more strongly than it to the image generated for it.
+    RS of a unit is the share of the layer's units that respond more strongly than it to the image generated for it. Raw
+    RS depends on the units' scales; the forms `rs_z` and `rs_q` compare on scales of real images, and `rs_r` is the
+    share of the other units that respond to the image at least half as strongly as to their own image.
 
     Args:
         layer: A layer of a Probe.
-        units: A unit, a list of units, or None for all.
+        units: A unit, a list of units, or None for all; `rs_r` takes all.
         objective: As `maximize`.
         recipe: As `maximize`.
         seeds: As `maximize`; RS is the mean over the seeds.
         readout: As `maximize`.
-        real_images: The units' scales are measured on them; without them the scale-free forms of RS are NaN.
+        real_images: The units' scales are measured on them; without them `rs_z` and `rs_q` are NaN.
 
     Raises:
         UserError: As `maximize`.

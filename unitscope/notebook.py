@@ -143,10 +143,10 @@ class SubstitutionResult:
         return dict(zip(self.maximization.units.tolist(), self.scores.substitutes, strict=True))
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return one row per unit: `unit, rs, rs_z, rs_q, ties, seeds, substitutes`."""
+        """Return one row per unit: `unit, rs, rs_z, rs_q, rs_r, ties, seeds, exceeders, substitutes`."""
         import pandas as pd
 
-        names = ("rs", "rs_z", "rs_q", "ties", "seeds", "substitutes")
+        names = ("rs", "rs_z", "rs_q", "rs_r", "ties", "seeds", "exceeders", "substitutes")
         columns = {name: getattr(self.scores, name) for name in names}
         return pd.DataFrame({"unit": self.maximization.units, **columns})
 

@@ -17,6 +17,8 @@ from unitscope.tables.table_access import Table, rows_of
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow import program
 
+PARTIAL = "not all units of the layer are targets"
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
@@ -42,6 +44,8 @@ def main(arguments: argparse.Namespace) -> None:
     by_score = {
         score: graphs.substitution_graph(responses, units, layer_units["dead"], *scales[score]) for score in scales
     }
+    by_score["rs_r"] = graphs.responding_graph(responses, units, layer_units["dead"])
+    missing["rs_r"] = "no unit is active on its own image" if len(units) == responses.shape[-1] else PARTIAL
     measured, degrees = [], []
     for score, graph in by_score.items():
         random = generator("graph", settings.seed, layer, method, score)

@@ -8,7 +8,7 @@ import numpy as np
 from unitscope.runtime import console
 from unitscope.scores.natural import natural_substitution
 from unitscope.scores.natural_columns import NaturalTable
-from unitscope.scores.score_names import RS_SCORES
+from unitscope.scores.score_names import NATURAL_FORMS
 from unitscope.scores.substitution import scales_of
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
             by_block = natural_substitution(values, **scales_of(group, group.attrs["signed"]))
             columns["layer"] += [layer] * values.shape[1]
             columns["unit"] += range(values.shape[1])
-            for score in RS_SCORES:
+            for score in NATURAL_FORMS:
                 columns[f"{score}_natural"] += np.concatenate([getattr(block, score) for block in by_block]).tolist()
             columns["images_natural"] += np.concatenate([block.seeds for block in by_block]).tolist()
             console.log.info("%s: %d units", layer, values.shape[1])

@@ -29,11 +29,13 @@ def main(arguments: argparse.Namespace) -> None:
         "selectivity_rs": lambda: score_figures.selectivity_rs(style, units, layers, "rs"),
         "selectivity_rs_z": lambda: score_figures.selectivity_rs(style, units, layers, "rs_z"),
         "selectivity_rs_q": lambda: score_figures.selectivity_rs(style, units, layers, "rs_q"),
+        "selectivity_rs_r": lambda: score_figures.selectivity_rs(style, units, layers, "rs_r"),
         "depth": lambda: depth_figures.depth(style, units, layers),
         "substitutes": lambda: substitutes_figure.substitutes(style, units, images),
         "ablation": lambda: score_figures.ablation(style, units, layers, "rs"),
         "ablation_rs_z": lambda: score_figures.ablation(style, units, layers, "rs_z"),
         "ablation_rs_q": lambda: score_figures.ablation(style, units, layers, "rs_q"),
+        "ablation_rs_r": lambda: score_figures.ablation(style, units, layers, "rs_r"),
     }
     with console.progress(len(drawn), "figures", "figures") as advance:
         for name, draw in drawn.items():

@@ -1,12 +1,14 @@
 """Score how many units of a layer could stand in for each unit: representative substitution, raw and scale-free."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from unitscope.maximization.responses import compared_in
-from unitscope.scores.substitution import scales_of, substitution
+from unitscope.scores.substitution import ascent_failures, scales_of, substitution
 from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.csv_tables import write_table
 from unitscope.storage.hdf5 import open_hdf5
@@ -30,6 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
         layer, method = images.attrs["layer"], images.attrs["method"]
         minimize = bool(images.attrs.get("minimize", False))
         units, responses = images["units"][:], compared_in(images)
+        maximizes_activation = images.attrs["objective"] == "am" and not minimize
     scales: dict[str, np.ndarray] = {}
     # Real images have told the scales of activations, not those of pre-activations.
     if arguments.activations and not minimize:
@@ -37,24 +40,21 @@ def main(arguments: argparse.Namespace) -> None:
             group = activations[f"layers/{layer}"]
             scales = scales_of(group, group.attrs["signed"])
     scores = substitution(responses, units, **scales)
+    failures = ascent_failures(responses, units) if maximizes_activation else np.nan
+    columns = {"layer": layer, "method": method, "unit": units, **vars(scores), "ascent_failures": failures}
     rows = len(units)
     write_table(
         arguments.output,
-        {
-            "layer": [layer] * rows,
-            "method": [method] * rows,
-            "unit": units,
-            "rs": scores.rs,
-            "rs_z": scores.rs_z,
-            "rs_q": scores.rs_q,
-            "ties": scores.ties,
-            "seeds": scores.seeds,
-            "substitutes": [" ".join(map(str, unit_substitutes)) for unit_substitutes in scores.substitutes],
-            "left_out_z": [scores.left_out_z] * rows,
-            "left_out_q": [scores.left_out_q] * rows,
-        },
+        {name: _column(columns[name], rows) for name in SubstitutionTable.names()},
         SubstitutionTable,
     )
+
+
+def _column(values: Any, rows: int) -> Sequence[Any] | np.ndarray:
+    """Return values as a column: lists of units as text, a single value in every row."""
+    if isinstance(values, list):
+        return [" ".join(map(str, numbers)) for numbers in values]
+    return values if isinstance(values, np.ndarray) else [values] * rows
 
 
 if __name__ == "__main__":

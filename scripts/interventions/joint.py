@@ -21,6 +21,7 @@ from unitscope.interventions.sets import ClampedSet, removal_by_batch
 from unitscope.maximization.responses import compared_in
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import devices
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.scores.selectivity import dead_units
 from unitscope.scores.substitution import exceeding
 from unitscope.scores.substitution_columns import SubstitutionTable
@@ -67,7 +68,7 @@ def main(arguments: argparse.Namespace) -> None:
         return "silent on its own image" if silent[unit] else without
 
     interactions = interaction_rows(target_plans, sums, images, scales, why)
-    copied_columns = ("substitutes", "rs", "rs_z", "rs_q")
+    copied_columns = ("substitutes", *RS_SCORES)
     rows = [
         {"layer": layer, "method": method, **{name: table[name][place] for name in copied_columns}, **row}
         for place, row in enumerate(interactions)

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from unitscope.runtime import console
+from unitscope.scores.sparseness_columns import SparsenessTable
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.records import read_json
@@ -18,6 +20,10 @@ def parser() -> argparse.ArgumentParser:
     result = program.parser(__doc__)
     result.add_argument("--units", type=Path, required=True, help="units.csv of the experiment")
     result.add_argument("--taps", type=Path, required=True, help="taps.json of the experiment")
+    result.add_argument("--sparseness", type=Path, nargs="?", help="sparseness.csv; without it it is NaN")
+    result.add_argument(
+        "--substitution", type=Path, nargs="*", default=[], help="substitution/{layer}.{method}.csv ..."
+    )
     program.add_settings(result, StatisticsSettings)
     result.add_argument("--output", type=Path, required=True, help="layers.csv to write")
     return result
@@ -32,6 +38,8 @@ def main(arguments: argparse.Namespace) -> None:
         settings.permutations,
         settings.resamples,
         settings.seed,
+        read_table(arguments.sparseness, SparsenessTable) if arguments.sparseness else None,
+        [read_table(path, SubstitutionTable) for path in arguments.substitution],
     )
     undefined = sum(value != value for value in table["spearman"])
     console.log.info("%d correlations, %d of them undefined", len(table["spearman"]), undefined)

@@ -75,6 +75,7 @@ def whole(layers=LAYERS, classes=CLASSES, data=True, targets=None, constant=("hi
     )
     if classes and data:
         units["top_class"] = np.array([classes[int(top)] if top else "" for top in units["top_class"]], dtype=object)
+        units["auc_class"] = np.array([classes[int(top)] if top else "" for top in units["auc_class"]], dtype=object)
     if not (classes and data):
         units.update({name: np.full(len(units["unit"]), np.nan) for name in units if name.startswith("ablation")})
     album = Album(pixels=96)

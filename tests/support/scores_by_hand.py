@@ -38,7 +38,28 @@ def selectivity(records, seed=0, labels=True):
         **{f"selectivity_half{half}": values + generator.normal(0, 0.01, len(unit)) for half in (0, 1)},
         "class_information": values + np.random.default_rng([seed, 1]).random(len(unit)),
         "class_information_permuted": np.where(np.isfinite(values), 0.05, np.nan),
+        **detection(values, top, np.random.default_rng([seed, 2])),
     }
+
+
+def detection(selectivity, top, generator):
+    """Return measures of detection and sparseness, which go with selectivity but for noise."""
+    noisy = {
+        name: np.clip(0.5 + selectivity / 2 + generator.normal(0, 0.05, len(selectivity)), 0.5, 1)
+        for name in ("auc", "auc_heldout", "informedness", "hit_rate_fa05", "precision_at_k", "lifetime_sparseness")
+    }
+    return {
+        **{"auc": noisy["auc"], "auc_class": top, "auc_p": selectivity / 10, "auc_q": selectivity / 5},
+        **{name: noisy[name] for name in ("auc_heldout", "informedness", "hit_rate_fa05", "precision_at_k")},
+        **{"d_prime": selectivity * 3, "lifetime_sparseness": noisy["lifetime_sparseness"]},
+        **{"label_entropy": 3 - selectivity, "selectivity_corrected": selectivity - 0.02},
+    }
+
+
+def sparseness(records):
+    """Return a table of the population sparseness of layers."""
+    shares = np.array([1 - 1 / (1 + tap["depth"]) for tap in records])
+    return {"layer": np.array([tap["layer"] for tap in records]), "population_sparseness": shares}
 
 
 def natural(records, seed=0):
@@ -69,7 +90,22 @@ def substitution(tap, method, targets=None, constant=False, seed=0):
         "substitutes": np.where(quiet | constant, "", substitutes),
         "left_out_z": np.zeros(len(units), dtype=int),
         "left_out_q": np.full(len(units), tap["units"]),
+        **responding(tap, units, quiet, np.random.default_rng([seed, tap["depth"], len(method), 1])),
+        "exceeders": np.where(quiet, np.nan, 0 if constant else 2),
+        "left_out_r": np.full(len(units), 2.0 if targets is None else tap["units"]),
+        "ascent_failures": np.full(len(units), 1.5 if method == "am" else np.nan),
     }
+
+
+def responding(tap, units, quiet, generator):
+    """Return RS (r) where all units are targets, and the substitutes of the scale-free forms."""
+    is_defined = ~quiet & (len(units) == tap["units"])
+    shares = {
+        name: np.where(is_defined, generator.integers(0, tap["units"], len(units)) / max(tap["units"] - 1, 1), np.nan)
+        for name in ("rs_r", "rs_r_quarter", "rs_r_three_quarters")
+    }
+    texts = {f"substitutes_{form}": np.where(is_defined, "1", "") for form in ("z", "q", "r")}
+    return {**shares, **texts}
 
 
 def ablation(tap, seed=0):
@@ -103,7 +139,13 @@ def experiment(layers, methods=METHODS, labels=True, constant=(), permutations=9
         [ablation(tap) for tap in records],
         natural(records) if on_natural else None,
     )
-    return records, units, layer_correlations(units, records, permutations, resamples, seed=0)
+    return (
+        records,
+        units,
+        layer_correlations(
+            units, records, permutations, resamples, seed=0, sparseness=sparseness(records), substitutions=scores
+        ),
+    )
 
 
 def rows(records):

@@ -235,7 +235,9 @@ def test_substitution_in_a_network_with_a_duplicate_unit():
     assert scaled.rs.tolist() == [1 / 4, 0]
     assert not scaled.scores.rs_z.any() and not scaled.scores.rs_q.any()
     frame = result.to_frame()
-    assert frame.columns.tolist() == ["unit", "rs", "rs_z", "rs_q", "ties", "seeds", "substitutes"]
+    assert frame.columns.tolist() == [
+        *("unit", "rs", "rs_z", "rs_q", "rs_r", "ties", "seeds", "exceeders", "substitutes")
+    ]
     assert frame["rs"].tolist() == result.rs.tolist() and frame["substitutes"].tolist() == [[3], [], [], []]
     shown = result._repr_html_()
     assert shown.count("<img ") == 4 and "<td>0.250</td><td>3</td>" in shown and repr(result) in shown

@@ -169,7 +169,7 @@ def test_page_shows_the_sensitivity_to_choices(finished):
     table = read_table(finished.folder / "results/page/sensitivity.csv", SensitivityTable)
     layers = read_result(finished.folder / "results/choices-seed0/layers.csv")
     assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3 + ["epochs3"] * 3
-    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] * 3
+    assert table["score"].tolist() == [*RS_SCORES] * 3
     for variant, method in (("default", "am"), ("steps2", "am-steps2")):
         (spearman,) = table["spearman"][(table["variant"] == variant) & (table["score"] == "rs_z")]
         (expected,) = layers["spearman"][

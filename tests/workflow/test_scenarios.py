@@ -202,7 +202,7 @@ def test_moved_modules_and_scripts(project, command):
 
 def test_added_table_column(project, command):
     def add() -> None:
-        last = "    rs_q_natural = NaturalTable.rs_q_natural.optional()\n"
+        last = "    exceeders = SubstitutionTable.exceeders.per_method()\n"
         columns, script = "unitscope/tables/unit_columns.py", "scripts/tables/units.py"
         project.edit(columns, last, f'{last}    doubled = number("share")\n    """Twice the selectivity."""\n')
         project.edit(columns, "import Schema\n", "import Schema, number\n")

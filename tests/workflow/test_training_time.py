@@ -14,6 +14,7 @@ from projects import SMALL, Project, read_result
 from unitscope.config.resolve import networks_of_training, over_epochs
 from unitscope.errors import UserError
 from unitscope.figures import training_figures
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.storage.records import read_json
 from unitscope.tables.training_time import joined, training_rows
 
@@ -55,7 +56,7 @@ def checkpoint(epoch, seed, constant=(), layers=LAYERS):
 def test_one_row_per_layer_method_and_score():
     units, layers, rows = checkpoint(3, 7)
     assert [(row["layer"], row["method"], row["score"]) for row in rows] == [
-        (layer, method, score) for layer in LAYERS for method in by_hand.METHODS for score in ("rs", "rs_z", "rs_q")
+        (layer, method, score) for layer in LAYERS for method in by_hand.METHODS for score in RS_SCORES
     ]
     row = next(row for row in rows if (row["layer"], row["method"], row["score"]) == ("hidden", "iam", "rs_z"))
     alive = (units["layer"] == "hidden") & ~units["dead"]
@@ -110,7 +111,7 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
         at_epoch = training["epoch"] == epoch
         assert set(training["test_accuracy"][at_epoch]) == {record["test"]["accuracy"]}
         layers = read_result(results / f"small-epoch{epoch}/layers.csv")
-        pairs = (layers["x"] == "selectivity") & np.isin(layers["y"], ["rs", "rs_z", "rs_q"])
+        pairs = (layers["x"] == "selectivity") & np.isin(layers["y"], RS_SCORES)
         np.testing.assert_array_equal(
             training["spearman"][at_epoch], layers["spearman"][pairs & (layers["method"] != "")]
         )
@@ -129,7 +130,7 @@ def test_a_study_over_epochs_with_graphs_and_inhibition(tmp_path):
     units = read_result(folder / "units.csv")
     graphs = read_result(folder / "graphs.csv")
     assert list(zip(graphs["layer"], graphs["method"], graphs["score"], strict=True)) == [
-        (layer, "iam", score) for layer in ("hidden1", "logits") for score in ("rs", "rs_z", "rs_q")
+        (layer, "iam", score) for layer in ("hidden1", "logits") for score in RS_SCORES
     ]
     # RS counts the same edges at their beginning, where no unit is dead.
     written = nx.read_graphml(folder / "graph/hidden1.iam.graphml")

@@ -101,6 +101,7 @@ def content(
             "unit": units["unit"].tolist(),
             "dead": units["dead"].tolist(),
             "top": [_position(classes, name) for name in units["top_class"].tolist()],
+            "detected": [_position(classes, name) for name in units["auc_class"].tolist()],
             "scores": {key: plain(column) for key, column in defined.items()},
         },
         "layers": [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unitscope.scores.score_names import RS_NAMES, RS_SCORES, method_name
+from unitscope.scores.score_names import NATURAL_FORMS, RS_NAMES, RS_SCORES, method_name
 from unitscope.tables.table_access import Table, layers_of
 
 ACTIVATION_SCORES = {
@@ -32,11 +32,22 @@ SCORE_NAMES = {
     "ablation_loss_half1": "rise of the loss, second half of the test images",
     "class_information": "class information, in bits",
     "class_information_permuted": "class information under permuted labels",
-    **{f"{score}_natural": f"{name} on natural images" for score, name in RS_NAMES.items()},
+    "auc": "AUC of the best detected class",
+    "auc_p": "AUC: p value, corrected for the number of classes",
+    "auc_q": "AUC: false discovery rate within the layer",
+    "auc_heldout": "AUC of the class chosen on the other half of the images",
+    "informedness": "informedness (hit rate − false-alarm rate)",
+    "hit_rate_fa05": "hit rate at 5 % false alarms",
+    "precision_at_k": "precision among the k strongest images",
+    "d_prime": "d′, in standard deviations",
+    "lifetime_sparseness": "lifetime sparseness",
+    "label_entropy": "entropy of classes in the response, in bits",
+    "selectivity_corrected": "class selectivity, class chosen on the other half",
+    **{f"{score}_natural": f"{name} on natural images" for score, name in RS_NAMES.items() if score in NATURAL_FORMS},
 }
-METHOD_SCORES = {**RS_NAMES, "ties": "ties", "seeds": "seeds used"}
+METHOD_SCORES = {**RS_NAMES, "ties": "ties", "seeds": "seeds used", "exceeders": "units that exceed it"}
 """Scores that each method has."""
-MAIN_SCORES = ("selectivity", *RS_SCORES, "ablation_loss", "ablation_loss_mean", "activation_mean")
+MAIN_SCORES = ("selectivity", "auc", *RS_SCORES, "ablation_loss", "ablation_loss_mean", "activation_mean")
 """Scores that the table shows before more are asked for."""
 
 

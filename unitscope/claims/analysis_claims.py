@@ -35,7 +35,7 @@ from unitscope.interventions.cumulative_columns import AreasTable, CurvesTable
 from unitscope.interventions.joint_columns import JointTable
 from unitscope.interventions.scale_columns import ScaleTable
 from unitscope.scores.graph_columns import GraphsTable
-from unitscope.scores.score_names import RS_SCORES
+from unitscope.scores.score_names import NATURAL_FORMS, RS_SCORES
 from unitscope.stats.estimate import undefined
 from unitscope.storage.columns import Schema
 from unitscope.tables.importance_columns import ImportanceTable
@@ -65,7 +65,7 @@ class AnalysisClaim:
 ANALYSIS_CLAIMS: Mapping[str, AnalysisClaim] = {
     "A1": AnalysisClaim(
         "scale",
-        "Scales that leave the function as it is move the order of raw RS, and not that of RS (z) and RS (q).",
+        "Scales that leave the function as it is move the order of raw RS, and not that of RS (z), RS (q) and RS (r).",
         order_under_scales,
         {"scale": ScaleTable},
     ),
@@ -95,7 +95,10 @@ ANALYSIS_CLAIMS: Mapping[str, AnalysisClaim] = {
         {"reliability": ReliabilityTable, "nulls": NullsTable},
     ),
     "A6": AnalysisClaim(
-        "natural", "RS on a unit's natural images goes with RS on the image made for it.", same_on_natural_images
+        "natural",
+        "RS on a unit's natural images goes with RS on the image made for it.",
+        same_on_natural_images,
+        scores=NATURAL_FORMS,
     ),
     "A7": AnalysisClaim(
         "graph", "A few units stand in for many, more than by chance.", unequal_substitutes, {"graph": GraphsTable}

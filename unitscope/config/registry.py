@@ -158,8 +158,8 @@ ANALYSES: dict[str, Analysis] = {
 """By name, in the order in which the schema lists them."""
 
 OVERVIEWS = (
-    *("selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes"),
-    *("ablation", "ablation_rs_z", "ablation_rs_q"),
+    *("selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "selectivity_rs_r", "depth", "substitutes"),
+    *("ablation", "ablation_rs_z", "ablation_rs_q", "ablation_rs_r"),
 )
 """Figures of every experiment with real images."""
 

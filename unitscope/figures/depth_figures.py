@@ -24,7 +24,7 @@ def spread(style: Style, units: Table, *scores: str) -> Figure:
     Args:
         style: How it looks.
         units: Table of units.
-        scores: "rs", "rs_z" or "rs_q", or several of them.
+        scores: "rs", "rs_z", "rs_q" or "rs_r", or several of them.
     """
     names, methods = layers_of(units), methods_of(units)
     below = 0.35 + 0.7 * max(map(len, names)) * 0.6 * style.small / 72
@@ -148,8 +148,9 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
     below = 0.62 + (0.85 * max(map(len, layers)) * 0.6 * style.small / 72 if tilted else 0)
     total = below + 1.6
     figure = Figure(figsize=(style.width, total))
+    pitch = 0.88 / len(RS_SCORES)
     for number, score in enumerate(RS_SCORES):
-        axes = figure.add_axes((0.13 + number * 0.293, below / total, 0.27, 1.25 / total))
+        axes = figure.add_axes((0.11 + number * pitch, below / total, pitch - 0.023, 1.25 / total))
         color, _ = style.look(number)
         axes.axhline(0, color=GREY, linewidth=0.7, zorder=1)
         for by_layer in values[score]:
@@ -159,12 +160,12 @@ def trend(style: Style, trainings: Sequence[Table], layers: Sequence[str], metho
         mean[defined] = np.nanmean(values[score][:, defined], axis=0)
         axes.plot(places, mean, color=color, linewidth=2.0, marker="o", markersize=4.5)
         axes.set(xlim=(-0.3, len(layers) - 0.7), ylim=(low, high))
-        axes.set_title(f"selectivity and {RS_NAMES[score]}", size=style.small, weight="bold", loc="left")
+        axes.set_title(RS_NAMES[score], size=style.small, weight="bold", loc="left")
         axes.tick_params(labelleft=number == 0)
         axes.set_xticks(places, layers)
         if tilted:
             tilt_names(axes)
-    figure.axes[0].set_ylabel("Spearman ρ")
+    figure.axes[0].set_ylabel("Spearman ρ with selectivity")
     text = f"{method_name(method)}; thin: {len(trainings)} trainings, thick: their mean"
     figure.text(0.99, 0.02, text, ha="right", va="bottom", size=style.small, color="#444444")
     return figure

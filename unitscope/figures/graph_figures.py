@@ -140,7 +140,7 @@ def _curves(style: Style, axes: Axes, by_score: Mapping[str, Sequence[Table]]) -
             axes.plot(x, share, look, color=color, linewidth=1.2 if look == "-" else 0.8, zorder=3 - number)
             highest = max(highest, float(share[0]))
     # Room above the curves for the numbers.
-    axes.set(xlim=(0, 1), ylim=(0, 1.65 * highest or 1))
+    axes.set(xlim=(0, 1), ylim=(0, 2.1 * highest or 1))
     axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
     axes.set_ylabel("share of targets", labelpad=2)

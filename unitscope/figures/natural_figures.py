@@ -18,7 +18,7 @@ def natural(style: Style, units: Table, layers: Table, score: str = "rs") -> Fig
         style: How it looks.
         units: Table of units.
         layers: Table of correlations.
-        score: "rs", "rs_z" or "rs_q".
+        score: "rs", "rs_z" or "rs_q", the forms that natural images have.
     """
     groups, x, name = {}, f"{score}_natural", RS_NAMES[score]
     on_test = f"{name} on test images"

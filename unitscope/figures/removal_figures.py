@@ -36,7 +36,7 @@ def interactions(style: Style, tables: Sequence[Table]) -> Figure:
         tables: The interactions of each layer and method, as the rule `joint` writes them.
     """
     # Margins may be of any size: room for -0.00025 beside each panel.
-    figure, panels = panels_of_equal_size(style, len(tables) * len(RS_SCORES), right=0.75, left=0.98, gap=0.7)
+    figure, panels = panels_of_equal_size(style, len(tables) * len(RS_SCORES), 2, right=0.75, left=0.98, gap=0.7)
     shade = ScalarMappable(Normalize(0, 1), colormaps["viridis_r"].with_extremes(bad="#CCCCCC"))
     for axes, (table, score) in zip(panels, itertools.product(tables, RS_SCORES), strict=True):
         x, y = table["control_mean"].astype(float), table["interaction"].astype(float)
@@ -93,7 +93,7 @@ def curves(style: Style, tables: Sequence[Table]) -> Figure:
     widest = (max(map(len, [*names, *LINES])) * 0.6 + 5) * style.small / 72
     columns = min(len(names) + len(LINES) + 1, int(style.width / widest))
     more = 1.6 * style.small / 72 * (math.ceil((len(names) + len(LINES) + 1) / columns) - 1)
-    abreast = 4 if len(forms) == 2 else COLUMNS
+    abreast = COLUMNS if len(forms) % 2 else 4
     figure, panels = panels_of_equal_size(style, len(clamps) * len(tables) * len(forms), abreast, bottom=0.85 + more)
     for axes, (clamp, table, form) in zip(panels, itertools.product(clamps, tables, forms), strict=True):
         clamp_rows = {name: column[table["clamp"] == clamp] for name, column in table.items()}

@@ -21,7 +21,7 @@ from unitscope.tables.table_access import Table
 PANEL = 1.25
 """Inches."""
 
-STEP = 0.27
+STEP = 0.21
 """Between the scores of a layer, as a share of the room that a layer has."""
 
 
@@ -94,7 +94,7 @@ def scale(style: Style, tables: Sequence[Table]) -> Figure:
             axes.set_ylabel("mean |change|")
     figure.text(0.01, 0.06 / total, notes, va="bottom", size=style.small, color="#444444")
     figure.legend(
-        **_legend(style), loc="upper right", bbox_to_anchor=(1, 1), frameon=False, fontsize=style.small, ncols=5
+        **_legend(style), loc="upper right", bbox_to_anchor=(1, 1), frameon=False, fontsize=style.small, ncols=6
     )
     return figure
 
@@ -106,7 +106,7 @@ def _correlations(style: Style, axes: Axes, tables: Sequence[Table], method: str
     for place, table in enumerate(tables):
         for number, score in enumerate(RS_SCORES):
             color, marker = style.look(number)
-            x = place + (number - 1) * STEP
+            x = place + (number - (len(RS_SCORES) - 1) / 2) * STEP
             rows = _rows(table, "kept", method, score)
             before, after = table["spearman_before"][rows], table["spearman_after"][rows]
             defined = np.isfinite(after)
@@ -140,7 +140,7 @@ def _changes(style: Style, axes: Axes, tables: Sequence[Table], method: str, hig
             color, marker = style.look(number)
             rows = _rows(table, "made", method, score)
             if rows.any():
-                x = place + (number - 1) * STEP
+                x = place + (number - (len(RS_SCORES) - 1) / 2) * STEP
                 moved = table["mean_change"][rows][0]
                 axes.plot([x, x], [0, moved], color=color, linewidth=1.2, zorder=2)
                 axes.plot(x, moved, marker=marker, color=color, markersize=4.5, clip_on=False, zorder=3)

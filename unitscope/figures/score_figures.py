@@ -18,6 +18,7 @@ SCORE_MEANINGS = {
     "rs": "RS: share of units that answer more strongly",
     "rs_z": "RS (z): the same, on standardized activations",
     "rs_q": "RS (q): the same, relative to 99th percentiles",
+    "rs_r": "RS (r): share of units with half of their own maximum",
 }
 
 
@@ -31,7 +32,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> F
         style: How it looks.
         units: Table of units.
         layers: Table of correlations.
-        scores: "rs", "rs_z" or "rs_q", or several of them side by side.
+        scores: "rs", "rs_z", "rs_q" or "rs_r", or several of them side by side.
     """
     columns = [(score, method, number) for score in scores for number, method in enumerate(methods_of(units))]
     groups = {}
@@ -48,7 +49,7 @@ def selectivity_rs(style: Style, units: Table, layers: Table, *scores: str) -> F
             )
             for score, method, number in columns
         ]
-    label = SCORE_MEANINGS[scores[0]] if len(scores) == 1 else "share of units that answer more strongly"
+    label = SCORE_MEANINGS[scores[0]] if len(scores) == 1 else "RS: share of the layer's units"
     figure, grid = scatter_grid(style, groups, "class selectivity", label, _selectivity_footer(units))
     for layer, row in zip(layers_of(units), grid, strict=True):
         layer_units = rows_of(units, layer)
@@ -71,7 +72,7 @@ def ablation(style: Style, units: Table, layers: Table, score: str = "rs") -> Fi
         style: How it looks.
         units: Table of units.
         layers: Table of correlations.
-        score: "rs", "rs_z" or "rs_q".
+        score: "rs", "rs_z", "rs_q" or "rs_r".
     """
     methods = methods_of(units)
     columns = [("selectivity", "", "selectivity", "selectivity", len(methods))]

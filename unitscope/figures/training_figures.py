@@ -34,7 +34,7 @@ def training_time(style: Style, training: Table) -> Figure:
     seeds = len(np.unique(training["seed"]))
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(layers)))
     line, gap, left = 1.3 * style.small / 72, 0.42, 0.52
-    width = (style.width - left - 0.1 - 2 * gap) / 3
+    width = (style.width - left - 0.1 - (len(RS_SCORES) - 1) * gap) / len(RS_SCORES)
     head, between, rows = 1.4 * line, 0.22, 1 + 2 * len(methods)
     words = "Medians over living units. Where there is no mark the correlation is undefined: see the table."
     words += " Upright lines: 95 % intervals." * (seeds == 1)

@@ -12,7 +12,7 @@ from unitscope.settings import Count, Distinct, Flag, Integer, Seed, section
 class CumulativeSettings:
     """Removal of more and more units (analysis cumulative)."""
 
-    scores: Distinct[Literal["selectivity", "rs", "rs_z", "rs_q"]] = field(
+    scores: Distinct[Literal["selectivity", "rs", "rs_z", "rs_q", "rs_r"]] = field(
         default_factory=lambda: ["selectivity", "rs", "rs_z"]
     )
     """By which units are removed, the lowest and the highest first; RS by every method."""

@@ -44,6 +44,7 @@ class InteractionsTable(Schema, files=["results/{experiment}/joint/{layer}.{meth
     scale_ratio = number("1")
     """Activation scale of the controls divided by that of the substitutes; beyond a factor of 2 they are no control."""
     reason = Common.reason
+    rs_r = SubstitutionTable.rs_r
 
 
 class JointTable(Schema, files=["results/{experiment}/joint.csv"]):

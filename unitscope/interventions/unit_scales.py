@@ -1,6 +1,7 @@
 """Scales of a layer's units on real images, and random factors that change them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -49,8 +50,10 @@ class Scales:
     def score(self, responses: np.ndarray, units: np.ndarray) -> Substitution:
         """Return RS, raw and scale-free, of responses (seeds, targets, units); NaN of dead targets."""
         scores = substitution(responses, units, self.mean, self.std, self.quantile)
-        rs, rs_z, rs_q = (np.where(self.alive[units], getattr(scores, score), np.nan) for score in RS_SCORES)
-        return replace(scores, rs=rs, rs_z=rs_z, rs_q=rs_q)
+        by_score: dict[str, Any] = {
+            score: np.where(self.alive[units], getattr(scores, score), np.nan) for score in RS_SCORES
+        }
+        return replace(scores, **by_score)
 
 
 def unit_factors(seed: int, layer: str, draw: int, units: int, spread: int) -> np.ndarray:

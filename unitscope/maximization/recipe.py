@@ -87,8 +87,9 @@ class Recipe:
     minimize: Flag = False
     """Whether the objective is minimized: an ascent with its sign turned. RS is then the share of units whose
     pre-activation on the image lies below the unit's (RS of the minimum), and a unit whose own is not below 0 has none.
-    Not with settled; rs_z and rs_q are undefined. The total variation is a cost either way. A unit that has fallen
-    silent has no gradient left and goes on by its pre-activation, as one that is still silent does on the way up.
+    Not with settled; rs_z and rs_q are undefined, rs_r is not. The total variation is a cost either way. A unit that
+    has fallen silent has no gradient left and goes on by its pre-activation, as one that is still silent does on the
+    way up.
     """
 
     def __post_init__(self) -> None:

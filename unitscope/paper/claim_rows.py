@@ -8,8 +8,9 @@ import numpy as np
 
 from unitscope.claims.verdicts import VERDICTS
 from unitscope.paper.paper_claims import CLAIMS
+from unitscope.paper.question import V1_SCORES
 from unitscope.paper.results import Result, by_entry
-from unitscope.scores.score_names import RS_SCORES, method_name
+from unitscope.scores.score_names import method_name
 from unitscope.tables.number_text import interval, number
 
 
@@ -39,7 +40,7 @@ def claim_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
                         "statistic": list(dict.fromkeys(part["statistic"] for part in layer_parts)),
                         "found": effect_texts(layer_parts),
                         "verdict": verdicts[claim.scores[0]],
-                        "others": {score: verdicts.get(score, "") for score in RS_SCORES[1:]},
+                        "others": {score: verdicts.get(score, "") for score in V1_SCORES[1:]},
                     }
                 )
     return rows
@@ -77,7 +78,7 @@ def verdict_rows(claims: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         name = f"{row['claim']} ({where})" if where else row["claim"]
         main_score = CLAIMS[row["claim"]].scores[0]
         for score, verdict in {
-            main_score if main_score in RS_SCORES else OTHER_SCORES: row["verdict"],
+            main_score if main_score in V1_SCORES else OTHER_SCORES: row["verdict"],
             **row["others"],
         }.items():
             if verdict:

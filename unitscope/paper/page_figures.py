@@ -11,8 +11,8 @@ from unitscope.paper.results import Result
 from unitscope.scores.score_names import RS_SCORES
 from unitscope.tables.table_access import methods_of, subset
 
-WIDE = 9.5
-"""Inches of a figure that shows three scores by two methods side by side."""
+WIDE = 12.5
+"""Inches of a figure that shows four scores by two methods side by side."""
 
 
 def draw(
@@ -63,7 +63,7 @@ def draw(
 
 CAPTIONS = {
     "fig1": (
-        "RS in its three forms against class selectivity in the first and third convolution, under AM and IAM; each "
+        "RS in its four forms against class selectivity in the first and third convolution, under AM and IAM; each "
         "point is a unit.",
         "selective units have a high RS and unselective ones a low RS, a little lower under IAM.",
         ("C1", "C2", "C3", "C4", "C5"),
@@ -74,24 +74,24 @@ CAPTIONS = {
         ("C6",),
     ),
     "fig3": (
-        "Above, RS in its three forms against selectivity in the fully connected layers; below, their correlation by "
+        "Above, RS in its four forms against selectivity in the fully connected layers; below, their correlation by "
         "depth.",
         "a high selectivity with RS at 0 above; below, a positive correlation that falls with depth.",
         ("C7", "C8", "C9"),
     ),
     "fig4": (
-        "RS in its three forms against selectivity in layers 1 and 3, and in layers 9 and 11; then RS and its "
+        "RS in its four forms against selectivity in layers 1 and 3, and in layers 9 and 11; then RS and its "
         "correlation by depth.",
         "low RS of unselective units in the early layers, a small RS of all units in the late ones, and one step.",
         ("C10", "C11", "C12"),
     ),
     "fig5": (
-        "RS in its three forms against selectivity in the hidden layers.",
+        "RS in its four forms against selectivity in the hidden layers.",
         "about one RS for all units of a layer.",
         ("C13",),
     ),
     "fig6": (
-        "RS in its three forms against selectivity in layers 3 and 11, and their correlation by depth.",
+        "RS in its four forms against selectivity in layers 3 and 11, and their correlation by depth.",
         "many unselective units at low RS, and a correlation that follows no rule.",
         ("C14", "C15"),
     ),

@@ -37,7 +37,7 @@ from unitscope.paper.figure_claims import (
     selectivity_correlation,
     small_without_diversity,
 )
-from unitscope.paper.question import Question
+from unitscope.paper.question import V1_SCORES, Question
 from unitscope.paper.text_claims import (
     fades_with_depth,
     generalizes_worse,
@@ -45,7 +45,6 @@ from unitscope.paper.text_claims import (
     not_critical,
     selective_trainings,
 )
-from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.correlation import holm
 from unitscope.tables.table_access import layers_of
 
@@ -67,7 +66,7 @@ class Claim:
     source: str
     text: str
     parts: Callable[[Question], list[Part]]
-    scores: Sequence[str] = RS_SCORES
+    scores: Sequence[str] = V1_SCORES
     verdict: Callable[[Sequence[Part]], str] = all_hold
     by_layer: bool = False
     family: str = ""

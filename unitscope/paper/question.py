@@ -15,6 +15,8 @@ from unitscope.stats.bootstrap import bootstrap
 from unitscope.stats.estimate import Estimate
 from unitscope.tables.table_access import rows_of
 
+V1_SCORES = ("rs", "rs_z", "rs_q")
+"""Forms of RS that the claims are asked of: fixed with their rules, whatever forms are added later."""
 NO_RELATION = 0.2
 """A correlation within plus or minus this is no relation."""
 

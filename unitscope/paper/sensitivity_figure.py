@@ -44,7 +44,7 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
                 ]
                 x, y = np.array(points, dtype=float).reshape(-1, 2).T
                 # Side by side, so that equal values are both seen.
-                y = y + 0.26 * (number - 1)
+                y = y + 0.2 * (number - (len(RS_SCORES) - 1) / 2)
                 axes.plot(x, y, linestyle="none", marker=marker, color=color, markersize=3.2, alpha=0.75, clip_on=False)
             axes.set(xlim=(-1, 1), ylim=(len(names) - 0.5, -0.5))
             axes.set_yticks(range(len(names)), names)
@@ -57,7 +57,13 @@ def sensitivity(style: Style, rows: Sequence[Mapping[str, Any]]) -> Figure:
     handles = [Line2D([], [], color=color, marker=marker, linestyle="none") for color, marker in looks.values()]
     labels = [RS_NAMES[score] for score in looks]
     figure.legend(
-        handles, labels, loc="upper right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=style.small
+        handles,
+        labels,
+        loc="upper right",
+        bbox_to_anchor=(1, 1),
+        ncols=len(RS_SCORES),
+        frameon=False,
+        fontsize=style.small,
     )
     figure.text(0.5, 0.05 / total, "Spearman ρ with selectivity; a mark a training", ha="center", va="bottom")
     return figure

@@ -3,12 +3,14 @@
 Gale et al. (2020, "Selectivity metrics can overestimate the selectivity of units") recommend measures of
 signal-detection theory next to the class selectivity index, which they call CCMAS. Arrays in, arrays out. All but d'
 depend on the order of the activations alone, so that no increasing map of a unit's activations changes them.
+
+`scipy.stats` has parts of this, but importing it takes longer than all measures of a small network; the tests compare.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm, rankdata
 
 from unitscope.data.sampling import halves
 
@@ -59,7 +61,9 @@ def class_auc(activations: np.ndarray, labels: np.ndarray, classes: int) -> np.n
                [0.5, 0.5],
                [1. , 0.5]])
     """
-    return _class_auc(rankdata(activations, axis=0), labels, classes)
+    order = np.argsort(activations, axis=0, kind="stable")
+    ranks, _ = _ranks(order, np.take_along_axis(activations, order, axis=0))
+    return _class_auc(ranks, labels, classes)
 
 
 def detection(activations: np.ndarray, labels: np.ndarray, classes: int) -> Detection:
@@ -123,9 +127,10 @@ def false_discovery_rates(p_values: np.ndarray) -> np.ndarray:
         p_values: (units,); NaN is a unit without a test: it stays NaN and does not count.
     """
     result = np.full(p_values.shape, np.nan)
-    tested = np.isfinite(p_values)
-    if tested.any():
-        result[tested] = false_discovery_control(p_values[tested])
+    # NaN is sorted to the end.
+    order = np.argsort(p_values, kind="stable")[: np.isfinite(p_values).sum()]
+    steps = p_values[order] * len(order) / np.arange(1, len(order) + 1)
+    result[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1.0)
     return result
 
 
@@ -167,7 +172,8 @@ def _mann_whitney_p(auc: np.ndarray, positives: np.ndarray, images: int, ties: n
     variance = pairs / 12 * ((images + 1) - ties / (images * (images - 1)))
     distance = (auc - 0.5) * pairs - 0.5
     score = np.divide(distance, np.sqrt(variance), out=np.zeros(auc.shape), where=variance > 0)
-    return np.where(variance > 0, norm.sf(score), 1.0)
+    upper_tail = np.array([math.erfc(value / math.sqrt(2)) / 2 for value in score.tolist()])
+    return np.where(variance > 0, upper_tail, 1.0)
 
 
 def _roc(ordered: np.ndarray, in_class: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import coo_array, csgraph
 
-from unitscope.scores.substitution import exceeding
+from unitscope.scores.substitution import exceeding, responding
 
 BLOCK = 2**20
 """Numbers that are drawn at a time, whatever the number of units."""
@@ -83,9 +83,34 @@ def substitution_graph(
     # A seed at a time: all at once would be as large as the images' file.
     compared = ((seed_responses.astype(np.float64) - mean) / scale for seed_responses in responses)
     exceeded = exceeding(compared, units, speaks)
+    return _graph(units, speaks, takes_part, exceeded)
+
+
+def responding_graph(responses: np.ndarray, units: np.ndarray, dead: np.ndarray | None = None) -> Graph:
+    """Return the graph of RS (r): i -> j where j responds to i's image at least half as strongly as to its own.
+
+    In more than half of the seeds in which i is not silent. Units that are silent on all of their own images take no
+    part; where not all units are targets, no unit does.
+
+    Args:
+        responses: (seeds, targets, units), R.
+        units: (targets,) unit of each row.
+        dead: (units,) units that no real image activates: they take no part.
+    """
+    speaks = responses[:, np.arange(len(units)), units] > 0
+    takes_part = np.zeros(responses.shape[-1], dtype=bool)
+    if len(units) == responses.shape[-1]:
+        takes_part[units] = speaks.any(0)
+    if dead is not None:
+        takes_part &= ~dead
+    return _graph(units, speaks, takes_part, responding(responses, units))
+
+
+def _graph(units: np.ndarray, speaks: np.ndarray, takes_part: np.ndarray, edges: np.ndarray) -> Graph:
+    """Return the graph of edges (targets, units) between the units that take part (units,)."""
     kept = np.flatnonzero(speaks.any(0) & takes_part[units])
     kept = kept[np.argsort(units[kept], kind="stable")]
-    return Graph(np.flatnonzero(takes_part), units[kept], exceeded[kept][:, takes_part])
+    return Graph(np.flatnonzero(takes_part), units[kept], edges[kept][:, takes_part])
 
 
 # --- what is measured ------------------------------------------------------------------------------------------------

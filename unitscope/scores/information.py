@@ -4,6 +4,8 @@ Class selectivity asks how much a unit prefers one class. A unit that answers ha
 selective, and still tells much of the class; mutual information counts that. Arrays in, arrays out.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from unitscope.data.summaries import unit_blocks
@@ -51,12 +53,30 @@ def permuted_information(
         draws: Number of shuffles.
         seed: Of the shuffles.
     """
-    shuffled = [generator("class information", seed, draw).permutation(labels) for draw in range(draws)]
-    by_block = []
-    for block in unit_blocks(np.asarray(activations)):
-        places = binned(block, bins)
-        by_block.append(np.mean([_information(places, one, classes, bins) for one in shuffled], axis=0))
-    return np.concatenate(by_block)
+    shuffled = shuffles(labels, draws, seed)
+    blocks = unit_blocks(np.asarray(activations))
+    return np.concatenate([_permuted(binned(block, bins), shuffled, classes, bins) for block in blocks])
+
+
+def information_and_null(
+    activations: np.ndarray, labels: np.ndarray, classes: int, bins: int, shuffled: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `class_information` and its mean over shuffled labels, both (units,) in bits, from the same bins.
+
+    Args:
+        activations: (images, units), a block of them.
+        labels: (images,) class numbers.
+        classes: Number of classes.
+        bins: Largest number of bins.
+        shuffled: The labels of each shuffle, as `shuffles` returns them.
+    """
+    places = binned(activations, bins)
+    return _information(places, labels, classes, bins), _permuted(places, shuffled, classes, bins)
+
+
+def shuffles(labels: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
+    """Return shuffled labels (images,), one array per draw, the same for all units."""
+    return [generator("class information", seed, draw).permutation(labels) for draw in range(draws)]
 
 
 def binned(activations: np.ndarray, bins: int) -> np.ndarray:
@@ -67,6 +87,10 @@ def binned(activations: np.ndarray, bins: int) -> np.ndarray:
         # The number of images below; equal activations have as many.
         places[:, unit] = np.searchsorted(np.sort(values), values) * bins // images
     return places
+
+
+def _permuted(places: np.ndarray, shuffled: Sequence[np.ndarray], classes: int, bins: int) -> np.ndarray:
+    return np.mean([_information(places, labels, classes, bins) for labels in shuffled], axis=0)
 
 
 def _information(places: np.ndarray, labels: np.ndarray, classes: int, bins: int) -> np.ndarray:

@@ -4,6 +4,8 @@ Arrays in, arrays out. RS on images made for a unit may tell of what the ascent 
 if RS on natural images does not go with it, it does.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from unitscope.scores.exemplars import EXEMPLARS, strongest
@@ -34,7 +36,7 @@ def natural_substitution(
         count: How many images a unit has at most.
 
     Returns:
-        The scores of blocks of units, in order.
+        The scores of blocks of units, in order; without RS (r), which needs the image generated for each unit.
     """
     units = activations.shape[1]
     blocks = np.split(np.arange(units), range(BLOCK, units, BLOCK))
@@ -44,5 +46,16 @@ def natural_substitution(
         responses = activations[images]
         # No image: the unit is silent there, as on an image that does not excite it.
         responses[images < 0] = 0
-        by_block.append(substitution(responses, block, mean, std, quantile))
+        scores = substitution(responses, block, mean, std, quantile)
+        undefined = np.full(len(block), np.nan)
+        by_block.append(
+            replace(
+                scores,
+                rs_r=undefined,
+                rs_r_quarter=undefined,
+                rs_r_three_quarters=undefined,
+                substitutes_r=[[] for _ in block],
+                left_out_r=float(units),
+            )
+        )
     return by_block

@@ -1,5 +1,9 @@
 """Class selectivity of units (Morcos et al. 2018; Eq. 1 of Chen et al. 2018), from activations and labels.
 
+Gale et al. (2020, "Selectivity metrics can overestimate the selectivity of units") call the index CCMAS and recommend
+the measures of `unitscope.scores.detection`. Rafegas et al. (2020, "Understanding trained CNNs by indexing neuron
+selectivity"; library nefesi) index selectivity by the labels of the images that activate a unit most.
+
 Arrays in, arrays out: collecting activations belongs to `unitscope.probing.activations`, relating selectivity to other
 scores to `unitscope.stats.correlation`.
 """
@@ -13,10 +17,11 @@ from unitscope.data.summaries import class_sizes, group_means
 
 
 def class_selectivity(means: np.ndarray) -> np.ndarray:
-    """Return the class selectivity index of each unit (Chen et al. 2018, Eq. 1).
+    """Return the class selectivity index of each unit (Chen et al. 2018, Eq. 1), CCMAS in Gale et al. (2020).
 
     (largest class mean - mean of the others) / (largest class mean + mean of the others), without an epsilon, so that
-    scaling a unit's activations changes nothing.
+    scaling a unit's activations changes nothing. A maximum of noisy means, it is biased upward: it can be large for a
+    unit that detects no class. selectivity.csv has it next to AUC, informedness and d' (`unitscope.scores.detection`).
 
     Args:
         means: (classes, units) class means, none negative.

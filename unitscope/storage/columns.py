@@ -5,6 +5,7 @@ file. The text below a field is its meaning in `docs/tables.md`; being a docstri
 column that several tables have is declared by one of them and reused by the others.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -165,16 +166,19 @@ class Schema:
         """Return the columns of a file by name.
 
         Args:
-            methods: Methods of the columns per method; those of a method follow one another.
+            methods: Methods of the columns per method; of columns that follow one another in the schema, those of a
+                method do so in the file.
             left_out: Names of columns that the file lacks.
         """
-        per_method = [column for column in cls.columns if column.is_per_method]
         names: dict[str, Column] = {}
-        for column in cls.columns:
-            if column.is_per_method:
-                names |= {declared.of_method(method): declared for method in methods for declared in per_method}
-            else:
-                names[column.name] = column
+        methods = list(methods)
+        for is_per_method, run in itertools.groupby(cls.columns, lambda column: column.is_per_method):
+            columns = list(run)
+            names |= (
+                {column.of_method(method): column for method in methods for column in columns}
+                if is_per_method
+                else {column.name: column for column in columns}
+            )
         left_out = set(left_out)
         return {name: column for name, column in names.items() if name not in left_out}
 

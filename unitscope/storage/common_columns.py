@@ -24,7 +24,7 @@ class Common:
     method = text()
     """Name of the method by which the images were generated; empty where none is involved."""
     score = text()
-    """Name of the score: rs, rs_z, rs_q or another column of units.csv."""
+    """Name of the score: rs, rs_z, rs_q, rs_r or another column of units.csv."""
     x = text()
     """Name of the first score."""
     y = text()

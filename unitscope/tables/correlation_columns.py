@@ -1,5 +1,7 @@
 """Columns of the correlations of scores within each layer."""
 
+from unitscope.scores.sparseness_columns import SparsenessTable
+from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.storage.columns import Schema, number
 from unitscope.storage.common_columns import Common
 
@@ -21,6 +23,8 @@ class LayersTable(Schema, files=["results/{experiment}/layers.csv"]):
     ci_high = Common.ci_high
     p_value = Common.p_value
     reason = Common.reason
+    population_sparseness = SparsenessTable.population_sparseness
+    ascent_failures = SubstitutionTable.ascent_failures
 
 
 class DepthTable(Schema, files=["results/{experiment}.depth.csv"]):

@@ -1,20 +1,29 @@
 """Correlations of the scores of units within each layer: the rows of layers.csv."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from unitscope.randomness import generator
-from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
+from unitscope.scores.score_names import NATURAL_FORMS, NATURAL_SCORES, RS_SCORES
 from unitscope.stats.correlation import spearman
 from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import Table, methods_of, rows_of
 
+SELECTIVITY_MEASURES = ("auc", "selectivity_corrected")
+"""Measures that are correlated with RS and ablation losses next to the index of Chen et al. (2018)."""
+
 
 def layer_correlations(
-    units: Table, taps: Sequence[Mapping[str, Any]], permutations: int, resamples: int, seed: int
+    units: Table,
+    taps: Sequence[Mapping[str, Any]],
+    permutations: int,
+    resamples: int,
+    seed: int,
+    sparseness: Table | None = None,
+    substitutions: Iterable[Table] = (),
 ) -> dict[str, np.ndarray]:
     """Correlate the scores of units within each layer; dead units are left out.
 
@@ -25,11 +34,21 @@ def layer_correlations(
         resamples: Bootstrap resamples for each interval.
         seed: Each correlation draws from a seed of its own, made of this, the layer, the method and the two scores, so
             that one layer more changes no other row.
+        sparseness: Columns of `SparsenessTable`; None where there are no images.
+        substitutions: Columns of `SubstitutionTable`, of which the failures of the ascent are read.
 
     Returns:
         The columns of `LayersTable`.
     """
     rows = []
+    population: dict[str, float] = {}
+    if sparseness is not None:
+        population = dict(zip(sparseness["layer"].tolist(), sparseness["population_sparseness"].tolist(), strict=True))
+    failures = {
+        (str(table["layer"][0]), str(table["method"][0])): float(table["ascent_failures"][0])
+        for table in substitutions
+        if len(table["layer"])
+    }
     for tap in taps:
         table = rows_of(units, tap["layer"])
         alive = ~table["dead"]
@@ -54,6 +73,8 @@ def layer_correlations(
                     **result.columns("spearman", "ci_low", "ci_high"),
                     "p_value": result.p_value,
                     "reason": result.reason,
+                    "population_sparseness": population.get(tap["layer"], np.nan),
+                    "ascent_failures": failures.get((tap["layer"], method), np.nan),
                 }
             )
     return LayersTable.of_rows(rows)
@@ -77,7 +98,13 @@ def _pairs(methods: Sequence[str], natural: bool) -> Iterator[tuple[str, str, st
             yield method, "class_information", score, "class_information", f"{score}_{method}"
     for score in ("selectivity", "ablation_loss"):
         yield "", "class_information", score, "class_information", score
-    for x, y in zip(NATURAL_SCORES, RS_SCORES, strict=True) if natural else ():
+    for x in SELECTIVITY_MEASURES:
+        for method in methods:
+            for score in RS_SCORES:
+                yield method, x, score, x, f"{score}_{method}"
+        for score in ("ablation_loss", "ablation_loss_mean"):
+            yield "", x, score, x, score
+    for x, y in zip(NATURAL_SCORES, NATURAL_FORMS, strict=True) if natural else ():
         yield "", "selectivity", x, "selectivity", x
         for method in methods:
             yield method, x, y, x, f"{y}_{method}"

@@ -28,7 +28,7 @@ CONTROLS = ("mean", "std", "firing_rate", "weight_norm")
 """What the relation of RS and selectivity is asked given."""
 
 WITHOUT_RS, WITH_RS = "all_but_rs", "all"
-"""Names of the two sets of predictors: all but RS, and these with the three forms of RS by a method."""
+"""Names of the two sets of predictors: all but RS, and these with the four forms of RS by a method."""
 
 UNITS_A_COEFFICIENT = 3
 """Fewer units than this for each coefficient of a regression, and its R2 says nothing."""
@@ -134,7 +134,7 @@ def importance_table(
 
     Returns:
         The columns of importance.csv, a row a layer and predictor (`method` is empty where it stands on no images
-        made), then for each method one for all predictors but RS and one for these with its three forms of RS, both of
+        made), then for each method one for all predictors but RS and one for these with its four forms of RS, both of
         the same units.
     """
     rows = []

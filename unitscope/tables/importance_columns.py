@@ -12,7 +12,7 @@ class ImportanceTable(Schema, files=["results/{experiment}/importance.csv"]):
     depth = Common.depth
     method = Common.method
     predictor = text()
-    """Name of the predictor; all_but_rs and all are the sets without and with the three forms of RS."""
+    """Name of the predictor; all_but_rs and all are the sets without and with the four forms of RS."""
     units = Common.units
     used = Common.used
     spearman = Common.spearman

@@ -174,6 +174,7 @@ def reliability_table(
 def _reliability(
     target_units: Table, exceeding: Exceeding, name: str, resamples: int, seed: tuple[int | str, ...]
 ) -> dict[str, Any]:
+    exceeding = exceeding.comparable()
     seeds = len(exceeding.counts)
     # Counts for RS, whose share they are: sums of them tie where RS does.
     scores = np.concatenate(

@@ -10,6 +10,9 @@ from unitscope.scores.score_names import RS_NAMES, method_name
 from unitscope.tables.number_text import interval, number, two_decimals
 from unitscope.tables.table_access import Table, correlation_of, layers_of, median_of, methods_of, rows_of
 
+MEASURES = {"selectivity": "sel.", "selectivity_corrected": "corr.", "auc": "AUC"}
+"""Measures of selectivity, by their column, with the head of the column of the table."""
+
 
 def summary(units: Table, layers: Table) -> str:
     """Return a short table for people: by layer and form of RS, its median and its correlation with selectivity.
@@ -19,7 +22,7 @@ def summary(units: Table, layers: Table) -> str:
         layers: Its table of correlations.
     """
     methods = methods_of(units)
-    lines = [["layer", "units", "dead", "selectivity", ""]]
+    lines = [["layer", "units", "dead", *MEASURES.values(), ""]]
     lines[0] += [method_name(method) for method in methods]
     lines[0] += [f"Spearman {method_name(method)} [95 %]" for method in methods]
     reasons: dict[str, list[str]] = {}
@@ -29,7 +32,7 @@ def summary(units: Table, layers: Table) -> str:
             layer,
             str(len(layer_units["unit"])),
             str(layer_units["dead"].sum()),
-            two_decimals(median_of(layer_units, "selectivity")),
+            *(two_decimals(median_of(layer_units, measure)) for measure in MEASURES),
         ]
         for score, name in RS_NAMES.items():
             line = [*(named if score == "rs" else [""] * len(named)), name]
@@ -48,9 +51,10 @@ def summary(units: Table, layers: Table) -> str:
     ]
     rows.insert(1, "-" * len(rows[0]))
     notes = [
-        "selectivity and RS: medians over living units. Spearman: of RS and selectivity within the layer.",
-        "RS = 0: nobody else answers the unit's image more strongly. It depends on units' scales; RS (z) and RS (q) do",
-        "not, given the image.",
+        "Medians over living units. sel.: class selectivity (CCMAS); corr.: the same with the class chosen on other",
+        "images; AUC: of the class that the unit detects best. Spearman: of RS and sel. within the layer.",
+        "RS = 0: no other unit responds to the unit's image more strongly. It depends on units' scales; RS (z), RS (q)",
+        "and RS (r) do not, given the image.",
         *(textwrap.fill(f"{layer}: {'; '.join(why)}.", 110, subsequent_indent="  ") for layer, why in reasons.items()),
     ]
     return "\n".join([*rows, "", *notes])

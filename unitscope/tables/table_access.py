@@ -8,6 +8,12 @@ import numpy as np
 from unitscope.errors import UserError
 from unitscope.scores.score_names import RS_SCORES
 
+METHOD_COLUMNS = (
+    *("ties", "seeds", "exceeders"),
+    *("substitutes", "substitutes_z", "substitutes_q", "substitutes_r"),
+)
+"""Columns of a units table that each method has beside the forms of RS."""
+
 Table = Mapping[str, np.ndarray]
 """Columns of equal length by name."""
 
@@ -37,7 +43,7 @@ def subset(units: Table, layers: Sequence[str], methods: Sequence[str]) -> dict[
     """Return a units table with the rows of some layers and the scores of some methods, in the order that it has."""
     rows = np.isin(units["layer"], layers)
     left_out = [method for method in methods_of(units) if method not in methods]
-    unwanted = {f"{score}_{method}" for method in left_out for score in (*RS_SCORES, "ties", "seeds", "substitutes")}
+    unwanted = {f"{score}_{method}" for method in left_out for score in (*RS_SCORES, *METHOD_COLUMNS)}
     return {name: column[rows] for name, column in units.items() if name not in unwanted}
 
 

@@ -15,7 +15,7 @@ from unitscope.tables.training_columns import TrainingTable
 
 
 def training_rows(units: Table, layers: Table, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what is told of one checkpoint, a row a layer, method and score ("rs", "rs_z", "rs_q").
+    """Yield what is told of one checkpoint, a row a layer, method and score ("rs", "rs_z", "rs_q", "rs_r").
 
     Args:
         units: The units table of its experiment.

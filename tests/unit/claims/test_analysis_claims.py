@@ -11,7 +11,7 @@ from unitscope.claims.analysis_tests import one_random_order
 from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.training_claim import training_claims_table
 from unitscope.interventions.scale_columns import ScaleTable
-from unitscope.scores.score_names import RS_SCORES
+from unitscope.scores.score_names import NATURAL_FORMS, RS_SCORES
 from unitscope.stats.effects import difference
 from unitscope.stats.estimate import Estimate
 from unitscope.tables.correlations import layer_correlations
@@ -70,12 +70,12 @@ def scale(agreement, change=0.1, logits=0.0, draws=5, unasked=()):
     return columns(rows)
 
 
-STAYS = {"rs_z": 1.0, "rs_q": 1.0}
+STAYS = {"rs_z": 1.0, "rs_q": 1.0, "rs_r": 1.0}
 
 
 def test_raw_rs_changes_and_scale_free_rs_does_not():
     table = answered("scale", scale=scale({"rs": lambda draw: 0.3 + 0.1 * draw, **STAYS}, unasked=["logits"]))
-    assert verdicts(table) == {"rs": "supported", "rs_z": "supported", "rs_q": "supported"}
+    assert verdicts(table) == dict.fromkeys(RS_SCORES, "supported")
     assert set(table["method"]) == {"", "am", "iam"}
     row = where(table, layer="one", method="iam", score="rs")
     # Five draws at 0.3, 0.4 ... 0.7: mean 0.5, Student's interval.
@@ -88,11 +88,9 @@ def test_raw_rs_changes_and_scale_free_rs_does_not():
 
 
 def test_opposite_scale_behavior_contradicts_the_claim():
-    assert verdicts(answered("scale", scale=scale({"rs": 1.0, "rs_z": 0.5, "rs_q": 0.95}))) == {
-        "rs": "contradicted",
-        "rs_z": "contradicted",
-        "rs_q": "contradicted",
-    }
+    assert verdicts(answered("scale", scale=scale({"rs": 1.0, "rs_z": 0.5, "rs_q": 0.95, "rs_r": 0.9}))) == (
+        dict.fromkeys(RS_SCORES, "contradicted")
+    )
     # Between the bounds it is neither moved nor kept.
     between = answered("scale", scale=scale({"rs": lambda draw: 0.9 + 0.01 * (draw - 2), **STAYS}))
     assert verdicts(between)["rs"] == "inconclusive"
@@ -111,8 +109,8 @@ def test_undefined_draws_are_inconclusive():
     assert some["note"][0] == "undefined in 1 of 5 draws: rs is 0 for all 30 units"
     assert set(answered("scale", scale=scale({"rs": 0.1, **STAYS}, draws=1))["holds"]) == {"open"}
     # The same for all units, before and after: that has stayed, but it is no order that could have moved.
-    flat = answered("scale", scale=scale({"rs": np.nan, "rs_z": np.nan, "rs_q": 1.0}, change=0.0))
-    assert verdicts(flat) == {"rs": "inconclusive", "rs_z": "supported", "rs_q": "supported"}
+    flat = answered("scale", scale=scale({"rs": np.nan, "rs_z": np.nan, "rs_q": 1.0, "rs_r": 1.0}, change=0.0))
+    assert verdicts(flat) == {**dict.fromkeys(RS_SCORES, "supported"), "rs": "inconclusive"}
 
 
 # --- A2: importance --------------------------------------------------------------------------------------------------
@@ -141,7 +139,7 @@ def importance(effects):
 )
 def test_units_of_high_rs_cost_less(one, two, expected):
     table = answered("importance", importance=importance({"one": one, "two": two}))
-    assert verdicts(table) == {"rs": expected, "rs_z": "inconclusive", "rs_q": "inconclusive"}
+    assert verdicts(table) == {**dict.fromkeys(RS_SCORES, "inconclusive"), "rs": expected}
     # A missing R2 is not about the correlation.
     assert table["note"][0] == "" and (table["statistic"] == table["statistic"][0]).all()
     if np.isnan(two[0]):
@@ -292,7 +290,7 @@ def test_rs_is_reliable_and_exceeds_its_nulls(icc, real, null, expected):
     assert verdicts(table) == dict.fromkeys(RS_SCORES, expected)
     assert set(table["method"]) == set(METHODS)
     # The ICC; three nulls of its own, and the method that minimizes.
-    assert len(table["claim"]) == 2 * 2 * 3 * (1 + 3 + 1)
+    assert len(table["claim"]) == 2 * 2 * len(RS_SCORES) * (1 + 3 + 1)
 
 
 def test_minimization_is_a_null_model():
@@ -325,7 +323,7 @@ def natural(relation):
     """Return the units and their correlations; RS on natural images is a function of RS on those made (units,)."""
     records, units, _ = by_hand.experiment(LAYERS, on_natural=True)
     draws = np.random.default_rng(0)
-    for score in RS_SCORES:
+    for score in NATURAL_FORMS:
         shared = draws.random(len(units["unit"]))
         for method in METHODS:
             units[f"{score}_{method}"] = shared + draws.normal(0, 0.02, len(shared))
@@ -346,7 +344,8 @@ def natural(relation):
 )
 def test_natural_images_agree(relation, expected):
     table = answered("natural", natural(relation))
-    assert verdicts(table)["rs_z"] == expected
+    # RS (r) needs images generated for units.
+    assert verdicts(table)["rs_z"] == expected and set(table["score"]) == set(NATURAL_FORMS)
     # Raw RS has the scales in common on both sides, and says so.
     raw = table["note"][table["score"] == "rs"]
     assert all("scales in common" in note or "is 0 for all" in note for note in raw)

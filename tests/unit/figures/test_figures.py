@@ -23,6 +23,7 @@ from unitscope.figures import depth_figures, drawing, score_figures, sheet_figur
 from unitscope.figures.style import Style
 from unitscope.paper import sensitivity_figure
 from unitscope.paper.page_figures import WIDE
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.tables.correlation_columns import LayersTable
@@ -36,13 +37,13 @@ FEW = {"conv1": 12, "hidden": 12}
 
 def overviews(style, records, units, layers, images=None):
     images = images or {(tap["layer"], method): by_hand.images(tap) for tap in records for method in methods_of(units)}
-    yield from (score_figures.selectivity_rs(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
-    yield score_figures.selectivity_rs(replace(style, width=WIDE), units, layers, "rs", "rs_z", "rs_q")
+    yield from (score_figures.selectivity_rs(style, units, layers, score) for score in RS_SCORES)
+    yield score_figures.selectivity_rs(replace(style, width=WIDE), units, layers, *RS_SCORES)
     yield depth_figures.depth(style, units, layers)
     yield substitutes_figure.substitutes(style, units, images)
-    yield from (score_figures.ablation(style, units, layers, score) for score in ("rs", "rs_z", "rs_q"))
-    yield from (depth_figures.spread(style, units, score) for score in ("rs", "rs_z", "rs_q"))
-    yield depth_figures.spread(style, units, "rs", "rs_z", "rs_q")
+    yield from (score_figures.ablation(style, units, layers, score) for score in RS_SCORES)
+    yield from (depth_figures.spread(style, units, score) for score in RS_SCORES)
+    yield depth_figures.spread(style, units, *RS_SCORES)
     yield depth_figures.trend(style, [layers, layers], [tap["layer"] for tap in records], methods_of(units)[0])
 
 
@@ -100,14 +101,14 @@ def test_sensitivity_shows_every_variant_of_every_layer():
         {"layer": layer, "objective": objective, "variant": variant, "score": score, "spearman": value}
         for layer in ("conv1", "conv2")
         for objective in ("am", "iam")
-        for score in ("rs", "rs_z", "rs_q")
+        for score in RS_SCORES
         for variant, value in (("default", 0.2), ("default", 0.3), ("grey preactivation", -0.5), ("max", np.nan))
     ]
     figure = sensitivity_figure.sensitivity(STYLE, rows)
     assert_readable(figure)
     assert len(figure.axes) == 4 and "grey preactivation" in all_texts(figure) and "conv2, IAM" in all_texts(figure)
     raw, *scale_free = figure.axes[0].lines[1:]
-    assert len(scale_free) == 2
+    assert len(scale_free) == len(RS_SCORES) - 1
     for marks in (raw, *scale_free):
         assert marks.get_xdata()[:3].tolist() == [0.2, 0.3, -0.5]
     assert np.round(raw.get_ydata()).tolist() == [0, 0, 1, 2]
@@ -131,7 +132,7 @@ def test_every_correlation_shows_its_n_or_that_it_is_undefined():
     assert "1 dead" in figure_text and "1 unscored" in figure_text
     depth = all_texts(depth_figures.depth(STYLE, units, layers)).splitlines()
     # Two layers, two methods; rs_q has no units at all. Each panel has a tick at 0.
-    assert depth.count("10") == 8 and depth.count("0") == 4 + 3
+    assert depth.count("10") == 12 and depth.count("0") == 4 + 4
 
 
 def test_living_units_outside_the_panels_are_counted():
@@ -338,8 +339,8 @@ def draw_all(folder, paths, output, **settings):
 def test_scripts_write_png_and_pdf_deterministically(tmp_path):
     paths = write(tmp_path)
     once = draw_all(tmp_path, paths, tmp_path / "once")
-    names = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "depth", "substitutes"]
-    names += ["ablation", "ablation_rs_z", "ablation_rs_q"]
+    names = ["selectivity_rs", "selectivity_rs_z", "selectivity_rs_q", "selectivity_rs_r", "depth", "substitutes"]
+    names += ["ablation", "ablation_rs_z", "ablation_rs_q", "ablation_rs_r"]
     names += [f"conv1.{method}.{kind}" for method in by_hand.METHODS for kind in ("sheet", "responses")]
     assert sorted(once) == sorted(f"{name}.{kind}" for name in names for kind in ("png", "pdf"))
     for name, content in once.items():

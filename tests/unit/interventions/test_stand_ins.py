@@ -32,7 +32,7 @@ from unitscope.scores import graphs
 from unitscope.scores.information import class_information
 from unitscope.scores.natural import natural_substitution
 from unitscope.scores.predictors import activity, redundancy, weight_norms
-from unitscope.scores.score_names import RS_SCORES
+from unitscope.scores.score_names import NATURAL_FORMS, RS_SCORES
 from unitscope.scores.selectivity import class_selectivity, dead_units, selectivity_by_half
 from unitscope.scores.substitution import Substitution, scales_of, substitution
 from unitscope.stats import correlation
@@ -50,6 +50,10 @@ CLASSES = ["left", "middle", "right"]
 LABELS = np.arange(150) % 3
 HALVES = halves(LABELS)
 SEEDS = (0, 1, 2)
+DETECTION = (
+    *("auc", "auc_p", "auc_q", "auc_heldout", "informedness", "hit_rate_fa05", "precision_at_k", "d_prime"),
+    *("lifetime_sparseness", "label_entropy", "selectivity_corrected"),
+)
 FULLY_PREDICTED = 1 - 1e-6
 """R2 of a unit that another tells wholly, but for the smallest ridge."""
 
@@ -123,13 +127,20 @@ def scored_network(kind: str) -> ScoredNetwork:
             **{f"selectivity_half{half}": by_half[half] for half in (0, 1)},
             "class_information": class_information(values, LABELS, 3, 10),
             "class_information_permuted": nothing,
+            **dict.fromkeys(DETECTION, nothing),
+            "auc_class": units.astype(str),
         },
         [
             {
                 **named,
                 "method": np.full(len(units), method),
-                **{name: getattr(scored, name) for name in ("rs", "rs_z", "rs_q", "ties", "seeds")},
-                "substitutes": np.array([" ".join(map(str, others)) for others in scored.substitutes], dtype=object),
+                **{name: getattr(scored, name) for name in (*RS_SCORES, "ties", "seeds", "exceeders")},
+                **{
+                    f"substitutes{form}": np.array(
+                        [" ".join(map(str, others)) for others in getattr(scored, f"substitutes{form}")], dtype=object
+                    )
+                    for form in ("", "_z", "_q", "_r")
+                },
             }
             for method, scored in scores.items()
         ],
@@ -150,7 +161,7 @@ def scored_network(kind: str) -> ScoredNetwork:
                 f"{score}_natural": np.concatenate(
                     [getattr(block, score) for block in natural_substitution(values, **scales)]
                 )
-                for score in RS_SCORES
+                for score in NATURAL_FORMS
             },
         },
     )
@@ -191,6 +202,9 @@ def test_exact_duplicate_ties_and_scaled_duplicate_substitutes(method):
     assert alone.ties.tolist() == [0, 0, 0] and duplicate.ties.tolist() == [1, 0, 0, 1]
     assert louder.rs.tolist() == [1 / 4, 0, 0, 0] and louder.substitutes == [[3], [], [], []]
     assert not louder.rs_z.any() and not louder.rs_q.any()
+    for scores in (duplicate, louder):
+        assert scores.rs_r.tolist() == [1 / 3, 0, 0, 1 / 3] and scores.substitutes_r == [[3], [], [], [0]]
+    assert not alone.rs_r.any() and not dead.rs_r[:3].any() and np.isnan(dead.rs_r[3])
     assert np.isnan([dead.rs[3], dead.rs_z[3], dead.rs_q[3]]).all() and dead.seeds.tolist() == [3, 3, 3, 0]
     assert not dead.rs[:3].any()
 
@@ -211,7 +225,7 @@ def test_scaled_duplicate_is_a_substitute_only_in_raw_rs():
         rows = scale.kept(network.layer, stored, scales, [(0, factors)], (IMAGES, LABELS), readout="mean", batch=150)
         change = {row["score"]: row["mean_change"] for row in rows}
         # Unit 0 of four goes from 0 to 1/4.
-        assert change == {"rs": 1 / 16 if kind == "duplicate" else 0, "rs_z": 0, "rs_q": 0}
+        assert change == {"rs": 1 / 16 if kind == "duplicate" else 0, "rs_z": 0, "rs_q": 0, "rs_r": 0}
         assert {(row["logits_change"], row["selectivity_change"]) for row in rows} == {(0, 0)}
         assert {row["units"] for row in rows} == {4 if kind == "duplicate" else 3}
 
@@ -358,9 +372,11 @@ def test_seed_reliability_with_and_without_a_scaled_duplicate(kind):
     table = reliability_table(
         network.table, taps(len(network.units)), {("units", "am"): scores_by_seed(network, "am")}, 50, 0
     )
-    assert table["used"].tolist() == [3 if kind in ("alone", "dead") else 4] * 3
-    assert table["score"].tolist() == ["rs", "rs_z", "rs_q"] and table["seeds"].tolist() == [3] * 3
-    rated = [1.0 if kind == "louder" and score == "rs" else np.nan for score in RS_SCORES]
+    assert table["used"].tolist() == [3 if kind in ("alone", "dead") else 4] * 4
+    assert table["score"].tolist() == list(RS_SCORES) and table["seeds"].tolist() == [3] * 4
+    # Both of two equal units respond to the image of either by more than half: RS (r) is 1/3 in every seed.
+    varied = {"louder": ("rs", "rs_r"), "duplicate": ("rs_r",)}.get(kind, ())
+    rated = [1.0 if score in varied else np.nan for score in RS_SCORES]
     assert table["icc"] == pytest.approx(rated, nan_ok=True)
     for score, icc, reason in zip(table["score"], rated, table["reason"], strict=True):
         constant = f"{score}_am is 0 for all {table['used'][0]} units; RS is the same for all units and seeds"
@@ -407,7 +423,7 @@ def test_class_information_of_duplicate_and_dead_units():
 def test_rs_on_natural_images_equals_rs_on_synthetic_ones():
     for kind in KINDS:
         table = scored_network(kind).table
-        for score in RS_SCORES:
+        for score in NATURAL_FORMS:
             np.testing.assert_array_equal(table[f"{score}_natural"], table[f"{score}_am"])
         correlation = correlation_of(scored_network(kind).layers, "units", "am", "rs_natural", "rs")
         if kind == "louder":

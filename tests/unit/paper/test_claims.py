@@ -10,7 +10,7 @@ from unitscope.claims.claims_columns import ClaimsTable
 from unitscope.claims.evidence import Evidence
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
 from unitscope.paper.paper_claims import CLAIMS, paper_claims_table
-from unitscope.scores.score_names import RS_SCORES
+from unitscope.paper.question import V1_SCORES
 from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
 from unitscope.tables.correlations import layer_correlations
 from unitscope.tables.unit_tables import units_table
@@ -28,8 +28,9 @@ def evidence(columns=None, name="own", accuracy=0.8, seed=0, images=10_000):
     records = by_hand.taps(LAYERS)
     table = units_table(name, "net", records, None, [], [])
     for method in by_hand.METHODS:
-        for score in RS_SCORES:
+        for score in V1_SCORES:
             table[f"{score}_{method}"] = draws.random(len(table["unit"])).round(2)
+        table[f"rs_r_{method}"] = np.random.default_rng([seed, len(method)]).random(len(table["unit"]))
         table[f"substitutes_{method}"] = np.full(len(table["unit"]), "1 2 3", dtype=object)
         table[f"seeds_{method}"] = np.ones(len(table["unit"]), int)
     table["selectivity"] = draws.random(len(table["unit"]))
@@ -358,3 +359,18 @@ def test_every_claim_has_a_test_and_requires_its_methods():
         }
         claims = {name: {"layers": list(LAYERS), "experiments": ["own"]}}
         paper_claims_table(claims, {"own": Evidence("own", table, experiment.layers, 0.8, 100)}, "own", 20, 0)
+
+
+def test_the_frozen_claims_are_asked_of_three_forms_whatever_other_forms_there_are():
+    """Verdicts of v1 do not change with RS (r), with detection measures or with their correlations."""
+    own = evidence()
+    claims = {name: {"layers": THREE, "experiments": ["own"]} for name in ("C1", "C2", "C3", "C4", "C5", "C11", "C17")}
+    before = paper_claims_table(claims, {"own": own}, "own", 99, 0)
+    assert set(before["score"]) == {"rs", "rs_z", "rs_q"}
+    assert all(set(claim.scores) <= {"rs", "rs_z", "rs_q", "selectivity", "accuracy"} for claim in CLAIMS.values())
+    units = {**own.units, **{f"rs_r_{method}": own.units["selectivity"] for method in by_hand.METHODS}}
+    units["auc"], units["selectivity_corrected"] = units["selectivity"][::-1], units["selectivity"] ** 2
+    layers = layer_correlations(units, by_hand.taps(LAYERS), permutations=99, resamples=200, seed=0)
+    after = paper_claims_table(claims, {"own": replace(own, units=units, layers=layers)}, "own", 99, 0)
+    for name, column in before.items():
+        np.testing.assert_array_equal(column, after[name])

@@ -239,7 +239,7 @@ def drawn(layers, strongest=None):
         layer_images = by_hand.images(tap)
         layer_graph = substitution_graph(layer_images.responses, layer_images.units)
         record, chance = graphs.measures(layer_graph, 19, np.random.default_rng(0))
-        for score in ("rs", "rs_z", "rs_q"):
+        for score in ("rs", "rs_z", "rs_q", "rs_r"):
             place = {"layer": tap["layer"], "method": "iam", "score": score}
             measures.append({**place, **record})
             degrees += [

@@ -150,7 +150,7 @@ def run(path, output):
     command = [sys.executable, ROOT / "scripts/activations/selectivity.py", "--activations", path]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [*command, "--settings", settings, "--output", output],
+        [*command, "--settings", settings, "--output", output, "--sparseness", output.with_name("sparseness.csv")],
         capture_output=True,
         text=True,
         check=False,

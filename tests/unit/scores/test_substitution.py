@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unitscope.maximization.responses import compared
-from unitscope.scores.substitution import representative_substitution, substitution
+from unitscope.scores.substitution import Exceeding, ascent_failures, representative_substitution, substitution
 
 
 def score(responses, units=None, **scales):
@@ -135,3 +135,101 @@ def test_rs_equals_a_loop(seed):
     units = generator.permutation(9)[:7]
     expected = [sum(other > row[unit] for other in row) / 9 for row, unit in zip(responses, units, strict=True)]
     assert representative_substitution(responses, units).tolist() == expected
+
+
+# --- RS (r), and failures of the ascent ------------------------------------------------------------------------------
+
+
+def share_by_brute_force(responses, unit, fraction):
+    """Return RS (r) of a unit, by its definition, from responses (seeds, units, units)."""
+    shares = []
+    for matrix in responses.astype(np.float64):
+        competitors = [j for j in range(len(matrix)) if j != unit and matrix[j, j] > 0]
+        if matrix[unit, unit] > 0 and competitors:
+            shares.append(np.mean([matrix[unit, j] >= fraction * matrix[j, j] for j in competitors]))
+    return np.mean(shares) if shares else np.nan
+
+
+def random_responses(generator):
+    seeds, units = int(generator.integers(1, 5)), int(generator.integers(1, 9))
+    responses = np.maximum(generator.normal(0.5, 1, (seeds, units, units)), 0).astype(np.float32)
+    # Ties at exactly half.
+    return np.round(responses * 4) / 4
+
+
+def test_rs_r_equals_brute_force():
+    for seed in range(1000):
+        responses = random_responses(np.random.default_rng(seed))
+        order = np.random.default_rng(seed).permutation(len(responses[0]))
+        scores = score(responses[:, order], order)
+        for name, fraction in (("rs_r", 1 / 2), ("rs_r_quarter", 1 / 4), ("rs_r_three_quarters", 3 / 4)):
+            expected = [share_by_brute_force(responses, unit, fraction) for unit in order]
+            np.testing.assert_allclose(getattr(scores, name), expected, atol=1e-12)
+
+
+def test_rs_r_by_hand():
+    # Unit 3 is silent on its own image; half of its own response is 2, 1.5 and 4 for units 0, 1 and 2.
+    responses = [[4, 1.5, 4, 9], [1, 3, 3, 9], [2, 0, 8, 9], [9, 9, 9, 0]]
+    scores = score(responses)
+    assert scores.rs_r[:3].tolist() == [1, 0, 0.5] and np.isnan(scores.rs_r[3])
+    assert scores.left_out_r == 1
+    # By R[0, j] / R[j, j], 1/2 both: of equal ones the lower number first. Unit 3 has no own response.
+    assert scores.substitutes_r == [[1, 2], [], [0], []]
+
+
+def test_rs_r_needs_all_units_as_targets():
+    scores = score([[3, 2, 1], [1, 3, 2]], units=[0, 1])
+    assert np.isnan(scores.rs_r).all() and np.isnan(scores.rs_r_quarter).all()
+    assert scores.left_out_r == 3 and scores.substitutes_r == [[], []]
+    assert scores.rs.tolist() == [0, 0]
+
+
+def test_rs_r_does_not_change_under_powers_of_two():
+    generator = np.random.default_rng(0)
+    responses = generator.gamma(0.5, 1, (3, 40, 40)).astype(np.float32)
+    before, after = (score(responses * factors) for factors in (np.ones(40), 2.0 ** generator.integers(-6, 7, 40)))
+    for name in ("rs_r", "rs_r_quarter", "rs_r_three_quarters"):
+        assert getattr(before, name).tobytes() == getattr(after, name).tobytes()
+    assert before.substitutes_r == after.substitutes_r
+    assert before.rs.tobytes() != after.rs.tobytes()
+
+
+def test_equal_shares_are_equal_to_the_last_bit_where_seeds_differ_in_competitors():
+    # Of 3, 3 and 2 competitors: 1/3 + 2/3 + 1/2, in both orders of the first two seeds.
+    counts = np.array([[1, 2], [2, 1], [1, 1]], float)
+    first, second = Exceeding(counts, np.array([3, 3, 2])).mean()
+    assert first == second == 0.5
+    shares = Exceeding(counts, np.array([3, 3, 2])).comparable()
+    assert shares.competitors == 1 and shares.counts[2].tolist() == [0.5, 0.5]
+    assert Exceeding(counts, np.array([3, 3, 3])).comparable().competitors == 3
+
+
+def test_every_exceeder_is_counted_and_five_are_listed():
+    scores = score([[1, *range(2, 10)]], units=[0])
+    assert scores.exceeders.tolist() == [8] and scores.substitutes == [[8, 7, 6, 5, 4]]
+    assert np.isnan(score([[0, 1]], units=[0]).exceeders[0])
+
+
+def test_substitutes_of_each_form():
+    responses = [[2, 3, 4, 9]] * 4
+    scales = {"mean": [1, 2, 3, 8], "std": [1, 0.25, 0.5, 1], "quantile": [2, 1, 3, 0]}
+    scores = score(np.array(responses), **scales)
+    # Raw: 3, 2, 1. Standardized: 1, 4, 2, 1. Over quantiles: 1, 3, 4/3, none.
+    assert scores.substitutes[0] == [3, 2, 1]
+    assert scores.substitutes_z[0] == [1, 2]
+    assert scores.substitutes_q[0] == [1, 2]
+
+
+def test_failures_of_the_ascent_by_hand_and_by_brute_force():
+    # The image of unit 0 activates unit 1 more than unit 1's own does; unit 2's own image leaves it silent.
+    assert ascent_failures(np.array([[[3.0, 2, 1], [0, 1, 1], [0, 0, 0]]]), np.arange(3)) == 3
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        responses = random_responses(generator)
+        units = generator.permutation(responses.shape[-1])[: len(responses[0]) // 2 + 1]
+        responses = responses[:, : len(units)]
+        pairs = [
+            sum(matrix[a, j] > matrix[b, j] for a in range(len(units)) for b, j in enumerate(units) if a != b)
+            for matrix in responses
+        ]
+        assert ascent_failures(responses, units) == pytest.approx(np.mean(pairs))

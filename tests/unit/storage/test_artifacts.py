@@ -349,9 +349,17 @@ def test_columns_of_tables(finished):
     ends = [
         *("selectivity_permuted", "selectivity_half0", "selectivity_half1"),
         *("ablation_loss_half0", "ablation_loss_half1", "class_information", "class_information_permuted"),
+        *("auc", "auc_class", "auc_p", "auc_q", "auc_heldout", "informedness", "hit_rate_fa05", "precision_at_k"),
+        *("d_prime", "lifetime_sparseness", "label_entropy", "selectivity_corrected"),
+        *(
+            f"{name}_{method}"
+            for method in ("am", "iam")
+            for name in ("rs_r", "substitutes_z", "substitutes_q", "substitutes_r", "exceeders")
+        ),
     ]
     assert header("units.csv") == [*named, *scores, *lost, *ends]
     assert header("layers.csv") == [
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
-        *("spearman", "ci_low", "ci_high", "p_value", "reason"),
+        *("spearman", "ci_low", "ci_high", "p_value", "reason", "population_sparseness", "ascent_failures"),
     ]
+    assert header("sparseness.csv") == ["layer", "population_sparseness"]

@@ -230,6 +230,7 @@ def study(units=60, seed=0):
         "rs_am": rs,
         "rs_z_am": noise[1],
         "rs_q_am": np.full(units, np.nan),
+        "rs_r_am": draws(seed + 1000).random(units),
         "seeds_am": np.ones(units),
         **{f"selectivity_half{half}": noise[0] for half in (0, 1)},
         **{f"ablation_loss_half{half}": np.exp(-9 * rs) for half in (0, 1)},
@@ -259,7 +260,7 @@ def test_every_predictor_has_a_row_and_decisive_rs_has_an_r2_of_one():
     units, measured = study()
     rows = rows_by(importance_table(units, measured, TAPS, SETTINGS, 200), "method", "predictor")
     alone = [("", name) for name in ("selectivity", "mean", "std", "firing_rate", "redundancy", "weight_norm")]
-    of_am = [("am", name) for name in ("rs", "rs_z", "rs_q")]
+    of_am = [("am", name) for name in ("rs", "rs_z", "rs_q", "rs_r")]
     assert list(rows) == [*alone, *of_am, ("am", "all_but_rs"), ("am", "all")]
     rs = rows["am", "rs"]
     assert rs["spearman"] == pytest.approx(-1) and rs["ci_high"] == pytest.approx(-1) and rs["r2"] == pytest.approx(1)
@@ -279,7 +280,7 @@ def test_few_units_have_no_r2_but_a_reason():
     taps = [{**TAPS[0], "units": 16}]
     rows = rows_by(importance_table(units, measured, taps, SETTINGS, 200), "method", "predictor")
     assert np.isfinite(rows["am", "rs"]["r2"])
-    assert np.isnan(rows["am", "all"]["r2"]) and "need 24 units" in rows["am", "all"]["reason"]
+    assert np.isnan(rows["am", "all"]["r2"]) and "need 27 units" in rows["am", "all"]["reason"]
 
 
 def test_without_labels_importance_is_undefined_with_a_reason():

@@ -85,7 +85,7 @@ def test_correlations_within_layers_leave_out_dead_units():
     assert correlations["median"][of_selectivity].tolist() == [1 - np.median(living)] * 2
     signed = correlations["layer"] == "hidden"
     assert set(correlations["reason"][signed]) == {SIGNED} and np.isnan(correlations["spearman"][signed]).all()
-    assert set(correlations["y"]) == {"selectivity", "rs", "rs_z", "rs_q"}
+    assert set(correlations["y"]) == {"selectivity", "rs", "rs_z", "rs_q", "rs_r"}
     # rs_q has no value at all in this experiment.
     missing = (correlations["layer"] == "conv1") & (correlations["y"] == "rs_q")
     assert np.isnan(correlations["spearman"][missing]).all() and set(correlations["reason"][missing]) == {

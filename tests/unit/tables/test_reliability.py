@@ -89,6 +89,7 @@ def units_table(rs, selectivity, halves, dead=None):
         "rs_am": rs,
         "rs_z_am": np.full(count, np.nan),
         "rs_q_am": np.zeros(count),
+        "rs_r_am": np.zeros(count),
         "seeds_am": np.full(count, 3),
         "selectivity_half0": halves[0],
         "selectivity_half1": halves[1],
@@ -96,13 +97,17 @@ def units_table(rs, selectivity, halves, dead=None):
 
 
 def scores_by_seed(shares, start=None, units=None, minimized=False):
-    """Return answers of which raw RS is known; RS (z) is nowhere defined, RS (q) 0 everywhere."""
+    """Return answers of which raw RS is known; RS (z) is nowhere defined, RS (q) and RS (r) 0 everywhere."""
     units = np.arange(shares.shape[1]) if units is None else units
     start = shares if start is None else start
     scores = [
         {
             score: Exceeding(values, 1)
-            for score, values in {"rs": one, "rs_z": np.full(one.shape, np.nan), "rs_q": np.zeros(one.shape)}.items()
+            for score, values in {
+                "rs": one,
+                "rs_z": np.full(one.shape, np.nan),
+                **dict.fromkeys(("rs_q", "rs_r"), np.zeros(one.shape)),
+            }.items()
         }
         for one in (shares, start)
     ]
@@ -173,8 +178,10 @@ def test_seeds_average_to_the_scores_of_the_table():
     responses = np.maximum(draws().normal(0.5, 1, (4, 12, 12)), 0)
     scales = {"mean": draws(1).random(12), "std": draws(2).random(12), "quantile": draws(3).random(12)}
     averaged, seeds = substitution(responses, np.arange(12), **scales), by_seed(responses, np.arange(12), **scales)
-    for score in ("rs", "rs_z", "rs_q"):
-        shares = seeds[score].counts / seeds[score].competitors
+    for score in ("rs", "rs_z", "rs_q", "rs_r"):
+        shares = seeds[score].counts / np.broadcast_to(seeds[score].competitors, 4)[:, None]
+        comparable = seeds[score].comparable()
+        np.testing.assert_allclose(comparable.counts / comparable.competitors, shares, rtol=1e-12)
         np.testing.assert_allclose(np.nanmean(shares, axis=0), getattr(averaged, score), rtol=1e-12)
     assert np.isnan(seeds["rs"].counts).sum() == 4 * 12 - averaged.seeds.sum() > 0
 

@@ -11,7 +11,7 @@ import pytest
 import scores_by_hand as by_hand
 
 from unitscope.scores.natural_columns import NaturalTable
-from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
+from unitscope.scores.score_names import NATURAL_FORMS, NATURAL_SCORES, RS_SCORES
 from unitscope.scores.selectivity_columns import SelectivityTable
 from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.stats.correlation import spearman
@@ -154,16 +154,19 @@ def test_layers_table_has_the_documented_columns_and_pairs(tmp_path):
     assert list(table) == [
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),
+        *("population_sparseness", "ascent_failures"),
     ]
     rows = list(zip(*(table[name].tolist() for name in ("layer", "method", "x", "y")), strict=True))
-    assert len(set(rows)) == len(rows) == 3 * 39
+    assert len(set(rows)) == len(rows) == 3 * 70
     for pair in (
-        *(("am", "selectivity", y) for y in ("rs", "rs_z", "rs_q")),
+        *(("am", "selectivity", y) for y in RS_SCORES),
         *(("", "selectivity", f"ablation_{y}") for y in ("loss", "loss_mean", "accuracy", "accuracy_mean")),
         *(("iam", x, f"ablation_{y}") for x in RS_SCORES for y in ("loss", "loss_mean", "accuracy")),
         *(("am:iam", score, score) for score in RS_SCORES),
         *(("am", "class_information", y) for y in RS_SCORES),
         *(("", "class_information", y) for y in ("selectivity", "ablation_loss")),
+        *(("iam", x, y) for x in ("auc", "selectivity_corrected") for y in RS_SCORES),
+        *(("", x, y) for x in ("auc", "selectivity_corrected") for y in ("ablation_loss", "ablation_loss_mean")),
     ):
         assert ("features.10", *pair) in rows
     assert set(table["kind"].tolist()) == {"conv"}
@@ -175,12 +178,12 @@ def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_synt
     natural = by_hand.natural(by_hand.taps(LAYERS))
     write_table(tmp_path / "natural.csv", natural, NaturalTable)
     table = run_units(tmp_path, [*arguments, "--natural", tmp_path / "natural.csv"])
-    assert list(table) == [*without, *NATURAL_SCORES]
+    assert [name for name in table if name not in NATURAL_SCORES] == without and set(NATURAL_SCORES) <= set(table)
     np.testing.assert_array_equal(table["rs_q_natural"], natural["rs_q_natural"])
     layers = correlated(tmp_path)
-    assert len(layers["x"]) == 3 * (39 + 9)
+    assert len(layers["x"]) == 3 * (70 + 9)
     layer_units = rows_of(table, "features.10")
-    for x, y in zip(NATURAL_SCORES, RS_SCORES, strict=True):
+    for x, y in zip(NATURAL_SCORES, NATURAL_FORMS, strict=True):
         correlation = correlation_of(layers, "features.10", "iam", x, y)
         assert correlation["spearman"] == pytest.approx(
             spearman(layer_units[x], layer_units[f"{y}_iam"], 1, 1).value, nan_ok=True
@@ -274,17 +277,20 @@ def test_summary_fits_a_terminal_and_reports_undefined_correlations(tmp_path):
         "1",
         f"{median_of(rows_of(units, 'hidden'), 'selectivity'):.2f}",
     ]
-    assert hidden.split()[4] == "RS"
+    assert hidden.split()[4:6] == [
+        f"{median_of(rows_of(units, 'hidden'), name):.2f}" for name in ("selectivity_corrected", "auc")
+    ]
+    assert hidden.split()[6] == "RS"
     assert hidden.split()[-2:] == ["undefined", "undefined"]
     # Each of the three layers has a line for each form of RS; only the raw one is constant.
-    scale_free = [line for line in table.splitlines() if line.strip().startswith(("RS (z)", "RS (q)"))]
-    assert [line.split()[1] for line in scale_free] == ["(z)", "(q)"] * 3
+    scale_free = [line for line in table.splitlines() if line.strip().startswith(("RS (z)", "RS (q)", "RS (r)"))]
+    assert [line.split()[1] for line in scale_free] == ["(z)", "(q)", "(r)"] * 3
     values = rows_of(units, "hidden")
-    assert scale_free[4].split()[2:4] == [f"{median_of(values, f'rs_z_{m}'):.2f}" for m in ("am", "iam")]
-    assert scale_free[4].count("[") == 2
-    assert scale_free[5].split()[2:] == ["-", "-", "undefined", "undefined"]
+    assert scale_free[6].split()[2:4] == [f"{median_of(values, f'rs_z_{m}'):.2f}" for m in ("am", "iam")]
+    assert scale_free[6].count("[") == 2
+    assert scale_free[7].split()[2:] == ["-", "-", "undefined", "undefined"]
     assert "hidden: rs_am is 0 for all 10 units" in table
-    assert "RS = 0: nobody else" in table
+    assert "RS = 0: no other unit" in table
     assert str(folder / "figures/depth.png") in done.stdout
     assert "*.sheet.png (1)" in done.stdout
     assert "graph.png" not in done.stdout

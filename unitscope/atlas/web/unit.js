@@ -17,6 +17,7 @@ function announcement(row) {
   const told = states(row);
   if (UNITS.top[row] >= 0) told.push(`top class ${className(UNITS.top[row])}`);
   if (SCORES.has("selectivity")) told.push(`class selectivity ${said(score("selectivity", row))}`);
+  if (SCORES.has("auc")) told.push(`AUC ${detection(row)}`);
   for (const { key, name } of METHODS) told.push(`RS by ${name} ${said(score(`rs_${key}`, row))}`);
   return `Unit ${unitName(row)}: ${told.join(", ")}.`;
 }
@@ -32,12 +33,18 @@ function words(row) {
 }
 
 function scores(row) {
-  const wanted = ["selectivity", "selectivity_permuted", "ablation_loss", "ablation_loss_mean", "activation_mean", "activation_firing_rate"];
+  const wanted = ["selectivity", "selectivity_permuted", "auc", "ablation_loss", "ablation_loss_mean", "activation_mean", "activation_firing_rate"];
   const list = element("dl", { class: "scores" });
   for (const key of wanted.filter((one) => SCORES.has(one))) {
-    list.append(element("dt", {}, scoreName(key)), element("dd", {}, said(score(key, row))));
+    list.append(element("dt", {}, scoreName(key)), element("dd", {}, key === "auc" ? detection(row) : said(score(key, row))));
   }
   return list;
+}
+
+// The AUC of the class that the unit detects best, and that class.
+function detection(row) {
+  const name = className(UNITS.detected[row]);
+  return said(score("auc", row)) + (name === "" ? "" : ` (${name})`);
 }
 
 // The unit's images by one method, its RS, and its substitutes.
