@@ -74,13 +74,13 @@ def main(arguments: argparse.Namespace) -> None:
     scores = {int(unit): (table["rs"][row], table["rs_z"][row]) for row, unit in enumerate(table["unit"].tolist())}
     silent = {unit: "silent on its own image" for unit, (rs, _) in scores.items() if np.isnan(rs)}
     why = silent | {int(unit): "dead: no image activates the unit" for unit in np.flatnonzero(dead)}
-    found = replacement_rows(several, measured, np.bincount(half, minlength=2), statistics.moments, why)
+    unit_rows = replacement_rows(several, measured, np.bincount(half, minlength=2), statistics.moments, why)
     named = ("rs", "rs_z")
     write_table(
         arguments.output,
         ReplacementTable.of_rows(
             {"layer": layer.name, "method": method, **dict(zip(named, scores[row["unit"]], strict=True)), **row}
-            for row in found
+            for row in unit_rows
         ),
         ReplacementTable,
     )

@@ -193,19 +193,19 @@ def class_damage(damage: Damage, preferred: np.ndarray) -> ClassDamage:
     """
     images = damage.images[:, None, :]
     mean = np.divide(damage.loss, images, out=np.full(damage.loss.shape, np.nan), where=images > 0)
-    own, others, worst = [], [], []
+    preferred_damage, others, worst = [], [], []
     for half in (0, 1):
-        by_class, chosen = mean[half], preferred[1 - half]
+        by_class, preferred_class = mean[half], preferred[1 - half]
         rows = np.arange(len(by_class))
-        own_damage = np.where(chosen >= 0, by_class[rows, chosen], np.nan)
-        is_other = np.isfinite(by_class) & (np.arange(by_class.shape[1]) != chosen[:, None])
+        damage_of_half = np.where(preferred_class >= 0, by_class[rows, preferred_class], np.nan)
+        is_other = np.isfinite(by_class) & (np.arange(by_class.shape[1]) != preferred_class[:, None])
         count = is_other.sum(1)
-        rest = np.where(is_other, by_class, 0.0).sum(1)
-        own.append(own_damage)
-        others.append(np.divide(rest, count, out=np.full(len(rows), np.nan), where=count > 0))
+        sum_of_others = np.where(is_other, by_class, 0.0).sum(1)
+        preferred_damage.append(damage_of_half)
+        others.append(np.divide(sum_of_others, count, out=np.full(len(rows), np.nan), where=count > 0))
         worst.append(by_class[rows, np.where(np.isfinite(mean[1 - half]), mean[1 - half], -np.inf).argmax(1)])
     return ClassDamage(
-        own_class_damage=(own[0] + own[1]) / 2,
-        specificity=(own[0] - others[0] + own[1] - others[1]) / 2,
+        own_class_damage=(preferred_damage[0] + preferred_damage[1]) / 2,
+        specificity=(preferred_damage[0] - others[0] + preferred_damage[1] - others[1]) / 2,
         worst_class=(worst[0] + worst[1]) / 2,
     )
