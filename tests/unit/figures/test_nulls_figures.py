@@ -21,9 +21,9 @@ def table(layers, methods=("am",), kinds=("none", "start", "permuted"), value=0.
     return columns | {"spearman": values, "ci_low": values - half, "ci_high": values + half}
 
 
-def change(found, column, value, **where):
+def change(null_table, column, value, **where):
     """Set a column in the rows where others have a value."""
-    found[column][np.all([found[name] == wanted for name, wanted in where.items()], axis=0)] = value
+    null_table[column][np.all([null_table[name] == key for name, key in where.items()], axis=0)] = value
 
 
 def marks(axes):
@@ -57,10 +57,10 @@ def test_one_panel_per_method_and_form_of_rs_and_one_mark_per_layer_and_null_mod
 
 
 def test_panels_show_the_rows_of_their_method_and_score():
-    found = table(("a", "b"), ("am", "iam"))
-    change(found, "spearman", -0.25, layer="b", method="iam", score="rs_z", null="start")
-    change(found, "ci_low", -0.75, layer="b", method="iam", score="rs_z", null="start")
-    figure = nulls(STYLE, found)
+    null_table = table(("a", "b"), ("am", "iam"))
+    change(null_table, "spearman", -0.25, layer="b", method="iam", score="rs_z", null="start")
+    change(null_table, "ci_low", -0.75, layer="b", method="iam", score="rs_z", null="start")
+    figure = nulls(STYLE, null_table)
     shown = [number for number, axes in enumerate(figure.axes) for x, _, _ in marks(axes) if x == -0.25]
     assert shown == [4]
     assert [(x, round(y)) for x, y, _ in marks(figure.axes[4]) if x < 0] == [(-0.25, 1)]
@@ -80,10 +80,10 @@ def test_the_axis_is_spearmans_correlation_from_minus_1_to_1():
 
 
 def test_undefined_correlations_are_crosses_outside_the_scale():
-    found = table(("a",))
+    null_table = table(("a",))
     for column in ("spearman", "ci_low", "ci_high"):
-        change(found, column, np.nan, score="rs", null="start")
-    axes = nulls(STYLE, found).axes[0]
+        change(null_table, column, np.nan, score="rs", null="start")
+    axes = nulls(STYLE, null_table).axes[0]
     ((x, _, cross),) = [mark for mark in marks(axes) if mark[2].get_marker() == "x"]
     assert axes.get_xlim()[0] < x < -1.08 and cross.get_color() == STYLE.look(list(NULL_NAMES).index("start"))[0]
     # In the band that is labelled "?".
@@ -92,10 +92,10 @@ def test_undefined_correlations_are_crosses_outside_the_scale():
 
 
 def test_marks_without_an_interval_are_hollow():
-    found = table(("a",))
+    null_table = table(("a",))
     for column in ("ci_low", "ci_high"):
-        change(found, column, np.nan, score="rs", null="permuted")
-    filled = [line.get_markerfacecolor() for _, _, line in marks(nulls(STYLE, found).axes[0])]
+        change(null_table, column, np.nan, score="rs", null="permuted")
+    filled = [line.get_markerfacecolor() for _, _, line in marks(nulls(STYLE, null_table).axes[0])]
     assert [color == "white" for color in filled] == [False, False, True]
 
 
@@ -111,9 +111,9 @@ def test_null_models_differ_by_colour_and_marker_and_keep_them_without_the_other
 
 
 def test_a_null_model_that_a_layer_lacks_is_not_drawn():
-    found = table(("a", "b"))
-    kept = ~((found["layer"] == "a") & (found["null"] == "permuted"))
-    axes = nulls(STYLE, {name: column[kept] for name, column in found.items()}).axes[0]
+    null_table = table(("a", "b"))
+    kept = ~((null_table["layer"] == "a") & (null_table["null"] == "permuted"))
+    axes = nulls(STYLE, {name: column[kept] for name, column in null_table.items()}).axes[0]
     assert [round(y) for _, y, _ in marks(axes)] == [0, 0, 1, 1, 1]
 
 

@@ -53,40 +53,40 @@ def test_a_reduced_pixel_is_the_mean_of_those_that_it_covers():
 # --- sheets ----------------------------------------------------------------------------------------------------------
 
 
-def cell_of(found, number):
+def cell_of(packed, number):
     """Return an image as its sheet shows it, with the edge that fills its cell, (height, width, 3)."""
-    sheet = np.asarray(Image.open(io.BytesIO(found.files[number // PER_SHEET])).convert("RGB"))
+    sheet = np.asarray(Image.open(io.BytesIO(packed.files[number // PER_SHEET])).convert("RGB"))
     row, column = divmod(number % PER_SHEET, COLUMNS)
-    width, height = found.cell
+    width, height = packed.cell
     return sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
 
 
 def test_exact_sheets_keep_every_pixel():
     images = np.random.default_rng(0).integers(0, 256, (20, 5, 7, 3), dtype=np.uint8)
-    found = sheets([images], exact=True)
-    assert (found.size, found.cell, found.count, len(found.files)) == ((7, 5), (7, 5), 20, 1)
+    packed = sheets([images], exact=True)
+    assert (packed.size, packed.cell, packed.count, len(packed.files)) == ((7, 5), (7, 5), 20, 1)
     for number in (0, 15, 16, 19):
-        np.testing.assert_array_equal(cell_of(found, number), images[number])
+        np.testing.assert_array_equal(cell_of(packed, number), images[number])
 
 
 def test_lossy_sheets_have_cells_of_whole_squares_filled_by_the_edge():
     images = np.zeros((3, 5, 17, 3), np.uint8)
     images[:, :, -1] = 200
-    found = sheets([images], exact=False)
-    assert (found.size, found.cell) == ((17, 5), (32, 16))
+    packed = sheets([images], exact=False)
+    assert (packed.size, packed.cell) == ((17, 5), (32, 16))
     for number in range(3):
-        cell = cell_of(found, number).astype(int)
+        cell = cell_of(packed, number).astype(int)
         assert cell[:, :12].max() < 40 and cell[:, 20:].min() > 160
 
 
 def test_a_full_block_takes_a_sheet_and_the_rest_another():
     images = np.zeros((PER_SHEET + 2, 2, 2, 3), np.uint8)
     images[-1] = 255
-    found = sheets(iter([images[:PER_SHEET], images[PER_SHEET:]]), exact=True)
-    assert (found.count, len(found.files)) == (PER_SHEET + 2, 2)
-    heights = [Image.open(io.BytesIO(file)).size for file in found.files]
+    packed = sheets(iter([images[:PER_SHEET], images[PER_SHEET:]]), exact=True)
+    assert (packed.count, len(packed.files)) == (PER_SHEET + 2, 2)
+    heights = [Image.open(io.BytesIO(file)).size for file in packed.files]
     assert heights == [(2 * COLUMNS, 2 * PER_SHEET // COLUMNS), (2 * COLUMNS, 2)]
-    assert cell_of(found, PER_SHEET).max() == 0 and cell_of(found, PER_SHEET + 1).min() == 255
+    assert cell_of(packed, PER_SHEET).max() == 0 and cell_of(packed, PER_SHEET + 1).min() == 255
 
 
 def test_exactness_is_worth_its_size():

@@ -55,5 +55,5 @@ def test_axes_have_units_and_the_legend_names_all_markers(figure):
     ]
 
 
-def test_no_table_is_said():
+def test_figure_without_tables_names_what_is_missing():
     assert replacements(Style(), []).axes[0].texts[0].get_text() == "no unit has substitutes\nand controls"

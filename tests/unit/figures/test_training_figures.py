@@ -118,10 +118,12 @@ def test_shares_and_correlations_have_fixed_scales():
 
 
 def test_undefined_correlations_leave_a_gap():
-    found = table()
-    undefined = (found["layer"] == "hidden") & (found["epoch"] == 1) & (found["score"] == "rs")
-    found["spearman"][undefined] = np.nan
-    figure = training_time(STYLE, found)
+    training_table = table()
+    undefined = (
+        (training_table["layer"] == "hidden") & (training_table["epoch"] == 1) & (training_table["score"] == "rs")
+    )
+    training_table["spearman"][undefined] = np.nan
+    figure = training_time(STYLE, training_table)
     first, second = lines(panels(figure)["ρ of RS, AM"])
     assert np.isfinite(first.get_ydata()).all()
     assert np.isnan(second.get_ydata()).tolist() == [False, True, False]
@@ -129,10 +131,10 @@ def test_undefined_correlations_leave_a_gap():
 
 
 def test_a_score_that_no_layer_has_is_named_undefined():
-    found = table()
+    training_table = table()
     for column in ("median", "spearman", "ci_low", "ci_high"):
-        found[column][found["score"] == "rs_q"] = np.nan
-    figure = training_time(STYLE, found)
+        training_table[column][training_table["score"] == "rs_q"] = np.nan
+    figure = training_time(STYLE, training_table)
     assert_readable(figure)
     shown = panels(figure)
     empty = [title for title, axes in shown.items() if "undefined in all layers" in [t.get_text() for t in axes.texts]]

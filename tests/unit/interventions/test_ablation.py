@@ -120,13 +120,13 @@ def test_units_that_alone_carry_their_class_damage_it_alone():
     np.testing.assert_allclose(damage.loss.sum(0), np.diag(np.full(4, 3 * lost)), atol=1e-6)
     # Class 0 is the first of equal logits.
     assert damage.hits.sum(0).tolist() == np.diag([0, 3, 3, 3]).tolist()
-    own = class_damage(damage, np.array([[0, 1, 2, 3]] * 2))
-    np.testing.assert_allclose(own.own_class_damage, lost, atol=1e-6)
-    np.testing.assert_allclose(own.specificity, lost, atol=1e-6)
-    np.testing.assert_allclose(own.worst_class, lost, atol=1e-6)
-    other = class_damage(damage, np.array([[1, 2, 3, 0]] * 2))
-    np.testing.assert_allclose(other.own_class_damage, 0, atol=1e-6)
-    np.testing.assert_allclose(other.specificity, -lost / 3, atol=1e-6)
+    preferred_damage = class_damage(damage, np.array([[0, 1, 2, 3]] * 2))
+    np.testing.assert_allclose(preferred_damage.own_class_damage, lost, atol=1e-6)
+    np.testing.assert_allclose(preferred_damage.specificity, lost, atol=1e-6)
+    np.testing.assert_allclose(preferred_damage.worst_class, lost, atol=1e-6)
+    other_damage = class_damage(damage, np.array([[1, 2, 3, 0]] * 2))
+    np.testing.assert_allclose(other_damage.own_class_damage, 0, atol=1e-6)
+    np.testing.assert_allclose(other_damage.specificity, -lost / 3, atol=1e-6)
 
 
 def test_the_class_is_chosen_on_one_half_and_measured_on_the_other():
@@ -136,11 +136,11 @@ def test_the_class_is_chosen_on_one_half_and_measured_on_the_other():
     preferred, mean = generator.integers(4, size=(2, 5)), loss / images[:, None]
     result = class_damage(damage, preferred)
     for unit in range(5):
-        own = [mean[0, unit, preferred[1, unit]], mean[1, unit, preferred[0, unit]]]
-        rest = [np.delete(mean[half, unit], preferred[1 - half, unit]).mean() for half in (0, 1)]
+        preferred_damage = [mean[0, unit, preferred[1, unit]], mean[1, unit, preferred[0, unit]]]
+        other_damage = [np.delete(mean[half, unit], preferred[1 - half, unit]).mean() for half in (0, 1)]
         worst = [mean[half, unit, mean[1 - half, unit].argmax()] for half in (0, 1)]
-        assert result.own_class_damage[unit] == pytest.approx(np.mean(own))
-        assert result.specificity[unit] == pytest.approx(np.mean(own) - np.mean(rest))
+        assert result.own_class_damage[unit] == pytest.approx(np.mean(preferred_damage))
+        assert result.specificity[unit] == pytest.approx(np.mean(preferred_damage) - np.mean(other_damage))
         assert result.worst_class[unit] == pytest.approx(np.mean(worst))
 
 

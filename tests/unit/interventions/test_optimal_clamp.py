@@ -37,13 +37,16 @@ def test_constants_are_close_to_the_best_of_a_fine_search(layer):
     mean, std = moments_of(layer)
     units = np.arange(layer.units)
     best = optimal_constants(layer, BATCHES, units.tolist(), mean, std)
-    fine = mean + np.linspace(-1.5, 2.5, 41)[:, None] * std
-    searched, found = mean_losses(layer, BATCHES, units, fine), mean_losses(layer, BATCHES, units, best[None])[0]
-    spread = np.ptp(searched, axis=0)
-    assert (found - searched.min(0) <= 0.1 * spread + 1e-6).all()
+    grid = mean + np.linspace(-1.5, 2.5, 41)[:, None] * std
+    grid_losses, optimal_losses = (
+        mean_losses(layer, BATCHES, units, grid),
+        mean_losses(layer, BATCHES, units, best[None])[0],
+    )
+    spread = np.ptp(grid_losses, axis=0)
+    assert (optimal_losses - grid_losses.min(0) <= 0.1 * spread + 1e-6).all()
 
 
-def test_units_that_are_not_asked_for_stay_at_zero(layer):
+def test_units_that_are_not_requested_stay_at_zero(layer):
     mean, std = moments_of(layer)
     best = optimal_constants(layer, BATCHES, [1], mean, std)
     assert (np.delete(best, 1) == 0).all()

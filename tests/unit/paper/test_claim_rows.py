@@ -9,7 +9,7 @@ from unitscope.paper.claim_rows import (
     MOST_PARTS,
     OTHER_SCORES,
     claim_rows,
-    found_texts,
+    effect_texts,
     range_text,
     verdict_rows,
 )
@@ -23,7 +23,7 @@ def scored(claim, verdict="supported", **columns):
     return [part(claim, score=score, verdict=verdict, **columns) for score in ("rs", "rs_z", "rs_q")]
 
 
-def test_a_row_names_the_claim_and_what_was_found():
+def test_row_shows_claim_effect_and_verdict():
     (row,) = claim_rows([result(parts=scored("C1", note="why", p_holm=0.012))])
     assert row == {
         **{"claim": "C1", "source": "Fig. 1", "text": CLAIMS["C1"].text, "entry": "net", "layer": ""},
@@ -32,7 +32,7 @@ def test_a_row_names_the_claim_and_what_was_found():
     }
 
 
-def test_claims_are_in_the_order_of_the_paper_and_only_those_that_are_asked():
+def test_claims_with_results_are_in_the_order_of_the_paper():
     rows = claim_rows([result(parts=[*scored("C10"), *scored("C2"), *scored("C1")])])
     assert [row["claim"] for row in rows] == ["C1", "C2", "C10"]
     assert claim_rows([result()]) == claim_rows([]) == []
@@ -64,7 +64,7 @@ def test_a_claim_about_another_score_has_no_verdict_on_forms_of_rs():
     assert row["verdict"] == "contradicted" and row["others"] == {"rs_z": "", "rs_q": ""}
 
 
-def test_layers_that_are_readings_of_their_own_have_a_row_each():
+def test_layers_of_a_claim_with_separate_verdicts_have_one_row_each():
     parts = scored("C7", layer="hidden") + scored("C7", "contradicted", layer="logits", effect=0.1)
     hidden, logits = claim_rows([result(parts=parts)])
     assert (hidden["layer"], hidden["verdict"], logits["layer"], logits["verdict"]) == (
@@ -109,25 +109,25 @@ def test_each_entry_has_its_row():
     ],
 )
 def test_a_part_shows_its_value_its_interval_and_what_it_rests_on(columns, text):
-    assert found_texts([part(**columns)]) == [text]
+    assert effect_texts([part(**columns)]) == [text]
 
 
 def test_many_parts_of_a_statistic_are_summed_up():
     few = [part(layer=f"conv{number}") for number in range(MOST_PARTS)]
-    assert len(found_texts(few)) == MOST_PARTS
+    assert len(effect_texts(few)) == MOST_PARTS
     more = [*few, part(layer="conv8", effect=-0.25, holds="no"), part(statistic="slope > 0")]
-    assert found_texts(more) == [
+    assert effect_texts(more) == [
         "9 layers: -0.25 to 0.50; yes in 8, no in 1",
         "conv1 IAM: 0.50 [0.25, 0.75], n = 10",
     ]
-    assert found_texts([]) == []
+    assert effect_texts([]) == []
 
 
-def test_a_sum_says_what_was_compared():
+def test_summary_of_many_parts_names_what_was_compared():
     both = [part(layer=f"conv{number}", method=method) for number in range(5) for method in ("am", "iam")]
-    assert found_texts(both) == ["5 layers, AM, IAM: 0.50 to 0.50; yes in 10"]
+    assert effect_texts(both) == ["5 layers, AM, IAM: 0.50 to 0.50; yes in 10"]
     # Not each layer by each method.
-    assert found_texts([*both, part(layer="conv9", holds="open")]) == [
+    assert effect_texts([*both, part(layer="conv9", holds="open")]) == [
         "11 comparisons: 0.50 to 0.50; yes in 10, open in 1"
     ]
 

@@ -30,7 +30,7 @@ def changes(small, full):
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_figure_is_drawn_from_the_first_experiment_that_answers_its_claim():
+def test_figure_is_drawn_from_the_first_experiment_with_its_claim():
     experiments = {
         "none": {},
         "first": {"claims": {"C1": HIDDEN, "C2": HIDDEN}},
@@ -138,7 +138,7 @@ def test_variants_are_named_by_experiment_and_method():
     ]
 
 
-def test_both_names_are_given_where_both_differ():
+def test_variant_is_named_by_experiment_and_method_if_both_differ():
     study = sensitivity(**{"choice-max": {"methods": {"iam-jitter": {"objective": "iam", "jitter": 2}}}})
     (row,) = variants(resolve(study, "study.yaml"))
     assert (row["objective"], row["variant"], row["network"]) == ("iam", "max jitter", "small")
@@ -165,7 +165,7 @@ def lengths(study):
     }
 
 
-def test_steps_are_given_where_ascents_differ_in_their_length_alone():
+def test_steps_are_listed_for_ascents_that_differ_only_in_length():
     methods = {
         "am": {"steps": 100},
         "am-long": {"objective": "am", "steps": 900, "points": 5},
@@ -180,7 +180,7 @@ def test_steps_are_given_where_ascents_differ_in_their_length_alone():
     }
 
 
-def test_epochs_are_given_where_trainings_differ_in_their_length_alone():
+def test_epochs_are_listed_for_trainings_that_differ_only_in_length():
     study = sensitivity(
         **{
             "choice": {"methods": ["am"]},

@@ -55,7 +55,7 @@ def test_rules_of_analyses_are_measured_where_the_experiment_has_them(analyses, 
     assert page_experiments(whole, RULES)[0]["rules"] == rules
 
 
-def test_networks_are_compared_by_the_length_of_their_training_where_it_is_known():
+def test_networks_with_a_training_length_are_compared_by_it():
     variants = [{"network": name, "epochs": epochs} for name, epochs in (("b", 5), ("a", 20), ("b", 5), ("c", None))]
     assert compared_trainings(variants) == ["a", "b"]
     assert compared_trainings([]) == []

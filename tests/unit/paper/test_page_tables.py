@@ -16,10 +16,10 @@ def test_ranges_span_the_trainings_of_an_entry():
     trainings = [result(f"net-seed{seed}", layers={"a": 8, "b": 9}) for seed in range(3)]
     for seed, training in enumerate(trainings):
         training.layers["spearman"][:] = 0.1 * seed
-        own = (
+        selected = (
             (training.layers["layer"] == "b") & (training.layers["method"] == "iam") & (training.layers["y"] == "rs_z")
         )
-        training.layers["spearman"][own & (training.layers["x"] == "selectivity")] = -0.5 + seed
+        training.layers["spearman"][selected & (training.layers["x"] == "selectivity")] = -0.5 + seed
     rows = training_ranges(trainings)
     assert [(row["layer"], row["method"]) for row in rows] == [(x, y) for x in ("a", "b") for y in ("am", "iam")]
     assert {row["entry"] for row in rows} == {"net"} and {row["trainings"] for row in rows} == {3}
@@ -62,7 +62,7 @@ def test_a_network_has_one_row_with_the_accuracies_of_its_trainings():
         (None, "given weights"),
     ],
 )
-def test_the_training_is_told_by_its_length(training, text):
+def test_training_is_described_by_its_length(training, text):
     assert network(record(training=training))["training"] == text
 
 
@@ -70,7 +70,7 @@ def test_a_fitted_head_is_named():
     assert network(record(head={"weight_decay": 0.1}))["head"] == "a linear head fitted here"
 
 
-def test_sizes_of_a_data_set_that_is_not_known_are_missing():
+def test_sizes_of_an_unlisted_data_set_are_none():
     assert network(record(dataset="elsewhere"))["images"] is None
 
 
@@ -87,19 +87,19 @@ def test_networks_are_in_the_order_of_the_experiments():
 
 
 def test_a_layer_has_its_numbers_of_units_and_its_medians():
-    own = result(layers={"a": 8, "b": 13})
-    first, second = layer_rows([own])
+    trained = result(layers={"a": 8, "b": 13})
+    first, second = layer_rows([trained])
     assert (first["layer"], first["units"], first["dead"]) == ("a", 8, 1)
     assert (second["layer"], second["units"], second["dead"]) == ("b", 13, 1)
     # Of 8 units one is dead, and one is silent on its image.
     assert first["scored"] == {"am": "6", "iam": "6"} and second["scored"] == {"am": "11", "iam": "11"}
-    rows = own.units["layer"] == "b"
-    assert second["selectivity"] == number(np.nanmedian(own.units["selectivity"][rows]))
-    assert second["rs"]["iam", "rs_z"] == number(np.nanmedian(own.units["rs_z_iam"][rows]))
+    rows = trained.units["layer"] == "b"
+    assert second["selectivity"] == number(np.nanmedian(trained.units["selectivity"][rows]))
+    assert second["rs"]["iam", "rs_z"] == number(np.nanmedian(trained.units["rs_z_iam"][rows]))
     assert second["rs"]["iam", "rs_q"] == "undefined"
     assert set(second["rs"]) == set(second["spearman"]) == {(m, score) for m in ("am", "iam") for score in RS_SCORES}
-    found = correlation_of(own.layers, "b", "am", "selectivity", "rs_z")["spearman"]
-    assert second["spearman"]["am", "rs_z"] == number(found)
+    spearman = correlation_of(trained.layers, "b", "am", "selectivity", "rs_z")["spearman"]
+    assert second["spearman"]["am", "rs_z"] == number(spearman)
 
 
 def test_layers_are_those_of_the_first_training():

@@ -88,8 +88,8 @@ def test_no_variants_give_no_rows():
 
 def test_extremes_are_those_of_the_means_over_trainings():
     rows = [row("default", 0.2), row("max", 0.9), row("grey", -0.1), row("default", 0.4), row("max", -0.3)]
-    (found,) = sensitivity_ranges(rows)
-    assert found == {
+    (extremes,) = sensitivity_ranges(rows)
+    assert extremes == {
         **{"layer": "a", "objective": "am", "score": "rs", "default": "0.30"},
         **{"lowest": "-0.10 (grey)", "highest": "0.30 (default)", "positive": "2 of 3"},
     }
@@ -103,8 +103,10 @@ def test_each_layer_objective_and_score_has_its_row():
             *((0.4, "b", "am", "rs_z"), (0.5, "b", "am", "rs")),
         )
     ]
-    found = [(one["layer"], one["objective"], one["score"], one["default"]) for one in sensitivity_ranges(rows)]
-    assert found == [
+    defaults = [
+        (entry["layer"], entry["objective"], entry["score"], entry["default"]) for entry in sensitivity_ranges(rows)
+    ]
+    assert defaults == [
         ("b", "am", "rs", "0.30"),
         ("b", "iam", "rs", "0.20"),
         ("a", "am", "rs", "0.30"),
@@ -113,8 +115,8 @@ def test_each_layer_objective_and_score_has_its_row():
 
 
 def test_a_place_without_the_default_has_no_default():
-    (found,) = sensitivity_ranges([row("max", -0.5)])
-    assert (found["default"], found["lowest"], found["highest"], found["positive"]) == (
+    (extremes,) = sensitivity_ranges([row("max", -0.5)])
+    assert (extremes["default"], extremes["lowest"], extremes["highest"], extremes["positive"]) == (
         *("undefined", "-0.50 (max)", "-0.50 (max)"),
         "0 of 1",
     )
@@ -126,14 +128,17 @@ def test_a_place_without_the_default_has_no_default():
 @pytest.mark.parametrize("key", ["steps", "epochs"])
 def test_means_are_in_the_order_of_the_lengths(key):
     rows = [row("", value, **{key: length}) for length, value in ((100, 0.3), (9, 0.1), (100, 0.5), (None, 0.9))]
-    found = by_length([*rows, row("", 0.7, **{key: 9}, layer="b")], key)
-    assert found["lengths"] == [9, 100]
-    assert [(one["layer"], one["means"]) for one in found["rows"]] == [("a", ["0.10", "0.40"]), ("b", ["0.70", "-"])]
+    table = by_length([*rows, row("", 0.7, **{key: 9}, layer="b")], key)
+    assert table["lengths"] == [9, 100]
+    assert [(entry["layer"], entry["means"]) for entry in table["rows"]] == [
+        ("a", ["0.10", "0.40"]),
+        ("b", ["0.70", "-"]),
+    ]
 
 
 def test_a_length_that_is_undefined_in_a_training_has_no_mean():
-    found = by_length([row("", 0.3, steps=4), row("", np.nan, steps=4)], "steps")
-    assert found["rows"][0]["means"] == ["undefined"]
+    table = by_length([row("", 0.3, steps=4), row("", np.nan, steps=4)], "steps")
+    assert table["rows"][0]["means"] == ["undefined"]
 
 
 def test_accuracies_are_listed_by_the_length_of_the_training():

@@ -59,7 +59,7 @@ def test_units_of_measurement_and_order_do_not_matter():
     assert pooled.q_p_value == pytest.approx(scaled.q_p_value)
 
 
-def test_too_few_effects_are_said():
+def test_too_few_effects_have_no_interval():
     assert np.isnan(pool(np.array([np.nan]), np.array([0.1])).value)
     one = pool(np.array([np.nan, 0.3]), np.array([0.1, 0.1]))
     assert one.value == 0.3 and np.isnan(one.low) and one.reason == "no interval from 1 effects" and one.used == 1

@@ -66,9 +66,9 @@ def test_medians_are_over_living_units():
 def test_correlations_have_their_interval():
     table, notes, units = lines({"a": 40}, methods=("am",))
     records = by_hand.taps({"a": 40})
-    found = layer_correlations(units, records, 9, 20, seed=0)
-    own = (found["x"] == "selectivity") & (found["y"] == "rs_z")
-    value, low, high = (two_decimals(found[name][own][0]) for name in ("spearman", "ci_low", "ci_high"))
+    correlations = layer_correlations(units, records, 9, 20, seed=0)
+    selected = (correlations["x"] == "selectivity") & (correlations["y"] == "rs_z")
+    value, low, high = (two_decimals(correlations[name][selected][0]) for name in ("spearman", "ci_low", "ci_high"))
     assert table[3].endswith(f"{value} [{low}, {high}]")
     # RS (q) has none here.
     assert table[4].split() == ["RS", "(q)", "-", "undefined"]

@@ -37,9 +37,9 @@ R = "results/first"
 @pytest.fixture
 def calibration() -> Calibration:
     """Return a calibration of an MLP of 12 and 10 units in which every image takes one second on every way."""
-    found = Calibration(study(**SMALL).networks["small"], DIGITS, torch.device("cpu"), 0.001)
-    found.per_image = lambda step, rows: 1.0
-    return found
+    one_second_per_image = Calibration(study(**SMALL).networks["small"], DIGITS, torch.device("cpu"), 0.001)
+    one_second_per_image.per_image = lambda step, rows: 1.0
+    return one_second_per_image
 
 
 def costs_of(calibration, files, **changes):
@@ -53,7 +53,7 @@ def costs_of(calibration, files, **changes):
 # --- data sets that are not here -------------------------------------------------------------------------------------
 
 
-def test_numbers_of_images_are_given_by_data_set():
+def test_image_counts_are_parsed_by_data_set():
     assert promised("mine=1000,100,10") == ("mine", (1000, 100, 10))
     assert promised("a-b.c= 5, 0 ,2") == ("a-b.c", (5, 0, 2))
 
@@ -70,8 +70,8 @@ def with_folder(**settings):
 
 
 def test_a_folder_that_is_elsewhere_has_the_size_of_its_crop():
-    found = outlines(with_folder(crop=8, mode="L"), {"trees": (1000, 100, 10)})
-    assert found == {"trees": Outline(1000, 100, [1, 8, 8], 10)}
+    by_name = outlines(with_folder(crop=8, mode="L"), {"trees": (1000, 100, 10)})
+    assert by_name == {"trees": Outline(1000, 100, [1, 8, 8], 10)}
     assert outlines(with_folder(crop=8), {}) == {}
 
 
@@ -91,9 +91,9 @@ def test_an_experiment_with_nothing_pending_costs_nothing(calibration):
 
 
 def test_activations_take_every_image_once_and_moments_the_training_images(calibration):
-    found = costs_of(calibration, ["activations.h5", "moments/mean.csv", "moments/max.csv"])
+    costs = costs_of(calibration, ["activations.h5", "moments/mean.csv", "moments/max.csv"])
     # Float32 of 12 units on the test images, and per unit 15 moments in float64.
-    assert found == {"activations": (140, 12 * (4 * 40 + 8 * 15)), "moments": (100, 0)}
+    assert costs == {"activations": (140, 12 * (4 * 40 + 8 * 15)), "moments": (100, 0)}
     both = costs_of(calibration, ["moments/mean.csv", "moments/max.csv"], experiments__first__readout="max")
     assert both == {"moments": (200, 0)}
 
@@ -142,11 +142,11 @@ def test_interventions_take_passes_over_the_test_images(calibration):
         "experiments__first__scale": {"draws": 2, "images": 20, "steps": 2, "units": [0, 1]},
     }
     files = ["joint/hidden1.am.csv", "joint/hidden1.iam.csv", "ablation/hidden1.csv"]
-    found = costs_of(
+    costs = costs_of(
         calibration, [*files, "scale/hidden1.csv", "cumulative/hidden1.csv", "cumulative_of_all.csv"], **changes
     )
     removals = (2 * 2 + 3) * 5 * 10
-    assert found == {
+    assert costs == {
         # Each unit alone, its substitutes and two controls, without and with the unit; by two methods.
         "joint": (2 * (2 * 12 * (2 + 2) * 30), 0),
         # Clamped in two ways.
@@ -190,25 +190,25 @@ def test_a_training_is_counted_with_its_data_set():
     assert costs["checkpoint"].seconds > 0
 
 
-def with_given_weights(**network):
+def with_pretrained_weights(**network):
     weights = {"file": "mine.pt", "sha256": "0" * 64}
-    given = {"model": "mlp", "options": {"widths": [4]}, "weights": weights, "classes": list("abc"), **network}
+    settings = {"model": "mlp", "options": {"widths": [4]}, "weights": weights, "classes": list("abc"), **network}
     normalization = {"mean": [0.5], "std": [0.5]}
     return study(
         device="cpu",
-        networks__small={**given, "normalization": normalization},
+        networks__small={**settings, "normalization": normalization},
         experiments__first__layers=["hidden1"],
         experiments__first__methods={"am": {"steps": 4, "points": 2}},
     )
 
 
-def test_a_network_with_given_weights_is_not_trained():
-    costs = estimate(with_given_weights(dataset="digits"), {"data/checkpoints/small.pt"}, 0.01, {"digits": DIGITS})
+def test_network_with_pretrained_weights_is_not_trained():
+    costs = estimate(with_pretrained_weights(dataset="digits"), {"data/checkpoints/small.pt"}, 0.01, {"digits": DIGITS})
     assert costs["checkpoint"].seconds == 0 and costs["checkpoint"].bytes >= 4 * 784 * 4
 
 
-def test_a_network_without_a_data_set_has_the_size_of_its_own_input():
-    bare = with_given_weights(input=[1, 8, 8])
+def test_network_without_a_data_set_has_the_shape_of_its_input():
+    bare = with_pretrained_weights(input=[1, 8, 8])
     costs = estimate(bare, {"data/checkpoints/small.pt", f"{R}/images/hidden1.am.h5"}, 0.01, {})
     assert set(costs) == {"checkpoint", "images"}
     assert costs["images"].bytes == 4 * (8 * 8 + 3 * 4 * 4 + 4 * 2 + 4)

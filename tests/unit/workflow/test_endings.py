@@ -42,12 +42,12 @@ def ending(error, **arguments):
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def test_without_an_error_nothing_is_said():
+def test_without_an_error_nothing_is_reported():
     with reported({}, fail):
         pass
 
 
-def test_a_users_mistake_is_told_with_the_names_of_the_config():
+def test_error_message_names_the_entries_of_the_config():
     error = UserError("datasets.NAME.path: empty. networks.NAME.model: unknown.")
     arguments = {"dataset": Path("data/datasets/trees.h5"), "network_entry": "vgg"}
     assert ending(error, **arguments) == "datasets.trees.path: empty. networks.vgg.model: unknown."
@@ -78,7 +78,7 @@ def test_memory_that_ran_out_is_no_fault(error):
     assert ending(error).startswith("There was not enough memory. Lower how many images are computed at once (batch)")
 
 
-def test_any_other_error_is_told_as_the_program_wants():
+def test_other_errors_are_formatted_by_the_program():
     assert ending(ZeroDivisionError("1/0")) == fault(ZeroDivisionError("1/0"))
     with pytest.raises(Failed, match=r"^mine: 3$"), reported({}, fail, lambda error: f"mine: {error}"):
         raise ValueError(3)
@@ -102,14 +102,14 @@ def test_an_interrupted_program_ends_with_130(capsys):
         (OSError(errno.ENOSPC, "out of memory"), False),
     ],
 )
-def test_memory_is_told_from_other_errors(error, out):
+def test_out_of_memory_errors_are_distinguished_from_others(error, out):
     assert is_out_of_memory(error) is out
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
-def test_names_are_left_where_they_are_not_known():
+def test_placeholders_without_a_unique_name_are_kept():
     text = "datasets.NAME and networks.NAME"
     assert with_names(text, {"output": Path("results/a.csv")}) == text
     two = [Path("data/datasets/a.h5"), Path("/p/data/datasets/b.h5")]

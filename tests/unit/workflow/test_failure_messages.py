@@ -2,7 +2,7 @@
 
 import pytest
 
-from unitscope.workflow.failures import KILLED, Failure, error_of, reason, told
+from unitscope.workflow.failures import KILLED, Failure, error_of, failure_report, reason
 
 LOG = """09:00:00 maximize: 3 of 12 units
 Error: experiments.first.layers: unit 999 of hidden1 is asked for,
@@ -40,8 +40,8 @@ def test_bytes_that_are_no_text_do_not_hide_the_reason(log):
     assert reason(log) == "it broke \N{REPLACEMENT CHARACTER}."
 
 
-def test_one_job_is_told_with_its_reason_and_its_log(log):
-    text = told([Failure("images layer=hidden1", log, "Lower the batch.")], 0)
+def test_report_names_the_reason_and_the_log_of_a_job(log):
+    text = failure_report([Failure("images layer=hidden1", log, "Lower the batch.")], 0)
     lines = text.splitlines()
     assert lines[0] == "1 job failed. Everything else is done and kept."
     assert lines[-1] == "Then give the same command again: it does what is left."
@@ -54,30 +54,30 @@ def test_one_job_is_told_with_its_reason_and_its_log(log):
 
 def test_where_memory_ran_out_the_setting_to_lower_is_named(log):
     log.write_text("Error: There was not enough memory. Lower something.\n\n")
-    assert "Lower the batch." in told([Failure("images", log, "Lower the batch.")], 0)
-    killed = told([Failure("units", None, "Lower it.")], 0)
+    assert "Lower the batch." in failure_report([Failure("images", log, "Lower the batch.")], 0)
+    killed = failure_report([Failure("units", None, "Lower it.")], 0)
     assert f"- units: {KILLED} Lower it." in " ".join(killed.split()) and "The log" not in killed
 
 
 def test_jobs_that_were_not_started_are_counted(log):
     failures = [Failure("a", None, ""), Failure("b", None, "")]
-    assert told(failures, 7).startswith(
+    assert failure_report(failures, 7).startswith(
         "2 jobs failed, 7 that depend on that were not started. Everything else is done and kept."
     )
-    stopped = told(failures[:1], 7, went_on=False)
+    stopped = failure_report(failures[:1], 7, went_on=False)
     assert stopped.startswith("1 job failed, 7 were not started. What was finished is kept.")
-    assert [line[:2] for line in told(failures, 0).splitlines()[1:-1] if line[0] == "-"] == ["- ", "- "]
+    assert [line[:2] for line in failure_report(failures, 0).splitlines()[1:-1] if line[0] == "-"] == ["- ", "- "]
 
 
 def test_long_reasons_are_wrapped_but_paths_are_kept_whole(log):
     log.write_text("Error: " + "word-by-word " * 30 + "\n\n")
-    lines = told([Failure("units", log, "")], 0).splitlines()
+    lines = failure_report([Failure("units", log, "")], 0).splitlines()
     assert all(len(line) <= 100 for line in lines if str(log) not in line) and len(lines) > 5
     assert not any(line.endswith("-") for line in lines) and str(log) in " ".join(lines)
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("output", "message"),
     [
         ("", ""),
         ("Building DAG of jobs...\n", "Building DAG of jobs..."),
@@ -93,5 +93,5 @@ def test_long_reasons_are_wrapped_but_paths_are_kept_whole(log):
         ("KeyError: 'a'\nDuring handling\nunitscope.errors.UserError: conv9 is not there.\n", "conv9 is not there."),
     ],
 )
-def test_the_error_of_a_call_is_told_without_its_places(said, message):
-    assert error_of(said) == message
+def test_error_of_a_call_omits_rules_and_files(output, message):
+    assert error_of(output) == message

@@ -160,8 +160,13 @@ def test_the_setting_to_lower_is_named(rule, layer, changes, words):
 
 def test_a_network_that_is_not_trained_has_no_batch_to_lower():
     weights = {"file": "mine.pt", "sha256": "0" * 64}
-    given = {"model": "mlp", "dataset": "digits", "weights": weights, "normalization": {"mean": [0.5], "std": [0.5]}}
-    assert checks(networks__small=given).to_lower(Job("checkpoint", network="small")) == ""
+    pretrained = {
+        "model": "mlp",
+        "dataset": "digits",
+        "weights": weights,
+        "normalization": {"mean": [0.5], "std": [0.5]},
+    }
+    assert checks(networks__small=pretrained).to_lower(Job("checkpoint", network="small")) == ""
 
 
 # --- other configs ---------------------------------------------------------------------------------------------------
@@ -170,13 +175,13 @@ def test_a_network_that_is_not_trained_has_no_batch_to_lower():
 def test_settings_leave_out_what_follows_from_code_and_data():
     params = {"settings": '{"steps":3}', "layers": '["a"]', "word": "plain", "number": 3}
     derived = {"code": "abc", "source": "def", "config": "config.yaml", "folder": "{no json"}
-    found = checks().settings(Job("dataset", params={**params, **derived}, dataset="digits"))
-    assert found == {"settings": {"steps": 3}, "layers": ["a"], "word": "plain", "number": 3}
+    settings = checks().settings(Job("dataset", params={**params, **derived}, dataset="digits"))
+    assert settings == {"settings": {"steps": 3}, "layers": ["a"], "word": "plain", "number": 3}
 
 
 def test_settings_of_an_experiment_name_its_network_layers_and_methods():
-    found = checks().settings(Job("units", params={"code": "abc"}, experiment="first"))
-    assert found == {"network": "small", "layers": ["hidden1", "logits"], "methods": ["am", "iam"]}
+    settings = checks().settings(Job("units", params={"code": "abc"}, experiment="first"))
+    assert settings == {"network": "small", "layers": ["hidden1", "logits"], "methods": ["am", "iam"]}
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,13 @@ def test_threads_are_those_of_a_section_or_of_a_training(settings):
     assert settings.threads("activations")(FIRST) == 3
     assert settings.training_threads(wildcards(network="small")) == 8
     weights = {"file": "mine.pt", "sha256": "0" * 64}
-    given = {"model": "mlp", "dataset": "digits", "weights": weights, "normalization": {"mean": [0.5], "std": [0.5]}}
-    assert JobSettings(study(networks__small=given)).training_threads(wildcards(network="small")) == 8
+    pretrained = {
+        "model": "mlp",
+        "dataset": "digits",
+        "weights": weights,
+        "normalization": {"mean": [0.5], "std": [0.5]},
+    }
+    assert JobSettings(study(networks__small=pretrained)).training_threads(wildcards(network="small")) == 8
     slow = JobSettings(study(networks__small__training={"threads": 2}))
     assert slow.training_threads(wildcards(network="small")) == 2
 
@@ -70,9 +75,11 @@ def test_messages_name_the_entries_of_the_config():
 
 
 def test_a_function_of_the_users_is_named_where_one_makes_the_network(settings):
-    assert settings.own(FIRST) == ""
-    own = JobSettings(study(networks__small={"source": "python", "model": "mine:network", "dataset": "digits"}))
-    assert own.own(FIRST) == "mine:network"
+    assert settings.user_function(FIRST) == ""
+    with_function = JobSettings(
+        study(networks__small={"source": "python", "model": "mine:network", "dataset": "digits"})
+    )
+    assert with_function.user_function(FIRST) == "mine:network"
 
 
 def test_activations_know_the_readout(settings):

@@ -22,13 +22,13 @@ from unitscope.workflow.known_layers import (
     OUTLINES,
     REMEMBERED,
     Layers,
-    known_layers,
+    network_layers,
     refuse_wrong_targets,
 )
 from unitscope.workflow.layer_listing import listing, table
 from unitscope.workflow.provenance import code_digest
 
-OWN = """
+USER_NETWORK = """
 import pathlib
 from torch import nn
 
@@ -112,12 +112,12 @@ def small(**network):
 
 def layers_of(root, chosen, **options):
     network = chosen.networks["small"]
-    return known_layers(root, network, chosen.datasets.get(network["dataset"]), **options)
+    return network_layers(root, network, chosen.datasets.get(network["dataset"]), **options)
 
 
-def test_layers_are_found_once_and_then_remembered(here):
-    found = layers_of(here, small())
-    assert found == Layers({"hidden1": 6, "hidden2": 4, "logits": 10}, {})
+def test_layers_are_computed_once_and_then_cached(here):
+    layers = layers_of(here, small())
+    assert layers == Layers({"hidden1": 6, "hidden2": 4, "logits": 10}, {})
     (row,) = read_lines(REMEMBERED)
     # What is remembered is believed.
     REMEMBERED.write_text(f'["{row[0]}", {{"other": 3}}, {{"x": "why"}}]\n["cut')
@@ -128,9 +128,9 @@ def test_layers_are_found_once_and_then_remembered(here):
     assert len(list(read_lines(REMEMBERED))) == 2
 
 
-def test_a_network_of_the_users_is_found_again_after_its_file_has_changed(here, monkeypatch):
+def test_layers_of_a_user_network_follow_changes_of_its_files(here, monkeypatch):
     monkeypatch.syspath_prepend(here)
-    (here / "ownlayers.py").write_text(OWN)
+    (here / "ownlayers.py").write_text(USER_NETWORK)
     chosen = small(source="python", model="ownlayers:network", options={}, files=["width.txt"])
     for width in (3, 5):
         Path("width.txt").write_text(str(width))
@@ -156,7 +156,7 @@ def test_images_are_read_only_where_they_may_be(here):
     assert layers_of(here, folder(here, crop=8, mode="L"), with_data=False).units == {"hidden1": 6, "logits": 2}
 
 
-def test_a_stored_data_set_says_its_shape_once(here):
+def test_shape_of_a_stored_data_set_is_read_once(here):
     settings = {
         **{"source": "image_folder", "path": str(here / "trees"), "mode": "RGB", "test_fraction": 0.5, "seed": 0},
     }
@@ -183,10 +183,10 @@ def test_a_stored_data_set_says_its_shape_once(here):
 
 
 def test_targets_have_to_be_units_of_their_layer():
-    known = Layers({"a": 4, "b": 2}, {"c": "it is shared"})
-    refuse_wrong_targets({"a": [0, 3], "b": "all"}, known, "mlp", "experiments.x.layers")
-    refuse_wrong_targets({"a": {"sample": 100, "seed": 0}}, known, "mlp", "experiments.x.layers")
+    available = Layers({"a": 4, "b": 2}, {"c": "it is shared"})
+    refuse_wrong_targets({"a": [0, 3], "b": "all"}, available, "mlp", "experiments.x.layers")
+    refuse_wrong_targets({"a": {"sample": 100, "seed": 0}}, available, "mlp", "experiments.x.layers")
     with pytest.raises(UserError, match=r"experiments\.x\.layers: unit 4 of a is asked for.* units 0 to 3\."):
-        refuse_wrong_targets({"b": [1], "a": [0, 4, 9]}, known, "mlp", "experiments.x.layers")
+        refuse_wrong_targets({"b": [1], "a": [0, 4, 9]}, available, "mlp", "experiments.x.layers")
     with pytest.raises(UserError, match=r"names 'c', which cannot be analyzed in the network mlp: it is shared\."):
-        refuse_wrong_targets({"c": "all"}, known, "mlp", "experiments.x.layers")
+        refuse_wrong_targets({"c": "all"}, available, "mlp", "experiments.x.layers")

@@ -174,7 +174,7 @@ def test_a_data_set_without_its_raw_data_is_named():
 # --- looks -----------------------------------------------------------------------------------------------------------
 
 
-def test_changed_files_of_earlier_settings_in_todays_folders_are_found():
+def test_changed_files_of_earlier_settings_in_current_folders_are_listed():
     today = rows_of(written("results/run/units.csv"))
     old = ["results/run/figures/old.png", "results/run/old.csv"]
     for path in [*old, "results/other/old.csv"]:

@@ -8,7 +8,7 @@ import pytest
 from unitscope.errors import UserError
 from unitscope.storage.contents import Contents
 from unitscope.workflow.ledger import Ledger, Run
-from unitscope.workflow.leftovers import clean, is_named, leftovers, names_in, remove, told
+from unitscope.workflow.leftovers import clean, is_named, leftovers, names_in, remove, stdout_of
 from unitscope.workflow.owners import Owner, Owners
 
 
@@ -34,16 +34,16 @@ def written(path, text="content", config=None):
 
 def test_files_that_the_config_no_longer_requests_are_leftovers_with_their_size():
     old, new = written("results/old/units.csv", "12345"), written("results/new/units.csv")
-    found = leftovers("config.yaml", [new])
-    assert found.files == {old: 5} and found.changed == []
+    unplanned = leftovers("config.yaml", [new])
+    assert unplanned.files == {old: 5} and unplanned.changed == []
     assert leftovers("config.yaml", [old, new]).files == {}
 
 
 def test_a_file_that_changed_since_is_kept_and_named():
     old = written("results/old/units.csv")
     Path(old).write_text("mine")
-    found = leftovers("config.yaml", [])
-    assert found.files == {} and found.changed == [old]
+    unplanned = leftovers("config.yaml", [])
+    assert unplanned.files == {} and unplanned.changed == [old]
 
 
 def test_a_file_as_any_earlier_job_wrote_it_is_a_leftover():
@@ -57,16 +57,16 @@ def test_files_that_no_job_wrote_and_files_that_are_gone_are_not_listed():
     Path("results/mine").mkdir(parents=True)
     Path("results/mine/notes.txt").touch()
     Path(written("results/old/units.csv")).unlink()
-    found = leftovers("config.yaml", [])
-    assert found.files == {} and found.changed == []
+    unplanned = leftovers("config.yaml", [])
+    assert unplanned.files == {} and unplanned.changed == []
 
 
 def test_files_of_another_config_are_kept_while_it_exists():
     written("results/a/units.csv", config="a.yaml")
-    own = written("results/b/units.csv", config="config.yaml")
-    assert list(leftovers("config.yaml", []).files) == [own]
+    unplanned_file = written("results/b/units.csv", config="config.yaml")
+    assert list(leftovers("config.yaml", []).files) == [unplanned_file]
     Path("a.yaml").unlink()
-    assert list(leftovers("config.yaml", []).files) == ["results/a/units.csv", own]
+    assert list(leftovers("config.yaml", []).files) == ["results/a/units.csv", unplanned_file]
 
 
 def test_files_that_another_config_names_are_kept(here):
@@ -89,8 +89,8 @@ def test_names_are_those_of_all_configs_that_can_be_read(here):
     (here / "b.yaml").write_text("datasets: {three: {}}\nexperiments: [four]\n")
     (here / "c.yaml").write_text("datasets: {five: {}\n")
     (here / "d.yaml").write_text("just a text\n")
-    found = names_in([here / f"{name}.yaml" for name in "abcd"])
-    assert found == {"datasets": {"one", "three"}, "networks": {"2", "two"}, "experiments": set()}
+    names = names_in([here / f"{name}.yaml" for name in "abcd"])
+    assert names == {"datasets": {"one", "three"}, "networks": {"2", "two"}, "experiments": set()}
     assert names_in([]) == {"datasets": set(), "networks": set(), "experiments": set()}
 
 
@@ -147,7 +147,7 @@ def test_a_config_is_read_before_anything_is_planned(here):
 
 
 def test_what_a_call_prints_is_returned_and_its_error_is_the_message():
-    assert told(sys.executable, "-c", "print('one'); print('two')") == "one\ntwo\n"
+    assert stdout_of(sys.executable, "-c", "print('one'); print('two')") == "one\ntwo\n"
     code = "import sys; sys.exit('WorkflowError in file \"Snakefile\", line 3:\\n  no such layer')"
     with pytest.raises(UserError, match=r"^no such layer$"):
-        told(sys.executable, "-c", code)
+        stdout_of(sys.executable, "-c", code)

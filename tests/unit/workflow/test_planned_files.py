@@ -70,7 +70,7 @@ def test_all_files_of_a_study_are_planned_and_their_jobs_are_counted():
     assert jobs == {"raw": 1, "units": 2} and pending == set(FILES)
 
 
-def test_a_study_that_cannot_be_planned_is_told_in_a_sentence():
+def test_planning_error_is_one_sentence():
     Path("Snakefile").write_text(SNAKEFILE.replace('output: "data/', 'output: "other/'))
     text = r"^Missing input files for rule units: .*affected files: data/datasets/raw\.h5"
     with pytest.raises(UserError, match=text):
@@ -115,7 +115,7 @@ def test_the_gate_is_open_while_every_file_is_fresh():
     assert sorted(row["path"] for row in looked.rows) == FILES[:2]
 
 
-def test_nothing_is_sent_beside_files_of_earlier_settings():
+def test_push_is_refused_if_files_of_earlier_settings_exist():
     configure("a")
     written("results/a/old.csv")
     written("results/b/units.csv")

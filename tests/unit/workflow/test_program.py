@@ -126,7 +126,7 @@ def test_a_step_without_a_digest_of_code_was_called_by_hand(values, by_hand):
 # --- the log ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_log_has_what_a_program_said_and_its_memory(tmp_path, monkeypatch, as_before):
+def test_log_contains_the_output_of_a_program_and_its_peak_memory(tmp_path, monkeypatch, as_before):
     path = tmp_path / "logs/first/units.log"
     path.parent.mkdir(parents=True)
     path.write_text("Error: of an earlier run\n\n")

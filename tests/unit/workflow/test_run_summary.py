@@ -27,13 +27,13 @@ def experiment(layers=("hidden1",), methods=("am",), minimize=False, **settings)
     } | settings
 
 
-def images(folder, name, own, moved, units=(0, 2), preactivations=None):
+def images(folder, name, target_responses, moved, units=(0, 2), preactivations=None):
     """Write images of units: the responses of the units to their own image, and by how much rounding moves their RS.
 
     Both are (seeds, units with an image).
     """
-    responses = np.full((len(own), len(units), 3), 9.0, np.float32)
-    responses[:, np.arange(len(units)), list(units)] = own
+    responses = np.full((len(target_responses), len(units), 3), 9.0, np.float32)
+    responses[:, np.arange(len(units)), list(units)] = target_responses
     folder.mkdir(exist_ok=True)
     with create_hdf5(folder / f"{name}.h5", {}) as file:
         file["units"] = list(units)
@@ -85,10 +85,10 @@ def draw(folder, *names):
 def test_figures_of_the_experiment_are_listed_and_no_others(tmp_path):
     draw(tmp_path, *OVERVIEWS, "natural", "graph", "my_own")
     assert figures(tmp_path, experiment(), "digits") == [f"{tmp_path}/{name}.png" for name in sorted(OVERVIEWS)]
-    own = experiment(analyses=["natural"])
-    assert f"{tmp_path}/natural.png" in figures(tmp_path, own, "digits")
+    with_natural = experiment(analyses=["natural"])
+    assert f"{tmp_path}/natural.png" in figures(tmp_path, with_natural, "digits")
     # Not drawn.
-    assert f"{tmp_path}/natural_z.png" not in figures(tmp_path, own, "digits")
+    assert f"{tmp_path}/natural_z.png" not in figures(tmp_path, with_natural, "digits")
 
 
 def test_without_a_data_set_there_are_no_overviews(tmp_path):
@@ -99,9 +99,12 @@ def test_without_a_data_set_there_are_no_overviews(tmp_path):
 def test_figures_of_layers_are_counted_by_kind(tmp_path):
     draw(tmp_path, "hidden1.am.sheet", "hidden1.iam.sheet", "logits.am.sheet", "hidden1.am.responses")
     draw(tmp_path, "other.am.sheet", "hidden1.old.sheet")
-    own = experiment(LAYERS, ("am", "iam"))
-    assert figures(tmp_path, own, "digits") == [f"{tmp_path}/*.sheet.png (3)", f"{tmp_path}/*.responses.png (1)"]
-    assert figures(tmp_path / "nowhere", own, "digits") == []
+    two_methods = experiment(LAYERS, ("am", "iam"))
+    assert figures(tmp_path, two_methods, "digits") == [
+        f"{tmp_path}/*.sheet.png (3)",
+        f"{tmp_path}/*.responses.png (1)",
+    ]
+    assert figures(tmp_path / "nowhere", two_methods, "digits") == []
 
 
 # --- whole -----------------------------------------------------------------------------------------------------------
@@ -140,8 +143,10 @@ def test_each_experiment_has_its_table_its_figures_and_its_page(finished):
 
 def test_files_of_other_versions_are_counted_last(finished):
     row = {"key": "k", "sha256": "s", "md5": "m"}
-    made = {"a": "python 2.7.18", "b": "python 2.7.18", "c": versions()}
-    text = "".join(json.dumps({"path": path, **row, "versions": found}) + "\n" for path, found in made.items())
+    versions_by_path = {"a": "python 2.7.18", "b": "python 2.7.18", "c": versions()}
+    text = "".join(
+        json.dumps({"path": path, **row, "versions": recorded}) + "\n" for path, recorded in versions_by_path.items()
+    )
     (finished / "made.lock").write_text(text)
     *_, last = summary(STUDY, finished)
     assert last.startswith("\n2 files were made with python 2.7.18 (now ") and last.endswith(").")

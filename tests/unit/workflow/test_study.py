@@ -60,13 +60,13 @@ def test_patterns_stand_for_the_networks_layers(here):
 
 def test_later_configs_are_laid_over_the_first(here):
     over = write("over.yaml", {"experiments": {"first": {"layers": ["logits"]}}, "device": "cpu"})
-    found = load_study(here, write(), over)
-    assert found.device == "cpu" and list(found.experiments["first"]["layers"]) == ["logits"]
+    merged = load_study(here, write(), over)
+    assert merged.device == "cpu" and list(merged.experiments["first"]["layers"]) == ["logits"]
     with pytest.raises(UserError, match=r"^study\.yaml and over\.yaml: experiments\.first\.layers names 'hidden9'"):
         load_study(here, write(), write("over.yaml", {"experiments": {"first": {"layers": ["hidden9"]}}}))
 
 
-def test_a_mistake_is_told_with_its_line(here):
+def test_error_message_names_the_file_and_the_line(here):
     with pytest.raises(UserError, match=r"study\.yaml, line \d+: experiments\.first.*'lyers'.*'layers'"):
         load_study(here, write(experiments__first__lyers=["logits"]))
 
@@ -102,19 +102,19 @@ def test_the_message_names_the_entry_of_several_trainings(here):
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
-OWN = {"source": "python", "model": "mine:network", "files": ["weights.bin"], "dataset": "digits"}
+USER_NETWORK = {"source": "python", "model": "mine:network", "files": ["weights.bin"], "dataset": "digits"}
 
 
 def test_files_of_a_network_have_to_exist():
-    own = study(networks__small=OWN)
+    user_study = study(networks__small=USER_NETWORK)
     with pytest.raises(UserError, match=r"networks\.small\.files: 'weights\.bin' is no file\. Correct the path"):
-        refuse_missing_files(own)
+        refuse_missing_files(user_study)
     Path("weights.bin").mkdir()
     with pytest.raises(UserError, match="is no file"):
-        refuse_missing_files(own)
+        refuse_missing_files(user_study)
     Path("weights.bin").rmdir()
     Path("weights.bin").touch()
-    refuse_missing_files(own)
+    refuse_missing_files(user_study)
 
 
 def test_raw_data_have_to_exist_until_the_data_set_is_written():

@@ -39,7 +39,7 @@ def locked():
     (LOCKS / "0.input.lock").touch()
 
 
-def test_a_snakemake_is_found_in_its_folder_alone(tmp_path_factory):
+def test_snakemake_is_detected_only_in_its_folder(tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     with working("bin/snakemake", "--cores", "1") as process, working("snakemake", cwd=elsewhere):
         assert [each.pid for each in snakemakes_here()] == [process.pid]
@@ -62,9 +62,9 @@ def test_jobs_are_the_programs_of_the_flow(tmp_path_factory):
 
 def test_a_process_that_has_ended_works_nowhere(here):
     with working("mine.py") as process:
-        found = psutil.Process(process.pid)
-        assert may_work_in(str(here), found) and not may_work_in("/elsewhere", found)
-    assert not may_work_in(str(here), found)
+        handle = psutil.Process(process.pid)
+        assert may_work_in(str(here), handle) and not may_work_in("/elsewhere", handle)
+    assert not may_work_in(str(here), handle)
 
 
 def test_a_folder_without_locks_is_left_alone(here):

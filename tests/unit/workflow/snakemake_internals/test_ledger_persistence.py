@@ -68,11 +68,11 @@ class Flow:
         hooks: What the flow says of jobs.
         workflow: Snakemake's workflow of the last call that ended in success.
         code: Exit code of the last call.
-        said: What it printed.
+        output: What it printed.
     """
 
     def __init__(self, capfd):
-        self.hooks, self.workflow, self.code, self.said, self._capfd = Hooks(), None, None, "", capfd
+        self.hooks, self.workflow, self.code, self.output, self._capfd = Hooks(), None, None, "", capfd
         Path("Snakefile").write_text(SNAKEFILE)
         self.write("raw", "ab")
         self.configure()
@@ -97,18 +97,18 @@ class Flow:
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             main(["--cores", "1", "--scheduler", "greedy", *words])
-        self.code, self.said = ended.value.code, "".join(self._capfd.readouterr())
-        rules = re.findall(r"^(?:local)?rule (\w+):", self.said, re.MULTILINE)
+        self.code, self.output = ended.value.code, "".join(self._capfd.readouterr())
+        rules = re.findall(r"^(?:local)?rule (\w+):", self.output, re.MULTILINE)
         return [rule for rule in rules if rule != "all"]
 
     def sentences(self):
         """Return all that was said, in one line."""
-        return " ".join(self.said.split())
+        return " ".join(self.output.split())
 
     def store(self, path):
         """Put a file into DVC's cache."""
         sha256, md5 = Contents(None).sha256_and_md5(path)
-        dvc_cache.keep(Path(path), dvc_cache.place(dvc_cache.cache_folder(), md5))
+        dvc_cache.keep(Path(path), dvc_cache.cache_path(dvc_cache.cache_folder(), md5))
         return sha256
 
 
@@ -142,7 +142,7 @@ def finished(flow):
 
 
 def test_a_finished_flow_has_nothing_to_do(finished):
-    assert finished.run() == [] and "Nothing to be done" in finished.said
+    assert finished.run() == [] and "Nothing to be done" in finished.output
     ledger = Ledger()
     assert set(ledger.paths()) == {"doubled", "upper"}
     (run,) = ledger.runs_of("doubled")
@@ -173,7 +173,7 @@ def test_another_input_param_or_command_makes_a_job_due(finished):
     assert finished.run("-n") == ["upper"]
 
 
-def test_settings_that_were_run_before_are_known(finished):
+def test_outputs_of_earlier_settings_are_up_to_date(finished):
     finished.configure(times=1)
     assert finished.run() == ["double", "upper"] and Path("upper").read_text() == "AB"
     finished.write("doubled", "abab")
@@ -235,7 +235,9 @@ def test_files_from_elsewhere_have_metadata_by_the_ledger(finished):
     assert finished.run("-n") == []
     finished.run("--list-input-changes")
     assert finished.code == 0
-    assert finished.run("--summary") == [] and "no update" in finished.said and "update pending" not in finished.said
+    assert (
+        finished.run("--summary") == [] and "no update" in finished.output and "update pending" not in finished.output
+    )
 
 
 def test_a_touch_writes_no_run_down(finished):
@@ -255,12 +257,12 @@ def test_outputs_are_brought_back_from_the_cache(finished):
     Path("upper").unlink()
     finished.write("doubled", "mine")
     assert finished.run("-n") == []
-    assert "upper was not there: would be brought back from DVC's cache." in finished.said
+    assert "upper was not there: would be brought back from DVC's cache." in finished.output
     assert not Path("upper").exists()
     assert finished.run() == []
-    assert "doubled held other bytes: brought back from DVC's cache." in finished.said
+    assert "doubled held other bytes: brought back from DVC's cache." in finished.output
     assert (Path("doubled").read_text(), Path("upper").read_text()) == ("abab", "ABAB")
-    assert finished.run() == [] and "brought back" not in finished.said
+    assert finished.run() == [] and "brought back" not in finished.output
 
 
 def test_what_a_job_wrote_is_kept_when_it_is_replaced(finished):
@@ -270,7 +272,7 @@ def test_what_a_job_wrote_is_kept_when_it_is_replaced(finished):
     assert finished.run() == ["double", "upper"]
     # Written by a job, and not in the cache: bringing back the other would lose it.
     md5 = hashlib.md5(b"ab", usedforsecurity=False).hexdigest()
-    kept = dvc_cache.place(dvc_cache.cache_folder(), md5)
+    kept = dvc_cache.cache_path(dvc_cache.cache_folder(), md5)
     assert not kept.exists()
     finished.configure(times=2)
     assert finished.run() == [] and Path("upper").read_text() == "ABAB" and kept.read_text() == "ab"
@@ -280,7 +282,7 @@ def test_what_a_job_wrote_is_kept_when_it_is_replaced(finished):
 
 def test_a_damaged_copy_is_not_brought_back(finished):
     _, md5 = Contents(None).sha256_and_md5("upper")
-    place = dvc_cache.place(dvc_cache.cache_folder(), md5)
+    place = dvc_cache.cache_path(dvc_cache.cache_folder(), md5)
     place.parent.mkdir(parents=True)
     place.write_text("damaged")
     Path("upper").unlink()
@@ -315,8 +317,8 @@ def test_another_config_does_not_overwrite_what_one_owns(flow):
     assert Owners().of("doubled").config == "config.yaml" and Owners().of("doubled").settings == '{"times":2}'
     assert flow.run("-n", "--configfile", "other.yaml") == []
     assert flow.code == 1
-    assert "doubled belongs to config.yaml, and other.yaml would overwrite it with other settings: " in flow.said
-    assert "times is 2 in config.yaml and 3 in other.yaml" in flow.said and Path("upper").read_text() == "ABAB"
+    assert "doubled belongs to config.yaml, and other.yaml would overwrite it with other settings: " in flow.output
+    assert "times is 2 in config.yaml and 3 in other.yaml" in flow.output and Path("upper").read_text() == "ABAB"
     flow.hooks = Hooks(settings=settings_of, takeover=True)
     assert flow.run("--configfile", "other.yaml") == ["double", "upper"]
     assert Owners().of("doubled").config == "other.yaml"
@@ -344,7 +346,7 @@ def test_a_job_that_cannot_run_here_is_refused_before_anything_is_deleted(finish
     finished.hooks = Hooks(refuse=lambda job: "the disk is missing." if job.rule.name == "double" else "")
     assert finished.run() == [] and finished.code == 1
     # Without places in rules.
-    assert finished.said.endswith("Error:\nthe disk is missing.\n") and Path("doubled").read_text() == "abab"
+    assert finished.output.endswith("Error:\nthe disk is missing.\n") and Path("doubled").read_text() == "abab"
     # A dry run only looks.
     assert finished.run("-n") == ["double", "upper"] and finished.code == 0
 
@@ -369,17 +371,17 @@ def test_an_input_that_changes_during_a_job_is_noticed(flow):
     assert "doubled" not in Ledger().paths()
 
 
-def test_a_lock_file_that_cannot_be_read_is_told_without_a_traceback(finished):
+def test_unreadable_lock_file_is_an_error_without_a_traceback(finished):
     Path("made.lock").mkdir()
     assert finished.run() == [] and finished.code == 1
-    assert "made.lock cannot be read (Is a directory)." in finished.said and "Traceback" not in finished.said
+    assert "made.lock cannot be read (Is a directory)." in finished.output and "Traceback" not in finished.output
 
 
 def test_a_ledger_that_cannot_be_written_costs_nothing_but_another_execution(flow):
     Path(".snakemake/unitscope/ledger").mkdir(parents=True)
     assert flow.run() == ["double", "upper"] and flow.code == 0 and Path("upper").read_text() == "ABAB"
-    assert ".snakemake/unitscope/ledger cannot be written" in flow.said
-    assert "the next call will write upper again." in flow.said and flow.run("-n") == ["double", "upper"]
+    assert ".snakemake/unitscope/ledger cannot be written" in flow.output
+    assert "the next call will write upper again." in flow.output and flow.run("-n") == ["double", "upper"]
 
 
 # --- what is said ----------------------------------------------------------------------------------------------------
@@ -394,7 +396,7 @@ def test_what_other_code_wrote_is_counted_before_it_is_computed_again(finished):
     # Other settings are no other code.
     finished.configure(times=3)
     finished.run("-n")
-    assert "Other code" not in finished.said
+    assert "Other code" not in finished.output
 
 
 def test_failures_are_listed_with_their_log_and_what_to_lower(flow):
@@ -419,7 +421,7 @@ def test_a_check_that_fails_stops_everything(flow):
     assert "other" in flow.run("--keep-going") and Path("other").exists()
 
 
-def test_success_is_told_also_where_nothing_was_to_be_done(finished):
+def test_success_is_reported_also_if_nothing_is_due(finished):
     finished.workflow = None
     finished.run()
     assert finished.workflow is not None
@@ -441,7 +443,7 @@ def gate(flow, monkeypatch):
     return sorted(path for run in runs_in(Path("gate")) for path in run.outputs), stale
 
 
-def test_the_gate_vouches_for_what_is_fresh_and_says_why_the_rest_is_not(finished, monkeypatch):
+def test_gate_lists_fresh_files_and_why_others_are_stale(finished, monkeypatch):
     assert gate(finished, monkeypatch) == (["doubled", "upper"], [])
     finished.store("upper")
     Path("upper").unlink()
@@ -452,18 +454,18 @@ def test_the_gate_vouches_for_what_is_fresh_and_says_why_the_rest_is_not(finishe
 
 def test_the_gate_believes_no_checksum_of_an_earlier_look(finished, monkeypatch):
     finished.run()
-    known = Path(".snakemake/unitscope/contents")
+    checksums = Path(".snakemake/unitscope/contents")
     assert finished.run("-n") == []
-    (sha256,) = {row[2] for row in read_lines(known) if row[0] == "upper"}
+    (sha256,) = {row[2] for row in read_lines(checksums) if row[0] == "upper"}
     assert sha256 == Contents(None).sha256("upper")
     # As if the disk had lost a byte without telling anybody.
     stat = Path("upper").stat()
-    lines = [row for row in read_lines(known) if row[0] != "upper"]
+    lines = [row for row in read_lines(checksums) if row[0] != "upper"]
     Path("upper").write_text("LOST")
     os.utime("upper", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     new = Path("upper").stat()
     signature = [new.st_size, new.st_mtime_ns, new.st_ctime_ns, new.st_ino]
-    known.write_text("".join(f"{json.dumps(row)}\n" for row in [*lines, ["upper", signature, sha256]]))
+    checksums.write_text("".join(f"{json.dumps(row)}\n" for row in [*lines, ["upper", signature, sha256]]))
     assert finished.run("-n") == []
     assert gate(finished, monkeypatch)[1][0].startswith("upper holds bytes that no job has written here")
 
@@ -504,10 +506,14 @@ def test_files_of_rules_are_named_by_the_values_of_their_wildcards(flow):
             [{"name": "a", "kind": "b"}, {"name": "c.d", "kind": "e"}, {"name": "x/y", "kind": "z"}] if names else [{}]
         )
 
-    found = list(files_of(flow.workflow, values))
-    assert ("doubled", "double") in found and ("double.log", "double") in found and ("double.tsv", "double") in found
-    assert ("logs/upper.log", "upper") in found
-    assert [each for each in found if "copies" in each[0] or each[1].startswith("copy")] == [
+    rule_files = list(files_of(flow.workflow, values))
+    assert (
+        ("doubled", "double") in rule_files
+        and ("double.log", "double") in rule_files
+        and ("double.tsv", "double") in rule_files
+    )
+    assert ("logs/upper.log", "upper") in rule_files
+    assert [each for each in rule_files if "copies" in each[0] or each[1].startswith("copy")] == [
         ("copies/a.b", "copy (kind 'b', name 'a')"),
         ("logs/a.b.log", "copy (kind 'b', name 'a')"),
         ("times/a.b.tsv", "copy (kind 'b', name 'a')"),

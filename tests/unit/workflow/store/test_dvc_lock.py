@@ -15,8 +15,8 @@ from projects import Project, flip
 from unitscope.errors import UserError
 from unitscope.workflow.ledger import write_lock
 from unitscope.workflow.store import dvc_cache
-from unitscope.workflow.store.dvc_cache import bring_back, cache_folder, keep, place, stored
-from unitscope.workflow.store.dvc_lock import Recorded, agrees, listing, locked_outs, stages, told
+from unitscope.workflow.store.dvc_cache import bring_back, cache_folder, cache_path, keep, stored
+from unitscope.workflow.store.dvc_lock import Recorded, agrees, listing, locked_outs, stages, stdout_of
 from unitscope.workflow.store.soundness import compare, is_sound, missing, unsound_in_cache, unsound_in_store
 from unitscope.workflow.store.verify import verify_copies, verify_fetched, verify_here
 
@@ -70,14 +70,14 @@ def original(tmp_path_factory):
 @pytest.fixture
 def recorded(original, tmp_path, monkeypatch):
     """Work in a copy of that folder; return what DVC has recorded."""
-    folder, known, _ = original
+    folder, original_records, _ = original
     shutil.copytree(folder, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     cache_folder.cache_clear()
-    found = copy.copy(known)
-    found.cache = Path(".dvc/cache")
-    yield found
+    records = copy.copy(original_records)
+    records.cache = Path(".dvc/cache")
+    yield records
     cache_folder.cache_clear()
 
 
@@ -150,7 +150,7 @@ def test_the_list_of_a_folder_is_checked(recorded):
         {"md5": MD5["results/first/figures/a b.png"], "relpath": "figures/a b.png"},
         {"md5": MD5["results/first/units.csv"], "relpath": "units.csv"},
     ]
-    path = place(recorded.cache, out["md5"])
+    path = cache_path(recorded.cache, out["md5"])
     flip(path, 3)
     with pytest.raises(UserError, match="The list of the files in results/first is damaged in DVC's cache"):
         listing(out, recorded.cache)
@@ -159,12 +159,12 @@ def test_the_list_of_a_folder_is_checked(recorded):
         listing(out, recorded.cache)
 
 
-def test_a_call_that_fails_is_told_with_what_it_said():
-    assert told(sys.executable, "-c", "print(3)") == "3\n"
+def test_error_of_a_failed_command_contains_its_output():
+    assert stdout_of(sys.executable, "-c", "print(3)") == "3\n"
     with pytest.raises(UserError, match=r"has failed: no such stage$"):
-        told(sys.executable, "-c", "import sys; print('out'); sys.exit('no\\n  such stage')")
+        stdout_of(sys.executable, "-c", "import sys; print('out'); sys.exit('no\\n  such stage')")
     with pytest.raises(UserError, match=r"has failed: only this$"):
-        told(sys.executable, "-c", "print('only this'); raise SystemExit(1)")
+        stdout_of(sys.executable, "-c", "print('only this'); raise SystemExit(1)")
 
 
 # --- dvc.lock and made.lock ------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_both_lock_files_agree_on_what_both_record(recorded):
 
 
 def test_a_folder_whose_list_is_lost_agrees_with_nothing(recorded):
-    place(recorded.cache, list_of()["md5"]).unlink()
+    cache_path(recorded.cache, list_of()["md5"]).unlink()
     assert not agrees(rows())
 
 
@@ -215,18 +215,18 @@ def test_another_cache_is_the_one_that_dvc_names(recorded):
     assert cache_folder() == Path.cwd() / "other"
 
 
-def test_a_content_is_found_by_both_checksums(recorded):
+def test_cached_content_must_match_both_checksums(recorded):
     path, content = "results/first/units.csv", FILES["results/first/units.csv"]
     sha256 = hashlib.sha256(content).hexdigest()
-    assert stored(MD5[path], sha256) == place(Path(".dvc/cache"), MD5[path])
+    assert stored(MD5[path], sha256) == cache_path(Path(".dvc/cache"), MD5[path])
     assert stored(MD5[path], "0" * 64) is None and stored("0" * 32, sha256) is None
-    flip(place(recorded.cache, MD5[path]), 0)
+    flip(cache_path(recorded.cache, MD5[path]), 0)
     assert stored(MD5[path], sha256) is None
 
 
 def test_contents_are_kept_and_brought_back(tmp_path):
     (tmp_path / "a").write_text("content")
-    target = place(tmp_path / "cache", "0123456789")
+    target = cache_path(tmp_path / "cache", "0123456789")
     assert target == tmp_path / "cache/files/md5/01/23456789"
     keep(tmp_path / "a", target)
     # DVC takes a file that can be written for one that may have changed.
@@ -261,8 +261,8 @@ def test_a_file_here_is_compared_with_what_was_recorded(tmp_path):
 
 def damage_and_lose(folder):
     """Damage one content of a folder of DVC's and lose another; return what is wrong then, in words."""
-    flip(place(folder, MD5["data/checkpoints/small.pt"]), 0)
-    place(folder, MD5["results/first/units.csv"]).unlink()
+    flip(cache_path(folder, MD5["data/checkpoints/small.pt"]), 0)
+    cache_path(folder, MD5["results/first/units.csv"]).unlink()
     return ["data/checkpoints/small.pt is damaged", "results/first/units.csv is missing"]
 
 
@@ -270,37 +270,37 @@ def test_what_the_cache_lost_is_put_back_from_here(recorded):
     assert unsound_in_cache(recorded, repair=True).repaired == []
     problems = damage_and_lose(recorded.cache)
     seen = unsound_in_cache(recorded, repair=False)
-    assert (seen.repaired, sorted(seen.left)) == ([], problems)
+    assert (seen.repaired, sorted(seen.unrepaired)) == ([], problems)
     repaired = unsound_in_cache(recorded, repair=True)
-    assert (sorted(repaired.repaired), repaired.left) == (problems, [])
+    assert (sorted(repaired.repaired), repaired.unrepaired) == (problems, [])
     whole = unsound_in_cache(recorded, repair=False)
-    assert whole.repaired == whole.left == []
+    assert whole.repaired == whole.unrepaired == []
 
 
 def test_what_changed_here_is_not_put_into_the_cache(recorded):
     damage_and_lose(recorded.cache)
     Path("data/checkpoints/small.pt").write_text("changed")
-    found = unsound_in_cache(recorded, repair=True)
-    assert found.left == ["data/checkpoints/small.pt is damaged"]
-    assert found.repaired == ["results/first/units.csv is missing"]
+    unsound = unsound_in_cache(recorded, repair=True)
+    assert unsound.unrepaired == ["data/checkpoints/small.pt is damaged"]
+    assert unsound.repaired == ["results/first/units.csv is missing"]
 
 
 def test_what_the_store_lost_is_put_back_from_the_cache(recorded):
     store = Path("store")
     problems = damage_and_lose(store)
     seen = unsound_in_store(recorded, repair=False)
-    assert (seen.repaired, sorted(seen.left)) == ([], problems)
+    assert (seen.repaired, sorted(seen.unrepaired)) == ([], problems)
     # Without reading, damage is not seen.
-    assert unsound_in_store(recorded, repair=False, read=False).left == problems[1:]
-    place(recorded.cache, MD5["results/first/units.csv"]).unlink()
+    assert unsound_in_store(recorded, repair=False, read=False).unrepaired == problems[1:]
+    cache_path(recorded.cache, MD5["results/first/units.csv"]).unlink()
     repaired = unsound_in_store(recorded, repair=True)
-    assert (repaired.repaired, repaired.left) == (problems[:1], problems[1:])
-    assert place(store, MD5["data/checkpoints/small.pt"]).read_bytes() == FILES["data/checkpoints/small.pt"]
+    assert (repaired.repaired, repaired.unrepaired) == (problems[:1], problems[1:])
+    assert cache_path(store, MD5["data/checkpoints/small.pt"]).read_bytes() == FILES["data/checkpoints/small.pt"]
 
 
 def test_files_that_a_cache_lacks_are_named(recorded):
     assert missing(recorded.files(), recorded.cache) == []
-    place(recorded.cache, MD5["results/first/units.csv"]).unlink()
+    cache_path(recorded.cache, MD5["results/first/units.csv"]).unlink()
     assert missing(recorded.files(), recorded.cache) == ["results/first/units.csv"]
 
 
@@ -333,13 +333,13 @@ def test_copies_in_the_cache_are_put_back_on_request(recorded):
 
 @pytest.mark.slow
 def test_copies_in_the_store_are_read(recorded):
-    flip(place(Path("store"), MD5["results/first/units.csv"]), 0)
+    flip(cache_path(Path("store"), MD5["results/first/units.csv"]), 0)
     with pytest.raises(UserError, match=r"In the store results/first/units\.csv is damaged; --repair puts back"):
         list(verify_copies("store", repair=False))
 
 
 @pytest.mark.slow
-def test_a_store_that_lacks_files_is_told(recorded):
-    place(recorded.cache, MD5["results/first/units.csv"]).unlink()
+def test_error_message_names_the_files_that_the_store_lacks(recorded):
+    cache_path(recorded.cache, MD5["results/first/units.csv"]).unlink()
     with pytest.raises(UserError, match=r"The store lacks these files, or holds them damaged: results/first/units"):
         verify_fetched()

