@@ -76,7 +76,7 @@ def test_scores_methods_and_forms_have_names():
     names = {score["key"]: (score["name"], score["main"]) for score in atlas["scores"]}
     assert names["rs_z_iam"] == ("RS (z), IAM", True) and names["ties_am"] == ("ties, AM", False)
     assert atlas["methods"] == [{"key": "am", "name": "AM"}, {"key": "iam", "name": "IAM"}]
-    assert [form["name"] for form in atlas["forms"]] == ["RS", "RS (z)", "RS (q)"]
+    assert [form["name"] for form in atlas["forms"]] == ["RS", "RS (z)", "RS (q)", "RS (r)"]
 
 
 # --- layers ----------------------------------------------------------------------------------------------------------

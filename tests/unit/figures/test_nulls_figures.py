@@ -8,14 +8,14 @@ import pytest
 from figure_texts import STYLE, all_texts, assert_readable
 
 from unitscope.figures.nulls_figures import NULL_NAMES, nulls
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES
 
-SCORES = ("rs", "rs_z", "rs_q")
 MANY = tuple(f"features.{number}" for number in range(13))
 
 
 def table(layers, methods=("am",), kinds=("none", "start", "permuted"), value=0.5, half=0.1):
     """Return nulls.csv with a row for each layer, method, score and null model, all of one value."""
-    rows = list(itertools.product(layers, methods, SCORES, kinds))
+    rows = list(itertools.product(layers, methods, RS_SCORES, kinds))
     columns = dict(zip(("layer", "method", "score", "null"), map(np.array, zip(*rows, strict=True)), strict=True))
     values = np.full(len(rows), value)
     return columns | {"spearman": values, "ci_low": values - half, "ci_high": values + half}
@@ -42,7 +42,7 @@ def intervals(axes):
 def test_one_panel_per_method_and_form_of_rs_and_one_mark_per_layer_and_null_model():
     figure = nulls(STYLE, table(("conv1", "hidden"), ("am", "iam")))
     assert_readable(figure)
-    assert len(figure.axes) == 6
+    assert len(figure.axes) == 2 * len(RS_SCORES)
     for axes in figure.axes:
         assert len(marks(axes)) == 6 and intervals(axes) == [pytest.approx((0.4, 0.6))] * 6
         assert {x for x, _, _ in marks(axes)} == {0.5}
@@ -50,7 +50,7 @@ def test_one_panel_per_method_and_form_of_rs_and_one_mark_per_layer_and_null_mod
         heights = [y for _, y, _ in marks(axes)]
         assert np.round(heights).tolist() == [0, 0, 0, 1, 1, 1] and len(set(heights)) == 6
     texts = all_texts(figure).splitlines()
-    for name in ("RS, AM", "RS (z), AM", "RS (q), AM", "RS, IAM", "RS (z), IAM", "RS (q), IAM"):
+    for name in (f"{form}, {method}" for method in ("AM", "IAM") for form in RS_NAMES.values()):
         assert texts.count(name) == 1
     # Layers are named in the first column of panels alone.
     assert texts.count("conv1") == texts.count("hidden") == 2
@@ -62,9 +62,10 @@ def test_panels_show_the_rows_of_their_method_and_score():
     change(null_table, "ci_low", -0.75, layer="b", method="iam", score="rs_z", null="start")
     figure = nulls(STYLE, null_table)
     shown = [number for number, axes in enumerate(figure.axes) for x, _, _ in marks(axes) if x == -0.25]
-    assert shown == [4]
-    assert [(x, round(y)) for x, y, _ in marks(figure.axes[4]) if x < 0] == [(-0.25, 1)]
-    assert intervals(figure.axes[4])[4] == (-0.75, 0.6)
+    second_of_iam = len(RS_SCORES) + 1
+    assert shown == [second_of_iam]
+    assert [(x, round(y)) for x, y, _ in marks(figure.axes[second_of_iam]) if x < 0] == [(-0.25, 1)]
+    assert intervals(figure.axes[second_of_iam])[4] == (-0.75, 0.6)
 
 
 def test_the_axis_is_spearmans_correlation_from_minus_1_to_1():

@@ -7,14 +7,14 @@ import pytest
 from figure_texts import STYLE, assert_readable
 
 from unitscope.figures.training_figures import training_time
+from unitscope.scores.score_names import RS_NAMES, RS_SCORES
 
-SCORES = ("rs", "rs_z", "rs_q")
 MANY = tuple(f"features.{number}" for number in range(9))
 
 
 def table(layers=("conv1", "hidden"), methods=("am",), epochs=(0, 1, 16), seeds=(0,)):
     """Return training.csv; a value is made of the place of its epoch, its layer and its seed."""
-    rows = list(itertools.product(seeds, epochs, layers, methods, SCORES))
+    rows = list(itertools.product(seeds, epochs, layers, methods, RS_SCORES))
     names = ("seed", "epoch", "layer", "method", "score")
     columns = dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
     epoch = np.searchsorted(epochs, columns["epoch"])
@@ -47,7 +47,7 @@ def words(figure):
 def test_one_panel_for_accuracy_and_selectivity_and_two_per_method_and_form_of_rs():
     figure = training_time(STYLE, table(methods=("am", "iam")))
     assert_readable(figure)
-    forms = [f"{form}, {method}" for method in ("AM", "IAM") for form in ("RS", "RS (z)", "RS (q)")]
+    forms = [f"{form}, {method}" for method in ("AM", "IAM") for form in RS_NAMES.values()]
     expected = ["test accuracy", "class selectivity, median"]
     expected += [name for form in forms for name in (f"{form}, median", f"ρ of {form}")]
     assert list(panels(figure)) == expected
@@ -76,7 +76,7 @@ def test_epochs_are_equally_spaced_and_named_and_layers_drawn_apart():
     assert (second > first).all() and (second - first < 0.1).all()
     # The lowest panels name the axis.
     named = [title for title, axes in shown.items() if axes.get_xlabel() == "epoch"]
-    assert named == ["ρ of RS, AM", "ρ of RS (z), AM", "ρ of RS (q), AM"]
+    assert named == [f"ρ of {form}, AM" for form in RS_NAMES.values()]
 
 
 def test_layers_differ_by_colour_and_the_legend_names_them():
@@ -98,7 +98,7 @@ def test_a_single_training_has_intervals_and_several_have_a_line_each():
     assert second[:, :, 1] == pytest.approx(first[:, :, 1] + 0.01)
     assert not panels(one)["RS, AM, median"].collections
     shown = panels(two)
-    assert [len(lines(axes)) for axes in shown.values()] == [2] + [4] * 7
+    assert [len(lines(axes)) for axes in shown.values()] == [2] + [4] * (1 + 2 * len(RS_SCORES))
     assert not any(axes.collections for axes in two.axes)
     assert [line.get_ydata()[0] for line in lines(shown["test accuracy"])] == pytest.approx([0.1, 0.15])
     assert "95 % intervals" in words(one) and "trainings" not in words(one)

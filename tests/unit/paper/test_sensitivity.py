@@ -51,7 +51,7 @@ def test_one_row_per_variant_layer_and_form_of_rs():
     assert [(one["experiment"], one["layer"], one["score"]) for one in rows] == [
         (experiment, layer, score) for experiment in ("first", "second") for layer in ("b", "a") for score in RS_SCORES
     ]
-    assert [one["spearman"] for one in rows[:6]] == pytest.approx([0.1, 0.11, 0.12, 0.2, 0.21, 0.22])
+    assert [one["spearman"] for one in rows[:8]] == pytest.approx([0.1, 0.11, 0.12, 0.13, 0.2, 0.21, 0.22, 0.23])
     assert rows[0] == variant("first") | {
         **{"layer": "b", "score": "rs", "spearman": 0.1, "ci_low": 0.0, "ci_high": 0.2, "used": 9, "reason": ""},
     }

@@ -27,7 +27,9 @@ def test_one_line_per_layer_and_form_of_rs():
             "layer",
             "units",
             "dead",
-            "selectivity",
+            "sel.",
+            "corr.",
+            "AUC",
             "AM",
             "IAM",
             "Spearman",
@@ -40,16 +42,16 @@ def test_one_line_per_layer_and_form_of_rs():
             "%]",
         ]
     )
-    assert set(rule) == {"-"} and len(rows) == 6
-    assert rows[0].split()[:3] == ["conv1", "12", "1"] and rows[3].split()[:3] == ["hidden", "14", "1"]
-    assert "RS (z)" in rows[1] and "RS (q)" in rows[2] and "conv1" not in rows[1]
+    assert set(rule) == {"-"} and len(rows) == 8
+    assert rows[0].split()[:3] == ["conv1", "12", "1"] and rows[4].split()[:3] == ["hidden", "14", "1"]
+    assert "RS (z)" in rows[1] and "RS (q)" in rows[2] and "RS (r)" in rows[3] and "conv1" not in rows[1]
 
 
 def test_columns_are_aligned():
     table, _, _ = lines({"a": 12, "a_rather_long.name_of_a.layer": 130})
     assert len({len(line) for line in table}) == 1
     # Numbers end where the name of their column ends.
-    for line, count in ((table[2], "12"), (table[5], "130")):
+    for line, count in ((table[2], "12"), (table[6], "130")):
         assert line[: table[0].index("units") + len("units")].endswith(count)
 
 
@@ -60,7 +62,8 @@ def test_medians_are_over_living_units():
         assert units["dead"].tolist() == [False, False, False, True]
 
     table, _, _ = lines({"a": 4}, change, methods=("am",))
-    assert table[2].split()[:6] == ["a", "4", "1", "0.20", "RS", "0.25"]
+    cells = table[2].split()
+    assert cells[:4] == ["a", "4", "1", "0.20"] and cells[6:8] == ["RS", "0.25"]
 
 
 def test_correlations_have_their_interval():
@@ -82,7 +85,7 @@ def test_few_units_have_no_interval():
 
 def test_undefined_values_are_a_dash_and_explained_below():
     table, notes, _ = lines({"a": 30, "b": 30}, methods=("iam",), constant=("b",))
-    assert table[5].endswith("undefined") and "0.00" in table[5]
+    assert table[6].endswith("undefined") and "0.00" in table[6]
     notes = " ".join(notes.split())
     assert "b: rs_iam is 0 for all 28 units; rs_q_iam is undefined for all units." in notes
     assert "a: rs_q_iam is undefined for all units." in notes
@@ -90,13 +93,13 @@ def test_undefined_values_are_a_dash_and_explained_below():
 
 def test_an_experiment_without_labels_has_no_selectivity():
     table, notes, _ = lines({"a": 12}, labels=False)
-    assert table[2].split()[:5] == ["a", "12", "1", "-", "RS"] and table[2].count("undefined") == 2
+    assert table[2].split()[:7] == ["a", "12", "1", "-", "-", "-", "RS"] and table[2].count("undefined") == 2
     assert "selectivity is undefined for all units" in " ".join(notes.split())
 
 
 def test_a_layer_of_dead_units_has_no_medians():
     table, _, _ = lines({"a": 1}, methods=("am",))
-    assert table[2].split() == ["a", "1", "1", "-", "RS", "-", "undefined"]
+    assert table[2].split() == ["a", "1", "1", "-", "-", "-", "RS", "-", "undefined"]
 
 
 @pytest.mark.parametrize("methods", [(), ("am", "iam", "iam_z", "am-long_name")])

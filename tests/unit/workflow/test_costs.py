@@ -149,8 +149,8 @@ def test_interventions_take_passes_over_the_test_images(calibration):
     assert costs == {
         # Each unit alone, its substitutes and two controls, without and with the unit; by two methods.
         "joint": (2 * (2 * 12 * (2 + 2) * 30), 0),
-        # Clamped in two ways.
-        "ablation": (2 * 12 * 30, 0),
+        # Two clamps; sums of losses and hits of ten classes, by half and in all.
+        "ablation": (2 * 12 * 30, 3 * 16 * 12 * 2 * 10),
         # RS of two methods in both directions, and random orders.
         "cumulative": (removals, 0),
         "cumulative_together": (removals, 0),
