@@ -28,16 +28,6 @@ ALLOWED = {
 }
 """Identifiers that contain one of the words, and why."""
 
-PENDING = {
-    "unitscope/scores/substitution.py": {"own", "_own_responses"},
-    "tests/unit/paper/test_claims.py": {
-        "own",
-        "test_the_frozen_claims_are_asked_of_three_forms_whatever_other_forms_there_are",
-    },
-    "tests/unit/scores/test_selectivity_scores.py": {"test_without_classes_only_sparseness_is_known"},
-}
-"""Identifiers that are still to be renamed, by file; no entry may be added."""
-
 
 def identifiers(tree):
     """Yield the names that a module defines, assigns, passes or reads as attributes, each with its line."""
@@ -75,8 +65,7 @@ def test_identifiers_say_what_a_value_is(folder):
     violations = []
     for path in sorted([*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.pyi")]):
         module = path.relative_to(ROOT).as_posix()
-        allowed = {*ALLOWED, *PENDING.get(module, ())}
-        violations += [f"{module}:{name}" for name in barred(path.read_text(encoding="utf-8"), allowed)]
+        violations += [f"{module}:{name}" for name in barred(path.read_text(encoding="utf-8"), ALLOWED)]
     assert violations == [], f"say what the value is, or explain the name in ALLOWED of {Path(__file__).name}"
 
 

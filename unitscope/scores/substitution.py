@@ -149,7 +149,7 @@ def substitution(
     target_responses = _target_responses(exact, units)
     by_score = by_seed(exact, units, mean, std, quantile)
     center, spread, top = _scales(responses.shape[-1], mean, std, quantile)
-    own = _own_responses(exact, units)
+    self_responses = _self_responses(exact, units)
     speaks = target_responses > 0
     seeds = speaks.sum(0)
     ties = np.where(speaks, (exact == target_responses[..., None]).sum(-1) - 1, 0).sum(0)
@@ -173,11 +173,15 @@ def substitution(
         ),
         substitutes_r=_strongest(
             responding(exact, units),
-            lambda row, others: _over_seeds(exact[speaks[:, row], row][:, others] / own[speaks[:, row]][:, others]),
+            lambda row, others: _over_seeds(
+                exact[speaks[:, row], row][:, others] / self_responses[speaks[:, row]][:, others]
+            ),
         ),
         left_out_z=responses.shape[-1] - int(by_score["rs_z"].competitors),
         left_out_q=responses.shape[-1] - int(by_score["rs_q"].competitors),
-        left_out_r=float(np.isnan(own).sum(-1).mean()) if _all_are_targets(exact, units) else float(exact.shape[-1]),
+        left_out_r=float(np.isnan(self_responses).sum(-1).mean())
+        if _all_are_targets(exact, units)
+        else float(exact.shape[-1]),
     )
 
 
@@ -219,8 +223,8 @@ def responding_by_seed(responses: np.ndarray, units: np.ndarray, share: float = 
         units: (targets,); unless they are all units of the layer, all counts are NaN, of 0 competitors.
         share: Of its response to its own image, from which a unit counts.
     """
-    own = _own_responses(responses, units)
-    responsive = np.isfinite(own)
+    self_responses = _self_responses(responses, units)
+    responsive = np.isfinite(self_responses)
     if not _all_are_targets(responses, units):
         return Exceeding(np.full(responses.shape[:2], np.nan), 0)
     competitors = np.maximum(responsive.sum(-1) - 1, 0)
@@ -259,8 +263,8 @@ def ascent_failures(responses: np.ndarray, units: np.ndarray) -> float:
         >>> ascent_failures(np.array([[[3.0, 2.0], [0.0, 1.0]]]), np.arange(2))
         1.0
     """
-    own = _target_responses(responses, units)
-    return float((responses[:, :, units] > own[:, None, :]).sum((1, 2)).mean())
+    self_responses = _target_responses(responses, units)
+    return float((responses[:, :, units] > self_responses[:, None, :]).sum((1, 2)).mean())
 
 
 def scales_of(summary: Mapping[str, Any], signed: bool) -> dict[str, np.ndarray]:
@@ -334,9 +338,9 @@ def _in_most_seeds(exceeds: Iterable[np.ndarray], speaks: np.ndarray) -> np.ndar
 
 def _responding(responses: np.ndarray, units: np.ndarray, share: float) -> Iterator[np.ndarray]:
     """Yield for each seed which other units respond as to their own image, (targets, units)."""
-    for seed_responses, own in zip(responses, _own_responses(responses, units), strict=True):
+    for seed_responses, self_responses in zip(responses, _self_responses(responses, units), strict=True):
         # In float64, in which multiples of a float32 by quarters are exact.
-        responds = seed_responses >= share * own.astype(np.float64)
+        responds = seed_responses >= share * self_responses.astype(np.float64)
         responds[np.arange(len(units)), units] = False
         yield responds
 
@@ -347,11 +351,11 @@ def _over_seeds(values: np.ndarray) -> np.ndarray:
     return median
 
 
-def _own_responses(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _self_responses(responses: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Return R[j, j] of every unit j (seeds, units): NaN where it is silent on its own image, or is no target."""
     result = np.full((len(responses), responses.shape[-1]), np.nan)
-    own = _target_responses(responses, units)
-    result[:, units] = np.where(own > 0, own, np.nan)
+    self_responses = _target_responses(responses, units)
+    result[:, units] = np.where(self_responses > 0, self_responses, np.nan)
     return result
 
 

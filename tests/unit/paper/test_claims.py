@@ -361,16 +361,16 @@ def test_every_claim_has_a_test_and_requires_its_methods():
         paper_claims_table(claims, {"own": Evidence("own", table, experiment.layers, 0.8, 100)}, "own", 20, 0)
 
 
-def test_the_frozen_claims_are_asked_of_three_forms_whatever_other_forms_there_are():
+def test_frozen_claims_use_three_forms_of_rs_whatever_forms_exist():
     """Verdicts of v1 do not change with RS (r), with detection measures or with their correlations."""
-    own = evidence()
+    experiment = evidence()
     claims = {name: {"layers": THREE, "experiments": ["own"]} for name in ("C1", "C2", "C3", "C4", "C5", "C11", "C17")}
-    before = paper_claims_table(claims, {"own": own}, "own", 99, 0)
+    before = paper_claims_table(claims, {"own": experiment}, "own", 99, 0)
     assert set(before["score"]) == {"rs", "rs_z", "rs_q"}
     assert all(set(claim.scores) <= {"rs", "rs_z", "rs_q", "selectivity", "accuracy"} for claim in CLAIMS.values())
-    units = {**own.units, **{f"rs_r_{method}": own.units["selectivity"] for method in by_hand.METHODS}}
+    units = {**experiment.units, **{f"rs_r_{method}": experiment.units["selectivity"] for method in by_hand.METHODS}}
     units["auc"], units["selectivity_corrected"] = units["selectivity"][::-1], units["selectivity"] ** 2
     layers = layer_correlations(units, by_hand.taps(LAYERS), permutations=99, resamples=200, seed=0)
-    after = paper_claims_table(claims, {"own": replace(own, units=units, layers=layers)}, "own", 99, 0)
+    after = paper_claims_table(claims, {"own": replace(experiment, units=units, layers=layers)}, "own", 99, 0)
     for name, column in before.items():
         np.testing.assert_array_equal(column, after[name])

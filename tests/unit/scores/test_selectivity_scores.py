@@ -123,7 +123,7 @@ def test_a_unit_that_detects_no_class_has_none():
     assert np.isnan(columns["d_prime"][3]) and columns["informedness"][3] == 0
 
 
-def test_without_classes_only_sparseness_is_known():
+def test_without_classes_only_sparseness_is_defined():
     values, _, train_max = layer()
     result = scores(values, np.empty(0, np.int64), train_max, classes=[])
     columns = result.columns
