@@ -8,11 +8,13 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from unitscope.errors import UserError
+from unitscope.interventions.network_behaviour import layer_responses
 from unitscope.interventions.rescaling import obstacle, rescaled
 from unitscope.maximization.passes import passes
 from unitscope.maximization.recipe import Recipe
 from unitscope.networks.normalization import is_borrowed
 from unitscope.probing.probe import Probe
+from unitscope.scores.substitution import substitution
 
 IMAGES = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
@@ -108,6 +110,22 @@ def test_powers_of_two_leave_logits_bitwise_equal(kind, layer):
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert all(torch.equal(kept[name], value) for name, value in original.probe.module.state_dict().items())
     assert all(not parameter.requires_grad for parameter in other.probe.module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer"),
+    [(Residual, "conv1"), (Varied, "same"), (InPlace, "second"), (Readers, "first"), (Columns, "conv")],
+)
+def test_powers_of_two_change_raw_rs_and_not_one_bit_of_rs_r(kind, layer):
+    original = opened(quiet(kind()))[layer]
+    units = np.arange(original.units)
+    images = np.random.default_rng(0).integers(0, 256, (2, original.units, 8, 8, 3), dtype=np.uint8)
+    networks = original, rescaled(original, powers_of_two(original.units))
+    before, after = (substitution(layer_responses(one, images), units) for one in networks)
+    for name in ("rs_r", "rs_r_quarter", "rs_r_three_quarters", "left_out_r"):
+        assert np.asarray(getattr(before, name)).tobytes() == np.asarray(getattr(after, name)).tobytes()
+    assert before.substitutes_r == after.substitutes_r and np.isfinite(before.rs_r).any()
+    assert before.rs.tobytes() != after.rs.tobytes()
 
 
 def test_other_factors_change_logits_only_by_rounding():

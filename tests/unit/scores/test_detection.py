@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu
+from scipy.stats import false_discovery_control, mannwhitneyu
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from unitscope.data.sampling import halves
@@ -146,6 +146,17 @@ def test_false_discovery_rates_leave_out_units_without_a_test():
         [0.03, np.nan, 0.5, 0.03], nan_ok=True
     )
     assert np.isnan(false_discovery_rates(np.array([np.nan]))).all()
+
+
+def test_false_discovery_rates_equal_those_of_scipy():
+    generator = np.random.default_rng(0)
+    for count in range(1, 60):
+        p_values = (generator.random(count) ** 3).round(2)
+        tested = generator.random(count) < 0.8
+        adjusted = false_discovery_rates(np.where(tested, p_values, np.nan))
+        assert np.isnan(adjusted[~tested]).all()
+        if tested.any():
+            assert adjusted[tested] == pytest.approx(false_discovery_control(p_values[tested]))
 
 
 def test_a_class_without_an_image_is_never_chosen():

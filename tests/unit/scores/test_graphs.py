@@ -12,7 +12,7 @@ from figure_texts import MANY, STYLE, all_texts, assert_readable
 from unitscope.figures import graph_figures
 from unitscope.scores import graphs
 from unitscope.scores.graphs import Graph, substitution_graph
-from unitscope.scores.substitution import substitutes
+from unitscope.scores.substitution import substitutes, substitution
 from unitscope.tables.table_access import rows_of
 
 
@@ -138,6 +138,19 @@ def test_edges_equal_the_listed_substitutes(seed):
     assert written and all(weight > 1 for *_, weight in written)
     kept = graphs.strongest_edges(values, units, layer_graph, 1)
     assert kept == [next(edge for edge in written if edge[0] == unit) for unit, _, _ in kept]
+
+
+def test_units_that_respond_half_as_strongly_as_to_their_own_image_are_edges_of_rs_r():
+    # Unit 2 is silent on its own image, unit 3 dead; unit 0 gives 4 on its own image, unit 1 gives 2.
+    matrix = np.array([[4, 1, 9, 9], [1.5, 2, 9, 9], [4, 2, 0, 9], [4, 2, 9, 1]], np.float32)[None]
+    dead = np.arange(4) == 3
+    graph = graphs.responding_graph(matrix, np.arange(4), dead)
+    assert graph.nodes.tolist() == graph.targets.tolist() == [0, 1]
+    assert graph.edges.tolist() == [[False, True], [False, False]]
+    scores = substitution(matrix, np.arange(4))
+    assert [[unit for unit in others if unit < 2] for others in scores.substitutes_r[:2]] == [[1], []]
+    # Of a sample of targets, the own images of the others are not known.
+    assert not len(graphs.responding_graph(matrix[:, :2], np.arange(2), dead).nodes)
 
 
 def test_scaling_units_removes_the_edges_of_a_star():

@@ -13,6 +13,7 @@ import scores_by_hand as by_hand
 from unitscope.scores.natural_columns import NaturalTable
 from unitscope.scores.score_names import NATURAL_FORMS, NATURAL_SCORES, RS_SCORES
 from unitscope.scores.selectivity_columns import SelectivityTable
+from unitscope.scores.sparseness_columns import SparsenessTable
 from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.stats.correlation import spearman
 from unitscope.storage.csv_tables import read_table, write_table
@@ -141,9 +142,9 @@ def test_scores_of_something_else_are_refused(tmp_path, column, value, message):
     assert not (tmp_path / "units.csv").exists()
 
 
-def correlated(folder, settings=SETTINGS):
+def correlated(folder, settings=SETTINGS, more=()):
     arguments = ("--units", folder / "units.csv", "--taps", folder / "taps.json", "--settings", json.dumps(settings))
-    done = run("layers", *arguments, "--output", folder / "layers.csv")
+    done = run("layers", *arguments, *more, "--output", folder / "layers.csv")
     assert done.returncode == 0, done.stderr
     return read_table(folder / "layers.csv", LayersTable)
 
@@ -170,6 +171,38 @@ def test_layers_table_has_the_documented_columns_and_pairs(tmp_path):
     ):
         assert ("features.10", *pair) in rows
     assert set(table["kind"].tolist()) == {"conv"}
+
+
+def test_sparseness_and_failures_of_the_ascent_stand_in_every_row_of_their_layer(tmp_path):
+    run_units(tmp_path, write(tmp_path))
+    write_table(tmp_path / "sparseness.csv", by_hand.sparseness(by_hand.taps(LAYERS)), SparsenessTable)
+    without = correlated(tmp_path)
+    assert np.isnan(without["population_sparseness"]).all() and np.isnan(without["ascent_failures"]).all()
+    more = ("--sparseness", tmp_path / "sparseness.csv", "--substitution", *sorted(tmp_path.glob("s[0-9].csv")))
+    table = correlated(tmp_path, more=more)
+    for depth, layer in enumerate(LAYERS, start=1):
+        assert set(table["population_sparseness"][table["layer"] == layer]) == {1 - 1 / (1 + depth)}
+    # Of AM alone, and of no pair of methods.
+    assert set(table["ascent_failures"][table["method"] == "am"]) == {1.5}
+    assert np.isnan(table["ascent_failures"][table["method"] != "am"]).all()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [({"objective": "am"}, 1.0), ({"objective": "iam"}, np.nan), ({"objective": "am", "minimize": True}, np.nan)],
+)
+def test_failures_are_counted_where_the_activation_is_maximized(tmp_path, attributes, expected):
+    responses = np.array([[[3.0, 2.0], [0.0, 1.0]]], np.float32)
+    with create_hdf5(tmp_path / "images.h5", {"layer": "fc", "method": "mine"}) as file:
+        file.attrs.update(attributes)
+        file["units"], file["responses"], file["preactivations"] = np.arange(2), responses, -responses
+    done = run("substitution", "--images", tmp_path / "images.h5", "--output", tmp_path / "scores.csv")
+    assert done.returncode == 0, done.stderr
+    table = read_table(tmp_path / "scores.csv", SubstitutionTable)
+    np.testing.assert_array_equal(table["ascent_failures"], [expected] * 2)
+    # Half of what unit 1 gives on its own image is exceeded on that of unit 0.
+    assert table["rs_r"].tolist() == [1, 0] and table["substitutes_r"].tolist() == ["1", ""]
+    assert table["exceeders"].tolist() == [0, 0] and table["left_out_r"].tolist() == [0, 0]
 
 
 def test_rs_on_natural_images_joins_at_the_end_and_is_correlated_with_rs_on_synthetic_ones(tmp_path):
