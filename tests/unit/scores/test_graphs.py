@@ -140,7 +140,7 @@ def test_edges_equal_the_listed_substitutes(seed):
     assert kept == [next(edge for edge in written if edge[0] == unit) for unit, _, _ in kept]
 
 
-def test_units_that_respond_half_as_strongly_as_to_their_own_image_are_edges_of_rs_r():
+def test_edges_of_rs_r_are_units_that_respond_half_as_strongly_as_to_their_image():
     # Unit 2 is silent on its own image, unit 3 dead; unit 0 gives 4 on its own image, unit 1 gives 2.
     matrix = np.array([[4, 1, 9, 9], [1.5, 2, 9, 9], [4, 2, 0, 9], [4, 2, 9, 1]], np.float32)[None]
     dead = np.arange(4) == 3
