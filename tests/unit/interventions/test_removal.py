@@ -28,6 +28,7 @@ from unitscope.interventions.cumulative_columns import AreasTable, CurvesTable
 from unitscope.interventions.cumulative_removal import cumulative_removal, joint_removal
 from unitscope.interventions.joint import against_controls, control_sets, interaction, scale_ratio
 from unitscope.interventions.sets import removal
+from unitscope.scores.score_names import RS_SCORES
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
 SMALL = np.ascontiguousarray(IMAGES[:, :2, :2])
@@ -271,7 +272,7 @@ def test_every_clamp_has_its_panels():
 def test_interaction_figures_are_readable(size, layers):
     values = {"control_mean": np.linspace(-0.3, 1, 9) * size, "interaction": np.linspace(0, 1.2, 9) * size}
     names = {"layer": np.full(9, "conv1"), "method": np.full(9, "iam"), "reason": np.full(9, "")}
-    scores = {score: np.linspace(0, 0.9, 9) for score in ("rs", "rs_z", "rs_q")}
+    scores = {score: np.linspace(0, 0.9, 9) for score in RS_SCORES}
     assert_readable(removal_figures.interactions(Style(dpi=100), [{**values, **names, **scores}] * layers))
 
 
