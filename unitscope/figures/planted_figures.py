@@ -22,6 +22,7 @@ from unitscope.tables.table_access import Table, layers_of, rows_of
 
 ABREAST = 2
 """Layers side by side, where there are several."""
+TITLES = ("AUC", "advantage (nats)")
 DODGE = 0.012
 """Between the marks of scores, on the axis of correlations."""
 
@@ -48,11 +49,19 @@ def planted(style: Style, tables: Sequence[Table], summary: Table, advantage: Ta
         figure.text(0.5, 0.99, "No copies can be planted in a layer of this experiment.", ha="center", va="top")
         figure.text(0.01, 0.06, notes, va="bottom", size=style.small)
         return figure
-    abreast = min(ABREAST, len(names)) if style.width >= 6 else 1
-    lines = math.ceil(len(names) / abreast)
     left, between, inner, right = 0.5, 0.62, 0.62, 0.1
-    width = ((style.width - left - right - (abreast - 1) * between) / abreast - inner) / 2
-    panel, head, feet, legend = min(1.5, max(1.0, 0.85 * width)), 2.4 * line + 0.08, 0.32, 2.0 * line
+
+    def panel_width(abreast: int) -> float:
+        return ((style.width - left - right - (abreast - 1) * between) / abreast - inner) / 2
+
+    # A title is not wider than its panel.
+    fits = panel_width(ABREAST) > len(TITLES[1]) * 0.6 * style.small / 72
+    abreast = min(ABREAST, len(names)) if fits else 1
+    lines, width = math.ceil(len(names) / abreast), panel_width(abreast)
+    labels = [*PLANTED_NAMES.values(), "chance, or no advantage"]
+    columns = max(1, int(style.width / ((max(map(len, labels)) * 0.56 + 5) * style.small / 72)))
+    legend = (1.6 * math.ceil(len(labels) / columns) + 0.4) * line
+    panel, head, feet = min(1.5, max(1.0, 0.85 * width)), 2.4 * line + 0.08, 0.32
     bottom = note_height + 0.3
     total = legend + lines * (head + panel + feet) + bottom
     figure = Figure(figsize=(style.width, total))
@@ -67,18 +76,18 @@ def planted(style: Style, tables: Sequence[Table], summary: Table, advantage: Ta
         _doses(style, doses, table, rows_of(advantage, layer))
         top = (low + panel + head - 0.04) / total
         figure.text(start / style.width, top, layer, weight="bold", size=style.small, va="top")
-        for box, title in zip(boxes, ("AUC", "advantage (nats)"), strict=True):
+        for box, title in zip(boxes, TITLES, strict=True):
             figure.text(box[0] / style.width, (low + panel + 0.07) / total, title, size=style.small, va="bottom")
     figure.text(0.5, (note_height + 0.12) / total, "correlation of copy and original", ha="center", va="bottom")
     figure.text(0.01, 0.05 / total, notes, va="bottom", size=style.small, color="#444444")
     figure.legend(
         handles=_handles(style),
-        labels=[*PLANTED_NAMES.values(), "chance, or no advantage"],
+        labels=labels,
         loc="upper center",
         bbox_to_anchor=(0.5, 1),
         frameon=False,
         fontsize=style.small,
-        ncols=len(PLANTED_SCORES) + 1,
+        ncols=columns,
         columnspacing=1.2,
         borderaxespad=0.1,
     )

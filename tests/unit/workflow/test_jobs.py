@@ -155,6 +155,8 @@ def test_settings_reach_a_job_as_text_with_the_batch_of_its_layer(settings):
     assert not images["logits"].keys() & {"block", "substitutes"}
     assert settings.block(wildcards(block="1")) == ["--block", "1", 5]
     assert json.loads(settings.scale(wildcards(layer="logits")))["batch"] == 4
+    planted = json.loads(settings.planted(wildcards(layer="logits")))
+    assert (planted["batch"], planted["start_seed"], planted["units"]) == (4, 0, 16)
     assert json.loads(settings.recipe(wildcards(method="z")))["objective"] == "iam_z"
     assert settings.own(wildcards()) == "" and settings.layers(wildcards()) == ["hidden1", "logits"]
 
