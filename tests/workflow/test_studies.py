@@ -266,18 +266,8 @@ def test_the_plan_of_a_cluster_needs_no_images(project):
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line and line[0].islower()}
     # Twelve units in blocks of five, by two methods.
     assert (rows["images_block"][0], rows["images_joined"][0]) == ("6", "2")
-    measured = (
-        "checkpoint",
-        "moments",
-        "activations",
-        "ablation",
-        "scale",
-        "joint",
-        "cumulative",
-        "predictors",
-        "planted",
-    )
-    for rule in measured:
+    measured = ("checkpoint", "moments", "activations", "ablation", "scale", "joint", "cumulative", "predictors")
+    for rule in (*measured, "planted"):
         assert float(rows[rule][1]) > 0.01, rule
     for wrong, word in {"other=1,1,1": "the data sets of the config are", "large=x": "does not have the form"}.items():
         done = project.try_to_run(*plan, wrong, PYTHONPATH=str(project.folder))

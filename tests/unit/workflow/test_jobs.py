@@ -71,6 +71,7 @@ def test_files_per_layer_and_method_are_in_the_order_of_the_config(files):
     of_layer = files.across_methods("{experiment}/{layer}.{method}")(wildcards(layer="logits"))
     assert of_layer == ["first/logits.am", "first/logits.iam", "first/logits.z"]
     assert files.across_iam("{layer}.{method}")(wildcards()) == ["hidden1.iam", "logits.iam"]
+    assert files.of_first_iam("{layer}.{method}")(wildcards(layer="logits")) == ["logits.iam"]
     assert files.across_maximizing("{layer}.{method}")(wildcards()) == of_all("am", "iam", "z")
 
 
@@ -158,6 +159,8 @@ def test_settings_reach_a_job_as_text_with_the_batch_of_its_layer(settings):
     planted = json.loads(settings.planted(wildcards(layer="logits")))
     assert (planted["batch"], planted["start_seed"], planted["units"]) == (4, 0, 16)
     assert json.loads(settings.recipe(wildcards(method="z")))["objective"] == "iam_z"
+    assert settings.first_iam(wildcards()) == "iam"
+    assert json.loads(settings.first_iam_recipe(wildcards()))["objective"] == "iam"
     assert settings.own(wildcards()) == "" and settings.layers(wildcards()) == ["hidden1", "logits"]
 
 
