@@ -1,8 +1,8 @@
 """Noisy copies of units: the incoming weights of a unit turned towards a random filter, to a set correlation.
 
 The weights of a copy are cos(angle) w + sin(angle) u, with w the weights of the original and u a random filter of the
-same norm, orthogonal to w. The angle is found by sections: the correlation of the activations of copy and original over
-training images and positions falls from 1 as the copy turns away.
+same norm, orthogonal to w. The angle is found by sections and interpolation: the correlation of the activations of copy
+and original over training images and positions falls from 1 as the copy turns away.
 
 The pre-activation of a copy has the mean of the original's over training images and positions: its bias compensates the
 rest; behind a batch norm also the variance, by the statistics of the new channel. A random filter with another mean
@@ -205,7 +205,7 @@ class _Family:
         count, sums = 0, np.zeros((5, len(self._rows)))
         for own, noise in self._outputs():
             products = (own, noise, own * own, noise * noise, own * noise)
-            sums += np.stack([product.sum(1, dtype=torch.float64).cpu().numpy() for product in products])
+            sums += np.stack([_sum(product) for product in products])
             count += own.shape[1]
         means = sums / max(count, 1)
         self._mean = means[:2]
@@ -223,15 +223,23 @@ class _Family:
             own_sums += np.stack([_sum(original), _sum(original * original)])
             for number in range(angles.shape[1]):
                 turned, filtered, moved = (_column(values[:, number], own) for values in factors)
-                copy = self._tapped.nonlinearity(torch.addcmul(torch.addcmul(moved, own, turned), noise, filtered))
+                copy = self._bent(torch.addcmul(torch.addcmul(moved, own, turned), noise, filtered))
                 sums[:, :, number] += np.stack([_sum(copy), _sum(copy * copy), _sum(original * copy)])
             count += own.shape[1]
         return correlation_of_sums(count, *own_sums[:, :, None], *sums)
 
     def _activation(self, outputs: Tensor, scale: np.ndarray, shift: np.ndarray) -> Tensor:
         """Return the activations of outputs without bias (turns, ...) that are scaled and shifted."""
-        values: Tensor = self._tapped.nonlinearity(outputs * _column(scale, outputs) + _column(shift, outputs))
-        return values
+        return self._bent(outputs * _column(scale, outputs) + _column(shift, outputs))
+
+    def _bent(self, values: Tensor) -> Tensor:
+        """Return the activations of tapped values (turns, images x positions)."""
+        if self._layer.kind == "linear":
+            activations: Tensor = self._tapped.nonlinearity(values)
+            return activations
+        # As maps of one image: what comes with a nonlinearity, as dropout of maps, asks for their axes.
+        maps: Tensor = self._tapped.nonlinearity(values[None, :, :, None])
+        return maps[0, :, :, 0]
 
     def _moments(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of the copies' outputs without bias, both (turns, angles)."""
@@ -278,7 +286,8 @@ class _Family:
     def copy(self, row: int, angle: float) -> Copies:
         """Return the copy of one turn at an angle."""
         place, weight = self._rows[row], self._exact.weight
-        turned = weight[place].double() * math.cos(angle) + self._filters[row].double() * math.sin(angle)
+        own, noise = (values.cpu().double() for values in (weight[place], self._filters[row]))
+        turned = own * math.cos(angle) + noise * math.sin(angle)
         angles = np.zeros((len(self._rows), 1))
         angles[row] = angle
         bias, mean, variance = (torch.from_numpy(values[row]).to(weight) for values in self._statistics(angles))

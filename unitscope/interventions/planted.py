@@ -190,7 +190,7 @@ def function_change(layer: Layer, wide: Layer, batches: Batches) -> dict[str, fl
     with torch.no_grad():
         for images, _ in batches:
             inputs = pixels(images, layer.probe.device)
-            before, after = (one.probe(inputs).double() for one in (layer, wide))
+            before, after = (one.probe(inputs).cpu().double() for one in (layer, wide))
             logs = [F.log_softmax(logits, 1) for logits in (before, after)]
             divergence += float(F.kl_div(logs[1], logs[0], reduction="sum", log_target=True))
             largest = max(largest, float((before - after).abs().max()))
