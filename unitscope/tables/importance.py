@@ -277,7 +277,7 @@ def _partial_row(
     plain = partial = undefined(reason)
     if not reason:
         plain, partial = (
-            bootstrap_weighted(statistic, scores, resamples, generator(*seed, "partial"))
+            bootstrap_weighted(statistic, scores, resamples, generator(*seed, "partial"), related=2)
             for statistic in (_plain, _partial)
         )
         # Residuals on k scores have n - 1 - k degrees of freedom, and a correlation needs two of them at least.

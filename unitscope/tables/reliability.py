@@ -194,7 +194,7 @@ def _reliability(
     plain = corrected = rated = undefined()
     if used > 2:
         rated = bootstrap_weighted(_icc, scores[3:], resamples, generator(*seed))
-        plain = bootstrap_weighted(_plain, scores, resamples, generator(*seed))
+        plain = bootstrap_weighted(_correlation, _related(scores), resamples, generator(*seed))
         corrected = bootstrap_weighted(_corrected, scores, resamples, generator(*seed))
         if not np.isfinite(plain.value):
             mean = scores[3:].mean(0)
@@ -209,8 +209,7 @@ def _reliability(
             )
         if not reliability > 0:
             reasons.append("reliability of selectivity not above 0")
-        if np.isfinite(corrected.value):
-            reasons.append(corrected.reason)
+        reasons += [estimate.reason for estimate in (rated, corrected) if np.isfinite(estimate.value)]
     return {
         **{"used": used, "seeds": seeds, "icc_single": single, "icc": icc},
         **{"split_half": half, "selectivity_reliability": reliability},
@@ -221,9 +220,9 @@ def _reliability(
     }
 
 
-def _plain(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the correlation of selectivity (the third score) with the mean over seeds of RS (the fourth and later)."""
-    return rank_correlations(np.stack([scores[2], scores[3:].mean(0)]), weights)[:, 0, 1]
+def _related(scores: np.ndarray) -> np.ndarray:
+    """Return selectivity (the third score) and the mean over seeds of RS (the fourth and later), (2, units)."""
+    return np.stack([scores[2], scores[3:].mean(0)])
 
 
 def _icc(ratings: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -232,7 +231,7 @@ def _icc(ratings: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _corrected(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     half = rank_correlations(scores[:2], weights)[:, 0, 1]
-    return disattenuated(_plain(scores, weights), _icc(scores[3:], weights), spearman_brown(half))
+    return disattenuated(_correlation(_related(scores), weights), _icc(scores[3:], weights), spearman_brown(half))
 
 
 # --- nulls -----------------------------------------------------------------------------------------------------------
