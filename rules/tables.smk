@@ -29,6 +29,8 @@ rule layers:
     input:
         units="results/{experiment}/units.csv",
         taps="results/{experiment}/taps.json",
+        activations=FILES.real("results/{experiment}/activations.h5"),
+        images=FILES.images_of_several_seeds,
     output:
         table("layers"),
     log:
@@ -38,10 +40,11 @@ rule layers:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=SETTINGS.section("statistics"),
+        settings=SETTINGS.with_ablation_images("statistics"),
         code=code("layers"),
     shell:
         program("layers") + " --units {input.units:q} --taps {input.taps:q}"
+        " --activations {input.activations:q} --images {input.images:q}"
         " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 

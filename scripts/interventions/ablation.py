@@ -21,7 +21,7 @@ SCORES = ("loss", "accuracy", "worst_class")
 CLAMPS = ("", "_mean")
 """Clamped to 0, and to the mean; as the columns' names end."""
 COLUMNS = {(score, clamp): f"ablation_{score}{clamp}" for clamp in CLAMPS for score in SCORES} | {
-    (score, ""): f"ablation_{score}" for score in ("loss_half0", "loss_half1")
+    (f"loss_half{half}", clamp): f"ablation_loss{clamp}_half{half}" for clamp in CLAMPS for half in (0, 1)
 }
 """Names of the columns by score and clamp."""
 

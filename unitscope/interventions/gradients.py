@@ -7,7 +7,7 @@ whole layer's activation a on its way to 0 and share the loss that this costs am
 itself: where units compensate each other, the first-order effect exceeds that of an ablation.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,14 +124,7 @@ def _effect(
 
 def _losses(cut: Split, activation: Tensor, live: Iterable[Tensor], labels: Tensor) -> Tensor:
     """Return the cross-entropy of each image, (images,) in nats, with the layer at an activation."""
-    # Copies: the network may go on with any of them in place.
-    logits = cut.suffix(activation.clone(), *_copied(live))
-    return F.cross_entropy(logits.cpu().double(), labels, reduction="none")
-
-
-def _copied(live: Iterable[Tensor]) -> Iterator[Tensor]:
-    for value in live:
-        yield value.clone() if isinstance(value, Tensor) else value
+    return F.cross_entropy(cut.suffix(activation, *live).cpu().double(), labels, reduction="none")
 
 
 def _means(of_halves: np.ndarray, images: np.ndarray) -> np.ndarray:

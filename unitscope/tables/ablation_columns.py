@@ -25,3 +25,7 @@ class AblationTable(Schema, files=["results/{experiment}/ablation/{layer}.csv"])
     """Increase of the mean cross-entropy on the first half of the images when the unit is set to 0."""
     ablation_loss_half1 = number("nats")
     """Increase of the mean cross-entropy on the second half of the images when the unit is set to 0."""
+    ablation_loss_mean_half0 = number("nats")
+    """Increase of the mean cross-entropy on the first half of the images when the unit is set to its mean."""
+    ablation_loss_mean_half1 = number("nats")
+    """Increase of the mean cross-entropy on the second half of the images when the unit is set to its mean."""

@@ -9,12 +9,24 @@ import numpy as np
 from unitscope.randomness import generator
 from unitscope.scores.score_names import NATURAL_SCORES, RS_SCORES
 from unitscope.stats.correlation import spearman
+from unitscope.stats.reliabilities import ceiling, images_needed, intraclass, split_half
+from unitscope.tables.ceiling_text import LOSSES
 from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import Table, methods_of, rows_of
 
+Ratings = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
+"""By layer and method, for each form of RS what each noise seed gives: (seeds, units), NaN where it gives nothing."""
+
 
 def layer_correlations(
-    units: Table, taps: Sequence[Mapping[str, Any]], permutations: int, resamples: int, seed: int
+    units: Table,
+    taps: Sequence[Mapping[str, Any]],
+    permutations: int,
+    resamples: int,
+    seed: int,
+    *,
+    images: int | None = None,
+    ratings: Ratings | None = None,
 ) -> dict[str, np.ndarray]:
     """Correlate the scores of units within each layer; dead units are left out.
 
@@ -25,6 +37,8 @@ def layer_correlations(
         resamples: Bootstrap resamples for each interval.
         seed: Each correlation draws from a seed of its own, made of this, the layer, the method and the two scores, so
             that one layer more changes no other row.
+        images: Number of test images that ablation losses are measured on; None where it is not known.
+        ratings: RS of each noise seed, where there are several.
 
     Returns:
         The columns of `LayersTable`.
@@ -33,6 +47,12 @@ def layer_correlations(
     for tap in taps:
         table = rows_of(units, tap["layer"])
         alive = ~table["dead"]
+        by_column = {
+            f"{score}_{method}": values
+            for (layer, method), by_score in (ratings or {}).items()
+            for score, values in by_score.items()
+            if layer == tap["layer"]
+        }
         for method, x, y, x_column, y_column in _pairs(methods_of(units), NATURAL_SCORES[0] in units):
             result = spearman(
                 table[x_column][alive],
@@ -42,6 +62,8 @@ def layer_correlations(
                 generator(seed, tap["layer"], method, x, y),
                 (x_column, y_column),
             )
+            both = alive & np.isfinite(table[x_column]) & np.isfinite(table[y_column])
+            reliabilities = [_reliability(table, column, both, by_column) for column in (x_column, y_column)]
             rows.append(
                 {
                     "experiment": table["experiment"][0],
@@ -54,9 +76,33 @@ def layer_correlations(
                     **result.columns("spearman", "ci_low", "ci_high"),
                     "p_value": result.p_value,
                     "reason": result.reason,
+                    "z_error": result.z_error,
+                    "reliability_x": reliabilities[0],
+                    "reliability_y": reliabilities[1],
+                    "ceiling": ceiling(*reliabilities),
+                    "images_needed": images_needed(reliabilities[1], images) if y in LOSSES and images else np.nan,
                 }
             )
     return LayersTable.of_rows(rows)
+
+
+def _reliability(table: Table, column: str, units: np.ndarray, ratings: Mapping[str, np.ndarray]) -> float:
+    """Return the reliability of a column over some units of a layer; NaN where it is not known.
+
+    Args:
+        table: Rows of the layer in the units table. A column that is measured on either half of the test images has its
+            values there in `{column}_half0` and `{column}_half1`.
+        column: Name of the column.
+        units: (units,) which units count.
+        ratings: By column, what each noise seed gives, (seeds, units).
+    """
+    if f"{column}_half0" in table:
+        return split_half(*(table[f"{column}_half{half}"][units] for half in (0, 1)))
+    if column not in ratings:
+        return np.nan
+    values = ratings[column][:, units]
+    values = values[:, np.isfinite(values).all(0)]
+    return float(intraclass(values)[1][0]) if values.shape[1] > 2 else np.nan
 
 
 def _pairs(methods: Sequence[str], natural: bool) -> Iterator[tuple[str, str, str, str, str]]:

@@ -20,6 +20,7 @@ from unitscope.stats.bootstrap import bootstrap_weighted
 from unitscope.stats.correlation import why_undefined
 from unitscope.stats.estimate import undefined
 from unitscope.stats.ranks import rank_correlations
+from unitscope.stats.reliabilities import disattenuated, intraclass, spearman_brown
 from unitscope.tables.reliability_columns import (
     MINIMIZED,
     PERMUTED,
@@ -83,60 +84,6 @@ class ScoresBySeed:
 
 
 # --- reliability -----------------------------------------------------------------------------------------------------
-
-
-def intraclass(ratings: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the intraclass correlations ICC(2,1) and ICC(2,k) of ratings (Shrout and Fleiss 1979, case 2).
-
-    Two-way random effects, absolute agreement, with BMS, JMS and EMS the mean squares between units, between seeds and
-    of the rest, n units and k seeds:
-    ICC(2,1) = (BMS - EMS) / (BMS + (k - 1) EMS + k (JMS - EMS) / n), of one seed;
-    ICC(2,k) = (BMS - EMS) / (BMS + (JMS - EMS) / n), of the mean over k seeds. It may be below 0.
-
-    Args:
-        ratings: (seeds, units), all finite.
-        weights: (resamples, units) how often each unit occurs in a resample; None stands for one in which each occurs
-            once.
-
-    Returns:
-        Both (resamples,); NaN with fewer than two seeds or units, or where all ratings are the same.
-    """
-    seeds, units = ratings.shape
-    weights = np.ones((1, units)) if weights is None else weights
-    if seeds < 2:
-        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
-    count = weights.sum(1)
-    of_unit = ratings.mean(0)
-    of_seed = weights @ ratings.T / count[:, None]
-    overall = of_seed.mean(1, keepdims=True)
-    total = weights @ (ratings**2).sum(0) - seeds * count * overall[:, 0] ** 2
-    between_units = seeds * (weights * (of_unit - overall) ** 2).sum(1)
-    between_seeds = count * ((of_seed - overall) ** 2).sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rest = np.maximum(total - between_units - between_seeds, 0) / ((count - 1) * (seeds - 1))
-        bms, jms = between_units / (count - 1), between_seeds / (seeds - 1)
-        # Rounding leaves something of ratings that are all the same.
-        varies = total > 1e-12 * np.maximum(weights @ (ratings**2).sum(0), 1e-300)
-        # Nor is rounding a reliability above 0.
-        above = np.where(np.abs(bms - rest) > 1e-9 * bms, bms - rest, 0.0)
-        single = above / (bms + (seeds - 1) * rest + seeds * (jms - rest) / count)
-        mean = above / (bms + (jms - rest) / count)
-    return np.where(varies, single, np.nan), np.where(varies, mean, np.nan)
-
-
-def spearman_brown(correlation: np.ndarray) -> np.ndarray:
-    """Return the reliability of a whole from the correlation r of its halves: 2 r / (1 + r) (Spearman; Brown 1910)."""
-    with np.errstate(divide="ignore"):
-        return 2 * correlation / (1 + correlation)
-
-
-def disattenuated(correlation: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return what a correlation would be of scores without noise: r / sqrt(reliability * reliability) (Spearman 1904).
-
-    It may lie beyond -1 and 1, where reliabilities are estimated too low. NaN where a reliability is not above 0.
-    """
-    product = np.where((first > 0) & (second > 0), first * second, np.nan)
-    return correlation / np.sqrt(product)
 
 
 def reliability_table(

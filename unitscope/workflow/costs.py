@@ -197,6 +197,10 @@ def of_experiment(
                 add(costs, "joint", calibration.joint(layer, wanted, settings["joint"], ablation), 0)
         if f"results/{name}/ablation/{layer}.csv" in pending:
             add(costs, "ablation", calibration.ablation(layer, wanted, ablation), 0)
+        if f"results/{name}/gradients/{layer}.csv" in pending:
+            add(costs, "gradients", calibration.gradients(layer, settings["gradients"], ablation), 0)
+        if f"results/{name}/shapley/{layer}.csv" in pending:
+            add(costs, "shapley", calibration.shapley(layer, settings["shapley"], ablation), 0)
         if f"results/{name}/scale/{layer}.csv" in pending:
             seconds = calibration.scale(layer, settings["methods"], wanted, settings["scale"], images)
             add(costs, "scale", seconds, 0)

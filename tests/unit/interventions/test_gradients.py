@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks_by_hand import Residual, Shared, Tokens, followed_by_hooks, opened, quiet
+from networks_by_hand import InPlace, Residual, Shared, Tokens, followed_by_hooks, opened, quiet
 from torch import nn
 from torch.nn import functional as F
 
@@ -28,7 +28,7 @@ def pixels(images=PICTURES):
 
 # A map, in place and with a skip connection; units of a linear layer that is called twice; tokens; signed logits.
 CASES = [(Residual, "stem"), (Residual, "conv1"), (Residual, "conv2"), (Shared, "first"), (Shared, "shared-call2")]
-CASES += [(Tokens, "up"), (Tokens, "patches"), (Tokens, "mixed"), (Tokens, "last")]
+CASES += [(InPlace, "third"), (Tokens, "up"), (Tokens, "patches"), (Tokens, "mixed"), (Tokens, "last")]
 
 
 @pytest.mark.parametrize("hooked", [False, True], ids=["traced", "hooked"])

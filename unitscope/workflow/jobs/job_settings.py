@@ -124,6 +124,24 @@ class JobSettings:
         ablation = with_batch(chosen["ablation"], wildcards.layer)
         return as_text(**chosen["joint"], **{key: ablation[key] for key in ("images", "batch")})
 
+    def gradients(self, wildcards: Any) -> str:
+        """Return the settings of a layer's gradients: its own, and the images of the ablation."""
+        chosen = self._experiment(wildcards)
+        ablation = with_batch(chosen["ablation"], wildcards.layer)
+        return as_text(**chosen["gradients"], **{key: ablation[key] for key in ("images", "batch")})
+
+    def shapley(self, wildcards: Any) -> str:
+        """Return the settings of a layer's Shapley values, with the ablation's images at a time."""
+        chosen = self._experiment(wildcards)
+        return as_text(**chosen["shapley"], batch=with_batch(chosen["ablation"], wildcards.layer)["batch"])
+
+    def with_ablation_images(self, name: str) -> Callable[[Any], str]:
+        """Return a function that gives a section, the resamples of bootstraps and the images of the ablation."""
+        return lambda wildcards: as_text(
+            **{"resamples": self._experiment(wildcards)["statistics"]["resamples"]} | self._experiment(wildcards)[name],
+            images=self._experiment(wildcards)["ablation"]["images"],
+        )
+
     def joint_summary(self, wildcards: Any) -> str:
         """Return the settings of the summary of joint ablations."""
         statistics = self._experiment(wildcards)["statistics"]
