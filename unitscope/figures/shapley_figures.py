@@ -38,7 +38,7 @@ def shapley(style: Style, units: Table, values: Sequence[Table]) -> Figure:
         groups,
         "loss increase when the unit alone is set to 0 (nats)",
         "Shapley value (nats)",
-        "Bars: 95 % intervals over orders of removal. Dashed: equal. Above it, other units compensate for the removal of "
+        "Bars: 95 % intervals over orders of removal. Dashed: equal. Above it, others compensate for the removal of "
         "the unit alone. Each layer has its own scale.",
         room_for_scales=True,
     )
