@@ -8,7 +8,6 @@ rule ablation:
         checkpoint=FILES.checkpoint,
         dataset=FILES.dataset,
         moments="results/{experiment}/moments/mean.csv",
-        activations="results/{experiment}/activations.h5",
         files=FILES.user_files,
     output:
         table="results/{experiment}/ablation/{layer}.csv",
@@ -30,8 +29,8 @@ rule ablation:
     shell:
         program("ablation")
         + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
-        " --moments {input.moments:q} --activations {input.activations:q} --layer {wildcards.layer:q}"
-        " --settings {params.settings:q} --device {params.device:q} --output {output.table:q} --damage {output.damage:q}"
+        " --moments {input.moments:q} --layer {wildcards.layer:q} --settings {params.settings:q}"
+        " --device {params.device:q} --output {output.table:q} --damage {output.damage:q}"
         " --code {params.code:q} --log {log:q}"
 
 

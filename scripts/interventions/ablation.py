@@ -16,12 +16,13 @@ from unitscope.interventions.ablation_scores import score_columns
 from unitscope.interventions.ablation_settings import AblationJob
 from unitscope.interventions.donors import donor_rows
 from unitscope.interventions.optimal_clamp import FITTED_IMAGES, optimal_constants
+from unitscope.probing.activations import activations
 from unitscope.probing.layer import Layer
 from unitscope.probing.opening import open_checkpoint
 from unitscope.runtime import console, devices
-from unitscope.scores.selectivity import preferred_by_half
+from unitscope.scores.preferred_classes import preferred_by_half
 from unitscope.storage.csv_tables import read_table, write_table
-from unitscope.storage.hdf5 import create_hdf5, open_hdf5
+from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import sha256_of
 from unitscope.tables.ablation_columns import AblationTable
 from unitscope.workflow import program
@@ -32,7 +33,6 @@ def parser() -> argparse.ArgumentParser:
     result = program.network_parser(__doc__)
     result.add_argument("--dataset", type=Path, required=True, help="the data set (.h5)")
     result.add_argument("--moments", type=Path, required=True, help="mean of each unit's map (.csv)")
-    result.add_argument("--activations", type=Path, required=True, help="activations on real images (.h5)")
     result.add_argument("--layer", required=True, help="name of the layer")
     program.add_settings(result, AblationJob)
     result.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -59,10 +59,13 @@ def main(arguments: argparse.Namespace) -> None:
                 optimal = optimal_constants(layer, training, units.tolist(), mean, std)
                 clamps["optimal"], columns["optimal_constant"] = clamp_to(optimal), optimal[units]
             clamps["resample"] = resample()
-            damage = measured(layer, dataset, {name: clamps[name] for name in settings.clamps}, settings, units)
-            with open_hdf5(arguments.activations) as activations:
-                values = activations[f"layers/{layer.name}/activations"][:, units]
-                columns |= score_columns(damage, preferred_by_half(values, activations["labels"][:], len(classes)))
+            labels = dataset.labels("test")
+            rows = balanced_sample(labels, settings.images)
+            half = halves(labels)[rows]
+            clamps = {name: clamps[name] for name in settings.clamps}
+            damage = measured(layer, dataset, clamps, rows, half, settings.batch, units)
+            values = read_activations(layer, dataset, rows, settings.batch)[:, units]
+            columns |= score_columns(damage, preferred_by_half(values, labels[rows], half))
         else:
             console.log.warning("%s has no classes: ablation needs labels and is left out.", arguments.dataset)
     provenance = {
@@ -81,16 +84,25 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def measured(
-    layer: Layer, dataset: Dataset, clamps: dict[str, Clamp], settings: AblationJob, units: np.ndarray
+    layer: Layer,
+    dataset: Dataset,
+    clamps: dict[str, Clamp],
+    rows: np.ndarray,
+    half: np.ndarray,
+    batch: int,
+    units: np.ndarray,
 ) -> dict[str, Damage]:
-    """Return the damage of the units by clamp, on the images of the test split that the settings choose."""
-    labels = dataset.labels("test")
-    rows = balanced_sample(labels, settings.images)
-    images = dataset.labelled("test", rows, settings.batch)
-    donors = donor_rows(dataset.count("train"), len(labels))[rows]
-    parts = np.split(donors, range(settings.batch, len(rows), settings.batch)) if "resample" in clamps else []
+    """Return the damage of the units by clamp, on some rows of the test split, each of one half."""
+    donors = donor_rows(dataset.count("train"), dataset.count("test"))[rows]
+    parts = np.split(donors, range(batch, len(rows), batch)) if "resample" in clamps else []
     donated = (dataset.take("train", part) for part in parts)
-    return ablation(layer, images, clamps, halves(labels)[rows], units.tolist(), donated)
+    return ablation(layer, dataset.labelled("test", rows, batch), clamps, half, units.tolist(), donated)
+
+
+def read_activations(layer: Layer, dataset: Dataset, rows: np.ndarray, batch: int) -> np.ndarray:
+    """Return the activations (images, units) of a layer on some rows of the test split."""
+    batches = (images for images, _ in dataset.labelled("test", rows, batch))
+    return np.concatenate([values[layer.name] for values in activations([layer], batches)])
 
 
 def write_damage(out: h5py.File, damage: list[Damage]) -> None:

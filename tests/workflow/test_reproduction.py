@@ -399,8 +399,9 @@ def test_layer_rows_list_scores_by_method():
         "seeds_iam": np.array([1, 0, 1]),
         **{f"{score}_iam": np.array([0.25, np.nan, 0.75]) for score in RS_SCORES},
     }
-    layers = {"layer": ["a"] * 3, "method": ["iam"] * 3, "x": ["selectivity"] * 3, "y": list(RS_SCORES)}
-    layers = {name: np.array(column) for name, column in {**layers, "spearman": [0.1, 0.2, 0.3]}.items()}
+    count = len(RS_SCORES)
+    layers = {"layer": ["a"] * count, "method": ["iam"] * count, "x": ["selectivity"] * count, "y": list(RS_SCORES)}
+    layers = {name: np.array(column) for name, column in {**layers, "spearman": [0.1, 0.2, 0.3, 0.4]}.items()}
     (row,) = layer_rows([Result("e", "e", units, layers, {}, {}, {})])
     assert row["scored"] == {"iam": "1"} and row["rs"]["iam", "rs"] == "0.25"
     shown = environment().from_string("{{ row.rs | by_method(methods, 'rs') }}; {{ row.scored | by_method(methods) }}")

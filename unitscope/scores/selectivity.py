@@ -129,30 +129,6 @@ def corrected_selectivity(activations: np.ndarray, labels: np.ndarray, classes: 
     return (_index_for(means[0], top_class(means[1])) + _index_for(means[1], top_class(means[0]))) / 2
 
 
-def preferred_by_half(activations: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the class with the largest mean activation of each unit on either half of the images.
-
-    Args:
-        activations: (images, units).
-        labels: (images,) class of each image.
-        classes: Number of classes.
-
-    Returns:
-        (2, units) class numbers; -1 for a unit that responds to no image of that half. A class without an image in that
-        half is never preferred.
-    """
-    half = halves(labels)
-    positive = np.maximum(activations, 0)
-    result = np.full((2, activations.shape[1]), -1)
-    for number in (0, 1):
-        rows = half == number
-        present, sizes = np.unique(labels[rows], return_counts=True)
-        if len(present):
-            means = group_means(positive[rows], np.searchsorted(present, labels[rows]), sizes)
-            result[number] = np.where((means > 0).any(axis=0), present[top_class(means)], -1)
-    return result
-
-
 def _index_for(means: np.ndarray, preferred: np.ndarray) -> np.ndarray:
     """Return the index (units,) of class means (classes, units) for the preferred class (units,) of each unit."""
     mean = np.take_along_axis(means, preferred[None], axis=0)[0]
