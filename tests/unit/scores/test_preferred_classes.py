@@ -5,7 +5,7 @@ import numpy as np
 from unitscope.scores.preferred_classes import preferred_by_half
 
 
-def test_each_half_has_its_own_class():
+def test_each_half_prefers_a_class_by_its_images():
     labels, half = np.array([0, 1, 2, 0, 1, 2]), np.array([0, 0, 0, 1, 1, 1])
     activations = np.array([[3.0, 0], [1, 0], [0, 0], [0, -1], [1, 0], [2, 5]])
     assert preferred_by_half(activations, labels, half).tolist() == [[0, -1], [2, 2]]

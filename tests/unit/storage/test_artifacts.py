@@ -349,6 +349,8 @@ def test_columns_of_tables(finished):
     ends = [
         *("selectivity_permuted", "selectivity_half0", "selectivity_half1"),
         *("ablation_loss_half0", "ablation_loss_half1", "class_information", "class_information_permuted"),
+        *("ablation_loss_mean_half0", "ablation_loss_mean_half1"),
+        *(f"{name}{clamp}" for clamp in ("", "_mean") for name in ("own_class_damage", "specificity", "worst_class")),
         *("auc", "auc_class", "auc_p", "auc_q", "auc_heldout", "informedness", "hit_rate_fa05", "precision_at_k"),
         *("d_prime", "lifetime_sparseness", "label_entropy", "selectivity_corrected"),
         *(
