@@ -98,7 +98,7 @@ def test_reliability_of_two_seeds_and_one_row_per_null(analysed):
     undefined = np.isnan(reliability["disattenuated"])
     assert (reliability["reason"][undefined] != "").all()
     nulls = table(analysed, "nulls.csv")
-    assert len(nulls["layer"]) == 2 * 2 * 3 * 4
+    assert len(nulls["layer"]) == 2 * 2 * 4 * 4
     assert set(nulls["null"].tolist()) == {"none", "start", "permuted", "untrained"}
     other = (nulls["layer"] == "logits") & (nulls["null"] == "untrained")
     assert set(nulls["reason"][other].tolist()) == {"experiment raw has no layer logits"}
@@ -146,7 +146,7 @@ def test_every_analysis_has_its_verdicts(analysed):
         ("A6", "natural"),
     }
     nulls = table(analysed, "nulls.csv")
-    assert (claims["claim"] == "A5").sum() == 2 * 2 * 3 + (nulls["null"] != "none").sum()
+    assert (claims["claim"] == "A5").sum() == 2 * 2 * 4 + (nulls["null"] != "none").sum()
     importance_row = rows_of(table(analysed, "importance.csv"), "hidden1")
     predictor_row = (importance_row["method"] == "iam") & (importance_row["predictor"] == "rs_z")
     row = (
