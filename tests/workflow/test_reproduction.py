@@ -168,7 +168,7 @@ def test_missing_sizes_file_is_an_error(finished):
 def test_page_shows_the_sensitivity_to_choices(finished):
     table = read_table(finished.folder / "results/page/sensitivity.csv", SensitivityTable)
     layers = read_result(finished.folder / "results/choices-seed0/layers.csv")
-    assert table["variant"].tolist() == ["default"] * 3 + ["steps2"] * 3 + ["epochs3"] * 3
+    assert table["variant"].tolist() == [name for name in ("default", "steps2", "epochs3") for _ in RS_SCORES]
     assert table["score"].tolist() == [*RS_SCORES] * 3
     for variant, method in (("default", "am"), ("steps2", "am-steps2")):
         (spearman,) = table["spearman"][(table["variant"] == variant) & (table["score"] == "rs_z")]
