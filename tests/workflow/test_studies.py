@@ -22,7 +22,7 @@ from projects import ROOT, SMALL, Project, read_result
 from unitscope.data.datasets import open_dataset
 from unitscope.data.sampling import halves
 from unitscope.data.summaries import moments_of
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.interventions.sets import removal
 from unitscope.probing.activations import activations
 from unitscope.probing.opening import open_checkpoint
@@ -161,7 +161,7 @@ def test_study_without_images(project):
     assert not (project.folder / "results/alone/activations.h5").exists()
     data = atlas_data(project.folder / "results/alone/atlas.html")
     assert data["natural"] is None and not data["hasImages"]
-    assert [one["key"] for one in data["scores"]] == ["rs_am", "ties_am", "seeds_am"]
+    assert [one["key"] for one in data["scores"]] == ["rs_am", "ties_am", "seeds_am", "rs_r_am", "exceeders_am"]
     assert data["layers"][0]["methods"]["am"]["seeds"] == [0, 1]
 
 
@@ -201,7 +201,7 @@ def test_moments_of_all_layers_and_clamping_to_the_mean_map_activation(project):
         images = [(dataset.take("test", np.arange(len(labels))), labels)]
         means, _ = moments_of(read_result(results / "moments/mean.csv"), "conv2")
         clamps = {"": np.zeros(4), "_mean": means}
-        lost = ablation(probe["conv2"], images, clamps, halves(labels))
+        lost = ablation_scores(probe["conv2"], images, clamps, halves(labels))
         without = removal(probe["conv2"], images, means, [[], range(4)]).loss.mean(1)
     ablation_table = read_result(results / "ablation/conv2.csv")
     for clamp, values in lost.items():
