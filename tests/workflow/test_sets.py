@@ -32,7 +32,7 @@ def test_joint_and_cumulative_ablation(results):
         ablation = read_result(results / f"ablation/{layer}.csv")
         assert np.array_equal(joint["unit"], rs["unit"])
         np.testing.assert_allclose(joint["loss_unit"], ablation["ablation_loss"], atol=1e-6)
-        interaction = joint["loss_joint"] - joint["loss_unit"] - joint["loss_set"]
+        interaction = joint["margin_joint"] - joint["margin_unit"] - joint["margin_set"]
         np.testing.assert_allclose(joint["interaction"], interaction, atol=1e-12)
         # Whatever is not there is explained.
         assert (joint["reason"][np.isnan(joint["control_mean"])] != "").all()
