@@ -1,4 +1,5 @@
-# What is lost without a unit, or without several; and which scores move when units are given other scales.
+# What is lost without a unit, or without several; which scores move when units are given other scales; and whether
+# scores find copies that are planted.
 
 # --- one unit ---------------------------------------------------------------------------------------------------------
 
@@ -85,7 +86,7 @@ rule joint_summary:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=SETTINGS.joint_summary,
+        settings=SETTINGS.bootstrap,
         code=code("joint_summary"),
     shell:
         program("joint_summary")
@@ -349,3 +350,88 @@ rule scale_figure:
     shell:
         program("scale_figure") + " --tables {input:q} --settings {params.settings:q}"
         " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
+# --- planted copies ---------------------------------------------------------------------------------------------------
+
+
+rule planted:
+    input:
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        activations="results/{experiment}/activations.h5",
+        images=FILES.of_first_iam("results/{experiment}/images/{layer}.{method}.h5"),
+        files=FILES.user_files,
+    output:
+        "results/{experiment}/planted/{layer}.csv",
+    log:
+        "logs/{experiment}/planted/{layer}.log",
+    benchmark:
+        "logs/{experiment}/planted/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: SETTINGS.threads("planted")
+    resources:
+        gpu=GPU,
+    params:
+        method=SETTINGS.first_iam,
+        recipe=SETTINGS.first_iam_recipe,
+        settings=SETTINGS.planted,
+        code=code_and_network("planted"),
+        python=SETTINGS.user_function,
+        device=STUDY.device,
+    shell:
+        program("planted")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --activations {input.activations:q} --images {input.images:q} --layer {wildcards.layer:q}"
+        " --method {params.method:q} --recipe {params.recipe:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule planted_summary:
+    input:
+        FILES.across("results/{experiment}/planted/{layer}.csv"),
+    output:
+        planted=report(
+            "results/{experiment}/planted.csv",
+            caption="captions/planted_summary.rst",
+            category="Tables",
+            labels={"experiment": "{experiment}", "table": "planted"},
+        ),
+        advantage=table("planted_advantage"),
+    log:
+        "logs/{experiment}/planted_summary.log",
+    benchmark:
+        "logs/{experiment}/planted_summary.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=SETTINGS.bootstrap,
+        code=code("planted_summary"),
+    shell:
+        program("planted_summary") + " --planted {input:q} --settings {params.settings:q} --output {output.planted:q}"
+        " --advantage {output.advantage:q} --code {params.code:q} --log {log:q}"
+
+
+rule planted_figure:
+    input:
+        tables=FILES.across("results/{experiment}/planted/{layer}.csv"),
+        planted="results/{experiment}/planted.csv",
+        advantage="results/{experiment}/planted_advantage.csv",
+    output:
+        figure("planted", "Planted copies", figure="which scores find them, and whether they replace"),
+        pdf="results/{experiment}/figures/planted.pdf",
+    log:
+        "logs/{experiment}/planted_figure.log",
+    benchmark:
+        "logs/{experiment}/planted_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=SETTINGS.section("figures"),
+        folder=subpath(output[0], parent=True),
+        code=code("planted_figure"),
+    shell:
+        program("planted_figure") + " --tables {input.tables:q} --summary {input.planted:q}"
+        " --advantage {input.advantage:q} --settings {params.settings:q} --output-dir {params.folder:q}"
+        " --code {params.code:q} --log {log:q}"

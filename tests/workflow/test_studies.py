@@ -255,9 +255,9 @@ def test_plan_with_declared_image_counts_needs_no_images(project):
     config["experiments"] = {
         "net": {
             **{"network": "net", "layers": ["hidden1"], "methods": {"am": QUICK, "iam": QUICK}},
-            **{"images": {"block": 5}, "analyses": ["scale", "joint", "cumulative", "importance"]},
+            **{"images": {"block": 5}, "analyses": ["scale", "joint", "cumulative", "importance", "planted"]},
             # So many that every step takes longer than the start of its program.
-            **{name: {"images": 10**10} for name in ("scale", "cumulative")},
+            **{name: {"images": 10**10} for name in ("scale", "cumulative", "planted")},
         }
     }
     project.write_config(config)
@@ -266,7 +266,8 @@ def test_plan_with_declared_image_counts_needs_no_images(project):
     rows = {line.split()[0]: line.split()[1:] for line in output.splitlines() if line and line[0].islower()}
     # Twelve units in blocks of five, by two methods.
     assert (rows["images_block"][0], rows["images_joined"][0]) == ("6", "2")
-    for rule in ("checkpoint", "moments", "activations", "ablation", "scale", "joint", "cumulative", "predictors"):
+    measured = ("checkpoint", "moments", "activations", "ablation", "scale", "joint", "cumulative", "predictors")
+    for rule in (*measured, "planted"):
         assert float(rows[rule][1]) > 0.01, rule
     for wrong, word in {"other=1,1,1": "the data sets of the config are", "large=x": "does not have the form"}.items():
         done = project.try_to_run(*plan, wrong, PYTHONPATH=str(project.folder))

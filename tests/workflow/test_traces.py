@@ -31,13 +31,13 @@ for words in json.load(sys.stdin):
 """
 WITH_A_NETWORK = {
     *("checkpoint", "taps", "activations", "moments", "images", "ablation", "predictors", "scale", "joint"),
-    "cumulative",
+    *("cumulative", "planted"),
 }
 
 
 @pytest.mark.slow
 def test_a_job_traces_its_network_once(project):
-    project.change("experiments.small.analyses", ["importance", "scale", "joint", "cumulative"])
+    project.change("experiments.small.analyses", ["importance", "scale", "joint", "cumulative", "planted"])
     printed = project.run("snakemake", "--dry-run", "--forceall", "--printshellcmds", "--quiet", "progress")
     commands = {}
     for line in printed.splitlines():

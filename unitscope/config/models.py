@@ -20,6 +20,7 @@ from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.interventions.cumulative_settings import CumulativeSettings
 from unitscope.interventions.joint_settings import JointSettings
 from unitscope.interventions.replacement_settings import ReplacementSettings
+from unitscope.interventions.planted_settings import PlantedSettings
 from unitscope.interventions.scale_settings import ScaleSettings
 from unitscope.maximization.images_settings import ImagesSettings
 from unitscope.maximization.recipe import Recipe
@@ -122,6 +123,7 @@ class Steps(Section):
     """What is asked beyond the paper; README.md tells what each does."""
     scale: ScaleSettings = ScaleSettings()
     graph: GraphSettings = GraphSettings()
+    planted: PlantedSettings = PlantedSettings()
 
 
 class Experiment(Steps):

@@ -154,6 +154,13 @@ ANALYSES: dict[str, Analysis] = {
         figures=lambda experiment: ["dendrogram"] if maximizing_methods(experiment) else [],
         claim=False,
     ),
+    "planted": Analysis(
+        rules=("planted", "planted_summary", "planted_figure"),
+        tables=_with_iam("planted.csv", "planted_advantage.csv"),
+        figures=_with_iam("planted"),
+        claim=False,
+        methods=iam_methods,
+    ),
 }
 """By name, in the order in which the schema lists them."""
 

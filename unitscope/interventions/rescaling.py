@@ -12,25 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from unitscope.errors import UserError
+from unitscope.interventions.unit_weights import Obstacle, WeightReader, called, check_unshared, readers_of
 from unitscope.maximization.recipe import Recipe
-from unitscope.probing.following import NORMS, TRANSPARENT
 from unitscope.probing.layer import Layer
 from unitscope.probing.nonlinearities import is_rectifier
-from unitscope.probing.sites import POOLINGS, Site, flattens_units, kind_of
-
-FLATTENINGS: tuple[Any, ...] = (nn.Flatten, torch.flatten, "flatten")
-MEANS: tuple[Any, ...] = (torch.mean, "mean")
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """A convolution or linear layer that reads the activation; flat where it reads each unit's map as columns."""
-
-    path: str
-    flat: bool
+from unitscope.probing.sites import kind_of
 
 
 @dataclass(frozen=True)
@@ -38,11 +27,7 @@ class _Places:
     """Where the factors of a layer go: into the module that is tapped, and out of all that read it."""
 
     tap: str
-    readers: list[_Reader]
-
-
-class _Obstacle(Exception):
-    """Why a layer cannot be rescaled."""
+    readers: list[WeightReader]
 
 
 def recipes_to_remake(recipes: Mapping[str, Mapping[str, Any]], steps: int | None = None) -> dict[str, Recipe]:
@@ -78,7 +63,7 @@ def obstacle(layer: Layer) -> str:
     """Return why the units of a layer cannot be rescaled without changing the function; empty where they can."""
     try:
         _places(layer)
-    except _Obstacle as error:
+    except Obstacle as error:
         return str(error)
     return ""
 
@@ -110,7 +95,7 @@ def rescaled(layer: Layer, factors: np.ndarray | Sequence[float]) -> Layer:
     """
     try:
         places = _places(layer)
-    except _Obstacle as error:
+    except Obstacle as error:
         raise UserError(f"The layer {layer.name!r} cannot be rescaled: {error}. Choose another layer.") from None
     assert layer.probe.traced is not None
     scaled = layer.probe.traced.copied()
@@ -152,80 +137,20 @@ def _places(layer: Layer) -> _Places:
     """Return where the factors of a layer go.
 
     Raises:
-        _Obstacle: There is something that they would change.
+        Obstacle: There is something that they would change.
     """
     if layer.probe.traced is None:
-        raise _Obstacle("torch.fx cannot trace the network, so it is not known what reads the layer")
+        raise Obstacle("torch.fx cannot trace the network, so it is not known what reads the layer")
     site, traced = layer.probe.traced.sites[layer.name], layer.probe.traced.graph
     modules = layer.probe.traced.modules
     if site.activation is site.tap:
-        raise _Obstacle("no nonlinearity follows it directly")
+        raise Obstacle("no nonlinearity follows it directly")
     if not is_rectifier(kind_of(site.activation, modules)):
-        raise _Obstacle(f"its nonlinearity is {_called(site.activation, modules)}, not a plain ReLU")
+        raise Obstacle(f"its nonlinearity is {called(site.activation, modules)}, not a plain ReLU")
     if site.tap.op != "call_module":
-        raise _Obstacle("its batch norm is a function, whose weights may be used elsewhere")
+        raise Obstacle("its batch norm is a function, whose weights may be used elsewhere")
     tap = str(site.tap.target)
-    _check_unshared(traced, modules, tap)
+    check_unshared(traced, modules, tap)
     units = len(modules[tap].weight)
-    readers = _readers(traced, modules, site, units)
+    readers = readers_of(traced, modules, site, units)
     return _Places(tap, readers)
-
-
-def _readers(traced: fx.GraphModule, modules: dict[str, Any], site: Site, units: int) -> list[_Reader]:
-    """Return all that read a layer's activation, each of which has to be a layer whose weights can be divided."""
-    readers: list[_Reader] = []
-    waiting = [(user, False) for user in site.activation.users]
-    while waiting:
-        node, flat = waiting.pop(0)
-        kind = kind_of(node, modules)
-        maps = site.kind == "conv" and not flat
-        if kind in TRANSPARENT or (maps and kind in POOLINGS):
-            waiting += [(user, flat) for user in node.users]
-        elif (kind in FLATTENINGS and flattens_units(node, modules)) or (maps and _averages_space(node, kind)):
-            waiting += [(user, True) for user in node.users]
-        elif kind in (nn.Conv2d, nn.Linear) and _fits(modules[str(node.target)], site.kind, flat, units):
-            _check_unshared(traced, modules, str(node.target))
-            readers.append(_Reader(str(node.target), flat))
-        elif node.op == "output":
-            raise _Obstacle("its activation is an output of the network")
-        else:
-            raise _Obstacle(f"{_called(node, modules)} reads its activation, and nothing there can be divided")
-    return readers
-
-
-def _fits(reader: nn.Conv2d | nn.Linear, kind: str, flat: bool, units: int) -> bool:
-    """Return whether the units lie along the axis that a reader weighs."""
-    if isinstance(reader, nn.Conv2d):
-        return kind == "conv" and not flat and reader.in_channels == units
-    if kind == "conv":
-        return flat and reader.in_features % units == 0
-    # Flattened tokens would be more.
-    return reader.in_features == units
-
-
-def _averages_space(node: fx.Node, kind: Any) -> bool:
-    """Return whether a mean is taken over the two axes of space, and those alone."""
-    axes = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", ())
-    keeps = node.args[2] if len(node.args) > 2 else node.kwargs.get("keepdim", False)
-    axes = axes if isinstance(axes, list | tuple) else (axes,)
-    return kind in MEANS and not keeps and sorted(axis % 4 for axis in axes if isinstance(axis, int)) == [2, 3]
-
-
-def _check_unshared(traced: fx.GraphModule, modules: dict[str, Any], path: str) -> None:
-    """Make sure that a module's weights are plain parameters that serve one call alone."""
-    module = modules[path]
-    called = [node for node in traced.graph.nodes if node.op == "call_module" and node.target == path]
-    if len(called) > 1:
-        raise _Obstacle(f"the module {path!r} is called {len(called)} times with the same weights")
-    if any(node.op == "get_attr" and str(node.target).startswith(f"{path}.") for node in traced.graph.nodes):
-        raise _Obstacle(f"the weights of {path!r} are read elsewhere, too")
-    if type(module) not in (nn.Conv2d, nn.Linear, *NORMS):
-        raise _Obstacle(f"{path!r} is a {type(module).__name__}, whose weights may be used in a way of its own")
-    if module._parameters.get("weight") is None:
-        raise _Obstacle(f"{path!r} has no weights of its own that could be multiplied")
-
-
-def _called(node: fx.Node, modules: dict[str, Any]) -> str:
-    """Return what people call an operation."""
-    kind = kind_of(node, modules)
-    return str(getattr(kind, "__name__", kind))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -156,8 +156,12 @@ class Network(Reader, Protocol):
     def converted(self, dtype: torch.dtype) -> Network:
         """Return a copy that computes in another precision."""
 
-    def variant(self, module: nn.Module) -> Network:
-        """Return an opened network of the same layers, computed by a graph with other weights."""
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in the order of computation."""
+
+    def variant(self, module: nn.Module, units: Mapping[str, int] | None = None) -> Network:
+        """Return an opened network of the same layers, computed by a graph with other weights or numbers of units."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the network's output for images (images, channels, height, width) with values in [0, 1]."""

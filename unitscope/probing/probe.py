@@ -1,7 +1,7 @@
 """A network opened at its layers."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -231,11 +231,12 @@ class Probe:
             raise UserError(f"{name} cannot be copied, so it computes in float32 alone. Set precision: float32.")
         return self.variant(copy.deepcopy(self.module).to(dtype))
 
-    def variant(self, module: nn.Module) -> "Probe":
+    def variant(self, module: nn.Module, units: Mapping[str, int] | None = None) -> "Probe":
         """Return an opened network with the same layers and other weights, which is not compared with anything.
 
         Args:
             module: A copy of the traced graph; where there is none, of the network.
+            units: Number of units of each layer that has another number than here, by the layer's name.
         """
         probe = self.__class__.__new__(self.__class__)
         probe.module, probe.shape, probe.device, probe.refused = module, self.shape, self.device, self.refused
@@ -243,7 +244,8 @@ class Probe:
         traced = self.traced is not None and isinstance(module, fx.GraphModule)
         probe.traced = self.traced.variant(module) if traced else None  # type: ignore[union-attr, arg-type]
         # The layers are those of this one.
-        vars(probe)["layers"] = tuple(replace(layer, probe=probe) for layer in self.layers)
+        counts = {layer.name: layer.units for layer in self.layers} | dict(units or {})
+        vars(probe)["layers"] = tuple(replace(layer, probe=probe, units=counts[layer.name]) for layer in self.layers)
         return probe
 
     def _check(self, names: Iterable[str]) -> list[str]:

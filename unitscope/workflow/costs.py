@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unitscope.config.registry import iam_methods
 from unitscope.config.resolve import Study, networks_of_training, trained_epochs, with_batch
 from unitscope.data.dataset_settings import ImageFolderSettings
 from unitscope.data.outlines import Outline, cropped, dataset_bytes, outline
@@ -204,6 +205,10 @@ def of_experiment(
         if f"results/{name}/scale/{layer}.csv" in pending:
             seconds = calibration.scale(layer, settings["methods"], selection, settings["scale"], images)
             add(costs, "scale", seconds, 0)
+        if f"results/{name}/planted/{layer}.csv" in pending:
+            recipe = settings["methods"][iam_methods(settings)[0]]
+            seconds = calibration.planted(layer, recipe, settings["planted"], images, ablation["batch"])
+            add(costs, "planted", seconds, 0)
         if f"results/{name}/cumulative/{layer}.csv" in pending:
             add(costs, "cumulative", removed(layer), 0)
     if f"results/{name}/cumulative_of_all.csv" in pending:

@@ -20,6 +20,7 @@ from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
 from unitscope.interventions.optimal_clamp import FITTED_IMAGES, TRIED_CONSTANTS
 from unitscope.interventions.replacement import SIZES
+from unitscope.interventions.noisy_copies import ROUNDS, SECTIONS
 from unitscope.interventions.replacement_sets import CONTROLS
 from unitscope.interventions.rescaling import recipes_to_remake
 from unitscope.maximization.ascent import ascend
@@ -229,6 +230,41 @@ class Calibration:
                 layer, asdict(recipe), settings["units"], {**images, "seeds": images["seeds"][:1]}
             )
         return seconds
+
+    def planted(
+        self, layer: str, recipe: Mapping[str, Any], own: Mapping[str, Any], images: Mapping[str, Any], batch: int
+    ) -> float:
+        """Return the seconds of a layer's planted copies, at most: search, images, statistics and replacement.
+
+        Args:
+            layer: Name of the layer.
+            recipe: The method by which images are generated.
+            own: Settings of the copies.
+            images: Settings of the images.
+            batch: Images at a time in all other passes.
+        """
+        units, levels = min(own["units"], self.layers[layer].units), len(own["correlations"])
+        noisy = sum(level < 1 for level in own["correlations"])
+        train, test = min(self.data.train, own["images"]), self._tested({"images": own["test_images"]})
+        # A search takes a pass for moments, one for all sections, and one for each interpolation.
+        passes = train * ((2 + ROUNDS) * bool(noisy) + levels) + 2 * levels * test
+        seconds = passes * self._time_forward(batch)
+        seconds += noisy * (SECTIONS + ROUNDS) * train * self._turning(layer, units, batch)
+        one_seed = {**images, "seeds": images["seeds"][:1]}
+        seconds += 2 * levels * self.ascent(layer, recipe, {"sample": units, "seed": 0}, one_seed)
+        return seconds + levels * units * (1 + CONTROLS) * test * self._time_suffix(layer, batch)
+
+    def _turning(self, layer: str, units: int, batch: int) -> float:
+        """Return the seconds of evaluating noisy copies of some units at one angle, for one image."""
+        size = units * int(np.prod(self.layers[layer].map))
+
+        def step(rows: int) -> None:
+            values = torch.ones(rows, size, device=self.device)
+            copies = torch.addcmul(values, values, values).relu_()
+            for products in (copies, copies * copies, values * copies):
+                products.sum(1)
+
+        return self.per_image(step, batch)
 
     def predictors(self, layers: Sequence[str]) -> float:
         """Return the seconds of the regressions of each unit on the others of its layer, on either half of the images.

@@ -71,6 +71,7 @@ def test_files_per_layer_and_method_are_in_the_order_of_the_config(files):
     of_layer = files.across_methods("{experiment}/{layer}.{method}")(wildcards(layer="logits"))
     assert of_layer == ["first/logits.am", "first/logits.iam", "first/logits.z"]
     assert files.across_iam("{layer}.{method}")(wildcards()) == ["hidden1.iam", "logits.iam"]
+    assert files.of_first_iam("{layer}.{method}")(wildcards(layer="logits")) == ["logits.iam"]
     assert files.across_maximizing("{layer}.{method}")(wildcards()) == of_all("am", "iam", "z")
 
 
@@ -155,8 +156,12 @@ def test_job_settings_contain_the_batch_of_the_layer(settings):
     assert not images["logits"].keys() & {"block", "substitutes"}
     assert settings.block(wildcards(block="1")) == ["--block", "1", 5]
     assert json.loads(settings.scale(wildcards(layer="logits")))["batch"] == 4
+    planted = json.loads(settings.planted(wildcards(layer="logits")))
+    assert (planted["batch"], planted["start_seed"], planted["units"]) == (4, 0, 16)
     assert json.loads(settings.recipe(wildcards(method="z")))["objective"] == "iam_z"
     assert settings.user_function(wildcards()) == "" and settings.layers(wildcards()) == ["hidden1", "logits"]
+    assert settings.first_iam(wildcards()) == "iam"
+    assert json.loads(settings.first_iam_recipe(wildcards()))["objective"] == "iam"
 
 
 def test_cumulative_ablation_defaults_to_the_images_of_the_ablation():

@@ -13,6 +13,8 @@ from unitscope.data.datasets import write_dataset
 from unitscope.data.outlines import Outline, dataset_bytes
 from unitscope.interventions.cumulative import orders
 from unitscope.interventions.joint import needed_sets, plans
+from unitscope.interventions.noisy_copies import ROUNDS, SECTIONS
+from unitscope.interventions.replacement_sets import CONTROLS
 from unitscope.workflow.planning import Calibration, probe_before_training
 
 ABLATION = {"units": "all", "images": 20, "batch": 8}
@@ -57,6 +59,22 @@ def test_scale_analysis_plans_passes_and_ascents(calibration):
     passes = 6 * (2 * 12 * 3 + 30)
     # IAM and its standardized form, of 4 units, on the network and on the rescaled one; two steps are measured as one.
     assert calibration.scale("hidden1", recipes, "all", settings, images) == passes + 2 * 2 * 4
+
+
+def test_planted_copies_take_a_search_images_and_replacements(calibration):
+    recipe = {"objective": "iam", "steps": 4, "points": 2}
+    images = {"seeds": [0, 1], "batch": 4, "readout": "mean"}
+    own = {"correlations": [1.0, 0.9, 0.5], "units": 4, "images": 60, "test_images": 30}
+    # Moments, sections and interpolations; then each network's statistics, and both networks on test images.
+    passes = 60 * (2 + ROUNDS + 3) + 2 * 3 * 30
+    turned = 2 * (SECTIONS + ROUNDS) * 60
+    # Four originals and four copies in each of three networks; two steps are measured as one.
+    ascents = 2 * 3 * 4 * 2
+    replaced = 3 * 4 * (1 + CONTROLS) * 30
+    seconds = calibration.planted("hidden1", recipe, own, images, 8)
+    assert seconds == passes + turned + ascents + replaced
+    exact = calibration.planted("hidden1", recipe, {**own, "correlations": [1.0], "test_images": None}, images, 8)
+    assert exact == 60 + 2 * 40 + 2 * 4 * 2 + 4 * (1 + CONTROLS) * 40
 
 
 def test_measured_times_are_reused(calibration):

@@ -107,6 +107,12 @@ class JobFiles:
         """Return a function that gives a file per layer of an experiment and method of IAM."""
         return lambda wildcards: self._across(wildcards, pattern, methods=iam_methods(self._experiment(wildcards)))
 
+    def of_first_iam(self, pattern: str) -> Callable[[Any], list[str]]:
+        """Return a function that gives the file of a job's layer by the first method of IAM of its experiment."""
+        return lambda wildcards: self._across(
+            wildcards, pattern, layers=[wildcards.layer], methods=iam_methods(self._experiment(wildcards))[:1]
+        )
+
     def across_maximizing(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return a function that gives a file per layer of an experiment and method that maximizes activations."""
         return lambda wildcards: self._across(

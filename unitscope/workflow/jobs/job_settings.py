@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from unitscope.config.registry import ANALYSES, maximizing_methods
+from unitscope.config.registry import ANALYSES, iam_methods, maximizing_methods
 from unitscope.config.resolve import Study, over_epochs, with_batch
 from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.settings import as_mapping
@@ -120,6 +120,22 @@ class JobSettings:
             **experiment["scale"], start_seed=experiment["seeds"][0], readout=experiment["readout"], batch=batch
         )
 
+    def planted(self, wildcards: Any) -> str:
+        """Return the settings of a layer's planted copies, and those by which images are generated and computed."""
+        chosen = self._experiment(wildcards)
+        images, ablation = (with_batch(chosen[name], wildcards.layer) for name in ("images", "ablation"))
+        how = {"start_seed": chosen["seeds"][0], "readout": chosen["readout"]}
+        return as_text(**chosen["planted"], **how, batch=images["batch"], test_batch=ablation["batch"])
+
+    def first_iam(self, wildcards: Any) -> str:
+        """Return the first method of IAM of a job's experiment; an empty text where it has none."""
+        return next(iter(iam_methods(self._experiment(wildcards))), "")
+
+    def first_iam_recipe(self, wildcards: Any) -> str:
+        """Return the recipe of that method."""
+        name = self.first_iam(wildcards)
+        return canonical_json(self._experiment(wildcards)["methods"][name] if name else {})
+
     def joint(self, wildcards: Any) -> str:
         """Return the settings of a joint ablation: its own, and the images of the ablation."""
         experiment = self._experiment(wildcards)
@@ -133,8 +149,8 @@ class JobSettings:
         images = {key: ablation[key] for key in ("images", "batch")}
         return as_text(**experiment["replacement"], readout=experiment["readout"], **images)
 
-    def joint_summary(self, wildcards: Any) -> str:
-        """Return the settings of the summary of joint ablations."""
+    def bootstrap(self, wildcards: Any) -> str:
+        """Return the settings of the bootstraps of a summary: of joint ablations, or of planted copies."""
         statistics = self._experiment(wildcards)["statistics"]
         return as_text(resamples=statistics["resamples"], seed=statistics["seed"])
 
