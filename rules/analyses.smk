@@ -69,14 +69,46 @@ rule predictors:
         " --activations {input.activations:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 
+rule gradients:
+    input:
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        files=FILES.user_files,
+    output:
+        "results/{experiment}/gradients/{layer}.csv",
+    log:
+        "logs/{experiment}/gradients/{layer}.log",
+    benchmark:
+        "logs/{experiment}/gradients/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: SETTINGS.threads("gradients")
+    resources:
+        gpu=GPU,
+    params:
+        settings=SETTINGS.gradients,
+        code=code_and_network("gradients"),
+        python=SETTINGS.user_function,
+        device=STUDY.device,
+    shell:
+        program("gradients")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
 rule importance:
     input:
         units="results/{experiment}/units.csv",
         predictors="results/{experiment}/predictors.csv",
+        gradients=FILES.across("results/{experiment}/gradients/{layer}.csv"),
+        shapley=FILES.shapley,
+        activations="results/{experiment}/activations.h5",
         taps="results/{experiment}/taps.json",
     output:
         importance=table("importance"),
         partial=table("partial"),
+        partial_loss=table("partial_loss"),
     log:
         "logs/{experiment}/importance.log",
     benchmark:
@@ -84,11 +116,13 @@ rule importance:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=SETTINGS.with_resamples("importance"),
+        settings=SETTINGS.with_ablation_images("importance"),
         code=code("importance"),
     shell:
         program("importance") + " --units {input.units:q} --predictors {input.predictors:q} --taps {input.taps:q}"
-        " --settings {params.settings:q} --output {output.importance:q} --partial {output.partial:q} --code {params.code:q} --log {log:q}"
+        " --gradients {input.gradients:q} --shapley {input.shapley:q} --activations {input.activations:q}"
+        " --settings {params.settings:q} --output {output.importance:q} --partial {output.partial:q}"
+        " --partial-loss {output.partial_loss:q} --code {params.code:q} --log {log:q}"
 
 
 rule importance_figures:

@@ -297,6 +297,59 @@ rule cumulative_figure:
         " --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
 
 
+# --- what each unit of a layer contributes ----------------------------------------------------------------------------
+
+
+rule shapley:
+    input:
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        files=FILES.user_files,
+    output:
+        "results/{experiment}/shapley/{layer}.csv",
+    log:
+        "logs/{experiment}/shapley/{layer}.log",
+    benchmark:
+        "logs/{experiment}/shapley/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: SETTINGS.threads("shapley")
+    resources:
+        gpu=GPU,
+    params:
+        settings=SETTINGS.shapley,
+        code=code_and_network("shapley"),
+        python=SETTINGS.user_function,
+        device=STUDY.device,
+    shell:
+        program("shapley")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
+rule shapley_figure:
+    input:
+        shapley=FILES.across("results/{experiment}/shapley/{layer}.csv"),
+        units="results/{experiment}/units.csv",
+    output:
+        figure("shapley", "Ablation", figure="Shapley values"),
+        pdf="results/{experiment}/figures/shapley.pdf",
+    log:
+        "logs/{experiment}/shapley_figure.log",
+    benchmark:
+        "logs/{experiment}/shapley_figure.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    params:
+        settings=SETTINGS.section("figures"),
+        folder=subpath(output[0], parent=True),
+        code=code("shapley_figure"),
+    shell:
+        program("shapley_figure") + " --shapley {input.shapley:q} --units {input.units:q}"
+        " --settings {params.settings:q} --output-dir {params.folder:q} --code {params.code:q} --log {log:q}"
+
+
 # --- other scales, and the same function ------------------------------------------------------------------------------
 
 

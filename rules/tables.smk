@@ -31,6 +31,8 @@ rule layers:
         taps="results/{experiment}/taps.json",
         sparseness=FILES.real("results/{experiment}/sparseness.csv"),
         substitution=FILES.across("results/{experiment}/substitution/{layer}.{method}.csv"),
+        activations=FILES.real("results/{experiment}/activations.h5"),
+        images=FILES.images_of_several_seeds,
     output:
         table("layers"),
     log:
@@ -40,11 +42,11 @@ rule layers:
     conda:
         "../envs/unitscope.yaml"
     params:
-        settings=SETTINGS.section("statistics"),
+        settings=SETTINGS.with_ablation_images("statistics"),
         code=code("layers"),
     shell:
         program("layers") + " --units {input.units:q} --taps {input.taps:q} --sparseness {input.sparseness:q}"
-        " --substitution {input.substitution:q}"
+        " --substitution {input.substitution:q} --activations {input.activations:q} --images {input.images:q}"
         " --settings {params.settings:q} --output {output:q} --code {params.code:q} --log {log:q}"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from unitscope.interventions.joint import high
 from unitscope.interventions.joint_columns import InteractionsTable, JointTable
 from unitscope.randomness import generator
-from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap
+from unitscope.stats.bootstrap import bootstrap
 from unitscope.stats.effects import median
 from unitscope.stats.statistics_settings import StatisticsSettings
 from unitscope.storage.csv_tables import read_table, write_table
@@ -37,21 +37,15 @@ def main(arguments: argparse.Namespace) -> None:
             seed = generator("joint", arguments.settings.seed, layer, method, name)
             estimate = bootstrap(median, over[chosen], resamples=arguments.settings.resamples, seed=seed)
             n = int(chosen.sum())
+            missing = f"none of {len(over)} units has a high RS, substitutes, and controls of their scale"
             rows.append(
                 {
                     **{"layer": layer, "method": method, "high": name, "border": border, "n": n},
                     **estimate.columns("effect", "ci_low", "ci_high"),
-                    "reason": reason(n, len(over)),
+                    "reason": estimate.reason if n else missing,
                 }
             )
     write_table(arguments.output, JointTable.of_rows(rows), JointTable)
-
-
-def reason(n: int, units: int) -> str:
-    """Say why a row is not complete; an empty text where it is."""
-    if not n:
-        return f"none of {units} units has a high RS, substitutes, and controls of their scale"
-    return "" if n >= FEWEST_FOR_INTERVAL else f"no interval below {FEWEST_FOR_INTERVAL} units"
 
 
 if __name__ == "__main__":

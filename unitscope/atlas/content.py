@@ -16,6 +16,7 @@ from unitscope.atlas.page_scores import METHOD_SCORES, Activity, is_main, score_
 from unitscope.scores.exemplars import Exemplars
 from unitscope.scores.score_names import RS_NAMES, method_name
 from unitscope.scores.strength import relative_strength
+from unitscope.tables.ceiling_text import ceiling_of, why_untestable
 from unitscope.tables.table_access import Table, layers_of, methods_of, rows_of
 
 MOST_CLASSES = 20
@@ -195,6 +196,7 @@ def _correlations(layers: Table, methods: Sequence[str]) -> list[dict[str, Any]]
     """Return every correlation with the columns of the units table that it is of."""
     rows = []
     for row in range(len(layers["layer"])):
+        record = {name: column[row].item() for name, column in layers.items()}
         first, _, second = str(layers["method"][row]).partition(":")
         x, y = (
             f"{score}_{method}" if method and score in METHOD_SCORES else score
@@ -209,6 +211,8 @@ def _correlations(layers: Table, methods: Sequence[str]) -> list[dict[str, Any]]
                 "y": y,
                 **dict(zip(names, plain(numbers), strict=True)),
                 "n": int(layers["used"][row]),
+                "ceiling": plain(np.array([ceiling_of(record)]))[0],
+                "untestable": why_untestable(record),
                 "reason": _with_names(str(layers["reason"][row]), {key: score_name(key, methods) for key in (x, y)}),
             }
         )

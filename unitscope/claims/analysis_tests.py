@@ -253,6 +253,6 @@ def most_are_inhibited(results: AnalysisResults, score: str) -> list[Part]:
         estimate = bootstrap(effects.median, shares, resamples=results.resamples, seed=seed)
         n = int(np.isfinite(shares).sum())
         reasons = dict.fromkeys(row["reason"] for row in records(table, layer=layer, method=method) if row["reason"])
-        note = "" if np.isfinite(estimate.low) else "; ".join(reasons) if not n else f"no interval from {n} units"
+        note = estimate.reason if n else "; ".join(reasons)
         parts.append(Part(layer, method, text, estimate, n, above(estimate, MOST), note=note))
     return parts

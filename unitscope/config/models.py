@@ -18,10 +18,12 @@ from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.figures.style import Style
 from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.interventions.cumulative_settings import CumulativeSettings
+from unitscope.interventions.gradients_settings import GradientsSettings
 from unitscope.interventions.joint_settings import JointSettings
 from unitscope.interventions.replacement_settings import ReplacementSettings
 from unitscope.interventions.planted_settings import PlantedSettings
 from unitscope.interventions.scale_settings import ScaleSettings
+from unitscope.interventions.shapley_settings import ShapleySettings
 from unitscope.maximization.images_settings import ImagesSettings
 from unitscope.maximization.recipe import Recipe
 from unitscope.networks.network_settings import NetworkSettings
@@ -124,6 +126,8 @@ class Steps(Section):
     scale: ScaleSettings = ScaleSettings()
     graph: GraphSettings = GraphSettings()
     planted: PlantedSettings = PlantedSettings()
+    gradients: GradientsSettings = GradientsSettings()
+    shapley: ShapleySettings = ShapleySettings()
 
 
 class Experiment(Steps):

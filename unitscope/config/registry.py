@@ -97,8 +97,8 @@ ANALYSES: dict[str, Analysis] = {
         rules=("scale", "scale_figure"), figures=_named("scale"), evidence={"scale": _of_layers("scale/{layer}.csv")}
     ),
     "importance": Analysis(
-        rules=("predictors", "importance", "importance_figures"),
-        tables=_named("importance.csv", "partial.csv"),
+        rules=("predictors", "gradients", "importance", "importance_figures"),
+        tables=_named("importance.csv", "partial.csv", "partial_loss.csv"),
         figures=_named("importance"),
         evidence={"importance": _named("importance.csv")},
     ),
@@ -146,6 +146,12 @@ ANALYSES: dict[str, Analysis] = {
         tables=_with_iam("replacement.csv"),
         figures=_with_iam("replacement"),
         methods=iam_methods,
+        claim=False,
+    ),
+    "shapley": Analysis(
+        rules=("shapley", "shapley_figure"),
+        tables=_of_layers("shapley/{layer}.csv"),
+        figures=_named("shapley"),
         claim=False,
     ),
     "responses": Analysis(

@@ -26,6 +26,7 @@ from unitscope.errors import UserError
 from unitscope.figures.style import Style
 from unitscope.scores.score_names import RS_NAMES
 from unitscope.storage.atomic_writes import write_bytes
+from unitscope.tables.ceiling_text import ceiling_of, why_untestable
 from unitscope.tables.number_text import interval, number, typeset
 from unitscope.tables.table_access import Table, correlation_of
 
@@ -123,12 +124,19 @@ def layer_title(layer: str, layer_units: Table) -> str:
 
 
 def correlation_text(layers: Table, layer: str, method: str, x: str, y: str) -> str:
-    """Return a correlation with its interval and number of units, or why there is none; it breaks only at spaces."""
+    """Return a correlation with its interval, ceiling and number of units, or why there is none.
+
+    The ceiling is that of a correlation with an ablation loss. The text breaks only at spaces.
+    """
     correlation = correlation_of(layers, layer, method, x, y)
     if not math.isfinite(correlation["spearman"]):
         return f"ρ undefined, {_readable(correlation['reason'], method)}"
     ends = interval(correlation["ci_low"], correlation["ci_high"], "(no interval)").replace(", ", ",\u00a0")
-    return typeset(f"ρ\u00a0=\u00a0{number(correlation['spearman'])} {ends}") + f", n\u00a0=\u00a0{correlation['used']}"
+    text = f"ρ\u00a0=\u00a0{number(correlation['spearman'])} {ends}"
+    if math.isfinite(limit := ceiling_of(correlation)):
+        text += f", ceiling\u00a0{number(limit)}"
+    untestable = why_untestable(correlation)
+    return typeset(text) + f", n\u00a0=\u00a0{correlation['used']}" + (f", {untestable}" if untestable else "")
 
 
 def _readable(reason: str, method: str) -> str:

@@ -22,7 +22,10 @@ from unitscope.runtime.devices import pixels
 
 LEVEL = 0.95
 
-Walk = Callable[[Sequence[int]], Iterator[float]]
+Value = float | np.ndarray
+"""v of a set of units: a number, or (parts,) on all images, which decide when an order ends, and on parts of them."""
+
+Walk = Callable[[Sequence[int]], Iterator[Value]]
 """Gives v after the removal of each unit of an order, one after the other."""
 
 
@@ -37,6 +40,8 @@ class Shapley:
         permutations: Number of orders.
         evaluations: Number of sets of units whose value was computed.
         total: v(all) - v(none), in nats.
+        by_half: (2, units) the same values on either half of the images, from the same orders; NaN where a half has
+            no image, or where v was not measured by half.
     """
 
     values: np.ndarray
@@ -45,6 +50,7 @@ class Shapley:
     permutations: int
     evaluations: int
     total: float
+    by_half: np.ndarray
 
 
 def shapley(
@@ -52,6 +58,7 @@ def shapley(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     permutations: int = 40,
     seed: tuple[int | str, ...] = (0,),
+    halves: np.ndarray | None = None,
 ) -> Shapley:
     """Estimate the Shapley value of each unit of a layer from antithetic random orders.
 
@@ -61,6 +68,7 @@ def shapley(
         permutations: Number of orders, even: each order is followed by its reverse, which removes most of the variance
             (Castro et al. 2017; Mitchell et al. 2022).
         seed: Name of the draws.
+        halves: (images,) half, 0 or 1, that each image of the batches belongs to; None measures no halves.
 
     Returns:
         The values. An order ends where v is within the noise of v(none), one standard error of the mean loss over
@@ -69,7 +77,7 @@ def shapley(
     Raises:
         ValueError: An odd number of permutations.
     """
-    game = _Game(layer, batches)
+    game = _Game(layer, batches, halves)
     with progress(permutations, f"{layer.name} Shapley", "orders") as advance:
         return estimate(
             game.walk,
@@ -84,7 +92,7 @@ def shapley(
 def estimate(
     walk: Walk,
     units: int,
-    ends: tuple[float, float, float],
+    ends: tuple[Value, Value, float],
     permutations: int,
     draws: np.random.Generator,
     advance: Callable[[int], None] = lambda count: None,
@@ -94,7 +102,7 @@ def estimate(
     Args:
         walk: Gives v after each removal of an order.
         units: Number of players.
-        ends: v(all), v(none), and the noise of v(none).
+        ends: v(all), v(none), and the noise of v(none) on all images.
         permutations: Number of orders, even and at least 2.
         draws: What the orders are drawn from.
         advance: Called with 1 after each order.
@@ -104,7 +112,8 @@ def estimate(
     """
     if permutations < 2 or permutations % 2:
         raise ValueError(f"permutations is {permutations}; orders come in pairs, so write an even number from 2.")
-    pairs, evaluations = np.empty((permutations // 2, units)), 0
+    parts = np.size(ends[0])
+    pairs, evaluations = np.empty((permutations // 2, units, parts)), 0
     for pair in pairs:
         order, gains = draws.permutation(units), []
         for each in (order, order[::-1]):
@@ -113,23 +122,26 @@ def estimate(
             evaluations += steps
             advance(1)
         pair[:] = (gains[0] + gains[1]) / 2
-    values, low, high = pairs.mean(axis=0), np.full(units, np.nan), np.full(units, np.nan)
+    values, low, high = pairs[:, :, 0].mean(axis=0), np.full(units, np.nan), np.full(units, np.nan)
     if len(pairs) > 1:
-        half = scipy.stats.t.ppf((1 + LEVEL) / 2, len(pairs) - 1) * pairs.std(axis=0, ddof=1) / np.sqrt(len(pairs))
+        error = pairs[:, :, 0].std(axis=0, ddof=1) / np.sqrt(len(pairs))
+        half = scipy.stats.t.ppf((1 + LEVEL) / 2, len(pairs) - 1) * error
         low, high = values - half, values + half
-    return Shapley(values, low, high, permutations, evaluations, ends[0] - ends[1])
+    total = float(np.ravel(ends[0])[0] - np.ravel(ends[1])[0])
+    by_half = pairs[:, :, 1:].mean(axis=0).T if parts == 3 else np.full((2, units), np.nan)
+    return Shapley(values, low, high, permutations, evaluations, total, by_half)
 
 
-def _gains(walk: Iterator[float], order: np.ndarray, ends: tuple[float, float, float]) -> tuple[np.ndarray, int]:
-    """Return what each unit adds to v in one order of removal, (units,), and how many sets were evaluated."""
-    before, none, noise = ends
-    gains, steps = np.zeros(len(order)), 0
+def _gains(walk: Iterator[Value], order: np.ndarray, ends: tuple[Value, Value, float]) -> tuple[np.ndarray, int]:
+    """Return what each unit adds to v in one order of removal, (units, parts), and how many sets were evaluated."""
+    before, none, noise = np.ravel(ends[0]), np.ravel(ends[1]), ends[2]
+    gains, steps = np.zeros((len(order), len(before))), 0
     # Without the last unit there is none: v is known.
     for place, unit in enumerate(order[:-1]):
-        after = next(walk)
+        after = np.ravel(next(walk))
         gains[unit] = before - after
         before, steps = after, place + 1
-        if abs(after - none) < noise:
+        if abs(after[0] - none[0]) < noise:
             break
     left = order[steps:]
     gains[left] = (before - none) / len(left)
@@ -139,20 +151,22 @@ def _gains(walk: Iterator[float], order: np.ndarray, ends: tuple[float, float, f
 class _Game:
     """The value of sets of units of a layer on some images: units are removed one by one, without a full pass."""
 
-    def __init__(self, layer: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-        self._layer, self._cut = layer, layer.cut()
+    def __init__(
+        self, layer: Layer, batches: Iterable[tuple[np.ndarray, np.ndarray]], halves: np.ndarray | None
+    ) -> None:
+        self._layer, self._cut, self._halves = layer, layer.cut(), halves
         self._parts: list[tuple[Passed, Tensor]] = []
         with torch.no_grad():
             for images, labels in batches:
                 passed = passed_through(self._cut, pixels(images, layer.probe.device))
                 self._parts.append((passed, torch.from_numpy(labels)))
-            self.intact = -float(self._losses([passed.logits for passed, _ in self._parts]).mean())
+            self.intact = self._value(self._losses([passed.logits for passed, _ in self._parts]))
             empty = self._losses(list(self._without([range(layer.units)] * len(self._parts))))
-        self.empty = -float(empty.mean())
+        self.empty = self._value(empty)
         # Losses of one image have no spread: an order then never ends early.
         self.noise = float(empty.std(ddof=1) / np.sqrt(len(empty))) if len(empty) > 1 else 0.0
 
-    def walk(self, order: Sequence[int]) -> Iterator[float]:
+    def walk(self, order: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield v after the removal of each unit."""
         starts = [passed.start for passed, _ in self._parts]
         with torch.no_grad():
@@ -165,7 +179,12 @@ class _Game:
                     self._cut.suffix(start, *passed.live)
                     for (passed, _), start in zip(self._parts, starts, strict=True)
                 ]
-                yield -float(self._losses(logits).mean())
+                yield self._value(self._losses(logits))
+
+    def _value(self, losses: np.ndarray) -> np.ndarray:
+        """Return v on all images and, where there are halves, on either of them: (1,) or (3,)."""
+        parts = [losses] if self._halves is None else [losses, *(losses[self._halves == half] for half in (0, 1))]
+        return np.array([-part.mean() if len(part) else np.nan for part in parts])
 
     def _without(self, sets: Sequence[Sequence[int]]) -> Iterator[Tensor]:
         for (passed, _), units in zip(self._parts, sets, strict=True):

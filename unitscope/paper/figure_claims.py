@@ -19,7 +19,7 @@ from unitscope.claims.verdicts import (
     below,
     within,
 )
-from unitscope.paper.question import NO_RELATION, Question, no_relation
+from unitscope.paper.question import FROZEN_OFF_MODE, NO_RELATION, Question, no_relation
 from unitscope.stats import effects
 from unitscope.stats.bootstrap import bootstrap_layers
 from unitscope.stats.estimate import Estimate
@@ -35,11 +35,17 @@ def selectivity_correlation(question: Question, methods: Sequence[str]) -> list[
     """C1, C8: Spearman(RS, selectivity) is positive."""
     parts = []
     for layer, method in product(question.layers, methods):
-        row = correlation_of(question.evidence.layers, layer, method, "selectivity", question.score)
-        estimate = Estimate.from_row(row, "spearman", "ci_low", "ci_high")
+        correlation = question.selectivity_correlation(layer, method)
         text = "Spearman with selectivity > 0"
         part = Part(
-            layer, method, text, estimate, row["used"], above(estimate), note=row["reason"], p_value=row["p_value"]
+            layer,
+            method,
+            text,
+            correlation,
+            correlation.used,
+            above(correlation),
+            note=correlation.reason,
+            p_value=correlation.p_value,
         )
         parts.append(part)
     return parts
@@ -167,7 +173,9 @@ def one_step(question: Question) -> list[Part]:
     def gain(medians: np.ndarray) -> float:
         return effects.step_over_line(medians)[0]
 
-    estimate = bootstrap_layers(gain, effects.median, scores, resamples=question.resamples, seed=seed)
+    estimate = bootstrap_layers(
+        gain, effects.median, scores, resamples=question.resamples, seed=seed, fewest_off_mode=FROZEN_OFF_MODE
+    )
     holds, note = "open", "too few layers, or a layer without RS"
     if np.isfinite(estimate.value):
         holds = "yes" if estimate.value > 6 else "no" if estimate.value < -6 else "open"

@@ -11,12 +11,15 @@ from unitscope.claims.verdicts import (
     within,
 )
 from unitscope.randomness import generator
-from unitscope.stats.bootstrap import bootstrap
+from unitscope.stats.bootstrap import TOO_FEW_VALUES, bootstrap
+from unitscope.stats.correlation import Correlation, spearman
 from unitscope.stats.estimate import Estimate
-from unitscope.tables.table_access import rows_of
+from unitscope.tables.table_access import correlation_of, rows_of
 
 V1_SCORES = ("rs", "rs_z", "rs_q")
 """Forms of RS that the claims are asked of: fixed with their rules, whatever forms are added later."""
+FROZEN_OFF_MODE = 0
+"""The rules were fixed before intervals were left out where a score has too few distinct values, and do so nowhere."""
 NO_RELATION = 0.2
 """A correlation within plus or minus this is no relation."""
 
@@ -72,9 +75,26 @@ class Question:
         """Return an effect of columns of a layer's living units, and whether its interval lies as a rule predicts."""
         scores = self.columns(layer, *columns)
         seed = self.generator(statistic, layer, method)
-        estimate = bootstrap(effect, *scores, level=level, resamples=self.resamples, seed=seed)
+        estimate = bootstrap(
+            effect, *scores, level=level, resamples=self.resamples, seed=seed, fewest_off_mode=FROZEN_OFF_MODE
+        )
         n = self.scored(layer, *columns).shape[1]
         return Part(layer, method, statistic, estimate, n, rule(estimate), level=level)
+
+    def selectivity_correlation(self, layer: str, method: str) -> Correlation:
+        """Return the correlation of selectivity and the score in the table of layers, always with its interval.
+
+        The table leaves out intervals of scores with too few distinct values, which it had when the rules were fixed:
+        the same resamples are drawn again.
+        """
+        row = correlation_of(self.evidence.layers, layer, method, "selectivity", self.score)
+        estimate, reason = Estimate.from_row(row, "spearman", "ci_low", "ci_high"), row["reason"]
+        if reason.startswith(TOO_FEW_VALUES):
+            selectivity, rs = self.columns(layer, "selectivity", self.rs(method))
+            draws = generator(self.seed, layer, method, "selectivity", self.score)
+            estimate = spearman(selectivity, rs, 1, self.resamples, draws, fewest_off_mode=FROZEN_OFF_MODE)
+            reason = estimate.reason
+        return Correlation(estimate.value, estimate.low, estimate.high, reason, row["p_value"], row["used"])
 
 
 def no_relation(estimate: Estimate) -> str:

@@ -11,7 +11,7 @@ from unitscope.claims.verdicts import (
     below,
 )
 from unitscope.paper.figure_claims import SELECTIVE, note_of_layers, slope_of_z
-from unitscope.paper.question import NO_RELATION, Question, no_relation
+from unitscope.paper.question import FROZEN_OFF_MODE, NO_RELATION, Question, no_relation
 from unitscope.stats import effects
 from unitscope.stats.bootstrap import FEWEST_FOR_INTERVAL, bootstrap, bootstrap_layers
 from unitscope.stats.estimate import Estimate
@@ -80,6 +80,7 @@ def selective_trainings(question: Question) -> list[Part]:
         accuracies,
         resamples=question.resamples,
         seed=question.generator(text),
+        fewest_off_mode=FROZEN_OFF_MODE,
     )
     n = int((np.isfinite(shares) & np.isfinite(accuracies)).sum())
     note = f"{n} trainings of one recipe: too few for an interval" if n < FEWEST_FOR_INTERVAL else ""
@@ -107,6 +108,7 @@ def fades_with_depth(question: Question) -> list[Part]:
         scores,
         resamples=question.resamples,
         seed=question.generator(text),
+        fewest_off_mode=FROZEN_OFF_MODE,
     )
     note = note_of_layers("", defined, question.layers)
     return [replace(shallow, holds=related), Part("", "", text, slope, defined, below(slope), note=note)]

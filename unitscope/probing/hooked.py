@@ -119,8 +119,8 @@ class Hooked:
             filters=None,
         )
 
-    def cut(self, layer: str) -> Split:
-        """Return the network "cut" at the activation of a layer: both sides are full passes."""
+    def cut(self, layer: str, *, at_activation: bool = True) -> Split:
+        """Return the network "cut" at the activation of a layer: both sides are full passes, whatever is asked for."""
 
         def prefix(images: Tensor) -> tuple[Tensor, ...]:
             (values,) = self._values(images, [layer])

@@ -107,11 +107,15 @@ class Reader(Protocol):
     def tapped(self, layer: str) -> Tapped:
         """Return the network at the tap of a layer, in pieces from which its units can be computed one by one."""
 
-    def cut(self, layer: str) -> Split:
+    def cut(self, layer: str, *, at_activation: bool = False) -> Split:
         """Cut the network at the activation of a layer.
 
-        Where a convolution or a linear layer alone reads the activation, through poolings at most, the suffix starts
-        after it: what one unit changes there is the response to a single channel.
+        Args:
+            layer: Name of the layer.
+            at_activation: Whether the suffix always starts from the activation itself, so that gradients of the output
+                with respect to it can be computed. Otherwise, where a convolution or a linear layer alone reads the
+                activation, through poolings at most, the suffix starts after that layer: what one unit changes there is
+                the response to a single channel.
         """
 
     def held(self, layers: Sequence[str]) -> Callable[..., Tensor]:
@@ -185,9 +189,9 @@ class Layer(LayerDescription):
         """Return the network at the tap of this layer: `Reader.tapped`."""
         return self.probe.tapped(self.name)
 
-    def cut(self) -> Split:
+    def cut(self, *, at_activation: bool = False) -> Split:
         """Cut the network at the activation of this layer: `Reader.cut`."""
-        return self.probe.cut(self.name)
+        return self.probe.cut(self.name, at_activation=at_activation)
 
     def held(self) -> Callable[..., Tensor]:
         """Return the network with this layer's activation held: `Reader.held`."""

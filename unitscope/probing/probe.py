@@ -201,12 +201,12 @@ class Probe:
         self._check([layer])
         return self.form.tapped(layer)
 
-    def cut(self, layer: str) -> Split:
+    def cut(self, layer: str, *, at_activation: bool = False) -> Split:
         """Cut the network at the activation of a layer: `layer.Reader.cut`."""
         self._check([layer])
         if self.traced is not None:
             try:
-                return self.traced.cut(layer)
+                return self.traced.cut(layer, at_activation=at_activation)
             except OtherLogits:
                 log.warning(
                     "The network cut at %s computes other logits: its layers are followed by hooks instead.", layer

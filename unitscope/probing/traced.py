@@ -135,24 +135,24 @@ class Traced:
             return plain
         return lighter
 
-    def cut(self, layer: str) -> Split:
+    def cut(self, layer: str, *, at_activation: bool = False) -> Split:
         """Cut the network at the activation of a layer: `layer.Reader.cut`.
 
         Raises:
             OtherLogits: The pieces compute other logits than the network.
         """
         site = self.sites[layer]
-        at_activation = self._cut_at(site, None)
+        plain = self._cut_at(site, None)
         examples = self._examples
-        if examples is not None and examples.logits is not None and not _same_logits(at_activation, examples):
+        if examples is not None and examples.logits is not None and not _same_logits(plain, examples):
             raise OtherLogits(layer)
-        reader = reader_of(site, self.modules)
+        reader = None if at_activation else reader_of(site, self.modules)
         if reader is None:
-            return at_activation
+            return plain
         at_reader = self._cut_at(site, reader)
-        if examples is not None and not _same_changes(at_activation, at_reader, unit_axis(site.kind), examples.images):
+        if examples is not None and not _same_changes(plain, at_reader, unit_axis(site.kind), examples.images):
             log.warning("The effect of a unit of %s on %s is computed by the whole layer.", layer, reader.target)
-            return at_activation
+            return plain
         return at_reader
 
     def _cut_at(self, site: Site, reader: fx.Node | None) -> Split:

@@ -5,7 +5,7 @@ the scores of one resample, and a statistic of all resamples of a block at once,
 ranks are cumulative sums then (`unitscope.stats.ranks`), and thousands of resamples are a few matrix products.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -13,6 +13,13 @@ from unitscope.stats.estimate import Estimate, undefined
 
 FEWEST_FOR_INTERVAL = 10
 """Fewest units for a bootstrap interval."""
+
+FEWEST_OFF_MODE = 20
+"""Fewest units that must differ from the most frequent value of a score for a bootstrap interval over units: with fewer
+the resamples resemble each other, and the interval is too narrow (tests/unit/stats/test_bootstrap.py)."""
+
+TOO_FEW_VALUES = "too few distinct values"
+"""First words of the reason where it is fewer."""
 
 MOST_UNDEFINED = 0.05
 """Largest share of resamples in which a statistic may be undefined for it to have an interval."""
@@ -35,6 +42,24 @@ def occurrences(drawn: np.ndarray) -> np.ndarray:
     resamples, units = drawn.shape
     places = drawn + units * np.arange(resamples)[:, None]
     return np.bincount(places.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)
+
+
+def why_too_few_values(*scores: np.ndarray, fewest: int = FEWEST_OFF_MODE) -> str:
+    """Return why scores have too few distinct values for a bootstrap interval over units; empty if they have enough.
+
+    A value that no two units share is not a mode: continuous scores of 10 units have an interval.
+
+    Args:
+        scores: Each (units,), all finite.
+        fewest: Fewest units off the mode of each score; 0 allows any.
+    """
+    for score in scores:
+        counts = np.unique(score, return_counts=True)[1]
+        at_mode = int(counts.max(initial=0))
+        if at_mode > 1 and len(score) - at_mode < fewest:
+            off_mode = len(score) - at_mode
+            return f"{TOO_FEW_VALUES}: {off_mode} of {len(score)} units are not at the mode"
+    return ""
 
 
 def percentile_interval(
@@ -89,11 +114,36 @@ def bootstrap_interval(
     """
     if not np.isfinite(value):
         return undefined("undefined")
-    if any(0 < count < FEWEST_FOR_INTERVAL for count in units):
-        return Estimate(value, reason=f"no interval below {FEWEST_FOR_INTERVAL} units")
+    if reason := why_too_few_units(*units):
+        return Estimate(value, reason=reason)
+    return percentile_interval(value, resample(statistic, units, resamples, draws, width), ends, what)
+
+
+def why_too_few_units(*units: int) -> str:
+    """Return why layers of so many units have no bootstrap interval; empty where they have. No units are no layer."""
+    few = any(0 < count < FEWEST_FOR_INTERVAL for count in units)
+    return f"no interval below {FEWEST_FOR_INTERVAL} units" if few else ""
+
+
+def _why_no_interval(
+    value: float, units: Sequence[int], scores: Iterable[np.ndarray], fewest: int = FEWEST_OFF_MODE
+) -> str:
+    """Return why a statistic of units' scores has no interval, before any resample is drawn; empty where it may."""
+    if not np.isfinite(value):
+        return "undefined"
+    return why_too_few_units(*units) or why_too_few_values(*scores, fewest=fewest)
+
+
+def resample(
+    statistic: Callable[[Sequence[np.ndarray]], np.ndarray],
+    units: Sequence[int],
+    resamples: int,
+    draws: np.random.Generator,
+    width: int = 1,
+) -> np.ndarray:
+    """Return a statistic of each bootstrap resample, (resamples,); the arguments are those of `bootstrap_interval`."""
     sizes = block_sizes(resamples, width * sum(units))
-    resampled = np.concatenate([statistic(_drawn(units, size, draws)) for size in sizes])
-    return percentile_interval(value, resampled, ends, what)
+    return np.concatenate([statistic(_drawn(units, size, draws)) for size in sizes])
 
 
 def _drawn(units: Sequence[int], size: int, draws: np.random.Generator) -> list[np.ndarray]:
@@ -109,6 +159,7 @@ def bootstrap_weighted(
     scores: np.ndarray,
     resamples: int,
     draws: np.random.Generator,
+    related: int | None = None,
 ) -> Estimate:
     """Return a statistic of weighted units with its percentile bootstrap interval over units.
 
@@ -118,14 +169,18 @@ def bootstrap_weighted(
         scores: (scores, units); a unit that is NaN in any of them is left out.
         resamples: Number of resamples.
         draws: Generator of the resamples.
+        related: Number of scores, the first ones, of which `FEWEST_OFF_MODE` units must differ from the mode; None
+            stands for all. The others are controls.
 
     Returns:
-        NaN where `bootstrap_interval` says so.
+        The interval is NaN where `bootstrap_interval` leaves it out, and for scores of too few distinct values.
     """
     scores = np.asarray(scores, dtype=np.float64)
     scores = scores[:, np.isfinite(scores).all(0)]
     units = scores.shape[1]
     value = float(statistic(scores, np.ones((1, units)))[0]) if units else np.nan
+    if reason := _why_no_interval(value, [units], scores[:related]):
+        return Estimate(value, reason=reason)
     return bootstrap_interval(
         value,
         lambda drawn: statistic(scores, occurrences(drawn[0])),
@@ -142,6 +197,7 @@ def bootstrap(
     level: float = 0.95,
     resamples: int = 2_000,
     seed: int | np.random.Generator = 0,
+    fewest_off_mode: int = FEWEST_OFF_MODE,
 ) -> Estimate:
     """Return an effect of units' scores with its percentile bootstrap interval over units.
 
@@ -151,11 +207,15 @@ def bootstrap(
         level: Share of resamples between the ends.
         resamples: Number of resamples.
         seed: Of the resamples, or a generator.
+        fewest_off_mode: Fewest units that must differ from the mode of each score. 0 where the sample does not consist
+            of units, as for a number per training.
 
     Returns:
-        NaN where `bootstrap_interval` says so.
+        The interval is NaN where `bootstrap_interval` leaves it out, and for scores of too few distinct values.
     """
-    return bootstrap_layers(lambda values: values[0], effect, [scores], level, resamples, seed)
+    return bootstrap_layers(
+        lambda values: values[0], effect, [scores], level, resamples, seed, fewest_off_mode=fewest_off_mode
+    )
 
 
 def bootstrap_layers(
@@ -165,6 +225,7 @@ def bootstrap_layers(
     level: float = 0.95,
     resamples: int = 2_000,
     seed: int | np.random.Generator = 0,
+    fewest_off_mode: int = FEWEST_OFF_MODE,
 ) -> Estimate:
     """Return a number from an effect in several layers, with its interval: units are resampled within their layer.
 
@@ -175,9 +236,10 @@ def bootstrap_layers(
         level: Share of resamples between the ends.
         resamples: Number of resamples.
         seed: Of the resamples, or a generator.
+        fewest_off_mode: As `bootstrap` takes it, for each layer.
 
     Returns:
-        NaN where `bootstrap_interval` says so.
+        The interval is NaN where `bootstrap_interval` leaves it out, and for scores of too few distinct values.
     """
     tables = [np.stack([np.asarray(score, dtype=np.float64) for score in scores]) for scores in layers]
     tables = [table[:, np.isfinite(table).all(0)] for table in tables]
@@ -191,10 +253,14 @@ def bootstrap_layers(
             [value([table[:, units] for table, units in zip(tables, one, strict=True)]) for one in resampled]
         )
 
+    units, whole = [table.shape[1] for table in tables], value(tables)
+    scores_of_all = [score for table in tables for score in table]
+    if reason := _why_no_interval(whole, units, scores_of_all, fewest_off_mode):
+        return Estimate(whole, reason=reason)
     return bootstrap_interval(
-        value(tables),
+        whole,
         statistic,
-        [table.shape[1] for table in tables],
+        units,
         resamples,
         np.random.default_rng(seed),
         ends=((1 - level) / 2, (1 + level) / 2),

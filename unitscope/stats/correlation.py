@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unitscope.stats.bootstrap import block_sizes, bootstrap_interval, occurrences
+from unitscope.stats.bootstrap import (
+    FEWEST_OFF_MODE,
+    block_sizes,
+    occurrences,
+    percentile_interval,
+    resample,
+    why_too_few_units,
+    why_too_few_values,
+)
+from unitscope.stats.effects import fishers_z
 from unitscope.stats.estimate import Estimate
 from unitscope.stats.ranks import distinct_places, mid_ranks
 
@@ -19,10 +28,13 @@ class Correlation(Estimate):
     Attributes:
         p_value: Two-sided.
         used: Number of units that have both scores.
+        z_error: Standard error of Fisher's z of the correlation: the standard deviation of z over the resamples. NaN
+            where there is no interval.
     """
 
     p_value: float = np.nan
     used: int = 0
+    z_error: float = np.nan
 
 
 def spearman(
@@ -32,6 +44,7 @@ def spearman(
     resamples: int = 2_000,
     seed: int | np.random.Generator = 0,
     names: tuple[str, str] = ("x", "y"),
+    fewest_off_mode: int = FEWEST_OFF_MODE,
 ) -> Correlation:
     """Return the Spearman correlation of two scores, with tied values at their mid-ranks.
 
@@ -45,10 +58,12 @@ def spearman(
         resamples: Number of bootstrap resamples.
         seed: Seed of both, or a generator; neither number influences the other's draws.
         names: What the scores are called in `reason`.
+        fewest_off_mode: Fewest units that must differ from the mode of each score for an interval.
 
     Returns:
         All of it NaN where the correlation is undefined (fewer than three pairs, or a score that is the same for all of
-        them); the interval alone NaN below 10 units or where over 5 % of the resamples are constant.
+        them); the interval alone NaN below 10 units, where fewer than 20 units differ from the mode of a score, or
+        where over 5 % of the resamples are constant.
     """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     kept = np.isfinite(x) & np.isfinite(y)
@@ -63,15 +78,16 @@ def spearman(
     value = float(x_ranks @ y_ranks / np.sqrt((x_ranks @ x_ranks) * (y_ranks @ y_ranks)))
     shuffles, draws = np.random.default_rng(seed).spawn(2)
     p_value = _permutation_p(x_ranks, y_ranks, permutations, shuffles)
-    estimate = bootstrap_interval(
-        value,
-        lambda drawn: _weighted(x_groups, y_groups, occurrences(drawn[0])),
-        [used],
-        resamples,
-        draws,
-        what="one score is constant",
+    reason = why_too_few_units(used) or why_too_few_values(x[kept], y[kept], fewest=fewest_off_mode)
+    if reason:
+        return Correlation(value, reason=reason, p_value=p_value, used=used)
+    correlations = resample(
+        lambda drawn: _weighted(x_groups, y_groups, occurrences(drawn[0])), [used], resamples, draws
     )
-    return Correlation(estimate.value, estimate.low, estimate.high, estimate.reason, p_value, used)
+    interval = percentile_interval(value, correlations, what="one score is constant")
+    z = fishers_z(correlations[np.isfinite(correlations)])
+    z_error = float(z.std(ddof=1)) if len(z) > 1 and not interval.reason else np.nan
+    return Correlation(value, interval.low, interval.high, interval.reason, p_value, used, z_error)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

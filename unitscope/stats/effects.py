@@ -7,6 +7,7 @@ Wilson's or Newcombe's of shares; those over units are bootstraps (`unitscope.st
 import numpy as np
 import scipy.stats
 
+from unitscope.stats.bootstrap import why_too_few_values
 from unitscope.stats.estimate import Estimate, undefined
 
 
@@ -18,6 +19,20 @@ def over_trainings(values: np.ndarray, level: float = 0.95) -> Estimate:
         return Estimate(float(values.mean()) if len(values) else np.nan)
     half = scipy.stats.t.ppf((1 + level) / 2, len(values) - 1) * scipy.stats.sem(values)
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
+
+
+def mean_paired_difference(x: np.ndarray, y: np.ndarray, level: float = 0.95) -> Estimate:
+    """Return the mean of x - y (units,) with Student's interval over the units that have both.
+
+    Unlike the Hodges-Lehmann shift it is not 0 wherever most pairs are tied. No interval from fewer than two pairs, nor
+    where fewer than `bootstrap.FEWEST_OFF_MODE` differences are not at their mode, in whose absence Student's interval
+    is too narrow (64 differences of which 95 % are 0: 0.77 instead of 0.95).
+    """
+    differences = np.asarray(x, dtype=np.float64) - np.asarray(y, dtype=np.float64)
+    differences = differences[np.isfinite(differences)]
+    estimate = over_trainings(differences, level)
+    reason = why_too_few_values(differences)
+    return Estimate(estimate.value, reason=reason) if reason else estimate
 
 
 def cliffs_delta(x: np.ndarray, y: np.ndarray) -> float:

@@ -5,12 +5,13 @@ likelihood, the interval is that of Hartung and Knapp (2001) and of Sidik and Jo
 few trainings, where the usual interval does not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.stats
 from scipy.optimize import minimize_scalar
 
+from unitscope.stats.effects import fishers_z
 from unitscope.stats.estimate import Estimate
 
 
@@ -95,6 +96,45 @@ def pool(effects: np.ndarray, variances: np.ndarray, level: float = 0.95) -> Poo
         q=q,
         q_p_value=float(scipy.stats.chi2.sf(q, count - 1)),
         used=count,
+    )
+
+
+def fisher_z(
+    correlations: np.ndarray, z_errors: np.ndarray, level: float = 0.95, least_defined: float = 0.8
+) -> PooledEffect:
+    """Return the mean of correlations over trainings, pooled as Fisher's z and transformed back.
+
+    Args:
+        correlations: (trainings,) NaN where a training has none.
+        z_errors: (trainings,) standard error of Fisher's z of each, from the resamples of a bootstrap
+            (`unitscope.stats.correlation.Correlation.z_error`). A training without one, or without any spread of the
+            resamples, counts as undefined.
+        level: Coverage of the interval and of the prediction interval.
+        least_defined: Smallest share of the trainings that must be defined: a mean over those in which a correlation
+            happens to exist would be of other trainings.
+
+    Returns:
+        `value`, both intervals and their ends are correlations; `standard_error`, `tau`, `i_squared`, `q` and the p
+        values are those of z.
+
+    Example: three trainings of 64 units each.
+        >>> pooled = fisher_z(np.array([0.2, 0.3, 0.4]), np.full(3, 0.13))
+        >>> round(pooled.value, 3), round(pooled.low, 3), round(pooled.high, 3)
+        (0.302, 0.038, 0.527)
+    """
+    correlations, z_errors = np.asarray(correlations, dtype=np.float64), np.asarray(z_errors, dtype=np.float64)
+    defined = np.isfinite(correlations) & (z_errors > 0)
+    count, trainings = int(defined.sum()), len(correlations)
+    if count < least_defined * trainings or not count:
+        return PooledEffect(np.nan, reason=f"defined in {count} of {trainings} trainings", used=count)
+    pooled = pool(fishers_z(correlations[defined]), z_errors[defined] ** 2, level)
+    return replace(
+        pooled,
+        value=float(np.tanh(pooled.value)),
+        low=float(np.tanh(pooled.low)),
+        high=float(np.tanh(pooled.high)),
+        prediction_low=float(np.tanh(pooled.prediction_low)),
+        prediction_high=float(np.tanh(pooled.prediction_high)),
     )
 
 

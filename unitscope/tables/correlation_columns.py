@@ -25,6 +25,16 @@ class LayersTable(Schema, files=["results/{experiment}/layers.csv"]):
     reason = Common.reason
     population_sparseness = SparsenessTable.population_sparseness
     ascent_failures = SubstitutionTable.ascent_failures
+    z_error = number("1")
+    """Bootstrap standard error of Fisher's z of the correlation, for pooling over trainings."""
+    reliability_x = number("1")
+    """Reliability of x: split-half over the test images (Spearman-Brown), or ICC(2,k) over noise seeds."""
+    reliability_y = number("1")
+    """Reliability of y, likewise."""
+    ceiling = number("1")
+    """Largest correlation that the reliabilities allow, sqrt of their product; an unknown one counts as 1."""
+    images_needed = number("count")
+    """Number of test images for a reliability of 0.8 of an ablation loss y (Spearman-Brown)."""
 
 
 class DepthTable(Schema, files=["results/{experiment}.depth.csv"]):

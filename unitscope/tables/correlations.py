@@ -9,11 +9,15 @@ import numpy as np
 from unitscope.randomness import generator
 from unitscope.scores.score_names import NATURAL_FORMS, NATURAL_SCORES, RS_SCORES
 from unitscope.stats.correlation import spearman
+from unitscope.stats.reliabilities import ceiling, images_needed, intraclass, split_half
+from unitscope.tables.ceiling_text import LOSSES
 from unitscope.tables.correlation_columns import LayersTable
 from unitscope.tables.table_access import Table, methods_of, rows_of
 
 SELECTIVITY_MEASURES = ("auc", "selectivity_corrected")
 """Measures that are correlated with RS and ablation losses next to the index of Chen et al. (2018)."""
+Ratings = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
+"""By layer and method, for each form of RS what each noise seed gives: (seeds, units), NaN where it gives nothing."""
 
 
 def layer_correlations(
@@ -24,6 +28,9 @@ def layer_correlations(
     seed: int,
     sparseness: Table | None = None,
     substitutions: Iterable[Table] = (),
+    *,
+    images: int | None = None,
+    ratings: Ratings | None = None,
 ) -> dict[str, np.ndarray]:
     """Correlate the scores of units within each layer; dead units are left out.
 
@@ -36,6 +43,8 @@ def layer_correlations(
             that one layer more changes no other row.
         sparseness: Columns of `SparsenessTable`; None where there are no images.
         substitutions: Columns of `SubstitutionTable`, of which the failures of the ascent are read.
+        images: Number of test images that ablation losses are measured on; None where it is not known.
+        ratings: RS of each noise seed, where there are several.
 
     Returns:
         The columns of `LayersTable`.
@@ -52,6 +61,12 @@ def layer_correlations(
     for tap in taps:
         table = rows_of(units, tap["layer"])
         alive = ~table["dead"]
+        by_column = {
+            f"{score}_{method}": values
+            for (layer, method), by_score in (ratings or {}).items()
+            for score, values in by_score.items()
+            if layer == tap["layer"]
+        }
         for method, x, y, x_column, y_column in _pairs(methods_of(units), NATURAL_SCORES[0] in units):
             result = spearman(
                 table[x_column][alive],
@@ -61,6 +76,8 @@ def layer_correlations(
                 generator(seed, tap["layer"], method, x, y),
                 (x_column, y_column),
             )
+            both = alive & np.isfinite(table[x_column]) & np.isfinite(table[y_column])
+            reliabilities = [_reliability(table, column, both, by_column) for column in (x_column, y_column)]
             rows.append(
                 {
                     "experiment": table["experiment"][0],
@@ -75,9 +92,33 @@ def layer_correlations(
                     "reason": result.reason,
                     "population_sparseness": population.get(tap["layer"], np.nan),
                     "ascent_failures": failures.get((tap["layer"], method), np.nan),
+                    "z_error": result.z_error,
+                    "reliability_x": reliabilities[0],
+                    "reliability_y": reliabilities[1],
+                    "ceiling": ceiling(*reliabilities),
+                    "images_needed": images_needed(reliabilities[1], images) if y in LOSSES and images else np.nan,
                 }
             )
     return LayersTable.of_rows(rows)
+
+
+def _reliability(table: Table, column: str, units: np.ndarray, ratings: Mapping[str, np.ndarray]) -> float:
+    """Return the reliability of a column over some units of a layer; NaN where it is not known.
+
+    Args:
+        table: Rows of the layer in the units table. A column that is measured on either half of the test images has its
+            values there in `{column}_half0` and `{column}_half1`.
+        column: Name of the column.
+        units: (units,) which units count.
+        ratings: By column, what each noise seed gives, (seeds, units).
+    """
+    if f"{column}_half0" in table:
+        return split_half(*(table[f"{column}_half{half}"][units] for half in (0, 1)))
+    if column not in ratings:
+        return np.nan
+    values = ratings[column][:, units]
+    values = values[:, np.isfinite(values).all(0)]
+    return float(intraclass(values)[1][0]) if values.shape[1] > 2 else np.nan
 
 
 def _pairs(methods: Sequence[str], natural: bool) -> Iterator[tuple[str, str, str, str, str]]:

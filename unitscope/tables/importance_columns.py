@@ -2,6 +2,7 @@
 
 from unitscope.storage.columns import Schema, number, text
 from unitscope.storage.common_columns import Common
+from unitscope.tables.correlation_columns import LayersTable
 
 
 class ImportanceTable(Schema, files=["results/{experiment}/importance.csv"]):
@@ -21,6 +22,10 @@ class ImportanceTable(Schema, files=["results/{experiment}/importance.csv"]):
     r2 = number("1")
     """Cross-validated R2 of a linear regression of the loss's ranks on the predictor's; below 0 it is no help."""
     reason = Common.reason
+    reliability_x = LayersTable.reliability_x
+    reliability_y = LayersTable.reliability_y
+    ceiling = LayersTable.ceiling
+    images_needed = LayersTable.images_needed
 
 
 class PartialTable(Schema, files=["results/{experiment}/partial.csv"]):
@@ -44,4 +49,24 @@ class PartialTable(Schema, files=["results/{experiment}/partial.csv"]):
     """Upper end of its 95 % confidence interval."""
     given = text()
     """Names of the scores that are given, separated by spaces."""
+    reason = Common.reason
+
+
+class PartialLossTable(Schema, files=["results/{experiment}/partial_loss.csv"]):
+    """One row per layer, method, form of RS and given score: its correlation with the ablation loss, other halves."""
+
+    experiment = Common.experiment
+    layer = Common.layer
+    depth = Common.depth
+    method = Common.method
+    score = Common.score
+    units = Common.units
+    used = Common.used
+    spearman = Common.spearman
+    ci_low = Common.ci_low
+    ci_high = Common.ci_high
+    partial = PartialTable.partial
+    partial_low = PartialTable.partial_low
+    partial_high = PartialTable.partial_high
+    given = PartialTable.given
     reason = Common.reason

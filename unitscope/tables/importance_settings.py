@@ -25,3 +25,5 @@ class ImportanceJob(ImportanceSettings):
 
     resamples: Count
     """Resamples of the bootstrap intervals."""
+    images: Count | None
+    """How many images of the test split the ablation takes; null takes all."""

@@ -20,6 +20,7 @@ from unitscope.stats.bootstrap import bootstrap_weighted
 from unitscope.stats.correlation import why_undefined
 from unitscope.stats.estimate import undefined
 from unitscope.stats.ranks import rank_correlations
+from unitscope.stats.reliabilities import disattenuated, intraclass, spearman_brown
 from unitscope.tables.reliability_columns import (
     MINIMIZED,
     PERMUTED,
@@ -85,60 +86,6 @@ class ScoresBySeed:
 # --- reliability -----------------------------------------------------------------------------------------------------
 
 
-def intraclass(ratings: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the intraclass correlations ICC(2,1) and ICC(2,k) of ratings (Shrout and Fleiss 1979, case 2).
-
-    Two-way random effects, absolute agreement, with BMS, JMS and EMS the mean squares between units, between seeds and
-    of the rest, n units and k seeds:
-    ICC(2,1) = (BMS - EMS) / (BMS + (k - 1) EMS + k (JMS - EMS) / n), of one seed;
-    ICC(2,k) = (BMS - EMS) / (BMS + (JMS - EMS) / n), of the mean over k seeds. It may be below 0.
-
-    Args:
-        ratings: (seeds, units), all finite.
-        weights: (resamples, units) how often each unit occurs in a resample; None stands for one in which each occurs
-            once.
-
-    Returns:
-        Both (resamples,); NaN with fewer than two seeds or units, or where all ratings are the same.
-    """
-    seeds, units = ratings.shape
-    weights = np.ones((1, units)) if weights is None else weights
-    if seeds < 2:
-        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
-    count = weights.sum(1)
-    of_unit = ratings.mean(0)
-    of_seed = weights @ ratings.T / count[:, None]
-    overall = of_seed.mean(1, keepdims=True)
-    total = weights @ (ratings**2).sum(0) - seeds * count * overall[:, 0] ** 2
-    between_units = seeds * (weights * (of_unit - overall) ** 2).sum(1)
-    between_seeds = count * ((of_seed - overall) ** 2).sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rest = np.maximum(total - between_units - between_seeds, 0) / ((count - 1) * (seeds - 1))
-        bms, jms = between_units / (count - 1), between_seeds / (seeds - 1)
-        # Rounding leaves something of ratings that are all the same.
-        varies = total > 1e-12 * np.maximum(weights @ (ratings**2).sum(0), 1e-300)
-        # Nor is rounding a reliability above 0.
-        above = np.where(np.abs(bms - rest) > 1e-9 * bms, bms - rest, 0.0)
-        single = above / (bms + (seeds - 1) * rest + seeds * (jms - rest) / count)
-        mean = above / (bms + (jms - rest) / count)
-    return np.where(varies, single, np.nan), np.where(varies, mean, np.nan)
-
-
-def spearman_brown(correlation: np.ndarray) -> np.ndarray:
-    """Return the reliability of a whole from the correlation r of its halves: 2 r / (1 + r) (Spearman; Brown 1910)."""
-    with np.errstate(divide="ignore"):
-        return 2 * correlation / (1 + correlation)
-
-
-def disattenuated(correlation: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return what a correlation would be of scores without noise: r / sqrt(reliability * reliability) (Spearman 1904).
-
-    It may lie beyond -1 and 1, where reliabilities are estimated too low. NaN where a reliability is not above 0.
-    """
-    product = np.where((first > 0) & (second > 0), first * second, np.nan)
-    return correlation / np.sqrt(product)
-
-
 def reliability_table(
     units: Table,
     taps: Sequence[Mapping[str, Any]],
@@ -195,7 +142,7 @@ def _reliability(
     plain = corrected = rated = undefined()
     if used > 2:
         rated = bootstrap_weighted(_icc, scores[3:], resamples, generator(*seed))
-        plain = bootstrap_weighted(_plain, scores, resamples, generator(*seed))
+        plain = bootstrap_weighted(_correlation, _related(scores), resamples, generator(*seed))
         corrected = bootstrap_weighted(_corrected, scores, resamples, generator(*seed))
         if not np.isfinite(plain.value):
             mean = scores[3:].mean(0)
@@ -210,8 +157,7 @@ def _reliability(
             )
         if not reliability > 0:
             reasons.append("reliability of selectivity not above 0")
-        if np.isfinite(corrected.value):
-            reasons.append(corrected.reason)
+        reasons += [estimate.reason for estimate in (rated, corrected) if np.isfinite(estimate.value)]
     return {
         **{"used": used, "seeds": seeds, "icc_single": single, "icc": icc},
         **{"split_half": half, "selectivity_reliability": reliability},
@@ -222,9 +168,9 @@ def _reliability(
     }
 
 
-def _plain(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the correlation of selectivity (the third score) with the mean over seeds of RS (the fourth and later)."""
-    return rank_correlations(np.stack([scores[2], scores[3:].mean(0)]), weights)[:, 0, 1]
+def _related(scores: np.ndarray) -> np.ndarray:
+    """Return selectivity (the third score) and the mean over seeds of RS (the fourth and later), (2, units)."""
+    return np.stack([scores[2], scores[3:].mean(0)])
 
 
 def _icc(ratings: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -233,7 +179,7 @@ def _icc(ratings: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _corrected(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     half = rank_correlations(scores[:2], weights)[:, 0, 1]
-    return disattenuated(_plain(scores, weights), _icc(scores[3:], weights), spearman_brown(half))
+    return disattenuated(_correlation(_related(scores), weights), _icc(scores[3:], weights), spearman_brown(half))
 
 
 # --- nulls -----------------------------------------------------------------------------------------------------------

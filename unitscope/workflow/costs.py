@@ -202,6 +202,10 @@ def of_experiment(
         if f"results/{name}/ablation/{layer}.csv" in pending:
             seconds = calibration.ablation(layer, selection, ablation)
             add(costs, "ablation", seconds, calibration.damage_bytes(layer, selection, ablation))
+        if f"results/{name}/gradients/{layer}.csv" in pending:
+            add(costs, "gradients", calibration.gradients(layer, settings["gradients"], ablation), 0)
+        if f"results/{name}/shapley/{layer}.csv" in pending:
+            add(costs, "shapley", calibration.shapley(layer, settings["shapley"], ablation), 0)
         if f"results/{name}/scale/{layer}.csv" in pending:
             seconds = calibration.scale(layer, settings["methods"], selection, settings["scale"], images)
             add(costs, "scale", seconds, 0)

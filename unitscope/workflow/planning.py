@@ -204,6 +204,23 @@ class Calibration:
         sets = units * (1 + len(SIZES) * (3 + CONTROLS))
         return sets * self._tested(ablation) * self._time_suffix(layer, ablation["batch"])
 
+    def gradients(self, layer: str, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
+        """Return the seconds of a layer's first-order effects and integrated gradients."""
+        layer_cut = self.layers[layer].cut(at_activation=True)
+
+        def step(rows: int) -> None:
+            with torch.no_grad():
+                activation, _, *live = layer_cut.prefix(self.images(rows))
+            point = activation.requires_grad_(True)
+            torch.autograd.grad(layer_cut.suffix(point, *live).sum(), point, allow_unused=True)
+
+        return (settings["nodes"] + 1) * self._tested(ablation) * self.per_image(step, ablation["batch"])
+
+    def shapley(self, layer: str, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
+        """Return the seconds of a layer's Shapley values, at most: no order ends early."""
+        sets = settings["permutations"] * (self.layers[layer].units - 1)
+        return sets * self._tested(settings) * self._time_suffix(layer, ablation["batch"])
+
     def cumulative(self, layer: str, methods: int, settings: Mapping[str, Any], ablation: Mapping[str, Any]) -> float:
         """Return the seconds in which ever more units are removed: of a layer, or of all where none is named."""
         batch = ablation["batch"]

@@ -147,3 +147,22 @@ def test_draws_belong_to_the_seed_and_the_layer():
     layer, batches = opened("linear", (3, 2, 2))
     first, again, other = (shapley(layer, batches, 10, seed) for seed in ((0,), (0,), (1,)))
     assert (first.values == again.values).all() and (first.values != other.values).any()
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("linear", (3, 2, 2)), ("conv", (3, 12, 12))])
+def test_halves_are_from_the_same_orders_and_average_to_the_whole(kind, shape):
+    layer, batches = opened(kind, shape)
+    halves = np.arange(30) % 3 % 2
+    whole, split = (shapley(layer, batches, 40, halves=each) for each in (None, halves))
+    np.testing.assert_array_equal(split.values, whole.values)
+    np.testing.assert_array_equal(split.low, whole.low)
+    assert np.isnan(whole.by_half).all() and split.by_half.shape == (2, 8)
+    shares = np.bincount(halves)[:, None] / 30
+    np.testing.assert_allclose((split.by_half * shares).sum(0), whole.values, atol=1e-9)
+    # A half on its own has the same values, but for where its orders end.
+    images, labels = (np.concatenate(parts)[halves == 1] for parts in zip(*batches, strict=True))
+    alone = shapley(layer, [(images, labels)], 200)
+    assert split.by_half[1] == pytest.approx(alone.values, abs=0.5 * (split.high - split.low).max())
+    assert np.abs(split.by_half[0] - split.by_half[1]).max() > 1e-3
+    one = shapley(layer, [(images, labels)], 2, halves=np.ones(len(labels), int))
+    assert np.isnan(one.by_half[0]).all() and one.by_half[1] == pytest.approx(one.values)

@@ -1,6 +1,7 @@
 """The paper's claims on tables made up so that each claim is true, false, or cannot be decided."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from unitscope.claims.evidence import Evidence
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
 from unitscope.paper.paper_claims import CLAIMS, paper_claims_table
 from unitscope.paper.question import V1_SCORES
+from unitscope.scores.score_names import RS_SCORES
+from unitscope.stats.correlation import spearman
 from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
 from unitscope.tables.correlations import layer_correlations
+from unitscope.tables.table_access import correlation_of
 from unitscope.tables.unit_tables import units_table
 
 LAYERS = {"one": 160, "two": 160, "three": 160, "four": 160, "five": 160, "six": 160}
@@ -374,3 +378,19 @@ def test_frozen_claims_use_three_forms_of_rs_whatever_forms_exist():
     after = paper_claims_table(claims, {"own": replace(experiment, units=units, layers=layers)}, "own", 99, 0)
     for name, column in before.items():
         np.testing.assert_array_equal(column, after[name])
+def test_rules_that_were_frozen_have_intervals_of_scores_with_few_distinct_values(monkeypatch):
+    def sparse(selectivity, depth, draws):
+        return np.where(np.arange(len(selectivity)) % 10, 0.0, selectivity)
+
+    def rows():
+        claims = {"C1": {"layers": THREE, "experiments": []}}
+        table = paper_claims_table(claims, {"own": evidence(both(sparse))}, "own", resamples=200, seed=0)
+        return {name: column[table["score"] == "rs"].tolist() for name, column in table.items()}
+
+    of_today = rows()
+    assert np.isfinite(of_today["ci_low"]).all() and set(of_today["note"]) == {""}
+    left_out = correlation_of(evidence(both(sparse)).layers, "one", "am", "selectivity", "rs")
+    assert left_out["reason"].startswith("too few distinct values: 16 of 160 units") and np.isnan(left_out["ci_low"])
+    # The table of layers as it was when the rules were fixed.
+    monkeypatch.setattr("unitscope.tables.correlations.spearman", partial(spearman, fewest_off_mode=0))
+    assert rows() == of_today

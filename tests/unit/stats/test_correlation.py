@@ -124,7 +124,7 @@ def test_below_ten_units_there_is_no_interval():
 def test_mostly_constant_resamples_give_no_interval():
     rare = np.zeros(40)
     rare[0] = 1  # Not drawn in (1 - 1/40)^40 = 36 % of the resamples.
-    correlation = spearman(rare, np.arange(40.0), **FEW)
+    correlation = spearman(rare, np.arange(40.0), **FEW, fewest_off_mode=0)
     assert np.isfinite(correlation.value) and np.isnan(correlation.low) and "constant" in correlation.reason
 
 
@@ -151,6 +151,18 @@ def test_blocks_are_bounded_in_size(monkeypatch):
     assert parts.p_value == pytest.approx(whole.p_value, abs=0.1)
     assert parts.low == pytest.approx(whole.low, abs=0.1)
     assert sum(bootstrap.block_sizes(500, 30)) == 500 and max(bootstrap.block_sizes(500, 30)) == 13
+
+
+def test_the_error_of_z_is_that_of_the_resamples():
+    errors, z = [], []
+    for seed in range(60):
+        correlation = spearman(*sample(64, seed, strength=0.5), permutations=1, resamples=200, seed=seed)
+        errors.append(correlation.z_error)
+        z.append(np.arctanh(correlation.value))
+    # 1 / sqrt(n - 3), a little more for ranks (Fieller, Hartley and Pearson 1957).
+    assert np.mean(errors) == pytest.approx(np.sqrt(1.06 / 61), rel=0.1)
+    assert np.std(z, ddof=1) == pytest.approx(np.mean(errors), rel=0.25)
+    assert np.isnan(spearman(*sample(9), **FEW).z_error)
 
 
 def test_holm():

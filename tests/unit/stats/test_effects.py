@@ -10,6 +10,7 @@ from unitscope.stats.effects import (
     fishers_z,
     hodges_lehmann,
     interquartile_range,
+    mean_paired_difference,
     over_trainings,
     quadrant_difference,
     quartile_delta,
@@ -46,6 +47,21 @@ def test_quadrants_by_hand():
     # Low and low: the first; high and high: the third, on the border.
     assert quadrant_difference(rs, selectivity) == 0.25 - 0.25
     assert quadrant_difference(np.zeros(4), selectivity) == 0.5
+
+
+def test_mean_paired_difference_is_student_s_and_is_not_hidden_by_ties():
+    x, y = RANDOM.random((2, 40))
+    expected = scipy.stats.ttest_rel(x, y).confidence_interval(0.9)
+    estimate = mean_paired_difference(x, y, level=0.9)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+    assert mean_paired_difference(np.r_[x, np.nan], np.r_[y, 1.0], level=0.9) == estimate
+    # Most pairs are tied: the Hodges-Lehmann shift is 0, the mean is not.
+    tied = np.r_[np.zeros(60), -np.linspace(0.1, 0.5, 25)]
+    estimate = mean_paired_difference(tied, np.zeros(85))
+    assert hodges_lehmann(tied) == 0 and estimate.high < 0 and estimate.value == pytest.approx(tied.mean())
+    rare = mean_paired_difference(tied[:70], np.zeros(70))
+    assert rare.reason == "too few distinct values: 10 of 70 units are not at the mode"
+    assert rare.value == pytest.approx(tied[:70].mean()) and np.isnan(rare.low)
 
 
 def test_hodges_lehmann_is_the_median_of_walsh_averages():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from unitscope.stats.random_effects import between_variance, pool
+from unitscope.stats.correlation import spearman
+from unitscope.stats.random_effects import between_variance, fisher_z, pool
 
 # Teacher expectancy, 19 studies: Raudenbush 1984; estimates in Raudenbush 2009, tables 16.2 and 16.3.
 EXPECTANCY = np.array([
@@ -116,3 +117,38 @@ def deviance(effects, variances, tau_squared):
     information = (ones.T @ inverse @ ones).item()
     residuals = effects - (ones.T @ inverse @ effects).item() / information
     return np.linalg.slogdet(covariance)[1] + np.log(information) + residuals @ inverse @ residuals
+
+
+def test_correlations_are_pooled_as_fisher_s_z():
+    correlations, errors = np.array([0.2, 0.5, np.nan, 0.3, 0.4]), np.array([0.1, 0.12, 0.1, 0.14, 0.11])
+    defined = np.isfinite(correlations)
+    z = pool(np.arctanh(correlations[defined]), errors[defined] ** 2)
+    pooled = fisher_z(correlations, errors)
+    for name in ("value", "low", "high", "prediction_low", "prediction_high"):
+        assert getattr(pooled, name) == pytest.approx(np.tanh(getattr(z, name))), name
+    assert (pooled.standard_error, pooled.q, pooled.tau, pooled.used) == (z.standard_error, z.q, z.tau, 4)
+    assert pooled.low < pooled.value < pooled.high < pooled.prediction_high < 1
+    # A perfect correlation has no infinite z.
+    assert np.isfinite(fisher_z(np.array([1.0, 0.9]), np.array([0.1, 0.1])).value)
+
+
+def test_correlations_that_are_defined_in_too_few_trainings_are_not_pooled():
+    few = fisher_z(np.array([0.2, np.nan, np.nan, 0.3, 0.4]), np.full(5, 0.1))
+    assert np.isnan([few.value, few.low]).all() and few.reason == "defined in 3 of 5 trainings" and few.used == 3
+    assert fisher_z(np.full(5, 0.3), np.array([0.1, 0.1, 0.1, 0.1, 0.0])).used == 4
+    assert np.isnan(fisher_z(np.empty(0), np.empty(0)).value)
+    one = fisher_z(np.array([0.3]), np.array([0.1]))
+    assert one.value == pytest.approx(0.3) and one.reason == "no interval from 1 effects"
+
+
+def test_pooled_correlations_of_five_trainings_cover_as_often_as_they_say():
+    # Of a bivariate normal: Spearman's rho = 6 / pi * asin(r / 2).
+    r, generator, covered = 0.4, np.random.default_rng(1), []
+    truth = 6 / np.pi * np.arcsin(r / 2)
+    for _ in range(150):
+        x, noise = generator.normal(size=(2, 5, 48))
+        y = r * x + np.sqrt(1 - r**2) * noise
+        each = [spearman(*pair, 1, 100, generator) for pair in zip(x, y, strict=True)]
+        pooled = fisher_z(np.array([one.value for one in each]), np.array([one.z_error for one in each]))
+        covered.append(pooled.low <= truth <= pooled.high)
+    assert 0.91 <= np.mean(covered) <= 0.99

@@ -18,6 +18,7 @@ from unitscope.tables.importance import (
     cross_half_correlation,
     cross_validated_r2,
     importance_table,
+    partial_loss_table,
     partial_table,
 )
 from unitscope.tables.importance_settings import ImportanceSettings
@@ -303,6 +304,7 @@ def test_added_layer_changes_no_row():
     for make in (
         lambda *tables: importance_table(*tables, SETTINGS, 99),
         lambda *tables: partial_table(*tables, 99, 0),
+        lambda *tables: partial_loss_table(*tables, 99, 0),
     ):
         once, twice = make(units, measured, TAPS), make(*both, taps)
         for name, column in once.items():
@@ -334,3 +336,112 @@ def test_too_few_units_for_the_controls():
     row = rows_by(partial_table(*few, [{**TAPS[0], "units": 8}], 50, 0), "method", "score")["am", "rs"]
     assert np.isfinite(row["spearman"]) and np.isnan(row["partial"])
     assert "7 units are too few" in row["reason"]
+
+
+# --- gradients, Shapley values, reliabilities ------------------------------------------------------------------------
+
+
+def effects_of(units, seed=7):
+    """Return gradients and Shapley values of which the first-order effect predicts the loss, and the rest nothing."""
+    noise = draws(seed).random((2, 3, len(units["unit"])))
+    shared = {"layer": units["layer"], "unit": units["unit"]}
+    gradients = shared | {
+        f"{name}_half{half}": noise[half, place] for half in (0, 1) for place, name in enumerate(["integrated", "rest"])
+    }
+    gradients |= {f"first_order_half{half}": 3 * units[f"ablation_loss_half{half}"] for half in (0, 1)}
+    return gradients, shared | {f"shapley_half{half}": noise[half, 2] for half in (0, 1)}
+
+
+def test_gradients_and_shapley_values_predict_alone_and_belong_to_no_set():
+    units, measured = study()
+    gradients, shapley = effects_of(units)
+    without = rows_by(importance_table(units, measured, TAPS, SETTINGS, 99), "method", "predictor")
+    table = importance_table(units, measured, TAPS, SETTINGS, 99, gradients=gradients, shapley=shapley)
+    rows = rows_by(table, "method", "predictor")
+    added = [("", name) for name in ("first_order", "integrated", "shapley", "compensation")]
+    assert list(rows) == [*list(without)[:6], *added, *list(without)[6:]]
+    # Twice the loss of the same half is left: the loss of the other half, which is equal here.
+    for name in ("first_order", "compensation"):
+        assert rows["", name]["spearman"] == pytest.approx(1) and rows["", name]["r2"] == pytest.approx(1)
+    assert all(abs(rows["", name]["spearman"]) < 0.4 for name in ("integrated", "shapley"))
+    for name, row in without.items():
+        np.testing.assert_equal({key: rows[name][key] for key in row}, row)
+    some = importance_table(units, measured, TAPS, SETTINGS, 99, gradients=gradients)
+    assert ("", "shapley") not in rows_by(some, "method", "predictor")
+
+
+def test_predictors_are_from_the_other_half_than_the_loss():
+    units, measured = study()
+    gradients, _ = effects_of(units)
+    for half in (0, 1):
+        units[f"ablation_loss_half{half}"] = draws(half).random(60)
+        gradients[f"first_order_half{half}"] = 2 * units[f"ablation_loss_half{half}"]
+    table = importance_table(units, measured, TAPS, SETTINGS, 99, gradients=gradients)
+    rows = rows_by(table, "method", "predictor")
+    assert abs(rows["", "first_order"]["spearman"]) < 0.4 and abs(rows["", "compensation"]["spearman"]) < 0.4
+
+
+def test_reliabilities_of_predictors_and_losses_on_half_of_the_images():
+    units, measured = study(units=400)
+    signal, noise = draws(1).normal(size=400), draws(2).normal(size=(4, 400))
+    for half in (0, 1):
+        units[f"ablation_loss_half{half}"] = signal + noise[half]
+        units[f"selectivity_half{half}"] = signal + 0.1 * noise[2 + half]
+    table = importance_table(units, measured, [{**TAPS[0], "units": 400}], SETTINGS, 99, images=300)
+    rows = rows_by(table, "method", "predictor")
+    of_loss = scipy.stats.spearmanr(units["ablation_loss_half0"][1:], units["ablation_loss_half1"][1:]).statistic
+    row = rows["", "selectivity"]
+    assert row["reliability_y"] == pytest.approx(of_loss) and 0.4 < of_loss < 0.55 and row["reliability_x"] > 0.97
+    assert row["ceiling"] == pytest.approx(np.sqrt(of_loss * row["reliability_x"]))
+    assert row["spearman"] == pytest.approx(row["ceiling"], abs=0.06)
+    assert row["images_needed"] == pytest.approx(150 * 4 * (1 - of_loss) / of_loss)
+    # RS needs no test image: its reliability is not known here.
+    assert np.isnan(rows["am", "rs"]["reliability_x"]) and rows["am", "rs"]["ceiling"] == pytest.approx(of_loss**0.5)
+    assert np.isnan(rows["am", "all"]["ceiling"])
+    unknown = importance_table(units, measured, [{**TAPS[0], "units": 400}], SETTINGS, 9)
+    assert np.isnan(unknown["images_needed"]).all()
+
+
+def test_partial_correlations_with_the_loss_given_redundancy_or_the_mean_activation():
+    units, measured = study(units=300)
+    random = draws(3)
+    mean, redundancy_of = random.normal(size=300), random.normal(size=300)
+    # RS (raw) follows the mean, RS (z) redundancy, RS (q) the loss itself; the loss follows all three.
+    for half in (0, 1):
+        measured[f"mean_half{half}"] = np.exp(mean + 0.1 * random.normal(size=300))
+        measured[f"redundancy_half{half}"] = redundancy_of + 0.1 * random.normal(size=300)
+    units["rs_am"] = mean + 0.3 * random.normal(size=300)
+    units["rs_z_am"] = redundancy_of + 0.3 * random.normal(size=300)
+    units["rs_q_am"] = random.normal(size=300)
+    for half in (0, 1):
+        units[f"ablation_loss_half{half}"] = mean + redundancy_of + units["rs_q_am"] + 0.1 * random.normal(size=300)
+    taps = [{**TAPS[0], "units": 300, "signed": False}]
+    rows = rows_by(partial_loss_table(units, measured, taps, 200, 0), "score", "given")
+    assert list(rows) == [(score, given) for score in ("rs", "rs_z", "rs_q") for given in ("redundancy", "log_mean")]
+    for score, explains, other in (("rs", "log_mean", "redundancy"), ("rs_z", "redundancy", "log_mean")):
+        explained, kept = rows[score, explains], rows[score, other]
+        assert explained["spearman"] > 0.4 and abs(explained["partial"]) < 0.15
+        assert explained["partial_low"] < 0 < explained["partial_high"]
+        assert kept["partial_low"] > 0.3 and kept["spearman"] == pytest.approx(explained["spearman"])
+        assert explained["used"] == kept["used"] == 299
+    assert all(rows["rs_q", given]["partial_low"] > 0.5 for given in ("redundancy", "log_mean"))
+    row, kept = rows["rs", "redundancy"], np.arange(300) > 0
+    expected = np.mean([
+        scipy.stats.spearmanr(units["rs_am"][kept], units[f"ablation_loss_half{half}"][kept]).statistic
+        for half in (0, 1)
+    ])  # fmt: skip
+    assert row["spearman"] == pytest.approx(expected) and row["reason"] == ""
+
+
+def test_partial_correlations_with_the_loss_have_reasons():
+    units, measured = study()
+    taps = [{**TAPS[0], "signed": True}]
+    rows = rows_by(partial_loss_table(units, measured, taps, 99, 0), "score", "given")
+    signed = rows["rs", "log_mean"]
+    assert signed["reason"] == "activations are signed: their mean has no logarithm" and np.isnan(signed["partial"])
+    assert rows["rs_q", "redundancy"]["reason"] == "rs_q_am is undefined for all units"
+    assert np.isfinite(rows["rs_z", "redundancy"]["partial_low"])
+    units["rs_am"] = np.where(np.arange(60) < 50, 0.0, units["rs_am"])
+    rows = rows_by(partial_loss_table(units, measured, taps, 99, 0), "score", "given")
+    assert "too few distinct values: 10 of 58 units" in rows["rs", "redundancy"]["reason"]
+    assert np.isfinite(rows["rs", "redundancy"]["partial"]) and np.isnan(rows["rs", "redundancy"]["partial_low"])

@@ -7,15 +7,8 @@ import scipy.stats
 from unitscope.data.summaries import class_means
 from unitscope.scores.selectivity import class_selectivity, permuted_selectivity
 from unitscope.scores.substitution import Exceeding, by_seed, substitution
-from unitscope.tables.reliability import (
-    ScoresBySeed,
-    disattenuated,
-    intraclass,
-    nulls_table,
-    permuted_draws,
-    reliability_table,
-    spearman_brown,
-)
+from unitscope.stats.reliabilities import disattenuated, intraclass, spearman_brown
+from unitscope.tables.reliability import ScoresBySeed, nulls_table, permuted_draws, reliability_table
 
 UNITS = 40
 TAPS = [{"layer": "3", "depth": 1, "units": UNITS, "kind": "conv"}]

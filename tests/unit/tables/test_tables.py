@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import scores_by_hand as by_hand
 
 from unitscope.scores.natural_columns import NaturalTable
@@ -16,18 +17,20 @@ from unitscope.scores.selectivity_columns import SelectivityTable
 from unitscope.scores.sparseness_columns import SparsenessTable
 from unitscope.scores.substitution_columns import SubstitutionTable
 from unitscope.stats.correlation import spearman
+from unitscope.stats.reliabilities import intraclass
 from unitscope.storage.csv_tables import read_table, write_table
 from unitscope.storage.hdf5 import create_hdf5
 from unitscope.storage.records import write_json
 from unitscope.tables.ablation_columns import AblationTable
 from unitscope.tables.correlation_columns import LayersTable
+from unitscope.tables.correlations import layer_correlations
 from unitscope.tables.table_access import correlation_of, median_of, rows_of
 from unitscope.tables.unit_columns import UnitsTable
 from unitscope.workflow.provenance import script_named
 
 ROOT = Path(__file__).parents[3]
 LAYERS = {"conv1": 12, "3": 5, "features.10": 30}
-SETTINGS = {"permutations": 99, "resamples": 200, "seed": 0}
+SETTINGS = {"permutations": 99, "resamples": 200, "seed": 0, "images": None}
 DESIGN = [
     *("experiment", "network", "layer", "depth", "unit", "dead", "selectivity", "top_class"),
     *("rs_am", "rs_z_am", "rs_q_am", "ties_am", "seeds_am", "substitutes_am"),
@@ -156,6 +159,7 @@ def test_layers_table_has_the_documented_columns_and_pairs(tmp_path):
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
         *("spearman", "ci_low", "ci_high", "p_value", "reason"),
         *("population_sparseness", "ascent_failures"),
+        *("z_error", "reliability_x", "reliability_y", "ceiling", "images_needed"),
     ]
     rows = list(zip(*(table[name].tolist() for name in ("layer", "method", "x", "y")), strict=True))
     assert len(set(rows)) == len(rows) == 3 * 70
@@ -328,3 +332,76 @@ def test_summary_fits_a_terminal_and_reports_undefined_correlations(tmp_path):
     assert "*.sheet.png (1)" in done.stdout
     assert "graph.png" not in done.stdout
     assert "Rounding the images to 8 bits moved the RS of 1 of 6 images, by 0.250 at most." in done.stdout
+
+
+def of_seeds(records, units, noise=0.0):
+    """Return what two noise seeds give, by layer and method: the score itself, but for noise."""
+    generator = np.random.default_rng(4)
+    return {
+        (tap["layer"], method): {
+            "rs_z": rows_of(units, tap["layer"])[f"rs_z_{method}"] + noise * generator.normal(size=(2, tap["units"]))
+        }
+        for tap in records
+        for method in by_hand.METHODS
+    }
+
+
+def test_correlations_with_a_loss_have_reliabilities_a_ceiling_and_a_number_of_images():
+    records, units, _ = by_hand.experiment({"a": 200})
+    generator = np.random.default_rng(1)
+    signal, noise = generator.normal(size=200), generator.normal(size=(2, 200))
+    for half in (0, 1):
+        units[f"ablation_loss_half{half}"] = signal + noise[half]
+    units["ablation_loss"] = signal + noise.mean(0)
+    ratings = of_seeds(records, units, noise=0.1)
+    layers = layer_correlations(units, records, 9, 99, 0, images=500, ratings=ratings)
+    kept = ~units["dead"] & np.isfinite(units["selectivity"])
+    half = scipy.stats.spearmanr(*(units[f"ablation_loss_half{number}"][kept] for number in (0, 1))).statistic
+    reliability = 2 * half / (1 + half)
+    row = correlation_of(layers, "a", "", "selectivity", "ablation_loss")
+    assert row["reliability_y"] == pytest.approx(reliability) and 0.5 < reliability < 0.8
+    assert row["reliability_x"] > 0.99
+    assert row["ceiling"] == pytest.approx(np.sqrt(row["reliability_x"] * reliability))
+    assert row["images_needed"] == pytest.approx(500 * 4 * (1 - reliability) / reliability)
+    # RS of two seeds; of raw RS no ratings are given, and its reliability is unknown.
+    rated = correlation_of(layers, "a", "am", "rs_z", "ablation_loss")
+    scored = kept & np.isfinite(units["rs_z_am"])
+    expected = intraclass(ratings["a", "am"]["rs_z"][:, scored])[1][0]
+    assert rated["reliability_x"] == pytest.approx(expected) and 0.8 < expected < 0.99
+    unrated = correlation_of(layers, "a", "am", "rs", "ablation_loss")
+    assert np.isnan(unrated["reliability_x"]) and unrated["ceiling"] == pytest.approx(unrated["reliability_y"] ** 0.5)
+    # Where y is no loss, no number of images follows; of the accuracy there are no halves.
+    assert np.isnan(correlation_of(layers, "a", "am", "selectivity", "rs_z")["images_needed"])
+    assert np.isnan(correlation_of(layers, "a", "", "selectivity", "ablation_accuracy")["reliability_y"])
+    unknown = layer_correlations(units, records, 9, 99, 0)
+    assert np.isnan(unknown["images_needed"]).all() and np.isfinite(unknown["ceiling"]).any()
+    assert (np.isfinite(layers["z_error"]) == np.isfinite(layers["ci_low"])).all()
+
+
+def test_noise_seeds_and_images_of_the_ablation_are_read_from_the_artifacts(tmp_path):
+    run_units(tmp_path, write(tmp_path, layers={"a": 30}))
+    generator = np.random.default_rng(2)
+    with create_hdf5(tmp_path / "activations.h5") as file:
+        file["labels"] = np.repeat(np.arange(4), 25)
+        group = file.create_group("layers/a")
+        for name in ("mean", "std", "positive_q99", "max", "firing_rate"):
+            group[name] = generator.random(30) + 0.5
+        group.attrs["signed"] = False
+    responses = generator.gamma(1.0, 1.0, (3, 30, 30)).astype(np.float32)
+    with create_hdf5(tmp_path / "images.h5") as file:
+        file["units"], file["responses"] = np.arange(30), responses
+        file.attrs["layer"], file.attrs["method"] = "a", "am"
+    arguments = ["--units", tmp_path / "units.csv", "--taps", tmp_path / "taps.json"]
+    arguments += ["--activations", tmp_path / "activations.h5", "--images", tmp_path / "images.h5"]
+    arguments += ["--settings", json.dumps(SETTINGS | {"images": 40}), "--output", tmp_path / "layers.csv"]
+    done = run("layers", *arguments)
+    assert done.returncode == 0, done.stderr
+    layers = read_table(tmp_path / "layers.csv", LayersTable)
+    units = read_table(tmp_path / "units.csv", UnitsTable)
+    row = correlation_of(layers, "a", "am", "rs", "ablation_loss")
+    counts = (responses > np.einsum("stt->st", responses)[:, :, None]).sum(2).astype(float)
+    kept = ~units["dead"] & np.isfinite(units["rs_am"])
+    assert row["reliability_x"] == pytest.approx(intraclass(counts[:, kept])[1][0])
+    needed = 40 * 4 * (1 - row["reliability_y"]) / row["reliability_y"]
+    assert row["images_needed"] == pytest.approx(needed, nan_ok=row["reliability_y"] <= 0)
+    assert np.isnan(correlation_of(layers, "a", "iam", "rs", "ablation_loss")["reliability_x"])

@@ -52,6 +52,15 @@ def test_cumulative_ablation_runs_the_planned_number_of_orders(calibration, laye
     assert calibration.cumulative(layer, 2, {**settings, "images": None}, ABLATION) == seconds * 2
 
 
+def test_gradients_and_shapley_values_take_passes_by_nodes_and_orders(calibration):
+    units = calibration.layers["hidden1"].units
+    assert calibration.gradients("hidden1", {"nodes": 6}, ABLATION) == 7 * 20
+    # Without the last unit there is none: nothing is computed for it.
+    own = {"permutations": 4, "images": 10}
+    assert calibration.shapley("hidden1", own, ABLATION) == 4 * (units - 1) * 10
+    assert calibration.shapley("hidden1", {**own, "images": None}, ABLATION) == 4 * (units - 1) * 40
+
+
 def test_scale_analysis_plans_passes_and_ascents(calibration):
     recipes = {"am": {"objective": "am", "steps": 4, "points": 2}, "iam": {"objective": "iam", "steps": 4, "points": 2}}
     images = {"seeds": [0, 1, 2], "batch": 4, "readout": "mean"}

@@ -77,10 +77,13 @@ function drawCorrelation() {
   }
   const list = element("dl", {});
   const rows = one.spearman === null ? [["n", one.n]] : [["95 %", interval(one)], ["p", said(one.p, 2)], ["n", one.n]];
+  // What the reliability of an ablation loss allows.
+  if (one.spearman !== null && one.ceiling !== null) rows.splice(1, 0, ["ceiling", said(one.ceiling, 2)]);
   for (const [name, value] of rows) list.append(element("dt", {}, name), element("dd", {}, String(value)));
   const reason = one.reason ? element("p", { class: "note" }, `${one.reason}.`) : "";
+  const untestable = one.untestable ? element("p", { class: "note" }, `The absence of a correlation is ${one.untestable}.`) : "";
   const note = element("p", { class: "note" }, "Over the layer’s living units, whatever is filtered.");
-  place.replaceChildren(pair, element("p", { class: "figure" }, said(one.spearman, 2)), list, reason, note);
+  place.replaceChildren(pair, element("p", { class: "figure" }, said(one.spearman, 2)), list, reason, untestable, note);
 }
 
 // Look at another layer.

@@ -21,7 +21,7 @@ BATCHES = {
     "checkpoint": "training",
     **dict.fromkeys(["activations", "moments"], "activations"),
     **dict.fromkeys(["images", "images_block", "substitute_images", "scale"], "images"),
-    **dict.fromkeys(["ablation", "joint", "replacement", "cumulative", "cumulative_together"], "ablation"),
+    **dict.fromkeys(["ablation", "joint", "replacement", "cumulative", "cumulative_together", "gradients"], "ablation"),
 }
 """Which setting the memory of a rule's jobs grows with, where one does."""
 NO_SETTINGS = ("code", "network_entry", "source", "scratch", "keep", "folder", "analyses", "config")

@@ -168,6 +168,17 @@ class JobFiles:
             return []
         return self.real("results/{experiment}/natural.csv")(wildcards)
 
+    def shapley(self, wildcards: Any) -> list[str]:
+        """Return the Shapley values of an experiment's layers, where it has that analysis."""
+        is_run = "shapley" in self._study.analyses(wildcards.experiment)
+        return self._across(wildcards, "results/{experiment}/shapley/{layer}.csv") if is_run else []
+
+    def images_of_several_seeds(self, wildcards: Any) -> list[str]:
+        """Return the images of an experiment by which RS is compared between noise seeds, where there are several."""
+        chosen = self._experiment(wildcards)
+        pattern = "results/{experiment}/images/{layer}.{method}.h5"
+        return self._across(wildcards, pattern) if len(chosen["seeds"]) > 1 and self.dataset(wildcards) else []
+
     def claims(self, wildcards: Any) -> str | list[str]:
         """Return the claims of an experiment, where it has any."""
         return f"results/{wildcards.experiment}/claims.csv" if self._study.has_claims(wildcards.experiment) else []

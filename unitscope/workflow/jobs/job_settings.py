@@ -154,6 +154,24 @@ class JobSettings:
         statistics = self._experiment(wildcards)["statistics"]
         return as_text(resamples=statistics["resamples"], seed=statistics["seed"])
 
+    def gradients(self, wildcards: Any) -> str:
+        """Return the settings of a layer's gradients: its own, and the images of the ablation."""
+        chosen = self._experiment(wildcards)
+        ablation = with_batch(chosen["ablation"], wildcards.layer)
+        return as_text(**chosen["gradients"], **{key: ablation[key] for key in ("images", "batch")})
+
+    def shapley(self, wildcards: Any) -> str:
+        """Return the settings of a layer's Shapley values, with the ablation's images at a time."""
+        chosen = self._experiment(wildcards)
+        return as_text(**chosen["shapley"], batch=with_batch(chosen["ablation"], wildcards.layer)["batch"])
+
+    def with_ablation_images(self, name: str) -> Callable[[Any], str]:
+        """Return a function that gives a section, the resamples of bootstraps and the images of the ablation."""
+        return lambda wildcards: as_text(
+            **{"resamples": self._experiment(wildcards)["statistics"]["resamples"]} | self._experiment(wildcards)[name],
+            images=self._experiment(wildcards)["ablation"]["images"],
+        )
+
     def cumulative(self, wildcards: Any) -> str:
         """Return the settings of a cumulative ablation, with the ablation's images where it has none of its own."""
         experiment = self._experiment(wildcards)
