@@ -48,9 +48,9 @@ def main(arguments: argparse.Namespace) -> None:
     if reason:
         console.log.info("%s gets no copies: %s", layer.name, reason)
     else:
-        own = own_responses(arguments.images, layer.units)
+        responses = self_responses(arguments.images, layer.units)
         with open_dataset(arguments.dataset) as dataset:
-            data = measured_on(dataset, recipe, own, settings)
+            data = measured_on(dataset, recipe, responses, settings)
             plantings = noisy_copies(
                 layer,
                 units,
@@ -77,16 +77,16 @@ def sampled(path: Path, layer: str, settings: PlantedJob) -> list[int]:
     return sorted(draws.choice(alive, min(settings.units, len(alive)), replace=False).tolist())
 
 
-def own_responses(path: Path, units: int) -> np.ndarray:
+def self_responses(path: Path, units: int) -> np.ndarray:
     """Return the response (units,) of each unit to its own image of the first seed; NaN where it has no image."""
-    own = np.full(units, np.nan)
+    responses = np.full(units, np.nan)
     with open_hdf5(path) as file:
         targets = file["units"][:]
-        own[targets] = file["responses"][0][np.arange(len(targets)), targets]
-    return own
+        responses[targets] = file["responses"][0][np.arange(len(targets)), targets]
+    return responses
 
 
-def measured_on(dataset: Dataset, recipe: Recipe, own: np.ndarray, settings: PlantedJob) -> planted.PlantedData:
+def measured_on(dataset: Dataset, recipe: Recipe, responses: np.ndarray, settings: PlantedJob) -> planted.PlantedData:
     """Return the images that are used."""
     rows = {
         "train": balanced_sample(dataset.labels("train"), settings.images),
@@ -95,7 +95,7 @@ def measured_on(dataset: Dataset, recipe: Recipe, own: np.ndarray, settings: Pla
     train, test = (partial(dataset.labelled, split, chosen, settings.test_batch) for split, chosen in rows.items())
     needs_mean_image = "real_images" in STARTS[recipe.start].flags
     mean_image = dataset.mean_image(settings.test_batch) if needs_mean_image else None
-    return planted.PlantedData(train, test, len(rows["test"]), bool(dataset.classes), own, mean_image)
+    return planted.PlantedData(train, test, len(rows["test"]), bool(dataset.classes), responses, mean_image)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ def main(arguments: argparse.Namespace) -> None:
     """Read the rows of every layer and write both summaries."""
     tables = [read_table(path, PlantedTable) for path in arguments.planted]
     how = arguments.settings.resamples, arguments.settings.seed
-    found = [row for table in tables for row in detection_rows(table, *how)]
+    detections = [row for table in tables for row in detection_rows(table, *how)]
     replaced = [row for table in tables for row in advantage_rows(table, *how)]
-    write_table(arguments.output, PlantedSummaryTable.of_rows(found), PlantedSummaryTable)
+    write_table(arguments.output, PlantedSummaryTable.of_rows(detections), PlantedSummaryTable)
     write_table(arguments.advantage, PlantedAdvantageTable.of_rows(replaced), PlantedAdvantageTable)
 
 

@@ -20,8 +20,8 @@ from unitscope.interventions.ablation_settings import AblationSettings
 from unitscope.interventions.cumulative_settings import CumulativeSettings
 from unitscope.interventions.gradients_settings import GradientsSettings
 from unitscope.interventions.joint_settings import JointSettings
-from unitscope.interventions.replacement_settings import ReplacementSettings
 from unitscope.interventions.planted_settings import PlantedSettings
+from unitscope.interventions.replacement_settings import ReplacementSettings
 from unitscope.interventions.scale_settings import ScaleSettings
 from unitscope.interventions.shapley_settings import ShapleySettings
 from unitscope.maximization.images_settings import ImagesSettings

@@ -88,10 +88,10 @@ def noisy_copies(
         with torch.no_grad():
             results |= _turned(layer, exact, waiting, torch.from_numpy(filters).to(exact.weight), images)
     for level in (level for level in correlations if level < 1):
-        found = [results[turn] for turn in turns if turn.level == level and turn in results]
+        reaching = [results[turn] for turn in turns if turn.level == level and turn in results]
         missing = [turn.unit for turn in turns if turn.level == level and turn not in results]
-        copies = _joined([each for each, _ in found], exact)
-        plantings[level] = Planting(copies, np.array([angle for _, angle in found]), missing)
+        copies = _joined([each for each, _ in reaching], exact)
+        plantings[level] = Planting(copies, np.array([angle for _, angle in reaching]), missing)
     return {level: plantings[level] for level in correlations}
 
 
@@ -203,10 +203,10 @@ class _Family:
     def _measure(self) -> None:
         """Measure means, variances and covariances over images and positions."""
         count, sums = 0, np.zeros((5, len(self._rows)))
-        for own, noise in self._outputs():
-            products = (own, noise, own * own, noise * noise, own * noise)
+        for source, noise in self._outputs():
+            products = (source, noise, source * source, noise * noise, source * noise)
             sums += np.stack([_sum(product) for product in products])
-            count += own.shape[1]
+            count += source.shape[1]
         means = sums / max(count, 1)
         self._mean = means[:2]
         self._variance = np.maximum(means[2:4] - means[:2] ** 2, 0)
@@ -215,18 +215,18 @@ class _Family:
     def correlations(self, angles: np.ndarray) -> np.ndarray:
         """Return the correlation over images and positions of each copy with its original, (turns, angles)."""
         scale, shift = self._affine(angles)
-        own_scale, own_shift = self._affine(np.zeros((len(self._rows), 1)))
+        source_scale, source_shift = self._affine(np.zeros((len(self._rows), 1)))
         factors = scale * np.cos(angles), scale * np.sin(angles), shift
-        count, own_sums, sums = 0, np.zeros((2, len(self._rows))), np.zeros((3, *angles.shape))
-        for own, noise in self._outputs():
-            original = self._activation(own, own_scale[:, 0], own_shift[:, 0])
-            own_sums += np.stack([_sum(original), _sum(original * original)])
+        count, original_sums, sums = 0, np.zeros((2, len(self._rows))), np.zeros((3, *angles.shape))
+        for source, noise in self._outputs():
+            original = self._activation(source, source_scale[:, 0], source_shift[:, 0])
+            original_sums += np.stack([_sum(original), _sum(original * original)])
             for number in range(angles.shape[1]):
-                turned, filtered, moved = (_column(values[:, number], own) for values in factors)
-                copy = self._bent(torch.addcmul(torch.addcmul(moved, own, turned), noise, filtered))
+                turned, filtered, moved = (_column(values[:, number], source) for values in factors)
+                copy = self._bent(torch.addcmul(torch.addcmul(moved, source, turned), noise, filtered))
                 sums[:, :, number] += np.stack([_sum(copy), _sum(copy * copy), _sum(original * copy)])
-            count += own.shape[1]
-        return correlation_of_sums(count, *own_sums[:, :, None], *sums)
+            count += source.shape[1]
+        return correlation_of_sums(count, *original_sums[:, :, None], *sums)
 
     def _activation(self, outputs: Tensor, scale: np.ndarray, shift: np.ndarray) -> Tensor:
         """Return the activations of outputs without bias (turns, ...) that are scaled and shifted."""
@@ -244,9 +244,9 @@ class _Family:
     def _moments(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and variance of the copies' outputs without bias, both (turns, angles)."""
         cosine, sine = np.cos(angles), np.sin(angles)
-        (own, noise), (own_variance, noise_variance) = self._mean[:, :, None], self._variance[:, :, None]
-        mean = cosine * own + sine * noise
-        variance = cosine**2 * own_variance + sine**2 * noise_variance
+        (source, noise), (source_variance, noise_variance) = self._mean[:, :, None], self._variance[:, :, None]
+        mean = cosine * source + sine * noise
+        variance = cosine**2 * source_variance + sine**2 * noise_variance
         return mean, np.maximum(variance + 2 * cosine * sine * self._covariance[:, None], 0)
 
     def _statistics(self, angles: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -256,10 +256,10 @@ class _Family:
         if self._norm is None:
             return bias + self._mean[0][:, None] - mean, np.zeros_like(mean), np.ones_like(mean)
         running = [part[self._rows].cpu().double().numpy()[:, None] for part in self._running()]
-        own_spread = running[1] + self._norm.eps
+        source_spread = running[1] + self._norm.eps
         ratio = np.divide(variance, self._variance[0][:, None], out=np.ones_like(variance), where=self._positive())
-        new_variance = np.maximum(own_spread * ratio - self._norm.eps, 0)
-        wider = np.sqrt((new_variance + self._norm.eps) / own_spread)
+        new_variance = np.maximum(source_spread * ratio - self._norm.eps, 0)
+        wider = np.sqrt((new_variance + self._norm.eps) / source_spread)
         return bias + 0 * mean, mean + bias - (self._mean[0][:, None] + bias - running[0]) * wider, new_variance
 
     def _positive(self) -> np.ndarray:
@@ -286,8 +286,8 @@ class _Family:
     def copy(self, row: int, angle: float) -> Copies:
         """Return the copy of one turn at an angle."""
         place, weight = self._rows[row], self._exact.weight
-        own, noise = (values.cpu().double() for values in (weight[place], self._filters[row]))
-        turned = own * math.cos(angle) + noise * math.sin(angle)
+        source, noise = (values.cpu().double() for values in (weight[place], self._filters[row]))
+        turned = source * math.cos(angle) + noise * math.sin(angle)
         angles = np.zeros((len(self._rows), 1))
         angles[row] = angle
         bias, mean, variance = (torch.from_numpy(values[row]).to(weight) for values in self._statistics(angles))

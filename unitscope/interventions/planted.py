@@ -93,7 +93,7 @@ def statistics_of(layer: Layer, batches: Batches, readout: str, has_classes: boo
 
 
 def detection(
-    layer: Layer, originals: Sequence[int], images: np.ndarray, own: np.ndarray, statistics: LayerStatistics
+    layer: Layer, originals: Sequence[int], images: np.ndarray, self_responses: np.ndarray, statistics: LayerStatistics
 ) -> list[dict[str, Any]]:
     """Return how well each score finds the copy of each original, as columns of `PlantedTable`.
 
@@ -101,13 +101,15 @@ def detection(
         layer: The widened layer; the copies are its last units, in the order of the originals.
         originals: The units that are copied.
         images: (2 * originals, units) responses to the images generated for the originals, then for the copies.
-        own: (units before the widening,) response of each unit to its own image in the network itself; NaN where it has
+        self_responses: (units before the widening,) response of each unit to its own image in the network itself; NaN where it has
             none.
         statistics: Of the widened layer.
     """
     first = layer.units - len(originals)
     copies = list(range(first, layer.units))
-    own = np.concatenate([own, [images[len(originals) + place, copy] for place, copy in enumerate(copies)]])
+    self_responses = np.concatenate(
+        [self_responses, [images[len(originals) + place, copy] for place, copy in enumerate(copies)]]
+    )
     quantile = np.full(layer.units, np.nan) if layer.signed else statistics.units.positive_q99
     scales = statistics.units.mean, statistics.units.std, quantile
     rows = []
@@ -116,7 +118,7 @@ def detection(
             "correlation": statistics.map_correlation[unit],
             "correlation_readout": statistics.readout_correlation[unit],
         }
-        scores = competitor_scores(images[place], unit, *scales, own, correlations)
+        scores = competitor_scores(images[place], unit, *scales, self_responses, correlations)
         silent = not images[place, unit] > 0
         rows.append(
             {
@@ -206,7 +208,7 @@ class PlantedData(NamedTuple):
         test: Gives test images and labels anew.
         tested: Number of test images.
         has_classes: Whether the images have classes; without them nothing is replaced.
-        own: (units,) response of each unit to its own image in the network itself; NaN where it has none.
+        self_responses: (units,) response of each unit to its own image in the network itself; NaN where it has none.
         mean_image: Needed by the start "mean".
     """
 
@@ -214,7 +216,7 @@ class PlantedData(NamedTuple):
     test: Any
     tested: int
     has_classes: bool
-    own: np.ndarray
+    self_responses: np.ndarray
     mean_image: np.ndarray | None
 
 
@@ -253,7 +255,7 @@ def planted_rows(
         how: Mapping[str, Any] = {"readout": readout, "batch": batch, "mean_image": data.mean_image}
         scale = statistics.units.mean, statistics.units.std
         images = maximize(wide, targets, recipe, seeds=[start_seed], scale=scale, **how)
-        rows = detection(wide, originals, images.responses[0], data.own, statistics)
+        rows = detection(wide, originals, images.responses[0], data.self_responses, statistics)
         replaced = [{"reason": "the data set has no classes"}] * len(originals)
         if data.has_classes:
             name = (seed, layer.name, repr(level))

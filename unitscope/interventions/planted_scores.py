@@ -30,7 +30,7 @@ def competitor_scores(
     mean: np.ndarray,
     std: np.ndarray,
     quantile: np.ndarray,
-    own: np.ndarray,
+    self_responses: np.ndarray,
     correlations: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Return by each score how much every unit is a substitute of one unit, (units,); NaN where it has no such score.
@@ -45,7 +45,7 @@ def competitor_scores(
         mean: (units,) over training images.
         std: (units,) likewise; a unit with 0 has no scale.
         quantile: (units,) 99th percentile of the positive activations, NaN where there is none.
-        own: (units,) R[j, j], each unit's response to its own image; NaN where it has no image.
+        self_responses: (units,) R[j, j], each unit's response to its own image; NaN where it has no image.
         correlations: By name, (units,) correlations with the unit; NaN for a constant unit.
     """
     exact = responses.astype(np.float64)
@@ -59,7 +59,7 @@ def competitor_scores(
         "rs": over(exact, np.full(len(exact), exact[unit])),
         "rs_z": over(exact - mean, std),
         "rs_q": over(exact, quantile),
-        "rs_r": over(exact, own),
+        "rs_r": over(exact, self_responses),
     }
     if not exact[unit] > 0:
         scores = dict.fromkeys(scores, undefined)

@@ -180,8 +180,8 @@ def add_rows(module: Any, weight: Tensor, bias: Tensor, needs_bias: bool = True)
     old, rows = module.bias, len(module.weight)
     _set(module, "weight", torch.cat([module.weight, weight.to(module.weight)]))
     if old is not None or (needs_bias and bool(bias.any())):
-        own = torch.zeros(rows).to(module.weight) if old is None else old
-        _set(module, "bias", torch.cat([own, bias.to(own)]))
+        existing_bias = torch.zeros(rows).to(module.weight) if old is None else old
+        _set(module, "bias", torch.cat([existing_bias, bias.to(existing_bias)]))
     if isinstance(module, nn.Conv2d):
         module.out_channels += len(weight)
     else:

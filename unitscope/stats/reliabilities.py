@@ -51,8 +51,8 @@ def ceiling(first: float, second: float) -> float:
     """
     if np.isnan(first) and np.isnan(second):
         return np.nan
-    known = [max(reliability, 0.0) for reliability in (first, second) if not np.isnan(reliability)]
-    return float(np.sqrt(np.prod(known)))
+    limits = [max(reliability, 0.0) for reliability in (first, second) if not np.isnan(reliability)]
+    return float(np.sqrt(np.prod(limits)))
 
 
 def images_needed(reliability: float, images: float, goal: float = GOAL) -> float:

@@ -346,7 +346,7 @@ def partial_loss_table(
         named = {"experiment": layer_units["experiment"][0], **{key: tap[key] for key in ("layer", "depth", "units")}}
         for method, score, given in product(methods_of(layer_units), RS_SCORES, LOSS_CONTROLS):
             related = {f"{score}_{method}": layer_units[f"{score}_{method}"][alive], **losses}
-            controls = {half: _given(layer_measures, given, half, tap.get("signed", False))[alive] for half in "01"}
+            controls = {half: _control(layer_measures, given, half, tap.get("signed", False))[alive] for half in "01"}
             seeds = (seed, "loss", tap["layer"], method, score, given)
             statistics = _plain_loss, _partial_loss
             row = _partial_row(related, controls, [given], statistics, resamples, seeds)
@@ -356,7 +356,7 @@ def partial_loss_table(
     return PartialLossTable.of_rows(rows)
 
 
-def _given(measured: Table, name: str, half: str, signed: bool) -> np.ndarray:
+def _control(measured: Table, name: str, half: str, signed: bool) -> np.ndarray:
     """Return a control (units,) on one half of the test images."""
     if name != LOG_MEAN:
         return measured[f"{name}_half{half}"]

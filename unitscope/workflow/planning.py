@@ -18,9 +18,9 @@ from unitscope.data.dataset_settings import DatasetSettings
 from unitscope.data.outlines import Outline, outline_with_data, outline_without_data
 from unitscope.data.sampling import select_units
 from unitscope.interventions.cumulative import DIRECTIONS
+from unitscope.interventions.noisy_copies import ROUNDS, SECTIONS
 from unitscope.interventions.optimal_clamp import FITTED_IMAGES, TRIED_CONSTANTS
 from unitscope.interventions.replacement import SIZES
-from unitscope.interventions.noisy_copies import ROUNDS, SECTIONS
 from unitscope.interventions.replacement_sets import CONTROLS
 from unitscope.interventions.rescaling import recipes_to_remake
 from unitscope.maximization.ascent import ascend
@@ -249,20 +249,20 @@ class Calibration:
         return seconds
 
     def planted(
-        self, layer: str, recipe: Mapping[str, Any], own: Mapping[str, Any], images: Mapping[str, Any], batch: int
+        self, layer: str, recipe: Mapping[str, Any], settings: Mapping[str, Any], images: Mapping[str, Any], batch: int
     ) -> float:
         """Return the seconds of a layer's planted copies, at most: search, images, statistics and replacement.
 
         Args:
             layer: Name of the layer.
             recipe: The method by which images are generated.
-            own: Settings of the copies.
+            settings: Settings of the copies.
             images: Settings of the images.
             batch: Images at a time in all other passes.
         """
-        units, levels = min(own["units"], self.layers[layer].units), len(own["correlations"])
-        noisy = sum(level < 1 for level in own["correlations"])
-        train, test = min(self.data.train, own["images"]), self._tested({"images": own["test_images"]})
+        units, levels = min(settings["units"], self.layers[layer].units), len(settings["correlations"])
+        noisy = sum(level < 1 for level in settings["correlations"])
+        train, test = min(self.data.train, settings["images"]), self._tested({"images": settings["test_images"]})
         # A search takes a pass for moments, one for all sections, and one for each interpolation.
         passes = train * ((2 + ROUNDS) * bool(noisy) + levels) + 2 * levels * test
         seconds = passes * self._time_forward(batch)

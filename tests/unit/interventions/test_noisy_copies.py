@@ -49,9 +49,9 @@ def test_copies_have_the_correlation_that_is_set_and_the_moments_of_their_origin
             if modules_of(layer).norm is not None:
                 assert before[:, copy].std() == pytest.approx(before[:, unit].std(), rel=1e-3)
             paths = wide.probe.module.get_submodule(modules_of(layer).module).weight.flatten(1).double()
-            own, other = paths[unit], paths[copy]
-            assert float(other.norm()) == pytest.approx(float(own.norm()), rel=1e-5)
-            cosine = float(own @ other / own.norm() / other.norm())
+            original, other = paths[unit], paths[copy]
+            assert float(other.norm()) == pytest.approx(float(original.norm()), rel=1e-5)
+            cosine = float(original @ other / original.norm() / other.norm())
             assert np.arccos(min(cosine, 1)) == pytest.approx(angle, abs=1e-3)
     assert reached > 2 * len(units)
 
@@ -94,7 +94,7 @@ def test_correlation_of_sums_is_that_of_the_values():
     first, second = np.random.default_rng(0).normal(3, 1, (2, 50, 4))
     second[:, 3] = 2.5
     sums = first.sum(0), (first**2).sum(0), second.sum(0), (second**2).sum(0), (first * second).sum(0)
-    found = correlation_of_sums(50, *sums)
+    correlation = correlation_of_sums(50, *sums)
     expected = [np.corrcoef(first[:, column], second[:, column])[0, 1] for column in range(3)]
-    np.testing.assert_allclose(found[:3], expected, atol=1e-9)
-    assert np.isnan(found[3])
+    np.testing.assert_allclose(correlation[:3], expected, atol=1e-9)
+    assert np.isnan(correlation[3])

@@ -57,9 +57,9 @@ def rows_at(layer, level, originals, **changed):
 def test_competitors_are_scored_on_the_scale_of_each_form():
     responses = np.array([4.0, 2.0, 6.0, 1.0])
     mean, std = np.array([0.0, 1.0, 2.0, 0.5]), np.array([1.0, 0.5, 4.0, 0.0])
-    quantile, own = np.array([1.0, 4.0, np.nan, 2.0]), np.array([9.0, 8.0, 3.0, 0.0])
+    quantile, self_responses = np.array([1.0, 4.0, np.nan, 2.0]), np.array([9.0, 8.0, 3.0, 0.0])
     correlations = {"correlation": np.array([1.0, -0.5, 0.2, np.nan])}
-    scores = competitor_scores(responses, 0, mean, std, quantile, own, correlations)
+    scores = competitor_scores(responses, 0, mean, std, quantile, self_responses, correlations)
     expected = {
         "rs": [np.nan, 0.5, 1.5, 0.25],
         "rs_z": [np.nan, 2.0, 1.0, np.nan],
@@ -69,7 +69,7 @@ def test_competitors_are_scored_on_the_scale_of_each_form():
     }
     for name, values in expected.items():
         np.testing.assert_array_equal(scores[name], values)
-    silent = competitor_scores(responses * [0, 1, 1, 1], 0, mean, std, quantile, own, correlations)
+    silent = competitor_scores(responses * [0, 1, 1, 1], 0, mean, std, quantile, self_responses, correlations)
     assert all(np.isnan(silent[form]).all() for form in FORMS)
     np.testing.assert_array_equal(silent["correlation"], expected["correlation"])
 
@@ -98,7 +98,7 @@ def test_without_a_copy_the_area_is_one_half_on_average():
 # --- a network -------------------------------------------------------------------------------------------------------
 
 
-def test_an_exact_copy_is_found_by_every_score_and_replaces_its_original():
+def test_an_exact_copy_ranks_first_by_every_score_and_replaces_its_original():
     layer = opened(pixel_units(), (1, 4, 6))["1"]
     rows = rows_at(layer, 1.0, [3, 7, 11])
     assert [(row["unit"], row["copy"], row["planted"]) for row in rows] == [(3, 24, 1.0), (7, 25, 1.0), (11, 26, 1.0)]
@@ -131,14 +131,14 @@ def test_areas_of_shuffled_copies_are_near_one_half():
     statistics = planted.statistics_of(wide, data().train(), "mean")
     targets = np.array([*originals, *range(24, wide.units)])
     images = planted.maximize(wide, targets, RECIPE, batch=8).responses[0]
-    found = planted.detection(wide, originals, images, np.ones(24), statistics)
+    planted_copies = planted.detection(wide, originals, images, np.ones(24), statistics)
     # The copy of the next original stands for that of each.
     others, count = np.roll(originals, -1).tolist(), len(originals)
     order = [*np.roll(np.arange(count), -1), *range(count, 2 * count)]
     assert count > 8
     shuffled = planted.detection(wide, others, images[order], np.ones(24), statistics)
     for score in PLANTED_SCORES:
-        areas, null = (np.array([row[f"auc_{score}"] for row in rows]) for rows in (found, shuffled))
+        areas, null = (np.array([row[f"auc_{score}"] for row in rows]) for rows in (planted_copies, shuffled))
         assert abs(null.mean() - 0.5) < 0.2, score
         assert areas.mean() > 0.7 and areas.mean() > null.mean() + 0.25, score
 
@@ -305,7 +305,7 @@ def test_points_are_where_the_tables_say():
     assert means.get_ydata().tolist() == pytest.approx([3.9, 0.65])
 
 
-def test_nothing_to_be_drawn_is_said():
+def test_a_figure_without_copies_says_so():
     texts = all_texts(drawn([planted.table("logits", "iam", REFUSED)]))
     assert "No copies can be planted in a layer of this experiment." in texts
 
@@ -322,9 +322,9 @@ def test_the_flow_plants_copies_into_one_layer_and_refuses_another_with_a_reason
     folder = project.folder / "results/small"
     table = read_table(folder / "planted/hidden1.csv", PlantedTable)
     assert table["planted"].tolist() == [1.0] * 4 + [0.7] * 4 and set(table["method"]) == {"iam"}
-    exact, found = table["planted"] == 1, np.isfinite(table["copy"])
+    exact, planted_copies = table["planted"] == 1, np.isfinite(table["copy"])
     assert (table["auc_correlation"][exact] == 1).all() and (table["kl_copy"][exact] < 1e-8).all()
-    assert np.abs(table["correlation"][found] - table["planted"][found]).max() <= 0.011
+    assert np.abs(table["correlation"][planted_copies] - table["planted"][planted_copies]).max() <= 0.011
     left_out = read_table(folder / "planted/logits.csv", PlantedTable)
     assert left_out["reason"].tolist() == ["its activation is an output of the network"]
     summary = read_table(folder / "planted.csv", PlantedSummaryTable)

@@ -66,10 +66,10 @@ def test_exact_copies_compute_the_same_function_and_the_same_activations(kind, n
     wide = widened(layer, exact_copies(layer, [2, 0]))
     assert obstacle(layer) == ""
     torch.testing.assert_close(wide.probe(IMAGES), layer.probe(IMAGES), rtol=1e-5, atol=1e-5)
-    own, activations = (each.prefix("mean")(IMAGES)[1] for each in (layer, wide))
-    assert (own > 0).any(0).sum() > 1
-    torch.testing.assert_close(activations[:, : layer.units], own, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(activations[:, layer.units :], own[:, [2, 0]], rtol=1e-5, atol=1e-6)
+    before_widening, activations = (each.prefix("mean")(IMAGES)[1] for each in (layer, wide))
+    assert (before_widening > 0).any(0).sum() > 1
+    torch.testing.assert_close(activations[:, : layer.units], before_widening, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(activations[:, layer.units :], before_widening[:, [2, 0]], rtol=1e-5, atol=1e-6)
     # The layer describes itself, and the network that was given is as it was.
     assert wide.units == layer.units + 2
     assert [each.units for each in wide.probe.layers if each.name == name] == [wide.units]

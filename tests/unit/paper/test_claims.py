@@ -12,7 +12,6 @@ from unitscope.claims.evidence import Evidence
 from unitscope.config.resolve import CLAIM_METHODS, COMPARING_CLAIMS
 from unitscope.paper.paper_claims import CLAIMS, paper_claims_table
 from unitscope.paper.question import V1_SCORES
-from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats.correlation import spearman
 from unitscope.stats.effects import difference, proportion, quadrant_difference, quadrant_difference_by_chance
 from unitscope.tables.correlations import layer_correlations
@@ -378,6 +377,8 @@ def test_frozen_claims_use_three_forms_of_rs_whatever_forms_exist():
     after = paper_claims_table(claims, {"own": replace(experiment, units=units, layers=layers)}, "own", 99, 0)
     for name, column in before.items():
         np.testing.assert_array_equal(column, after[name])
+
+
 def test_rules_that_were_frozen_have_intervals_of_scores_with_few_distinct_values(monkeypatch):
     def sparse(selectivity, depth, draws):
         return np.where(np.arange(len(selectivity)) % 10, 0.0, selectivity)

@@ -402,7 +402,7 @@ def test_reliabilities_of_predictors_and_losses_on_half_of_the_images():
     assert np.isnan(unknown["images_needed"]).all()
 
 
-def test_partial_correlations_with_the_loss_given_redundancy_or_the_mean_activation():
+def test_partial_correlations_with_the_loss_control_for_redundancy_or_the_mean_activation():
     units, measured = study(units=300)
     random = draws(3)
     mean, redundancy_of = random.normal(size=300), random.normal(size=300)

@@ -56,9 +56,9 @@ def test_gradients_and_shapley_values_take_passes_by_nodes_and_orders(calibratio
     units = calibration.layers["hidden1"].units
     assert calibration.gradients("hidden1", {"nodes": 6}, ABLATION) == 7 * 20
     # Without the last unit there is none: nothing is computed for it.
-    own = {"permutations": 4, "images": 10}
-    assert calibration.shapley("hidden1", own, ABLATION) == 4 * (units - 1) * 10
-    assert calibration.shapley("hidden1", {**own, "images": None}, ABLATION) == 4 * (units - 1) * 40
+    settings = {"permutations": 4, "images": 10}
+    assert calibration.shapley("hidden1", settings, ABLATION) == 4 * (units - 1) * 10
+    assert calibration.shapley("hidden1", {**settings, "images": None}, ABLATION) == 4 * (units - 1) * 40
 
 
 def test_scale_analysis_plans_passes_and_ascents(calibration):
@@ -73,16 +73,16 @@ def test_scale_analysis_plans_passes_and_ascents(calibration):
 def test_planted_copies_take_a_search_images_and_replacements(calibration):
     recipe = {"objective": "iam", "steps": 4, "points": 2}
     images = {"seeds": [0, 1], "batch": 4, "readout": "mean"}
-    own = {"correlations": [1.0, 0.9, 0.5], "units": 4, "images": 60, "test_images": 30}
+    settings = {"correlations": [1.0, 0.9, 0.5], "units": 4, "images": 60, "test_images": 30}
     # Moments, sections and interpolations; then each network's statistics, and both networks on test images.
     passes = 60 * (2 + ROUNDS + 3) + 2 * 3 * 30
     turned = 2 * (SECTIONS + ROUNDS) * 60
     # Four originals and four copies in each of three networks; two steps are measured as one.
     ascents = 2 * 3 * 4 * 2
     replaced = 3 * 4 * (1 + CONTROLS) * 30
-    seconds = calibration.planted("hidden1", recipe, own, images, 8)
+    seconds = calibration.planted("hidden1", recipe, settings, images, 8)
     assert seconds == passes + turned + ascents + replaced
-    exact = calibration.planted("hidden1", recipe, {**own, "correlations": [1.0], "test_images": None}, images, 8)
+    exact = calibration.planted("hidden1", recipe, {**settings, "correlations": [1.0], "test_images": None}, images, 8)
     assert exact == 60 + 2 * 40 + 2 * 4 * 2 + 4 * (1 + CONTROLS) * 40
 
 
