@@ -35,7 +35,10 @@ def selectivity(records, seed=0, labels=True):
         "top_class": top,
         "selectivity_permuted": permuted,
         # The halves agree with the whole and with each other, but for noise.
-        **{f"selectivity_half{half}": values + generator.normal(0, 0.01, len(unit)) for half in (0, 1)},
+        **{
+            f"selectivity_half{half}": values + np.random.default_rng([seed, 3, half]).normal(0, 0.01, len(unit))
+            for half in (0, 1)
+        },
         "class_information": values + np.random.default_rng([seed, 1]).random(len(unit)),
         "class_information_permuted": np.where(np.isfinite(values), 0.05, np.nan),
         **detection(values, top, np.random.default_rng([seed, 2])),

@@ -178,7 +178,7 @@ def _compared(summary: Table) -> str:
     """Return in how many layers and planted correlations each form of RS finds copies better than the correlation."""
     parts = []
     for score in FORMS:
-        rows = (summary["score"] == score) & np.isfinite(summary["over_low"])
+        rows = (summary["score"] == score) & np.isfinite(summary["over_correlation"])
         better, worse = (summary["over_low"][rows] > 0).sum(), (summary["over_high"][rows] < 0).sum()
         parts.append(f"{PLANTED_NAMES[score]} {better} better, {worse} worse, {rows.sum() - better - worse} open")
     return f"Against the correlation, layers x planted correlations by 95 % intervals: {'; '.join(parts)}."

@@ -101,8 +101,8 @@ def detection(
         layer: The widened layer; the copies are its last units, in the order of the originals.
         originals: The units that are copied.
         images: (2 * originals, units) responses to the images generated for the originals, then for the copies.
-        self_responses: (units before the widening,) response of each unit to its own image in the network itself; NaN where it has
-            none.
+        self_responses: (units before the widening,) response of each unit to its own image in the network itself; NaN
+            where it has none.
         statistics: Of the widened layer.
     """
     first = layer.units - len(originals)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from unitscope.errors import UserError
-from unitscope.interventions.ablation import ablation
+from unitscope.interventions.ablation import ablation_scores
 from unitscope.interventions.gradients import gauss_legendre, gradient_effects
 from unitscope.probing.layer import unit_axis
 
@@ -95,7 +95,7 @@ def linear_loss():
 def test_both_are_exact_for_a_loss_that_is_linear_in_the_units():
     layer, images, labels = linear_loss(), PICTURES[:, :2, :2], np.zeros(10, np.int64)
     effects = gradient_effects(layer, batches(images, labels), HALVES, nodes=1)
-    removed = ablation(layer, batches(images, labels), {"zero": np.zeros(5)}, HALVES)["zero"]
+    removed = ablation_scores(layer, batches(images, labels), {"zero": np.zeros(5)}, HALVES)["zero"]
     assert np.abs(removed.loss).max() > 0.05
     for values in (effects.first_order, effects.integrated):
         np.testing.assert_allclose(values, [removed.loss, removed.loss_half0, removed.loss_half1], atol=1e-5)

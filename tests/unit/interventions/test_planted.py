@@ -16,6 +16,7 @@ from unitscope.interventions.planted_columns import PlantedAdvantageTable, Plant
 from unitscope.interventions.planted_scores import FORMS, PLANTED_SCORES, RIVAL, auc_of, competitor_scores
 from unitscope.interventions.widening import exact_copies, widened
 from unitscope.maximization.recipe import Recipe
+from unitscope.stats.bootstrap import TOO_FEW_VALUES
 from unitscope.storage.csv_tables import read_table
 
 PIXELS = 24
@@ -210,7 +211,10 @@ def by_hand(layer="conv1", units=12):
     rows = []
     for level in (1.0, 0.5):
         for unit in range(units):
-            areas = {"rs": 0.25, "rs_z": 1.0, "rs_q": np.nan, "rs_r": 0.5 + 0.01 * unit, RIVAL: 0.5 + level / 2}
+            # Distinct values around the mean: an interval needs them.
+            off = 0.001 * (unit - (units - 1) / 2)
+            rival = 1.0 if level == 1 else 0.75 - 2 * off
+            areas = {"rs": 0.25 + off, "rs_z": 1.0, "rs_q": np.nan, "rs_r": 0.5 + 0.01 * unit, RIVAL: rival}
             rows.append(
                 {
                     **{"planted": level, "unit": unit, "copy": units + unit, "correlation": level},
@@ -226,14 +230,16 @@ def test_the_summary_is_the_mean_over_units_and_the_difference_to_the_correlatio
     rows = planted_summary.detection_rows(by_hand(), 200, 0)
     row = {(one["planted"], one["score"]): one for one in rows}
     assert len(rows) == 2 * len(PLANTED_SCORES)
-    assert row[1.0, "rs"]["auc"] == 0.25 and row[1.0, "rs"]["used"] == 12 and row[1.0, "rs"]["first"] == 0
-    assert row[1.0, "rs_z"]["first"] == 1 and row[0.5, "rs_z"]["over_correlation"] == 0.25
-    assert row[0.5, "rs"]["over_correlation"] == -0.5
+    assert (
+        row[1.0, "rs"]["auc"] == pytest.approx(0.25) and row[1.0, "rs"]["used"] == 12 and row[1.0, "rs"]["first"] == 0
+    )
+    assert row[1.0, "rs_z"]["first"] == 1 and row[0.5, "rs_z"]["over_correlation"] == pytest.approx(0.25)
+    assert row[0.5, "rs"]["over_correlation"] == pytest.approx(-0.5)
     assert row[0.5, "rs_r"]["auc"] == pytest.approx(0.555)
     assert row[0.5, "rs_r"]["ci_low"] < 0.555 < row[0.5, "rs_r"]["ci_high"]
     assert np.isnan(row[1.0, "rs_q"]["auc"]) and row[1.0, "rs_q"]["used"] == 0
     assert row[1.0, "rs_q"]["reason"] == "no unit has it"
-    assert np.isnan(row[1.0, RIVAL]["over_correlation"]) and row[1.0, RIVAL]["reason"] == ""
+    assert np.isnan(row[1.0, RIVAL]["over_correlation"]) and row[1.0, RIVAL]["reason"].startswith(TOO_FEW_VALUES)
     assert PlantedSummaryTable.of_rows(rows)["auc"].dtype == np.float64
 
 
@@ -299,13 +305,14 @@ def test_the_figure_reads_the_answer_from_the_tables():
 def test_points_are_where_the_tables_say():
     areas, doses = drawn([by_hand("conv1")]).axes
     line = {name: areas.lines[1 + place].get_ydata() for place, name in enumerate(PLANTED_SCORES)}
-    assert line["rs"].tolist() == [0.25, 0.25] and line[RIVAL].tolist() == [1.0, 0.75]
+    assert line["rs"].tolist() == pytest.approx([0.25, 0.25])
+    assert line[RIVAL].tolist() == pytest.approx([1.0, 0.75])
     dots, means = doses.lines[1:3]
     np.testing.assert_array_equal(dots.get_ydata(), by_hand()["advantage"])
     assert means.get_ydata().tolist() == pytest.approx([3.9, 0.65])
 
 
-def test_a_figure_without_copies_says_so():
+def test_a_figure_without_copies_is_labelled():
     texts = all_texts(drawn([planted.table("logits", "iam", REFUSED)]))
     assert "No copies can be planted in a layer of this experiment." in texts
 

@@ -159,7 +159,10 @@ def test_units_without_controls_do_not_count_in_the_summary():
     advantage = np.where(np.arange(30) < 10, np.nan, 0.1)
     (row,) = summary_rows(table_of(advantage, np.zeros(30)), resamples=100, seed=0)
     assert row["used"] == 20 and row["advantage"] == pytest.approx(0.1)
-    assert row["reason"] == "slope: RS is the same for all of 20 units"
+    assert (
+        row["reason"]
+        == "too few distinct values: 0 of 20 units are not at the mode; slope: RS is the same for all of 20 units"
+    )
     (none,) = summary_rows(table_of(np.full(30, np.nan), np.zeros(30)), resamples=100, seed=0)
     assert (
         none["used"] == 0

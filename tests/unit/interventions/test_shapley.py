@@ -161,7 +161,7 @@ def test_halves_are_from_the_same_orders_and_average_to_the_whole(kind, shape):
     np.testing.assert_allclose((split.by_half * shares).sum(0), whole.values, atol=1e-9)
     # A half on its own has the same values, but for where its orders end.
     images, labels = (np.concatenate(parts)[halves == 1] for parts in zip(*batches, strict=True))
-    alone = shapley(layer, [(images, labels)], 200)
+    alone = shapley(layer, [(images, labels)], 40)
     assert split.by_half[1] == pytest.approx(alone.values, abs=0.5 * (split.high - split.low).max())
     assert np.abs(split.by_half[0] - split.by_half[1]).max() > 1e-3
     one = shapley(layer, [(images, labels)], 2, halves=np.ones(len(labels), int))

@@ -31,7 +31,7 @@ def test_reliabilities_without_an_answer():
     assert np.isnan(split_half(np.zeros(9), np.arange(9.0)))
     assert np.isnan(split_half(np.array([1.0, np.nan, 2.0]), np.arange(3.0)))
     assert split_half(np.array([1.0, np.nan, 2.0, 3.0]), np.arange(4.0)) == pytest.approx(1)
-    assert split_half(np.arange(9.0), -np.arange(9.0)) == -1
+    assert split_half(np.arange(9.0), -np.arange(9.0)) == pytest.approx(-1)
 
 
 def test_ceiling_is_the_correlation_of_scores_that_measure_the_same():

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unitscope.scores.predictors import PENALTIES, _residuals, activity, redundancy, weight_norms
+from unitscope.scores.score_names import RS_SCORES
 from unitscope.stats import effects
 from unitscope.stats.bootstrap import bootstrap, bootstrap_weighted
 from unitscope.stats.ranks import partial_correlation, rank_correlations, ranks
@@ -417,7 +418,7 @@ def test_partial_correlations_with_the_loss_control_for_redundancy_or_the_mean_a
         units[f"ablation_loss_half{half}"] = mean + redundancy_of + units["rs_q_am"] + 0.1 * random.normal(size=300)
     taps = [{**TAPS[0], "units": 300, "signed": False}]
     rows = rows_by(partial_loss_table(units, measured, taps, 200, 0), "score", "given")
-    assert list(rows) == [(score, given) for score in ("rs", "rs_z", "rs_q") for given in ("redundancy", "log_mean")]
+    assert list(rows) == [(score, given) for score in RS_SCORES for given in ("redundancy", "log_mean")]
     for score, explains, other in (("rs", "log_mean", "redundancy"), ("rs_z", "redundancy", "log_mean")):
         explained, kept = rows[score, explains], rows[score, other]
         assert explained["spearman"] > 0.4 and abs(explained["partial"]) < 0.15

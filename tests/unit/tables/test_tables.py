@@ -381,14 +381,14 @@ def test_correlations_with_a_loss_have_reliabilities_a_ceiling_and_a_number_of_i
 def test_noise_seeds_and_images_of_the_ablation_are_read_from_the_artifacts(tmp_path):
     run_units(tmp_path, write(tmp_path, layers={"a": 30}))
     generator = np.random.default_rng(2)
-    with create_hdf5(tmp_path / "activations.h5") as file:
+    with create_hdf5(tmp_path / "activations.h5", {}) as file:
         file["labels"] = np.repeat(np.arange(4), 25)
         group = file.create_group("layers/a")
         for name in ("mean", "std", "positive_q99", "max", "firing_rate"):
             group[name] = generator.random(30) + 0.5
         group.attrs["signed"] = False
     responses = generator.gamma(1.0, 1.0, (3, 30, 30)).astype(np.float32)
-    with create_hdf5(tmp_path / "images.h5") as file:
+    with create_hdf5(tmp_path / "images.h5", {}) as file:
         file["units"], file["responses"] = np.arange(30), responses
         file.attrs["layer"], file.attrs["method"] = "a", "am"
     arguments = ["--units", tmp_path / "units.csv", "--taps", tmp_path / "taps.json"]
