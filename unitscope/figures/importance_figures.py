@@ -63,20 +63,21 @@ def importance(style: Style, table: Table) -> Figure:
         left = max(left, 0.77 * longest)
         width = min((style.width - left - 0.1) / len(names), 0.8)
     limits = _ceilings(table, names)
+    ceiling_rows = [CEILING] if np.isfinite(limits).any() else []
     notes = wrapped(
         "ρ and R²: scored on one half of the test images, ablated on the other. "
         + ("Bold" if width >= NARROWEST_NUMBER else "Dot")
         + ": the 95 % interval of ρ excludes 0. R² below 0: worse than no predictor. Grey: undefined. "
-        "Ceiling: largest ρ that the reliability of the loss on half of the images allows."
+        + ("Ceiling: largest ρ that the reliability of the loss on half of the images allows." if ceiling_rows else "")
         + _untestable_text(names, limits),
         int(style.width * 72 / (0.52 * style.small)),
     )
     bottom = 0.12 + (notes.count("\n") + 1) * 1.3 * style.small / 72 + (0.75 * longest + 0.08 if tilted else line)
-    heights = [(len(alone) + 1) * line, len(alone + together) * line]
+    heights = [(len(alone) + len(ceiling_rows)) * line, len(alone + together) * line]
     total = bottom + sum(heights) + 2 * head + gap
     figure = Figure(figsize=(style.width, total))
     panels = (
-        ("Spearman ρ with the rise of the loss when the unit is clamped to 0", "spearman", [*alone, CEILING]),
+        ("Spearman ρ with the rise of the loss when the unit is clamped to 0", "spearman", alone + ceiling_rows),
         ("Cross-validated R² of the rank of that rise", "r2", alone + together),
     )
     low = total
@@ -85,7 +86,7 @@ def importance(style: Style, table: Table) -> Figure:
         axes = figure.add_axes(relative_box((left, low, width * len(names), height), style.width, total))
         figure.text(0.1 / style.width, (low + height + 0.06) / total, title, weight="bold", size=style.small)
         _heat(style, axes, table, column, shown, names, width >= NARROWEST_NUMBER)
-        if column == "spearman":
+        if CEILING in shown:
             axes.axhline(len(alone) - 0.5, color="white", linewidth=2)
         axes.set_yticks(range(len(shown)), [labels[row] for row in shown])
         axes.set_xticks(range(len(names)), names if column == "r2" else [])

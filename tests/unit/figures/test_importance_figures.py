@@ -12,10 +12,11 @@ from unitscope.figures.importance_figures import importance
 MINUS = "\N{MINUS SIGN}"
 
 
-def table(*rows):
+def table(*rows, reliability=np.nan):
     """Return importance.csv of rows (layer, method, predictor, spearman, ci_low, ci_high, r2)."""
     names = ("layer", "method", "predictor", "spearman", "ci_low", "ci_high", "r2")
-    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {**columns, "reliability_y": np.full(len(rows), reliability)}
 
 
 def panels(figure):
@@ -160,6 +161,17 @@ def test_long_names_of_layers_are_tilted_and_inside_the_page():
         assert [label.get_rotation() for label in figure.axes[1].get_xticklabels()] == [40] * count
     short = importance(STYLE, table(("a", "", "selectivity", 0.5, 0.2, 0.7, 0.25)))
     assert [label.get_rotation() for label in short.axes[1].get_xticklabels()] == [0]
+
+
+@pytest.mark.parametrize(("reliability", "testable"), [(0.64, True), (0.09, False)])
+def test_ceiling_by_the_reliability_of_the_loss_is_a_row_of_the_correlations(reliability, testable):
+    figure = importance(STYLE, table(("a", "", "selectivity", 0.5, 0.2, 0.7, 0.25), reliability=reliability))
+    assert_readable(figure)
+    rows, _ = panels(figure)[0]
+    assert rows == ["selectivity", "ceiling of ρ by the loss"] and panels(figure)[1][0] == ["selectivity"]
+    assert numbers(figure.axes[0])[0, 1].get_text() == f"{np.sqrt(reliability):.2f}"
+    texts = " ".join(all_texts(figure).split())
+    assert "Ceiling: largest ρ" in texts and ("Not testable with this number of images" in texts) != testable
 
 
 def test_other_predictors_keep_their_names():
