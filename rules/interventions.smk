@@ -300,6 +300,34 @@ rule cumulative_figure:
 # --- what each unit of a layer contributes ----------------------------------------------------------------------------
 
 
+rule gradients:
+    input:
+        checkpoint=FILES.checkpoint,
+        dataset=FILES.dataset,
+        files=FILES.user_files,
+    output:
+        "results/{experiment}/gradients/{layer}.csv",
+    log:
+        "logs/{experiment}/gradients/{layer}.log",
+    benchmark:
+        "logs/{experiment}/gradients/{layer}.tsv"
+    conda:
+        "../envs/unitscope.yaml"
+    threads: SETTINGS.threads("gradients")
+    resources:
+        gpu=GPU,
+    params:
+        settings=SETTINGS.gradients,
+        code=code_and_network("gradients"),
+        python=SETTINGS.user_function,
+        device=STUDY.device,
+    shell:
+        program("gradients")
+        + " --checkpoint {input.checkpoint:q} --python {params.python:q} --dataset {input.dataset:q}"
+        " --layer {wildcards.layer:q} --settings {params.settings:q} --device {params.device:q}"
+        " --output {output:q} --code {params.code:q} --log {log:q}"
+
+
 rule shapley:
     input:
         checkpoint=FILES.checkpoint,

@@ -363,5 +363,6 @@ def test_columns_of_tables(finished):
     assert header("layers.csv") == [
         *("experiment", "layer", "depth", "kind", "method", "x", "y", "units", "used"),
         *("spearman", "ci_low", "ci_high", "p_value", "reason", "population_sparseness", "ascent_failures"),
+        *("z_error", "reliability_x", "reliability_y", "ceiling", "images_needed"),
     ]
     assert header("sparseness.csv") == ["layer", "population_sparseness"]

@@ -36,7 +36,7 @@ def test_a_section_reaches_a_job_alone_or_with_resamples(settings):
     graph = json.loads(settings.section("graph")(FIRST))
     assert graph["permutations"] == 999 and "resamples" not in graph
     assert json.loads(settings.with_resamples("graph")(FIRST)) == {**graph, "resamples": 77}
-    assert json.loads(settings.joint_summary(FIRST)) == {"resamples": 77, "seed": 5}
+    assert json.loads(settings.bootstrap(FIRST)) == {"resamples": 77, "seed": 5}
 
 
 def test_threads_are_those_of_a_section_or_of_a_training(settings):

@@ -69,7 +69,7 @@ def test_a_comment_a_docstring_and_the_layout_change_nothing(project):
 
 def test_a_line_of_the_library_changes_the_scripts_that_import_it(project):
     scripts = changed(project, "unitscope/scores/substitution.py", "MAX_SUBSTITUTES = 5", "MAX_SUBSTITUTES = 6")
-    assert scripts == {"substitution", "scale", "natural", "reliability", "graph", "joint"}
+    assert scripts == {"substitution", "scale", "natural", "reliability", "graph", "joint", "layers"}
 
 
 def test_imports_are_followed_through_other_modules(project):
